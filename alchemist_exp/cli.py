@@ -1,0 +1,32 @@
+"""The console script `alchemist`: `alchemist run [overrides]` is `python -m alchemist_exp.run [overrides]`."""
+
+import sys
+
+from alchemist_exp import __version__
+from alchemist_exp.core.errors import unknown
+
+USAGE = """\
+alchemist: label datasets with programs an LLM writes, and distil small models from their votes.
+
+  alchemist run [overrides]   run an experiment (alchemist run --help lists groups and keys)
+  alchemist --version
+  alchemist --help
+"""
+
+
+def main() -> None:
+    """Hands the rest of the command line to the command that is named."""
+    match sys.argv[1:]:
+        case ["run", *rest]:
+            from alchemist_exp import run
+
+            # Hydra reads the command line itself, and a sweep's launchers start it again from there.
+            sys.argv = [f"{sys.argv[0]} run", *rest]
+            run.main()
+        case ["--version"]:
+            print(f"alchemist {__version__}")
+        case [] | ["--help"] | ["-h"]:
+            print(USAGE, end="")
+        case [command, *_]:
+            print(f"error: {unknown('the command', command, ['run', '--version', '--help'])}", file=sys.stderr)
+            sys.exit(1)

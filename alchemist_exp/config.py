@@ -1,0 +1,100 @@
+"""Composes the configuration, checks it, and turns it into an experiment.
+
+With `run.py` the only module that knows Hydra. A schema is registered under its group as `_<name>`, and each YAML of
+the group names one first: a component's fields and their types are said once, its values once.
+"""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from alchemist_exp.core.component import Component
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.data.files import EmbeddedDataset, FilesDataset
+from alchemist_exp.end_model.mlp import Mlp
+from alchemist_exp.features.tfidf import Tfidf
+from alchemist_exp.label_models.majority import Majority, WeightedMajority
+from alchemist_exp.label_models.snorkel import Snorkel
+from alchemist_exp.labelers.human import HumanVotes
+from alchemist_exp.labelers.programs import ProgramFolder, WrittenPrograms
+from alchemist_exp.llm.recorded import RecordedLLM
+from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Seeds
+from alchemist_exp.prompts.supplement import NoSupplement, WrittenSupplement
+from alchemist_exp.sandbox.modes import SeccompSandbox, UnconfinedSandbox
+from alchemist_exp.tracking.csv_files import CsvLogger
+from alchemist_exp.tracking.none import NoLogger
+from alchemist_exp.tracking.wandb_run import WandbLogger
+
+SCHEMAS: dict[str, dict[str, type[Component]]] = {
+    "dataset": {"_embedded": EmbeddedDataset, "_files": FilesDataset},
+    "llm": {"_recorded": RecordedLLM},
+    "supplement": {"_none": NoSupplement, "_written": WrittenSupplement},
+    "method": {"_alchemist": WrittenPrograms, "_human": HumanVotes, "_program_files": ProgramFolder},
+    "label_model": {"_majority": Majority, "_weighted_majority": WeightedMajority, "_snorkel": Snorkel},
+    "feature_extractor": {"_tfidf": Tfidf},
+    "end_model": {"_mlp": Mlp},
+    "seed": {"_seeds": Seeds},
+    "sandbox": {"_seccomp": SeccompSandbox, "_none": UnconfinedSandbox},
+    "logger": {"_wandb": WandbLogger, "_csv": CsvLogger, "_none": NoLogger},
+    "gold": {"_gold": Gold},
+    "debug": {"_debug": Debug},
+}
+"""The schemas of each group."""
+
+
+def folder() -> str:
+    """The folder of the YAML files: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "conf"
+    return str(installed if installed.is_dir() else package.parent / "conf")
+
+
+def register() -> None:
+    """Makes the schemas known to Hydra."""
+    store = ConfigStore.instance()
+    store.store(name="_experiment", node=Experiment)
+    for group, schemas in SCHEMAS.items():
+        for name, schema in schemas.items():
+            store.store(group=group, name=name, node=schema)
+
+
+def build(config: DictConfig) -> Experiment:
+    """The experiment that `config` describes, every value checked. ConfigError in one sentence when one is wrong."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        example = missing[0] + ("=[ham,spam]" if missing[0].endswith("classes") else "=...")
+        raise ConfigError(f"{' and '.join(missing)} must be given; say {example} on the command line.")
+    experiment = OmegaConf.to_object(config)
+    if not isinstance(experiment, Experiment):
+        raise TypeError(f"the configuration became a {type(experiment).__name__}")
+    return experiment
+
+
+def as_plain(config: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as JSON knows it. It holds no secrets: keys are never part of it."""
+    plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    if not isinstance(plain, dict):
+        raise TypeError(f"the configuration became a {type(plain).__name__}")
+    return {str(key): value for key, value in plain.items()}
+
+
+def known_keys(schema_name: str) -> list[str]:
+    """The keys of the schema class of that name; empty when there is none."""
+    classes: list[type[Component] | type[Experiment]] = [
+        Experiment,
+        *(schema for schemas in SCHEMAS.values() for schema in schemas.values()),
+    ]
+    return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
+
+
+def members(group: str) -> list[str]:
+    """The members of a group; names with a leading underscore are parts, not members."""
+    return sorted(path.stem for path in Path(folder(), group).glob("[!_]*.yaml"))
+
+
+def groups() -> list[str]:
+    """The groups of the configuration."""
+    return sorted(path.name for path in Path(folder()).iterdir() if path.is_dir() and path.name != "hydra")

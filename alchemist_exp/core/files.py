@@ -1,0 +1,123 @@
+"""Files that are written whole or not at all.
+
+A reader sees the old content or the new, never half of it, whatever kills the writer. Nothing here defends against a
+file system that lies about fsync.
+"""
+
+import errno
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from alchemist_exp.core.errors import StoreError
+
+_CURES = {
+    errno.ENOSPC: "the disk is full; free some space or move the outputs with paths.outputs=DIR",
+    errno.EDQUOT: "the disk quota is used up; free some space or move the outputs with paths.outputs=DIR",
+    errno.EFBIG: "the file grew over the size allowed here; raise the limit (ulimit -f)",
+    errno.EACCES: "permission is denied; mend the permissions or move the outputs with paths.outputs=DIR",
+    errno.EPERM: "permission is denied; mend the permissions or move the outputs with paths.outputs=DIR",
+    errno.EROFS: "the file system is read-only; move the outputs with paths.outputs=DIR",
+    errno.ENOTDIR: "a part of the path is a file; move it away or choose another paths.outputs=DIR",
+    errno.EEXIST: "a file of that name is in the way; move it away or choose another paths.outputs=DIR",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the operating system refuses while `path` is written into one sentence with the cure."""
+    try:
+        yield
+    except OSError as error:
+        cure = _CURES.get(error.errno or 0)
+        if cure is None:
+            raise
+        raise StoreError(f"{path} could not be written: {cure}.") from error
+
+
+def write_bytes(path: Path, raw: bytes) -> None:
+    """Replaces `path` by `raw`: temporary file in the same folder, fsync, rename."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = _draft_of(path)
+        try:
+            with draft.open("xb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+        _sync_folder(path.parent)
+
+
+def _draft_of(path: Path) -> Path:
+    """A name beside `path` that no other process or thread uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the rename itself last; some network file systems know no fsync of a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replaces `path` by `value` as indented JSON for people; NaN is refused (ValueError)."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_bytes(path, text.encode("utf-8", "surrogatepass"))
+
+
+def read_json(path: Path, *, what: str) -> Any:
+    """The JSON in `path`. StoreError, naming the file and the cure, when it is broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise StoreError(f"{what} {path} is broken ({error}); delete it and run again.") from error
+
+
+def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
+    """Makes the folder `target` with what `fill` puts into it, all or nothing. The target must not be there yet."""
+    with writing(target):
+        draft = _draft_of(target)
+        draft.mkdir(parents=True)
+        try:
+            fill(draft)
+            for path in draft.iterdir():
+                _sync_file(path)
+            draft.rename(target)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        _sync_folder(target.parent)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock file `path`: others that want it wait. The kernel frees it when the holder dies."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

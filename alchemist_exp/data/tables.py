@@ -1,0 +1,110 @@
+"""Reads CSV, TSV, JSONL, Parquet and folders of .txt files into columns. Promises the row or line of what is wrong."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from alchemist_exp.core.errors import DataError
+from alchemist_exp.core.values import Split
+
+Columns = Mapping[str, list[Any]]
+
+SPLIT_NAMES = {Split.TRAIN: ("train",), Split.VALID: ("valid", "validation", "dev"), Split.TEST: ("test",)}
+"""The file names, without their ending, that stand for each split."""
+
+
+def read_table(path: Path) -> Columns:
+    """The columns of `path`, by its ending. DataError when it cannot be read."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path} ends in {path.suffix or 'nothing'!r}; {', '.join(READERS)} can be read.")
+    try:
+        return reader(path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from error
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read: {reason}") from error
+
+
+def _read_csv(path: Path, separator: str = ",") -> Columns:
+    import pandas
+
+    # Text stays text: "NA", "001" and "1.0" are what people wrote.
+    frame = pandas.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    return {str(name): frame[name].tolist() for name in frame.columns}
+
+
+def _read_tsv(path: Path) -> Columns:
+    return _read_csv(path, separator="\t")
+
+
+def _read_jsonl(path: Path) -> Columns:
+    rows: list[dict[str, Any]] = []
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number} is not JSON ({error.msg})") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} is not a JSON object")
+            rows.append(row)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _read_parquet(path: Path) -> Columns:
+    from pyarrow import parquet
+
+    table = parquet.read_table(path)
+    return {name: table.column(name).to_pylist() for name in table.column_names}
+
+
+READERS: dict[str, Callable[[Path], Columns]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}
+
+
+def read_splits(path: Path) -> dict[Split, tuple[Path, Columns]]:
+    """The splits under `path` and where each came from.
+
+    A file is the training split alone. A folder holds train, valid and test with any readable ending, or only .txt
+    files, which are then one training row each.
+    """
+    if path.is_file():
+        return {Split.TRAIN: (path, read_table(path))}
+    if not path.is_dir():
+        raise DataError(f"dataset.path is {str(path)!r}, which is neither a file nor a folder.")
+    found = {split: table for split in Split if (table := _split_file(path, split))}
+    if Split.TRAIN in found:
+        return {split: (file, read_table(file)) for split, file in found.items()}
+    texts = sorted(path.glob("*.txt"))
+    if texts and not found:
+        return {Split.TRAIN: (path, {"text": [_read_text(file) for file in texts]})}
+    raise DataError(
+        f"dataset.path is {str(path)!r}, a folder without a training split; it needs train.csv (or "
+        f"{', '.join(e for e in READERS if e != '.csv')}) and may have valid and test beside it, "
+        "or .txt files, one a row."
+    )
+
+
+def _split_file(folder: Path, split: Split) -> Path | None:
+    names = [folder / f"{name}{ending}" for name in SPLIT_NAMES[split] for ending in READERS]
+    files = [name for name in names if name.is_file()]
+    if len(files) > 1:
+        raise DataError(f"{folder} has {' and '.join(f.name for f in files)} for the split {split}; leave only one.")
+    return files[0] if files else None
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 (byte {error.start}); save it as UTF-8.") from error

@@ -1,0 +1,1 @@
+"""The small model distilled from soft labels (paper, Section 4.1)."""

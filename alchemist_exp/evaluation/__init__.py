@@ -1,0 +1,1 @@
+"""Scores: predictions, programs and soft labels against gold."""

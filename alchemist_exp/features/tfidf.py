@@ -1,0 +1,140 @@
+"""TF-IDF over words and word pairs, reduced by a truncated SVD (latent semantic analysis).
+
+Ours, not the paper's: the authors' code takes the [CLS] vector of bert-base-cased, which needs weights from elsewhere.
+This needs nothing but the training texts, and takes seconds. It knows no word that the training split lacks.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from omegaconf import MISSING
+
+from alchemist_exp.core.errors import ConfigError, StoreError
+from alchemist_exp.core.files import read_json, write_bytes, write_json
+from alchemist_exp.core.values import FloatArray, frozen
+from alchemist_exp.features.base import FeatureExtractor
+
+_SMALLEST_SHARE = 1e-4
+"""Directions weaker than this share of the strongest are rounding noise: nothing was learnt about them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Fitted:
+    """terms: in the order of their columns. idf: float32 (t,). components: float32 (t, dimensions), the unused zero."""
+
+    terms: list[str]
+    idf: FloatArray
+    components: FloatArray
+
+
+@dataclass(kw_only=True)
+class Tfidf(FeatureExtractor):
+    """Bag of words and word pairs as `dimensions` numbers; a text without a known word is all zero."""
+
+    dimensions: int = MISSING
+    longest_phrase: int = MISSING
+    max_terms: int = MISSING
+
+    def __post_init__(self) -> None:
+        for key, smallest in (("dimensions", 1), ("longest_phrase", 1), ("max_terms", 1)):
+            value = getattr(self, key)
+            if value < smallest:
+                raise ConfigError(f"feature_extractor.{key} is {value}; a whole number from {smallest} up is needed.")
+        self._fitted: _Fitted | None = None
+        self._vectorizer: Any = None
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """Learns terms, their weights and the main directions of the training texts; no texts or no words will do."""
+        vectorizer = self._new_vectorizer()
+        analyse = vectorizer.build_analyzer()
+        if not any(analyse(text) for text in texts):  # scikit-learn refuses an empty vocabulary
+            return self._take(_Fitted(terms=[], idf=np.zeros(0, np.float32), components=self._no_components(0)))
+        weights = vectorizer.fit_transform(texts)
+        return self._take(
+            _Fitted(
+                terms=vectorizer.get_feature_names_out().tolist(),
+                idf=vectorizer.idf_.astype(np.float32),
+                components=self._components(weights),
+            )
+        )
+
+    def transform(self, texts: Sequence[str]) -> FloatArray:
+        """float32 (n, dimensions), read-only; no row is longer than 1."""
+        fitted = self._needed()
+        if not (fitted.terms and len(texts)):
+            return frozen(np.zeros((len(texts), self.dimensions)), np.float32)
+        return frozen(self._vectorizer.transform(texts) @ fitted.components, np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Writes tfidf.json, idf.npy and components.npy."""
+        fitted = self._needed()
+        write_json(folder / "tfidf.json", {"version": self.VERSION, "terms": fitted.terms})
+        _write_array(folder / "idf.npy", fitted.idf)
+        _write_array(folder / "components.npy", fitted.components)
+
+    def load(self, folder: Path) -> Self:
+        """Takes up what `save` wrote. StoreError when it is absent, broken or of another configuration or version."""
+        try:
+            stored = read_json(folder / "tfidf.json", what="the fitted feature extractor")
+            idf, components = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("idf", "components"))
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(
+                f"the fitted feature extractor in {folder} cannot be read: {error}; fit it again."
+            ) from error
+        terms = stored.get("terms", []) if isinstance(stored, dict) and stored.get("version") == self.VERSION else None
+        if terms is None or idf.shape != (len(terms),) or components.shape != (len(terms), self.dimensions):
+            raise StoreError(
+                f"the fitted feature extractor in {folder} is broken or was made with other values than "
+                f"feature_extractor.dimensions={self.dimensions}; fit it again."
+            )
+        return self._take(_Fitted(terms=terms, idf=frozen(idf, np.float32), components=frozen(components, np.float32)))
+
+    def _new_vectorizer(self, **learnt: Any) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        return TfidfVectorizer(
+            ngram_range=(1, self.longest_phrase),
+            max_features=self.max_terms,
+            sublinear_tf=True,
+            dtype=np.float32,
+            **learnt,
+        )
+
+    def _no_components(self, terms: int) -> npt.NDArray[np.float32]:
+        return np.zeros((terms, self.dimensions), np.float32)
+
+    def _components(self, weights: Any) -> FloatArray:
+        """(terms, dimensions): the main directions of `weights` (n, terms); what the texts cannot tell stays zero."""
+        from sklearn.utils.extmath import randomized_svd
+
+        wanted = min(self.dimensions, *weights.shape)
+        # The seed is part of the method, as the number of iterations is: features must not differ between runs.
+        _, strengths, directions = randomized_svd(weights, n_components=wanted, random_state=0)
+        told = strengths > _SMALLEST_SHARE * strengths[0]
+        components = self._no_components(weights.shape[1])
+        components[:, :wanted][:, told] = directions[told].T
+        return components
+
+    def _take(self, fitted: _Fitted) -> Self:
+        """Makes `fitted` the state; a fresh vectorizer, so that a loaded extractor does as the one that was saved."""
+        self._fitted = fitted
+        if fitted.terms:
+            self._vectorizer = self._new_vectorizer(vocabulary=fitted.terms)
+            self._vectorizer.idf_ = fitted.idf
+        return self
+
+    def _needed(self) -> _Fitted:
+        if self._fitted is None:
+            raise RuntimeError("the feature extractor has not been fitted")
+        return self._fitted
+
+
+def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    raw = io.BytesIO()
+    np.save(raw, array, allow_pickle=False)
+    write_bytes(path, raw.getvalue())

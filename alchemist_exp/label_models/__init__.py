@@ -1,0 +1,1 @@
+"""Label models: the votes of noisy programs to soft labels."""

@@ -1,0 +1,34 @@
+"""Majority vote and the class-balance-weighted one: vectorised, nothing to learn from the votes."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from alchemist_exp.core.values import LabelMatrix, SoftLabels
+from alchemist_exp.label_models.base import Balance, LabelModel, normalised
+
+
+@dataclass(kw_only=True)
+class Majority(LabelModel):
+    """Each class gets its share of the votes on the row. Equal shares stay equal; `hard` takes the first of them."""
+
+    def fit(self, matrix: LabelMatrix, class_balance: Balance) -> Self:
+        """Nothing is learned."""
+        return self
+
+    def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
+        """Shares of votes."""
+        return normalised(matrix.counts().astype(float), matrix.covered)
+
+
+@dataclass(kw_only=True)
+class WeightedMajority(LabelModel):
+    """Votes for a class weigh as much as the class is frequent, as in the authors' code (WRENCH's weighted vote)."""
+
+    def fit(self, matrix: LabelMatrix, class_balance: Balance) -> Self:
+        """Takes the class balance as the weights."""
+        self.weights_ = class_balance
+        return self
+
+    def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
+        """Shares of weighted votes."""
+        return normalised(matrix.counts() * self.weights_, matrix.covered)

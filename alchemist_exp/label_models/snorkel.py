@@ -1,0 +1,66 @@
+"""Snorkel's generative label model (Ratner et al., AAAI 2019), the paper's aggregator.
+
+The package does the estimation; here its traps are closed: the class balance is always given (without it the model
+collapses on imbalanced votes), the global random state is left as found, uncovered rows are masked.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from omegaconf import MISSING
+
+from alchemist_exp.core.errors import ConfigError, ProgramsError
+from alchemist_exp.core.seeding import global_random_state_kept
+from alchemist_exp.core.values import LabelMatrix, SoftLabels
+from alchemist_exp.label_models.base import Balance, LabelModel
+
+MIN_PROGRAMS = 3
+"""The model is identified by the agreement of three; with fewer the package refuses."""
+
+
+@dataclass(kw_only=True)
+class Snorkel(LabelModel):
+    """Learns each program's accuracies from the agreements of all."""
+
+    epochs: int = MISSING
+    learning_rate: float = MISSING
+    l2: float = MISSING
+    seed: int = MISSING
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ConfigError(f"label_model.epochs is {self.epochs}; 1 or more is needed.")
+        if self.learning_rate <= 0 or self.l2 < 0:
+            raise ConfigError("label_model.learning_rate must be above 0 and label_model.l2 not below.")
+
+    def fit(self, matrix: LabelMatrix, class_balance: Balance) -> Self:
+        """Fits on the votes (n, m). ProgramsError with fewer than three programs."""
+        from snorkel.labeling.model import LabelModel as SnorkelModel
+
+        programs = matrix.votes.shape[1]
+        if programs < MIN_PROGRAMS:
+            raise ProgramsError(
+                f"label_model=snorkel needs {MIN_PROGRAMS} accepted programs and {programs} are there; "
+                "get more programs, or use label_model=majority."
+            )
+        with global_random_state_kept():
+            self.model_ = SnorkelModel(cardinality=matrix.n_classes, verbose=False)
+            self.model_.fit(
+                np.array(matrix.votes),
+                class_balance=class_balance.tolist(),
+                n_epochs=self.epochs,
+                lr=self.learning_rate,
+                l2=self.l2,
+                seed=self.seed,
+                progress_bar=False,
+            )
+        return self
+
+    def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
+        """The posterior of each row's class given its votes."""
+        covered = matrix.covered
+        probs = np.zeros((len(covered), matrix.n_classes))
+        if covered.any():
+            probs[covered] = self.model_.predict_proba(np.array(matrix.votes[covered]))
+        return SoftLabels(probs=probs.astype(np.float32), covered=covered)

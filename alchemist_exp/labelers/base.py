@@ -1,0 +1,103 @@
+"""What a labeler is given and what it gives back."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from alchemist_exp.core.component import Component
+from alchemist_exp.core.stages import Stages
+from alchemist_exp.core.store import Store
+from alchemist_exp.core.values import IntArray, LabelMatrix, SoftLabels, Split
+from alchemist_exp.data.base import TextData
+from alchemist_exp.label_models.base import LabelModel, balance_of, estimated_balance
+from alchemist_exp.llm.base import LLM, Exchange
+from alchemist_exp.llm.cache import ReplyCache
+from alchemist_exp.programs.base import Program, Rejected
+from alchemist_exp.prompts.supplement import Supplement
+from alchemist_exp.sandbox.base import ProgramRun, Sandbox
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Workbench:
+    """All that a labeler may use. valid_gold: None where the configuration or the data gives no validation labels."""
+
+    data: TextData
+    valid_gold: IntArray | None
+    llm: LLM
+    supplement: Supplement
+    sandbox: Sandbox
+    label_model: LabelModel
+    store: Store
+    replies: ReplyCache
+    stages: Stages
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Voters:
+    """Who voted: programs or human-crafted functions, their votes, and what was rejected on the way.
+
+    ids: one per column of the matrices. requested: how many were asked for.
+    """
+
+    source: str
+    requested: int
+    ids: tuple[str, ...]
+    origins: tuple[str, ...]
+    matrices: Mapping[Split, LabelMatrix]
+    programs: tuple[Program, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    runs: Mapping[str, Mapping[Split, ProgramRun]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labeling:
+    """Soft labels of every split and how they came about.
+
+    balance: the class balance the label model was given. gold_used: which gold went where ("valid: class balance").
+    """
+
+    labels: Mapping[Split, SoftLabels]
+    voters: Voters
+    exchanges: tuple[Exchange, ...]
+    balance: tuple[float, ...]
+    gold_used: tuple[str, ...]
+
+
+@dataclass(kw_only=True)
+class Labeler(Component, ABC):
+    """A method group member."""
+
+    def check(self, parts: "Checkable") -> None:
+        """Finds, before anything is spent, what would stop `label` later."""
+
+    @abstractmethod
+    def label(self, bench: Workbench) -> Labeling:
+        """Labels every split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkable:
+    """What a labeler can check before data is loaded."""
+
+    llm: LLM
+    sandbox: Sandbox
+
+
+def aggregate(voters: Voters, bench: Workbench, exchanges: tuple[Exchange, ...] = ()) -> Labeling:
+    """Votes to soft labels: the label model is fitted on train and weighs the votes of every split.
+
+    The class balance comes from the validation labels where they may be used, else from the votes themselves.
+    """
+    train = voters.matrices[Split.TRAIN]
+    gold = bench.valid_gold
+    balance = estimated_balance(train) if gold is None else balance_of(gold, train.n_classes)
+    with bench.stages.stage("label_model", f"fitting the label model {bench.label_model.name}"):
+        model = bench.label_model.fit(train, balance)
+        labels = {split: model.predict_proba(matrix) for split, matrix in voters.matrices.items()}
+    return Labeling(
+        labels=labels,
+        voters=voters,
+        exchanges=exchanges,
+        balance=tuple(float(share) for share in balance),
+        gold_used=() if gold is None else ("valid: class balance",),
+    )

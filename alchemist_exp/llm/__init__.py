@@ -1,0 +1,1 @@
+"""Requests, completions, the reply cache and the providers."""

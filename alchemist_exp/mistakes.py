@@ -1,0 +1,148 @@
+"""Turns whatever stops the program into one sentence and an exit code: 1, or 130 for Ctrl-C.
+
+Full tracebacks appear with debug=trace only. What Hydra says over several lines is said again in one, with the known
+names.
+"""
+
+import functools
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf.errors import OmegaConfBaseException
+
+from alchemist_exp import config
+from alchemist_exp.core.errors import AlchemistError, ConfigError, unknown
+
+INTERRUPTED = 130
+_shown: set[int] = set()
+
+
+def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
+    """Wraps the command line: no traceback for a user's mistake, and the right exit code."""
+
+    @functools.wraps(main)
+    def wrapped() -> None:
+        # Without this Hydra prints its own several lines and exits by itself.
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        try:
+            main()
+        except KeyboardInterrupt:
+            _say("interrupted")
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # The reader of our output has left; nobody is there to be told.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except Exception as error:  # noqa: BLE001 - the last stop before the user
+            if id(error) not in _shown:
+                _show(error, where="")
+            sys.exit(1)
+
+    return wrapped
+
+
+@contextmanager
+def shown(overrides: Sequence[str]) -> Iterator[None]:
+    """Shows what stops a job when it does. In a sweep the next job follows, so the job is named."""
+    try:
+        yield
+    except Exception as error:
+        sweep = HydraConfig.get().mode is RunMode.MULTIRUN
+        _show(error, where=f"{' '.join(overrides)}: " if sweep else "")
+        if not sweep:
+            sys.exit(1)
+        _shown.add(id(error))
+        raise
+
+
+def _show(error: Exception, where: str) -> None:
+    if _traced():
+        traceback.print_exception(error)
+    else:
+        _say(where + sentence(error))
+
+
+def _traced() -> bool:
+    return "debug=trace" in sys.argv or "debug=tiny" in sys.argv
+
+
+def _say(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr, flush=True)
+
+
+def sentence(error: Exception) -> str:
+    """One sentence that says what is wrong and what would do."""
+    if isinstance(error, AlchemistError):
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return str(_config_error(error))
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'}: {error.strerror or error}."
+    kind = type(error).__name__
+    return f"unexpected {kind}: {_one_line(str(error))} (debug=trace shows where; this is a fault of the program)"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _config_error(error: Exception) -> ConfigError:
+    """The sentence for what Hydra or OmegaConf refuses."""
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
+    text = f"{error}\n{cause or ''}"
+    for pattern, explain in _EXPLANATIONS:
+        if match := re.search(pattern, text, re.DOTALL):
+            return ConfigError(explain(match))
+    return ConfigError(_one_line(str(error)))
+
+
+def _no_member(match: re.Match[str]) -> str:
+    group, name = match["group"], match["name"]
+    if group in config.groups():
+        return unknown(group, name, config.members(group))
+    return unknown("the group", group, config.groups())
+
+
+def _no_key(match: re.Match[str]) -> str:
+    prefix = match["key"].rpartition(".")[0]
+    known = [f"{prefix}.{k}" if prefix else k for k in config.known_keys(match["schema"])]
+    return unknown("the key", match["key"], known)
+
+
+def _no_root_key(match: re.Match[str]) -> str:
+    return unknown("the key", match["key"], [*config.known_keys("Experiment"), *config.groups()])
+
+
+_EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
+    (r"Could not find '(?P<group>[^'\n]+)/(?P<name>[^'/\n]+)'", _no_member),
+    (r"Could not override '(?P<key>[^'\n]+)'.*Key '[^']+' not in '(?P<schema>\w+)'", _no_key),
+    (r"Could not override '(?P<key>[^'\n]+)'\.? No match in the defaults list", _no_root_key),
+    (r"Could not override '(?P<key>[^'\n]+)'", _no_root_key),
+    (
+        r"Could not append to config\. An item is already at '(?P<key>[^'\n]+)'",
+        lambda m: f"{m['key']} is already there; leave out the + to change it.",
+    ),
+    (
+        r"(?P<why>(?:Invalid value|Value|Cannot convert|Unsupported)[^\n]*)\n\s*full_key: (?P<key>\S+)",
+        lambda m: f"{m['key']}: {_one_line(m['why'])}.",
+    ),
+    (
+        r"Error parsing override '(?P<override>.*?)'\n(?P<why>[^\n]*)",
+        lambda m: (
+            f"the override {m['override']!r} cannot be read ({_one_line(m['why'])}); a value with spaces, commas, "
+            "quotes or colons needs quotes of its own inside those of the shell: 'key=\"...\"'."
+        ),
+    ),
+    (
+        r"Interpolation key '(?P<key>[^']+)' not found",
+        lambda m: f"a value refers to the key {m['key']}, which is not there.",
+    ),
+]
+"""What Hydra and OmegaConf say, and how it is said here; the first that fits counts."""

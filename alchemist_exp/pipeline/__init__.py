@@ -1,0 +1,1 @@
+"""The stages in order: a configured experiment in, a record out."""

@@ -1,0 +1,102 @@
+"""An experiment: one working object per configuration group. It is also the schema of the whole configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from alchemist_exp.core.component import Component
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.hashing import code_fingerprint, key_of
+from alchemist_exp.data.base import Dataset
+from alchemist_exp.end_model.base import EndModel
+from alchemist_exp.features.base import FeatureExtractor
+from alchemist_exp.label_models.base import LabelModel
+from alchemist_exp.labelers.base import Labeler
+from alchemist_exp.llm.base import LLM
+from alchemist_exp.prompts.supplement import Supplement
+from alchemist_exp.sandbox.base import Sandbox
+from alchemist_exp.tracking.base import Logger
+
+
+@dataclass(kw_only=True)
+class Seeds(Component):
+    """The end model's seeds; all of them are trained in one job."""
+
+    values: list[int] = MISSING
+
+    def __post_init__(self) -> None:
+        if not self.values or len(set(self.values)) < len(self.values) or min(self.values) < 0:
+            raise ConfigError(
+                f"seed.values is {list(self.values)}; different numbers, 0 or more, at least one, are needed."
+            )
+
+
+@dataclass(kw_only=True)
+class Gold(Component):
+    """Which gold labels the stages may use. Scoring uses what is there; no stage ever uses test labels otherwise."""
+
+    use_valid: bool = MISSING
+
+
+@dataclass(kw_only=True)
+class Debug(Component):
+    """Help in finding faults. trace: a full traceback instead of one sentence."""
+
+    trace: bool = MISSING
+
+
+@dataclass(kw_only=True)
+class Paths:
+    """Where things lie. outputs: all that is written. data: where datasets that are not embedded are looked for."""
+
+    outputs: str = MISSING
+    data: str = MISSING
+
+    def __post_init__(self) -> None:
+        if not self.outputs.strip():
+            raise ConfigError("paths.outputs is empty; name a folder.")
+
+    @property
+    def root(self) -> Path:
+        """The folder that everything written lies under."""
+        return Path(self.outputs).expanduser().resolve()
+
+    @property
+    def runs(self) -> Path:
+        """A folder per run key."""
+        return self.root / "runs"
+
+    @property
+    def cache(self) -> Path:
+        """Replies, votes and features."""
+        return self.root / "cache"
+
+
+@dataclass(kw_only=True)
+class Experiment:
+    """Everything a run depends on. force: run again although the run's record is finished."""
+
+    dataset: Dataset = MISSING
+    llm: LLM = MISSING
+    supplement: Supplement = MISSING
+    method: Labeler = MISSING
+    label_model: LabelModel = MISSING
+    feature_extractor: FeatureExtractor = MISSING
+    end_model: EndModel = MISSING
+    seed: Seeds = MISSING
+    sandbox: Sandbox = MISSING
+    logger: Logger = MISSING
+    gold: Gold = MISSING
+    debug: Debug = MISSING
+    paths: Paths = MISSING
+    force: bool = MISSING
+
+    def run_key(self, data_fingerprint: str) -> str:
+        """The key of all that matters: every component but the logger and debugging, the data and the code."""
+        matters: tuple[Component, ...] = (
+            self.dataset, self.llm, self.supplement, self.method, self.label_model, self.feature_extractor,
+            self.end_model, self.seed, self.sandbox, self.gold,
+        )  # fmt: skip
+        parts = [component.cache_key() for component in matters]
+        return key_of("run", {"parts": parts, "data": data_fingerprint, "code": code_fingerprint()})

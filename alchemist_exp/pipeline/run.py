@@ -1,0 +1,280 @@
+"""Runs an experiment: check, load, label, extract features, distil, score, record.
+
+A finished run is answered from its record. A run that fails, is interrupted or killed leaves a record that says so.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alchemist_exp.core.errors import AlchemistError
+from alchemist_exp.core.files import locked, write_bytes, write_folder, writing
+from alchemist_exp.core.hashing import code_fingerprint
+from alchemist_exp.core.stages import Progress, Stages
+from alchemist_exp.core.store import Store, read_array
+from alchemist_exp.core.values import FloatArray, IntArray, Split
+from alchemist_exp.data.base import Metric, TextData
+from alchemist_exp.end_model.base import FittedEndModel, Validation
+from alchemist_exp.labelers.base import Checkable, Labeling, Workbench
+from alchemist_exp.llm.cache import ReplyCache
+from alchemist_exp.pipeline import sections
+from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.results.provenance import git_state, host, package_versions
+from alchemist_exp.results.record import RunRecord, Status, now
+from alchemist_exp.tracking.base import RunInfo, Tracker
+
+MADE = ("programs", "model", "csv", "wandb", "labels.parquet")
+"""What a run puts beside its record; an earlier run's are removed before it begins again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The record of a run, where it lies, and whether it was there already."""
+
+    record: RunRecord
+    folder: Path
+    reused: bool
+
+
+def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str], progress: Progress) -> Answer:
+    """The record of `experiment`: found, when such a run has finished, else made. `config` goes into it as it is."""
+    experiment.method.check(Checkable(llm=experiment.llm, sandbox=experiment.sandbox))
+    experiment.logger.check()
+    stages = Stages(progress)
+    with stages.stage("load", f"loading {experiment.dataset.name}"):
+        data = experiment.dataset.load()
+        key = experiment.run_key(data.fingerprint)
+    folder = experiment.paths.runs / key
+    with locked(experiment.paths.runs / ".locks" / f"{key}.lock"):
+        found = RunRecord.read(folder)
+        if found and found.status is Status.FINISHED and not experiment.force:
+            return Answer(record=found, folder=folder, reused=True)
+        record = RunRecord(
+            run_key=key,
+            status=Status.STARTED,
+            started_at=now(),
+            config=dict(config),
+            overrides=overrides,
+            code=code_fingerprint(),
+            git=git_state(),
+            packages=package_versions(),
+            data=sections.data_section(experiment.dataset, data),
+        )
+        _recorded_run(experiment, data, record, folder, stages)
+    return Answer(record=record, folder=folder, reused=False)
+
+
+def _recorded_run(experiment: Experiment, data: TextData, record: RunRecord, folder: Path, stages: Stages) -> None:
+    """Runs the stages between a record `started` and one `finished` or `failed`."""
+    _clear(folder)
+    record.write(folder)
+    info = RunInfo(
+        key=record.run_key,
+        folder=folder,
+        config=record.config,
+        tags=[experiment.dataset.name, experiment.method.name, experiment.label_model.name],
+    )
+    try:
+        with experiment.logger.open(info) as tracker:
+            _stages(experiment, data, record, folder, stages, tracker)
+        record.seconds = stages.finish()
+        record.status, record.finished_at = Status.FINISHED, now()
+        record.write(folder)
+    except BaseException as error:
+        record.seconds = stages.finish()
+        record.status, record.finished_at, record.error = Status.FAILED, now(), _sentence(error)
+        record.write(folder)
+        raise
+
+
+def _sentence(error: BaseException) -> str:
+    match error:
+        case AlchemistError():
+            return str(error)
+        case KeyboardInterrupt():
+            return "interrupted"
+        case _:
+            return f"{type(error).__name__}: {error}"
+
+
+def _clear(folder: Path) -> None:
+    with writing(folder):
+        for name in MADE:
+            path = folder / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _stages(
+    experiment: Experiment, data: TextData, record: RunRecord, folder: Path, stages: Stages, tracker: Tracker
+) -> None:
+    """Fills the record's sections in the order of the paper."""
+    valid_gold = _usable_gold(experiment, data, record)
+    labeling = experiment.method.label(_workbench(experiment, data, valid_gold, stages))
+    positive = experiment.dataset.positive
+    record.programs = sections.programs_section(labeling.voters, data, experiment.sandbox.name)
+    record.label_model = sections.label_model_section(experiment.label_model.name, labeling, data, positive)
+    record.cost = sections.cost_section(experiment.llm, labeling, data)
+    _save_programs(folder / "programs", labeling)
+
+    features, extractor = _features(experiment, data, stages)
+    model = _distil(experiment, features, labeling, valid_gold, stages, tracker)
+    with stages.stage("evaluate", "scoring"):
+        probs = {split: model.predict_proba(features[split]) for split in data.splits}
+        record.end_model = sections.end_model_section(
+            experiment.end_model.name, list(experiment.seed.values), probs, data, positive
+        )
+        record.host = host("cpu")
+        _save_labels(folder / "labels.parquet", data, labeling, probs)
+        write_folder(folder / "model", lambda draft: _save_model(draft, extractor, model))
+    _note_gold(record, data, labeling, valid_gold)
+    _track(tracker, record)
+
+
+def _usable_gold(experiment: Experiment, data: TextData, record: RunRecord) -> IntArray | None:
+    """The validation labels, where the configuration allows them and there are any."""
+    gold = data.gold(Split.VALID) if experiment.gold.use_valid else None
+    if experiment.gold.use_valid and gold is None:
+        record.notes.append(
+            "There are no validation labels: the class balance is estimated from the votes, "
+            "and early stopping watches held-out pseudo-labels, as with gold=none."
+        )
+    return gold
+
+
+def _workbench(experiment: Experiment, data: TextData, valid_gold: IntArray | None, stages: Stages) -> Workbench:
+    return Workbench(
+        data=data,
+        valid_gold=valid_gold,
+        llm=experiment.llm,
+        supplement=experiment.supplement,
+        sandbox=experiment.sandbox,
+        label_model=experiment.label_model,
+        store=Store(experiment.paths.cache),
+        replies=ReplyCache(experiment.paths.cache / "replies"),
+        stages=stages,
+    )
+
+
+def _features(experiment: Experiment, data: TextData, stages: Stages) -> tuple[dict[Split, FloatArray], Path]:
+    """Features of every split, fitted on train, and the cache entry that holds the fitted extractor."""
+    extractor = experiment.feature_extractor
+    parts = {"extractor": extractor.cache_key(), "texts": {s.value: data.texts_key(s) for s in data.splits}}
+
+    def make(folder: Path) -> None:
+        extractor.fit(data.texts(Split.TRAIN))
+        for split in data.splits:
+            np.save(folder / f"{split}.npy", extractor.transform(data.texts(split)))
+        extractor.save(folder)
+
+    with stages.stage("features", f"extracting features by {extractor.name}"):
+        entry = Store(experiment.paths.cache).entry("features", parts, make)
+        return {split: read_array(entry / f"{split}.npy") for split in data.splits}, entry
+
+
+def _distil(
+    experiment: Experiment,
+    features: Mapping[Split, FloatArray],
+    labeling: Labeling,
+    valid_gold: IntArray | None,
+    stages: Stages,
+    tracker: Tracker,
+) -> FittedEndModel:
+    """Trains the end model on the soft labels of the covered training rows, all seeds at once."""
+    validation = None
+    if valid_gold is not None:
+        validation = Validation(
+            features=features[Split.VALID],
+            gold=valid_gold,
+            n_classes=len(experiment.dataset.classes),
+            positive=experiment.dataset.positive if experiment.dataset.metric is Metric.f1 else None,
+        )
+    seeds = experiment.seed.values
+    with stages.stage("end_model", f"training {len(seeds)} seeds of {experiment.end_model.name}") as advance:
+        model = experiment.end_model.fit(
+            features[Split.TRAIN],
+            labeling.labels[Split.TRAIN],
+            seeds=seeds,
+            validation=validation,
+            on_epoch=lambda _: advance(1),
+        )
+    _track_curves(tracker, model)
+    return model
+
+
+def _track_curves(tracker: Tracker, model: FittedEndModel) -> None:
+    """Each seed's training loss and validation score, an epoch a step, until the last seed has stopped."""
+    for epoch in range(max(len(curve.train_loss) for curve in model.curves)):
+        going = [curve for curve in model.curves if epoch < len(curve.train_loss)]
+        losses = {f"train_loss/seed_{curve.seed}": curve.train_loss[epoch] for curve in going}
+        scores = {f"valid_score/seed_{curve.seed}": curve.valid_score[epoch] for curve in going}
+        tracker.curve(epoch, losses | scores)
+
+
+def _save_programs(folder: Path, labeling: Labeling) -> None:
+    """The accepted programs as files that people can read, correct and run again by method=program_files."""
+    programs = labeling.voters.programs
+    width = len(str(max(len(programs) - 1, 0)))
+    for number, program in enumerate(programs):
+        name = f"{number:0{max(width, 2)}d}.py"
+        write_bytes(folder / name, program.source.encode("utf-8", "replace"))
+
+
+def _save_labels(path: Path, data: TextData, labeling: Labeling, probs: Mapping[Split, FloatArray]) -> None:
+    import io
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    tables = [
+        pa.table(sections.label_columns(data, split, labeling.labels[split], probs[split].mean(axis=0)))
+        for split in data.splits
+    ]
+    raw = io.BytesIO()
+    parquet.write_table(pa.concat_tables(tables), raw, compression="zstd")
+    write_bytes(path, raw.getvalue())
+
+
+def _save_model(draft: Path, extractor: Path, model: FittedEndModel) -> None:
+    """The distilled model with the fitted feature extractor it needs."""
+    for file in extractor.iterdir():
+        if file.stem not in tuple(Split):
+            shutil.copyfile(file, draft / file.name)
+    model.save(draft)
+
+
+def _note_gold(record: RunRecord, data: TextData, labeling: Labeling, valid_gold: IntArray | None) -> None:
+    """Says which gold labels were used for what, and which scores could not be given."""
+    used = list(labeling.gold_used)
+    if valid_gold is not None:
+        used.append("valid: early stopping")
+    for split in Split:
+        if data.gold(split) is not None:
+            used.append(f"{split}: scoring")
+        elif split is not Split.TRAIN:
+            lack = "has no labels" if split in data.splits else "is not there"
+            record.notes.append(f"No {split} scores: the split {lack}.")
+    record.data["gold_used"] = used
+
+
+def _track(tracker: Tracker, record: RunRecord) -> None:
+    """Figures and the programs' table to the logger."""
+    metrics: list[tuple[str, str, str, float, float]] = []
+    for split, scores in record.label_model["metrics"].items():
+        if scores:
+            metrics += [("label model", split, name, scores[name], 0.0) for name in ("accuracy", "f1", "macro_f1")]
+    for split, scores in record.end_model["metrics"].items():
+        metrics += [("end model", split, name, s["mean"], s["std"]) for name, s in scores.items()]
+    tracker.summary({f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics})
+    tracker.summary({f"coverage/{split}": share for split, share in record.label_model["coverage"].items()})
+    tracker.table("metrics", ["stage", "split", "score", "mean", "std"], metrics)
+    columns = ["id", "origin", "coverage", "accuracy", "faults"]
+    rows = [[p["id"], p["origin"], p["coverage"], p["accuracy"], str(p["faults"])] for p in record.programs["list"]]
+    rejected = [[r["id"], r["origin"], None, None, r["reason"]] for r in record.programs["rejected"]]
+    tracker.table("programs", columns, rows + rejected)

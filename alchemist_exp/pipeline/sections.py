@@ -1,0 +1,150 @@
+"""Turns what the stages made into the sections of the record."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from alchemist_exp.core.hashing import plain
+from alchemist_exp.core.values import ABSTAIN, FloatArray, IntArray, SoftLabels, Split
+from alchemist_exp.data.base import Dataset, TextData
+from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarise
+from alchemist_exp.labelers.base import Labeling, Voters
+from alchemist_exp.llm.base import LLM
+from alchemist_exp.llm.cost import cost_of, estimate
+from alchemist_exp.programs.base import Rejected
+from alchemist_exp.prompts import zero_shot
+from alchemist_exp.results.record import Section
+
+
+def data_section(dataset: Dataset, data: TextData) -> Section:
+    """Name, fingerprint, rows, classes and licence; which gold was used is added as stages use it."""
+    return {
+        "name": dataset.name,
+        "fingerprint": data.fingerprint,
+        "rows": {split: len(data.texts(split)) for split in data.splits},
+        "classes": list(dataset.classes),
+        "metric": dataset.metric.value,
+        "positive_class": dataset.positive_class,
+        "license": dataset.license,
+        "gold_used": [],
+    }
+
+
+def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
+    """What was asked for, accepted and rejected; per program coverage and, where gold exists, accuracy."""
+    gold = data.gold(Split.TRAIN)
+    train = voters.matrices[Split.TRAIN]
+    scores = program_scores(train, gold)
+    programs = [
+        {"id": id_, "origin": origin, "coverage": s.coverage, "accuracy": s.accuracy}
+        for id_, origin, s in zip(voters.ids, voters.origins, scores, strict=True)
+    ]
+    for program in programs:
+        program |= _outcomes(voters, str(program["id"]))
+    total: Counter[str] = Counter()
+    for runs in voters.runs.values():
+        for run in runs.values():
+            total.update({outcome.value: count for outcome, count in run.outcomes.items()})
+    return {
+        "source": voters.source,
+        "sandbox": sandbox if voters.runs else None,
+        "requested": voters.requested,
+        "accepted": len(voters.ids),
+        "rejected": [_rejection(rejected) for rejected in voters.rejected],
+        "outcomes": dict(total),
+        "list": programs,
+    }
+
+
+def _rejection(rejected: Rejected) -> Section:
+    return {"id": rejected.id, "origin": rejected.origin, "reason": rejected.reason}
+
+
+def _outcomes(voters: Voters, program_id: str) -> Section:
+    """Faults of one program over all splits, and the first message of each kind."""
+    faults: Counter[str] = Counter()
+    messages: dict[str, str] = {}
+    for run in voters.runs.get(program_id, {}).values():
+        faults.update({o.value: n for o, n in run.outcomes.items() if n and o.value not in ("vote", "abstain")})
+        messages = plain(run.messages) | messages
+    return {"faults": dict(faults), "messages": messages}
+
+
+def label_model_section(name: str, labeling: Labeling, data: TextData, positive: int | None) -> Section:
+    """Coverage of every split; scores over covered rows where gold exists."""
+    metrics = {}
+    for split, labels in labeling.labels.items():
+        gold = data.gold(split)
+        if gold is not None:
+            metrics[split.value] = _scores(
+                score(gold, labels.hard(), n_classes=labels.probs.shape[1], positive=positive)
+            )
+    return {
+        "name": name,
+        "class_balance": list(labeling.balance),
+        "coverage": {split.value: float(labels.covered.mean()) for split, labels in labeling.labels.items()},
+        "metrics": metrics,
+        "warnings": [],
+    }
+
+
+def _scores(scores: Scores | None) -> Section | None:
+    return None if scores is None else plain(scores)
+
+
+def end_model_section(
+    name: str, seeds: list[int], probs: Mapping[Split, FloatArray], data: TextData, positive: int | None
+) -> Section:
+    """Mean and standard deviation over seeds of every score, on valid and test where they have gold.
+
+    probs: float32 (seeds, n, k) for each split.
+    """
+    metrics: dict[str, Any] = {}
+    for split in (Split.VALID, Split.TEST):
+        gold = data.gold(split)
+        if gold is not None:
+            per_seed = [_end_score(gold, p, positive) for p in probs[split]]
+            metrics[split.value] = plain(summarise(per_seed))
+    return {"name": name, "seeds": seeds, "metrics": metrics}
+
+
+def _end_score(gold: IntArray, probs: FloatArray, positive: int | None) -> Scores:
+    scores = score(gold, probs.argmax(axis=1).astype(np.int64), n_classes=probs.shape[1], positive=positive)
+    if scores is None:
+        raise ValueError("a split without rows was scored")
+    return scores
+
+
+def cost_section(llm: LLM, labeling: Labeling, data: TextData) -> Section:
+    """What was paid, and an estimate beside what zero-shot prompting of every training row would cost."""
+    task, texts = data.task, data.texts(Split.TRAIN)
+    fixed = len(zero_shot.system(task)) + len(zero_shot.question(task, ""))
+    asked = sum(exchange.asked_characters for exchange in labeling.exchanges)
+    replies = [exchange.completion for exchange in labeling.exchanges]
+    expected = estimate(
+        llm,
+        programs=(len(replies), asked, sum(len(reply.text) for reply in replies)),
+        zero_shot=(len(texts), fixed * len(texts) + sum(map(len, texts))),
+    )
+    section: Section = plain(cost_of(replies, llm))
+    return section | {"estimate": plain(expected)}
+
+
+def label_columns(data: TextData, split: Split, labels: SoftLabels, probs: FloatArray) -> dict[str, list[Any]]:
+    """The rows of the labels file of one split. probs: float32 (n, k), the end model's, averaged over seeds."""
+    classes = data.task.classes
+    hard, predicted = labels.hard(), probs.argmax(axis=1)
+    columns: dict[str, list[Any]] = {
+        "split": [split.value] * len(hard),
+        "row": list(range(len(hard))),
+        "text": data.texts(split),
+        "label": [None if c == ABSTAIN else classes[c] for c in hard],
+        "covered": labels.covered.tolist(),
+        "predicted": [classes[c] for c in predicted],
+        "confidence": probs.max(axis=1).astype(float).tolist(),
+    }
+    for i, name in enumerate(classes):
+        columns[f"p({name})"] = labels.probs[:, i].astype(float).tolist()
+    return columns

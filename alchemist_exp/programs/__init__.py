@@ -1,0 +1,1 @@
+"""Labeling programs: taken from replies or files, vetted, executed in the sandbox."""

@@ -1,0 +1,129 @@
+"""Runs accepted programs over every split and gathers their votes, a column per program.
+
+Columns are kept by program, texts and limits, so another label model or seed executes nothing. A program that did not
+run to its end on every split is rejected whole: a half-filled column would pass for an honest one.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alchemist_exp.core.files import locked, read_json
+from alchemist_exp.core.hashing import key_of, plain
+from alchemist_exp.core.store import Store, read_array
+from alchemist_exp.core.values import LabelMatrix, Split
+from alchemist_exp.data.base import TextData
+from alchemist_exp.programs.base import Program, Rejected
+from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox, Status
+
+_KEPT = {Status.OK, Status.LOAD_ERROR, Status.VIOLATION, Status.INVALID_OUTPUT}
+"""What would come out the same again. Stalls and wall limits may be the machine's fault, and are tried anew."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Executed:
+    """The programs that ran to their end, their votes, and what happened on the way.
+
+    runs: for every program that was executed, rejected ones too, what happened on each split.
+    """
+
+    programs: tuple[Program, ...]
+    rejected: tuple[Rejected, ...]
+    matrices: Mapping[Split, LabelMatrix]
+    runs: Mapping[str, Mapping[Split, ProgramRun]]
+
+
+def execute(
+    programs: Sequence[Program],
+    data: TextData,
+    sandbox: Sandbox,
+    store: Store,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> Executed:
+    """The votes of `programs` on every split of `data`. `on_progress` is told of each batch of votes."""
+    columns = {
+        split: _columns(programs, data, split, sandbox, store, on_progress or (lambda _: None)) for split in data.splits
+    }
+    runs = {p.id: {split: columns[split][i] for split in data.splits} for i, p in enumerate(programs)}
+    faults = {p.id: _fault(runs[p.id]) for p in programs}
+    passed = tuple(p for p in programs if not faults[p.id])
+    matrices = {
+        split: LabelMatrix(
+            votes=_side_by_side([runs[p.id][split] for p in passed], len(data.texts(split))),
+            n_classes=len(data.task.classes),
+        )
+        for split in data.splits
+    }
+    rejected = tuple(Rejected(origin=p.origin, reason=r, id=p.id) for p in programs if (r := faults[p.id]))
+    return Executed(programs=passed, rejected=rejected, matrices=matrices, runs=runs)
+
+
+def _side_by_side(runs: Sequence[ProgramRun], rows: int) -> np.ndarray[Any, np.dtype[np.int8]]:
+    if not runs:
+        return np.empty((rows, 0), dtype=np.int8)
+    return np.stack([run.votes for run in runs], axis=1)
+
+
+def _fault(runs: Mapping[Split, ProgramRun]) -> str | None:
+    for split, run in runs.items():
+        if run.status is not Status.OK:
+            return f"{run.status.replace('_', ' ')} on {split}: {run.detail}"
+    return None
+
+
+def _columns(
+    programs: Sequence[Program],
+    data: TextData,
+    split: Split,
+    sandbox: Sandbox,
+    store: Store,
+    on_progress: Callable[[int], None],
+) -> list[ProgramRun]:
+    """The runs of all programs on one split, from the store where they are kept."""
+    texts, n_classes = data.texts(split), len(data.task.classes)
+    setting = {"texts": data.texts_key(split), "n_classes": n_classes, "sandbox": sandbox.cache_key()}
+    parts = [setting | {"program": program.source} for program in programs]
+    # One job executes, another that wants the same votes waits for them.
+    with locked(store.root / "locks" / f"executing-{key_of('executing', setting)}.lock"):
+        runs = [_read(path) if (path := store.path("votes", part)).is_dir() else None for part in parts]
+        on_progress(len(texts) * sum(run is not None for run in runs))
+        missing = [i for i, run in enumerate(runs) if run is None]
+        if missing:
+            sources = [programs[i].source for i in missing]
+            made = sandbox.execute(sources, texts, n_classes, on_progress=on_progress)
+            for i, run in zip(missing, made, strict=True):
+                runs[i] = run
+                if run.status in _KEPT:
+                    store.entry("votes", parts[i], lambda folder, run=run: _write(folder, run))  # type: ignore[misc]
+    return [run for run in runs if run is not None]
+
+
+def _write(folder: Path, run: ProgramRun) -> None:
+    np.save(folder / "votes.npy", run.votes)
+    rest = {
+        "status": run.status,
+        "outcomes": plain(run.outcomes),
+        "messages": plain(run.messages),
+        "detail": run.detail,
+        "restarts": run.restarts,
+        "cpu_seconds": run.cpu_seconds,
+    }
+    (folder / "run.json").write_text(json.dumps(rest, indent=2), encoding="utf-8")
+
+
+def _read(folder: Path) -> ProgramRun:
+    rest = read_json(folder / "run.json", what="the cached votes'")
+    return ProgramRun(
+        votes=read_array(folder / "votes.npy"),
+        status=Status(rest["status"]),
+        outcomes={Outcome(k): v for k, v in rest["outcomes"].items()},
+        messages={Outcome(k): v for k, v in rest["messages"].items()},
+        detail=rest["detail"],
+        restarts=rest["restarts"],
+        cpu_seconds=rest["cpu_seconds"],
+    )

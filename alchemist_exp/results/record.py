@@ -1,0 +1,83 @@
+"""The record of a run: all that a table, a comparison or a reader needs, and no secret.
+
+Written `started` when a run begins and replaced when it ends, so that a killed job leaves evidence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.files import read_json, write_json
+
+SCHEMA_VERSION = 1
+"""Raised when a reader of old records would misread a new one."""
+
+RECORD = "record.json"
+
+Section = dict[str, Any]
+"""A part of the record as JSON knows it; docs/record.md names its keys."""
+
+
+class Status(StrEnum):
+    """How far a run has come."""
+
+    STARTED = "started"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+def now() -> str:
+    """The time as records write it: UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(kw_only=True)
+class RunRecord:
+    """One run. Sections of a run that has not finished are empty."""
+
+    run_key: str
+    status: Status
+    started_at: str
+    finished_at: str | None = None
+    error: str | None = None
+    schema_version: int = SCHEMA_VERSION
+    config: Section = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+    code: str = ""
+    git: Section = field(default_factory=dict)
+    packages: Section = field(default_factory=dict)
+    host: Section = field(default_factory=dict)
+    data: Section = field(default_factory=dict)
+    programs: Section = field(default_factory=dict)
+    label_model: Section = field(default_factory=dict)
+    end_model: Section = field(default_factory=dict)
+    cost: Section = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: Section = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Replaces the record in `folder`, whole or not at all."""
+        write_json(folder / RECORD, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """The record in `folder`, None when there is none. StoreError when it is broken or of a newer program."""
+        path = folder / RECORD
+        if not path.exists():
+            return None
+        raw = read_json(path, what="the record")
+        if not isinstance(raw, Mapping) or not isinstance(version := raw.get("schema_version"), int):
+            raise StoreError(f"the record {path} is broken (no schema_version); delete it and run again.")
+        if version > SCHEMA_VERSION:
+            raise StoreError(f"the record {path} was written by a newer version of this program; update, or delete it.")
+        try:
+            known = {f.name for f in fields(cls)}
+            return cls(
+                **{name: value for name, value in raw.items() if name in known} | {"status": Status(raw["status"])}
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"the record {path} is broken ({error}); delete it and run again.") from error

@@ -1,0 +1,33 @@
+"""Composes, checks, runs and records one experiment, or each of a sweep: `python -m alchemist_exp.run [overrides]`."""
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from alchemist_exp import config
+from alchemist_exp.mistakes import exits_cleanly, shown
+from alchemist_exp.results.console import RichProgress, show
+
+config.register()
+
+
+@hydra.main(version_base="1.3", config_path=config.folder(), config_name="config")
+def job(cfg: DictConfig) -> None:
+    """One run."""
+    from alchemist_exp.pipeline.run import run
+
+    overrides = list(HydraConfig.get().overrides.task)
+    with shown(overrides):
+        experiment = config.build(cfg)
+        answer = run(experiment, config.as_plain(cfg), overrides, RichProgress())
+        show(answer.record, str(answer.folder), reused=answer.reused)
+
+
+@exits_cleanly
+def main() -> None:
+    """The command line."""
+    job()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Runs labeling programs nobody has read, so that they can hurt nothing but their own votes."""

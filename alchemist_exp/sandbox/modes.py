@@ -1,0 +1,122 @@
+"""The modes of the sandbox.
+
+seccomp: the kernel holds each program to memory, clocks and its own end. It can open no file, socket or process, with
+    no descriptor to start from. Not held: a hole in the kernel behind the few calls left, what the processor's caches
+    tell, and memory beyond `workers` times `memory_mb`.
+none: limits on time and memory, and no file descriptors. A program can delete files, end processes, start others
+    (unless RLIMIT_NPROC holds: not for root) and run machine code.
+"""
+
+import logging
+import os
+import sys
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from alchemist_exp.core.errors import ConfigError, SandboxError
+from alchemist_exp.sandbox.base import ProgramRun, Progress, Sandbox, Status
+from alchemist_exp.sandbox.seccomp_filter import ARCHITECTURES
+
+_log = logging.getLogger(__name__)
+
+_PROBE = "def label_function(text):\n    return int(text == 'probe')\n"
+_SECCOMP_ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
+
+
+@dataclass(kw_only=True)
+class _WorkerSandbox(Sandbox):
+    """A sandbox of one process per program and chunk; the modes differ in what the kernel denies that process."""
+
+    def check(self) -> None:
+        """See `Sandbox.check`."""
+        self._require_support()
+        run = self.execute([_PROBE], ["probe"], 2)[0]
+        if run.status is not Status.OK or run.votes[0] != 1:
+            reason = run.detail or next(iter(run.messages.values()), "it gave the wrong vote")
+            raise SandboxError(
+                f"A trivial program fails in sandbox {self.name!r} ({reason}); raise the sandbox's limits."
+            )
+
+    def execute(
+        self, sources: Sequence[str], texts: Sequence[str], n_classes: int, *, on_progress: Progress | None = None
+    ) -> list[ProgramRun]:
+        """See `Sandbox.execute`."""
+        self._require_support()
+        # Here, because it needs modules that only Linux has, and saying so is `_require_support`'s task.
+        from alchemist_exp.sandbox.execution import run_programs
+
+        return run_programs(self, sources, texts, n_classes, confined=self._confined(), on_progress=on_progress)
+
+    @abstractmethod
+    def _confined(self) -> bool:
+        """Whether workers must be confined by the system call filter."""
+
+    def _require_support(self) -> None:
+        """Raise SandboxError where this mode cannot be."""
+        if sys.platform != "linux":
+            raise SandboxError(f"The sandbox needs Linux, and this is {sys.platform}; run in a Linux container.")
+
+
+@dataclass(kw_only=True)
+class SeccompSandbox(_WorkerSandbox):
+    """Confined by the kernel's system call filter; needs no root and no package."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_name(self.name, "seccomp")
+
+    def _confined(self) -> bool:
+        return True
+
+    def _require_support(self) -> None:
+        super()._require_support()
+        machine = os.uname().machine
+        if machine not in ARCHITECTURES or sys.maxsize <= 1 << 32:
+            known = " and ".join(ARCHITECTURES)
+            raise SandboxError(f"sandbox=seccomp knows 64-bit {known}, and this is {machine}; run on one of those.")
+        try:
+            actions = _SECCOMP_ACTIONS.read_text().split()
+        except OSError:
+            actions = []
+        if "kill_process" not in actions:
+            raise SandboxError(
+                "sandbox=seccomp needs Linux 4.14 or later with seccomp filters, which this kernel does not show in "
+                f"{_SECCOMP_ACTIONS}; run on another kernel."
+            )
+
+
+@dataclass(kw_only=True)
+class UnconfinedSandbox(_WorkerSandbox):
+    """Limits on time and memory alone: no wall against a program that means harm. Never chosen in silence."""
+
+    i_accept_untrusted_code: bool = MISSING
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_name(self.name, "none")
+
+    def check(self) -> None:
+        """See `Sandbox.check`. Warns that nothing holds a hostile program."""
+        super().check()
+        _log.warning("sandbox=none: programs written by an LLM run with your rights; they can delete your files.")
+
+    def _confined(self) -> bool:
+        return False
+
+    def _require_support(self) -> None:
+        super()._require_support()
+        if self.i_accept_untrusted_code is not True:
+            raise SandboxError(
+                "sandbox=none lets programs written by an LLM run with your rights; use sandbox=seccomp, or accept it "
+                "with sandbox.i_accept_untrusted_code=true."
+            )
+
+
+def _require_name(name: str, needed: str) -> None:
+    # The name is stamped on every result, so it must not be able to lie about the mode.
+    if name != needed:
+        raise ConfigError(f"sandbox.name is {name!r}; this mode's name is {needed!r}.")

@@ -1,0 +1,92 @@
+"""Memory shared with workers: texts that nobody can write, and an area for votes that nobody can resize.
+
+Both are anonymous files (memfd), sealed by the kernel and gone with their last user.
+"""
+
+import fcntl
+import mmap
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from alchemist_exp.sandbox import worker
+
+_UNSET_BYTE = worker.UNSET.to_bytes(1, "little", signed=True)
+
+
+class SharedTexts:
+    """Texts as int64 offsets and UTF-8 (lone surrogates pass), read by every worker of a chunk. A context manager."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+        np.cumsum([len(data) for data in encoded], out=offsets[1:])
+        self.n = len(encoded)
+        self.fd = os.memfd_create("texts", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            with open(self.fd, "wb", closefd=False) as file:
+                file.write(offsets.tobytes())
+                file.writelines(encoded)
+            seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.fd)
+
+
+class VotesArea:
+    """Where one worker writes its votes and its report. A context manager.
+
+    The size is sealed: a worker that cut the file short would end the parent with SIGBUS.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.fd = os.memfd_create("votes", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(self.fd, rows + worker.REPORT_BYTES)
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            self._memory = mmap.mmap(self.fd, rows + worker.REPORT_BYTES)
+            self._memory[:rows] = _UNSET_BYTE * rows
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._memory.close()
+        os.close(self.fd)
+
+    @property
+    def loaded(self) -> bool:
+        """The worker's claim that the program was loaded."""
+        return self._memory[self.rows] == worker.LOADED
+
+    def first_unset(self, start: int) -> int:
+        """Return the first row from `start` without a vote, `rows` when there is none."""
+        row = self._memory.find(_UNSET_BYTE, start, self.rows)
+        return self.rows if row < 0 else row
+
+    def copy(self) -> tuple[npt.NDArray[np.int8], bytes]:
+        """Return the codes, int8 (rows,), and the report, REPORT_BYTES long, both as they are now.
+
+        Taken once the worker has ended, so that what is checked is what is used.
+        """
+        codes = np.frombuffer(self._memory[: self.rows], dtype=np.int8).copy()
+        return codes, self._memory[self.rows :]

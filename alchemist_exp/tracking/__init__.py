@@ -1,0 +1,1 @@
+"""W&B and the simpler loggers; the only place that imports wandb."""

@@ -1,0 +1,25 @@
+"""Tells nobody; the record is written all the same."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
+
+
+class _Silent:
+    def curve(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def summary(self, values: Mapping[str, Cell]) -> None: ...
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None: ...
+
+
+@dataclass(kw_only=True)
+class NoLogger(Logger):
+    """No logger."""
+
+    @contextmanager
+    def open(self, run: RunInfo) -> Iterator[Tracker]:
+        """A tracker that keeps nothing."""
+        yield _Silent()

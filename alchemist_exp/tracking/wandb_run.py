@@ -1,0 +1,90 @@
+"""Weights & Biases: one run per job on every launcher, closed in all cases, offline unless told otherwise.
+
+Secrets: the configuration it is given holds none, and code, git remotes, console output and command line are not sent.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from omegaconf import MISSING
+
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
+
+
+class Mode(StrEnum):
+    """Where W&B keeps a run. auto: online when WANDB_API_KEY is set, else offline."""
+
+    auto = "auto"
+    offline = "offline"
+    online = "online"
+
+
+class _Run:
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def curve(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=step)
+
+    def summary(self, values: Mapping[str, Cell]) -> None:
+        self._run.summary.update(dict(values))
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        import wandb
+
+        self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+
+
+@dataclass(kw_only=True)
+class WandbLogger(Logger):
+    """A W&B run per job."""
+
+    mode: Mode = MISSING
+    project: str = MISSING
+    entity: str | None = MISSING
+
+    def check(self) -> None:
+        """ConfigError when online is asked for and no key is there."""
+        if self.mode is Mode.online and not os.environ.get("WANDB_API_KEY"):
+            raise ConfigError(
+                "logger.mode=online needs the environment variable WANDB_API_KEY; set it, or use offline."
+            )
+
+    @property
+    def effective_mode(self) -> Literal["online", "offline"]:
+        """Where this run is kept."""
+        if self.mode is Mode.auto:
+            return "online" if os.environ.get("WANDB_API_KEY") else "offline"
+        return "online" if self.mode is Mode.online else "offline"
+
+    @contextmanager
+    def open(self, run: RunInfo) -> Iterator[Tracker]:
+        """A W&B run in the run's folder; marked failed when the job fails."""
+        import wandb
+
+        settings = wandb.Settings(
+            silent=True, console="off", disable_git=True, disable_code=True, save_code=False, x_disable_meta=True
+        )
+        opened = wandb.init(
+            project=self.project,
+            entity=self.entity,
+            id=None,
+            name=run.key,
+            dir=str(run.folder),
+            mode=self.effective_mode,
+            config=dict(run.config),
+            tags=list(run.tags),
+            reinit="create_new",
+            settings=settings,
+        )
+        exit_code = 1
+        try:
+            yield _Run(opened)
+            exit_code = 0
+        finally:
+            opened.finish(exit_code=exit_code)
