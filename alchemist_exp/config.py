@@ -4,7 +4,7 @@ With `run.py` the only module that knows Hydra. A schema is registered under its
 the group names one first: a component's fields and their types are said once, its values once.
 """
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.errors import ConfigError, unknown
 from alchemist_exp.data.files import EmbeddedDataset, FilesDataset
 from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.features.tfidf import Tfidf
@@ -20,8 +20,9 @@ from alchemist_exp.label_models.majority import Majority, WeightedMajority
 from alchemist_exp.label_models.snorkel import Snorkel
 from alchemist_exp.labelers.human import HumanVotes
 from alchemist_exp.labelers.programs import ProgramFolder, WrittenPrograms
+from alchemist_exp.llm.base import Price
 from alchemist_exp.llm.recorded import RecordedLLM
-from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Seeds
+from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Paths, Seeds
 from alchemist_exp.prompts.supplement import NoSupplement, WrittenSupplement
 from alchemist_exp.sandbox.modes import SeccompSandbox, UnconfinedSandbox
 from alchemist_exp.tracking.csv_files import CsvLogger
@@ -54,6 +55,7 @@ def folder() -> str:
 
 def register() -> None:
     """Makes the schemas known to Hydra."""
+    OmegaConf.register_new_resolver("members", _members_listed, replace=True)
     store = ConfigStore.instance()
     store.store(name="_experiment", node=Experiment)
     for group, schemas in SCHEMAS.items():
@@ -67,10 +69,23 @@ def build(config: DictConfig) -> Experiment:
     if missing:
         example = missing[0] + ("=[ham,spam]" if missing[0].endswith("classes") else "=...")
         raise ConfigError(f"{' and '.join(missing)} must be given; say {example} on the command line.")
+    _refuse_appended(config, "")
     experiment = OmegaConf.to_object(config)
     if not isinstance(experiment, Experiment):
         raise TypeError(f"the configuration became a {type(experiment).__name__}")
     return experiment
+
+
+def _refuse_appended(config: DictConfig, prefix: str) -> None:
+    """Hydra's +key=value gets past the schemas; a key that no component reads would be dropped in silence."""
+    schema = OmegaConf.get_type(config)
+    known = [f.name for f in fields(schema)] if schema and is_dataclass(schema) else [str(key) for key in config]
+    for key in map(str, config):
+        if key not in known:
+            raise ConfigError(unknown("the key", prefix + key, [prefix + name for name in known]))
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            _refuse_appended(node, f"{prefix}{key}.")
 
 
 def as_plain(config: DictConfig) -> dict[str, Any]:
@@ -83,11 +98,14 @@ def as_plain(config: DictConfig) -> dict[str, Any]:
 
 def known_keys(schema_name: str) -> list[str]:
     """The keys of the schema class of that name; empty when there is none."""
-    classes: list[type[Component] | type[Experiment]] = [
-        Experiment,
-        *(schema for schemas in SCHEMAS.values() for schema in schemas.values()),
-    ]
+    parts: list[type[Any]] = [Experiment, Paths, Price]
+    classes = parts + [schema for schemas in SCHEMAS.values() for schema in schemas.values()]
     return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
+
+
+def _members_listed() -> str:
+    """A line per group for the help."""
+    return "\n".join(f"{group}: {', '.join(members(group))}" for group in groups())
 
 
 def members(group: str) -> list[str]:

@@ -70,7 +70,7 @@ def _show(error: Exception, where: str) -> None:
 
 
 def _traced() -> bool:
-    return "debug=trace" in sys.argv or "debug=tiny" in sys.argv
+    return "debug=trace" in sys.argv
 
 
 def _say(text: str) -> None:
@@ -83,6 +83,8 @@ def sentence(error: Exception) -> str:
         return str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return str(_config_error(error))
+    if str(error).startswith("Config group override must be a string"):
+        return "a group was given a number; name one of its members, as in seed=s0 (see --help)."
     if isinstance(error, OSError):
         return f"{error.filename or 'a file'}: {error.strerror or error}."
     kind = type(error).__name__
@@ -111,8 +113,10 @@ def _no_member(match: re.Match[str]) -> str:
 
 
 def _no_key(match: re.Match[str]) -> str:
+    if match["schema"] == "Experiment":
+        return _no_root_key(match)
     prefix = match["key"].rpartition(".")[0]
-    known = [f"{prefix}.{k}" if prefix else k for k in config.known_keys(match["schema"])]
+    known = [f"{prefix}.{k}" for k in config.known_keys(match["schema"])]
     return unknown("the key", match["key"], known)
 
 
@@ -130,14 +134,25 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
         lambda m: f"{m['key']} is already there; leave out the + to change it.",
     ),
     (
-        r"(?P<why>(?:Invalid value|Value|Cannot convert|Unsupported)[^\n]*)\n\s*full_key: (?P<key>\S+)",
-        lambda m: f"{m['key']}: {_one_line(m['why'])}.",
+        r"Missing mandatory value: (?P<key>\S+)",
+        lambda m: f"{m['key']} must be given; say {m['key']}=... on the command line.",
     ),
     (
-        r"Error parsing override '(?P<override>.*?)'\n(?P<why>[^\n]*)",
+        r"(?P<why>(?:Invalid value|Value|Cannot convert|Unsupported)[^\n]*)\n\s*full_key: (?P<key>\S+)",
+        lambda m: f"{m['key']}: {_one_line(m['why']).rstrip('.')}.",
+    ),
+    (
+        r"Ambiguous value for argument '(?P<override>.*?)'\n",
         lambda m: (
-            f"the override {m['override']!r} cannot be read ({_one_line(m['why'])}); a value with spaces, commas, "
-            "quotes or colons needs quotes of its own inside those of the shell: 'key=\"...\"'."
+            f"{m['override']!r} has a comma: to sweep over several values add -m; a text with commas, quotes or colons "
+            "needs quotes of its own inside those of the shell: 'key=\"...\"'; a list needs brackets: key=[a,b]."
+        ),
+    ),
+    (
+        r"(?:Error parsing override '(?P<override>.*?)'|LexerNoViableAlt).*?\n(?P<why>[^\n]*)",
+        lambda m: (
+            f"{m['override'] or 'an override'!r} cannot be read; overrides are key=value, and a value with "
+            "commas, quotes or colons needs quotes of its own inside those of the shell: 'key=\"...\"'."
         ),
     ),
     (

@@ -78,7 +78,8 @@ def _sync_folder(folder: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replaces `path` by `value` as indented JSON for people; NaN is refused (ValueError)."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_bytes(path, text.encode("utf-8", "surrogatepass"))
+    # A lone surrogate becomes the escape that JSON reads back as the same surrogate.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: Path, *, what: str) -> Any:

@@ -14,7 +14,10 @@ from alchemist_exp.end_model.base import EndModel, FittedEndModel, Validation, c
 
 
 class Device(StrEnum):
-    """Where to train: `auto` takes CUDA when there is one."""
+    """Where to train: `auto` takes CUDA when there is one.
+
+    Members are in lower case because a configuration names them, and OmegaConf goes by the member's name.
+    """
 
     auto = "auto"
     cpu = "cpu"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytorch_lightning as lightning
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 
 from alchemist_exp.core.errors import AlchemistError
@@ -209,7 +209,7 @@ def _fit(distillation: Distillation, batches: Batches, max_epochs: int, device: 
     """Lightning's fit without its files, words and handling of Ctrl-C."""
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with _quiet():
+        with _quiet(), _one_thread():
             trainer = lightning.Trainer(
                 max_epochs=max_epochs,
                 accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -245,6 +245,17 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices this small gain nothing from more threads, and lose much where jobs share the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _root_mean_square(features: FloatArray) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -15,18 +14,6 @@ _Confusion = npt.NDArray[np.int64]
 
 METRICS: Final = ("accuracy", "f1", "macro_f1")
 """The fields of `Scores` that are summarised over seeds."""
-
-
-class F1(StrEnum):
-    """Which F1 a dataset is scored by: that of its positive class, or the classes' weighted by their gold rows."""
-
-    BINARY = "binary"
-    WEIGHTED = "weighted"
-
-    @classmethod
-    def of(cls, positive: int | None) -> "F1":
-        """The F1 that `score` gives for this positive class."""
-        return cls.WEIGHTED if positive is None else cls.BINARY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,4 +122,5 @@ def _f1_by_class(confusion: _Confusion) -> npt.NDArray[np.float64]:
     """float64 (k,): 2 hits / (gold + predicted), 0 for a class that neither side names."""
     hits = np.diag(confusion)
     named = confusion.sum(axis=0) + confusion.sum(axis=1)
-    return np.divide(2.0 * hits, named, out=np.zeros(len(hits)), where=named > 0)
+    by_class: npt.NDArray[np.float64] = np.divide(2.0 * hits, named, out=np.zeros(len(hits)), where=named > 0)
+    return by_class

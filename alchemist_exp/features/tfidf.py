@@ -86,8 +86,9 @@ class Tfidf(FeatureExtractor):
             raise StoreError(
                 f"the fitted feature extractor in {folder} cannot be read: {error}; fit it again."
             ) from error
-        terms = stored.get("terms", []) if isinstance(stored, dict) and stored.get("version") == self.VERSION else None
-        if terms is None or idf.shape != (len(terms),) or components.shape != (len(terms), self.dimensions):
+        known = isinstance(stored, dict) and stored.get("version") == self.VERSION
+        terms = stored.get("terms") if known else None
+        if not isinstance(terms, list) or idf.shape != (len(terms),) or components.shape != (len(terms), self.dimensions):
             raise StoreError(
                 f"the fitted feature extractor in {folder} is broken or was made with other values than "
                 f"feature_extractor.dimensions={self.dimensions}; fit it again."
@@ -111,10 +112,13 @@ class Tfidf(FeatureExtractor):
     def _components(self, weights: Any) -> FloatArray:
         """(terms, dimensions): the main directions of `weights` (n, terms); what the texts cannot tell stays zero."""
         from sklearn.utils.extmath import randomized_svd
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
         wanted = min(self.dimensions, *weights.shape)
         # The seed is part of the method, as the number of iterations is: features must not differ between runs.
-        _, strengths, directions = randomized_svd(weights, n_components=wanted, random_state=0)
+        # More threads gain nothing here, and lose much where jobs share the cores.
+        with threadpool_limits(1):
+            _, strengths, directions = randomized_svd(weights, n_components=wanted, random_state=0)
         told = strengths > _SMALLEST_SHARE * strengths[0]
         components = self._no_components(weights.shape[1])
         components[:, :wanted][:, told] = directions[told].T

@@ -42,9 +42,13 @@ def _code_blocks(reply: str) -> Iterator[tuple[str, str]]:
             if fence:
                 mark, language, lines = fence["mark"], fence["language"], []
         elif fence and fence["mark"].startswith(mark) and not fence["language"]:
-            yield language, "\n".join(lines) + "\n"
+            yield language, _text(lines)
             mark = ""
         else:
             lines.append(line)
     if mark and lines:
-        yield language, "\n".join(lines) + "\n"
+        yield language, _text(lines)
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(lines).rstrip("\n") + "\n"

@@ -46,12 +46,14 @@ def run_programs(
         try:
             for offset in range(0, len(texts), sandbox.chunk_rows):
                 with SharedTexts(texts[offset : offset + sandbox.chunk_rows]) as chunk:
-                    tasks = [pool.submit(execution.run_chunk, ledger, chunk, offset) for ledger in ledgers]
+                    tasks: list[Future[None]] = []
                     try:
+                        for ledger in ledgers:
+                            tasks.append(pool.submit(execution.run_chunk, ledger, chunk, offset))  # noqa: PERF401
                         _await(tasks, execution.meter, report_progress)
                     except BaseException:
                         execution.cancelled.set()
-                        wait(tasks)  # they use the chunk's memory
+                        pool.shutdown(cancel_futures=True)  # and wait: they use the chunk's memory
                         raise
         finally:
             execution.cancelled.set()
@@ -64,7 +66,7 @@ def _await(tasks: Sequence[Future[None]], meter: "_Meter", report_progress: Prog
         done, pending = wait(pending, timeout=_PROGRESS_S, return_when=FIRST_EXCEPTION)
         for task in done:
             task.result()
-        if finished := meter.take():
+        if (finished := meter.take()) > 0:
             report_progress(finished)
 
 
@@ -80,8 +82,10 @@ class _Meter:
             self._count += rows
 
     def take(self) -> int:
+        """Rows since the last time; none while a program that has feigned progress is below what it claimed."""
         with self._lock:
-            count, self._count = self._count, 0
+            count = max(self._count, 0)
+            self._count -= count
         return count
 
 
@@ -104,38 +108,38 @@ class _Execution:
         """
         first = 0
         while first < chunk.n and ledger.may_go_on():
-            settled = self._run_worker(ledger, chunk, offset, first)
-            self.meter.add(settled)
-            first += settled
+            first += self._run_worker(ledger, chunk, offset, first)
         self.meter.add(chunk.n - first)
 
     def _run_worker(self, ledger: Ledger, chunk: SharedTexts, offset: int, first: int) -> int:
         """Return how many rows that settles: those with a vote, and the one at which the worker ended too early."""
         with VotesArea(chunk.n - first) as votes, WorkerProcess(self.cancelled) as process:
-            process.submit(
-                self._job(ledger, chunk, offset, first, process.control_fd), ledger.encoded, chunk.fd, votes.fd
-            )
+            job = self._job(ledger, chunk, offset, first, process.control_fd)
+            process.submit(job, ledger.encoded, chunk.fd, votes.fd, confined=self.confined)
             started = time.monotonic()
-            cut = self._watch(process, votes, started + ledger.wall_left_s)
+            cut, seen = self._watch(process, votes, started + ledger.wall_left_s)
             returncode = process.end()
             ledger.spend(wall_s=time.monotonic() - started, cpu_s=process.cpu_seconds)
             codes, report = votes.copy()
-        return ledger.settle(offset + first, codes, parse_report(report), cut, returncode, self.n_classes)
+        settled = ledger.settle(offset + first, codes, parse_report(report), cut, returncode, self.n_classes)
+        self.meter.add(settled - seen)
+        return settled
 
-    def _watch(self, process: WorkerProcess, votes: VotesArea, deadline: float) -> Cut:
-        """Wait for the end of a worker, or find a reason to end it."""
+    def _watch(self, process: WorkerProcess, votes: VotesArea, deadline: float) -> tuple[Cut, int]:
+        """Wait for the end of a worker, or find a reason to end it; with the rows told to the meter meanwhile."""
         limits = self.sandbox
         loaded, row, moved = False, 0, time.monotonic()
         while not process.wait(POLL_S):
             now = time.monotonic()
             now_loaded, now_row = loaded or votes.loaded, votes.first_unset(row)
             if (now_loaded, now_row) != (loaded, row):
+                self.meter.add(now_row - row)
                 loaded, row, moved = now_loaded, now_row, now
             elif now - moved > (limits.stall_s if loaded else limits.init_cpu_s + limits.stall_s):
-                return Cut.STALL
+                return Cut.STALL, row
             if now > deadline:
-                return Cut.WALL
-        return Cut.NONE
+                return Cut.WALL, row
+        return Cut.NONE, row
 
     def _job(self, ledger: Ledger, chunk: SharedTexts, offset: int, first: int, control_fd: int) -> worker.Job:
         limits = self.sandbox

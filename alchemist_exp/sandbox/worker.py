@@ -66,7 +66,7 @@ _LATE_IMPORTS: Final[Mapping[str, Sequence[str]]] = {
     "time": ("_strptime",),
 }
 _ALWAYS_IMPORTED: Final = (
-    *("copyreg", "linecache", "traceback", "unicodedata", "warnings"),
+    *("__future__", "copyreg", "linecache", "traceback", "unicodedata", "warnings"),
     *("encodings.ascii", "encodings.cp1252", "encodings.idna", "encodings.iso8859_1", "encodings.latin_1"),
     *("encodings.punycode", "encodings.raw_unicode_escape", "encodings.unicode_escape", "encodings.utf_8_sig"),
     *("encodings.utf_16", "encodings.utf_16_be", "encodings.utf_16_le", "encodings.utf_32", "encodings.rot_13"),
@@ -140,7 +140,7 @@ class Texts:
         self._offsets = memoryview(self._memory)[: self._base].cast("q")
 
     def batches(self, first: int, end: int) -> Iterator[list[str]]:
-        """Yield the texts first .. end - 1 in order, in lists small enough that decoding one takes about a millisecond."""
+        """Yield the texts first .. end - 1 in order, in lists so small that decoding one takes a millisecond."""
         while first < end:
             most = self._offsets[first] + _BATCH_BYTES
             last = bisect.bisect_right(self._offsets, most, first + 1, min(end, first + _BATCH_ROWS) + 1) - 1

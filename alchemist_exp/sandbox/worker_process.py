@@ -37,7 +37,7 @@ _ENVIRONMENT: Final = {
 _LOCKED = (re.compile(r"^Seccomp:\s+2$", re.M), re.compile(r"^NoNewPrivs:\s+1$", re.M))
 
 
-class CancelledError(Exception):
+class RunCancelledError(Exception):
     """The run is over for another reason; this worker was ended."""
 
 
@@ -76,27 +76,27 @@ class WorkerProcess:
         """The worker's end of the control socket, as the worker numbers it."""
         return self._control_fd
 
-    def submit(self, job: worker.Job, source: bytes, texts_fd: int, votes_fd: int) -> None:
+    def submit(self, job: worker.Job, source: bytes, texts_fd: int, votes_fd: int, *, confined: bool) -> None:
         """Give the job, and the program once this process has itself seen that the kernel confines the worker.
 
-        Raises SandboxError, the program unsent, when the worker does not get ready or is not confined as the job asks.
+        Raises SandboxError, the program unsent, when the worker does not get ready or, if it must be, is not confined.
         """
         try:
             description = json.dumps(job._asdict()).encode()
             socket.send_fds(self._control, [struct.pack("<I", len(description))], [texts_fd, votes_fd])
             self._control.sendall(description)
             self._await_ready()
-            if job.seccomp_filter and not self._is_confined():
+            if confined and not self._is_confined():
                 raise self._refusal("the kernel does not show it as confined")
             self._control.sendall(struct.pack("<I", len(source)) + source)
         except OSError as error:
-            raise self._refusal(self._last_words() or str(error)) from error
+            raise self._refusal(self._last_words()) from error
         self._control.close()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the worker has ended, waiting at most `seconds`. Raises CancelledError when the run is over."""
+        """Whether the worker has ended, waiting at most `seconds`. Raises RunCancelledError when the run is over."""
         if self._cancelled.is_set():
-            raise CancelledError
+            raise RunCancelledError
         if self._pidfd is None:
             time.sleep(seconds)
         else:
@@ -155,7 +155,7 @@ class WorkerProcess:
         self._control.settimeout(POLL_S)
         while True:
             if self._cancelled.is_set():
-                raise CancelledError
+                raise RunCancelledError
             try:
                 answer = self._control.recv(1)
                 break

@@ -1,0 +1,56 @@
+"""What tests share: composing the configuration, and running the program as a user does."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from alchemist_exp import config
+
+REPOSITORY = Path(__file__).parents[1]
+QUIET = ("logger=none", "hydra.mode=RUN")
+
+config.register()
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key of the developer's reaches a test, and no library looks for a hub."""
+    for name in ("WANDB_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ALCHEMIST_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture
+def composed() -> Callable[..., DictConfig]:
+    """Composes the configuration with overrides, as the command line does."""
+
+    def compose_with(*overrides: str) -> DictConfig:
+        with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+
+    return compose_with
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python -m alchemist_exp.run` in an empty folder, outputs in its `outputs`."""
+
+    def run(*overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "alchemist_exp.run", *overrides],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run

@@ -1,0 +1,143 @@
+"""The user's own files: every format, and one sentence with the row for whatever is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.core.errors import ConfigError, DataError
+from alchemist_exp.core.values import Split
+from alchemist_exp.data.base import TextData
+
+BASE = ("dataset=files", "dataset.classes=[ham,spam]", "dataset.task=label")
+
+
+@pytest.fixture
+def load(composed):
+    def load_path(path: Path, *overrides: str) -> TextData:
+        return config.build(composed(*BASE, f"dataset.path={path}", *overrides)).dataset.load()
+
+    return load_path
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_formats_give_the_same_rows(tmp_path: Path, load) -> None:
+    import pandas
+
+    texts, labels = ['a "quoted", one', "two\nlines", "NA", "é 😀 001"], ["ham", "spam", "spam", "ham"]
+    frame = pandas.DataFrame({"text": texts, "label": labels})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_csv(tmp_path / "a.tsv", index=False, sep="\t")
+    frame.to_parquet(tmp_path / "a.parquet")
+    rows = [json.dumps({"text": t, "label": c}, ensure_ascii=False) for t, c in zip(texts, labels, strict=True)]
+    write(tmp_path / "a.jsonl", "\n".join(rows) + "\n\n")
+    for ending in ("csv", "tsv", "parquet", "jsonl"):
+        data = load(tmp_path / f"a.{ending}")
+        assert data.texts(Split.TRAIN) == texts
+        assert data.gold(Split.TRAIN).tolist() == [0, 1, 1, 0]
+        assert data.splits == (Split.TRAIN,)
+
+
+def test_a_folder_has_an_unlabeled_train_and_labeled_others(tmp_path: Path, load) -> None:
+    write(tmp_path / "train.jsonl", '{"text": "a"}\n{"text": null}\n{"other": 1}\n')
+    write(tmp_path / "validation.csv", "text,label\nb,1\n")
+    write(tmp_path / "test.tsv", "label\ttext\nspam\tc\n")
+    data = load(tmp_path)
+    assert data.splits == (Split.TRAIN, Split.VALID, Split.TEST)
+    assert data.texts(Split.TRAIN) == ["a", "", ""]
+    assert data.gold(Split.TRAIN) is None
+    assert data.gold(Split.VALID).tolist() == [1]
+    assert data.gold(Split.TEST).tolist() == [1]
+
+
+def test_a_folder_of_text_files_is_a_row_each(tmp_path: Path, load) -> None:
+    write(tmp_path / "b.txt", "second")
+    write(tmp_path / "a.txt", "first")
+    assert load(tmp_path).texts(Split.TRAIN) == ["first", "second"]
+
+
+def test_labels_by_index_name_or_text_of_the_index(tmp_path: Path, load) -> None:
+    write(tmp_path / "a.csv", "text,label\na, spam \nb,0\nc,ham\nd,1\n")
+    assert load(tmp_path / "a.csv").gold(Split.TRAIN).tolist() == [1, 0, 0, 1]
+
+
+def test_a_byte_order_mark_and_other_column_names(tmp_path: Path, load) -> None:
+    (tmp_path / "a.csv").write_bytes("\ufeffcomment,class\nx,ham\n".encode())
+    data = load(tmp_path / "a.csv", "dataset.text_column=comment", "dataset.label_column=class")
+    assert data.texts(Split.TRAIN) == ["x"]
+    assert data.gold(Split.TRAIN).tolist() == [0]
+
+
+def test_limit_takes_the_head_of_each_split(tmp_path: Path, load) -> None:
+    write(tmp_path / "a.csv", "text\na\nb\nc\n")
+    assert load(tmp_path / "a.csv", "dataset.limit=2").texts(Split.TRAIN) == ["a", "b"]
+
+
+def test_lone_surrogates_are_replaced(tmp_path: Path, load) -> None:
+    write(tmp_path / "a.jsonl", '{"text": "x\\ud800y"}\n')
+    assert load(tmp_path / "a.jsonl").texts(Split.TRAIN) == ["x?y"]
+
+
+WRONG = {
+    "label": ("a.csv", "text,label\na,ham\nb,egg\n", r"a\.csv: row 2 has the label 'egg'; one of ham, spam or 0\.\.1"),
+    "id": ("a.csv", "text,label\na,2\n", r"row 1 has the label '2'"),
+    "some labels": ("a.csv", "text,label\na,ham\nb,\n", r"row 2 has no label.*in every row of the split or in none"),
+    "no text": ("a.csv", "body,label\na,ham\n", r"no column 'text'; it has 'body', 'label'.*dataset\.text_column"),
+    "empty": ("a.csv", "", r"a\.csv cannot be read: No columns"),
+    "no rows": ("a.csv", "text\n", r"a\.csv has no rows"),
+    "ragged": ("a.csv", "text,label\na,ham\nb,ham,1,2\n", r"a\.csv cannot be read: .*line 3"),
+    "json": ("a.jsonl", '{"text": "a"}\n{"text": \n', r"line 2 is not JSON"),
+    "json list": ("a.jsonl", "[1]\n", r"line 1 is not a JSON object"),
+    "number": ("a.jsonl", '{"text": "a"}\n{"text": 5}\n', r"row 2 has int '5' where a text is needed"),
+    "parquet": ("a.parquet", "not parquet", r"a\.parquet cannot be read: .*[Pp]arquet"),
+    "ending": ("a.xlsx", "x", r"ends in '\.xlsx'; \.csv, \.tsv, \.jsonl, \.parquet can be read"),
+    "votes": ("a.jsonl", '{"text": "a", "v": [0, 1]}\n{"text": "b", "v": [0]}\n', r"row 2 has 1 votes, row 1 2"),
+    "vote": ("a.jsonl", '{"text": "a", "v": [0, 5]}\n', r"row 1 has a vote outside -1\.\.1: \[0, 5\]"),
+    "vote type": ("a.jsonl", '{"text": "a", "v": [0, "x"]}\n', r"row 1 has a vote outside"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_one_sentence(tmp_path: Path, load, case: str) -> None:
+    name, content, message = WRONG[case]
+    with pytest.raises(DataError, match=message) as caught:
+        load(write(tmp_path / name, content), "dataset.human_votes_column=v")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unreadable_encoding_says_so(tmp_path: Path, load) -> None:
+    (tmp_path / "a.csv").write_bytes(b"text\ncaf\xe9\n")
+    with pytest.raises(DataError, match="is not UTF-8 .*save it as UTF-8"):
+        load(tmp_path / "a.csv")
+
+
+def test_missing_paths_and_splits_say_what_is_needed(tmp_path: Path, load) -> None:
+    with pytest.raises(DataError, match="neither a file nor a folder"):
+        load(tmp_path / "absent")
+    with pytest.raises(DataError, match=r"without a training split; it needs train\.csv"):
+        load(tmp_path)
+    write(tmp_path / "train.csv", "text\na\n")
+    write(tmp_path / "train.tsv", "text\na\n")
+    with pytest.raises(DataError, match=r"train\.csv and train\.tsv for the split train; leave only one"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset.classes=[ham]", "1 names; 2 to 100 are needed"),
+        ("dataset.classes=[a,a]", "each class needs a name of its own"),
+        ("dataset.positive_class=egg", "'egg', which is not one of dataset.classes"),
+        ("dataset.metric=f1", "needs dataset.positive_class"),
+        ("dataset.limit=0", "dataset.limit is 0"),
+        ("dataset.path=' '", "dataset.path is empty"),
+    ],
+)
+def test_wrong_values_are_one_sentence(composed, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.build(composed(*BASE, "dataset.path=x", override))

@@ -1,0 +1,90 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.core.errors import LLMError
+from alchemist_exp.llm.base import Finish
+from alchemist_exp.llm.recorded import RECORDINGS, RecordedLLM
+from alchemist_exp.prompts import programs, supplement
+
+
+@pytest.fixture
+def recorded(composed):
+    def build(*overrides: str) -> RecordedLLM:
+        llm = config.build(composed(*overrides)).llm
+        assert isinstance(llm, RecordedLLM)
+        return llm
+
+    return build
+
+
+@pytest.mark.parametrize("pack", sorted(path.stem for path in RECORDINGS.glob("*.jsonl")))
+def test_every_shipped_pack_reads(recorded, pack: str) -> None:
+    replies = recorded(f"llm.pack={pack}").replies
+    assert len(replies) == (21 if pack.endswith("birds") else 54)
+    assert all(reply.text.strip() for reply in replies.values())
+
+
+@pytest.mark.parametrize("dataset", [d for d in config.members("dataset") if d != "files"])
+def test_every_strategy_of_every_task_can_be_replayed(composed, dataset: str) -> None:
+    for strategy in config.members("supplement"):
+        experiment = config.build(composed(f"dataset={dataset}", f"supplement={strategy}"))
+        llm, task = experiment.llm, experiment.dataset.describe_task()
+        text = ""
+        if question := experiment.supplement.question(task):
+            text = llm.complete(llm.request(supplement.SYSTEM, question)).text
+        prompt = programs.program_prompt(task, text)
+        replies = [llm.complete(llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
+        assert all(reply.finish is Finish.COMPLETE and "label_function" in reply.text for reply in replies)
+        assert len({reply.text for reply in replies}) == 10
+
+
+def test_another_prompt_is_refused_and_the_difference_shown(recorded) -> None:
+    llm = recorded()
+    question = next(q for q in llm.replies if q.system == programs.SYSTEM)
+    altered = question.prompt[:40] + "X" + question.prompt[41:]
+    with pytest.raises(LLMError, match=r"never recorded in the pack youtube\.jsonl.*\(character 40\)"):
+        llm.complete(llm.request(programs.SYSTEM, altered))
+
+
+def test_a_sample_that_was_not_recorded_says_how_many_there_are(composed) -> None:
+    experiment = config.build(composed())
+    prompt = programs.program_prompt(experiment.dataset.describe_task())
+    with pytest.raises(LLMError, match=r"10 replies to this prompt, and sample 10 .*method\.n_programs=10"):
+        experiment.llm.complete(experiment.llm.request(programs.SYSTEM, prompt, sample=10))
+
+
+def test_unknown_packs_name_the_known(recorded) -> None:
+    with pytest.raises(LLMError, match=r"'yotube' is unknown; did you mean 'youtube'.*method=program_files"):
+        _ = recorded("llm.pack=yotube").replies
+    with pytest.raises(LLMError, match="there is no such file"):
+        _ = recorded("llm.pack=/absent/a.jsonl").replies
+
+
+def test_a_pack_of_ones_own(recorded, tmp_path: Path) -> None:
+    row = {"system": "s", "prompt": "p\u2028q", "sample": 0, "model": "m", "response": "r"}
+    pack = tmp_path / "mine.jsonl"
+    pack.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    llm = recorded(f"llm.pack={pack}")
+    assert llm.complete(llm.request("s", "p\u2028q")).text == "r"
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"system": 1}'])
+def test_a_broken_pack_names_the_line(recorded, tmp_path: Path, line: str) -> None:
+    pack = tmp_path / "mine.jsonl"
+    pack.write_text(line + "\n", encoding="utf-8")
+    with pytest.raises(LLMError, match="line 1 is not a recorded reply"):
+        _ = recorded(f"llm.pack={pack}").replies
+
+
+def test_the_packs_content_is_part_of_every_key(recorded, tmp_path: Path) -> None:
+    row = {"system": "s", "prompt": "p", "sample": 0, "model": "m", "response": "r"}
+    keys = set()
+    for text in ("one", "two"):
+        pack = tmp_path / "mine.jsonl"
+        pack.write_text(json.dumps(row | {"response": text}) + "\n", encoding="utf-8")
+        llm = recorded(f"llm.pack={pack}")
+        keys |= {llm.request("s", "p").key, str(llm.cache_key())}
+    assert len(keys) == 4

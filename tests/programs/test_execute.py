@@ -1,0 +1,89 @@
+"""Votes of programs over splits: rejection after execution, and the cache of columns."""
+
+import datasets
+import numpy as np
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.store import Store
+from alchemist_exp.core.task import Task
+from alchemist_exp.core.values import Split
+from alchemist_exp.data.base import TextData
+from alchemist_exp.programs.base import Program
+from alchemist_exp.programs.execute import execute
+from alchemist_exp.sandbox.base import Sandbox
+
+TASK = Task(name="t", description="d", classes=("ham", "spam"), subject="text", relation="is", zero_shot="[text]")
+TEXTS = {"train": ["win", "hello", "win win", ""], "test": ["hello", "win"]}
+GOOD = Program(source="def label_function(t): return 1 if 'win' in t else -1", origin="good")
+BAD = Program(source="import absent_module\ndef label_function(t): return 1", origin="bad")
+FAULTY = Program(source="def label_function(t): return 1 // len(t)", origin="faulty")
+
+
+@pytest.fixture
+def data() -> TextData:
+    table = {split: datasets.Dataset.from_dict({"text": texts}) for split, texts in TEXTS.items()}
+    return TextData(task=TASK, table=datasets.DatasetDict(table))
+
+
+@pytest.fixture
+def sandbox(composed) -> Sandbox:
+    return config.build(composed()).sandbox
+
+
+class Counted:
+    """A sandbox that counts what it is asked to execute."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox, self.executed = sandbox, 0
+
+    def execute(self, sources, texts, n_classes, *, on_progress=None):
+        self.executed += len(sources)
+        return self.sandbox.execute(sources, texts, n_classes, on_progress=on_progress)
+
+    def cache_key(self) -> dict[str, object]:
+        return self.sandbox.cache_key()
+
+
+def test_votes_faults_and_rejections(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    done = execute([GOOD, BAD, FAULTY], data, sandbox, Store(tmp_path))
+    assert done.programs == (GOOD, FAULTY)
+    assert done.matrices[Split.TRAIN].votes[:, 0].tolist() == [1, -1, 1, -1]
+    assert done.matrices[Split.TEST].votes[:, 0].tolist() == [-1, 1]
+    assert done.runs[FAULTY.id][Split.TRAIN].outcomes["exception"] == 1
+    (rejected,) = done.rejected
+    assert (rejected.origin, rejected.id) == ("bad", BAD.id)
+    assert "load error" in rejected.reason
+    assert "absent_module" in rejected.reason
+
+
+def test_columns_are_kept_and_each_program_runs_once(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    counted, store = Counted(sandbox), Store(tmp_path)
+    first = execute([GOOD, BAD], data, counted, store)
+    assert counted.executed == 4
+    again = execute([FAULTY, GOOD, BAD], data, counted, store)
+    assert counted.executed == 6
+    assert np.array_equal(first.matrices[Split.TRAIN].votes[:, 0], again.matrices[Split.TRAIN].votes[:, 1])
+    assert again.rejected == first.rejected
+    assert again.runs[GOOD.id][Split.TRAIN].outcomes == first.runs[GOOD.id][Split.TRAIN].outcomes
+
+
+def test_progress_counts_every_row_of_every_program(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    for _ in range(2):
+        seen: list[int] = []
+        execute([GOOD, FAULTY], data, sandbox, Store(tmp_path), on_progress=seen.append)
+        assert sum(seen) == 2 * 6
+
+
+def test_no_programs_give_matrices_without_columns(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    done = execute([], data, sandbox, Store(tmp_path))
+    assert done.matrices[Split.TRAIN].votes.shape == (4, 0)
+
+
+def test_a_broken_entry_is_named(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    execute([GOOD], data, sandbox, Store(tmp_path))
+    for entry in (tmp_path / "votes").iterdir():
+        (entry / "votes.npy").write_bytes(b"")
+    with pytest.raises(StoreError, match="delete that folder and run again"):
+        execute([GOOD], data, sandbox, Store(tmp_path))

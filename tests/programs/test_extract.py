@@ -1,0 +1,69 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alchemist_exp.llm.recorded import RECORDINGS, RecordedLLM
+from alchemist_exp.programs.extract import extract_source
+
+BODY = "def label_function(text: str) -> int:\n    return 1\n"
+OTHER = "import re\nX = 1\n"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"```python\n{BODY}```",
+        f"Here you are:\n\n```py\n{BODY}```\nEnjoy.",
+        f"```Python3\n{BODY}```",
+        f"```\n{BODY}```",
+        f"~~~python\n{BODY}~~~",
+        f"````python\n{BODY}````",
+        f"```python\r\n{BODY}```".replace("\n", "\r\n").replace("\r\r", "\r"),
+        f"```python\n{OTHER}```\nand\n```python\n{BODY}```",
+        f"```\n{BODY}```\n```text\nlabel_function\n```",
+        f"```bash\npip install x\n```\n```python\n{BODY}```",
+        f"```python\n{BODY}",
+        BODY,
+        f"   ```python\n{BODY}   ```",
+        f'```python title="a.py"\n{BODY}```',
+    ],
+)
+def test_the_block_that_defines_the_function_is_taken(reply: str) -> None:
+    assert extract_source(reply) == BODY
+
+
+def test_python_blocks_come_before_unmarked_ones() -> None:
+    marked = BODY.replace("1", "0")
+    assert extract_source(f"```\n{BODY}```\n```python\n{marked}```") == marked
+
+
+def test_blocks_without_the_function_are_given_to_vetting_not_replaced() -> None:
+    assert extract_source(f"```python\n{OTHER}```") == OTHER
+
+
+@pytest.mark.parametrize("reply", ["", "I cannot help with that.", "```json\n{}\n```", "Use label_function wisely.", "```"])
+def test_no_code_is_none(reply: str) -> None:
+    assert extract_source(reply) is None
+
+
+def test_a_fence_inside_the_code_does_not_end_it() -> None:
+    source = f'"""\n```python\nexample\n"""\n{BODY}'
+    assert extract_source(f"````python\n{source}````") == source
+
+
+@given(st.text(alphabet=st.sampled_from("`~ \npyadef:label_function(t)"), max_size=200))
+def test_any_reply_gives_text_that_was_in_it_or_none(reply: str) -> None:
+    source = extract_source(reply)
+    assert source is None or source.rstrip("\n") in reply
+
+
+@pytest.mark.parametrize("pack", sorted(path.stem for path in RECORDINGS.glob("*.jsonl")))
+def test_all_recorded_programs_are_found(pack: str) -> None:
+    llm = RecordedLLM(name="recorded", model="m", pack=pack)
+    for question, reply in llm.replies.items():
+        if question.system.startswith("You write labeling programs"):
+            source = extract_source(reply.text)
+            assert source is not None
+            assert re.search(r"^def label_function\(", source, re.MULTILINE)

@@ -1,0 +1,44 @@
+"""Prompts, byte for byte those the recorded replies answer and, but for instructions and signature, the paper's."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.core.task import Task
+from alchemist_exp.prompts import programs, supplement, zero_shot
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "prompts.json").read_text(encoding="utf-8"))
+STRATEGIES = sorted(GOLDEN["supplement_instruction"])
+
+
+@pytest.fixture(params=sorted(GOLDEN["tasks"]))
+def task(request: pytest.FixtureRequest, composed) -> Task:
+    return config.build(composed(f"dataset={request.param}")).dataset.describe_task()
+
+
+def test_every_dataset_but_files_has_golden_prompts() -> None:
+    assert set(config.members("dataset")) - {"files"} == set(GOLDEN["tasks"])
+
+
+def test_program_prompts(task: Task) -> None:
+    golden = GOLDEN["tasks"][task.name]
+    assert programs.SYSTEM == GOLDEN["system"]
+    assert programs.labeling_instructions(task) == golden["labeling_instructions"]
+    assert programs.function_signature(task) == golden["function_signature"]
+    assert programs.program_prompt(task) == golden["general_prompt"]
+    assert programs.program_prompt(task, "\n[supplement]\n\n") == golden["supplemented_prompt"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_supplement_prompts(task: Task, composed, strategy: str) -> None:
+    chosen = config.build(composed(f"supplement={strategy}")).supplement
+    assert supplement.SYSTEM == GOLDEN["supplement_system"]
+    assert chosen.question(task) == GOLDEN["tasks"][task.name]["supplement_prompts"][strategy]
+
+
+def test_zero_shot_prompts(task: Task) -> None:
+    golden = GOLDEN["tasks"][task.name]
+    assert zero_shot.system(task) == golden["zero_shot_system"]
+    assert zero_shot.question(task, "a [text] b") == golden["zero_shot"].replace("[text]", "a [text] b")

@@ -1,0 +1,10 @@
+# Loops for ever while it is loaded.
+# status: load_error
+# says: CPU time
+
+while True:
+    pass
+
+
+def label_function(text):
+    return 1

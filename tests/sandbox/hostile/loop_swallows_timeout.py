@@ -1,0 +1,13 @@
+# Loops for ever and catches what would interrupt it.
+# row: timeout
+
+
+def label_function(text):
+    if text.startswith("ATTACK"):
+        while True:
+            try:
+                while True:
+                    pass
+            except BaseException:
+                pass
+    return 1 if "7" in text else 0

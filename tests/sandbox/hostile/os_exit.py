@@ -1,0 +1,12 @@
+# Ends the process with success.
+# row: crash
+
+import collections
+
+os = collections._sys.modules["os"]
+
+
+def label_function(text):
+    if text.startswith("ATTACK"):
+        os._exit(0)
+    return 1 if "7" in text else 0

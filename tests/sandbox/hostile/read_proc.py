@@ -1,0 +1,8 @@
+# Reads the memory map of its own process.
+# row: exception
+
+
+def label_function(text):
+    if text.startswith("ATTACK"):
+        return 1 if open("/proc/self/maps").read() else 0
+    return 1 if "7" in text else 0

@@ -1,0 +1,8 @@
+# Returns -1, for no decision.
+# row: abstain
+
+
+def label_function(text):
+    if text.startswith("ATTACK"):
+        return -1
+    return 1 if "7" in text else 0

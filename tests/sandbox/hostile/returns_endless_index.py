@@ -1,0 +1,13 @@
+# Returns an object that takes for ever to become an integer.
+# row: timeout
+
+class Odd:
+    def __index__(self):
+        while True:
+            pass
+
+
+def label_function(text):
+    if text.startswith("ATTACK"):
+        return Odd()
+    return 1 if "7" in text else 0

@@ -1,0 +1,8 @@
+# Returns a number beyond all memory cells.
+# row: out_of_range
+
+
+def label_function(text):
+    if text.startswith("ATTACK"):
+        return 10**30
+    return 1 if "7" in text else 0

@@ -1,0 +1,12 @@
+# Waits for a lock that nobody will open.
+# row: timeout
+
+import collections
+
+
+def label_function(text):
+    if text.startswith("ATTACK"):
+        lock = collections._sys.modules["_thread"].allocate_lock()
+        lock.acquire()
+        lock.acquire()
+    return 1 if "7" in text else 0

@@ -1,0 +1,160 @@
+"""A worker that is not confined never sees a program, and nothing outlives a run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from alchemist_exp.core.errors import SandboxError
+from alchemist_exp.sandbox import execution, modes, worker_process
+from alchemist_exp.sandbox.base import Sandbox
+from alchemist_exp.sandbox.seccomp_filter import RET_ALLOW, Architecture
+
+HONEST = "def label_function(text):\n    return 0\n"
+LOOP = "def label_function(text):\n    while True:\n        pass\n"
+MakeSandbox = Callable[..., Sandbox]
+
+
+def _allow_all(machine: str, control_fd: int) -> bytes:
+    return (0x06).to_bytes(4, "little") + RET_ALLOW.to_bytes(4, "little")
+
+
+def test_filter_that_holds_nothing(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "build_filter", _allow_all)
+    with pytest.raises(SandboxError, match="lets files be seen"):
+        make_sandbox().check()
+
+
+@pytest.mark.parametrize("broken", [b"", b"\xff" * 8])
+def test_filter_that_is_broken(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, broken: bytes) -> None:
+    monkeypatch.setattr(execution, "build_filter", lambda machine, control_fd: broken)
+    with pytest.raises(SandboxError, match="no program was run"):
+        make_sandbox().check()
+
+
+def test_kernel_without_seccomp(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = os.uname().machine
+    real = execution.ARCHITECTURES[machine]
+    fake = Architecture(audit_id=real.audit_id, column=real.column, has_x32=real.has_x32, seccomp=9999)
+    monkeypatch.setattr(execution, "ARCHITECTURES", {machine: fake})
+    with pytest.raises(SandboxError, match="filter cannot be installed"):
+        make_sandbox().check()
+
+
+@pytest.mark.parametrize("answer", ["R", "", "E why \x1b[2J not", "?"])
+def test_worker_that_lies_never_gets_the_program(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str
+) -> None:
+    fake, heard = tmp_path / "worker.py", tmp_path / "heard"
+    fake.write_text(
+        "import socket, sys\ncontrol = socket.socket(fileno=int(sys.argv[1]))\n"
+        f"control.recv(1 << 20)\ncontrol.sendall({answer!r}.encode())\ncontrol.shutdown(socket.SHUT_WR)\n"
+        f"with open({str(heard)!r}, 'wb', 0) as file:\n    while part := control.recv(99):\n        file.write(part)\n"
+    )
+    monkeypatch.setattr(worker_process.worker, "__file__", str(fake))
+    with pytest.raises(SandboxError, match="no program was run") as error:
+        make_sandbox().execute([HONEST], ["text"], 2)
+    assert str(error.value).isprintable()
+    assert b"label_function" not in (heard.read_bytes() if heard.exists() else b"")
+
+
+def test_interpreter_that_does_not_start(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/does/not/exist")
+    with pytest.raises(SandboxError, match="cannot be started"):
+        make_sandbox().check()
+
+
+def test_worker_that_dies_at_once_leaves_its_last_words(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text("raise SystemExit('libpython is missing')\n")
+    monkeypatch.setattr(worker_process.worker, "__file__", str(script))
+    with pytest.raises(SandboxError, match="libpython is missing"):
+        make_sandbox().check()
+
+
+@pytest.mark.parametrize(("machine", "platform"), [("riscv64", "linux"), ("x86_64", "darwin"), ("AMD64", "win32")])
+def test_unknown_machines_and_systems(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, machine: str, platform: str
+) -> None:
+    uname = os.uname_result(("system", "node", "release", "version", machine))
+    monkeypatch.setattr(os, "uname", lambda: uname)
+    monkeypatch.setattr(modes.sys, "platform", platform)
+    with pytest.raises(SandboxError, match=r"run (on|in) "):
+        make_sandbox().execute([HONEST], ["text"], 2)
+
+
+def test_kernel_too_old(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for actions in (tmp_path / "absent", tmp_path / "old"):
+        (tmp_path / "old").write_text("kill_thread trap errno trace allow\n")
+        monkeypatch.setattr(modes, "_SECCOMP_ACTIONS", actions)
+        with pytest.raises(SandboxError, match=r"4\.14"):
+            make_sandbox().check()
+
+
+def test_kernel_without_pidfd(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(pid: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", absent)
+    sandbox.check()
+
+
+def test_error_in_progress_ends_all_workers(make_sandbox: MakeSandbox) -> None:
+    def interrupt(finished: int) -> None:
+        raise KeyboardInterrupt
+
+    sandbox = make_sandbox(init_cpu_s=30.0, call_cpu_s=10.0, stall_s=30.0)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        sandbox.execute([HONEST, LOOP, LOOP, LOOP], ["text"], 2, on_progress=interrupt)
+    assert time.monotonic() - started < 5
+
+
+SCRIPT = """
+import sys
+from omegaconf import OmegaConf
+from alchemist_exp.sandbox.modes import SeccompSandbox
+values = OmegaConf.to_container(OmegaConf.load(sys.argv[1]))
+values |= {"workers": 2, "call_cpu_s": 60.0, "stall_s": 120.0}
+loop = "def label_function(text):\\n    while text == 'loop':\\n        pass\\n    return 0\\n"
+tell = lambda finished: print("running", flush=True)
+SeccompSandbox(name="seccomp", **values).execute([loop] * 4, ["go", "loop"], 2, on_progress=tell)
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_ended_parent_leaves_no_worker(end: signal.Signals) -> None:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", SCRIPT, str(root / "conf" / "sandbox" / "_limits.yaml")]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "running\n"
+        workers = psutil.Process(parent.pid).children()
+        parent.send_signal(end)
+        _, errors = parent.communicate(timeout=20)
+    assert len(workers) == 2
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert not alive
+    assert ("KeyboardInterrupt" in errors) == (end is signal.SIGINT)
+
+
+def test_none_needs_consent(make_sandbox: MakeSandbox, caplog: pytest.LogCaptureFixture) -> None:
+    sandbox = make_sandbox("none")
+    for consent in (False, "???", "yes", 1):
+        sandbox.i_accept_untrusted_code = consent  # type: ignore[attr-defined]
+        with pytest.raises(SandboxError, match="i_accept_untrusted_code=true"):
+            sandbox.check()
+        with pytest.raises(SandboxError, match="i_accept_untrusted_code=true"):
+            sandbox.execute([HONEST], ["text"], 2)
+    assert not caplog.records
+    sandbox.i_accept_untrusted_code = True  # type: ignore[attr-defined]
+    sandbox.check()
+    assert "sandbox=none" in caplog.text

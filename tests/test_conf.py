@@ -1,0 +1,98 @@
+"""Every YAML on disk composes into a working object, and says what each of its keys means."""
+
+import re
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from alchemist_exp import config
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.hashing import canonical_json
+
+CONF = Path(config.folder())
+NEEDED = {
+    "dataset=files": ["dataset.path=x", "dataset.classes=[a,b]", "dataset.task=t"],
+    "method=program_files": ["method.path=x"],
+    "sandbox=none": ["sandbox.i_accept_untrusted_code=true"],
+}
+MEMBERS = [f"{group}={member}" for group in config.groups() if group != "experiment" for member in config.members(group)]
+
+
+def files() -> list[Path]:
+    return sorted(CONF.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("choice", MEMBERS)
+def test_every_member_becomes_a_working_object_that_knows_its_name(composed, choice: str) -> None:
+    group, member = choice.split("=")
+    experiment = config.build(composed(choice, *NEEDED.get(choice, [])))
+    assert getattr(experiment, group).name == member
+
+
+@pytest.mark.parametrize("choice", MEMBERS)
+def test_every_member_has_a_cache_key_that_json_knows(composed, choice: str, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def label_function(text): return 0")
+    overrides = [o.replace("method.path=x", f"method.path={tmp_path}") for o in NEEDED.get(choice, [])]
+    experiment = config.build(composed(choice, *overrides))
+    component = getattr(experiment, choice.split("=")[0])
+    if choice != "dataset=files":
+        assert canonical_json(component.cache_key())
+
+
+@pytest.mark.parametrize("name", config.members("experiment"))
+def test_every_experiment_composes(composed, name: str) -> None:
+    assert config.build(composed(f"+experiment={name}"))
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(CONF)))
+def test_every_key_is_explained_and_every_file_says_what_it_is(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith("#") and "@package" not in line for line in lines[:2]), "the file says what it is first"
+    if path.parent.name in ("job_logging", "hydra_logging", "experiment", "debug"):
+        return
+    config_of = OmegaConf.load(path)
+    for key in config_of:
+        if key in ("defaults", "name", "license", "hydra", "force"):
+            continue
+        at = next(i for i, line in enumerate(lines) if re.match(rf"{key}\b", line))
+        before = [line for line in lines[:at] if line.strip()][-1] if at else ""
+        explained = before.startswith("#") or (config_of.get("name") and key in ("relation", "classes", "project", "path"))
+        single = len([k for k in config_of if k not in ("defaults", "name")]) == 1
+        assert explained or single or path.name == "config.yaml" or re.search(rf"\b{key}\b", "\n".join(
+            line for line in lines if line.lstrip().startswith("#")
+        )) or before.strip().startswith(tuple(map(str, config_of))), f"{path.name}: {key} has no comment"
+
+
+def test_the_configuration_in_a_record_is_plain_and_resolved(composed) -> None:
+    plain = config.as_plain(composed())
+    assert plain["llm"]["pack"] == "youtube"
+    assert "${" not in canonical_json(plain)
+
+
+def test_keys_that_are_missing_are_named_together(composed) -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.classes and dataset\.path and dataset\.task must be given"):
+        config.build(composed("dataset=files"))
+
+
+def test_an_appended_key_that_nobody_reads_is_refused(composed) -> None:
+    with pytest.raises(ConfigError, match=r"the key 'label_model\.epoch' is unknown; did you mean 'label_model\.epochs'"):
+        config.build(composed("+label_model.epoch=3"))
+    with pytest.raises(ConfigError, match=r"the key 'llm\.price\.foo' is unknown"):
+        config.build(composed("+llm.price.foo=3"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("label_model.epochs=0", r"label_model\.epochs is 0; 1 or more"),
+        ("method.n_programs=0", r"method\.n_programs is 0; 1 or more"),
+        ("seed.values=[1,1]", r"seed\.values is \[1, 1\]; different numbers"),
+        ("seed.values=[]", r"seed\.values is \[\]"),
+        ("paths.outputs=''", r"paths\.outputs is empty"),
+        ("llm.price.input_usd_per_million=-1", r"llm\.price has a negative price"),
+    ],
+)
+def test_wrong_values_are_one_sentence(composed, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.build(composed(override))
