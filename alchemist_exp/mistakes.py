@@ -97,6 +97,12 @@ def _one_line(text: str) -> str:
 
 def _config_error(error: Exception) -> ConfigError:
     """The sentence for what Hydra or OmegaConf refuses."""
+    if isinstance(error, HydraException) and ("override_grammar" in str(error) or hasattr(error, "override")):
+        override = getattr(error, "override", None) or "an override"
+        return ConfigError(
+            f"{override!r} cannot be read; overrides are key=value, and a value with commas, quotes, braces or colons "
+            "needs quotes of its own inside those of the shell: 'key=\"...\"'."
+        )
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     text = f"{error}\n{cause or ''}"
     for pattern, explain in _EXPLANATIONS:
@@ -146,13 +152,6 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
         lambda m: (
             f"{m['override']!r} has a comma: to sweep over several values add -m; a text with commas, quotes or colons "
             "needs quotes of its own inside those of the shell: 'key=\"...\"'; a list needs brackets: key=[a,b]."
-        ),
-    ),
-    (
-        r"(?:Error parsing override '(?P<override>.*?)'|LexerNoViableAlt).*?\n(?P<why>[^\n]*)",
-        lambda m: (
-            f"{m['override'] or 'an override'!r} cannot be read; overrides are key=value, and a value with "
-            "commas, quotes or colons needs quotes of its own inside those of the shell: 'key=\"...\"'."
         ),
     ),
     (

@@ -1,5 +1,7 @@
 """Composes, checks, runs and records one experiment, or each of a sweep: `python -m alchemist_exp.run [overrides]`."""
 
+import sys
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -26,6 +28,8 @@ def job(cfg: DictConfig) -> None:
 @exits_cleanly
 def main() -> None:
     """The command line."""
+    # Hydra refuses overrides on both sides of a flag; people write -m anywhere.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
     job()
 
 

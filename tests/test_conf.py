@@ -16,7 +16,9 @@ NEEDED = {
     "method=program_files": ["method.path=x"],
     "sandbox=none": ["sandbox.i_accept_untrusted_code=true"],
 }
-MEMBERS = [f"{group}={member}" for group in config.groups() if group != "experiment" for member in config.members(group)]
+MEMBERS = [
+    f"{group}={member}" for group in config.groups() if group != "experiment" for member in config.members(group)
+]
 
 
 def files() -> list[Path]:
@@ -57,11 +59,17 @@ def test_every_key_is_explained_and_every_file_says_what_it_is(path: Path) -> No
             continue
         at = next(i for i, line in enumerate(lines) if re.match(rf"{key}\b", line))
         before = [line for line in lines[:at] if line.strip()][-1] if at else ""
-        explained = before.startswith("#") or (config_of.get("name") and key in ("relation", "classes", "project", "path"))
+        explained = before.startswith("#") or (
+            config_of.get("name") and key in ("relation", "classes", "project", "path")
+        )
         single = len([k for k in config_of if k not in ("defaults", "name")]) == 1
-        assert explained or single or path.name == "config.yaml" or re.search(rf"\b{key}\b", "\n".join(
-            line for line in lines if line.lstrip().startswith("#")
-        )) or before.strip().startswith(tuple(map(str, config_of))), f"{path.name}: {key} has no comment"
+        assert (
+            explained
+            or single
+            or path.name == "config.yaml"
+            or re.search(rf"\b{key}\b", "\n".join(line for line in lines if line.lstrip().startswith("#")))
+            or before.strip().startswith(tuple(map(str, config_of)))
+        ), f"{path.name}: {key} has no comment"
 
 
 def test_the_configuration_in_a_record_is_plain_and_resolved(composed) -> None:
@@ -76,7 +84,9 @@ def test_keys_that_are_missing_are_named_together(composed) -> None:
 
 
 def test_an_appended_key_that_nobody_reads_is_refused(composed) -> None:
-    with pytest.raises(ConfigError, match=r"the key 'label_model\.epoch' is unknown; did you mean 'label_model\.epochs'"):
+    with pytest.raises(
+        ConfigError, match=r"the key 'label_model\.epoch' is unknown; did you mean 'label_model\.epochs'"
+    ):
         config.build(composed("+label_model.epoch=3"))
     with pytest.raises(ConfigError, match=r"the key 'llm\.price\.foo' is unknown"):
         config.build(composed("+llm.price.foo=3"))

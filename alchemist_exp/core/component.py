@@ -13,6 +13,9 @@ class Component:
 
     name: str = MISSING
 
+    def check(self) -> None:
+        """Finds what would stop the component from working here; called before anything is spent."""
+
     def cache_key(self) -> dict[str, object]:
         """All that alters what the component makes, as JSON knows it. By default every value."""
         key: dict[str, object] = plain(self)

@@ -88,7 +88,11 @@ class Tfidf(FeatureExtractor):
             ) from error
         known = isinstance(stored, dict) and stored.get("version") == self.VERSION
         terms = stored.get("terms") if known else None
-        if not isinstance(terms, list) or idf.shape != (len(terms),) or components.shape != (len(terms), self.dimensions):
+        if (
+            not isinstance(terms, list)
+            or idf.shape != (len(terms),)
+            or components.shape != (len(terms), self.dimensions)
+        ):
             raise StoreError(
                 f"the fitted feature extractor in {folder} is broken or was made with other values than "
                 f"feature_extractor.dimensions={self.dimensions}; fit it again."

@@ -63,24 +63,26 @@ class Labeling:
     gold_used: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The components that some methods use and others do not."""
+
+    llm: LLM
+    supplement: Supplement
+    sandbox: Sandbox
+
+
 @dataclass(kw_only=True)
 class Labeler(Component, ABC):
     """A method group member."""
 
-    def check(self, parts: "Checkable") -> None:
-        """Finds, before anything is spent, what would stop `label` later."""
+    def used(self, parts: Parts) -> tuple[Component, ...]:
+        """Which of `parts` alter the labels; they are checked before anything is spent and are in the run's key."""
+        return ()
 
     @abstractmethod
     def label(self, bench: Workbench) -> Labeling:
         """Labels every split."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkable:
-    """What a labeler can check before data is loaded."""
-
-    llm: LLM
-    sandbox: Sandbox
 
 
 def aggregate(voters: Voters, bench: Workbench, exchanges: tuple[Exchange, ...] = ()) -> Labeling:

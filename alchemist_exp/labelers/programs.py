@@ -6,9 +6,10 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
+from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.values import Split
-from alchemist_exp.labelers.base import Checkable, Labeler, Labeling, Voters, Workbench, aggregate
+from alchemist_exp.labelers.base import Labeler, Labeling, Parts, Voters, Workbench, aggregate
 from alchemist_exp.llm.base import Completion, Exchange, Finish
 from alchemist_exp.programs.base import Program, Rejected
 from alchemist_exp.programs.execute import execute
@@ -25,9 +26,9 @@ Candidate = Program | Rejected
 class ProgramLabeler(Labeler):
     """Candidates are vetted, executed in the sandbox and their votes weighed."""
 
-    def check(self, parts: Checkable) -> None:
-        """SandboxError when programs cannot be run safely here."""
-        parts.sandbox.check()
+    def used(self, parts: Parts) -> tuple[Component, ...]:
+        """Whoever wrote the programs, the sandbox holds them."""
+        return (parts.sandbox,)
 
     @abstractmethod
     def candidates(self, bench: Workbench) -> tuple[list[Candidate], tuple[Exchange, ...]]:
@@ -73,6 +74,10 @@ class WrittenPrograms(ProgramLabeler):
         if self.n_programs < 1:
             raise ConfigError(f"method.n_programs is {self.n_programs}; 1 or more is needed.")
 
+    def used(self, parts: Parts) -> tuple[Component, ...]:
+        """The LLM and what it is told."""
+        return (parts.llm, parts.supplement, *super().used(parts))
+
     def candidates(self, bench: Workbench) -> tuple[list[Candidate], tuple[Exchange, ...]]:
         """Asks for a supplement where one is configured, then for each program."""
         asked: list[Exchange] = []
@@ -107,10 +112,9 @@ class ProgramFolder(ProgramLabeler):
 
     path: str = MISSING
 
-    def check(self, parts: Checkable) -> None:
-        """ProgramsError when there are no files, SandboxError when they cannot be run safely here."""
+    def check(self) -> None:
+        """ProgramsError when there are no files."""
         self._read()
-        super().check(parts)
 
     def cache_key(self) -> dict[str, object]:
         """The programs themselves, wherever they lie."""

@@ -42,6 +42,10 @@ class RecordedLLM(LLM):
     replays = True
     pack: str = MISSING
 
+    def check(self) -> None:
+        """LLMError when the pack is absent or broken."""
+        _ = self.replies
+
     def cache_key(self) -> dict[str, object]:
         """The pack's content counts, wherever it lies."""
         return super().cache_key() | {"pack": bytes_fingerprint(self._raw)}

@@ -12,7 +12,7 @@ from alchemist_exp.data.base import Dataset
 from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.base import LabelModel
-from alchemist_exp.labelers.base import Labeler
+from alchemist_exp.labelers.base import Labeler, Parts
 from alchemist_exp.llm.base import LLM
 from alchemist_exp.prompts.supplement import Supplement
 from alchemist_exp.sandbox.base import Sandbox
@@ -92,11 +92,19 @@ class Experiment:
     paths: Paths = MISSING
     force: bool = MISSING
 
-    def run_key(self, data_fingerprint: str) -> str:
-        """The key of all that matters: every component but the logger and debugging, the data and the code."""
-        matters: tuple[Component, ...] = (
-            self.dataset, self.llm, self.supplement, self.method, self.label_model, self.feature_extractor,
-            self.end_model, self.seed, self.sandbox, self.gold,
+    def check(self) -> None:
+        """Finds, before anything is spent, what would stop the run later."""
+        for component in (*self._matters(), self.logger):
+            component.check()
+
+    def _matters(self) -> tuple[Component, ...]:
+        parts = Parts(llm=self.llm, supplement=self.supplement, sandbox=self.sandbox)
+        return (
+            self.dataset, self.method, *self.method.used(parts), self.label_model, self.feature_extractor,
+            self.end_model, self.seed, self.gold,
         )  # fmt: skip
-        parts = [component.cache_key() for component in matters]
+
+    def run_key(self, data_fingerprint: str) -> str:
+        """The key of all that matters: every component that the method uses, the data and the code."""
+        parts = [component.cache_key() for component in self._matters()]
         return key_of("run", {"parts": parts, "data": data_fingerprint, "code": code_fingerprint()})

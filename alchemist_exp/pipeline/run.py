@@ -19,7 +19,7 @@ from alchemist_exp.core.store import Store, read_array
 from alchemist_exp.core.values import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, Validation
-from alchemist_exp.labelers.base import Checkable, Labeling, Workbench
+from alchemist_exp.labelers.base import Labeling, Workbench
 from alchemist_exp.llm.cache import ReplyCache
 from alchemist_exp.pipeline import sections
 from alchemist_exp.pipeline.experiment import Experiment
@@ -42,8 +42,7 @@ class Answer:
 
 def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str], progress: Progress) -> Answer:
     """The record of `experiment`: found, when such a run has finished, else made. `config` goes into it as it is."""
-    experiment.method.check(Checkable(llm=experiment.llm, sandbox=experiment.sandbox))
-    experiment.logger.check()
+    experiment.check()
     stages = Stages(progress)
     with stages.stage("load", f"loading {experiment.dataset.name}"):
         data = experiment.dataset.load()

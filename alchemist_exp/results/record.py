@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 RECORD = "record.json"
 
 Section = dict[str, Any]
-"""A part of the record as JSON knows it; docs/record.md names its keys."""
+"""A part of the record as JSON knows it; its keys are those the README lists."""
 
 
 class Status(StrEnum):

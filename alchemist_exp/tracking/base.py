@@ -39,9 +39,6 @@ class RunInfo:
 class Logger(Component, ABC):
     """A logger group member."""
 
-    def check(self) -> None:
-        """ConfigError when the logger cannot work as configured; called before anything is spent."""
-
     @abstractmethod
     def open(self, run: RunInfo) -> AbstractContextManager[Tracker]:
         """A tracker, closed in all cases; a run that ends in an exception is marked failed."""

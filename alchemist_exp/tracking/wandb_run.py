@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
+
+_FOLDERS = ("WANDB_CACHE_DIR", "WANDB_DATA_DIR")
 
 
 class Mode(StrEnum):
@@ -70,21 +73,33 @@ class WandbLogger(Logger):
         settings = wandb.Settings(
             silent=True, console="off", disable_git=True, disable_code=True, save_code=False, x_disable_meta=True
         )
-        opened = wandb.init(
-            project=self.project,
-            entity=self.entity,
-            id=None,
-            name=run.key,
-            dir=str(run.folder),
-            mode=self.effective_mode,
-            config=dict(run.config),
-            tags=list(run.tags),
-            reinit="create_new",
-            settings=settings,
-        )
-        exit_code = 1
-        try:
-            yield _Run(opened)
-            exit_code = 0
-        finally:
-            opened.finish(exit_code=exit_code)
+        with _kept_in(run.folder / "wandb"):
+            opened = wandb.init(
+                project=self.project,
+                entity=self.entity,
+                name=run.key,
+                dir=str(run.folder),
+                mode=self.effective_mode,
+                config=dict(run.config),
+                tags=list(run.tags),
+                reinit="create_new",
+                settings=settings,
+            )
+            exit_code = 1
+            try:
+                yield _Run(opened)
+                exit_code = 0
+            finally:
+                opened.finish(exit_code=exit_code)
+
+
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    """Keeps W&B's caches and logs in `folder` too, not in the home directory, unless the user has said where."""
+    ours = {name: str(folder) for name in _FOLDERS if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)

@@ -112,7 +112,7 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path, load, case: str) -> None:
 
 def test_an_unreadable_encoding_says_so(tmp_path: Path, load) -> None:
     (tmp_path / "a.csv").write_bytes(b"text\ncaf\xe9\n")
-    with pytest.raises(DataError, match="is not UTF-8 .*save it as UTF-8"):
+    with pytest.raises(DataError, match=r"is not UTF-8 .*save it as UTF-8"):
         load(tmp_path / "a.csv")
 
 

@@ -116,7 +116,9 @@ def test_weighted_majority_weighs_by_class_balance(composed) -> None:
 def test_snorkel_needs_three_programs(composed, programs: int) -> None:
     snorkel = config.build(composed()).label_model
     matrix = LabelMatrix(votes=np.zeros((4, programs), dtype=np.int8), n_classes=2)
-    with pytest.raises(ProgramsError, match=rf"needs 3 accepted programs and {programs} are there.*label_model=majority"):
+    with pytest.raises(
+        ProgramsError, match=rf"needs 3 accepted programs and {programs} are there.*label_model=majority"
+    ):
         snorkel.fit(matrix, UNIFORM)
 
 

@@ -141,7 +141,9 @@ def test_a_seed_scores_the_same_alone_and_among_five(main_job, ran) -> None:
 
 @pytest.mark.parametrize(("dataset", "coverage"), [("youtube", 0.877), ("sms", 0.405)])
 def test_human_votes_cover_what_was_published(ran, dataset: str, coverage: float) -> None:
-    record = ran("method=human", f"dataset={dataset}", "label_model=majority", "seed=s0", "end_model.max_epochs=3").record
+    record = ran(
+        "method=human", f"dataset={dataset}", "label_model=majority", "seed=s0", "end_model.max_epochs=3"
+    ).record
     assert record.label_model["coverage"]["train"] == pytest.approx(coverage, abs=5e-4)
 
 
@@ -156,7 +158,9 @@ def test_without_gold_no_stage_uses_any_but_for_scoring(ran) -> None:
     assert record.notes == []
 
 
-def test_unlabeled_text_gives_labels_a_model_and_says_which_scores_it_cannot_give(main_job, ran, tmp_path: Path) -> None:
+def test_unlabeled_text_gives_labels_a_model_and_says_which_scores_it_cannot_give(
+    main_job, ran, tmp_path: Path
+) -> None:
     texts = tmp_path / "texts.csv"
     texts.write_text("text\n" + "\n".join(f"check my channel {i}\nlovely song {i}" for i in range(40)))
     programs = main_job[0].folder / "programs"

@@ -43,7 +43,9 @@ def test_blocks_without_the_function_are_given_to_vetting_not_replaced() -> None
     assert extract_source(f"```python\n{OTHER}```") == OTHER
 
 
-@pytest.mark.parametrize("reply", ["", "I cannot help with that.", "```json\n{}\n```", "Use label_function wisely.", "```"])
+@pytest.mark.parametrize(
+    "reply", ["", "I cannot help with that.", "```json\n{}\n```", "Use label_function wisely.", "```"]
+)
 def test_no_code_is_none(reply: str) -> None:
     assert extract_source(reply) is None
 

@@ -24,7 +24,7 @@ def test_every_dataset_but_files_has_golden_prompts() -> None:
 
 def test_program_prompts(task: Task) -> None:
     golden = GOLDEN["tasks"][task.name]
-    assert programs.SYSTEM == GOLDEN["system"]
+    assert GOLDEN["system"] == programs.SYSTEM
     assert programs.labeling_instructions(task) == golden["labeling_instructions"]
     assert programs.function_signature(task) == golden["function_signature"]
     assert programs.program_prompt(task) == golden["general_prompt"]
@@ -34,7 +34,7 @@ def test_program_prompts(task: Task) -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_supplement_prompts(task: Task, composed, strategy: str) -> None:
     chosen = config.build(composed(f"supplement={strategy}")).supplement
-    assert supplement.SYSTEM == GOLDEN["supplement_system"]
+    assert GOLDEN["supplement_system"] == supplement.SYSTEM
     assert chosen.question(task) == GOLDEN["tasks"][task.name]["supplement_prompts"][strategy]
 
 

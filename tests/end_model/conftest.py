@@ -1,0 +1,46 @@
+"""A toy task with a known answer, and the component as its YAML makes it."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from alchemist_exp import config
+from alchemist_exp.core.values import FloatArray, IntArray, SoftLabels
+from alchemist_exp.end_model.base import Validation
+from alchemist_exp.end_model.mlp import Mlp
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Toy:
+    """Rows of two overlapping clouds; the soft labels are right four times in five, the last rows are uncovered."""
+
+    features: FloatArray
+    gold: IntArray
+    labels: SoftLabels
+    validation: Validation
+
+
+@pytest.fixture(scope="session")
+def toy() -> Toy:
+    rng = np.random.default_rng(0)
+    gold = rng.integers(0, 2, 240)
+    features = (rng.normal(size=(240, 6)) * 0.1 + 0.1 * gold[:, np.newaxis]).astype(np.float32)
+    belief = np.where(rng.random(240) < 0.8, gold, 1 - gold)
+    probs = np.where(np.eye(2)[belief] == 1, 0.9, 0.1).astype(np.float32)
+    labels = SoftLabels(probs=probs[:180], covered=np.arange(180) < 150)
+    validation = Validation(features=features[180:], gold=gold[180:], n_classes=2, positive=None)
+    return Toy(features=features[:180], gold=gold[:180], labels=labels, validation=validation)
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[..., Mlp]:
+    """The component of the YAML on the CPU, some values replaced."""
+    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+        component = OmegaConf.to_object(compose(overrides=["+end_model=mlp", "end_model.device=cpu"]).end_model)
+    assert isinstance(component, Mlp)
+    return lambda **values: dataclasses.replace(component, **values)

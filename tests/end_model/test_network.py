@@ -1,0 +1,93 @@
+"""The parts that keep seeds apart: the stacked network, its batches, its loss."""
+
+import torch
+
+from alchemist_exp.end_model.network import Stack
+from alchemist_exp.end_model.training import Batches, Best, Exam
+
+CPU = torch.device("cpu")
+
+
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def drawn(*seeds: int) -> Stack:
+    stack = Stack([5, 4, 3], len(seeds))
+    stack.draw(generators(*seeds))
+    return stack
+
+
+def test_initial_weights_depend_on_the_seed_alone() -> None:
+    pair, alone = drawn(0, 3), drawn(3)
+    for among, single in zip(pair.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(among[1], single[0])
+    assert not torch.equal(pair.weights[0][0], pair.weights[0][1])
+
+
+def test_gradients_do_not_mix() -> None:
+    rows = torch.randn(2, 6, 5, generator=generators(0)[0])
+    pair, alone = drawn(0, 3), drawn(3)
+    pair(rows).square().mean(dim=(1, 2)).sum().backward()
+    alone(rows[1:]).square().mean(dim=(1, 2)).sum().backward()
+    for among, single in zip(pair.parameters(), alone.parameters(), strict=True):
+        assert among.grad is not None
+        assert single.grad is not None
+        assert torch.allclose(among.grad[1], single.grad[0], atol=1e-6)
+        among.grad = None
+    pair(rows)[0].sum().backward()
+    assert all(weight.grad is not None and not weight.grad[1].any() for weight in pair.parameters())
+
+
+def test_the_stack_is_the_network_of_the_paper() -> None:
+    stack, rows = drawn(1), torch.randn(7, 5, generator=generators(0)[0])
+    first, last = stack.weights[0][0], stack.weights[1][0]
+    assert torch.allclose(stack.logits(rows)[0], (rows @ first).relu() @ last, atol=1e-6)
+
+
+def test_every_epoch_each_seed_sees_all_rows_once_in_an_order_of_its_own() -> None:
+    batches = Batches(10, 4, generators(0, 1), CPU)
+    epochs = [torch.cat(list(batches), dim=1) for _ in range(2)]
+    assert [batch.shape for batch in batches] == [(2, 4), (2, 4), (2, 2)]
+    assert len(batches) == 3
+    for epoch in epochs:
+        assert torch.equal(epoch.sort(dim=1).values, torch.arange(10).expand(2, 10))
+    assert not torch.equal(epochs[0][0], epochs[0][1])
+    assert not torch.equal(epochs[0], epochs[1])
+    assert torch.equal(torch.cat(list(Batches(10, 4, generators(1), CPU)), dim=1)[0], epochs[0][1])
+
+
+def test_a_seed_that_has_stopped_changes_no_more() -> None:
+    stack = drawn(0, 1)
+    best = Best(stack, patience=2)
+
+    def epoch(*scores: float) -> None:
+        with torch.no_grad():
+            stack.biases[1] += 1
+        best.see(stack, torch.tensor(scores, dtype=torch.float64))
+
+    epoch(0.5, 0.1)
+    epoch(0.4, 0.2)
+    epoch(0.5, 0.3)  # an equal score is no progress: the first seed stops here
+    epoch(0.9, 0.4)
+    epoch(0.9, float("nan"))  # the second diverges
+    epoch(0.9, 0.9)
+    assert best.all_stopped
+    assert best.epoch.tolist() == [0, 3]
+    assert best.epochs.tolist() == [3, 4]
+    best.restore(stack)
+    assert stack.biases[1][:, 0, 0].tolist() == [1.0, 4.0]
+
+
+def test_the_score_is_accuracy_or_the_positive_classs_f1() -> None:
+    stack = Stack([2, 2], 1)
+    with torch.no_grad():
+        stack.weights[0][0] = torch.eye(2)
+    rows = torch.eye(2)[[0, 0, 0, 1, 1, 0]]
+    gold = torch.tensor([0, 0, 0, 0, 1, 1])
+    assert Exam(rows, gold, None).score(stack).item() == 4 / 6
+    assert Exam(rows, gold, 1).score(stack).item() == 0.5
+    assert Exam(rows, gold, 0).score(stack).item() == 0.75
+    with torch.no_grad():
+        stack.weights[0][0, 0, 0] = torch.nan
+    assert Exam(rows, gold, None).score(stack).isnan().all()

@@ -1,0 +1,105 @@
+"""The tables a person reads, from records of every shape a run can end in."""
+
+import copy
+import io
+
+import pytest
+from rich.console import Console
+
+from alchemist_exp.results.console import RichProgress, render
+from alchemist_exp.results.record import RunRecord, Status
+
+SCORES = {"accuracy": 0.936, "f1": 0.9277, "macro_f1": 0.935, "rows": 250}
+SPREAD = {"mean": 0.934, "std": 0.006, "per_seed": [0.93, 0.94]}
+PROGRAM = {"id": "bb5055", "origin": "sample 0", "coverage": 0.5, "accuracy": 0.9, "faults": {"timeout": 2}}
+
+
+def record() -> RunRecord:
+    return RunRecord(
+        run_key="k",
+        status=Status.FINISHED,
+        started_at="t",
+        finished_at="2026-11-22T10:00:00+00:00",
+        config={group: {"name": f"{group}-name"} for group in ("dataset", "method", "label_model", "end_model")},
+        data={"rows": {"train": 10, "test": 5}, "positive_class": "spam", "gold_used": ["test: scoring"]},
+        programs={
+            "source": "alchemist",
+            "sandbox": "seccomp",
+            "requested": 3,
+            "accepted": 2,
+            "rejected": [{"id": None, "origin": "sample 2", "reason": "the reply holds no code"}],
+            "list": [PROGRAM, PROGRAM | {"accuracy": None, "faults": {}}],
+        },
+        label_model={
+            "name": "snorkel",
+            "coverage": {"train": 1.0, "test": 0.5},
+            "metrics": {"test": SCORES, "train": None},
+            "warnings": [],
+        },
+        end_model={"name": "mlp", "seeds": [0, 1], "metrics": {"test": dict.fromkeys(SCORES, SPREAD)}},
+        cost={
+            "calls": 9,
+            "cached_calls": 1,
+            "spent_usd": 0.0,
+            "list_price_usd": None,
+            "estimate": {"programs_usd": 0.0046, "zero_shot_calls": 1586, "zero_shot_usd": 0.0875, "basis": "b"},
+        },
+        notes=["No valid scores: the split is not there."],
+        seconds={"load": 0.5, "label_model": 4.0, "total": 4.5},
+    )
+
+
+def text_of(shown: RunRecord, *, reused: bool = False) -> str:
+    out = io.StringIO()
+    Console(file=out, width=120).print(render(shown, "/folder", reused=reused))
+    return out.getvalue()
+
+
+def test_everything_a_person_looks_for_is_there() -> None:
+    text = text_of(record())
+    for part in (
+        "3 asked for, 2 accepted, 1 rejected; sandbox: seccomp", "rejected sample 2: the reply holds no code", "0.936",
+        "0.934 ± 0.006", "F1 of spam", "2 timeout", "1,586", "$0.0875", "$0.0000", "the list price is unknown",
+        "4.5: load 0.5, label model 4.0", "/folder", "! No valid scores", "gold used  test: scoring",
+    ):  # fmt: skip
+        assert part in text
+    assert "finished before" not in text
+
+
+def test_a_reused_record_says_so() -> None:
+    assert "finished before, on 2026-11-22T10:00:00+00:00; force=true runs it again" in text_of(record(), reused=True)
+
+
+def test_without_gold_and_without_programs() -> None:
+    bare = copy.deepcopy(record())
+    bare.data["gold_used"], bare.data["positive_class"] = [], None
+    bare.label_model["metrics"] = bare.end_model["metrics"] = {}
+    bare.programs |= {"sandbox": None, "list": [], "rejected": []}
+    text = text_of(bare)
+    assert "weighted F1" in text
+    assert "gold used  none" in text
+    assert "±" not in text.replace("mean ± sd", "")
+
+
+def test_many_programs_are_cut_with_a_word() -> None:
+    many = record()
+    many.programs["list"] = [PROGRAM] * 73
+    assert "and 61 more in the record" in text_of(many)
+
+
+def test_markup_in_reasons_is_shown_not_obeyed() -> None:
+    odd = record()
+    odd.programs["rejected"][0]["reason"] = "[bold]x[/bold] [red]"
+    assert "[bold]x[/bold] [red]" in text_of(odd)
+
+
+@pytest.mark.parametrize("total", [None, 0, 5])
+def test_progress_on_a_pipe_prints_nothing(total: int | None, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = RichProgress()
+    progress.start("working", total)
+    progress.advance(3)
+    progress.stop()
+    progress.stop()
+    progress.advance(1)
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""

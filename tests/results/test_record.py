@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from alchemist_exp.core.errors import StoreError
+from alchemist_exp.results.provenance import git_state, package_versions
+from alchemist_exp.results.record import RECORD, RunRecord, Status
+
+
+def record() -> RunRecord:
+    return RunRecord(run_key="k", status=Status.FINISHED, started_at="t", config={"a": 1}, notes=["é"])
+
+
+def test_a_record_reads_back(tmp_path: Path) -> None:
+    record().write(tmp_path)
+    assert RunRecord.read(tmp_path) == record()
+
+
+def test_no_record_is_none(tmp_path: Path) -> None:
+    assert RunRecord.read(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is broken"),
+        ("[]", "no schema_version"),
+        ("{}", "no schema_version"),
+        ('{"schema_version": "1"}', "no schema_version"),
+        ('{"schema_version": 1}', "is broken"),
+        ('{"schema_version": 1, "run_key": "k", "started_at": "t", "status": "odd"}', "is broken"),
+        ('{"schema_version": 99}', "newer version"),
+    ],
+)
+def test_a_broken_record_is_one_sentence_with_its_path(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / RECORD).write_text(content)
+    with pytest.raises(StoreError, match=message) as caught:
+        RunRecord.read(tmp_path)
+    assert str(tmp_path / RECORD) in str(caught.value)
+
+
+def test_unknown_keys_of_a_later_program_of_the_same_schema_are_passed_over(tmp_path: Path) -> None:
+    record().write(tmp_path)
+    raw = json.loads((tmp_path / RECORD).read_text()) | {"added_later": 1}
+    (tmp_path / RECORD).write_text(json.dumps(raw))
+    assert RunRecord.read(tmp_path) == record()
+
+
+def test_provenance_names_versions_and_a_commit_or_none() -> None:
+    versions = package_versions()
+    assert versions["numpy"]
+    assert versions["torch"]
+    state = git_state()
+    assert state["commit"] is None or len(state["commit"]) == 40

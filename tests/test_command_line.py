@@ -1,0 +1,185 @@
+"""The program as a user meets it: bad input is one sentence and exit code 1, Ctrl-C is 130."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from alchemist_exp.core.files import read_json
+from tests.conftest import REPOSITORY
+
+TINY = ("+experiment=tiny",)
+
+MISTAKES = {
+    "dataset=yotube": "dataset 'yotube' is unknown; did you mean 'youtube'? Known: cancer,",
+    "datset=sms": "the key 'datset' is unknown; did you mean 'dataset'?",
+    "forse=true": "the key 'forse' is unknown; did you mean 'force'?",
+    "label_model.epoch=3": "the key 'label_model.epoch' is unknown; did you mean 'label_model.epochs'?",
+    "+label_model.epoch=3": "the key 'label_model.epoch' is unknown; did you mean 'label_model.epochs'?",
+    "paths.output=x": "the key 'paths.output' is unknown; did you mean 'paths.outputs'?",
+    "label_model.epochs=x": "label_model.epochs: Value 'x' of type 'str' could not be converted to Integer.",
+    "label_model.epochs=-1": "label_model.epochs is -1; 1 or more is needed.",
+    "end_model.device=gpu": "end_model.device: Invalid value 'gpu', expected one of [auto, cpu, cuda].",
+    "force=maybe": "force: Value 'maybe' is not a valid bool",
+    "+force=true": "force is already there; leave out the + to change it.",
+    "dataset=files": "dataset.classes and dataset.path and dataset.task must be given",
+    "dataset=sms,youtube": "to sweep over several values add -m",
+    "dataset.task=it's": "cannot be read; overrides are key=value",
+    "seed=0": "a group was given a number; name one of its members, as in seed=s0",
+    "~dataset": "dataset must be given",
+    "sandbox=none": "sandbox.i_accept_untrusted_code=true",
+    "+experiment=smok": "experiment 'smok' is unknown; did you mean 'smoke'?",
+    "llm.pack=absent": "the recorded pack 'absent' is unknown",
+    "dataset.task=other": "the prompt was never recorded in the pack youtube.jsonl",
+    "method.n_programs=11": "ask for at most 10 programs (method.n_programs=10)",
+    "logger.mode=online": "needs the environment variable WANDB_API_KEY",
+    "dataset=yelp": "is 'data/yelp', which is neither a file nor a folder",
+}
+
+
+@pytest.mark.parametrize("override", MISTAKES)
+def test_a_mistake_is_one_sentence(cli, override: str) -> None:
+    done = cli(override)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert MISTAKES[override] in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_full_traceback_only_with_debug_trace(cli) -> None:
+    done = cli("debug=trace", "label_model.epochs=-1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "ConfigError: label_model.epochs is -1" in done.stderr
+
+
+def test_outputs_in_the_way_are_one_sentence(cli, tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("a file")
+    done = cli("logger=none")
+    assert done.returncode == 1
+    assert "a file of that name is in the way" in done.stderr or "a part of the path is a file" in done.stderr
+
+
+def test_everything_is_written_under_paths_outputs(cli, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    done = cli("paths.outputs=elsewhere/deep", *TINY, "logger=wandb", "-m", "seed=s0,s1", HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "home"]
+    written = sorted(path.name for path in (tmp_path / "elsewhere" / "deep").iterdir())
+    assert written == ["cache", "multirun", "runs"]
+    runs = [path for path in (tmp_path / "elsewhere" / "deep" / "runs").iterdir() if not path.name.startswith(".")]
+    assert len(runs) == 2
+    assert all(len(list((run / "wandb").glob("offline-run-*"))) == 1 for run in runs)
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+def test_in_a_sweep_a_failed_job_is_named_and_the_others_run(cli, tmp_path: Path) -> None:
+    done = cli("-m", "label_model=snorkel,majority", "method.n_programs=2", *TINY)
+    assert done.returncode == 1
+    assert "label_model=snorkel" in done.stderr
+    assert "needs 3 accepted programs and 2 are there" in done.stderr
+    assert "Traceback" not in done.stderr
+    records = [read_json(path, what="") for path in (tmp_path / "outputs" / "runs").glob("*/record.json")]
+    assert sorted(record["status"] for record in records) == ["failed", "finished"]
+    assert "majority" in done.stdout
+
+
+def test_the_second_time_answers_from_the_record(cli) -> None:
+    first, again = cli(*TINY), cli(*TINY)
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr
+    assert "finished before" not in first.stdout
+    assert "finished before" in again.stdout
+    assert first.stdout.splitlines()[3:] == again.stdout.splitlines()[4:]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_leaves_evidence_and_the_next_one_finishes(cli, tmp_path: Path, sent: signal.Signals) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    slow = "def label_function(text):\n    for _ in range(10**7): pass\n    return {}\n"
+    for i in range(3):
+        (programs / f"{i}.py").write_text(slow.format(i % 2))
+    overrides = ("method=program_files", "method.path=programs", "logger=none")
+    job = subprocess.Popen(
+        [sys.executable, "-m", "alchemist_exp.run", *overrides],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    record = next(_appears(tmp_path / "outputs" / "runs", "*/record.json"))
+    assert read_json(record, what="")["status"] == "started"
+    time.sleep(1)
+    job.send_signal(sent)
+    _, stderr = job.communicate(timeout=60)
+    status = read_json(record, what="")
+    if sent is signal.SIGINT:
+        assert (job.returncode, stderr) == (130, "error: interrupted\n")
+        assert (status["status"], status["error"]) == ("failed", "interrupted")
+    else:
+        assert (job.returncode, status["status"]) == (-signal.SIGKILL, "started")
+    for i in range(3):
+        (programs / f"{i}.py").write_text(f"def label_function(text): return {i % 2}")
+    again = cli(*overrides, "seed=s0", "end_model.max_epochs=2")
+    assert again.returncode == 0, again.stderr
+
+
+def _appears(folder: Path, pattern: str):
+    for _ in range(600):
+        yield from folder.glob(pattern)
+        time.sleep(0.1)
+    raise AssertionError(f"no {pattern} in {folder}")
+
+
+def test_help_lists_groups_members_and_no_parts(cli) -> None:
+    done = cli("--help")
+    assert done.returncode == 0
+    assert "label_model: majority, snorkel, weighted_majority" in done.stdout
+    assert "_snorkel" not in done.stdout
+
+
+def test_the_composed_configuration_can_be_seen(cli) -> None:
+    done = cli("--cfg", "job", "dataset=sms")
+    assert done.returncode == 0
+    assert "positive_class: spam" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--cfg", "job")])
+def test_help_and_configuration_import_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    code = (
+        "import sys; sys.argv[1:] = sys.argv[1:]; from alchemist_exp import run\n"
+        "try: run.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'pytorch_lightning', 'datasets', 'wandb', 'snorkel', 'sklearn', 'pandas', 'pyarrow'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr
+
+
+def alchemist(*arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "from alchemist_exp.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_the_console_script_says_what_it_can_do() -> None:
+    assert "alchemist run [overrides]" in alchemist("--help").stdout
+    assert alchemist().stdout == alchemist("--help").stdout
+    assert alchemist("--version").stdout.startswith("alchemist 0.")
+    wrong = alchemist("rnu")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("error: the command 'rnu' is unknown; did you mean 'run'?")
+
+
+def test_the_console_script_runs_the_same_app() -> None:
+    assert "== Groups and their members" in alchemist("run", "--help").stdout
+    assert "dataset 'yotube' is unknown" in alchemist("run", "dataset=yotube").stderr

@@ -1,0 +1,98 @@
+"""One contract for every logger on disk, and what is particular to W&B."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.tracking.base import Logger, RunInfo, Tracker
+from alchemist_exp.tracking.wandb_run import WandbLogger
+
+
+@pytest.fixture(params=config.members("logger"))
+def logger(request: pytest.FixtureRequest, composed) -> Logger:
+    return config.build(composed(f"logger={request.param}")).logger
+
+
+def info(folder: Path) -> RunInfo:
+    folder.mkdir(exist_ok=True)
+    return RunInfo(key="key", folder=folder, config={"a": {"b": [1, None]}}, tags=["t"])
+
+
+def tell(tracker: Tracker) -> None:
+    for step in range(3):
+        tracker.curve(step, {"loss": 1.0 / (step + 1)} | ({"late": 1.0} if step == 2 else {}))
+    tracker.summary({"accuracy": 0.9, "nothing": None})
+    tracker.table("programs", ["id", "accuracy"], [["a", 0.5], ["b", None]])
+
+
+def test_a_run_is_told_and_closed(logger: Logger, tmp_path: Path) -> None:
+    logger.check()
+    with logger.open(info(tmp_path)) as tracker:
+        tell(tracker)
+
+
+def test_a_failed_run_is_closed_and_its_error_goes_on(logger: Logger, tmp_path: Path) -> None:
+    def fail() -> None:
+        with logger.open(info(tmp_path)) as tracker:
+            tell(tracker)
+            raise RuntimeError("broken off")
+
+    with pytest.raises(RuntimeError, match="broken off"):
+        fail()
+
+
+def test_csv_files_hold_what_was_told(composed, tmp_path: Path) -> None:
+    logger = config.build(composed("logger=csv")).logger
+    with logger.open(info(tmp_path)) as tracker:
+        tell(tracker)
+    rows = {path.stem: list(csv.reader(path.open())) for path in (tmp_path / "csv").iterdir()}
+    assert rows["curves"] == [["step", "loss", "late"], ["0", "1.0", ""], ["1", "0.5", ""], ["2", str(1 / 3), "1.0"]]
+    assert rows["programs"] == [["id", "accuracy"], ["a", "0.5"], ["b", ""]]
+    assert ["accuracy", "0.9"] in rows["summary"]
+
+
+@pytest.fixture
+def wandb_logger(composed) -> WandbLogger:
+    logger = config.build(composed("logger=wandb")).logger
+    assert isinstance(logger, WandbLogger)
+    return logger
+
+
+def test_wandb_runs_are_separate_and_offline_without_a_key(wandb_logger: WandbLogger, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with wandb_logger.open(info(tmp_path / name)) as tracker:
+            tell(tracker)
+        (run,) = (tmp_path / name / "wandb").glob("offline-run-*")
+        assert list(run.glob("*.wandb"))
+
+
+def test_wandb_goes_online_only_with_a_key(composed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mode(choice: str) -> str:
+        return config.build(composed("logger=wandb", f"logger.mode={choice}")).logger.effective_mode
+
+    assert (mode("auto"), mode("offline")) == ("offline", "offline")
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    assert (mode("auto"), mode("offline"), mode("online")) == ("online", "offline", "online")
+
+
+def test_wandb_online_without_a_key_is_one_sentence(composed) -> None:
+    with pytest.raises(ConfigError, match="needs the environment variable WANDB_API_KEY"):
+        config.build(composed("logger=wandb", "logger.mode=online")).check()
+
+
+def test_wandb_writes_no_secret(wandb_logger: WandbLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key planted in the environment is in nothing that is written."""
+    secret = "planted-secret-5b1f"
+    monkeypatch.setenv("OPENAI_API_KEY", secret)
+    monkeypatch.setenv("WANDB_API_KEY", secret * 3)
+    monkeypatch.setattr(wandb_logger, "mode", "offline")
+    with wandb_logger.open(info(tmp_path)) as tracker:
+        tell(tracker)
+    files = [Path(root) / name for root, _, names in os.walk(tmp_path) for name in names]
+    assert files
+    for file in files:
+        assert secret.encode() not in file.read_bytes(), file
