@@ -2,8 +2,6 @@
 
 import logging
 import math
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -207,7 +205,6 @@ class Distillation(lightning.LightningModule):
 
 def _fit(distillation: Distillation, batches: Batches, max_epochs: int, device: torch.device) -> None:
     """Lightning's fit without its files, words and handling of Ctrl-C."""
-    interrupt = signal.getsignal(signal.SIGINT)
     try:
         with _quiet(), _one_thread():
             trainer = lightning.Trainer(
@@ -223,10 +220,8 @@ def _fit(distillation: Distillation, batches: Batches, max_epochs: int, device: 
             )
             trainer.fit(distillation, batches)
     except SystemExit as stop:
-        # Lightning answers Ctrl-C with exit(1) and leaves further ones ignored; the run's owner wants to know.
+        # Lightning answers Ctrl-C with exit(1), which a run's owner could not tell from a fault.
         if isinstance(stop.__context__, KeyboardInterrupt):
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGINT, interrupt)
             raise KeyboardInterrupt from None
         raise
 
@@ -263,4 +258,6 @@ def _root_mean_square(features: FloatArray) -> float:
 
     Not one per column: that would blow up the weak directions of an SVD, and scored lower.
     """
-    return float(np.linalg.norm(features) / math.sqrt(features.size or 1)) or 1.0
+    # No BLAS, whose threads change the last digit, and with it, many steps later, a score.
+    squares = np.einsum("nd,nd->n", features, features)
+    return math.sqrt(squares.mean(dtype=np.float64) / features.shape[1]) or 1.0

@@ -1,9 +1,12 @@
 """The parts that keep seeds apart: the stacked network, its batches, its loss."""
 
+from collections.abc import Callable
+
 import torch
 
+from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.end_model.network import Stack
-from alchemist_exp.end_model.training import Batches, Best, Exam
+from alchemist_exp.end_model.training import Batches, Best, Distillation, Exam
 
 CPU = torch.device("cpu")
 
@@ -37,6 +40,20 @@ def test_gradients_do_not_mix() -> None:
         among.grad = None
     pair(rows)[0].sum().backward()
     assert all(weight.grad is not None and not weight.grad[1].any() for weight in pair.parameters())
+
+
+def test_a_seeds_gradient_does_not_depend_on_the_number_of_seeds(make: Callable[..., Mlp]) -> None:
+    rows = torch.randn(6, 5, generator=generators(0)[0])
+    targets = torch.rand(6, 3, generator=generators(1)[0]).softmax(dim=-1)
+
+    def gradients(stack: Stack, batch: list[list[int]]) -> list[torch.Tensor]:
+        exam, best = Exam(rows, targets.argmax(dim=-1), None), Best(stack, 1)
+        task = Distillation(stack, rows=rows, targets=targets, exam=exam, best=best, settings=make(), on_epoch=None)
+        return list(torch.autograd.grad(task.training_step(torch.tensor(batch)), list(stack.parameters())))
+
+    among, alone = gradients(drawn(0, 3), [[0, 1, 2], [3, 4, 5]]), gradients(drawn(3), [[3, 4, 5]])
+    for pair, single in zip(among, alone, strict=True):
+        assert torch.allclose(pair[1], single[0], atol=1e-6)
 
 
 def test_the_stack_is_the_network_of_the_paper() -> None:
