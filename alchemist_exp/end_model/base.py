@@ -57,10 +57,11 @@ class EpochCurve:
 class FittedEndModel(ABC):
     """One trained model per seed.
 
-    curves: one per seed, in the order of the seeds asked for.
+    curves: one per seed, in the order of the seeds asked for. device: where it computes ("cpu", "cuda:0").
     """
 
     curves: tuple[EpochCurve, ...]
+    device: str
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -63,6 +63,7 @@ class FittedStack(FittedEndModel):
         self.curves = tuple(curves)
         self._stack = stack.to(device).requires_grad_(False)
         self._device = device
+        self.device = str(device)
 
     def predict_proba(self, features: FloatArray) -> FloatArray:
         """float32 (seeds, n, k), read-only. ValueError when the width is not the one it was trained on."""

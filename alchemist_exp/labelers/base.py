@@ -51,7 +51,7 @@ class Voters:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labeling:
-    """Soft labels of every split and how they came about.
+    """Soft labels of train, and of the other splits where the voters voted there, and how they came about.
 
     balance: the class balance the label model was given. gold_used: which gold went where ("valid: class balance").
     """

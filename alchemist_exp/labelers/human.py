@@ -12,16 +12,17 @@ class HumanVotes(Labeler):
     """The dataset's own votes; nothing is asked and nothing is executed."""
 
     def label(self, bench: Workbench) -> Labeling:
-        """Labels every split. DataError when the dataset has no human votes."""
-        matrices = {}
-        for split in bench.data.splits:
-            votes = bench.data.human_votes(split)
-            if votes is None:
-                raise DataError(
-                    f"method=human needs human votes, and {bench.data.task.name} has none for {split}; "
-                    "use dataset=youtube or dataset=sms, or name their column by dataset.human_votes_column."
-                )
-            matrices[split] = LabelMatrix(votes=votes, n_classes=len(bench.data.task.classes))
+        """Labels every split that has human votes. DataError when train has none."""
+        matrices = {
+            split: LabelMatrix(votes=votes, n_classes=len(bench.data.task.classes))
+            for split in bench.data.splits
+            if (votes := bench.data.human_votes(split)) is not None
+        }
+        if Split.TRAIN not in matrices:
+            raise DataError(
+                f"method=human needs human votes on train, and {bench.data.task.name} has none; "
+                "use dataset=youtube or dataset=sms, or name their column by dataset.human_votes_column."
+            )
         ids = tuple(f"human-{i + 1:02d}" for i in range(matrices[Split.TRAIN].votes.shape[1]))
         voters = Voters(source=self.name, requested=len(ids), ids=ids, origins=ids, matrices=matrices)
         return aggregate(voters, bench)

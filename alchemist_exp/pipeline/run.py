@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from alchemist_exp.core.errors import AlchemistError
-from alchemist_exp.core.files import locked, write_bytes, write_folder, writing
+from alchemist_exp.core.files import locked, writing
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.stages import Progress, Stages
 from alchemist_exp.core.store import Store, read_array
@@ -21,13 +21,13 @@ from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, Validation
 from alchemist_exp.labelers.base import Labeling, Workbench
 from alchemist_exp.llm.cache import ReplyCache
-from alchemist_exp.pipeline import sections
+from alchemist_exp.pipeline import artifacts, sections
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.results.provenance import git_state, host, package_versions
 from alchemist_exp.results.record import RunRecord, Status, now
 from alchemist_exp.tracking.base import RunInfo, Tracker
 
-MADE = ("programs", "model", "csv", "wandb", "labels.parquet")
+MADE = (artifacts.PROGRAMS, artifacts.MODEL, artifacts.LABELS, "csv", "wandb")
 """What a run puts beside its record; an earlier run's are removed before it begins again."""
 
 
@@ -120,7 +120,7 @@ def _stages(
     record.programs = sections.programs_section(labeling.voters, data, experiment.sandbox.name)
     record.label_model = sections.label_model_section(experiment.label_model.name, labeling, data, positive)
     record.cost = sections.cost_section(experiment.llm, labeling, data)
-    _save_programs(folder / "programs", labeling)
+    artifacts.save_programs(folder / artifacts.PROGRAMS, labeling)
 
     features, extractor = _features(experiment, data, stages)
     model = _distil(experiment, features, labeling, valid_gold, stages, tracker)
@@ -129,9 +129,9 @@ def _stages(
         record.end_model = sections.end_model_section(
             experiment.end_model.name, list(experiment.seed.values), probs, data, positive
         )
-        record.host = host("cpu")
-        _save_labels(folder / "labels.parquet", data, labeling, probs)
-        write_folder(folder / "model", lambda draft: _save_model(draft, extractor, model))
+        record.host = host(model.device)
+        artifacts.save_labels(folder / artifacts.LABELS, data, labeling, probs)
+        artifacts.save_model(folder / artifacts.MODEL, extractor, model)
     _note_gold(record, data, labeling, valid_gold)
     _track(tracker, record)
 
@@ -216,44 +216,14 @@ def _track_curves(tracker: Tracker, model: FittedEndModel) -> None:
         tracker.curve(epoch, losses | scores)
 
 
-def _save_programs(folder: Path, labeling: Labeling) -> None:
-    """The accepted programs as files that people can read, correct and run again by method=program_files."""
-    programs = labeling.voters.programs
-    width = len(str(max(len(programs) - 1, 0)))
-    for number, program in enumerate(programs):
-        name = f"{number:0{max(width, 2)}d}.py"
-        write_bytes(folder / name, program.source.encode("utf-8", "replace"))
-
-
-def _save_labels(path: Path, data: TextData, labeling: Labeling, probs: Mapping[Split, FloatArray]) -> None:
-    import io
-
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    tables = [
-        pa.table(sections.label_columns(data, split, labeling.labels[split], probs[split].mean(axis=0)))
-        for split in data.splits
-    ]
-    raw = io.BytesIO()
-    parquet.write_table(pa.concat_tables(tables), raw, compression="zstd")
-    write_bytes(path, raw.getvalue())
-
-
-def _save_model(draft: Path, extractor: Path, model: FittedEndModel) -> None:
-    """The distilled model with the fitted feature extractor it needs."""
-    for file in extractor.iterdir():
-        if file.stem not in tuple(Split):
-            shutil.copyfile(file, draft / file.name)
-    model.save(draft)
-
-
 def _note_gold(record: RunRecord, data: TextData, labeling: Labeling, valid_gold: IntArray | None) -> None:
     """Says which gold labels were used for what, and which scores could not be given."""
     used = list(labeling.gold_used)
     if valid_gold is not None:
         used.append("valid: early stopping")
     for split in Split:
+        if split in data.splits and split not in labeling.labels:
+            record.notes.append(f"No label-model scores on {split}: nobody voted there.")
         if data.gold(split) is not None:
             used.append(f"{split}: scoring")
         elif split is not Split.TRAIN:

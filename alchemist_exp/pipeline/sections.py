@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from alchemist_exp.core.hashing import plain
-from alchemist_exp.core.values import ABSTAIN, FloatArray, IntArray, SoftLabels, Split
+from alchemist_exp.core.values import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarise
 from alchemist_exp.labelers.base import Labeling, Voters
@@ -130,21 +130,3 @@ def cost_section(llm: LLM, labeling: Labeling, data: TextData) -> Section:
     )
     section: Section = plain(cost_of(replies, llm))
     return section | {"estimate": plain(expected)}
-
-
-def label_columns(data: TextData, split: Split, labels: SoftLabels, probs: FloatArray) -> dict[str, list[Any]]:
-    """The rows of the labels file of one split. probs: float32 (n, k), the end model's, averaged over seeds."""
-    classes = data.task.classes
-    hard, predicted = labels.hard(), probs.argmax(axis=1)
-    columns: dict[str, list[Any]] = {
-        "split": [split.value] * len(hard),
-        "row": list(range(len(hard))),
-        "text": data.texts(split),
-        "label": [None if c == ABSTAIN else classes[c] for c in hard],
-        "covered": labels.covered.tolist(),
-        "predicted": [classes[c] for c in predicted],
-        "confidence": probs.max(axis=1).astype(float).tolist(),
-    }
-    for i, name in enumerate(classes):
-        columns[f"p({name})"] = labels.probs[:, i].astype(float).tolist()
-    return columns

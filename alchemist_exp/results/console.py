@@ -85,7 +85,7 @@ def _scores(record: RunRecord) -> list[RenderableType]:
     for split in record.data["rows"]:
         scores = label_model["metrics"].get(split)
         cells = [_number(scores[name] if scores else None) for name in _SCORES]
-        table.add_row(f"{label_model['name']}, {split}", _number(label_model["coverage"][split]), *cells)
+        table.add_row(f"{label_model['name']}, {split}", _number(label_model["coverage"].get(split)), *cells)
     for split, summary in end_model["metrics"].items():
         cells = [_spread(summary[name]) for name in _SCORES]
         table.add_row(f"distilled {end_model['name']}, {split}", "", *cells, style="bold" if split == "test" else "")

@@ -28,6 +28,7 @@ def test_embedded_sets_are_as_published(composed, name: str) -> None:
     assert np.bincount(gold).tolist() == train_counts
     assert votes.shape[1] == functions
     assert (votes != -1).any(axis=1).mean() == pytest.approx(coverage, abs=5e-4)
+    assert (data.human_votes(Split.TEST) is None) == (name == "sms"), "sms has sound votes on train alone"
     assert data.table["train"].features["label"].names == ["ham", "spam"]
 
 

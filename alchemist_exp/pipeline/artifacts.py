@@ -1,0 +1,78 @@
+"""What a run leaves beside its record: the accepted programs, every row's labels, the distilled model."""
+
+import io
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alchemist_exp.core.files import write_bytes, write_folder
+from alchemist_exp.core.values import ABSTAIN, FloatArray, SoftLabels, Split
+from alchemist_exp.data.base import TextData
+from alchemist_exp.end_model.base import FittedEndModel
+from alchemist_exp.labelers.base import Labeling
+
+PROGRAMS, LABELS, MODEL = "programs", "labels.parquet", "model"
+
+
+def save_programs(folder: Path, labeling: Labeling) -> None:
+    """The accepted programs as files that people can read, correct and run again by method=program_files."""
+    programs = labeling.voters.programs
+    width = max(2, len(str(len(programs) - 1)))
+    for number, program in enumerate(programs):
+        write_bytes(folder / f"{number:0{width}d}.py", program.source.encode("utf-8", "replace"))
+
+
+def save_labels(path: Path, data: TextData, labeling: Labeling, probs: Mapping[Split, FloatArray]) -> None:
+    """Every row of every split. probs: float32 (seeds, n, k) of the end model for each split."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    words, shares = pa.large_string(), pa.float32()
+    schema = pa.schema(
+        {"split": pa.string(), "row": pa.int64(), "text": words, "label": words, "covered": pa.bool_()}
+        | {"predicted": words, "confidence": shares}
+        | {_probability(name): shares for name in data.task.classes}
+    )
+    tables = [
+        pa.table(_columns(data, split, labeling.labels.get(split), probs[split].mean(axis=0)), schema=schema)
+        for split in data.splits
+    ]
+    raw = io.BytesIO()
+    parquet.write_table(pa.concat_tables(tables), raw, compression="zstd")
+    write_bytes(path, raw.getvalue())
+
+
+def _probability(name: str) -> str:
+    return f"p({name})"
+
+
+def _columns(data: TextData, split: Split, labels: SoftLabels | None, probs: FloatArray) -> dict[str, Any]:
+    """The rows of one split; `labels` is None where nobody voted. probs: float32 (n, k)."""
+    classes = data.task.classes
+    if labels is None:
+        labels = SoftLabels(probs=np.zeros_like(probs), covered=np.zeros(len(probs), dtype=bool))
+    columns = {
+        "split": [split.value] * len(probs),
+        "row": np.arange(len(probs)),
+        "text": data.texts(split),
+        "label": [None if c == ABSTAIN else classes[c] for c in labels.hard()],
+        "covered": labels.covered,
+        "predicted": [classes[c] for c in probs.argmax(axis=1)],
+        "confidence": probs.max(axis=1),
+    }
+    return columns | {_probability(name): labels.probs[:, i] for i, name in enumerate(classes)}
+
+
+def save_model(folder: Path, extractor: Path, model: FittedEndModel) -> None:
+    """The distilled model with the fitted feature extractor it needs, from its cache entry `extractor`."""
+
+    def fill(draft: Path) -> None:
+        for file in extractor.iterdir():
+            if file.stem not in tuple(Split):
+                shutil.copyfile(file, draft / file.name)
+        model.save(draft)
+
+    write_folder(folder, fill)
