@@ -1,4 +1,4 @@
-"""Turns whatever stops the program into one sentence and an exit code: 1, or 130 for Ctrl-C.
+"""Turns whatever stops the program into one sentence and an exit code: 1, 130 for Ctrl-C, 143 for SIGTERM.
 
 Full tracebacks appear with debug=trace only. What Hydra says over several lines is said again in one, with the known
 names.
@@ -7,10 +7,12 @@ names.
 import functools
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -18,9 +20,9 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from alchemist_exp import config
-from alchemist_exp.core.errors import AlchemistError, ConfigError, unknown
+from alchemist_exp.core.errors import AlchemistError, ConfigError, Terminated, unknown
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 _shown: set[int] = set()
 
 
@@ -31,8 +33,12 @@ def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
     def wrapped() -> None:
         # Without this Hydra prints its own several lines and exits by itself.
         os.environ["HYDRA_FULL_ERROR"] = "1"
+        signal.signal(signal.SIGTERM, _terminate)
         try:
             main()
+        except Terminated:
+            _say("terminated")
+            sys.exit(TERMINATED)
         except KeyboardInterrupt:
             _say("interrupted")
             sys.exit(INTERRUPTED)
@@ -46,6 +52,10 @@ def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
             sys.exit(1)
 
     return wrapped
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 @contextmanager

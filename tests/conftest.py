@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 from alchemist_exp import config
 
 REPOSITORY = Path(__file__).parents[1]
-QUIET = ("logger=none", "hydra.mode=RUN")
 
 config.register()
 

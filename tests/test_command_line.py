@@ -99,7 +99,7 @@ def test_the_second_time_answers_from_the_record(cli) -> None:
     assert first.stdout.splitlines()[3:] == again.stdout.splitlines()[4:]
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_run_leaves_evidence_and_the_next_one_finishes(cli, tmp_path: Path, sent: signal.Signals) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -122,9 +122,10 @@ def test_a_stopped_run_leaves_evidence_and_the_next_one_finishes(cli, tmp_path: 
     job.send_signal(sent)
     _, stderr = job.communicate(timeout=60)
     status = read_json(record, what="")
-    if sent is signal.SIGINT:
-        assert (job.returncode, stderr) == (130, "error: interrupted\n")
-        assert (status["status"], status["error"]) == ("failed", "interrupted")
+    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}.get(sent)
+    if word:
+        assert (job.returncode, stderr) == (128 + sent, f"error: {word}\n")
+        assert (status["status"], status["error"]) == ("failed", word)
     else:
         assert (job.returncode, status["status"]) == (-signal.SIGKILL, "started")
     for i in range(3):

@@ -35,6 +35,10 @@ class StoreError(AlchemistError):
     """Something stored is broken, or could not be stored."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was told to end (SIGTERM), as a cluster does at a time limit; treated as Ctrl-C is."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The opening of a sentence about a name nobody knows: says what is known and the likely meaning."""
     names = sorted(known)

@@ -6,6 +6,7 @@ file system that lies about fsync.
 
 import errno
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -14,9 +15,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from alchemist_exp.core.errors import StoreError
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE_S = 3.0
+"""Seconds to wait for a lock before saying so."""
 
 _CURES = {
     errno.ENOSPC: "the disk is full; free some space or move the outputs with paths.outputs=DIR",
@@ -117,7 +123,11 @@ def locked(path: Path) -> Iterator[None]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=_PATIENCE_S)
+        except Timeout:
+            _log.warning("waiting for another job that works on the same thing (%s)", path)
+            lock.acquire()
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from alchemist_exp.core.errors import AlchemistError
+from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.files import locked, writing
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.stages import Progress, Stages
@@ -94,6 +94,8 @@ def _sentence(error: BaseException) -> str:
     match error:
         case AlchemistError():
             return str(error)
+        case Terminated():
+            return "terminated"
         case KeyboardInterrupt():
             return "interrupted"
         case _:

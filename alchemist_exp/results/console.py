@@ -59,10 +59,11 @@ def render(record: RunRecord, folder: str, *, reused: bool) -> RenderableType:
 
 def show(record: RunRecord, folder: str, *, reused: bool) -> None:
     """Prints the tables; as wide as they need to be when nobody reads them on a terminal."""
-    console = Console()
+    # What is shown may come from files and programs of others: it is text, never markup.
+    console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        console = Console(width=120)
-    console.print(render(record, folder, reused=reused), highlight=False)
+        console.width = 120
+    console.print(render(record, folder, reused=reused))
 
 
 def _heading(title: str, detail: str = "") -> Text:

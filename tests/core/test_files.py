@@ -114,6 +114,25 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     assert order == ["first", "second"]
 
 
+def test_a_long_wait_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("alchemist_exp.core.files._PATIENCE_S", 0.05)
+    entered = threading.Event()
+
+    def second() -> None:
+        with locked(tmp_path / "lock"):
+            entered.set()
+
+    with locked(tmp_path / "lock"):
+        other = threading.Thread(target=second)
+        other.start()
+        while not caplog.messages:
+            pass
+        assert "waiting for another job" in caplog.messages[0]
+        assert not entered.is_set()
+    other.join()
+    assert entered.is_set()
+
+
 def test_store_makes_an_entry_once_and_reads_it_back(tmp_path: Path) -> None:
     store, made = Store(tmp_path), []
 

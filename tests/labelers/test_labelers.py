@@ -1,0 +1,104 @@
+"""How labelers ask, and what they make of odd replies."""
+
+import datasets
+import numpy as np
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.core.errors import DataError, ProgramsError
+from alchemist_exp.core.stages import Stages
+from alchemist_exp.core.store import Store
+from alchemist_exp.core.values import Split
+from alchemist_exp.data.base import TextData
+from alchemist_exp.labelers.base import Workbench
+from alchemist_exp.llm.base import LLM, Completion, Finish, Message, Request, Role
+from alchemist_exp.llm.cache import ReplyCache
+from tests.pipeline.test_run import NoProgress
+
+CODE = "```python\ndef label_function(text):\n    return {} if 'win' in text else {}\n```"
+
+
+class Scripted(LLM):
+    """Answers from a list, and remembers what it was asked."""
+
+    def __init__(self, replies: list[str | Finish]) -> None:
+        self.replies, self.asked = replies, list[Request]()
+
+    def request(self, system: str, prompt: str, *, sample: int = 0) -> Request:
+        messages = (Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt))
+        return Request(provider="scripted", model="m", messages=messages, sample=sample)
+
+    def complete(self, request: Request) -> Completion:
+        reply = self.replies[len(self.asked)]
+        self.asked.append(request)
+        if isinstance(reply, Finish):
+            return Completion(text="", model="m", finish=reply, usage=None)
+        return Completion(text=reply, model="m", finish=Finish.COMPLETE, usage=None)
+
+
+@pytest.fixture
+def bench(composed, tmp_path):
+    def build(llm: LLM, *overrides: str) -> tuple[Workbench, object]:
+        experiment = config.build(composed("label_model=majority", *overrides))
+        table = {"train": datasets.Dataset.from_dict({"text": ["win now", "hello", "win"]})}
+        data = TextData(task=experiment.dataset.describe_task(), table=datasets.DatasetDict(table))
+        workbench = Workbench(
+            data=data,
+            valid_gold=np.array([0, 1, 1]),
+            llm=llm,
+            supplement=experiment.supplement,
+            sandbox=experiment.sandbox,
+            label_model=experiment.label_model,
+            store=Store(tmp_path / "cache"),
+            replies=ReplyCache(tmp_path / "replies"),
+            stages=Stages(NoProgress()),
+        )
+        return workbench, experiment.method
+
+    return build
+
+
+def test_incomplete_and_codeless_replies_are_rejected_with_their_reason(bench) -> None:
+    llm = Scripted([CODE.format(1, 0), Finish.TRUNCATED, Finish.REFUSED, "I would rather not.", CODE.format(1, -1)])
+    workbench, method = bench(llm, "method.n_programs=5")
+    labeling = method.label(workbench)
+    assert [(r.origin, r.reason) for r in labeling.voters.rejected] == [
+        ("sample 1", "the reply is truncated"),
+        ("sample 2", "the reply is refused"),
+        ("sample 3", "the reply holds no code"),
+    ]
+    assert labeling.voters.origins == ("sample 0", "sample 4")
+    assert labeling.voters.matrices[Split.TRAIN].votes.tolist() == [[1, 1], [0, -1], [1, 1]]
+    assert labeling.labels[Split.TRAIN].hard().tolist() == [1, 0, 1]
+    assert labeling.gold_used == ("valid: class balance",)
+    assert [request.sample for request in llm.asked] == [0, 1, 2, 3, 4]
+
+
+def test_a_supplement_is_asked_for_first_and_put_before_the_task(bench) -> None:
+    llm = Scripted(["Spam sells.\n", CODE.format(1, 0), CODE.format(1, -1)])
+    workbench, method = bench(llm, "method.n_programs=2", "supplement=rules")
+    labeling = method.label(workbench)
+    assert llm.asked[0].messages[1].text.endswith("that decide the class.")
+    assert llm.asked[1].messages[1].text.startswith("Spam sells.\n\nWrite a bug-free")
+    assert len(labeling.exchanges) == 3
+
+
+def test_a_second_labeling_asks_for_nothing_that_is_cached(bench) -> None:
+    llm = Scripted([CODE.format(1, 0), Finish.TRUNCATED, CODE.format(1, -1)])
+    workbench, method = bench(llm, "method.n_programs=2")
+    method.label(workbench)
+    again = method.label(workbench)
+    assert [exchange.completion.from_cache for exchange in again.exchanges] == [True, False]
+    assert len(llm.asked) == 3
+
+
+def test_no_program_at_all_is_one_sentence(bench) -> None:
+    workbench, method = bench(Scripted(["no"] * 2), "method.n_programs=2")
+    with pytest.raises(ProgramsError, match=r"none of 2 programs was accepted \(sample 0: the reply holds no code"):
+        method.label(workbench)
+
+
+def test_human_votes_are_needed_on_train(bench) -> None:
+    workbench, method = bench(Scripted([]), "method=human")
+    with pytest.raises(DataError, match="needs human votes on train, and youtube has none"):
+        method.label(workbench)
