@@ -15,6 +15,7 @@ from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.labelers.base import Labeler, Parts
 from alchemist_exp.llm.base import LLM
 from alchemist_exp.prompts.supplement import Supplement
+from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.tracking.base import Logger
 
@@ -105,6 +106,7 @@ class Experiment:
         )  # fmt: skip
 
     def run_key(self, data_fingerprint: str) -> str:
-        """The key of all that matters: every component that the method uses, the data and the code."""
+        """The key of all that matters: every component that the method uses, the data, the code and its packages."""
         parts = [component.cache_key() for component in self._matters()]
-        return key_of("run", {"parts": parts, "data": data_fingerprint, "code": code_fingerprint()})
+        code = {"ours": code_fingerprint(), "packages": package_versions()}
+        return key_of("run", {"parts": parts, "data": data_fingerprint, "code": code})

@@ -107,8 +107,11 @@ def _spread(summary: Mapping[str, Any]) -> str:
 
 def _programs(programs: Section) -> list[RenderableType]:
     rejected, listed = programs["rejected"], programs["list"]
-    what = f"{programs['requested']} asked for, {programs['accepted']} accepted, {len(rejected)} rejected"
-    what += f"; sandbox: {programs['sandbox']}" if programs["sandbox"] else ""
+    if programs["sandbox"]:
+        what = f"{programs['requested']} asked for, {programs['accepted']} accepted, {len(rejected)} rejected"
+        what += f"; sandbox: {programs['sandbox']}"
+    else:
+        what = f"{programs['accepted']} human-crafted functions, whose votes came with the dataset"
     table = _table("", "id", "coverage", "accuracy", "faults")
     for program in listed[:SHOWN_PROGRAMS]:
         faults = ", ".join(f"{count} {kind}" for kind, count in program["faults"].items())

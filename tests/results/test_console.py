@@ -77,6 +77,7 @@ def test_without_gold_and_without_programs() -> None:
     bare.programs |= {"sandbox": None, "list": [], "rejected": []}
     text = text_of(bare)
     assert "weighted F1" in text
+    assert "2 human-crafted functions" in text
     assert "gold used  none" in text
     assert "±" not in text.replace("mean ± sd", "")
 
