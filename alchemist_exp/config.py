@@ -67,8 +67,8 @@ def build(config: DictConfig) -> Experiment:
     """The experiment that `config` describes, every value checked. ConfigError in one sentence when one is wrong."""
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
-        example = missing[0] + ("=[ham,spam]" if missing[0].endswith("classes") else "=...")
-        raise ConfigError(f"{' and '.join(missing)} must be given; say {example} on the command line.")
+        example = " ".join(key + ("='[ham,spam]'" if key == "dataset.classes" else "=...") for key in missing)
+        raise ConfigError(f"{' and '.join(missing)} must be given, as in {example}")
     _refuse_appended(config, "")
     experiment = OmegaConf.to_object(config)
     if not isinstance(experiment, Experiment):
@@ -105,7 +105,8 @@ def known_keys(schema_name: str) -> list[str]:
 
 def _members_listed() -> str:
     """A line per group for the help."""
-    return "\n".join(f"{group}: {', '.join(members(group))}" for group in groups())
+    lines = [f"{group}: {', '.join(members(group))}" for group in groups() if group != "experiment"]
+    return "\n".join([*lines, f"+experiment: {', '.join(members('experiment'))}"])
 
 
 def members(group: str) -> list[str]:

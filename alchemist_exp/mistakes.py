@@ -35,6 +35,7 @@ def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         signal.signal(signal.SIGTERM, _terminate)
         try:
+            _refuse_lists_of_members(sys.argv[1:])
             main()
         except Terminated:
             _say("terminated")
@@ -94,7 +95,7 @@ def sentence(error: Exception) -> str:
     if isinstance(error, HydraException | OmegaConfBaseException):
         return str(_config_error(error))
     if str(error).startswith("Config group override must be a string"):
-        return "a group was given a number; name one of its members, as in seed=s0 (see --help)."
+        return "a group was given a number or null; name one of its members, as in seed=s0 (see --help)."
     if isinstance(error, OSError):
         return f"{error.filename or 'a file'}: {error.strerror or error}."
     kind = type(error).__name__
@@ -121,8 +122,18 @@ def _config_error(error: Exception) -> ConfigError:
     return ConfigError(_one_line(str(error)))
 
 
+def _refuse_lists_of_members(arguments: Sequence[str]) -> None:
+    """Hydra would merge the members of group=[a,b] and run the last of them under the first one's leftovers."""
+    for argument in arguments:
+        group, _, members = argument.lstrip("+").partition("=")
+        if members.startswith("[") and group in config.groups():
+            raise ConfigError(f"{argument!r} asks for several members at once; to sweep over them say -m {group}=a,b.")
+
+
 def _no_member(match: re.Match[str]) -> str:
     group, name = match["group"], match["name"]
+    if group.startswith("hydra/"):
+        return f"{group} has no member {name!r} here; a launcher or sweeper of that name must be installed first."
     if group in config.groups():
         return unknown(group, name, config.members(group))
     return unknown("the group", group, config.groups())
@@ -137,10 +148,22 @@ def _no_key(match: re.Match[str]) -> str:
 
 
 def _no_root_key(match: re.Match[str]) -> str:
-    return unknown("the key", match["key"], [*config.known_keys("Experiment"), *config.groups()])
+    if match["key"] == "experiment":
+        return "an experiment is added, not chosen: write +experiment=... (see --help)."
+    return unknown("the key", match["key"], config.known_keys("Experiment"))
 
+
+def _no_schema(match: re.Match[str]) -> str:
+    return (
+        f"the file {match['file']}.yaml has the key {match['key']!r}, which is unknown there; a member's file begins "
+        "with its schema, as in defaults: [_files, _columns, _self_] (see a member of the same group in conf/)."
+    )
+
+
+_KINDS = {"Integer": "a whole number", "Float": "a number"}
 
 _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
+    (r"In '(?P<file>[^']+)': \w+ raised while composing config:\s*Key '(?P<key>[^']+)' not in '", _no_schema),
     (r"Could not find '(?P<group>[^'\n]+)/(?P<name>[^'/\n]+)'", _no_member),
     (r"Could not override '(?P<key>[^'\n]+)'.*Key '[^']+' not in '(?P<schema>\w+)'", _no_key),
     (r"Could not override '(?P<key>[^'\n]+)'\.? No match in the defaults list", _no_root_key),
@@ -154,6 +177,14 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
         lambda m: f"{m['key']} must be given; say {m['key']}=... on the command line.",
     ),
     (
+        r"Value '(?P<value>[^\n]*)' of type '\w+' could not be converted to (?P<kind>\w+)\n\s*full_key: (?P<key>\S+)",
+        lambda m: f"{m['key']} is {m['value']!r}; {_KINDS.get(m['kind'], m['kind'])} is needed.",
+    ),
+    (
+        r"Invalid value assigned: (?P<kind>\w+) is not a ListConfig[^\n]*\n\s*full_key: (?P<key>\S+)",
+        lambda m: f"{m['key']} needs a list, as in {m['key']}=[...].",
+    ),
+    (
         r"(?P<why>(?:Invalid value|Value|Cannot convert|Unsupported)[^\n]*)\n\s*full_key: (?P<key>\S+)",
         lambda m: f"{m['key']}: {_one_line(m['why']).rstrip('.')}.",
     ),
@@ -162,6 +193,12 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
         lambda m: (
             f"{m['override']!r} has a comma: to sweep over several values add -m; a text with commas, quotes or colons "
             "needs quotes of its own inside those of the shell: 'key=\"...\"'; a list needs brackets: key=[a,b]."
+        ),
+    ),
+    (
+        r"Error merging override (?P<override>[^\n]*)\n?(?P<why>[^\n]*)",
+        lambda m: (
+            f"{m['override']} will not do{': ' + _one_line(m['why']) if m['why'] else ''}; give a value of its kind."
         ),
     ),
     (

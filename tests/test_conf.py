@@ -84,9 +84,17 @@ def test_an_appended_key_that_nobody_reads_is_refused(composed) -> None:
         ("label_model.epochs=0", r"label_model\.epochs is 0; 1 or more"),
         ("method.n_programs=0", r"method\.n_programs is 0; 1 or more"),
         ("seed.values=[1,1]", r"seed\.values is \[1, 1\]; different numbers"),
+        ("seed.values=[4294967296]", r"from 0 to 2\*\*32 - 1"),
+        ("paths.outputs='~nouser/x'", "paths.outputs is '~nouser/x', which cannot be a folder"),
+        ("label_model.learning_rate=nan", "label_model.learning_rate is nan"),
+        ("label_model.l2=inf", "label_model.l2 is inf"),
+        ("llm.price.input_usd_per_million=nan", "llm.price"),
+        ("end_model.batch_size=99999999999", "end_model.batch_size is 99999999999"),
+        ("end_model.hidden=[99999999999]", "end_model.hidden has a layer of 99999999999"),
+        ("feature_extractor.dimensions=99999999999", "feature_extractor.dimensions is 99999999999"),
         ("seed.values=[]", r"seed\.values is \[\]"),
         ("paths.outputs=''", r"paths\.outputs is empty"),
-        ("llm.price.input_usd_per_million=-1", r"llm\.price has a negative price"),
+        ("llm.price.input_usd_per_million=-1", r"llm\.price has -1\.0; USD per million"),
     ],
 )
 def test_wrong_values_are_one_sentence(composed, override: str, message: str) -> None:

@@ -31,6 +31,7 @@ _CURES = {
     errno.EACCES: "permission is denied; mend the permissions or move the outputs with paths.outputs=DIR",
     errno.EPERM: "permission is denied; mend the permissions or move the outputs with paths.outputs=DIR",
     errno.EROFS: "the file system is read-only; move the outputs with paths.outputs=DIR",
+    errno.ENOENT: "no folder can be made there; choose another paths.outputs=DIR",
     errno.ENOTDIR: "a part of the path is a file; move it away or choose another paths.outputs=DIR",
     errno.EEXIST: "a file of that name is in the way; move it away or choose another paths.outputs=DIR",
 }
@@ -42,7 +43,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cure = _CURES.get(error.errno or 0)
+        # numpy tells of a short write without an error number.
+        cure = _CURES.get(errno.ENOSPC if error.errno is None else error.errno)
         if cure is None:
             raise
         raise StoreError(f"{path} could not be written: {cure}.") from error
@@ -71,6 +73,15 @@ def _draft_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
+def remove_drafts(path: Path) -> None:
+    """Removes what killed writers of `path` have left beside it. Only for whoever holds the lock on `path`."""
+    for draft in path.parent.glob(f".{path.name}.*"):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
+
+
 def _sync_folder(folder: Path) -> None:
     """Makes the rename itself last; some network file systems know no fsync of a folder."""
     handle = os.open(folder, os.O_RDONLY)
@@ -92,7 +103,7 @@ def read_json(path: Path, *, what: str) -> Any:
     """The JSON in `path`. StoreError, naming the file and the cure, when it is broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise StoreError(f"{what} {path} is broken ({error}); delete it and run again.") from error
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.errors import ConfigError, DataError
+from alchemist_exp.core.errors import ConfigError, DataError, unknown
 from alchemist_exp.core.hashing import key_of, texts_fingerprint
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.values import ABSTAIN, MAX_CLASSES, IntArray, Split, frozen
@@ -147,23 +147,31 @@ class Dataset(Component, ABC):
 
 
 def class_ids(labels: Sequence[object], classes: Sequence[str], where: str) -> list[int] | None:
-    """Class indices of `labels`, given as names or indices (also as text); None when every label is missing.
+    """Class indices of `labels`, all of them names or all of them indices; None when every label is missing.
 
-    DataError with the number of the first wrong row, counted from 1.
+    Names come first: labels that can be read both ways are names. DataError with the first wrong row, from 1.
     """
-    ids = {name: i for i, name in enumerate(classes)}
-    ids.update({str(i): i for i in range(len(classes)) if str(i) not in ids})
-    found = [None if _missing(label) else ids.get(_spelled(label)) for label in labels]
     if all(map(_missing, labels)):
         return None
-    for row, (label, class_id) in enumerate(zip(labels, found, strict=True), start=1):
-        if class_id is None:
-            came = "has no label" if _missing(label) else f"has the label {str(label)[:80]!r}"
+    spelled = [_spelled(label) for label in labels]
+    names = {name: i for i, name in enumerate(classes)}
+    indices = {str(i): i for i in range(len(classes))}
+    named = any(label in names and label not in indices for label in spelled) or all(
+        label in names for label in spelled
+    )
+    ids = names if named else indices
+    for row, label in enumerate(labels, start=1):
+        if _missing(label):
             raise DataError(
-                f"{where}: row {row} {came}; one of {', '.join(classes)} or 0..{len(classes) - 1} is needed "
-                "(in every row of the split or in none)."
+                f"{where}: row {row} has no label and others have; label every row, or move the labeled rows to a "
+                "valid or test split and leave the column out here."
             )
-    return [class_id for class_id in found if class_id is not None]
+        if spelled[row - 1] not in ids:
+            raise DataError(
+                f"{where}: row {row}: {unknown('the label', str(label)[:80], classes)} "
+                f"Indices 0..{len(classes) - 1} will do too, if every label is one."
+            )
+    return [ids[label] for label in spelled]
 
 
 def _missing(label: object) -> bool:
@@ -177,11 +185,17 @@ def _spelled(label: object) -> str:
     return str(label).strip()
 
 
-def checked_votes(votes: Sequence[Sequence[int]], n_classes: int, where: str) -> list[list[int]]:
+def checked_votes(votes: Sequence[object], n_classes: int, where: str) -> list[list[int]]:
     """Human votes of one split. DataError with the number of the first row that is ragged or out of range."""
+    checked: list[list[int]] = []
     for row, vote in enumerate(votes, start=1):
-        if vote is None or len(vote) != len(votes[0]):
-            raise DataError(f"{where}: row {row} has {0 if vote is None else len(vote)} votes, row 1 {len(votes[0])}.")
+        if not isinstance(vote, list):
+            raise DataError(f"{where}: row {row} has {str(vote)[:40]} where a list of votes is needed.")
+        if not vote:
+            raise DataError(f"{where}: row {row} has no votes; one per labeling function is needed, -1 = abstain.")
+        if checked and len(vote) != len(checked[0]):
+            raise DataError(f"{where}: row {row} has {len(vote)} votes, row 1 {len(checked[0])}.")
         if any(not isinstance(v, int) or not ABSTAIN <= v < n_classes for v in vote):
-            raise DataError(f"{where}: row {row} has a vote outside -1..{n_classes - 1}: {list(vote)[:20]}.")
-    return [list(vote) for vote in votes]
+            raise DataError(f"{where}: row {row} has a vote outside -1..{n_classes - 1}: {vote[:20]}.")
+        checked.append(vote)
+    return checked

@@ -1,5 +1,6 @@
 """The user's own files, and the sets embedded in the package, as a checked `TextData`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,23 @@ class FilesDataset(Dataset):
         """Reads and checks all splits. DataError when they contradict the description."""
         import datasets
 
-        splits = {split: self._columns(file, columns) for split, (file, columns) in read_splits(self.root).items()}
+        found = read_splits(self.root, self.name)
+        self._require_label_column([columns for _, columns in found.values()])
+        splits = {split: self._columns(file, columns) for split, (file, columns) in found.items()}
+        _require_equal_width(splits)
         table = datasets.DatasetDict(
             {str(s): datasets.Dataset.from_dict(c, features=self._features(c)) for s, c in splits.items()}
         )
         return TextData(task=self.describe_task(), table=table)
+
+    def _require_label_column(self, splits: list[Columns]) -> None:
+        """Without labels the usual column is just absent; one that was asked for by name must be there."""
+        if self.label_column != LABEL and not any(self.label_column in columns for columns in splits):
+            known = sorted({name for columns in splits for name in columns})
+            raise DataError(
+                f"dataset.label_column is {self.label_column!r}, and no split has it; they have "
+                f"{', '.join(map(repr, known))}."
+            )
 
     def _features(self, columns: Columns) -> Any:
         from datasets import ClassLabel, Features, List, Value
@@ -72,6 +85,14 @@ class FilesDataset(Dataset):
         if self.human_votes_column in rows:
             columns[HUMAN_VOTES] = checked_votes(rows[self.human_votes_column], len(self.classes), str(file))
         return columns
+
+
+def _require_equal_width(splits: Mapping[Split, Mapping[str, list[Any]]]) -> None:
+    """The same labeling functions must have voted on every split."""
+    widths = {split: len(columns[HUMAN_VOTES][0]) for split, columns in splits.items() if HUMAN_VOTES in columns}
+    for split, width in widths.items():
+        if width != widths.get(Split.TRAIN, width):
+            raise DataError(f"there are {width} human votes a row on {split} and {widths[Split.TRAIN]} on train.")
 
 
 def _as_text(value: Any, row: int, file: Path) -> str:

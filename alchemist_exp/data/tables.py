@@ -1,5 +1,6 @@
 """Reads CSV, TSV, JSONL, Parquet and folders of .txt files into columns. Promises the row or line of what is wrong."""
 
+import csv
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,11 +30,27 @@ def read_table(path: Path) -> Columns:
 
 
 def _read_csv(path: Path, separator: str = ",") -> Columns:
-    import pandas
-
-    # Text stays text: "NA", "001" and "1.0" are what people wrote.
-    frame = pandas.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    return {str(name): frame[name].tolist() for name in frame.columns}
+    """Text stays text: "NA", "001" and "1.0" are what people wrote. Every row must have the header's fields."""
+    csv.field_size_limit(2**31 - 1)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=separator, strict=True)
+        header = next(rows, None)
+        if not header:
+            raise ValueError("it is empty; a first line with the columns' names is needed")
+        if len(set(header)) < len(header):
+            raise ValueError(f"two columns have the same name in {header}")
+        table: list[list[str]] = []
+        try:
+            for row in rows:
+                if row and len(row) != len(header):
+                    raise ValueError(
+                        f"line {rows.line_num} has {len(row)} fields and the header {len(header)}; a text with "
+                        f"{'tabs' if separator == chr(9) else 'commas'} or quotes needs double quotes around it"
+                    )
+                table += [row] if row else []
+        except csv.Error as error:
+            raise ValueError(f"line {rows.line_num}: {error}; a quote inside a text is written twice") from error
+    return {name: [row[i] for row in table] for i, name in enumerate(header)}
 
 
 def _read_tsv(path: Path) -> Columns:
@@ -48,8 +65,8 @@ def _read_jsonl(path: Path) -> Columns:
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number} is not JSON ({error.msg})") from error
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise ValueError(f"line {number} is not JSON ({error})") from error
             if not isinstance(row, dict):
                 raise ValueError(f"line {number} is not a JSON object")
             rows.append(row)
@@ -72,16 +89,23 @@ READERS: dict[str, Callable[[Path], Columns]] = {
 }
 
 
-def read_splits(path: Path) -> dict[Split, tuple[Path, Columns]]:
-    """The splits under `path` and where each came from.
+def read_splits(path: Path, name: str) -> dict[Split, tuple[Path, Columns]]:
+    """The splits of dataset `name` under `path`, and where each came from.
 
     A file is the training split alone. A folder holds train, valid and test with any readable ending, or only .txt
     files, which are then one training row each.
     """
-    if path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:
+        raise DataError(f"dataset.path is {str(path)[:80]!r}, which cannot be a path: {error.strerror}.") from error
+    if is_file:
         return {Split.TRAIN: (path, read_table(path))}
     if not path.is_dir():
-        raise DataError(f"dataset.path is {str(path)!r}, which is neither a file nor a folder.")
+        raise DataError(
+            f"the files of dataset {name!r} are not at {str(path)!r}; set ALCHEMIST_DATA (or paths.data) to the folder "
+            f"that holds {name}/train.parquet, or name your own file or folder by dataset.path=..."
+        )
     found = {split: table for split in Split if (table := _split_file(path, split))}
     if Split.TRAIN in found:
         return {split: (file, read_table(file)) for split, file in found.items()}

@@ -12,6 +12,9 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.values import FloatArray, SoftLabels
 from alchemist_exp.end_model.base import EndModel, FittedEndModel, Validation, covered_rows, hold_out
 
+_WIDEST, _MOST = 100_000, 10**9
+"""Beyond these a value is a slip, and would only fail late, for memory."""
+
 
 class Device(StrEnum):
     """Where to train: `auto` takes CUDA when there is one.
@@ -38,12 +41,16 @@ class Mlp(EndModel):
     device: Device = MISSING
 
     def __post_init__(self) -> None:
-        wrong = [width for width in self.hidden if width < 1]
+        wrong = [width for width in self.hidden if not 1 <= width <= _WIDEST]
         if wrong:
-            raise ConfigError(f"end_model.hidden has a layer of {wrong[0]}; whole numbers from 1 up are needed.")
+            raise ConfigError(
+                f"end_model.hidden has a layer of {wrong[0]}; whole numbers from 1 to {_WIDEST} are needed."
+            )
         for key in ("batch_size", "max_epochs", "patience"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"end_model.{key} is {getattr(self, key)}; a whole number from 1 up is needed.")
+            if not 1 <= getattr(self, key) <= _MOST:
+                raise ConfigError(
+                    f"end_model.{key} is {getattr(self, key)}; a whole number from 1 to {_MOST} is needed."
+                )
         if not 0 < self.learning_rate < np.inf:
             raise ConfigError(f"end_model.learning_rate is {self.learning_rate}; a number above 0 is needed.")
         if not 0 <= self.weight_decay < np.inf:

@@ -11,9 +11,10 @@ import numpy as np
 import pytorch_lightning as lightning
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from alchemist_exp.core.errors import AlchemistError
+from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.values import FloatArray
 from alchemist_exp.end_model.base import EpochCurve, Validation
 from alchemist_exp.end_model.network import FittedStack, Stack, tensor_of, torch_device
@@ -219,10 +220,12 @@ def _fit(distillation: Distillation, batches: Batches, max_epochs: int, device: 
                 enable_model_summary=False,
             )
             trainer.fit(distillation, batches)
+    except SIGTERMException:
+        raise Terminated from None
     except SystemExit as stop:
         # Lightning answers Ctrl-C with exit(1), which a run's owner could not tell from a fault.
         if isinstance(stop.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
+            raise stop.__context__ from None
         raise
 
 

@@ -41,10 +41,10 @@ class Tfidf(FeatureExtractor):
     max_terms: int = MISSING
 
     def __post_init__(self) -> None:
-        for key, smallest in (("dimensions", 1), ("longest_phrase", 1), ("max_terms", 1)):
+        for key, largest in (("dimensions", 10_000), ("longest_phrase", 10), ("max_terms", 10_000_000)):
             value = getattr(self, key)
-            if value < smallest:
-                raise ConfigError(f"feature_extractor.{key} is {value}; a whole number from {smallest} up is needed.")
+            if not 1 <= value <= largest:
+                raise ConfigError(f"feature_extractor.{key} is {value}; a whole number from 1 to {largest} is needed.")
         self._fitted: _Fitted | None = None
         self._vectorizer: Any = None
 

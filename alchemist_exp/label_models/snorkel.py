@@ -31,8 +31,10 @@ class Snorkel(LabelModel):
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ConfigError(f"label_model.epochs is {self.epochs}; 1 or more is needed.")
-        if self.learning_rate <= 0 or self.l2 < 0:
-            raise ConfigError("label_model.learning_rate must be above 0 and label_model.l2 not below.")
+        if not 0 < self.learning_rate < np.inf:
+            raise ConfigError(f"label_model.learning_rate is {self.learning_rate}; a number above 0 is needed.")
+        if not 0 <= self.l2 < np.inf:
+            raise ConfigError(f"label_model.l2 is {self.l2}; 0 or a number above it is needed.")
 
     def fit(self, matrix: LabelMatrix, class_balance: Balance) -> Self:
         """Fits on the votes (n, m). ProgramsError with fewer than three programs."""

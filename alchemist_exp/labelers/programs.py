@@ -2,13 +2,13 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError, ProgramsError
-from alchemist_exp.core.values import Split
 from alchemist_exp.labelers.base import Labeler, Labeling, Parts, Voters, Workbench, aggregate
 from alchemist_exp.llm.base import Completion, Exchange, Finish
 from alchemist_exp.programs.base import Program, Rejected
@@ -36,8 +36,9 @@ class ProgramLabeler(Labeler):
 
     def label(self, bench: Workbench) -> Labeling:
         """Labels every split. ProgramsError when no program is left."""
-        with bench.stages.stage("programs", "getting programs"):
+        with bench.stages.stage("prompts", "getting programs"):
             candidates, exchanges = self.candidates(bench)
+        with bench.stages.stage("programs", "vetting programs"):
             vetted = vet(candidates, max_source_bytes=bench.sandbox.max_source_bytes)
         rows = sum(len(bench.data.texts(split)) for split in bench.data.splits)
         work = rows * len(vetted.accepted)
@@ -47,10 +48,6 @@ class ProgramLabeler(Labeler):
         if not done.programs:
             reasons = "; ".join(f"{r.origin}: {r.reason}" for r in rejected[:3])
             raise ProgramsError(f"none of {len(candidates)} programs was accepted ({reasons}); mend or add programs.")
-        if not done.matrices[Split.TRAIN].covered.any():
-            raise ProgramsError(
-                f"the {len(done.programs)} accepted programs abstain on every training row; mend or add programs."
-            )
         voters = Voters(
             source=self.name,
             requested=len(candidates),
@@ -114,15 +111,17 @@ class ProgramFolder(ProgramLabeler):
 
     def check(self) -> None:
         """ProgramsError when there are no files."""
-        self._read()
+        _ = self._read
 
     def cache_key(self) -> dict[str, object]:
         """The programs themselves, wherever they lie."""
-        return {"name": self.name, "programs": [(c.origin, c.id) for c in self._read()]}
+        return {"name": self.name, "programs": [(c.origin, c.id) for c in self._read]}
 
     def candidates(self, bench: Workbench) -> tuple[list[Candidate], tuple[Exchange, ...]]:
         """The folder's programs; no LLM is asked."""
-        return self._read(), ()
+        return list(self._read), ()
 
+    @cached_property
     def _read(self) -> list[Candidate]:
+        # Once: the programs that run are those that are in the run's key.
         return read_folder(Path(self.path).expanduser())

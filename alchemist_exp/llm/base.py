@@ -4,6 +4,7 @@ A request says everything that alters the reply, so its key is a sound address f
 part of a request.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -99,8 +100,9 @@ class Price:
     as_of: str = MISSING
 
     def __post_init__(self) -> None:
-        if self.input_usd_per_million < 0 or self.output_usd_per_million < 0:
-            raise ConfigError("llm.price has a negative price; USD per million tokens, 0 or more, are needed.")
+        for price in (self.input_usd_per_million, self.output_usd_per_million):
+            if not 0 <= price < math.inf:
+                raise ConfigError(f"llm.price has {price}; USD per million tokens, 0 or more, are needed.")
 
     def usd(self, usage: Usage) -> float:
         """The price of `usage`."""

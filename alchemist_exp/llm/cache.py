@@ -4,6 +4,7 @@ A reply that was paid for is written before it is used. Truncated, refused and e
 that ask the same at once ask once.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ class ReplyCache:
         try:
             if entry["request"] != plain(request):
                 raise StoreError(f"the cached reply {path} answers another request; delete it and run again.")
+            if entry["sha256"] != _digest(_as_text(entry["reply"])):
+                raise StoreError(f"the reply in {path} is not what was written there; delete it and run again.")
             usage = entry["usage"]
             return Completion(
                 text=_as_text(entry["reply"]),
@@ -63,10 +66,15 @@ def _entry(request: Request, completion: Completion) -> dict[str, object]:
     return {
         "request": plain(request),
         "reply": completion.text,
+        "sha256": _digest(completion.text),
         "model": completion.model,
         "usage": plain(completion.usage),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _as_text(value: object) -> str:

@@ -114,7 +114,7 @@ class RecordedLLM(LLM):
                 f"them; ask for at most {len(same)} programs (method.n_programs={len(same)})."
             )
         recorded = {q.prompt for q in self.replies if q.system == system}
-        nearest = max(recorded, key=lambda p: _common(p, prompt), default="")
+        nearest = max(recorded, key=lambda p: (_common(p, prompt), -len(p)), default="")
         at = _common(nearest, prompt)
         return (
             f"the prompt was never recorded in the pack {self.path.name}: the nearest recorded one goes on with "

@@ -32,9 +32,10 @@ def save_labels(path: Path, data: TextData, labeling: Labeling, probs: Mapping[S
 
     words, shares = pa.large_string(), pa.float32()
     schema = pa.schema(
-        {"split": pa.string(), "row": pa.int64(), "text": words, "label": words, "covered": pa.bool_()}
-        | {"predicted": words, "confidence": shares}
+        {"split": pa.string(), "row": pa.int64(), "text": words, "gold": words}
+        | {"weak_label": words}
         | {_probability(name): shares for name in data.task.classes}
+        | {"predicted": words, "confidence": shares}
     )
     tables = [
         pa.table(_columns(data, split, labeling.labels.get(split), probs[split].mean(axis=0)), schema=schema)
@@ -50,20 +51,30 @@ def _probability(name: str) -> str:
 
 
 def _columns(data: TextData, split: Split, labels: SoftLabels | None, probs: FloatArray) -> dict[str, Any]:
-    """The rows of one split; `labels` is None where nobody voted. probs: float32 (n, k)."""
-    classes = data.task.classes
+    """The rows of one split; `labels` is None where nobody voted. probs: float32 (n, k), the mean over seeds.
+
+    What is not known, the weak label and its probabilities of an uncovered row too, is null.
+    """
+    classes, gold = data.task.classes, data.gold(split)
     if labels is None:
         labels = SoftLabels(probs=np.zeros_like(probs), covered=np.zeros(len(probs), dtype=bool))
     columns = {
         "split": [split.value] * len(probs),
         "row": np.arange(len(probs)),
         "text": data.texts(split),
-        "label": [None if c == ABSTAIN else classes[c] for c in labels.hard()],
-        "covered": labels.covered,
+        "gold": [None] * len(probs) if gold is None else [classes[c] for c in gold],
+        "weak_label": [None if c == ABSTAIN else classes[c] for c in labels.hard()],
         "predicted": [classes[c] for c in probs.argmax(axis=1)],
         "confidence": probs.max(axis=1),
     }
-    return columns | {_probability(name): labels.probs[:, i] for i, name in enumerate(classes)}
+    shares = np.where(labels.covered[:, np.newaxis], labels.probs, np.nan)
+    return columns | {_probability(name): _nullable(shares[:, i]) for i, name in enumerate(classes)}
+
+
+def _nullable(values: FloatArray) -> Any:
+    import pyarrow as pa
+
+    return pa.array(values, from_pandas=True)
 
 
 def save_model(folder: Path, extractor: Path, model: FittedEndModel) -> None:

@@ -27,10 +27,10 @@ class Seeds(Component):
     values: list[int] = MISSING
 
     def __post_init__(self) -> None:
-        if not self.values or len(set(self.values)) < len(self.values) or min(self.values) < 0:
-            raise ConfigError(
-                f"seed.values is {list(self.values)}; different numbers, 0 or more, at least one, are needed."
-            )
+        values = list(self.values)
+        # torch's CPU generator goes by 32 bits: larger seeds would be others again.
+        if not values or len(set(values)) < len(values) or min(values) < 0 or max(values) >= 2**32:
+            raise ConfigError(f"seed.values is {values}; different numbers from 0 to 2**32 - 1 are needed.")
 
 
 @dataclass(kw_only=True)
@@ -57,6 +57,10 @@ class Paths:
     def __post_init__(self) -> None:
         if not self.outputs.strip():
             raise ConfigError("paths.outputs is empty; name a folder.")
+        try:
+            _ = self.root
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"paths.outputs is {self.outputs!r}, which cannot be a folder: {error}.") from error
 
     @property
     def root(self) -> Path:

@@ -5,6 +5,7 @@ A finished run is answered from its record. A run that fails, is interrupted or 
 
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from alchemist_exp.results.record import RunRecord, Status, now
 from alchemist_exp.tracking.base import RunInfo, Tracker
 
 MADE = (artifacts.PROGRAMS, artifacts.MODEL, artifacts.LABELS, "csv", "wandb")
-"""What a run puts beside its record; an earlier run's are removed before it begins again."""
+"""What a run puts beside its record; an earlier run's go before it begins again, and so do a killed run's drafts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +79,12 @@ def _recorded_run(experiment: Experiment, data: TextData, record: RunRecord, fol
         tags=[experiment.dataset.name, experiment.method.name, experiment.label_model.name],
     )
     try:
-        with experiment.logger.open(info) as tracker:
+        with ExitStack() as opened:
+            with stages.stage("tracking", f"opening the logger {experiment.logger.name}"):
+                tracker = opened.enter_context(experiment.logger.open(info))
             _stages(experiment, data, record, folder, stages, tracker)
+            with stages.stage("tracking", f"closing the logger {experiment.logger.name}"):
+                opened.close()
         record.seconds = stages.finish()
         record.status, record.finished_at = Status.FINISHED, now()
         record.write(folder)
@@ -104,8 +109,7 @@ def _sentence(error: BaseException) -> str:
 
 def _clear(folder: Path) -> None:
     with writing(folder):
-        for name in MADE:
-            path = folder / name
+        for path in [*(folder / name for name in MADE), *folder.glob(".*")]:
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -135,6 +139,7 @@ def _stages(
         artifacts.save_labels(folder / artifacts.LABELS, data, labeling, probs)
         artifacts.save_model(folder / artifacts.MODEL, extractor, model)
     _note_gold(record, data, labeling, valid_gold)
+    _note_classes(record, labeling)
     _track(tracker, record)
 
 
@@ -232,6 +237,14 @@ def _note_gold(record: RunRecord, data: TextData, labeling: Labeling, valid_gold
             lack = "has no labels" if split in data.splits else "is not there"
             record.notes.append(f"No {split} scores: the split {lack}.")
     record.data["gold_used"] = used
+
+
+def _note_classes(record: RunRecord, labeling: Labeling) -> None:
+    """Names classes that nobody ever votes for: no model distilled from the votes can know them."""
+    counts = labeling.voters.matrices[Split.TRAIN].counts().sum(axis=0)
+    silent = [name for name, count in zip(record.data["classes"], counts, strict=True) if not count]
+    if silent:
+        record.notes.append(f"No vote on train is for the class {', '.join(silent)}.")
 
 
 def _track(tracker: Tracker, record: RunRecord) -> None:

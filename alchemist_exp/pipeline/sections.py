@@ -28,7 +28,16 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         "metric": dataset.metric.value,
         "positive_class": dataset.positive_class,
         "license": dataset.license,
+        "most_frequent_class": _most_frequent(data),
         "gold_used": [],
+    }
+
+
+def _most_frequent(data: TextData) -> dict[str, float]:
+    """The accuracy on valid and test of always naming their most frequent class: what any model should beat."""
+    golds = {split: data.gold(split) for split in (Split.VALID, Split.TEST)}
+    return {
+        split.value: float(np.bincount(gold).max() / len(gold)) for split, gold in golds.items() if gold is not None
     }
 
 
@@ -81,9 +90,11 @@ def label_model_section(name: str, labeling: Labeling, data: TextData, positive:
             metrics[split.value] = _scores(
                 score(gold, labels.hard(), n_classes=labels.probs.shape[1], positive=positive)
             )
+    train = labeling.labels[Split.TRAIN].hard()
     return {
         "name": name,
         "class_balance": list(labeling.balance),
+        "labels": {name: int(np.count_nonzero(train == c)) for c, name in enumerate(data.task.classes)},
         "coverage": {split.value: float(labels.covered.mean()) for split, labels in labeling.labels.items()},
         "metrics": metrics,
         "warnings": [],
@@ -129,4 +140,4 @@ def cost_section(llm: LLM, labeling: Labeling, data: TextData) -> Section:
         zero_shot=(len(texts), fixed * len(texts) + sum(map(len, texts))),
     )
     section: Section = plain(cost_of(replies, llm))
-    return section | {"estimate": plain(expected)}
+    return section | {"replayed": llm.replays, "estimate": plain(expected)}

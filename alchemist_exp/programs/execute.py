@@ -1,7 +1,8 @@
 """Runs accepted programs over every split and gathers their votes, a column per program.
 
 Columns are kept by program, texts and limits, so another label model or seed executes nothing. A program that did not
-run to its end on every split is rejected whole: a half-filled column would pass for an honest one.
+run to its end on every split is rejected whole: a half-filled column would pass for an honest one. So is one without a
+single vote on train: it would only count towards a label model's minimum.
 """
 
 import json
@@ -20,8 +21,8 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.programs.base import Program, Rejected
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox, Status
 
-_KEPT = {Status.OK, Status.LOAD_ERROR, Status.VIOLATION, Status.INVALID_OUTPUT}
-"""What would come out the same again. Stalls and wall limits may be the machine's fault, and are tried anew."""
+_KEPT = {Status.OK, Status.VIOLATION, Status.INVALID_OUTPUT}
+"""What is the program's own doing. Whatever else ended a worker may be the machine's fault, and is tried anew."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,10 +71,16 @@ def _side_by_side(runs: Sequence[ProgramRun], rows: int) -> np.ndarray[Any, np.d
 
 
 def _fault(runs: Mapping[Split, ProgramRun]) -> str | None:
+    """Why a program cannot count: it did not run to its end, or has no vote to weigh."""
     for split, run in runs.items():
         if run.status is not Status.OK:
             return f"{run.status.replace('_', ' ')} on {split}: {run.detail}"
-    return None
+    train = runs[Split.TRAIN]
+    if train.outcomes.get(Outcome.VOTE):
+        return None
+    faults = ", ".join(f"{n} {o.replace('_', ' ')}" for o, n in train.outcomes.items() if n)
+    first = next(iter(train.messages.values()), "")
+    return f"no vote on any training row ({faults}{f'; {first}' if first else ''})"
 
 
 def _columns(
@@ -90,7 +97,7 @@ def _columns(
     parts = [setting | {"program": program.source} for program in programs]
     # One job executes, another that wants the same votes waits for them.
     with locked(store.root / "locks" / f"executing-{key_of('executing', setting)}.lock"):
-        runs = [_read(path) if (path := store.path("votes", part)).is_dir() else None for part in parts]
+        runs = [_read(path) if (path := store.find("votes", part)) else None for part in parts]
         on_progress(len(texts) * sum(run is not None for run in runs))
         missing = [i for i, run in enumerate(runs) if run is None]
         if missing:
@@ -98,7 +105,7 @@ def _columns(
             made = sandbox.execute(sources, texts, n_classes, on_progress=on_progress)
             for i, run in zip(missing, made, strict=True):
                 runs[i] = run
-                if run.status in _KEPT:
+                if run.status in _KEPT and not run.restarts and not run.outcomes.get(Outcome.CRASH):
                     store.entry("votes", parts[i], lambda folder, run=run: _write(folder, run))  # type: ignore[misc]
     return [run for run in runs if run is not None]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.programs.base import Program, Rejected
+from alchemist_exp.sandbox.report import harmless
 
 
 def read_folder(folder: Path) -> list[Program | Rejected]:
@@ -20,8 +21,8 @@ def read_folder(folder: Path) -> list[Program | Rejected]:
 
 def _read(file: Path) -> Program | Rejected:
     try:
-        return Program(source=file.read_text(encoding="utf-8"), origin=file.name)
+        return Program(source=file.read_text(encoding="utf-8-sig"), origin=harmless(file.name))
     except UnicodeDecodeError as error:
-        return Rejected(origin=file.name, reason=f"not UTF-8 (byte {error.start})")
+        return Rejected(origin=harmless(file.name), reason=f"not UTF-8 (byte {error.start})")
     except OSError as error:
-        return Rejected(origin=file.name, reason=f"cannot be read: {error.strerror}")
+        return Rejected(origin=harmless(file.name), reason=f"cannot be read: {error.strerror}")

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable
 
 from alchemist_exp.programs.base import FUNCTION, Program, Rejected, Vetted
+from alchemist_exp.sandbox.report import harmless
 
 
 def vet(candidates: Iterable[Program | Rejected], *, max_source_bytes: int) -> Vetted:
@@ -18,7 +19,7 @@ def vet(candidates: Iterable[Program | Rejected], *, max_source_bytes: int) -> V
         if isinstance(candidate, Rejected):
             rejected.append(candidate)
         elif reason := fault(candidate.source, max_source_bytes=max_source_bytes):
-            rejected.append(Rejected(origin=candidate.origin, reason=reason, id=candidate.id))
+            rejected.append(Rejected(origin=candidate.origin, reason=harmless(reason), id=candidate.id))
         else:
             accepted.append(candidate)
     return Vetted(accepted=tuple(accepted), rejected=tuple(rejected))

@@ -26,7 +26,7 @@ class RichProgress:
     def start(self, what: str, total: int | None) -> None:
         """Shows a bar, or a spinner when `total` is None."""
         counted = [BarColumn(), MofNCompleteColumn()] if total else []
-        columns = [SpinnerColumn(), TextColumn("{task.description}"), *counted, TimeElapsedColumn()]
+        columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), *counted, TimeElapsedColumn()]
         console = Console(stderr=True)
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._bar.add_task(what, total=total)
@@ -49,7 +49,12 @@ def render(record: RunRecord, folder: str, *, reused: bool) -> RenderableType:
     chosen = [record.config[group]["name"] for group in ("dataset", "method", "label_model", "end_model")]
     parts: list[RenderableType] = [Text("\n" + "  ·  ".join(chosen), style="bold")]
     if reused:
-        parts.append(Text(f"finished before, on {record.finished_at}; force=true runs it again", style="italic"))
+        parts.append(
+            Text(
+                f"finished before, on {record.finished_at}: nothing was run or logged anew; force=true does",
+                style="italic",
+            )
+        )
     parts += [*_scores(record), *_programs(record.programs), *_cost(record.cost), _seconds(record.seconds)]
     parts += [Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]]
     parts.append(Text(f"gold used  {', '.join(record.data['gold_used']) or 'none'}"))
@@ -58,11 +63,11 @@ def render(record: RunRecord, folder: str, *, reused: bool) -> RenderableType:
 
 
 def show(record: RunRecord, folder: str, *, reused: bool) -> None:
-    """Prints the tables; as wide as they need to be when nobody reads them on a terminal."""
+    """Prints the tables; lines are not broken when nobody reads them on a terminal."""
     # What is shown may come from files and programs of others: it is text, never markup.
     console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        console.width = 120
+        console.width = 1000
     console.print(render(record, folder, reused=reused))
 
 
@@ -90,8 +95,12 @@ def _scores(record: RunRecord) -> list[RenderableType]:
     for split, summary in end_model["metrics"].items():
         cells = [_spread(summary[name]) for name in _SCORES]
         table.add_row(f"distilled {end_model['name']}, {split}", "", *cells, style="bold" if split == "test" else "")
-    what = f"{label_model['name']}: covered rows; {end_model['name']}: mean ± sd over {seeds} seed{'s' * (seeds > 1)}"
-    return [_heading("Scores", what), table]
+    for split, share in record.data["most_frequent_class"].items():
+        table.add_row(f"most frequent class, {split}", "", _number(share), style="dim")
+    over = f"mean ± sd over {seeds} seeds" if seeds > 1 else "one seed"
+    what = f"{label_model['name']}: covered rows; {end_model['name']}: {over}"
+    counts = ", ".join(f"{count:,} {name}" for name, count in label_model["labels"].items())
+    return [_heading("Scores", what), table, Text(f"labels by {label_model['name']} on train: {counts}")]
 
 
 _SCORES = ("accuracy", "f1", "macro_f1")
@@ -102,13 +111,14 @@ def _number(value: float | None) -> str:
 
 
 def _spread(summary: Mapping[str, Any]) -> str:
-    return f"{summary['mean']:.3f} ± {summary['std']:.3f}"
+    spread = f" ± {summary['std']:.3f}" if len(summary["per_seed"]) > 1 else ""
+    return f"{summary['mean']:.3f}{spread}"
 
 
 def _programs(programs: Section) -> list[RenderableType]:
     rejected, listed = programs["rejected"], programs["list"]
     if programs["sandbox"]:
-        what = f"{programs['requested']} asked for, {programs['accepted']} accepted, {len(rejected)} rejected"
+        what = f"{programs['requested']} candidates, {programs['accepted']} accepted, {len(rejected)} rejected"
         what += f"; sandbox: {programs['sandbox']}"
     else:
         what = f"{programs['accepted']} human-crafted functions, whose votes came with the dataset"
@@ -128,7 +138,8 @@ def _cost(cost: Section) -> list[RenderableType]:
     expected = cost["estimate"]
     table = _table("", "LLM calls", "estimate", "spent")
     calls = cost["calls"] + cost["cached_calls"]
-    table.add_row("programs", f"{calls:,}", _usd(expected["programs_usd"]), _usd(cost["spent_usd"]))
+    replayed = " (replayed)" if cost["replayed"] and calls else ""
+    table.add_row(f"programs{replayed}", f"{calls:,}", _usd(expected["programs_usd"]), _usd(cost["spent_usd"]))
     table.add_row("zero-shot labeling", f"{expected['zero_shot_calls']:,}", _usd(expected["zero_shot_usd"]), "-")
     unmetered = "; usage was not metered, so the list price is unknown" if cost["list_price_usd"] is None else ""
     return [_heading("Cost", f"estimate: {expected['basis']}{unmetered}"), table]

@@ -22,6 +22,10 @@ Section = dict[str, Any]
 """A part of the record as JSON knows it; its keys are those the README lists."""
 
 
+SECTIONS = ("config", "data", "programs", "label_model", "end_model", "cost", "seconds")
+"""What every finished record has."""
+
+
 class Status(StrEnum):
     """How far a run has come."""
 
@@ -76,8 +80,12 @@ class RunRecord:
             raise StoreError(f"the record {path} was written by a newer version of this program; update, or delete it.")
         try:
             known = {f.name for f in fields(cls)}
-            return cls(
-                **{name: value for name, value in raw.items() if name in known} | {"status": Status(raw["status"])}
-            )
+            record = cls(**{name: value for name, value in raw.items() if name in known})
+            record.status = Status(record.status)
+            if record.status is Status.FINISHED and (
+                lacking := [name for name in SECTIONS if not getattr(record, name)]
+            ):
+                raise ValueError(f"finished without {' and '.join(lacking)}")
+            return record
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"the record {path} is broken ({error}); delete it and run again.") from error

@@ -74,17 +74,23 @@ class WandbLogger(Logger):
             silent=True, console="off", disable_git=True, disable_code=True, save_code=False, x_disable_meta=True
         )
         with _kept_in(run.folder / "wandb"):
-            opened = wandb.init(
-                project=self.project,
-                entity=self.entity,
-                name=run.key,
-                dir=str(run.folder),
-                mode=self.effective_mode,
-                config=dict(run.config),
-                tags=list(run.tags),
-                reinit="create_new",
-                settings=settings,
-            )
+            try:
+                opened = wandb.init(
+                    project=self.project,
+                    entity=self.entity,
+                    name=run.key,
+                    dir=str(run.folder),
+                    mode=self.effective_mode,
+                    config=dict(run.config),
+                    tags=list(run.tags),
+                    reinit="create_new",
+                    settings=settings,
+                )
+            except wandb.Error as error:
+                raise ConfigError(
+                    f"W&B cannot begin a run ({' '.join(str(error).split())[:300]}); set a right WANDB_API_KEY, "
+                    "or use logger.mode=offline."
+                ) from error
             exit_code = 1
             try:
                 yield _Run(opened)

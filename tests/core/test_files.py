@@ -150,9 +150,40 @@ def test_store_makes_an_entry_once_and_reads_it_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"garbage", b"\x93NUMPY\x01\x00\x10"])
-def test_a_broken_entry_is_a_loud_error_with_its_path(tmp_path: Path, raw: bytes) -> None:
+def test_a_broken_array_is_a_loud_error_with_its_path(tmp_path: Path, raw: bytes) -> None:
     entry = Store(tmp_path).entry("kind", {}, lambda folder: (folder / "a.npy").write_bytes(raw) and None)
     with pytest.raises(StoreError, match=rf"{entry}.*delete that folder"):
         read_array(entry / "a.npy")
     with pytest.raises(StoreError, match=rf"{entry} lacks b\.npy"):
         read_array(entry / "b.npy")
+
+
+def test_an_entry_that_is_not_what_was_written_is_an_error(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def make(folder: Path) -> None:
+        np.save(folder / "a.npy", np.arange(300))
+
+    entry = store.entry("kind", {}, make)
+    raw = bytearray((entry / "a.npy").read_bytes())
+    raw[-1] ^= 1
+    (entry / "a.npy").write_bytes(raw)
+    with pytest.raises(StoreError, match=rf"{entry} is not what was written there; delete that folder"):
+        store.entry("kind", {}, make)
+
+
+def test_drafts_of_killed_writers_are_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    draft = store.path("kind", {}).parent / f".{store.path('kind', {}).name}.1-dead"
+    draft.mkdir(parents=True)
+    (draft / "half").write_text("x")
+    entry = store.entry("kind", {}, lambda folder: (folder / "a").touch())
+    assert [path.name for path in entry.parent.iterdir()] == [entry.name]
+
+
+def test_a_short_write_without_a_number_is_a_full_disk(tmp_path: Path) -> None:
+    def short(_: Path) -> None:
+        raise OSError("102400 requested and 87008 written")
+
+    with pytest.raises(StoreError, match="disk is full"):
+        write_folder(tmp_path / "entry", short)

@@ -61,9 +61,11 @@ def test_a_folder_of_text_files_is_a_row_each(tmp_path: Path, load) -> None:
     assert load(tmp_path).texts(Split.TRAIN) == ["first", "second"]
 
 
-def test_labels_by_index_name_or_text_of_the_index(tmp_path: Path, load) -> None:
-    write(tmp_path / "a.csv", "text,label\na, spam \nb,0\nc,ham\nd,1\n")
-    assert load(tmp_path / "a.csv").gold(Split.TRAIN).tolist() == [1, 0, 0, 1]
+@pytest.mark.parametrize("labels", [["spam", " ham ", "ham"], ["1", "0", "0"], ["1.0", "0", "0.0"]])
+def test_labels_by_name_or_by_index(tmp_path: Path, load, labels: list[str]) -> None:
+    rows = [json.dumps({"text": "x", "label": float(c) if "." in c else c}) for c in labels]
+    write(tmp_path / "a.jsonl", "\n".join(rows))
+    assert load(tmp_path / "a.jsonl").gold(Split.TRAIN).tolist() == [1, 0, 0]
 
 
 def test_a_byte_order_mark_and_other_column_names(tmp_path: Path, load) -> None:
@@ -84,13 +86,29 @@ def test_lone_surrogates_are_replaced(tmp_path: Path, load) -> None:
 
 
 WRONG = {
-    "label": ("a.csv", "text,label\na,ham\nb,egg\n", r"a\.csv: row 2 has the label 'egg'; one of ham, spam or 0\.\.1"),
-    "id": ("a.csv", "text,label\na,2\n", r"row 1 has the label '2'"),
-    "some labels": ("a.csv", "text,label\na,ham\nb,\n", r"row 2 has no label.*in every row of the split or in none"),
+    "label": (
+        "a.csv",
+        "text,label\na,ham\nb,egg\n",
+        r"a\.csv: row 2: the label 'egg' is unknown\. Known: ham, spam\. Indices 0\.\.1 will do too",
+    ),
+    "id": ("a.csv", "text,label\na,2\n", r"row 1: the label '2' is unknown"),
+    "some labels": (
+        "a.csv",
+        "text,label\na,ham\nb,\n",
+        r"row 2 has no label and others have; label every row, or move",
+    ),
     "no text": ("a.csv", "body,label\na,ham\n", r"no column 'text'; it has 'body', 'label'.*dataset\.text_column"),
-    "empty": ("a.csv", "", r"a\.csv cannot be read: No columns"),
+    "empty": ("a.csv", "", r"a\.csv cannot be read: it is empty"),
     "no rows": ("a.csv", "text\n", r"a\.csv has no rows"),
-    "ragged": ("a.csv", "text,label\na,ham\nb,ham,1,2\n", r"a\.csv cannot be read: .*line 3"),
+    "ragged": ("a.csv", "text,label\na,ham\nb,ham,1,2\n", r"line 3 has 4 fields and the header 2; a text with commas"),
+    "trailing comma": ("a.csv", "text,label\na,ham,\nb,spam,\n", r"line 2 has 3 fields and the header 2"),
+    "stray quote": ("a.tsv", 'text\tlabel\n"hello\tspam\nwin "money" now\tham\n', r"line 3: .*written twice"),
+    "open quote": ("a.csv", 'text,label\n"hello,spam\n', r"line 2: .*written twice"),
+    "same names": ("a.csv", "text,text\na,b\n", "two columns have the same name"),
+    "mixed labels": ("a.csv", "text,label\na,spam\nb,1\n", r"row 2: the label '1' is unknown"),
+    "deep": ("a.jsonl", '{"text": ' + "[" * 100_000 + "\n", "line 1 is not JSON"),
+    "no votes": ("a.jsonl", '{"text": "a", "v": []}\n', "row 1 has no votes"),
+    "a vote that is no list": ("a.jsonl", '{"text": "a", "v": 1}\n', "row 1 has 1 where a list of votes is needed"),
     "json": ("a.jsonl", '{"text": "a"}\n{"text": \n', r"line 2 is not JSON"),
     "json list": ("a.jsonl", "[1]\n", r"line 1 is not a JSON object"),
     "number": ("a.jsonl", '{"text": "a"}\n{"text": 5}\n', r"row 2 has int '5' where a text is needed"),
@@ -110,6 +128,32 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path, load, case: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_labels_are_all_names_or_all_indices(tmp_path: Path, composed) -> None:
+    def gold(labels: str, classes: str) -> list[int]:
+        path = write(tmp_path / "a.csv", "text,label\n" + "".join(f"x,{label}\n" for label in labels.split()))
+        overrides = (*BASE[:1], f"dataset.classes={classes}", BASE[2], f"dataset.path={path}")
+        return config.build(composed(*overrides)).dataset.load().gold(Split.TRAIN).tolist()
+
+    assert gold("0 1 2", "['1','2','3']") == [0, 1, 2]
+    assert gold("1 2 3", "['1','2','3']") == [0, 1, 2]
+    assert gold("1 0 1", "['1','0']") == [0, 1, 0]
+
+
+def test_human_votes_are_as_wide_in_every_split(tmp_path: Path, load) -> None:
+    write(tmp_path / "train.jsonl", '{"text": "a", "v": [0, 1]}\n')
+    write(tmp_path / "test.jsonl", '{"text": "a", "v": [0]}\n')
+    with pytest.raises(DataError, match="1 human votes a row on test and 2 on train"):
+        load(tmp_path, "dataset.human_votes_column=v")
+
+
+def test_a_label_column_asked_for_by_name_must_be_there(tmp_path: Path, load) -> None:
+    path = write(tmp_path / "a.csv", "text,label\na,ham\n")
+    with pytest.raises(
+        DataError, match=r"dataset.label_column is 'lable', and no split has it; they have 'label', 'text'"
+    ):
+        load(path, "dataset.label_column=lable")
+
+
 def test_an_unreadable_encoding_says_so(tmp_path: Path, load) -> None:
     (tmp_path / "a.csv").write_bytes(b"text\ncaf\xe9\n")
     with pytest.raises(DataError, match=r"is not UTF-8 .*save it as UTF-8"):
@@ -117,7 +161,7 @@ def test_an_unreadable_encoding_says_so(tmp_path: Path, load) -> None:
 
 
 def test_missing_paths_and_splits_say_what_is_needed(tmp_path: Path, load) -> None:
-    with pytest.raises(DataError, match="neither a file nor a folder"):
+    with pytest.raises(DataError, match=r"the files of dataset 'files' are not at .*set ALCHEMIST_DATA"):
         load(tmp_path / "absent")
     with pytest.raises(DataError, match=r"without a training split; it needs train\.csv"):
         load(tmp_path)

@@ -75,6 +75,15 @@ def test_a_broken_file_is_an_error_naming_it(tmp_path: Path, broken: str) -> Non
         cache.complete(REQUEST, Server().ask)
 
 
+def test_a_reply_that_was_altered_is_an_error(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path)
+    cache.complete(REQUEST, Server().ask)
+    path = cache.path(REQUEST)
+    path.write_text(path.read_text(encoding="utf-8").replace("antwört", "antwörT"), encoding="utf-8")
+    with pytest.raises(StoreError, match="is not what was written there; delete it"):
+        cache.read(REQUEST)
+
+
 def test_an_entry_for_another_request_is_an_error(tmp_path: Path) -> None:
     cache, other = ReplyCache(tmp_path), replace(REQUEST, sample=5)
     cache.complete(REQUEST, Server().ask)

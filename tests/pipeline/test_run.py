@@ -69,7 +69,7 @@ def test_the_record_has_every_section_and_reads_back(main_job) -> None:
     raw = json.loads((answer.folder / "record.json").read_text())
     assert raw["schema_version"] == 1
     assert set(raw["seconds"]) == {
-        "load", "programs", "votes", "label_model", "features", "end_model", "evaluate", "total",
+        "load", "tracking", "prompts", "programs", "votes", "label_model", "features", "end_model", "evaluate", "total",
     }  # fmt: skip
     assert raw["data"]["gold_used"] == [
         "valid: class balance", "valid: early stopping", "train: scoring", "valid: scoring", "test: scoring",
@@ -211,7 +211,7 @@ def test_too_few_programs_for_snorkel_is_a_failed_record(ran, tmp_path: Path) ->
 
 def test_only_abstaining_programs_are_one_sentence(ran, tmp_path: Path) -> None:
     path = programs_in(tmp_path / "p", *(f"def label_function(t):\n    return -1  # {i}" for i in range(3)))
-    with pytest.raises(ProgramsError, match="abstain on every training row"):
+    with pytest.raises(ProgramsError, match=r"none of 3 programs .*no vote on any training row \(50 abstain\)"):
         ran("method=program_files", path, "dataset.limit=50")
 
 

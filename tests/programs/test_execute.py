@@ -1,5 +1,7 @@
 """Votes of programs over splits: rejection after execution, and the cache of columns."""
 
+from dataclasses import replace
+
 import datasets
 import numpy as np
 import pytest
@@ -63,10 +65,31 @@ def test_columns_are_kept_and_each_program_runs_once(data: TextData, sandbox: Sa
     first = execute([GOOD, BAD], data, counted, store)
     assert counted.executed == 4
     again = execute([FAULTY, GOOD, BAD], data, counted, store)
-    assert counted.executed == 6
+    assert counted.executed == 4 + 2 + 2, "a load error is tried anew"
     assert np.array_equal(first.matrices[Split.TRAIN].votes[:, 0], again.matrices[Split.TRAIN].votes[:, 1])
     assert again.rejected == first.rejected
     assert again.runs[GOOD.id][Split.TRAIN].outcomes == first.runs[GOOD.id][Split.TRAIN].outcomes
+
+
+SILENT = Program(source="def label_function(t): return 'spam'", origin="silent")
+
+
+def test_a_program_without_a_vote_on_train_does_not_count(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    done = execute([GOOD, SILENT], data, sandbox, Store(tmp_path))
+    assert done.programs == (GOOD,)
+    assert "no vote on any training row (4 bad type; row 0: the vote is a str" in done.rejected[0].reason
+
+
+def test_what_may_be_the_machines_fault_is_not_kept(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    class Unlucky(Counted):
+        def execute(self, sources, texts, n_classes, *, on_progress=None):
+            runs = super().execute(sources, texts, n_classes, on_progress=on_progress)
+            return [replace(run, restarts=1) for run in runs]
+
+    unlucky = Unlucky(sandbox)
+    for _ in range(2):
+        execute([GOOD], data, unlucky, Store(tmp_path))
+    assert unlucky.executed == 4
 
 
 def test_progress_counts_every_row_of_every_program(data: TextData, sandbox: Sandbox, tmp_path) -> None:

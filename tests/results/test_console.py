@@ -21,7 +21,12 @@ def record() -> RunRecord:
         started_at="t",
         finished_at="2026-11-22T10:00:00+00:00",
         config={group: {"name": f"{group}-name"} for group in ("dataset", "method", "label_model", "end_model")},
-        data={"rows": {"train": 10, "test": 5}, "positive_class": "spam", "gold_used": ["test: scoring"]},
+        data={
+            "rows": {"train": 10, "test": 5},
+            "positive_class": "spam",
+            "most_frequent_class": {"test": 0.528},
+            "gold_used": ["test: scoring"],
+        },
         programs={
             "source": "alchemist",
             "sandbox": "seccomp",
@@ -35,6 +40,7 @@ def record() -> RunRecord:
             "coverage": {"train": 1.0, "test": 0.5},
             "metrics": {"test": SCORES, "train": None},
             "warnings": [],
+            "labels": {"ham": 4, "spam": 6},
         },
         end_model={"name": "mlp", "seeds": [0, 1], "metrics": {"test": dict.fromkeys(SCORES, SPREAD)}},
         cost={
@@ -42,6 +48,7 @@ def record() -> RunRecord:
             "cached_calls": 1,
             "spent_usd": 0.0,
             "list_price_usd": None,
+            "replayed": True,
             "estimate": {"programs_usd": 0.0046, "zero_shot_calls": 1586, "zero_shot_usd": 0.0875, "basis": "b"},
         },
         notes=["No valid scores: the split is not there."],
@@ -58,16 +65,18 @@ def text_of(shown: RunRecord, *, reused: bool = False) -> str:
 def test_everything_a_person_looks_for_is_there() -> None:
     text = text_of(record())
     for part in (
-        "3 asked for, 2 accepted, 1 rejected; sandbox: seccomp", "rejected sample 2: the reply holds no code", "0.936",
+        "3 candidates, 2 accepted, 1 rejected; sandbox: seccomp", "rejected sample 2: the reply holds no code", "0.936",
         "0.934 ± 0.006", "F1 of spam", "2 timeout", "1,586", "$0.0875", "$0.0000", "the list price is unknown",
-        "4.5: load 0.5, label model 4.0", "/folder", "! No valid scores", "gold used  test: scoring",
+        "programs (replayed)",
+        "4 ham, 6 spam", "0.528", "4.5: load 0.5, label model 4.0", "/folder", "! No valid scores", "gold used  test: scoring",
     ):  # fmt: skip
         assert part in text
     assert "finished before" not in text
 
 
 def test_a_reused_record_says_so() -> None:
-    assert "finished before, on 2026-11-22T10:00:00+00:00; force=true runs it again" in text_of(record(), reused=True)
+    text = text_of(record(), reused=True)
+    assert "finished before, on 2026-11-22T10:00:00+00:00: nothing was run or logged anew; force=true does" in text
 
 
 def test_without_gold_and_without_programs() -> None:

@@ -5,11 +5,13 @@ import pytest
 
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.results.provenance import git_state, package_versions
-from alchemist_exp.results.record import RECORD, RunRecord, Status
+from alchemist_exp.results.record import RECORD, SECTIONS, RunRecord, Status
 
 
 def record() -> RunRecord:
-    return RunRecord(run_key="k", status=Status.FINISHED, started_at="t", config={"a": 1}, notes=["é"])
+    return RunRecord(
+        run_key="k", status=Status.FINISHED, started_at="t", **{name: {"a": 1} for name in SECTIONS}, notes=["é"]
+    )
 
 
 def test_a_record_reads_back(tmp_path: Path) -> None:
@@ -31,6 +33,8 @@ def test_no_record_is_none(tmp_path: Path) -> None:
         ('{"schema_version": 1}', "is broken"),
         ('{"schema_version": 1, "run_key": "k", "started_at": "t", "status": "odd"}', "is broken"),
         ('{"schema_version": 99}', "newer version"),
+        ('{"schema_version": 1, "run_key": "k", "started_at": "t", "status": "finished"}', "finished without config"),
+        ('{"a": ' + "[" * 100_000, "is broken"),
     ],
 )
 def test_a_broken_record_is_one_sentence_with_its_path(tmp_path: Path, content: str, message: str) -> None:
