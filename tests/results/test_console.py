@@ -67,8 +67,8 @@ def test_everything_a_person_looks_for_is_there() -> None:
     for part in (
         "3 candidates, 2 accepted, 1 rejected; sandbox: seccomp", "rejected sample 2: the reply holds no code", "0.936",
         "0.934 ± 0.006", "F1 of spam", "2 timeout", "1,586", "$0.0875", "$0.0000", "the list price is unknown",
-        "programs (replayed)",
-        "4 ham, 6 spam", "0.528", "4.5: load 0.5, label model 4.0", "/folder", "! No valid scores", "gold used  test: scoring",
+        "programs (replayed)", "4 ham, 6 spam", "0.528", "4.5: load 0.5, label model 4.0", "/folder",
+        "! No valid scores", "gold used  test: scoring",
     ):  # fmt: skip
         assert part in text
     assert "finished before" not in text
