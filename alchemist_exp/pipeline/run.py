@@ -3,6 +3,7 @@
 A finished run is answered from its record. A run that fails, is interrupted or killed leaves a record that says so.
 """
 
+import os
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from alchemist_exp.core.errors import AlchemistError, Terminated
-from alchemist_exp.core.files import locked, writing
+from alchemist_exp.core.files import locked, write_bytes, writing
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.stages import Progress, Stages
 from alchemist_exp.core.store import Store, read_array
@@ -30,6 +31,10 @@ from alchemist_exp.tracking.base import RunInfo, Tracker
 
 MADE = (artifacts.PROGRAMS, artifacts.MODEL, artifacts.LABELS, "csv", "wandb")
 """What a run puts beside its record; an earlier run's go before it begins again, and so do a killed run's drafts."""
+
+
+RESERVE, RESERVED_BYTES = ".reserve", 1 << 16
+"""Room on the disk for the word that a run has failed, should it fail because the disk is full."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,7 @@ def _recorded_run(experiment: Experiment, data: TextData, record: RunRecord, fol
         tags=[experiment.dataset.name, experiment.method.name, experiment.label_model.name],
     )
     try:
+        write_bytes(folder / RESERVE, os.urandom(RESERVED_BYTES))
         with ExitStack() as opened:
             with stages.stage("tracking", f"opening the logger {experiment.logger.name}"):
                 tracker = opened.enter_context(experiment.logger.open(info))
@@ -91,8 +97,10 @@ def _recorded_run(experiment: Experiment, data: TextData, record: RunRecord, fol
     except BaseException as error:
         record.seconds = stages.finish()
         record.status, record.finished_at, record.error = Status.FAILED, now(), _sentence(error)
+        (folder / RESERVE).unlink(missing_ok=True)
         record.write(folder)
         raise
+    (folder / RESERVE).unlink()
 
 
 def _sentence(error: BaseException) -> str:

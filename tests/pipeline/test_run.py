@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.errors import ProgramsError
+from alchemist_exp.core.errors import ProgramsError, StoreError
+from alchemist_exp.core.files import write_bytes
 from alchemist_exp.core.stages import Progress
-from alchemist_exp.pipeline.run import Answer, run
+from alchemist_exp.pipeline.run import RESERVE, Answer, run
 from alchemist_exp.results.record import RunRecord, Status
 
 
@@ -79,6 +80,25 @@ def test_the_record_has_every_section_and_reads_back(main_job) -> None:
     assert raw["cost"]["estimate"]["zero_shot_calls"] == 1586
     assert raw["host"]["cpus"] >= 1
     assert raw["packages"]["snorkel"]
+
+
+def test_a_full_disk_leaves_a_failed_record(ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path, _: object) -> None:
+        write_bytes(folder / "half.py", b"x")
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr("alchemist_exp.pipeline.artifacts.save_programs", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        ran("+experiment=tiny")
+    (folder,) = (p for p in (tmp_path / "outputs" / "runs").iterdir() if not p.name.startswith("."))
+    record = RunRecord.read(folder)
+    assert record is not None
+    assert (record.status, record.error) == (Status.FAILED, "the disk is full")
+    monkeypatch.undo()
+    again = ran("+experiment=tiny")
+    assert again.record.status is Status.FINISHED
+    assert not (again.folder / RESERVE).exists()
+    assert not (again.folder / "programs" / "half.py").exists()
 
 
 def test_labels_programs_and_model_lie_beside_the_record(main_job) -> None:
