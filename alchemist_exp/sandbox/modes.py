@@ -19,7 +19,9 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, SandboxError
 from alchemist_exp.sandbox.base import ProgramRun, Progress, Sandbox, Status
+from alchemist_exp.sandbox.inputs import Inputs, as_inputs
 from alchemist_exp.sandbox.seccomp_filter import ARCHITECTURES
+from alchemist_exp.sandbox.zygote import Walls
 
 _log = logging.getLogger(__name__)
 
@@ -42,18 +44,23 @@ class _WorkerSandbox(Sandbox):
             )
 
     def execute(
-        self, sources: Sequence[str], texts: Sequence[str], n_classes: int, *, on_progress: Progress | None = None
+        self,
+        sources: Sequence[str],
+        inputs: Sequence[str] | Inputs,
+        n_classes: int,
+        *,
+        on_progress: Progress | None = None,
     ) -> list[ProgramRun]:
         """See `Sandbox.execute`."""
         self._require_support()
         # Here, because it needs modules that only Linux has, and saying so is `_require_support`'s task.
         from alchemist_exp.sandbox.execution import run_programs
 
-        return run_programs(self, sources, texts, n_classes, confined=self._confined(), on_progress=on_progress)
+        return run_programs(self, sources, as_inputs(inputs), n_classes, self._walls(), on_progress=on_progress)
 
     @abstractmethod
-    def _confined(self) -> bool:
-        """Whether workers must be confined by the system call filter."""
+    def _walls(self) -> Walls:
+        """What the kernel must deny workers."""
 
     def _require_support(self) -> None:
         """Raise SandboxError where this mode cannot be."""
@@ -69,8 +76,8 @@ class SeccompSandbox(_WorkerSandbox):
         super().__post_init__()
         _require_name(self.name, "seccomp")
 
-    def _confined(self) -> bool:
-        return True
+    def _walls(self) -> Walls:
+        return Walls(confined=True)
 
     def _require_support(self) -> None:
         super()._require_support()
@@ -104,8 +111,8 @@ class UnconfinedSandbox(_WorkerSandbox):
         super().check()
         _log.warning("sandbox=none: programs written by an LLM run with your rights; they can delete your files.")
 
-    def _confined(self) -> bool:
-        return False
+    def _walls(self) -> Walls:
+        return Walls(confined=False)
 
     def _require_support(self) -> None:
         super()._require_support()

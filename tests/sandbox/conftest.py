@@ -10,7 +10,8 @@ from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.sandbox.modes import SeccompSandbox, UnconfinedSandbox
 
 CONF = Path(__file__).parents[2] / "conf" / "sandbox"
-MODES = ("seccomp", "none")
+MODES = ("seccomp", "spawn", "none")
+"""seccomp and none fork their workers; spawn is seccomp with an interpreter for each."""
 
 
 def _make_sandbox(mode: str = "seccomp", **changes: Any) -> Sandbox:
@@ -18,6 +19,8 @@ def _make_sandbox(mode: str = "seccomp", **changes: Any) -> Sandbox:
     values |= {"workers": 2, "call_cpu_s": 0.2, "init_cpu_s": 0.5, "stall_s": 1.0, "max_timeouts": 3, "max_restarts": 2}
     values |= {"memory_mb": 256, "program_wall_s": 30.0}
     values |= changes
+    if mode == "spawn":
+        values["zygote"] = False
     if mode == "none":
         return UnconfinedSandbox(name="none", i_accept_untrusted_code=True, **values)
     return SeccompSandbox(name="seccomp", **values)

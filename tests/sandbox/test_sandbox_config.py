@@ -74,6 +74,8 @@ def test_each_key_is_explained(path: Path) -> None:
         ("max_restarts", -1),
         ("max_source_bytes", 0),
         ("chunk_rows", 0),
+        ("chunk_mb", 0),
+        ("zygote", "yes"),
         ("workers", 0),
         ("workers", True),
         ("allowed_modules", "re"),
@@ -92,13 +94,13 @@ def test_wrong_value_names_its_key(make_sandbox: MakeSandbox, key: str, value: o
 def test_cache_key_holds_what_alters_votes(make_sandbox: MakeSandbox) -> None:
     key = make_sandbox().cache_key()
     assert json.loads(json.dumps(key)) == key
-    assert make_sandbox(workers=7).cache_key() == key
+    assert make_sandbox(workers=7, zygote=False).cache_key() == key
     assert make_sandbox("none").cache_key() != key
     assert make_sandbox(allowed_modules=["re"]).cache_key() != key
     assert make_sandbox(extra_modules=["numpy"]).cache_key()["extra_modules"] == {
         "numpy": sys.modules["numpy"].__version__
     }
-    fields = set(vars(make_sandbox())) - {"workers", "name"}
+    fields = set(vars(make_sandbox())) - {"workers", "zygote", "name"}
     assert fields <= set(key)
 
 
