@@ -109,6 +109,7 @@ class Sandbox(Component, ABC):
     chunk_rows: int = MISSING
     chunk_mb: int = MISSING
     zygote: bool = MISSING
+    determinism_rows: int = MISSING
     workers: int | None = MISSING
     allowed_modules: list[str] = MISSING
     extra_modules: list[str] = MISSING
@@ -124,6 +125,7 @@ class Sandbox(Component, ABC):
         self._require_at_least("max_source_bytes", 1)
         self._require_at_least("chunk_rows", 1)
         self._require_at_least("chunk_mb", 1)
+        self._require_at_least("determinism_rows", 0)
         # A row is timed out after at most 1.25 call_cpu_s of CPU; the watchdog must not be quicker on a busy machine.
         self._require_at_least("stall_s", 2 * self.call_cpu_s)
         if not isinstance(self.zygote, bool):
@@ -157,7 +159,7 @@ class Sandbox(Component, ABC):
         """All that can alter votes, as JSON values. Not `workers` and `zygote`: programs share nothing."""
         return {
             "version": VERSION,
-            "mode": self.name,
+            "mode": self.effective,
             "python": f"{sys.version_info.major}.{sys.version_info.minor}",
             "call_cpu_s": self.call_cpu_s,
             "init_cpu_s": self.init_cpu_s,
@@ -169,9 +171,15 @@ class Sandbox(Component, ABC):
             "max_source_bytes": self.max_source_bytes,
             "chunk_rows": self.chunk_rows,
             "chunk_mb": self.chunk_mb,
+            "determinism_rows": self.determinism_rows,
             "allowed_modules": sorted(self.allowed_modules),
             "extra_modules": {name: _version_of(name) for name in sorted(self.extra_modules)},
         }
+
+    @property
+    def effective(self) -> str:
+        """The mode that programs are really run in; stamped on results."""
+        return self.name
 
     @property
     def n_workers(self) -> int:

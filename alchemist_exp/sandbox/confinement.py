@@ -18,7 +18,8 @@ def unconfined_reason(pid: int, *, namespaced: bool) -> str:
     try:
         status = _fields(_PROC / str(pid) / "status")
         own = _fields(_PROC / "self" / "status")
-        shared = [name for name in _NAMESPACES if _namespace(str(pid), name) == _namespace("self", name)]
+        wanted = _NAMESPACES if namespaced else ()
+        shared = [name for name in wanted if _namespace(str(pid), name) == _namespace("self", name)]
     except OSError as error:
         return f"the kernel does not show it ({error.strerror})"
     if status.get("Seccomp") != "2" or status.get("NoNewPrivs") != "1":
@@ -26,7 +27,7 @@ def unconfined_reason(pid: int, *, namespaced: bool) -> str:
     # In a container this process has a filter of its own, and a worker inherits it: there must be one more.
     if int(status.get("Seccomp_filters", "1")) <= int(own.get("Seccomp_filters", "0")):
         return "the kernel shows no filter of its own on it"
-    if namespaced and shared:
+    if shared:
         return f"it shares namespaces with this process: {', '.join(shared)}"
     return ""
 

@@ -64,6 +64,11 @@ def run_programs(
             while opened:
                 opened[0].finish(execution.meter, report_progress)
                 opened.popleft()
+            if sandbox.determinism_rows and ledgers and len(inputs):
+                # A zygote of its own: other addresses, another time.
+                opened.append(_OpenChunk(execution, 0, most_rows=sandbox.determinism_rows))
+                opened[0].tasks += [pool.submit(execution.try_reversed, ledger, opened[0]) for ledger in ledgers]
+                opened[0].finish(execution.meter, report_progress)
         except BaseException:
             execution.cancelled.set()
             pool.shutdown(cancel_futures=True)  # and wait: they use the chunks' memory
@@ -95,11 +100,11 @@ class _Meter:
 class _OpenChunk:
     """Rows in shared memory, the zygote that has loaded them, and the tasks that use both."""
 
-    def __init__(self, execution: "_Execution", first: int) -> None:
+    def __init__(self, execution: "_Execution", first: int, *, most_rows: int | None = None) -> None:
         self.tasks: list[Future[None]] = []
         self._stack = ExitStack()
         try:
-            self.rows = self._stack.enter_context(execution.load_rows(first))
+            self.rows = self._stack.enter_context(execution.load_rows(first, most_rows))
             # The calling thread starts it, and outlives it.
             self.zygote = (
                 self._stack.enter_context(execution.zygote(self.rows, keeps_rows=True))
@@ -139,10 +144,11 @@ class _Execution:
         self.cancelled = threading.Event()
         self.meter = _Meter()
 
-    def load_rows(self, first: int) -> SharedRows:
-        """The chunk that begins at row `first`."""
+    def load_rows(self, first: int, most_rows: int | None = None) -> SharedRows:
+        """The chunk that begins at row `first`, of at most `most_rows` rows if that is fewer than in other chunks."""
         limits = self.sandbox
-        return SharedRows(self.inputs, first, most_rows=limits.chunk_rows, most_bytes=limits.chunk_mb << 20)
+        rows = min(limits.chunk_rows, most_rows or limits.chunk_rows)
+        return SharedRows(self.inputs, first, most_rows=rows, most_bytes=limits.chunk_mb << 20)
 
     def zygote(self, rows: SharedRows, *, keeps_rows: bool) -> Zygote:
         """A zygote, not yet started, for programs on `rows`."""
@@ -171,13 +177,31 @@ class _Execution:
         self.meter.add(chunk.rows.n - first)
         ledger.book(chunk.rows.first, account)
 
-    def _run_worker(self, source: bytes, account: ChunkLedger, chunk: _OpenChunk, first: int) -> int:
+    def try_reversed(self, ledger: Ledger, chunk: _OpenChunk) -> None:
+        """Flag a program that votes otherwise on the first rows when they come in reverse order to a fresh worker."""
+        first_votes = ledger.codes(chunk.rows.n)
+        if first_votes is None:
+            return
+        # An account that nobody reads but this method: the program has its votes.
+        account = ChunkLedger(
+            chunk.rows.n,
+            0,
+            self.sandbox,
+            timeouts_left=self.sandbox.max_timeouts,
+            wall_left_s=self.sandbox.program_wall_s,
+        )
+        self._run_worker(ledger.encoded, account, chunk, 0, reverse=True)
+        ledger.nondeterministic = account.differs(first_votes[::-1])
+
+    def _run_worker(
+        self, source: bytes, account: ChunkLedger, chunk: _OpenChunk, first: int, *, reverse: bool = False
+    ) -> int:
         """Return how many rows that settles: those with a vote, and the one at which the worker ended too early."""
         with ExitStack() as stack:
             zygote = chunk.zygote or stack.enter_context(self.zygote(chunk.rows, keeps_rows=False))
             votes = stack.enter_context(VotesArea(chunk.rows.n - first))
             process = stack.enter_context(WorkerProcess(zygote, self.cancelled))
-            job = self._job(account.timeouts_left, chunk.rows, first, zygote.control_fd)
+            job = self._job(account.timeouts_left, chunk.rows, first, zygote.control_fd, reverse=reverse)
             self._submit(process, job, source, votes)
             started = time.monotonic()
             cut, seen = self._watch(process, votes, started + account.wall_left_s)
@@ -185,7 +209,7 @@ class _Execution:
             account.spend(wall_s=time.monotonic() - started, cpu_s=ended.cpu_seconds)
             codes, report = votes.copy()
         settled = account.settle(first, codes, parse_report(report), cut, ended.returncode, self.n_classes)
-        self.meter.add(settled - seen)
+        self.meter.add(settled - seen if not reverse else -seen)
         return settled
 
     def _submit(self, process: WorkerProcess, job: worker.Job, source: bytes, votes: VotesArea) -> None:
@@ -214,9 +238,7 @@ class _Execution:
                 return Cut.WALL, row
         return Cut.NONE, row
 
-    def _job(
-        self, timeouts_left: int, rows: SharedRows, first: int, control_fd: int, *, reverse: bool = False
-    ) -> worker.Job:
+    def _job(self, timeouts_left: int, rows: SharedRows, first: int, control_fd: int, *, reverse: bool) -> worker.Job:
         limits = self.sandbox
         machine = os.uname().machine
         return worker.Job(

@@ -24,6 +24,10 @@ _VOID: Final = {
 """Programs that keep no vote, and what their rows count as."""
 
 
+_OF_THE_MACHINE: Final = (worker.TIMEOUT, CRASH, NOT_RUN)
+"""Codes that a slower machine may give where another gives a vote."""
+
+
 class Cut(Enum):
     """Why the parent ended a worker."""
 
@@ -68,6 +72,13 @@ class ChunkLedger:
         within = self.timeouts_left > 0 and len(self.early_ends) <= self._limits.max_restarts
         return within and self.status is Status.OK
 
+    def differs(self, codes: npt.NDArray[np.int8]) -> bool:
+        """Whether this account contradicts `codes`, int8 (rows,). Ends for want of time or a process do not count."""
+        if self.status in (Status.OK, Status.QUARANTINED, Status.WALL_LIMIT):
+            both = ~np.isin(self.codes, _OF_THE_MACHINE) & ~np.isin(codes, _OF_THE_MACHINE)
+            return bool((self.codes != codes)[both].any())
+        return True  # it was well before, and has now been caught at something
+
     def spend(self, *, wall_s: float, cpu_s: float) -> None:
         """Book what a worker has used, in seconds."""
         self.wall_s += wall_s
@@ -88,6 +99,8 @@ class ChunkLedger:
         if returncode == -signal.SIGSYS:
             row = self._first_row + min(start + done, len(self.codes) - 1)
             where = f"at row {row}" if report.loaded else "while it was loaded"
+            if well_formed(codes, n_classes):  # void, but a budget may have been used up before
+                self.codes[start : start + done] = codes[:done]
             self._stop(Status.VIOLATION, f"it made a forbidden system call {where}", Outcome.VIOLATION)
         elif not report.loaded and cut is not Cut.WALL:
             said = report.messages.get(worker.LOAD_MESSAGE)
@@ -109,8 +122,6 @@ class ChunkLedger:
             return 0  # the worker ended itself for this
         self.early_ends[row] = _describe(cut, returncode)
         self.codes[row] = worker.TIMEOUT if cut is Cut.STALL else CRASH
-        outcome = Outcome.TIMEOUT if cut is Cut.STALL else Outcome.CRASH
-        self.messages.setdefault(outcome, f"row {self._first_row + row}: {self.early_ends[row]}")
         return 1
 
     def _stop(self, status: Status, detail: str, outcome: Outcome | None = None) -> None:
@@ -165,21 +176,20 @@ class Ledger:
         outcomes = count_outcomes(codes)
         if self._status in _VOID:
             outcomes = {_VOID[self._status]: rows} if rows else {}
-        spent = (Outcome.VIOLATION, Outcome.INVALID_OUTPUT, Outcome.NOT_RUN)
         return ProgramRun(
             votes=np.where(voters, codes, np.int8(ABSTAIN)),
             status=self._status,
             outcomes=outcomes,
-            messages={kind: said for kind, said in self._messages.items() if kind in outcomes or kind in spent},
+            messages={kind: said for kind, said in self._messages.items() if kind in outcomes or self._status in _VOID},
             detail=self._detail,
             restarts=self._restarts,
             cpu_seconds=sum(chunk.cpu_s for chunk in self._chunks.values()),
             nondeterministic=self.nondeterministic,
         )
 
-    def codes(self, first_row: int, rows: int) -> npt.NDArray[np.int8] | None:
-        """The codes, int8 (rows,), of the first rows of a chunk; None where the program has failed there."""
-        chunk = self._chunks.get(first_row)
+    def codes(self, rows: int) -> npt.NDArray[np.int8] | None:
+        """The codes, int8 (rows,), of the first rows; None where the program has failed on their chunk."""
+        chunk = self._chunks.get(0)
         return chunk.codes[:rows] if chunk is not None and chunk.status is Status.OK else None
 
     def _take(self, first_row: int, chunk: ChunkLedger, codes: npt.NDArray[np.int8]) -> None:
@@ -190,6 +200,9 @@ class Ledger:
         target[:] = chunk.codes
         for row in sorted({*np.flatnonzero(chunk.codes == worker.TIMEOUT).tolist(), *chunk.early_ends}):
             is_last = first_row + row + 1 == len(codes)
+            if row in chunk.early_ends:
+                outcome = Outcome.CRASH if chunk.codes[row] == CRASH else Outcome.TIMEOUT
+                self._messages.setdefault(outcome, f"row {first_row + row}: {chunk.early_ends[row]}")
             self._timeouts += int(chunk.codes[row]) == worker.TIMEOUT
             if not is_last and row in chunk.early_ends and self._restarts >= self._limits.max_restarts:
                 end = f"worker {self._restarts + 1} ended in {chunk.early_ends[row]} at row {first_row + row}"

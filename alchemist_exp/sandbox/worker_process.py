@@ -112,7 +112,7 @@ class WorkerProcess:
         elif not namespaced:
             self._pid = self._number
         if self._pid < 1:
-            raise self._zygote.refusal("the kernel does not tell its number")
+            raise self._zygote.refusal("the kernel does not tell its number (sandbox=bwrap needs Linux 5.3)")
         self._stack.callback(self.end)
 
     def _await_ready(self, control: socket.socket) -> None:

@@ -28,7 +28,7 @@ def record() -> RunRecord:
             "requested": 3,
             "accepted": 2,
             "rejected": [{"id": None, "origin": "sample 2", "reason": "the reply holds no code"}],
-            "list": [PROGRAM, PROGRAM | {"accuracy": None, "faults": {}}],
+            "list": [PROGRAM, PROGRAM | {"accuracy": None, "faults": {}, "nondeterministic": True}],
         },
         label_model={
             "name": "snorkel",
