@@ -39,8 +39,7 @@ def skip_without_bwrap(mode: str) -> None:
             pytest.skip(str(error))
 
 
-# A group per mode, so that each mode's siege is laid in one process, once.
-@pytest.fixture(scope="session", params=[pytest.param(mode, marks=pytest.mark.xdist_group(mode)) for mode in MODES])
+@pytest.fixture(scope="session", params=MODES)
 def mode(request: pytest.FixtureRequest) -> str:
     skip_without_bwrap(request.param)
     return str(request.param)
