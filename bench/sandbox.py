@@ -33,8 +33,7 @@ LIGHT = "def label_function(text):\n    return 1 if 'free' in text else 0\n"
 def _sandbox(*overrides: str) -> Sandbox:
     config.register()
     with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
-        sandbox = config.build(compose("config", overrides=["sandbox.determinism_rows=0", *overrides])).sandbox
-    return sandbox
+        return config.build(compose("config", overrides=["sandbox.determinism_rows=0", *overrides])).sandbox
 
 
 def _sources_and_texts() -> tuple[list[str], list[str]]:
