@@ -69,6 +69,15 @@ def test_columns_are_kept_and_each_program_runs_once(data: TextData, sandbox: Sa
     assert again.runs[GOOD.id][Split.TRAIN].outcomes == first.runs[GOOD.id][Split.TRAIN].outcomes
 
 
+def test_a_nondeterministic_program_stays_flagged(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    counter = Program(
+        source="n = 0\ndef label_function(t):\n    global n\n    n += 1\n    return int(n == 1)\n", origin="counter"
+    )
+    for _ in range(2):
+        runs = execute([GOOD, counter], data, sandbox, Store(tmp_path)).runs
+        assert [runs[p.id][Split.TRAIN].nondeterministic for p in (GOOD, counter)] == [False, True]
+
+
 def test_progress_counts_every_row_of_every_program(data: TextData, sandbox: Sandbox, tmp_path) -> None:
     for _ in range(2):
         seen: list[int] = []
