@@ -24,7 +24,7 @@ from alchemist_exp.llm.base import Price
 from alchemist_exp.llm.recorded import RecordedLLM
 from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Paths, Seeds
 from alchemist_exp.prompts.supplement import NoSupplement, WrittenSupplement
-from alchemist_exp.sandbox.modes import SeccompSandbox, UnconfinedSandbox
+from alchemist_exp.sandbox.modes import AutoSandbox, BwrapSandbox, SeccompSandbox, UnconfinedSandbox
 from alchemist_exp.tracking.csv_files import CsvLogger
 from alchemist_exp.tracking.none import NoLogger
 from alchemist_exp.tracking.wandb_run import WandbLogger
@@ -38,7 +38,12 @@ SCHEMAS: dict[str, dict[str, type[Component]]] = {
     "feature_extractor": {"_tfidf": Tfidf},
     "end_model": {"_mlp": Mlp},
     "seed": {"_seeds": Seeds},
-    "sandbox": {"_seccomp": SeccompSandbox, "_none": UnconfinedSandbox},
+    "sandbox": {
+        "_seccomp": SeccompSandbox,
+        "_bwrap": BwrapSandbox,
+        "_auto": AutoSandbox,
+        "_none": UnconfinedSandbox,
+    },
     "logger": {"_wandb": WandbLogger, "_csv": CsvLogger, "_none": NoLogger},
     "gold": {"_gold": Gold},
     "debug": {"_debug": Debug},

@@ -1,6 +1,6 @@
-"""Runs the benchmarks named on the command line, or all of them."""
+"""Runs the benchmarks named on the command line, or all of them: `python -m bench sandbox --rows 1000000`."""
 
-import sys
+import argparse
 from importlib import import_module
 from pathlib import Path
 
@@ -11,15 +11,25 @@ NAMES = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if p
 
 
 def main() -> None:
-    """Prints a row per comparison: what, ours, the peer, and how many times faster ours is."""
-    chosen = sys.argv[1:] or NAMES
-    if wrong := [name for name in chosen if name not in NAMES]:
-        sys.exit(f"error: the benchmark {wrong[0]!r} is unknown. Known: {', '.join(NAMES)}.")
+    """Prints a row per comparison: what, ours, the peer, and how many times faster ours is; then notes, if any."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; all without")
+    parser.add_argument("--rows", type=int, nargs="+", help="rows at which the sandbox's memory is measured")
+    arguments = parser.parse_args()
+    if wrong := [name for name in arguments.names if name not in NAMES]:
+        parser.exit(1, f"error: the benchmark {wrong[0]!r} is unknown. Known: {', '.join(NAMES)}.\n")
     table = Table("benchmark", "ours, s", "peer", "peer, s", "peer / ours", box=None)
-    for name in chosen:
-        for what, ours, peer, theirs in import_module(f"bench.{name}").compare():
+    notes: list[str] = []
+    for name in arguments.names or NAMES:
+        module = import_module(f"bench.{name}")
+        for what, ours, peer, theirs in module.compare():
             table.add_row(what, f"{ours:.4f}", peer, f"{theirs:.4f}", f"{theirs / ours:.2f}x")
-    Console(width=130).print(table)
+        if hasattr(module, "measure"):
+            notes += module.measure(arguments.rows)
+    console = Console(width=130)
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,46 +1,142 @@
-"""Recorded programs in the sandbox against a plain loop in this process, in CPU time; votes must be equal."""
+"""Recorded programs in the sandbox against a plain loop and Snorkel's applier; the same rows, and votes must be equal.
 
-from collections.abc import Iterator
+CPU time is what to trust: wall time, and with it the gain of a second worker, needs an idle machine.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from hydra import compose, initialize_config_dir
+from snorkel.labeling import LabelingFunction
+from snorkel.labeling.apply.core import LFApplier
 
 from alchemist_exp import config
+from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.core.values import Split
 from alchemist_exp.programs.extract import extract_source
 from alchemist_exp.prompts import programs
+from alchemist_exp.sandbox.base import ProgramRun, Sandbox
 from bench.timing import best_of, cpu_seconds
 
-REPEATS = 5
+REPEATS = 12
+ROUNDS = 3
+MEMORY_ROWS = (10_000, 100_000)
+LIGHT = "def label_function(text):\n    return 1 if 'free' in text else 0\n"
 
 
-def compare() -> Iterator[tuple[str, float, str, float]]:
-    """Ten programs over the YouTube comments, repeated, so that start-up weighs as it does on 8,000 rows."""
+def _sandbox(*overrides: str) -> Sandbox:
     config.register()
     with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
-        experiment = config.build(compose("config", overrides=["sandbox.workers=1"]))
+        return config.build(compose("config", overrides=["sandbox.determinism_rows=0", *overrides])).sandbox
+
+
+def _sources_and_texts() -> tuple[list[str], list[str]]:
+    config.register()
+    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+        experiment = config.build(compose("config"))
     data = experiment.dataset.load()
     prompt = programs.program_prompt(data.task)
     replies = [experiment.llm.complete(experiment.llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
-    sources = [source for reply in replies if (source := extract_source(reply.text))]
-    texts = data.texts(Split.TRAIN) * REPEATS
-    runs = experiment.sandbox.execute(sources, texts, 2)
-    if not all(np.array_equal(run.votes, votes) for run, votes in zip(runs, _in_process(sources, texts), strict=True)):
-        raise AssertionError("the votes differ")
-    contestants = {
-        "ours": lambda: experiment.sandbox.execute(sources, texts, 2),
-        "peer": lambda: _in_process(sources, texts),
+    return [source for reply in replies if (source := extract_source(reply.text))], list(data.texts(Split.TRAIN))
+
+
+def _sandboxes() -> dict[str, Sandbox]:
+    found = {
+        "zygote": _sandbox("sandbox.workers=1"),
+        "spawn": _sandbox("sandbox.workers=1", "sandbox.zygote=false"),
+        "bwrap": _sandbox("sandbox=bwrap", "sandbox.workers=1"),
     }
-    best = best_of(3, contestants, cpu_seconds)
-    yield f"ten programs, {len(texts):,} rows, CPU", best["ours"], "loop in process, no sandbox", best["peer"]
+    try:
+        found["bwrap"].check()
+    except SandboxError:
+        del found["bwrap"]
+    return found
 
 
-def _in_process(sources: list[str], texts: list[str]) -> list[list[int]]:
-    """The votes of recorded, hence trusted, programs without any sandbox."""
-    votes = []
+def compare() -> Iterator[tuple[str, float, str, float]]:
+    """Ten programs over the YouTube comments many times over, so that start-up weighs as it does on 19,000 rows."""
+    sources, few = _sources_and_texts()
+    texts = few * REPEATS
+    functions = _functions(sources)
+    expected = [[function(text) for text in texts] for function in functions]
+
+    def run(sandbox: Sandbox) -> Callable[[], list[ProgramRun]]:
+        return lambda: sandbox.execute(sources, texts, 2)
+
+    sandboxes = _sandboxes()
+    for name, sandbox in sandboxes.items():
+        if not all(np.array_equal(r.votes, v) for r, v in zip(run(sandbox)(), expected, strict=True)):
+            raise AssertionError(f"the votes of {name} differ")
+    contestants: dict[str, Callable[[], object]] = {name: run(sandbox) for name, sandbox in sandboxes.items()}
+    contestants["loop"] = lambda: [[function(text) for text in texts] for function in functions]
+    applier = LFApplier([LabelingFunction(str(at), function) for at, function in enumerate(functions)])
+    contestants["snorkel"] = lambda: applier.apply(texts, progress_bar=False)
+    best = best_of(ROUNDS, contestants, cpu_seconds)
+    for name in sandboxes:
+        for peer, said in (("loop", "loop in process, no sandbox"), ("snorkel", "Snorkel LFApplier, no sandbox")):
+            yield f"ten programs, {len(texts):,} rows, {name}, CPU", best[name], said, best[peer]
+    two = _sandbox("sandbox.workers=2")
+    wall = best_of(ROUNDS, {"one": contestants["zygote"], "two": run(two)})
+    yield f"the same, two workers, wall (load {os.getloadavg()[0]:.1f})", wall["two"], "one worker", wall["one"]
+
+
+def measure(rows: list[int] | None) -> Iterator[str]:
+    """Start-up per program, and peak memory of the whole process tree by number of rows."""
+    for name, sandbox in _sandboxes().items():
+        yield f"start-up, {name}: {_startup_ms(sandbox):.1f} ms a program"
+    for count in rows or MEMORY_ROWS:
+        command = [sys.executable, "-c", f"from bench.sandbox import hold; hold({count})"]
+        with subprocess.Popen(command) as process:
+            peak = _peak_mb(process)
+        yield f"memory, two programs, two workers, {count:,} short texts: {peak:.0f} MB at the peak"
+
+
+def hold(rows: int) -> None:
+    """Make `rows` short texts and label them, for `measure` to watch."""
+    words = ("check", "channel", "love", "song", "free", "best", "video", "ever")
+    rng = random.Random(0)
+    texts = [f"{row} {rng.choice(words)} {rng.choice(words)} {rng.choice(words)}" for row in range(rows)]
+    _sandbox("sandbox.workers=2").execute([LIGHT] * 2, texts, 2)
+
+
+def _startup_ms(sandbox: Sandbox) -> float:
+    """Wall time that one more program costs."""
+    few, many = 1, 21
+    best = best_of(ROUNDS, {str(n): lambda n=n: sandbox.execute([LIGHT] * n, ["text"], 2) for n in (few, many)})  # type: ignore[misc]
+    return (best[str(many)] - best[str(few)]) / (many - few) * 1000
+
+
+def _peak_mb(process: subprocess.Popen[Any]) -> float:
+    """Peak of what the process and all it started hold, shared pages counted once, in MB."""
+    import psutil
+
+    peak = 0
+    while process.poll() is None:
+        held = 0
+        try:
+            for one in (parent := psutil.Process(process.pid), *parent.children(recursive=True)):
+                try:
+                    held += one.memory_full_info().pss
+                except psutil.Error:
+                    continue
+        except psutil.Error:
+            break
+        peak = max(peak, held)
+        time.sleep(0.02)
+    return peak / 1e6
+
+
+def _functions(sources: list[str]) -> list[Callable[[str], int]]:
+    """The functions of recorded, hence trusted, programs."""
+    found = []
     for source in sources:
-        scope: dict[str, object] = {}
+        scope: dict[str, Any] = {}
         exec(source, scope)
-        function = scope["label_function"]
-        votes.append([function(text) for text in texts])
-    return votes
+        found.append(scope["label_function"])
+    return found

@@ -131,7 +131,7 @@ def _stages(
     valid_gold = _usable_gold(experiment, data, record)
     labeling = experiment.method.label(_workbench(experiment, data, valid_gold, stages))
     positive = experiment.dataset.positive
-    record.programs = sections.programs_section(labeling.voters, data, experiment.sandbox.name)
+    record.programs = sections.programs_section(labeling.voters, data, experiment.sandbox.effective)
     record.label_model = sections.label_model_section(experiment.label_model.name, labeling, data, positive)
     record.cost = sections.cost_section(experiment.llm, labeling, data)
     artifacts.save_programs(folder / artifacts.PROGRAMS, labeling)

@@ -72,13 +72,15 @@ def _rejection(rejected: Rejected) -> Section:
 
 
 def _outcomes(voters: Voters, program_id: str) -> Section:
-    """Faults of one program over all splits, and the first message of each kind."""
+    """Faults of one program over all splits, the first message of each kind, and whether its votes can be repeated."""
     faults: Counter[str] = Counter()
     messages: dict[str, str] = {}
-    for run in voters.runs.get(program_id, {}).values():
+    runs = voters.runs.get(program_id, {}).values()
+    for run in runs:
         faults.update({o.value: n for o, n in run.outcomes.items() if n and o.value not in ("vote", "abstain")})
         messages = plain(run.messages) | messages
-    return {"faults": dict(faults), "messages": messages}
+    nondeterministic = any(run.nondeterministic for run in runs)
+    return {"faults": dict(faults), "messages": messages, "nondeterministic": nondeterministic}
 
 
 def label_model_section(name: str, labeling: Labeling, data: TextData, positive: int | None) -> Section:

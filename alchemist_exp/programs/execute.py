@@ -119,6 +119,7 @@ def _write(folder: Path, run: ProgramRun) -> None:
         "detail": run.detail,
         "restarts": run.restarts,
         "cpu_seconds": run.cpu_seconds,
+        "nondeterministic": run.nondeterministic,
     }
     (folder / "run.json").write_text(json.dumps(rest, indent=2), encoding="utf-8")
 
@@ -133,4 +134,5 @@ def _read(folder: Path) -> ProgramRun:
         detail=rest["detail"],
         restarts=rest["restarts"],
         cpu_seconds=rest["cpu_seconds"],
+        nondeterministic=rest["nondeterministic"],
     )

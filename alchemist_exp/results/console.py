@@ -124,7 +124,10 @@ def _programs(programs: Section) -> list[RenderableType]:
         what = f"{programs['accepted']} human-crafted functions, whose votes came with the dataset"
     table = _table("", "id", "coverage", "accuracy", "faults")
     for program in listed[:SHOWN_PROGRAMS]:
-        faults = ", ".join(f"{count} {kind}" for kind, count in program["faults"].items())
+        faults = ", ".join(
+            [f"{count} {kind}" for kind, count in program["faults"].items()]
+            + ["nondeterministic"] * bool(program.get("nondeterministic"))
+        )
         numbers = _number(program["coverage"]), _number(program["accuracy"])
         table.add_row(program["origin"], program["id"], *numbers, faults or "-")
     parts: list[RenderableType] = [_heading("Programs", what), table]

@@ -1,4 +1,4 @@
-"""What every sandbox promises: run each program on each text, and say what became of every row.
+"""What every sandbox promises: run each program on each row, and say what became of every row.
 
 A program can spoil its own votes and nothing else: not another program's votes, not a file, not the run. How far that
 holds depends on the mode; `modes` says which walls each of them has.
@@ -20,8 +20,12 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.values import frozen
+from alchemist_exp.sandbox.inputs import Inputs
 
-VERSION: Final = 1
+_MOST: Final = 1e9
+"""Of any limit: more is a slip, or infinite, and timers and the record know no infinity."""
+
+VERSION: Final = 2
 """Raise it when a change to the sandbox can alter votes; it is part of every cache key."""
 
 Progress = Callable[[int], None]
@@ -71,7 +75,8 @@ class ProgramRun:
     messages: the first message of each kind; written by the program, so hostile as a prompt, but free of control codes.
     detail: why the status is not ok, in a sentence; empty when it is.
     restarts: workers started anew after one ended in the middle of a row.
-    cpu_seconds: user and system time of all the program's workers, start-up included.
+    cpu_seconds: user and system time of all the program's workers, without the loading of modules that they share.
+    nondeterministic: whether some rows got another vote when they were given in reverse order to a fresh worker.
     """
 
     votes: npt.NDArray[np.int8]
@@ -81,6 +86,7 @@ class ProgramRun:
     detail: str
     restarts: int
     cpu_seconds: float | None
+    nondeterministic: bool = False
 
     def __post_init__(self) -> None:
         votes = frozen(self.votes, np.int8)
@@ -104,6 +110,9 @@ class Sandbox(Component, ABC):
     max_restarts: int = MISSING
     max_source_bytes: int = MISSING
     chunk_rows: int = MISSING
+    chunk_mb: int = MISSING
+    zygote: bool = MISSING
+    determinism_rows: int = MISSING
     workers: int | None = MISSING
     allowed_modules: list[str] = MISSING
     extra_modules: list[str] = MISSING
@@ -118,8 +127,12 @@ class Sandbox(Component, ABC):
         self._require_at_least("max_restarts", 0)
         self._require_at_least("max_source_bytes", 1)
         self._require_at_least("chunk_rows", 1)
+        self._require_at_least("chunk_mb", 1)
+        self._require_at_least("determinism_rows", 0)
         # A row is timed out after at most 1.25 call_cpu_s of CPU; the watchdog must not be quicker on a busy machine.
         self._require_at_least("stall_s", 2 * self.call_cpu_s)
+        if not isinstance(self.zygote, bool):
+            raise ConfigError(f"sandbox.zygote is {self.zygote!r}; true or false is needed.")
         if self.workers is not None:
             self._require_at_least("workers", 1)
         self._require_modules()
@@ -130,19 +143,26 @@ class Sandbox(Component, ABC):
 
     @abstractmethod
     def execute(
-        self, sources: Sequence[str], texts: Sequence[str], n_classes: int, *, on_progress: Progress | None = None
+        self,
+        sources: Sequence[str],
+        inputs: Sequence[str] | Inputs,
+        n_classes: int,
+        *,
+        on_progress: Progress | None = None,
     ) -> list[ProgramRun]:
-        """Run every program on every text; one result per source, in their order.
+        """Run every program on every row; one result per source, in their order.
+
+        inputs: texts, or what `inputs` makes of texts, score vectors or images.
 
         A program's own faults end in its result. Raises SandboxError when workers cannot be started or confined, and
         ValueError when `n_classes` is not in 1..MAX_CLASSES. `on_progress` is called from the calling thread.
         """
 
     def cache_key(self) -> dict[str, object]:
-        """All that can alter votes, as JSON values. Not `workers`: programs share nothing."""
+        """All that can alter votes, as JSON values. Not `workers` and `zygote`: programs share nothing."""
         return {
             "version": VERSION,
-            "mode": self.name,
+            "mode": self.effective,
             "python": f"{sys.version_info.major}.{sys.version_info.minor}",
             "call_cpu_s": self.call_cpu_s,
             "init_cpu_s": self.init_cpu_s,
@@ -153,9 +173,16 @@ class Sandbox(Component, ABC):
             "max_restarts": self.max_restarts,
             "max_source_bytes": self.max_source_bytes,
             "chunk_rows": self.chunk_rows,
+            "chunk_mb": self.chunk_mb,
+            "determinism_rows": self.determinism_rows,
             "allowed_modules": sorted(self.allowed_modules),
             "extra_modules": {name: _version_of(name) for name in sorted(self.extra_modules)},
         }
+
+    @property
+    def effective(self) -> str:
+        """The mode that programs are really run in; stamped on results."""
+        return self.name
 
     @property
     def n_workers(self) -> int:
@@ -164,8 +191,8 @@ class Sandbox(Component, ABC):
 
     def _require_at_least(self, key: str, least: float) -> None:
         value = getattr(self, key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-            raise ConfigError(f"sandbox.{key} is {value!r}; a number of at least {least:g} is needed.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= _MOST:
+            raise ConfigError(f"sandbox.{key} is {value!r}; a number from {least:g} to {_MOST:g} is needed.")
 
     def _require_modules(self) -> None:
         for key in ("allowed_modules", "extra_modules"):

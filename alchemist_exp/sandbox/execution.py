@@ -1,7 +1,7 @@
-"""Runs programs over texts, each (program, chunk of rows) in a worker of its own.
+"""Runs programs over rows, each (program, chunk of rows) in a worker of its own.
 
-A chunk's texts are shared by all the programs. A program's chunks come one after the other, so that its limits on
-timeouts, restarts and wall time hold for the whole program. Linux only.
+A chunk's rows are shared by all the programs; a few chunks are open at a time, so that no worker waits for the last
+program of a chunk and memory does not grow with the rows. Linux only.
 """
 
 import math
@@ -9,18 +9,22 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from alchemist_exp.core.values import MAX_CLASSES
 from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.base import ProgramRun, Progress, Sandbox
-from alchemist_exp.sandbox.ledger import Cut, Ledger
+from alchemist_exp.sandbox.inputs import Inputs
+from alchemist_exp.sandbox.ledger import ChunkLedger, Cut, Ledger
 from alchemist_exp.sandbox.report import parse_report
 from alchemist_exp.sandbox.seccomp_filter import ARCHITECTURES, build_filter
-from alchemist_exp.sandbox.shared_memory import SharedTexts, VotesArea
-from alchemist_exp.sandbox.worker_process import POLL_S, WorkerProcess
+from alchemist_exp.sandbox.shared_memory import SharedRows, VotesArea
+from alchemist_exp.sandbox.worker_process import WorkerProcess
+from alchemist_exp.sandbox.zygote import POLL_S, Walls, Zygote
 
 _PROGRESS_S = 0.1
 # The kernel's own stop, should the parent's fail: CPU time cannot be more than wall time and the start.
@@ -30,44 +34,48 @@ _SPARE_CPU_S = 10
 def run_programs(
     sandbox: Sandbox,
     sources: Sequence[str],
-    texts: Sequence[str],
+    inputs: Inputs,
     n_classes: int,
+    walls: Walls,
     *,
-    confined: bool,
     on_progress: Progress | None = None,
 ) -> list[ProgramRun]:
-    """`Sandbox.execute`, with the system call filter if `confined`. On any error, Ctrl-C too, every worker is ended."""
+    """`Sandbox.execute` behind `walls`. On any error, Ctrl-C too, every worker is ended."""
     if not 1 <= n_classes <= MAX_CLASSES:
         raise ValueError(f"n_classes is {n_classes}; 1..{MAX_CLASSES} is allowed")
-    ledgers = [Ledger(source, len(texts), sandbox) for source in sources]
-    execution = _Execution(sandbox, n_classes, confined)
+    ledgers = [Ledger(source, sandbox) for source in sources]
+    execution = _Execution(sandbox, inputs, n_classes, walls)
     report_progress = on_progress or (lambda finished: None)
-    with ThreadPoolExecutor(sandbox.n_workers, thread_name_prefix="sandbox") as pool:
+    # Enough chunks that every worker has one when there are few programs, and one more to come.
+    most_open = 1 + math.ceil(sandbox.n_workers / max(1, len(sources)))
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(sandbox.n_workers, thread_name_prefix="sandbox"))
+        opened: deque[_OpenChunk] = deque()
         try:
-            for offset in range(0, len(texts), sandbox.chunk_rows):
-                with SharedTexts(texts[offset : offset + sandbox.chunk_rows]) as chunk:
-                    tasks: list[Future[None]] = []
-                    try:
-                        for ledger in ledgers:
-                            tasks.append(pool.submit(execution.run_chunk, ledger, chunk, offset))  # noqa: PERF401
-                        _await(tasks, execution.meter, report_progress)
-                    except BaseException:
-                        execution.cancelled.set()
-                        pool.shutdown(cancel_futures=True)  # and wait: they use the chunk's memory
-                        raise
-        finally:
+            offset = 0
+            while ledgers and offset < len(inputs):
+                if len(opened) >= most_open:
+                    opened[0].finish(execution.meter, report_progress)
+                    opened.popleft()
+                chunk = _OpenChunk(execution, offset)
+                opened.append(chunk)
+                chunk.tasks += [pool.submit(execution.run_chunk, ledger, chunk) for ledger in ledgers]
+                offset += chunk.rows.n
+            while opened:
+                opened[0].finish(execution.meter, report_progress)
+                opened.popleft()
+            if sandbox.determinism_rows and ledgers and len(inputs):
+                # A zygote of its own: other addresses, another time.
+                opened.append(_OpenChunk(execution, 0, most_rows=sandbox.determinism_rows))
+                opened[0].tasks += [pool.submit(execution.try_reversed, ledger, opened[0]) for ledger in ledgers]
+                opened[0].finish(execution.meter, report_progress)
+        except BaseException:
             execution.cancelled.set()
-    return [ledger.close(n_classes) for ledger in ledgers]
-
-
-def _await(tasks: Sequence[Future[None]], meter: "_Meter", report_progress: Progress) -> None:
-    pending = set(tasks)
-    while pending:
-        done, pending = wait(pending, timeout=_PROGRESS_S, return_when=FIRST_EXCEPTION)
-        for task in done:
-            task.result()
-        if (finished := meter.take()) > 0:
-            report_progress(finished)
+            pool.shutdown(cancel_futures=True)  # and wait: they use the chunks' memory
+            for chunk in opened:
+                chunk.close()
+            raise
+    return [ledger.close(len(inputs), n_classes) for ledger in ledgers]
 
 
 class _Meter:
@@ -89,41 +97,130 @@ class _Meter:
         return count
 
 
+class _OpenChunk:
+    """Rows in shared memory, the zygote that has loaded them, and the tasks that use both."""
+
+    def __init__(self, execution: "_Execution", first: int, *, most_rows: int | None = None) -> None:
+        self.tasks: list[Future[None]] = []
+        self._stack = ExitStack()
+        try:
+            self.rows = self._stack.enter_context(execution.load_rows(first, most_rows))
+            # The calling thread starts it, and outlives it.
+            self.zygote = (
+                self._stack.enter_context(execution.zygote(self.rows, keeps_rows=True))
+                if execution.sandbox.zygote
+                else None
+            )
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def finish(self, meter: _Meter, report_progress: Progress) -> None:
+        """Wait for the tasks, tell of their progress, and close."""
+        pending = set(self.tasks)
+        while pending:
+            done, pending = wait(pending, timeout=_PROGRESS_S, return_when=FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+            if (finished := meter.take()) > 0:
+                report_progress(finished)
+        self.close()
+
+    def close(self) -> None:
+        """End the zygote and give the memory back."""
+        self._stack.close()
+
+
 @dataclass
 class _Execution:
     """What the threads of one call share."""
 
     sandbox: Sandbox
+    inputs: Inputs
     n_classes: int
-    confined: bool
+    walls: Walls
 
     def __post_init__(self) -> None:
         self.cancelled = threading.Event()
         self.meter = _Meter()
 
-    def run_chunk(self, ledger: Ledger, chunk: SharedTexts, offset: int) -> None:
-        """One program on one chunk, in one worker and as many more as its crashes cost.
+    def load_rows(self, first: int, most_rows: int | None = None) -> SharedRows:
+        """The chunk that begins at row `first`, of at most `most_rows` rows if that is fewer than in other chunks."""
+        limits = self.sandbox
+        rows = min(limits.chunk_rows, most_rows or limits.chunk_rows)
+        return SharedRows(self.inputs, first, most_rows=rows, most_bytes=limits.chunk_mb << 20)
 
-        The calling thread starts each worker and sees it end, as `WorkerProcess` needs.
-        """
+    def zygote(self, rows: SharedRows, *, keeps_rows: bool) -> Zygote:
+        """A zygote, not yet started, for programs on `rows`."""
+        extra = [*self.sandbox.extra_modules, *self.inputs.modules]
+        setup = worker.Setup(
+            parent_pid=0 if self.walls.launcher else os.getpid(),
+            kind=self.inputs.kind,
+            rows=rows.n,
+            offsets_at=rows.offsets_at,
+            keeps_rows=keeps_rows and self.inputs.kind == worker.TEXTS,
+            allowed_modules=list(self.sandbox.allowed_modules),
+            extra_modules=extra,
+            module_path=[os.path.abspath(folder) for folder in sys.path] if extra else [],  # noqa: PTH100
+        )
+        return Zygote(setup, rows.fd, self.walls.launcher, self.cancelled)
+
+    def run_chunk(self, ledger: Ledger, chunk: _OpenChunk) -> None:
+        """One program on one chunk, in one worker and as many more as its crashes cost."""
+        account = ledger.open(chunk.rows.first, chunk.rows.n)
+        if account is None:
+            self.meter.add(chunk.rows.n)
+            return
         first = 0
-        while first < chunk.n and ledger.may_go_on():
-            first += self._run_worker(ledger, chunk, offset, first)
-        self.meter.add(chunk.n - first)
+        while first < chunk.rows.n and account.may_go_on():
+            first += self._run_worker(ledger.encoded, account, chunk, first)
+        self.meter.add(chunk.rows.n - first)
+        ledger.book(chunk.rows.first, account)
 
-    def _run_worker(self, ledger: Ledger, chunk: SharedTexts, offset: int, first: int) -> int:
+    def try_reversed(self, ledger: Ledger, chunk: _OpenChunk) -> None:
+        """Flag a program that votes otherwise on the first rows when they come in reverse order to a fresh worker."""
+        first_votes = ledger.codes(chunk.rows.n)
+        if first_votes is None:
+            return
+        # An account that nobody reads but this method: the program has its votes.
+        account = ChunkLedger(
+            chunk.rows.n,
+            0,
+            self.sandbox,
+            timeouts_left=self.sandbox.max_timeouts,
+            wall_left_s=self.sandbox.program_wall_s,
+        )
+        self._run_worker(ledger.encoded, account, chunk, 0, reverse=True)
+        ledger.nondeterministic = account.differs(first_votes[::-1])
+
+    def _run_worker(
+        self, source: bytes, account: ChunkLedger, chunk: _OpenChunk, first: int, *, reverse: bool = False
+    ) -> int:
         """Return how many rows that settles: those with a vote, and the one at which the worker ended too early."""
-        with VotesArea(chunk.n - first) as votes, WorkerProcess(self.cancelled) as process:
-            job = self._job(ledger, chunk, offset, first, process.control_fd)
-            process.submit(job, ledger.encoded, chunk.fd, votes.fd, confined=self.confined)
+        with ExitStack() as stack:
+            zygote = chunk.zygote or stack.enter_context(self.zygote(chunk.rows, keeps_rows=False))
+            votes = stack.enter_context(VotesArea(chunk.rows.n - first))
+            process = stack.enter_context(WorkerProcess(zygote, self.cancelled))
+            job = self._job(account.timeouts_left, chunk.rows, first, zygote.control_fd, reverse=reverse)
+            self._submit(process, job, source, votes)
             started = time.monotonic()
-            cut, seen = self._watch(process, votes, started + ledger.wall_left_s)
-            returncode = process.end()
-            ledger.spend(wall_s=time.monotonic() - started, cpu_s=process.cpu_seconds)
+            cut, seen = self._watch(process, votes, started + account.wall_left_s)
+            ended = process.end()
+            account.spend(wall_s=time.monotonic() - started, cpu_s=ended.cpu_seconds)
             codes, report = votes.copy()
-        settled = ledger.settle(offset + first, codes, parse_report(report), cut, returncode, self.n_classes)
-        self.meter.add(settled - seen)
+        settled = account.settle(first, codes, parse_report(report), cut, ended.returncode, self.n_classes)
+        self.meter.add(settled - seen if not reverse else -seen)
         return settled
+
+    def _submit(self, process: WorkerProcess, job: worker.Job, source: bytes, votes: VotesArea) -> None:
+        process.submit(
+            job,
+            source,
+            votes.fd,
+            memory_bytes=self.sandbox.memory_mb << 20,
+            confined=self.walls.confined,
+            namespaced=self.walls.launcher is not None,
+        )
 
     def _watch(self, process: WorkerProcess, votes: VotesArea, deadline: float) -> tuple[Cut, int]:
         """Wait for the end of a worker, or find a reason to end it; with the rows told to the meter meanwhile."""
@@ -141,24 +238,19 @@ class _Execution:
                 return Cut.WALL, row
         return Cut.NONE, row
 
-    def _job(self, ledger: Ledger, chunk: SharedTexts, offset: int, first: int, control_fd: int) -> worker.Job:
+    def _job(self, timeouts_left: int, rows: SharedRows, first: int, control_fd: int, *, reverse: bool) -> worker.Job:
         limits = self.sandbox
         machine = os.uname().machine
         return worker.Job(
-            parent_pid=os.getpid(),
-            n_texts=chunk.n,
             first=first,
-            rows=chunk.n - first,
-            row_offset=offset + first,
+            rows=rows.n - first,
+            reverse=reverse,
+            row_offset=rows.first + first,
             n_classes=self.n_classes,
             call_cpu_s=limits.call_cpu_s,
             init_cpu_s=limits.init_cpu_s,
             total_cpu_s=math.ceil(limits.program_wall_s) + _SPARE_CPU_S,
-            memory_bytes=limits.memory_mb << 20,
-            timeouts_left=ledger.timeouts_left,
-            allowed_modules=list(limits.allowed_modules),
-            extra_modules=list(limits.extra_modules),
-            module_path=[os.path.abspath(folder) for folder in sys.path] if limits.extra_modules else [],  # noqa: PTH100
-            seccomp_number=ARCHITECTURES[machine].seccomp if self.confined else 0,
-            seccomp_filter=build_filter(machine, control_fd).hex() if self.confined else "",
+            timeouts_left=timeouts_left,
+            seccomp_number=ARCHITECTURES[machine].seccomp if self.walls.confined else 0,
+            seccomp_filter=build_filter(machine, control_fd).hex() if self.walls.confined else "",
         )

@@ -4,6 +4,7 @@ What a worker says is judged here, and only by what it left in memory and how it
 """
 
 import signal
+import threading
 from enum import Enum
 from typing import Final
 
@@ -23,6 +24,10 @@ _VOID: Final = {
 """Programs that keep no vote, and what their rows count as."""
 
 
+_OF_THE_MACHINE: Final = (worker.TIMEOUT, CRASH, NOT_RUN)
+"""Codes that a slower machine may give where another gives a vote."""
+
+
 class Cut(Enum):
     """Why the parent ended a worker."""
 
@@ -31,57 +36,71 @@ class Cut(Enum):
     WALL = "wall"
 
 
-class Ledger:
-    """One program's account. Used by one thread at a time."""
+class ChunkLedger:
+    """The account of one program on one chunk of rows. Used by one thread at a time."""
 
-    def __init__(self, source: str, rows: int, limits: Sandbox) -> None:
+    def __init__(self, rows: int, first_row: int, limits: Sandbox, *, timeouts_left: int, wall_left_s: float) -> None:
+        self._first_row = first_row
         self._limits = limits
-        self._codes = np.full(rows, NOT_RUN, dtype=np.int8)
-        self._status = Status.OK
-        self._detail = ""
-        self._messages: dict[Outcome, str] = {}
-        self._timeouts = 0
-        self._restarts = 0
-        self._wall_s = 0.0
-        self._cpu_s = 0.0
-        self.encoded = b""
-        self._encode(source)
+        self._timeouts_left = timeouts_left
+        self.codes = np.full(rows, NOT_RUN, dtype=np.int8)
+        self.status = Status.OK
+        self.detail = ""
+        self.messages: dict[Outcome, str] = {}
+        self.early_ends: dict[int, str] = {}
+        """Rows in the middle of which a worker ended, and what it ended in."""
+        self._wall_most_s = wall_left_s
+        self.wall_s = self.cpu_s = 0.0
+
+    @property
+    def timeouts(self) -> int:
+        """Rows that ran out of time."""
+        return int((self.codes == worker.TIMEOUT).sum())
 
     @property
     def timeouts_left(self) -> int:
         """Rows that may yet run out of time before the rest is not run."""
-        return self._limits.max_timeouts - self._timeouts
+        return self._timeouts_left - self.timeouts
 
     @property
     def wall_left_s(self) -> float:
         """Seconds of wall time left to the program."""
-        return self._limits.program_wall_s - self._wall_s
+        return self._wall_most_s - self.wall_s
 
     def may_go_on(self) -> bool:
-        """Whether another worker may be started for the program."""
-        if self._status is Status.OK and self.timeouts_left <= 0:
-            self._stop(Status.QUARANTINED, f"{self._timeouts} rows ran out of time (sandbox.max_timeouts)")
-        return self._status is Status.OK
+        """Whether another worker may be started for the rows that are left."""
+        within = self.timeouts_left > 0 and len(self.early_ends) <= self._limits.max_restarts
+        return within and self.status is Status.OK
+
+    def differs(self, codes: npt.NDArray[np.int8]) -> bool:
+        """Whether this account contradicts `codes`, int8 (rows,). Ends for want of time or a process do not count."""
+        if self.status in (Status.OK, Status.QUARANTINED, Status.WALL_LIMIT):
+            both = ~np.isin(self.codes, _OF_THE_MACHINE) & ~np.isin(codes, _OF_THE_MACHINE)
+            return bool((self.codes != codes)[both].any())
+        return True  # it was well before, and has now been caught at something
 
     def spend(self, *, wall_s: float, cpu_s: float) -> None:
         """Book what a worker has used, in seconds."""
-        self._wall_s += wall_s
-        self._cpu_s += cpu_s
+        self.wall_s += wall_s
+        self.cpu_s += cpu_s
 
     def settle(
         self, start: int, codes: npt.NDArray[np.int8], report: Report, cut: Cut, returncode: int, n_classes: int
     ) -> int:
         """Judge what one worker left for the rows from `start` on, and return how many rows that settles.
 
+        start: counted in the chunk.
         codes: int8, one for each row it was given.
         returncode: the worker's; minus the signal's number if one ended it.
         """
         for kind, message in report.messages.items():
-            self._messages.setdefault(Outcome.NOT_RUN if kind == worker.LOAD_MESSAGE else Outcome(kind), message)
+            self.messages.setdefault(Outcome.NOT_RUN if kind == worker.LOAD_MESSAGE else Outcome(kind), message)
         done = n_done(codes)
         if returncode == -signal.SIGSYS:
-            row = min(start + done, len(self._codes) - 1)
+            row = self._first_row + min(start + done, len(self.codes) - 1)
             where = f"at row {row}" if report.loaded else "while it was loaded"
+            if well_formed(codes, n_classes):  # void, but a budget may have been used up before
+                self.codes[start : start + done] = codes[:done]
             self._stop(Status.VIOLATION, f"it made a forbidden system call {where}", Outcome.VIOLATION)
         elif not report.loaded and cut is not Cut.WALL:
             said = report.messages.get(worker.LOAD_MESSAGE)
@@ -89,59 +108,124 @@ class Ledger:
         elif not well_formed(codes, n_classes):
             self._stop(Status.INVALID_OUTPUT, "it wrote over the memory its votes are kept in", Outcome.INVALID_OUTPUT)
         else:
-            self._codes[start : start + done] = codes[:done]
-            self._timeouts += int((codes[:done] == worker.TIMEOUT).sum())
+            self.codes[start : start + done] = codes[:done]
             if done < len(codes):
                 return done + self._settle_early_end(start + done, cut, returncode)
         return done
 
-    def close(self, n_classes: int) -> ProgramRun:
-        """Return the program's result."""
-        codes = self._codes
+    def _settle_early_end(self, row: int, cut: Cut, returncode: int) -> int:
+        """Account for a worker that left `row` without a vote; 1 if that settles the row, else 0."""
+        if cut is Cut.WALL:
+            self._stop(Status.WALL_LIMIT, "")  # how many rows are left the program's ledger knows
+            return 0
+        if cut is Cut.NONE and self.timeouts_left <= 0:
+            return 0  # the worker ended itself for this
+        self.early_ends[row] = _describe(cut, returncode)
+        self.codes[row] = worker.TIMEOUT if cut is Cut.STALL else CRASH
+        return 1
+
+    def _stop(self, status: Status, detail: str, outcome: Outcome | None = None) -> None:
+        self.status, self.detail = status, harmless(detail)
+        if outcome is not None:
+            self.messages.setdefault(outcome, self.detail)
+
+
+class Ledger:
+    """The account of one program over all chunks, which may be open at once, in threads of their own.
+
+    Budgets hold for the whole program, in the order of the rows: what is beyond the row that uses one up counts as not
+    run, even if a worker was quicker. So the result does not depend on how many workers there are.
+    """
+
+    def __init__(self, source: str, limits: Sandbox) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._chunks: dict[int, ChunkLedger] = {}
+        self._status, self._detail = Status.OK, ""
+        self._messages: dict[Outcome, str] = {}
+        self._restarts = self._timeouts = 0
+        self.nondeterministic = False
+        self.encoded = b""
+        self._encode(source)
+
+    def open(self, first_row: int, rows: int) -> ChunkLedger | None:
+        """The account of the chunk that begins at `first_row`; None when its rows are not to be run."""
+        with self._lock:
+            before = [chunk for first, chunk in self._chunks.items() if first < first_row]
+            timeouts = sum(chunk.timeouts for chunk in before)
+            ends = sum(len(chunk.early_ends) for chunk in before)
+            wall_left_s = self._limits.program_wall_s - sum(chunk.wall_s for chunk in self._chunks.values())
+        stopped = self._status is not Status.OK or any(chunk.status is not Status.OK for chunk in before)
+        if stopped or timeouts >= self._limits.max_timeouts or ends > self._limits.max_restarts:
+            return None
+        left = self._limits.max_timeouts - timeouts
+        return ChunkLedger(rows, first_row, self._limits, timeouts_left=left, wall_left_s=wall_left_s)
+
+    def book(self, first_row: int, chunk: ChunkLedger) -> None:
+        """Take in the finished account of a chunk."""
+        with self._lock:
+            self._chunks[first_row] = chunk
+
+    def close(self, rows: int, n_classes: int) -> ProgramRun:
+        """Return the program's result over all `rows`."""
+        codes = np.full(rows, NOT_RUN, dtype=np.int8)
+        for first_row in sorted(self._chunks):
+            if self._status is Status.OK:
+                self._take(first_row, self._chunks[first_row], codes)
         voters = (codes >= 0) & (codes < n_classes) & (self._status not in _VOID)
         outcomes = count_outcomes(codes)
         if self._status in _VOID:
-            outcomes = {_VOID[self._status]: len(codes)} if len(codes) else {}
+            outcomes = {_VOID[self._status]: rows} if rows else {}
         return ProgramRun(
             votes=np.where(voters, codes, np.int8(ABSTAIN)),
             status=self._status,
             outcomes=outcomes,
-            messages=dict(self._messages),
+            messages={kind: said for kind, said in self._messages.items() if kind in outcomes or self._status in _VOID},
             detail=self._detail,
             restarts=self._restarts,
-            cpu_seconds=self._cpu_s,
+            cpu_seconds=sum(chunk.cpu_s for chunk in self._chunks.values()),
+            nondeterministic=self.nondeterministic,
         )
 
-    def _settle_early_end(self, row: int, cut: Cut, returncode: int) -> int:
-        """Account for a worker that left `row` without a vote; 1 if that settles the row, else 0."""
-        if cut is Cut.WALL:
-            rest = len(self._codes) - row
-            self._stop(
-                Status.WALL_LIMIT,
-                f"{rest} rows were left after {self._limits.program_wall_s:g} s (sandbox.program_wall_s)",
-            )
-            return 0
-        if cut is Cut.NONE and self.timeouts_left <= 0:
-            return 0  # the worker ended itself for this; `may_go_on` says so
-        end = _describe(cut, returncode)
-        outcome = Outcome.TIMEOUT if cut is Cut.STALL else Outcome.CRASH
-        self._codes[row] = worker.TIMEOUT if cut is Cut.STALL else CRASH
-        self._timeouts += cut is Cut.STALL
-        self._messages.setdefault(outcome, f"row {row}: {end}")
-        if row + 1 < len(self._codes):
-            if self._restarts >= self._limits.max_restarts:
-                self._stop(
-                    Status.QUARANTINED,
-                    f"worker {self._restarts + 1} ended in {end} at row {row} (sandbox.max_restarts)",
-                )
+    def codes(self, rows: int) -> npt.NDArray[np.int8] | None:
+        """The codes, int8 (rows,), of the first rows; None where the program has failed on their chunk."""
+        chunk = self._chunks.get(0)
+        return chunk.codes[:rows] if chunk is not None and chunk.status is Status.OK else None
+
+    def _take(self, first_row: int, chunk: ChunkLedger, codes: npt.NDArray[np.int8]) -> None:
+        """Copy a chunk's codes up to the row where a budget is used up, or all."""
+        for kind, message in chunk.messages.items():
+            self._messages.setdefault(kind, message)
+        target = codes[first_row : first_row + len(chunk.codes)]
+        target[:] = chunk.codes
+        for row in sorted({*np.flatnonzero(chunk.codes == worker.TIMEOUT).tolist(), *chunk.early_ends}):
+            is_last = first_row + row + 1 == len(codes)
+            if row in chunk.early_ends:
+                outcome = Outcome.CRASH if chunk.codes[row] == CRASH else Outcome.TIMEOUT
+                self._messages.setdefault(outcome, f"row {first_row + row}: {chunk.early_ends[row]}")
+            self._timeouts += int(chunk.codes[row]) == worker.TIMEOUT
+            if not is_last and row in chunk.early_ends and self._restarts >= self._limits.max_restarts:
+                end = f"worker {self._restarts + 1} ended in {chunk.early_ends[row]} at row {first_row + row}"
+                self._stop(Status.QUARANTINED, f"{end} (sandbox.max_restarts)")
+            elif not is_last and self._timeouts >= self._limits.max_timeouts:
+                said = f"{self._timeouts} rows ran out of time (sandbox.max_timeouts)"
+                self._restarts += row in chunk.early_ends
+                self._stop(Status.QUARANTINED, said)
             else:
-                self._restarts += 1
-        return 1
+                self._restarts += not is_last and row in chunk.early_ends
+                continue
+            target[row + 1 :] = NOT_RUN
+            return
+        self._status, self._detail = chunk.status, chunk.detail
+        if chunk.status is Status.WALL_LIMIT:
+            rest = len(codes) - first_row - int((chunk.codes != NOT_RUN).sum())
+            said = f"{rest} rows were left after {self._limits.program_wall_s:g} s (sandbox.program_wall_s)"
+            self._stop(Status.WALL_LIMIT, said)
 
     def _stop(self, status: Status, detail: str, outcome: Outcome | None = None) -> None:
-        self._status, self._detail = status, harmless(detail)
+        self._status, self._detail = status, detail
         if outcome is not None:
-            self._messages.setdefault(outcome, self._detail)
+            self._messages.setdefault(outcome, detail)
 
     def _encode(self, source: str) -> None:
         try:

@@ -3,6 +3,8 @@
 seccomp: the kernel holds each program to memory, clocks and its own end. It can open no file, socket or process, with
     no descriptor to start from. Not held: a hole in the kernel behind the few calls left, what the processor's caches
     tell, and memory beyond `workers` times `memory_mb`.
+bwrap: the same inside namespaces, without capabilities, with little but the interpreter to be seen. A second wall.
+auto: bwrap where it works, else seccomp; never less. `effective` says which.
 none: limits on time and memory, and no file descriptors. A program can delete files, end processes, start others
     (unless RLIMIT_NPROC holds: not for root) and run machine code.
 """
@@ -19,7 +21,10 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, SandboxError
 from alchemist_exp.sandbox.base import ProgramRun, Progress, Sandbox, Status
+from alchemist_exp.sandbox.bubblewrap import command_in_namespaces, require_namespaces
+from alchemist_exp.sandbox.inputs import Inputs, as_inputs
 from alchemist_exp.sandbox.seccomp_filter import ARCHITECTURES
+from alchemist_exp.sandbox.zygote import Walls
 
 _log = logging.getLogger(__name__)
 
@@ -42,18 +47,23 @@ class _WorkerSandbox(Sandbox):
             )
 
     def execute(
-        self, sources: Sequence[str], texts: Sequence[str], n_classes: int, *, on_progress: Progress | None = None
+        self,
+        sources: Sequence[str],
+        inputs: Sequence[str] | Inputs,
+        n_classes: int,
+        *,
+        on_progress: Progress | None = None,
     ) -> list[ProgramRun]:
         """See `Sandbox.execute`."""
         self._require_support()
         # Here, because it needs modules that only Linux has, and saying so is `_require_support`'s task.
         from alchemist_exp.sandbox.execution import run_programs
 
-        return run_programs(self, sources, texts, n_classes, confined=self._confined(), on_progress=on_progress)
+        return run_programs(self, sources, as_inputs(inputs), n_classes, self._walls(), on_progress=on_progress)
 
     @abstractmethod
-    def _confined(self) -> bool:
-        """Whether workers must be confined by the system call filter."""
+    def _walls(self) -> Walls:
+        """What the kernel must deny workers."""
 
     def _require_support(self) -> None:
         """Raise SandboxError where this mode cannot be."""
@@ -69,24 +79,73 @@ class SeccompSandbox(_WorkerSandbox):
         super().__post_init__()
         _require_name(self.name, "seccomp")
 
-    def _confined(self) -> bool:
-        return True
+    def _walls(self) -> Walls:
+        return Walls(confined=True)
 
     def _require_support(self) -> None:
         super()._require_support()
         machine = os.uname().machine
         if machine not in ARCHITECTURES or sys.maxsize <= 1 << 32:
             known = " and ".join(ARCHITECTURES)
-            raise SandboxError(f"sandbox=seccomp knows 64-bit {known}, and this is {machine}; run on one of those.")
+            raise SandboxError(f"sandbox={self.name} knows 64-bit {known}, and this is {machine}; run on one of those.")
         try:
             actions = _SECCOMP_ACTIONS.read_text().split()
         except OSError:
             actions = []
         if "kill_process" not in actions:
             raise SandboxError(
-                "sandbox=seccomp needs Linux 4.14 or later with seccomp filters, which this kernel does not show in "
-                f"{_SECCOMP_ACTIONS}; run on another kernel."
+                f"sandbox={self.name} needs Linux 4.14 or later with seccomp filters, which this kernel does not show "
+                f"in {_SECCOMP_ACTIONS}; run on another kernel."
             )
+
+
+@dataclass(kw_only=True)
+class BwrapSandbox(SeccompSandbox):
+    """Confined by the system call filter, inside namespaces that bubblewrap makes."""
+
+    def __post_init__(self) -> None:
+        Sandbox.__post_init__(self)
+        _require_name(self.name, "bwrap")
+
+    def _walls(self) -> Walls:
+        return Walls(confined=True, launcher=command_in_namespaces)
+
+    def _require_support(self) -> None:
+        super()._require_support()
+        require_namespaces()
+
+
+@dataclass(kw_only=True)
+class AutoSandbox(SeccompSandbox):
+    """The best of bwrap and seccomp that works here; looked up once, and said."""
+
+    def __post_init__(self) -> None:
+        Sandbox.__post_init__(self)
+        _require_name(self.name, "auto")
+        self._chosen = ""
+
+    @property
+    def effective(self) -> str:
+        """See `Sandbox.effective`. Raises SandboxError where neither works."""
+        if not self._chosen:
+            super()._require_support()
+            try:
+                require_namespaces()
+            except SandboxError as error:
+                self._chosen = "seccomp"
+                _log.warning("sandbox=auto: seccomp, since bwrap does not work. %s", error)
+            else:
+                self._chosen = "bwrap"
+                _log.info("sandbox=auto: bwrap.")
+        return self._chosen
+
+    def _walls(self) -> Walls:
+        return Walls(confined=True, launcher=command_in_namespaces if self.effective == "bwrap" else None)
+
+    def _require_support(self) -> None:
+        super()._require_support()
+        if self.effective == "bwrap":  # it worked before; if it has stopped, that is an error and not a downgrade
+            require_namespaces()
 
 
 @dataclass(kw_only=True)
@@ -104,8 +163,8 @@ class UnconfinedSandbox(_WorkerSandbox):
         super().check()
         _log.warning("sandbox=none: programs written by an LLM run with your rights; they can delete your files.")
 
-    def _confined(self) -> bool:
-        return False
+    def _walls(self) -> Walls:
+        return Walls(confined=False)
 
     def _require_support(self) -> None:
         super()._require_support()

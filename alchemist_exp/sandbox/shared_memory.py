@@ -1,12 +1,12 @@
-"""Memory shared with workers: texts that nobody can write, and an area for votes that nobody can resize.
+"""Memory shared with workers: rows that nobody can write, and an area for votes that nobody can resize.
 
 Both are anonymous files (memfd), sealed by the kernel and gone with their last user.
 """
 
+import array
 import fcntl
 import mmap
 import os
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,28 +14,38 @@ import numpy as np
 import numpy.typing as npt
 
 from alchemist_exp.sandbox import worker
+from alchemist_exp.sandbox.inputs import Inputs
 
 _UNSET_BYTE = worker.UNSET.to_bytes(1, "little", signed=True)
 
 
-class SharedTexts:
-    """Texts as int64 offsets and UTF-8 (lone surrogates pass), read by every worker of a chunk. A context manager."""
+class SharedRows:
+    """As many rows as a chunk may hold, read by every worker of the chunk. A context manager.
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-        np.cumsum([len(data) for data in encoded], out=offsets[1:])
-        self.n = len(encoded)
-        self.fd = os.memfd_create("texts", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    Layout: the rows' bytes one after the other, then at `offsets_at` int64 (n + 1,) where each begins. `first` of the
+    inputs' rows is the first one in it.
+    """
+
+    def __init__(self, inputs: Inputs, first: int, *, most_rows: int, most_bytes: int) -> None:
+        self.first = first
+        offsets = array.array("q", [0])
+        self.fd = os.memfd_create("rows", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             with open(self.fd, "wb", closefd=False) as file:
+                for data in inputs.encoded(range(first, min(first + most_rows, len(inputs)))):
+                    file.write(data)
+                    offsets.append(offsets[-1] + len(data))
+                    if offsets[-1] >= most_bytes:
+                        break
+                self.offsets_at = -(-offsets[-1] // offsets.itemsize) * offsets.itemsize
+                file.write(bytes(self.offsets_at - offsets[-1]))
                 file.write(offsets.tobytes())
-                file.writelines(encoded)
             seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
         except BaseException:
             os.close(self.fd)
             raise
+        self.n = len(offsets) - 1
 
     def __enter__(self) -> Self:
         return self

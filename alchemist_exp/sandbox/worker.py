@@ -1,14 +1,18 @@
-"""The process a labeling program runs in: locks itself down, then asks for the program, then votes row by row.
+"""The processes labeling programs run in: a zygote that loads modules and rows once, and the workers it forks.
 
-Started as `python -P -s -S -B worker.py CONTROL_FD`; needs the standard library alone. It is trusted until it reports
-READY. The parent believes nothing that comes after: votes and messages are bytes in shared memory, checked over there.
-A vote is in that memory the moment it is made, so a worker that is killed loses one row.
+Started as `python -P -s -S -B worker.py SOCKET_FD`; needs the standard library alone. The zygote never runs a program
+and never sees one: each worker is a fork of it that has a control socket and a votes area of its own, locks itself
+down, then asks for the program, then votes row by row. A worker is trusted until it reports READY. The parent believes
+nothing that comes after: votes and messages are bytes in shared memory, checked over there. A vote is in that memory
+the moment it is made, so a worker that is killed loses one row.
 
 One long file, because a script that may import nothing of its package cannot be cut in two.
 """
 
 import bisect
+import contextlib
 import ctypes
+import gc
 import importlib
 import itertools
 import json
@@ -22,7 +26,7 @@ import struct
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 
 # Codes in the votes area, beside the classes 0.. and -1 for abstain.
 UNSET: Final = -128
@@ -44,9 +48,30 @@ MESSAGE_SLOTS: Final[Mapping[str, int]] = {
     "out_of_range": 5,
 }
 
-# First byte of what the worker says before it gets the program; REFUSED is followed by the reason.
+# First byte of what zygote and worker say once they are set up; REFUSED is followed by the reason.
 READY: Final = b"R"
 REFUSED: Final = b"E"
+
+# First byte of what the parent asks the zygote for: a Setup, a worker (a Job follows), how a worker ended (its number
+# follows). Each is one message, and so is each answer.
+SETUP: Final = b"S"
+FORK: Final = b"F"
+WAIT: Final = b"W"
+MESSAGE_BYTES: Final = 1 << 17
+
+# What the zygote answers. FORKED brings the worker's process descriptor along where the kernel has such.
+FORKED: Final = struct.Struct("<ci")
+"""b"F" and the worker's number as the zygote knows it; b"E" and an errno."""
+ENDED: Final = struct.Struct("<cid")
+"""b"W", the wait status and CPU seconds; b"-" and zeros while it lives."""
+
+# What a row of the shared memory is, and what a program is given for it.
+TEXTS: Final = "texts"
+"""UTF-8, lone surrogates pass: str."""
+SCORES: Final = "scores"
+"""float64: list[float]."""
+IMAGES: Final = "images"
+"""int32 height and width, then uint8 RGB: a numpy array (height, width, 3) of the row's own."""
 
 MODULE_NAME: Final = "label_program"
 FUNCTION_NAME: Final = "label_function"
@@ -75,28 +100,42 @@ _ALWAYS_IMPORTED: Final = (
 _IMPORTED_BY_INTERPRETER: Final = ("__future__", "_strptime", "copyreg", "encodings", "warnings")
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_CAPABILITY_VERSION_3 = 0x20080522
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF, _LANDLOCK_CREATE_RULESET_VERSION = 444, 446, 1
 
 
-class Job(NamedTuple):
-    """What the parent wants done; JSON on the control socket. Votes are for the texts first .. first + rows - 1."""
+class Setup(NamedTuple):
+    """What every worker of a zygote has in common; JSON."""
 
     parent_pid: int
-    n_texts: int
+    """0 inside a process namespace, where the parent has no number."""
+    kind: str
+    """TEXTS, SCORES or IMAGES."""
+    rows: int
+    offsets_at: int
+    """Where the shared memory keeps the rows' int64 offsets."""
+    keeps_rows: bool
+    """Whether texts are decoded once, for many workers."""
+    allowed_modules: list[str]
+    extra_modules: list[str]
+    module_path: list[str]
+
+
+class Job(NamedTuple):
+    """What the parent wants of one worker; JSON. Votes are for the rows first .. first + rows - 1."""
+
     first: int
     rows: int
+    reverse: bool
+    """Rows are given in reverse order, and votes kept in that order."""
     row_offset: int
-    """Added to a text's index to name its row in a message."""
+    """Added to the vote's index to name its row in a message."""
     n_classes: int
     call_cpu_s: float
     init_cpu_s: float
     total_cpu_s: int
-    memory_bytes: int
     timeouts_left: int
-    allowed_modules: list[str]
-    extra_modules: list[str]
-    module_path: list[str]
     seccomp_number: int
     seccomp_filter: str
     """Hexadecimal; empty for no confinement beyond limits."""
@@ -131,27 +170,65 @@ class SilentStream:
         raise OSError("there are no file descriptors in the sandbox")
 
 
-class Texts:
-    """The texts in shared memory: int64 offsets, then UTF-8. They are sealed: nobody can write them."""
+Row = TypeVar("Row")
 
-    def __init__(self, fd: int, n_texts: int) -> None:
+
+class Rows(Generic[Row]):
+    """The rows in shared memory: their bytes, then int64 offsets. They are sealed: nobody can write them."""
+
+    def __init__(self, fd: int, n_rows: int, offsets_at: int, decode: Callable[[bytes], Row]) -> None:
         self._memory = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
-        self._base = 8 * (n_texts + 1)
-        self._offsets = memoryview(self._memory)[: self._base].cast("q")
+        self._offsets = memoryview(self._memory)[offsets_at : offsets_at + 8 * (n_rows + 1)].cast("q")
+        self._decode = decode
+        self._kept: list[Row] | None = None
+        self._n_rows = n_rows
 
-    def batches(self, first: int, end: int) -> Iterator[list[str]]:
-        """Yield the texts first .. end - 1 in order, in lists so small that decoding one takes a millisecond."""
+    def keep(self) -> None:
+        """Decode all rows now, for every process forked later."""
+        self._kept = list(itertools.chain.from_iterable(self.batches(0, self._n_rows)))
+
+    def batches(self, first: int, end: int, reverse: bool = False) -> Iterator[list[Row]]:
+        """Yield the rows first .. end - 1 in order, in lists so small that decoding one takes a millisecond."""
         while first < end:
-            most = self._offsets[first] + _BATCH_BYTES
-            last = bisect.bisect_right(self._offsets, most, first + 1, min(end, first + _BATCH_ROWS) + 1) - 1
-            last = max(last, first + 1)
-            yield self._read(first, last)
-            first = last
+            if reverse:
+                least = self._offsets[end] - _BATCH_BYTES
+                start = min(bisect.bisect_left(self._offsets, least, max(first, end - _BATCH_ROWS), end), end - 1)
+                yield self._read(start, end)[::-1]
+                end = start
+            else:
+                most = self._offsets[first] + _BATCH_BYTES
+                stop = bisect.bisect_right(self._offsets, most, first + 1, min(end, first + _BATCH_ROWS) + 1) - 1
+                stop = max(stop, first + 1)
+                yield self._read(first, stop)
+                first = stop
 
-    def _read(self, first: int, end: int) -> list[str]:
-        memory = self._memory
-        bounds = [self._base + offset for offset in self._offsets[first : end + 1]]
-        return [memory[start:stop].decode("utf-8", "surrogatepass") for start, stop in itertools.pairwise(bounds)]
+    def _read(self, first: int, end: int) -> list[Row]:
+        if self._kept is not None:
+            return self._kept[first:end]
+        memory, decode = self._memory, self._decode
+        return [decode(memory[start:stop]) for start, stop in itertools.pairwise(self._offsets[first : end + 1])]
+
+
+def _decode_text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
+
+
+def _decode_scores(data: bytes) -> list[float]:
+    return list(struct.unpack(f"={len(data) // 8}d", data))
+
+
+def _decode_image(data: bytes) -> Any:
+    # A copy of its own, so that a program may paint on it and no later row is changed.
+    numpy = sys.modules["numpy"]
+    height, width = struct.unpack_from("<ii", data)
+    return numpy.frombuffer(bytearray(memoryview(data)[8:]), dtype="uint8").reshape(height, width, 3)
+
+
+_DECODE: Final[Mapping[str, Callable[[bytes], Any]]] = {
+    TEXTS: _decode_text,
+    SCORES: _decode_scores,
+    IMAGES: _decode_image,
+}
 
 
 class Report:
@@ -215,29 +292,91 @@ class RowClock:
 
 
 def main() -> NoReturn:
-    """Lock down, say so, receive the program, run it, end."""
+    """Set up, say so, then fork a worker whenever the parent asks for one, until it hangs up."""
     libc = ctypes.CDLL(None, use_errno=True)
     # At once, so that a parent that dies during the imports below leaves nothing behind.
     _prctl(libc, _PR_SET_PDEATHSIG, signal.SIGKILL)
-    control = socket.socket(fileno=int(sys.argv[1]))
+    requests = socket.socket(fileno=int(sys.argv[1]))
+    message, fds = _receive(requests, SETUP)
     try:
-        job, texts_fd, votes_fd = _receive_job(control)
-        if os.getppid() != job.parent_pid:
+        setup = Setup(**json.loads(message))
+        if setup.parent_pid not in (0, os.getppid()):
             os._exit(1)
-        _import_modules(job)
-        texts = Texts(texts_fd, job.n_texts)
-        votes = mmap.mmap(votes_fd, job.rows + REPORT_BYTES)
-        sys.stdin = None
-        sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = SilentStream()  # type: ignore[misc, assignment]
-        lock_down(libc, job, control.fileno())
+        _import_modules(setup)
+        rows = Rows(fds[0], setup.rows, setup.offsets_at, _DECODE[setup.kind])
+        os.close(fds[0])
+        if setup.keeps_rows:
+            rows.keep()
     except BaseException as error:  # noqa: BLE001
-        os.write(control.fileno(), REFUSED + f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:2000])
+        requests.sendall(_refusal(error))
         os._exit(1)
-    os.write(control.fileno(), READY)
-    source = _receive_exactly(control, struct.unpack("<I", _receive_exactly(control, 4))[0])
-    control.close()
-    _run(job, source, texts, votes)
-    os._exit(0)
+    # Out of the collector's sight, so that a worker's collection does not copy the pages of all that is shared.
+    gc.collect()
+    gc.freeze()
+    requests.sendall(READY)
+    while True:
+        _serve(libc, requests, setup, rows)
+
+
+def _serve(libc: ctypes.CDLL, requests: socket.socket, setup: Setup, rows: Rows[Any]) -> None:
+    """Answer one request. What it leaves in this process is what every later worker inherits: nothing."""
+    message, fds = _receive(requests, FORK + WAIT)
+    if not fds:
+        number, status, usage = os.wait4(int(message), os.WNOHANG)
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        requests.sendall(ENDED.pack(WAIT, status, cpu_seconds) if number else ENDED.pack(b"-", 0, 0.0))
+        return
+    zygote = os.getpid()
+    try:
+        number = os.fork()
+    except OSError as error:
+        requests.sendall(FORKED.pack(REFUSED, error.errno or 0))
+        number = -1
+    if number == 0:
+        _work(libc, zygote, requests.detach(), setup, message, fds, rows)
+    for fd in fds:
+        os.close(fd)
+    if number > 0:
+        pidfds = []
+        with contextlib.suppress(OSError):  # Linux before 5.3 has none
+            pidfds = [os.pidfd_open(number)]
+        socket.send_fds(requests, [FORKED.pack(FORK, number)], pidfds)
+        for fd in pidfds:
+            os.close(fd)
+
+
+def _work(
+    libc: ctypes.CDLL, zygote: int, control_fd: int, setup: Setup, message: bytes, fds: list[int], rows: Rows[Any]
+) -> NoReturn:
+    """Be a worker: lock down, say so, receive the program, run it, end. Takes `control_fd` from the zygote's socket."""
+    try:
+        votes_fd, own_control_fd = fds
+        os.dup2(own_control_fd, control_fd)  # which closes the zygote's socket here
+        try:
+            _prctl(libc, _PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != zygote:
+                os._exit(1)
+            os.setsid()
+            job = Job(**json.loads(message))
+            votes = mmap.mmap(votes_fd, job.rows + REPORT_BYTES)
+            sys.stdin = None
+            sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = SilentStream()  # type: ignore[misc, assignment]
+            lock_down(libc, job, control_fd)
+        except BaseException as error:  # noqa: BLE001
+            os.write(control_fd, _refusal(error))
+            os._exit(1)
+        _seed()
+        os.write(control_fd, READY)
+        source = _receive_exactly(control_fd, struct.unpack("<I", _receive_exactly(control_fd, 4))[0])
+        os.close(control_fd)
+        _run(setup, job, source, rows, votes)
+        os._exit(0)
+    finally:
+        os._exit(1)  # a fault in the lines above must not go on as a second zygote
+
+
+def _refusal(error: BaseException) -> bytes:
+    return REFUSED + f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:2000]
 
 
 def lock_down(libc: ctypes.CDLL, job: Job, control_fd: int) -> None:
@@ -250,7 +389,7 @@ def lock_down(libc: ctypes.CDLL, job: Job, control_fd: int) -> None:
     # 1, not 0: a core dump that is piped to a program ignores 0 and is skipped at 1.
     _set_limit(resource.RLIMIT_CORE, 1)
     _set_limit(resource.RLIMIT_CPU, job.total_cpu_s)
-    _set_limit(resource.RLIMIT_AS, _mapped_bytes() + job.memory_bytes)
+    _drop_capabilities(libc)
     _prctl(libc, _PR_SET_NO_NEW_PRIVS, 1)
     if job.seccomp_filter:
         _landlock(libc)
@@ -272,9 +411,11 @@ def _set_limit(limit: int, value: int) -> None:
     resource.setrlimit(limit, (value, value))
 
 
-def _mapped_bytes() -> int:
-    with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123
-        return int(statm.read().split()[0]) * mmap.PAGESIZE
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Give up root's powers, should there be any: some (madvise on shared pages) lie behind calls that are allowed."""
+    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
+    if libc.capset(header, bytes(24)) != 0:
+        raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
 
 
 def _prctl(libc: ctypes.CDLL, option: int, value: int) -> None:
@@ -310,41 +451,45 @@ def _install_filter(libc: ctypes.CDLL, number: int, instructions: bytes) -> None
         raise OSError(ctypes.get_errno(), "the system call filter cannot be installed")
 
 
-def _receive_job(control: socket.socket) -> tuple[Job, int, int]:
-    head, fds, _, _ = socket.recv_fds(control, 4, 2)
-    if len(head) < 4 or len(fds) != 2:
-        os._exit(1)  # the parent is gone
-    job = Job(**json.loads(_receive_exactly(control, struct.unpack("<I", head)[0])))
-    return job, fds[0], fds[1]
+def _receive(requests: socket.socket, kinds: bytes) -> tuple[bytes, list[int]]:
+    """Return the next message without its first byte, and the descriptors that came with it."""
+    message, fds, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, 2)
+    if not message or message[0] not in kinds:
+        os._exit(0)  # the parent has hung up
+    return message[1:], fds
 
 
-def _receive_exactly(control: socket.socket, size: int) -> bytes:
+def _receive_exactly(control_fd: int, size: int) -> bytes:
     data = bytearray()
     while len(data) < size:
-        part = os.read(control.fileno(), size - len(data))  # recv is another system call, and not allowed
+        part = os.read(control_fd, size - len(data))  # recv is another system call, and not allowed
         if not part:
             os._exit(1)  # the parent has refused us, or is gone
         data += part
     return bytes(data)
 
 
-def _import_modules(job: Job) -> None:
-    sys.path += job.module_path
-    for name in (*_ALWAYS_IMPORTED, *job.allowed_modules, *job.extra_modules):
+def _import_modules(setup: Setup) -> None:
+    sys.path += setup.module_path
+    for name in (*_ALWAYS_IMPORTED, *setup.allowed_modules, *setup.extra_modules):
         importlib.import_module(name)
         for late in _LATE_IMPORTS.get(name, ()):
             importlib.import_module(late)
+
+
+def _seed() -> None:
+    """Give every program the same random numbers. In the worker: `random` seeds itself anew after a fork."""
     for name in ("random", "numpy.random"):
         if name in sys.modules:
             sys.modules[name].seed(0)
 
 
-def _run(job: Job, source: bytes, texts: Texts, votes: mmap.mmap) -> None:
+def _run(setup: Setup, job: Job, source: bytes, rows: Rows[Any], votes: mmap.mmap) -> None:
     report = Report(memoryview(votes)[job.rows :], job.row_offset)
     clock = RowClock(votes, job.rows)
     clock.start(job.init_cpu_s)
     try:
-        label = _load(source, (*job.allowed_modules, *job.extra_modules, *_IMPORTED_BY_INTERPRETER))
+        label = _load(source, (*setup.allowed_modules, *setup.extra_modules, *_IMPORTED_BY_INTERPRETER))
     except RowTimeoutError as error:
         report.note(LOAD_MESSAGE, None, _explain(error, f"loading took more than {job.init_cpu_s:g} s of CPU time"))
         return
@@ -353,10 +498,10 @@ def _run(job: Job, source: bytes, texts: Texts, votes: mmap.mmap) -> None:
         return
     report.loaded()
     clock.start(job.call_cpu_s)
-    _label_rows(job, label, texts, votes, report, clock)
+    _label_rows(job, label, rows, votes, report, clock)
 
 
-def _load(source: bytes, importable: Sequence[str]) -> Callable[[str], object]:
+def _load(source: bytes, importable: Sequence[str]) -> Callable[[Any], object]:
     """Return the program's label_function. Imports are held to `importable`: for a clear message, not as a wall."""
     module = types.ModuleType(MODULE_NAME)
     sys.modules[MODULE_NAME] = module  # dataclasses and typing look their module up
@@ -380,21 +525,21 @@ def _gate(importable: Sequence[str]) -> Callable[..., object]:
 
 
 def _label_rows(
-    job: Job, label: Callable[[str], object], texts: Texts, votes: mmap.mmap, report: Report, clock: RowClock
+    job: Job, label: Callable[[Any], object], rows: Rows[Any], votes: mmap.mmap, report: Report, clock: RowClock
 ) -> None:
     """Vote row by row. The innermost loop is the whole cost per row: about 0.2 microseconds and the decoding."""
     codes = memoryview(votes)[: job.rows].cast("b")
     highest = job.n_classes - 1
     timeouts_left = job.timeouts_left
     row = first = 0
-    for batch in _unclocked(texts.batches(job.first, job.first + job.rows), clock):
-        rows = enumerate(batch, first)
+    for batch in _unclocked(rows.batches(job.first, job.first + job.rows, job.reverse), clock):
+        numbered = enumerate(batch, first)
         first += len(batch)
         finished = False
         while not finished:
             try:
-                for row, text in rows:  # an iterator: after a row that raised it goes on with the next
-                    vote = label(text)
+                for row, value in numbered:  # an iterator: after a row that raised it goes on with the next
+                    vote = label(value)
                     codes[row] = vote if type(vote) is int and -1 <= vote <= highest else _judge(vote, row, job, report)
                 finished = True
             except RowTimeoutError as error:
@@ -408,7 +553,7 @@ def _label_rows(
                 codes[row] = EXCEPTION
 
 
-def _unclocked(batches: Iterator[list[str]], clock: RowClock) -> Iterator[list[str]]:
+def _unclocked(batches: Iterator[list[Any]], clock: RowClock) -> Iterator[list[Any]]:
     """Yield the same batches; the time it takes to decode one is not the next row's."""
     clock.paused = True
     for batch in batches:

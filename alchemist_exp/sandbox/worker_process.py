@@ -1,69 +1,38 @@
-"""Starts, watches and ends the process of one worker. Nothing of a worker outlives `WorkerProcess`."""
+"""Forks, watches and ends one worker. Nothing of a worker outlives `WorkerProcess`."""
 
-import errno
-import json
 import os
-import re
+import resource
 import select
 import signal
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.sandbox import worker
-from alchemist_exp.sandbox.report import harmless
+from alchemist_exp.sandbox.confinement import is_zombie, mapped_bytes, process_of, unconfined_reason
+from alchemist_exp.sandbox.zygote import POLL_S, START_S, Ended, RunCancelledError, Zygote
 
-START_S: Final = 120.0
-"""Seconds of wall time a worker may take to import its modules: generous, for a cluster's slow shared disk."""
-
-POLL_S: Final = 0.05
-
-# No key, no path, no home. One thread per worker: the work is shared out by whole programs.
-_ENVIRONMENT: Final = {
-    "PYTHONHASHSEED": "0",
-    "LC_ALL": "C.UTF-8",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
-_LOCKED = (re.compile(r"^Seccomp:\s+2$", re.M), re.compile(r"^NoNewPrivs:\s+1$", re.M))
-
-
-class RunCancelledError(Exception):
-    """The run is over for another reason; this worker was ended."""
+_END_S: Final = 30.0
 
 
 class WorkerProcess:
-    """One worker, from its start to its end, as a context manager; leaving it ends the process and its group.
+    """One worker, from its start to its end, as a context manager; leaving it ends the process."""
 
-    The thread that starts it must outlive it: the kernel ends a worker together with the thread that started it.
-    """
-
-    def __init__(self, cancelled: threading.Event) -> None:
+    def __init__(self, zygote: Zygote, cancelled: threading.Event) -> None:
+        self._zygote = zygote
         self._cancelled = cancelled
         self._stack = ExitStack()
-        self._returncode: int | None = None
-        self.cpu_seconds = 0.0
+        self._pidfd: int | None = None
+        self._ended: Ended | None = None
+        self._number = self._pid = 0
+        self._confined = False
 
     def __enter__(self) -> Self:
-        try:
-            self._start()
-        except OSError as error:
-            self._stack.close()
-            raise SandboxError(
-                f"A sandbox worker cannot be started ({error}); try fewer sandbox.workers or free some memory."
-            ) from error
-        except BaseException:
-            self._stack.close()
-            raise
         return self
 
     def __exit__(
@@ -71,120 +40,105 @@ class WorkerProcess:
     ) -> None:
         self._stack.close()
 
-    @property
-    def control_fd(self) -> int:
-        """The worker's end of the control socket, as the worker numbers it."""
-        return self._control_fd
-
-    def submit(self, job: worker.Job, source: bytes, texts_fd: int, votes_fd: int, *, confined: bool) -> None:
-        """Give the job, and the program once this process has itself seen that the kernel confines the worker.
+    def submit(
+        self, job: worker.Job, source: bytes, votes_fd: int, *, memory_bytes: int, confined: bool, namespaced: bool
+    ) -> None:
+        """Fork, and give the program once this process has itself seen that the kernel confines the worker.
 
         Raises SandboxError, the program unsent, when the worker does not get ready or, if it must be, is not confined.
         """
-        try:
-            description = json.dumps(job._asdict()).encode()
-            socket.send_fds(self._control, [struct.pack("<I", len(description))], [texts_fd, votes_fd])
-            self._control.sendall(description)
-            self._await_ready()
-            if confined and not self._is_confined():
-                raise self._refusal("the kernel does not show it as confined")
-            self._control.sendall(struct.pack("<I", len(source)) + source)
-        except OSError as error:
-            raise self._refusal(self._last_words()) from error
-        self._control.close()
+        self._confined = confined
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with control:
+            with theirs:
+                self._fork(job, votes_fd, theirs.fileno(), namespaced=namespaced)
+            try:
+                self._await_ready(control)
+                if confined and (reason := unconfined_reason(self._pid, namespaced=namespaced)):
+                    raise self._refusal(reason)
+                most = mapped_bytes(self._pid) + memory_bytes
+                resource.prlimit(self._pid, resource.RLIMIT_AS, (most, most))
+                control.sendall(struct.pack("<I", len(source)) + source)
+            except OSError as error:
+                raise self._refusal(_last_words(control) or str(error)) from error
 
     def wait(self, seconds: float) -> bool:
         """Whether the worker has ended, waiting at most `seconds`. Raises RunCancelledError when the run is over."""
         if self._cancelled.is_set():
             raise RunCancelledError
-        if self._pidfd is None:
+        if self._pidfd is None:  # Linux before 5.3: look from time to time
             time.sleep(seconds)
-        else:
-            poll = select.poll()
-            poll.register(self._pidfd, select.POLLIN)
-            if not poll.poll(seconds * 1000):
-                return False
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            return is_zombie(self._pid)
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
-    def end(self) -> int:
-        """End the worker if it has not ended, and return its exit status; minus the signal's number if one ended it."""
-        if self._returncode is None:
-            # Before it is reaped, so that its number cannot have passed to another process.
+    def end(self) -> Ended:
+        """End the worker if it has not ended, and return how it did."""
+        if self._ended is None and self._number:
+            self._kill()
+            deadline = time.monotonic() + _END_S
+            # Not `wait`, which a cancelled run would leave.
+            while not self._look():
+                if time.monotonic() > deadline:
+                    raise SandboxError(f"A sandbox worker cannot be ended after {_END_S:g} s; is its memory on a disk?")
+                time.sleep(0.001)
+        if self._ended is None:
+            raise RuntimeError("no worker was forked")
+        return self._ended
+
+    def _look(self) -> bool:
+        """Whether the worker has ended; if so it is gone, and how it ended is kept."""
+        if self._ended is None:
+            self._ended = self._zygote.ended(self._number)
+        return self._ended is not None
+
+    def _kill(self) -> None:
+        # Before `_look`, so that neither number can have passed to another process.
+        if not self._confined:  # what the program has started is in the worker's group
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            os.kill(self._process.pid, signal.SIGKILL)
-            _, status, usage = os.wait4(self._process.pid, 0)
-            self.cpu_seconds = usage.ru_utime + usage.ru_stime
-            self._returncode = self._process.returncode = os.waitstatus_to_exitcode(status)
-        return self._returncode
+                os.killpg(self._pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            if self._pidfd is None:
+                os.kill(self._pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def _start(self) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._stack.enter_context(self._control)
-        self._control_fd = theirs.fileno()
-        # Only the interpreter's own start can write here: a worker closes it before it takes a program.
-        self._stderr = os.memfd_create("worker-stderr", os.MFD_CLOEXEC)
-        self._stack.callback(os.close, self._stderr)
-        environment = dict(_ENVIRONMENT)
-        if "LD_LIBRARY_PATH" in os.environ:  # an interpreter from a cluster's module system may need it
-            environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-        script = str(Path(worker.__file__).resolve())
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-s", "-S", "-B", script, str(self._control_fd)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._stderr,
-                cwd="/",
-                env=environment,
-                pass_fds=[self._control_fd],
-                start_new_session=True,
-            )
-        self._stack.callback(self.end)
-        self._pidfd: int | None = None
-        try:
-            self._pidfd = os.pidfd_open(self._process.pid)
-        except OSError as error:
-            if error.errno != errno.ENOSYS:  # Linux before 5.3 has none, and `wait` then looks from time to time
-                raise
-        else:
+    def _fork(self, job: worker.Job, votes_fd: int, control_fd: int, *, namespaced: bool) -> None:
+        self._number, self._pidfd = self._zygote.fork(job, votes_fd, control_fd)
+        if self._pidfd is not None:
             self._stack.callback(os.close, self._pidfd)
+            self._pid = process_of(self._pidfd)
+        elif not namespaced:
+            self._pid = self._number
+        if self._pid < 1:
+            raise self._zygote.refusal("the kernel does not tell its number (sandbox=bwrap needs Linux 5.3)")
+        self._stack.callback(self.end)
 
-    def _await_ready(self) -> None:
+    def _await_ready(self, control: socket.socket) -> None:
         deadline = time.monotonic() + START_S
-        self._control.settimeout(POLL_S)
+        control.settimeout(POLL_S)
         while True:
             if self._cancelled.is_set():
                 raise RunCancelledError
             try:
-                answer = self._control.recv(1)
+                answer = control.recv(1)
                 break
             except TimeoutError:
                 if time.monotonic() > deadline:
                     raise self._refusal(f"it was not ready after {START_S:g} s") from None
-        self._control.settimeout(START_S)
+        control.settimeout(START_S)
         if answer != worker.READY:
-            raise self._refusal(self._last_words() if answer == worker.REFUSED else "")
-
-    def _is_confined(self) -> bool:
-        try:
-            status = Path(f"/proc/{self._process.pid}/status").read_text()
-        except OSError:
-            return False
-        return all(line.search(status) for line in _LOCKED)
-
-    def _last_words(self) -> str:
-        words = b""
-        with suppress(OSError):
-            while len(words) < 4096 and (part := self._control.recv(4096)):
-                words += part
-        return words.removeprefix(worker.REFUSED).decode("utf-8", "replace")
+            raise self._refusal(_last_words(control) if answer == worker.REFUSED else "")
 
     def _refusal(self, reason: str) -> SandboxError:
-        status = self.end()
-        said = os.pread(self._stderr, 4096, 0).decode("utf-8", "replace").strip().rpartition("\n")[2]
-        reason = harmless(reason or said or f"it ended with exit status {status}")
-        return SandboxError(
-            f"A sandbox worker did not get ready, so no program was run: {reason}. Check sandbox.extra_modules and "
-            "sandbox.memory_mb, that the kernel allows seccomp filters, and that /proc shows one's own processes."
-        )
+        returncode = self.end().returncode
+        return self._zygote.refusal(reason or f"it ended with exit status {returncode}")
+
+
+def _last_words(control: socket.socket) -> str:
+    words = b""
+    with suppress(OSError):
+        while len(words) < 4096 and (part := control.recv(4096)):
+            words += part
+    return words.removeprefix(worker.REFUSED).decode("utf-8", "replace")

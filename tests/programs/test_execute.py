@@ -92,6 +92,15 @@ def test_what_may_be_the_machines_fault_is_not_kept(data: TextData, sandbox: San
     assert unlucky.executed == 4
 
 
+def test_a_nondeterministic_program_stays_flagged(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    counter = Program(
+        source="n = 0\ndef label_function(t):\n    global n\n    n += 1\n    return int(n == 1)\n", origin="counter"
+    )
+    for _ in range(2):
+        runs = execute([GOOD, counter], data, sandbox, Store(tmp_path)).runs
+        assert [runs[p.id][Split.TRAIN].nondeterministic for p in (GOOD, counter)] == [False, True]
+
+
 def test_progress_counts_every_row_of_every_program(data: TextData, sandbox: Sandbox, tmp_path) -> None:
     for _ in range(2):
         seen: list[int] = []

@@ -33,7 +33,7 @@ def record() -> RunRecord:
             "requested": 3,
             "accepted": 2,
             "rejected": [{"id": None, "origin": "sample 2", "reason": "the reply holds no code"}],
-            "list": [PROGRAM, PROGRAM | {"accuracy": None, "faults": {}}],
+            "list": [PROGRAM, PROGRAM | {"accuracy": None, "faults": {}, "nondeterministic": True}],
         },
         label_model={
             "name": "snorkel",
@@ -66,7 +66,8 @@ def test_everything_a_person_looks_for_is_there() -> None:
     text = text_of(record())
     for part in (
         "3 candidates, 2 accepted, 1 rejected; sandbox: seccomp", "rejected sample 2: the reply holds no code", "0.936",
-        "0.934 ± 0.006", "F1 of spam", "2 timeout", "1,586", "$0.0875", "$0.0000", "the list price is unknown",
+        "0.934 ± 0.006", "F1 of spam", "2 timeout", "nondeterministic", "1,586", "$0.0875", "$0.0000",
+        "the list price is unknown",
         "programs (replayed)", "4 ham, 6 spam", "0.528", "4.5: load 0.5, label model 4.0", "/folder",
         "! No valid scores", "gold used  test: scoring",
     ):  # fmt: skip

@@ -2,17 +2,19 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from alchemist_exp.core.errors import SandboxError
-from alchemist_exp.sandbox import execution, modes, worker_process
+from alchemist_exp.sandbox import confinement, execution, modes, worker_process
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.sandbox.seccomp_filter import RET_ALLOW, Architecture
 
@@ -47,16 +49,57 @@ def test_kernel_without_seccomp(make_sandbox: MakeSandbox, monkeypatch: pytest.M
         make_sandbox().check()
 
 
-@pytest.mark.parametrize("answer", ["R", "", "E why \x1b[2J not", "?"])
+LIAR = """
+import os, socket, struct, sys
+requests = socket.socket(fileno=int(sys.argv[1]))
+requests.recv(1 << 20)
+requests.sendall({zygote!r})
+_, fds, _, _ = socket.recv_fds(requests, 1 << 20, 2)
+child = os.fork()
+if child == 0:
+    control = socket.socket(fileno=fds[1])
+    control.sendall({worker!r})
+    control.shutdown(socket.SHUT_WR)
+    with open({heard!r}, 'wb', 0) as file:
+        while part := control.recv(99):
+            file.write(part)
+    os._exit(0)
+os.close(fds[1])
+socket.send_fds(requests, [{forked}], [os.pidfd_open(child)] if {pidfd} else [])
+while requests.recv(99):
+    number, status, _ = os.wait4(child, os.WNOHANG)
+    requests.sendall(struct.pack('<cid', b'W' if number else b'-', status, 0.0))
+"""
+HONEST_FORK = "struct.pack('<ci', b'F', child)"
+
+
+@pytest.mark.parametrize(
+    ("zygote", "forked", "pidfd", "worker"),
+    [
+        (b"R", HONEST_FORK, True, b"R"),
+        (b"R", HONEST_FORK, True, b""),
+        (b"R", HONEST_FORK, True, b"E why \x1b[2J not"),
+        (b"R", HONEST_FORK, True, b"?"),
+        (b"R", HONEST_FORK, False, b"R"),
+        (b"R", "struct.pack('<ci', b'F', -1)", True, b"R"),
+        (b"R", "struct.pack('<ci', b'E', 12)", False, b"R"),
+        (b"R", "b'F'", True, b"R"),
+        (b"R", "b'F' * 4000", False, b"R"),
+        (b"E why not", HONEST_FORK, True, b"R"),
+        (b"nonsense", HONEST_FORK, True, b"R"),
+    ],
+)
 def test_worker_that_lies_never_gets_the_program(
-    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str
+    make_sandbox: MakeSandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    zygote: bytes,
+    forked: str,
+    pidfd: bool,
+    worker: bytes,
 ) -> None:
     fake, heard = tmp_path / "worker.py", tmp_path / "heard"
-    fake.write_text(
-        "import socket, sys\ncontrol = socket.socket(fileno=int(sys.argv[1]))\n"
-        f"control.recv(1 << 20)\ncontrol.sendall({answer!r}.encode())\ncontrol.shutdown(socket.SHUT_WR)\n"
-        f"with open({str(heard)!r}, 'wb', 0) as file:\n    while part := control.recv(99):\n        file.write(part)\n"
-    )
+    fake.write_text(LIAR.format(zygote=zygote, forked=forked, pidfd=pidfd, worker=worker, heard=str(heard)))
     monkeypatch.setattr(worker_process.worker, "__file__", str(fake))
     with pytest.raises(SandboxError, match="no program was run") as error:
         make_sandbox().execute([HONEST], ["text"], 2)
@@ -99,12 +142,44 @@ def test_kernel_too_old(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPat
             make_sandbox().check()
 
 
-def test_kernel_without_pidfd(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(pid: int) -> int:
-        raise OSError(38, "Function not implemented")
+def test_kernel_without_pidfd(sandbox: Sandbox, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    receive = socket.recv_fds
 
-    monkeypatch.setattr(os, "pidfd_open", absent)
+    def receive_none(*arguments: Any) -> Any:
+        data, fds, flags, address = receive(*arguments)
+        for fd in fds:
+            os.close(fd)
+        return data, [], flags, address
+
+    monkeypatch.setattr(socket, "recv_fds", receive_none)
+    if mode == "bwrap":
+        with pytest.raises(SandboxError, match=r"needs Linux 5\.3"):
+            sandbox.check()
+        return
     sandbox.check()
+    (run,) = sandbox.execute(
+        ["import re\ndef label_function(t):\n    while t == 'loop': re.sub('', '', '')\n"], ["loop"], 2
+    )
+    assert run.outcomes == {"timeout": 1}
+
+
+def test_in_a_container_the_workers_own_filter_must_show(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = confinement._fields
+    filtered = {"Seccomp": "2", "Seccomp_filters": "1", "NoNewPrivs": "1"}
+    monkeypatch.setattr(confinement, "_fields", lambda path: fields(path) | filtered)
+    with pytest.raises(SandboxError, match="no filter of its own"):
+        make_sandbox().check()
+
+
+def test_a_worker_with_capabilities_never_sees_a_program(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = confinement._fields
+    monkeypatch.setattr(confinement, "_fields", lambda path: fields(path) | {"CapEff": "0000000000200000"})
+    with pytest.raises(SandboxError, match="shows it with capabilities"):
+        make_sandbox().check()
 
 
 def test_error_in_progress_ends_all_workers(make_sandbox: MakeSandbox) -> None:
@@ -137,11 +212,12 @@ def test_ended_parent_leaves_no_worker(end: signal.Signals) -> None:
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "running\n"
-        workers = psutil.Process(parent.pid).children()
+        (zygote,) = psutil.Process(parent.pid).children()
+        workers = zygote.children()
         parent.send_signal(end)
         _, errors = parent.communicate(timeout=20)
     assert len(workers) == 2
-    _, alive = psutil.wait_procs(workers, timeout=5)
+    _, alive = psutil.wait_procs([zygote, *workers], timeout=5)
     assert not alive
     assert ("KeyboardInterrupt" in errors) == (end is signal.SIGINT)
 

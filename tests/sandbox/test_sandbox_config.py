@@ -13,9 +13,11 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.config import SCHEMAS
+from alchemist_exp.core.errors import ConfigError, SandboxError
 from alchemist_exp.sandbox.base import Sandbox
-from alchemist_exp.sandbox.modes import SeccompSandbox, UnconfinedSandbox
+from alchemist_exp.sandbox.bubblewrap import require_namespaces
+from alchemist_exp.sandbox.modes import SeccompSandbox
 
 CONF = Path(__file__).parents[2] / "conf"
 SHARED = {"_limits"}
@@ -26,8 +28,8 @@ MakeSandbox = Callable[..., Sandbox]
 @pytest.fixture
 def composed() -> Iterator[Callable[..., Any]]:
     store = ConfigStore.instance()
-    store.store(group="sandbox", name="_seccomp", node=SeccompSandbox)
-    store.store(group="sandbox", name="_none", node=UnconfinedSandbox)
+    for name, schema in SCHEMAS["sandbox"].items():
+        store.store(group="sandbox", name=name, node=schema)
     store.store(name="sandbox_test", node={"defaults": [{"sandbox": "seccomp"}, "_self_"]})
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield lambda *overrides: compose("sandbox_test", overrides=list(overrides)).sandbox
@@ -39,6 +41,11 @@ def test_each_file_makes_a_working_sandbox(composed: Callable[..., Any], name: s
     sandbox = OmegaConf.to_object(composed(f"sandbox={name}", *consent))
     assert isinstance(sandbox, Sandbox)
     assert sandbox.name == name
+    if name == "bwrap":
+        try:
+            require_namespaces()
+        except SandboxError as error:
+            pytest.skip(str(error))
     sandbox.check()
 
 
@@ -74,6 +81,9 @@ def test_each_key_is_explained(path: Path) -> None:
         ("max_restarts", -1),
         ("max_source_bytes", 0),
         ("chunk_rows", 0),
+        ("chunk_mb", 0),
+        ("zygote", "yes"),
+        ("determinism_rows", -1),
         ("workers", 0),
         ("workers", True),
         ("allowed_modules", "re"),
@@ -92,13 +102,13 @@ def test_wrong_value_names_its_key(make_sandbox: MakeSandbox, key: str, value: o
 def test_cache_key_holds_what_alters_votes(make_sandbox: MakeSandbox) -> None:
     key = make_sandbox().cache_key()
     assert json.loads(json.dumps(key)) == key
-    assert make_sandbox(workers=7).cache_key() == key
+    assert make_sandbox(workers=7, zygote=False).cache_key() == key
     assert make_sandbox("none").cache_key() != key
     assert make_sandbox(allowed_modules=["re"]).cache_key() != key
     assert make_sandbox(extra_modules=["numpy"]).cache_key()["extra_modules"] == {
         "numpy": sys.modules["numpy"].__version__
     }
-    fields = set(vars(make_sandbox())) - {"workers", "name"}
+    fields = set(vars(make_sandbox())) - {"workers", "zygote", "name"}
     assert fields <= set(key)
 
 

@@ -1,7 +1,9 @@
 """Whatever bytes and ends a worker leaves, the parent makes a result of them."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from random import Random
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ from hypothesis import strategies as st
 from alchemist_exp.core.values import ABSTAIN
 from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.base import ProgramRun, Sandbox, Status
-from alchemist_exp.sandbox.ledger import Cut, Ledger
-from alchemist_exp.sandbox.report import MESSAGE_CHARS, harmless, n_done, parse_report, well_formed
+from alchemist_exp.sandbox.ledger import ChunkLedger, Cut, Ledger
+from alchemist_exp.sandbox.report import MESSAGE_CHARS, Report, harmless, n_done, parse_report, well_formed
+from alchemist_exp.sandbox.zygote import Ended, parse_ended, parse_forked
 
+FORKED, ENDED = worker.FORKED.size, worker.ENDED.size
 areas = st.binary(max_size=64).map(lambda start: start.ljust(worker.REPORT_BYTES, b"\0")) | st.binary(
     min_size=worker.REPORT_BYTES, max_size=worker.REPORT_BYTES
 )
@@ -72,19 +76,88 @@ def test_any_end_gives_a_result(
     make_sandbox: Callable[..., Sandbox], ends: list[tuple[list[int], bytes, bool, Cut, int]]
 ) -> None:
     rows = sum(len(end[0]) for end in ends)
-    ledger, start = Ledger("source", rows, make_sandbox()), 0
+    ledger, start = Ledger("source", make_sandbox()), 0
     for left, area, loaded, cut, returncode in ends:
-        if not ledger.may_go_on():
+        account = ledger.open(start, len(left))
+        if account is None:
             break
+        assert account.may_go_on()
         report = parse_report(bytes([loaded]) + area[1:])
-        settled = ledger.settle(start, np.array(left, dtype=np.int8), report, cut, returncode, 2)
+        settled = account.settle(0, np.array(left, dtype=np.int8), report, cut, returncode, 2)
         assert 0 <= settled <= len(left)
-        start += settled
-    run = ledger.close(2)
+        ledger.book(start, account)
+        start += len(left)
+    run = ledger.close(rows, 2)
     assert run.votes.shape == (rows,)
     assert set(run.votes.tolist()) <= {ABSTAIN, 0, 1}
     assert sum(run.outcomes.values()) == rows
     assert bool(run.detail) == (run.status is not Status.OK)
+
+
+timed = st.lists(
+    st.lists(st.sampled_from([0, 1, worker.TIMEOUT, "crash", "stall", "violation"]), min_size=1, max_size=5),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(timed, st.randoms())
+def test_the_order_of_workers_alters_nothing(
+    make_sandbox: Callable[..., Sandbox], chunks: list[list[int | str]], random: Random
+) -> None:
+    one_by_one = _run_chunks(make_sandbox(), chunks, range(len(chunks)), at_once=False)
+    order = list(range(len(chunks)))
+    random.shuffle(order)
+    at_once = _run_chunks(make_sandbox(), chunks, order, at_once=True)
+    assert at_once.votes.tolist() == one_by_one.votes.tolist()
+    for name in ("status", "outcomes", "messages", "detail", "restarts"):
+        assert getattr(at_once, name) == getattr(one_by_one, name), name
+
+
+def _run_chunks(sandbox: Sandbox, chunks: list[list[int | str]], order: Sequence[int], *, at_once: bool) -> ProgramRun:
+    """What a ledger says of a program that does on each row what `chunks` tells."""
+    starts = [sum(len(chunk) for chunk in chunks[:number]) for number in range(len(chunks))]
+    ledger = Ledger("source", sandbox)
+    opened = {n: ledger.open(starts[n], len(chunks[n])) for n in order} if at_once else {}
+    for number in order:
+        account = opened[number] if at_once else ledger.open(starts[number], len(chunks[number]))
+        if account is not None:
+            _run_chunk(account, chunks[number])
+            ledger.book(starts[number], account)
+    return ledger.close(sum(map(len, chunks)), 2)
+
+
+def _run_chunk(account: ChunkLedger, does: list[int | str]) -> None:
+    first = 0
+    while first < len(does) and account.may_go_on():
+        left = np.full(len(does) - first, worker.UNSET, dtype=np.int8)
+        end, timeouts = "", account.timeouts_left
+        for row, what in enumerate(does[first:]):
+            if isinstance(what, str):
+                end = what
+                break
+            left[row] = what
+            timeouts -= what == worker.TIMEOUT
+            if timeouts <= 0:
+                break
+        cut = Cut.STALL if end == "stall" else Cut.NONE
+        returncode = {"violation": -31, "crash": -11}.get(end, 0)
+        first += account.settle(first, left, Report(loaded=True, messages={}), cut, returncode, 2)
+
+
+zygote_answers = (
+    st.binary(max_size=32)
+    | st.binary(min_size=FORKED, max_size=FORKED)
+    | st.binary(min_size=ENDED, max_size=ENDED).map(lambda tail: b"W" + tail[1:])
+)
+
+
+@given(zygote_answers)
+def test_any_answer_of_a_zygote_is_read_or_refused(answer: bytes) -> None:
+    for parse in (parse_forked, parse_ended):
+        with suppress(ValueError):
+            parsed = parse(answer)
+            assert parsed is None or isinstance(parsed, Ended) or parsed > 0
 
 
 def test_a_result_must_add_up() -> None:

@@ -1,6 +1,6 @@
 # Loops for ever while it is loaded.
 # status: load_error
-# says: CPU time
+# says: loading
 
 while True:
     pass

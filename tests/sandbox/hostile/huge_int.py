@@ -1,0 +1,7 @@
+# Turns a huge number into text, and returns another.
+# row: exception
+
+def label_function(text):
+    if text.startswith("ATTACK"):
+        return int(str(1 << 100_000))
+    return 1 if "7" in text else 0

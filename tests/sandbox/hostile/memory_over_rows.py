@@ -1,0 +1,11 @@
+# Keeps ten megabytes of every row.
+# status: ok
+# row: exception
+# others: unlike
+
+KEPT = []
+
+
+def label_function(text):
+    KEPT.append(bytearray(10 << 20))
+    return 1 if "7" in text else 0

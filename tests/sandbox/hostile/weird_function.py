@@ -1,0 +1,9 @@
+# Is a class whose calls alter what it is.
+# row: vote
+
+class label_function:
+    def __new__(cls, text):
+        if text.startswith("ATTACK"):
+            cls.__new__ = lambda cls, text: 1 if "7" in text else 0
+            return 0
+        return 1 if "7" in text else 0

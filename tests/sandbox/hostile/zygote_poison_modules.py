@@ -1,0 +1,15 @@
+# Spoils modules that the next program would inherit, were it not a fork of its own.
+# row: vote
+# others: unlike
+
+import collections
+import re
+
+sys = collections._sys
+
+
+def label_function(text):
+    if text.startswith("ATTACK"):
+        re.compile = re.search = lambda *a, **k: None
+        sys.modules["random"].seed = None
+    return 1 if "7" in text else 0

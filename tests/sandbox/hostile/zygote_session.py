@@ -1,0 +1,13 @@
+# Leaves its session and group, so that the parent would miss it.
+# row: exception
+
+import collections
+
+os = collections._sys.modules["os"]
+
+
+def label_function(text):
+    if text.startswith("ATTACK"):
+        os.setpgid(0, 0)
+        os.setsid()
+    return 1 if "7" in text else 0
