@@ -52,7 +52,7 @@ class TextData:
 
     def texts(self, split: Split) -> list[str]:
         """The rows of `split`."""
-        return list(self.table[split][TEXT])
+        return self._texts[split]
 
     def gold(self, split: Split) -> IntArray | None:
         """int64 (n,) true classes, or None where the split is absent or unlabeled."""
@@ -73,8 +73,13 @@ class TextData:
         return self._texts_keys[split]
 
     @cached_property
+    def _texts(self) -> dict[Split, list[str]]:
+        # Once: Arrow makes new strings each time it is asked, and most stages ask.
+        return {split: list(self.table[split][TEXT]) for split in self.splits}
+
+    @cached_property
     def _texts_keys(self) -> dict[Split, str]:
-        return {split: texts_fingerprint(self.table[split][TEXT]) for split in self.splits}
+        return {split: texts_fingerprint(self.texts(split)) for split in self.splits}
 
     @cached_property
     def fingerprint(self) -> str:

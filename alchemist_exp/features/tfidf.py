@@ -116,7 +116,7 @@ class Tfidf(FeatureExtractor):
     def _components(self, weights: Any) -> FloatArray:
         """(terms, dimensions): the main directions of `weights` (n, terms); what the texts cannot tell stays zero."""
         from sklearn.utils.extmath import randomized_svd
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+        from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
         wanted = min(self.dimensions, *weights.shape)
         # The seed is part of the method, as the number of iterations is: features must not differ between runs.

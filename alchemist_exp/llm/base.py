@@ -23,7 +23,6 @@ class Role(StrEnum):
 
     SYSTEM = "system"
     USER = "user"
-    ASSISTANT = "assistant"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ single vote on train: it would only count towards a label model's minimum.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,11 @@ def _columns(
             for i, run in zip(missing, made, strict=True):
                 runs[i] = run
                 if run.status in _KEPT and not run.restarts and not run.outcomes.get(Outcome.CRASH):
-                    store.entry("votes", parts[i], lambda folder, run=run: _write(folder, run))  # type: ignore[misc]
+                    store.entry("votes", parts[i], partial(_write, run))
     return [run for run in runs if run is not None]
 
 
-def _write(folder: Path, run: ProgramRun) -> None:
+def _write(run: ProgramRun, folder: Path) -> None:
     np.save(folder / "votes.npy", run.votes)
     rest = {
         "status": run.status,
