@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -15,6 +16,9 @@ from alchemist_exp import config
 REPOSITORY = Path(__file__).parents[1]
 
 config.register()
+# The same examples every time, and no clock.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

@@ -22,9 +22,6 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.programs.base import Program, Rejected
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox, Status
 
-_KEPT = {Status.OK, Status.VIOLATION, Status.INVALID_OUTPUT}
-"""What is the program's own doing. Whatever else ended a worker may be the machine's fault, and is tried anew."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Executed:
@@ -106,7 +103,7 @@ def _columns(
             made = sandbox.execute(sources, texts, n_classes, on_progress=on_progress)
             for i, run in zip(missing, made, strict=True):
                 runs[i] = run
-                if run.status in _KEPT and not run.restarts and not run.outcomes.get(Outcome.CRASH):
+                if run.repeatable:
                     store.entry("votes", parts[i], partial(_write, run))
     return [run for run in runs if run is not None]
 

@@ -20,7 +20,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.values import frozen
-from alchemist_exp.sandbox.inputs import Inputs
+from alchemist_exp.sandbox.inputs import Inputs, Texts
 
 _MOST: Final = 1e9
 """Of any limit: more is a slip, or infinite, and timers and the record know no infinity."""
@@ -77,6 +77,7 @@ class ProgramRun:
     restarts: workers started anew after one ended in the middle of a row.
     cpu_seconds: user and system time of all the program's workers, without the loading of modules that they share.
     nondeterministic: whether some rows got another vote when they were given in reverse order to a fresh worker.
+    repeatable: whether all of it is the program's own doing; what else ends a worker may be the machine's.
     """
 
     votes: npt.NDArray[np.int8]
@@ -87,6 +88,7 @@ class ProgramRun:
     restarts: int
     cpu_seconds: float | None
     nondeterministic: bool = False
+    repeatable: bool = True
 
     def __post_init__(self) -> None:
         votes = frozen(self.votes, np.int8)
@@ -158,8 +160,8 @@ class Sandbox(Component, ABC):
         ValueError when `n_classes` is not in 1..MAX_CLASSES. `on_progress` is called from the calling thread.
         """
 
-    def cache_key(self) -> dict[str, object]:
-        """All that can alter votes, as JSON values. Not `workers` and `zygote`: programs share nothing."""
+    def cache_key(self, inputs: type[Inputs] = Texts) -> dict[str, object]:
+        """All that can alter votes on such inputs, as JSON. Not `workers` and `zygote`: programs share nothing."""
         return {
             "version": VERSION,
             "mode": self.effective,
@@ -176,7 +178,7 @@ class Sandbox(Component, ABC):
             "chunk_mb": self.chunk_mb,
             "determinism_rows": self.determinism_rows,
             "allowed_modules": sorted(self.allowed_modules),
-            "extra_modules": {name: _version_of(name) for name in sorted(self.extra_modules)},
+            "extra_modules": {name: _version_of(name) for name in sorted({*self.extra_modules, *inputs.modules})},
         }
 
     @property

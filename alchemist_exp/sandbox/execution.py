@@ -106,11 +106,7 @@ class _OpenChunk:
         try:
             self.rows = self._stack.enter_context(execution.load_rows(first, most_rows))
             # The calling thread starts it, and outlives it.
-            self.zygote = (
-                self._stack.enter_context(execution.zygote(self.rows, keeps_rows=True))
-                if execution.sandbox.zygote
-                else None
-            )
+            self.zygote = self._stack.enter_context(execution.zygote(self.rows)) if execution.sandbox.zygote else None
         except BaseException:
             self._stack.close()
             raise
@@ -150,7 +146,7 @@ class _Execution:
         rows = min(limits.chunk_rows, most_rows or limits.chunk_rows)
         return SharedRows(self.inputs, first, most_rows=rows, most_bytes=limits.chunk_mb << 20)
 
-    def zygote(self, rows: SharedRows, *, keeps_rows: bool) -> Zygote:
+    def zygote(self, rows: SharedRows) -> Zygote:
         """A zygote, not yet started, for programs on `rows`."""
         extra = [*self.sandbox.extra_modules, *self.inputs.modules]
         setup = worker.Setup(
@@ -158,7 +154,6 @@ class _Execution:
             kind=self.inputs.kind,
             rows=rows.n,
             offsets_at=rows.offsets_at,
-            keeps_rows=keeps_rows and self.inputs.kind == worker.TEXTS,
             allowed_modules=list(self.sandbox.allowed_modules),
             extra_modules=extra,
             module_path=[os.path.abspath(folder) for folder in sys.path] if extra else [],  # noqa: PTH100
@@ -198,7 +193,7 @@ class _Execution:
     ) -> int:
         """Return how many rows that settles: those with a vote, and the one at which the worker ended too early."""
         with ExitStack() as stack:
-            zygote = chunk.zygote or stack.enter_context(self.zygote(chunk.rows, keeps_rows=False))
+            zygote = chunk.zygote or stack.enter_context(self.zygote(chunk.rows))
             votes = stack.enter_context(VotesArea(chunk.rows.n - first))
             process = stack.enter_context(WorkerProcess(zygote, self.cancelled))
             job = self._job(account.timeouts_left, chunk.rows, first, zygote.control_fd, reverse=reverse)

@@ -43,8 +43,8 @@ class Texts(Inputs):
         return len(self.rows)
 
     def encoded(self, rows: range) -> Iterator[bytes]:
-        """Yield them as UTF-8."""
-        return (self.rows[row].encode("utf-8", "surrogatepass") for row in rows)
+        """Yield them as UTF-8, each with a mark at its end."""
+        return ((self.rows[row] + worker.TEXT_END).encode("utf-8", "surrogatepass") for row in rows)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ _VOID: Final = {
 _OF_THE_MACHINE: Final = (worker.TIMEOUT, CRASH, NOT_RUN)
 """Codes that a slower machine may give where another gives a vote."""
 
+_OWN_DOING: Final = (Status.OK, Status.VIOLATION, Status.INVALID_OUTPUT)
+"""What a program ends in whatever the machine, if no worker of it ended early."""
+
 
 class Cut(Enum):
     """Why the parent ended a worker."""
@@ -185,6 +188,7 @@ class Ledger:
             restarts=self._restarts,
             cpu_seconds=sum(chunk.cpu_s for chunk in self._chunks.values()),
             nondeterministic=self.nondeterministic,
+            repeatable=self._status in _OWN_DOING and not any(chunk.early_ends for chunk in self._chunks.values()),
         )
 
     def codes(self, rows: int) -> npt.NDArray[np.int8] | None:

@@ -1,4 +1,4 @@
-"""The processes labeling programs run in: a zygote that loads modules and rows once, and the workers it forks.
+"""The processes labeling programs run in: a zygote that loads modules once, and the workers it forks.
 
 Started as `python -P -s -S -B worker.py SOCKET_FD`; needs the standard library alone. The zygote never runs a program
 and never sees one: each worker is a fork of it that has a control socket and a votes area of its own, locks itself
@@ -67,7 +67,8 @@ ENDED: Final = struct.Struct("<cid")
 
 # What a row of the shared memory is, and what a program is given for it.
 TEXTS: Final = "texts"
-"""UTF-8, lone surrogates pass: str."""
+"""UTF-8, lone surrogates pass, then TEXT_END: str."""
+TEXT_END: Final = "\0"
 SCORES: Final = "scores"
 """float64: list[float]."""
 IMAGES: Final = "images"
@@ -77,7 +78,7 @@ MODULE_NAME: Final = "label_program"
 FUNCTION_NAME: Final = "label_function"
 
 _TICKS_PER_LIMIT = 4
-_BATCH_ROWS = 1024
+_BATCH_ROWS = 256
 _BATCH_BYTES = 1 << 20
 
 # No file can be opened after lock-down, so what these modules import late is imported early.
@@ -115,8 +116,6 @@ class Setup(NamedTuple):
     rows: int
     offsets_at: int
     """Where the shared memory keeps the rows' int64 offsets."""
-    keeps_rows: bool
-    """Whether texts are decoded once, for many workers."""
     allowed_modules: list[str]
     extra_modules: list[str]
     module_path: list[str]
@@ -174,18 +173,16 @@ Row = TypeVar("Row")
 
 
 class Rows(Generic[Row]):
-    """The rows in shared memory: their bytes, then int64 offsets. They are sealed: nobody can write them."""
+    """The rows in shared memory: their bytes, then int64 offsets. They are sealed: nobody can write them.
 
-    def __init__(self, fd: int, n_rows: int, offsets_at: int, decode: Callable[[bytes], Row]) -> None:
+    Each worker decodes them anew, batch by batch: objects made once in the zygote would cost more, since a fork that
+    counts references to them copies their pages.
+    """
+
+    def __init__(self, fd: int, n_rows: int, offsets_at: int, decode: "Decode[Row]") -> None:
         self._memory = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
         self._offsets = memoryview(self._memory)[offsets_at : offsets_at + 8 * (n_rows + 1)].cast("q")
         self._decode = decode
-        self._kept: list[Row] | None = None
-        self._n_rows = n_rows
-
-    def keep(self) -> None:
-        """Decode all rows now, for every process forked later."""
-        self._kept = list(itertools.chain.from_iterable(self.batches(0, self._n_rows)))
 
     def batches(self, first: int, end: int, reverse: bool = False) -> Iterator[list[Row]]:
         """Yield the rows first .. end - 1 in order, in lists so small that decoding one takes a millisecond."""
@@ -203,31 +200,46 @@ class Rows(Generic[Row]):
                 first = stop
 
     def _read(self, first: int, end: int) -> list[Row]:
-        if self._kept is not None:
-            return self._kept[first:end]
-        memory, decode = self._memory, self._decode
-        return [decode(memory[start:stop]) for start, stop in itertools.pairwise(self._offsets[first : end + 1])]
+        begin, stop = self._offsets[first], self._offsets[end]
+        ends = [offset - begin for offset in self._offsets[first + 1 : end + 1]]
+        return self._decode(self._memory[begin:stop], ends)
 
 
-def _decode_text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")
+Decode = Callable[[bytes, Sequence[int]], list[Row]]
+"""Makes rows that follow each other out of their bytes and the offset at which each ends."""
 
 
-def _decode_scores(data: bytes) -> list[float]:
-    return list(struct.unpack(f"={len(data) // 8}d", data))
+def _decode_texts(data: bytes, ends: Sequence[int]) -> list[str]:
+    texts = data.decode("utf-8", "surrogatepass").split(TEXT_END)
+    texts.pop()
+    if len(texts) == len(ends):
+        return texts
+    # The mark is part of a text, so that every text must be found by its offsets.
+    return [data[start : end - 1].decode("utf-8", "surrogatepass") for start, end in itertools.pairwise((0, *ends))]
 
 
-def _decode_image(data: bytes) -> Any:
+def _decode_scores(data: bytes, ends: Sequence[int]) -> list[list[float]]:
+    return [
+        list(struct.unpack_from(f"={(end - start) // 8}d", data, start))
+        for start, end in itertools.pairwise((0, *ends))
+    ]
+
+
+def _decode_images(data: bytes, ends: Sequence[int]) -> list[Any]:
+    return [_decode_image(data, start, end) for start, end in itertools.pairwise((0, *ends))]
+
+
+def _decode_image(data: bytes, start: int, end: int) -> Any:
     # A copy of its own, so that a program may paint on it and no later row is changed.
     numpy = sys.modules["numpy"]
-    height, width = struct.unpack_from("<ii", data)
-    return numpy.frombuffer(bytearray(memoryview(data)[8:]), dtype="uint8").reshape(height, width, 3)
+    height, width = struct.unpack_from("<ii", data, start)
+    return numpy.frombuffer(bytearray(memoryview(data)[start + 8 : end]), dtype="uint8").reshape(height, width, 3)
 
 
-_DECODE: Final[Mapping[str, Callable[[bytes], Any]]] = {
-    TEXTS: _decode_text,
+_DECODE: Final[Mapping[str, Decode[Any]]] = {
+    TEXTS: _decode_texts,
     SCORES: _decode_scores,
-    IMAGES: _decode_image,
+    IMAGES: _decode_images,
 }
 
 
@@ -305,8 +317,6 @@ def main() -> NoReturn:
         _import_modules(setup)
         rows = Rows(fds[0], setup.rows, setup.offsets_at, _DECODE[setup.kind])
         os.close(fds[0])
-        if setup.keeps_rows:
-            rows.keep()
     except BaseException as error:  # noqa: BLE001
         requests.sendall(_refusal(error))
         os._exit(1)

@@ -1,6 +1,6 @@
 """The process that workers are forked from: started, asked and ended here.
 
-It loads modules and rows once and runs no program, so what it answers can be trusted; it is checked all the same.
+It loads modules once and runs no program, so what it answers can be trusted; it is checked all the same.
 """
 
 import json

@@ -84,7 +84,7 @@ def test_what_may_be_the_machines_fault_is_not_kept(data: TextData, sandbox: San
     class Unlucky(Counted):
         def execute(self, sources, texts, n_classes, *, on_progress=None):
             runs = super().execute(sources, texts, n_classes, on_progress=on_progress)
-            return [replace(run, restarts=1) for run in runs]
+            return [replace(run, repeatable=False) for run in runs]
 
     unlucky = Unlucky(sandbox)
     for _ in range(2):

@@ -122,7 +122,7 @@ def test_batches_in_both_orders_hold_every_row_once() -> None:
 
     texts = [str(row) * (300_000 if row % 5 == 0 else row % 3) for row in range(40)]
     with SharedRows(Texts(texts), 0, most_rows=100, most_bytes=1 << 30) as shared:
-        rows = worker.Rows(shared.fd, shared.n, shared.offsets_at, bytes.decode)
+        rows = worker.Rows(shared.fd, shared.n, shared.offsets_at, worker._DECODE[worker.TEXTS])
         for first, end in ((0, 40), (3, 17), (7, 8), (5, 5)):
             assert list(itertools.chain.from_iterable(rows.batches(first, end))) == texts[first:end]
             assert list(itertools.chain.from_iterable(rows.batches(first, end, True))) == texts[first:end][::-1]

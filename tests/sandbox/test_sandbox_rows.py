@@ -87,6 +87,21 @@ def test_crash_on_the_last_row_needs_no_restart(make_sandbox: MakeSandbox) -> No
     assert (run.status, run.restarts, run.outcomes) == (Status.OK, 0, {"crash": 1})
 
 
+def test_what_another_machine_may_not_repeat_is_said(make_sandbox: MakeSandbox) -> None:
+    stall = "import time\ndef label_function(t):\n    if t == 'stop':\n        time.sleep(60)\n    return 0\n"
+    crash = OS + "def label_function(t):\n    os._exit(0)\n"
+    loop = "def label_function(t):\n    while t == 'stop':\n        pass\n    return 0\n"
+    runs = make_sandbox().execute([stall, crash, loop, DIGIT], ["go", "stop"], 50)
+    assert [run.repeatable for run in runs] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("texts", [["a\0b", "", "\0", "c"], ["\udfff\0", "é\U0001f600"]])
+def test_texts_that_hold_the_mark_between_texts(sandbox: Sandbox, texts: list[str]) -> None:
+    spell = "def label_function(text):\n    return sum(map(ord, text)) % 97 + len(text)\n"
+    (run,) = sandbox.execute([spell], texts, 100)
+    assert run.votes.tolist() == [sum(map(ord, text)) % 97 + len(text) for text in texts]
+
+
 def test_budgets_hold_across_chunks(make_sandbox: MakeSandbox) -> None:
     loop = "def label_function(text):\n    while text == 'loop':\n        pass\n    return 0\n"
     (run,) = make_sandbox(chunk_rows=2, max_timeouts=2, call_cpu_s=0.05).execute([loop], ["loop", "x"] * 4, 2)
