@@ -4,6 +4,7 @@ With `run.py` the only module that knows Hydra. A schema is registered under its
 the group names one first: a component's fields and their types are said once, its values once.
 """
 
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,9 @@ SCHEMAS: dict[str, dict[str, type[Component]]] = {
 """The schemas of each group."""
 
 
+_DATE = re.compile(r"-(20\d\d-\d\d-\d\d|20\d{6})$")
+
+
 def folder() -> str:
     """The folder of the YAML files: inside an installed package, beside it in a checkout."""
     package = Path(__file__).parent
@@ -61,6 +65,7 @@ def folder() -> str:
 def register() -> None:
     """Makes the schemas known to Hydra."""
     OmegaConf.register_new_resolver("members", _members_listed, replace=True)
+    OmegaConf.register_new_resolver("model_card", _model_card, replace=True)
     store = ConfigStore.instance()
     store.store(name="_experiment", node=Experiment)
     for group, schemas in SCHEMAS.items():
@@ -106,6 +111,16 @@ def known_keys(schema_name: str) -> list[str]:
     parts: list[type[Any]] = [Experiment, Paths, Price]
     classes = parts + [schema for schemas in SCHEMAS.values() for schema in schemas.values()]
     return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
+
+
+def _model_card(provider: str, model: str) -> DictConfig:
+    """What conf/llm/models says of a model: by its name, else without its date, else as of one nobody knows."""
+    cards = {path.stem: path for path in Path(folder(), "llm", "models", provider).glob("*.yaml")}
+    card = cards.get(str(model)) or cards.get(_DATE.sub("", str(model))) or cards["_unknown"]
+    loaded = OmegaConf.load(card)
+    if not isinstance(loaded, DictConfig):
+        raise TypeError(f"{card} is not a mapping")
+    return loaded
 
 
 def _members_listed() -> str:

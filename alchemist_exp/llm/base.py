@@ -7,9 +7,10 @@ part of a request.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from omegaconf import MISSING
 
@@ -51,10 +52,17 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Tokens as the server counted them."""
+    """Tokens as the server counted them.
+
+    input_tokens: all of the question; of these cached_tokens were read from the vendor's prompt cache and
+    cache_write_tokens written to it. output_tokens: all of the reply; of these reasoning_tokens are not shown.
+    """
 
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class Finish(StrEnum):
@@ -68,59 +76,101 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """One reply. `model` is the one the server names; `usage` is None where it was not metered."""
+    """One reply.
+
+    model: as the server names it. usage: None where it was not metered. batch: whether a batch API, which is cheaper,
+    gave it.
+    """
 
     text: str
     model: str
     finish: Finish
     usage: Usage | None
+    batch: bool = False
     from_cache: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """A request and its reply."""
+    """A request and its reply. incomplete: replies that came before it and were paid for, yet could not be used."""
 
     request: Request
     completion: Completion
-
-    @property
-    def asked_characters(self) -> int:
-        """Length of all messages of the request."""
-        return sum(len(message.text) for message in self.request.messages)
+    incomplete: tuple[Completion, ...] = ()
 
 
 @dataclass(kw_only=True)
 class Price:
-    """USD per million tokens, with the date or place the figures are from."""
+    """USD per million tokens, with the date or place the figures are from.
+
+    cached_input_usd_per_million, cache_write_usd_per_million: None where they cost what other input does.
+    batch_factor: what a batch API asks of the price.
+    """
 
     input_usd_per_million: float = MISSING
     output_usd_per_million: float = MISSING
+    cached_input_usd_per_million: float | None = None
+    cache_write_usd_per_million: float | None = None
+    batch_factor: float = 1.0
     as_of: str = MISSING
 
     def __post_init__(self) -> None:
-        for price in (self.input_usd_per_million, self.output_usd_per_million):
-            if not 0 <= price < math.inf:
+        for price in (
+            self.input_usd_per_million,
+            self.output_usd_per_million,
+            self.cached_input_usd_per_million,
+            self.cache_write_usd_per_million,
+            self.batch_factor,
+        ):
+            if price is not None and not 0 <= price < math.inf:
                 raise ConfigError(f"llm.price has {price}; USD per million tokens, 0 or more, are needed.")
 
-    def usd(self, usage: Usage) -> float:
+    def usd(self, usage: Usage, *, batch: bool = False) -> float:
         """The price of `usage`."""
-        tokens = usage.input_tokens * self.input_usd_per_million + usage.output_tokens * self.output_usd_per_million
-        return tokens / 1e6
+        plain_input = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        tokens = (
+            plain_input * self.input_usd_per_million
+            + usage.cached_tokens * _or(self.cached_input_usd_per_million, self.input_usd_per_million)
+            + usage.cache_write_tokens * _or(self.cache_write_usd_per_million, self.input_usd_per_million)
+            + usage.output_tokens * self.output_usd_per_million
+        )
+        return tokens / 1e6 * (self.batch_factor if batch else 1.0)
+
+
+def _or(price: float | None, otherwise: float) -> float:
+    return otherwise if price is None else price
+
+
+class Unanswered(Exception):  # noqa: N818 - it is not an error yet: the request may be sent again
+    """No reply came this time, and another attempt may bring one. after_s: the wait the server asks for."""
+
+    def __init__(self, reason: str, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+class Client(Protocol):
+    """An open connection to a provider. Used by one event loop."""
+
+    async def complete(self, request: Request) -> Completion:
+        """One attempt. Unanswered when another may succeed, LLMError, one sentence with the cure, when none can."""
 
 
 @dataclass(kw_only=True)
 class LLM(Component, ABC):
-    """An llm group member. replays: whether its replies are recordings, which cost nothing."""
+    """An llm group member. replays: whether its replies are recordings, which cost nothing and are not cached.
+
+    price: None where it is not known; no cost is given then.
+    """
 
     replays: ClassVar[bool] = False
     model: str = MISSING
-    price: Price = MISSING
+    price: Price | None = MISSING
 
     @abstractmethod
-    def request(self, system: str, prompt: str, *, sample: int = 0) -> Request:
-        """The request that asks `prompt`."""
+    def request(self, system: str, prompt: str, *, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Request:
+        """The request that asks `prompt`. schema: a JSON schema of the reply, for models that can be held to one."""
 
     @abstractmethod
-    def complete(self, request: Request) -> Completion:
-        """The reply to `request`. LLMError when there is none."""
+    def connect(self) -> AbstractAsyncContextManager[Client]:
+        """A client, open inside the context."""

@@ -5,10 +5,12 @@ recorded one by a single character is refused: a reply must answer the question 
 """
 
 import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from omegaconf import MISSING
 
@@ -91,13 +93,18 @@ class RecordedLLM(LLM):
         except UnicodeDecodeError as error:
             raise LLMError(f"{self.path} is not UTF-8 (byte {error.start}).") from error
 
-    def request(self, system: str, prompt: str, *, sample: int = 0) -> Request:
-        """The request that asks `prompt`; the pack's content is one of its parameters."""
+    def request(self, system: str, prompt: str, *, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Request:
+        """The request that asks `prompt`; the pack's content is one of its parameters, a schema is not."""
         messages = (Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt))
         parameters = {"pack": bytes_fingerprint(self._raw)}
         return Request(provider=self.name, model=self.model, messages=messages, parameters=parameters, sample=sample)
 
-    def complete(self, request: Request) -> Completion:
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator["RecordedLLM"]:
+        """The pack itself."""
+        yield self
+
+    async def complete(self, request: Request) -> Completion:
         """The recorded reply to `request`. LLMError, showing where the prompts part, when none was recorded."""
         system, prompt = (message.text for message in request.messages)
         reply = self.replies.get(Question(system, prompt, request.sample))

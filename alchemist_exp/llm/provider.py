@@ -1,0 +1,195 @@
+"""What all providers with a price have in common: the model's card, the parameters of a request, the limits on asking.
+
+Keys come from the environment alone and are never a field: fields reach records and loggers.
+"""
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any, Protocol
+
+from omegaconf import MISSING
+
+from alchemist_exp.core.errors import ConfigError, LLMError, unknown
+from alchemist_exp.llm.base import LLM, Completion, Message, Price, Request, Role
+
+
+class CacheMode(Enum):
+    """use: ask for what is not cached. refresh: ask for all anew. only: ask for nothing, a miss is an error."""
+
+    use = "use"
+    refresh = "refresh"
+    only = "only"
+
+
+class Diversity(Enum):
+    """How replies to one prompt differ: drawn at a temperature, asked for in the prompt, or (auto) what works."""
+
+    sampling = "sampling"
+    prompt = "prompt"
+    auto = "auto"
+
+
+class Api(Enum):
+    """Which of a vendor's endpoints a model is asked through."""
+
+    chat = "chat"
+    responses = "responses"
+    messages = "messages"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a model can do and costs; conf/llm/models has one per known model.
+
+    token_parameter: the name under which it takes the most tokens it may write. encoding: of its tokenizer, None where
+    none is at hand. context_tokens, max_output_tokens: None where not known. retired: the day it was switched off.
+    """
+
+    api: Api
+    temperature: bool
+    seed: bool
+    structured_output: bool
+    batch: bool
+    token_parameter: str
+    encoding: str | None
+    context_tokens: int | None
+    max_output_tokens: int | None
+    retired: str | None
+    price: Price | None
+
+
+class Batches(Protocol):
+    """A provider's batch API. Used by one event loop."""
+
+    async def submit(self, requests: Sequence[Request], mark: str) -> str:
+        """Hands `requests` in, each under its key, and returns the batch's id. mark: its name in our books."""
+
+    async def find(self, mark: str) -> str | None:
+        """The id of the batch that was handed in under `mark`; None where there is none or the API cannot tell."""
+
+    async def finished(self, batch: str) -> tuple[bool, int]:
+        """Whether the batch has ended, by whatever end, and how many requests of it are done."""
+
+    async def results(self, batch: str) -> Mapping[str, Completion | str]:
+        """For each request's key its reply, or why there is none. Requests that were not reached are left out."""
+
+
+@dataclass(kw_only=True)
+class ProviderLLM(LLM):
+    """A model that is asked over the network; the YAML files in conf/llm hold the values and explain each."""
+
+    card: Any = MISSING
+    temperature: float | None = MISSING
+    max_output_tokens: int = MISSING
+    seed: int | None = MISSING
+    diversity: Diversity = MISSING
+    api_key_env: str = MISSING
+    base_url: str | None = MISSING
+    timeout_s: float = MISSING
+    max_attempts: int = MISSING
+    max_in_flight: int = MISSING
+    requests_per_minute: int | None = MISSING
+    tokens_per_minute: int | None = MISSING
+    cache: CacheMode = MISSING
+    batch: bool = MISSING
+
+    def __post_init__(self) -> None:
+        self.card = _card(self.card)
+        for key, least in (
+            ("max_output_tokens", 1),
+            ("timeout_s", 0.1),
+            ("max_attempts", 1),
+            ("max_in_flight", 1),
+            ("requests_per_minute", 1),
+            ("tokens_per_minute", 1),
+            ("temperature", 0),
+        ):
+            value = getattr(self, key)
+            if value is not None and not least <= value < 1e9:
+                raise ConfigError(f"llm.{key} is {value}; a number from {least:g} to 1e9 is needed.")
+        if self.base_url is not None and "@" in self.base_url:
+            raise ConfigError(f"llm.base_url holds a password; leave it out and put the key into {self.api_key_env}.")
+        if self.diversity is Diversity.sampling and not self.samples:
+            raise ConfigError(
+                f"llm.diversity is sampling, and {self.model} is asked without a temperature; use prompt or auto."
+            )
+        if self.batch and not self.card.batch:
+            raise ConfigError(f"llm.batch is true, and {self.model} has no batch API here; use llm.batch=false.")
+
+    def check(self) -> None:
+        """LLMError when the model is switched off, or the key is absent, and its replies are wanted."""
+        if self.cache is CacheMode.only:
+            return
+        if self.card.retired is not None:
+            raise LLMError(
+                f"{self.model} was switched off on {self.card.retired}; replay its replies (llm.cache=only, "
+                "llm=recorded) or name another llm.model."
+            )
+        self.api_key()
+
+    def api_key(self) -> str:
+        """The key from the environment. LLMError when it is not there."""
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key:
+            raise LLMError(f"{self.api_key_env} is not set; export it, or name its variable with llm.api_key_env=NAME.")
+        return key
+
+    def cache_key(self) -> dict[str, object]:
+        """What alters replies; not how they are asked for, kept or paid."""
+        return {"name": self.name, "model": self.model, "diversity": self.diversity.value, **self._parameters()}
+
+    @property
+    def samples(self) -> bool:
+        """Whether replies are drawn at a temperature, so that two to one prompt differ."""
+        return bool(self.card.temperature and self.temperature)
+
+    @property
+    def asks_for_variety(self) -> bool:
+        """Whether the prompt has to ask for a program unlike those already written."""
+        return self.diversity is Diversity.prompt or (self.diversity is Diversity.auto and not self.samples)
+
+    def request(self, system: str, prompt: str, *, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Request:
+        """See `LLM.request`."""
+        held = {"schema": schema} if schema is not None and self.card.structured_output else {}
+        return Request(
+            provider=self.name,
+            model=self.model,
+            messages=(Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt)),
+            parameters=self._parameters() | held,
+            sample=sample,
+        )
+
+    @abstractmethod
+    def batches(self, client: Any) -> Batches:
+        """The batch API behind `client`, one that `connect` has opened."""
+
+    def _parameters(self) -> dict[str, Any]:
+        """What goes to the server beside the messages; the base URL is one, since names of models mean little there."""
+        parameters: dict[str, Any] = {"max_output_tokens": self.max_output_tokens}
+        if self.card.temperature and self.temperature is not None:
+            parameters["temperature"] = self.temperature
+        if self.card.seed and self.seed is not None:
+            parameters["seed"] = self.seed
+        if self.base_url is not None:
+            parameters["base_url"] = self.base_url
+        return parameters
+
+
+def _card(values: Any) -> ModelCard:
+    """The card that `values`, a mapping from YAML, describe."""
+    if isinstance(values, ModelCard):
+        return values
+    known = [f.name for f in fields(ModelCard)]
+    for key in values:
+        if key not in known:
+            raise ConfigError(unknown("the key", f"llm.card.{key}", known))
+    if lacking := [key for key in known if key not in values]:
+        raise ConfigError(f"llm.card lacks {' and '.join(lacking)}; say null where something is not known.")
+    price = values["price"]
+    try:
+        return ModelCard(**{**values, "api": Api(values["api"]), "price": None if price is None else Price(**price)})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"llm.card is wrong: {error}.") from error
