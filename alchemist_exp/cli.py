@@ -9,6 +9,7 @@ USAGE = """\
 alchemist: label datasets with programs an LLM writes, and distil small models from their votes.
 
   alchemist run [overrides]   run an experiment (alchemist run --help lists groups and keys)
+  alchemist plan [overrides]  say what it would ask the LLM and cost; asks nothing
   alchemist --version
   alchemist --help
 """
@@ -23,10 +24,15 @@ def main() -> None:
             # Hydra reads the command line itself, and a sweep's launchers start it again from there.
             sys.argv = [f"{sys.argv[0]} run", *rest]
             run.main()
+        case ["plan", *rest]:
+            from alchemist_exp import plan
+
+            sys.argv = [f"{sys.argv[0]} plan", *rest]
+            plan.main()
         case ["--version"]:
             print(f"alchemist {__version__}")
         case [] | ["--help"] | ["-h"]:
             print(USAGE, end="")
         case [command, *_]:
-            print(f"error: {unknown('the command', command, ['run', '--version', '--help'])}", file=sys.stderr)
+            print(f"error: {unknown('the command', command, ['run', 'plan', '--version', '--help'])}", file=sys.stderr)
             sys.exit(1)

@@ -21,6 +21,7 @@ from alchemist_exp.label_models.majority import Majority, WeightedMajority
 from alchemist_exp.label_models.snorkel import Snorkel
 from alchemist_exp.labelers.human import HumanVotes
 from alchemist_exp.labelers.programs import ProgramFolder, WrittenPrograms
+from alchemist_exp.labelers.zero_shot import ZeroShot
 from alchemist_exp.llm.base import Price
 from alchemist_exp.llm.recorded import RecordedLLM
 from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Paths, Seeds
@@ -34,7 +35,12 @@ SCHEMAS: dict[str, dict[str, type[Component]]] = {
     "dataset": {"_embedded": EmbeddedDataset, "_files": FilesDataset},
     "llm": {"_recorded": RecordedLLM},
     "supplement": {"_none": NoSupplement, "_written": WrittenSupplement},
-    "method": {"_alchemist": WrittenPrograms, "_human": HumanVotes, "_program_files": ProgramFolder},
+    "method": {
+        "_alchemist": WrittenPrograms,
+        "_human": HumanVotes,
+        "_program_files": ProgramFolder,
+        "_zero_shot": ZeroShot,
+    },
     "label_model": {"_majority": Majority, "_weighted_majority": WeightedMajority, "_snorkel": Snorkel},
     "feature_extractor": {"_tfidf": Tfidf},
     "end_model": {"_mlp": Mlp},

@@ -15,6 +15,9 @@ class Progress(Protocol):
     def advance(self, steps: int) -> None:
         """So many steps are done."""
 
+    def note(self, text: str) -> None:
+        """Shows `text` beside the bar, in the place of what was noted before."""
+
     def stop(self) -> None:
         """The stage is over."""
 
@@ -37,6 +40,10 @@ class Stages:
         finally:
             self._progress.stop()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    def note(self, text: str) -> None:
+        """Shows `text` beside the running stage's bar."""
+        self._progress.note(text)
 
     def finish(self) -> dict[str, float]:
         """Seconds per stage and in `total`, to the millisecond."""

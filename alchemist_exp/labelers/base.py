@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.stages import Stages
@@ -10,8 +11,9 @@ from alchemist_exp.core.store import Store
 from alchemist_exp.core.values import IntArray, LabelMatrix, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.label_models.base import LabelModel, balance_of, estimated_balance
+from alchemist_exp.llm.asking import Ask, Asker, Script
 from alchemist_exp.llm.base import LLM, Exchange
-from alchemist_exp.llm.cache import ReplyCache
+from alchemist_exp.llm.cost import price_of
 from alchemist_exp.programs.base import Program, Rejected
 from alchemist_exp.prompts.supplement import Supplement
 from alchemist_exp.sandbox.base import ProgramRun, Sandbox
@@ -23,20 +25,34 @@ class Workbench:
 
     data: TextData
     valid_gold: IntArray | None
-    llm: LLM
+    asker: Asker
     supplement: Supplement
     sandbox: Sandbox
     label_model: LabelModel
     store: Store
-    replies: ReplyCache
     stages: Stages
+
+    def answer(self, ask: Ask) -> list[Exchange]:
+        """The exchanges of `ask`, shown as they come."""
+        with self.stages.stage("prompts", ask.what, len(ask.requests)) as advance:
+            spent_usd = 0.0
+
+            def show(exchange: Exchange) -> None:
+                nonlocal spent_usd
+                paid = [c for c in (exchange.completion, *exchange.incomplete) if not c.from_cache]
+                spent_usd += price_of(paid, self.asker.llm.price) or 0.0
+                advance(1)
+                self.stages.note(f"${spent_usd:.4f}" if spent_usd else "")
+
+            return self.asker.ask(ask, show)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Voters:
     """Who voted: programs or human-crafted functions, their votes, and what was rejected on the way.
 
-    ids: one per column of the matrices. requested: how many were asked for.
+    ids: one per column of the matrices. requested: how many were asked for. answers: rows by what an LLM answered,
+    where it was asked for each row.
     """
 
     source: str
@@ -47,19 +63,22 @@ class Voters:
     programs: tuple[Program, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     runs: Mapping[str, Mapping[Split, ProgramRun]] = field(default_factory=dict)
+    answers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labeling:
     """Soft labels of train, and of the other splits where the voters voted there, and how they came about.
 
-    balance: the class balance the label model was given. gold_used: which gold went where ("valid: class balance").
+    labeled_by: the label model, or what answered in its stead. balance: the class balance the label model was given,
+    None where there was none. gold_used: which gold went where ("valid: class balance").
     """
 
     labels: Mapping[Split, SoftLabels]
+    labeled_by: str
     voters: Voters
     exchanges: tuple[Exchange, ...]
-    balance: tuple[float, ...]
+    balance: tuple[float, ...] | None
     gold_used: tuple[str, ...]
 
 
@@ -70,6 +89,7 @@ class Parts:
     llm: LLM
     supplement: Supplement
     sandbox: Sandbox
+    label_model: LabelModel
 
 
 @dataclass(kw_only=True)
@@ -79,6 +99,10 @@ class Labeler(Component, ABC):
     def used(self, parts: Parts) -> tuple[Component, ...]:
         """Which of `parts` alter the labels; they are checked before anything is spent and are in the run's key."""
         return ()
+
+    def script(self, data: TextData, llm: LLM, supplement: Supplement) -> Script[Any] | None:
+        """What the LLM is asked; None where it is not."""
+        return None
 
     @abstractmethod
     def label(self, bench: Workbench) -> Labeling:
@@ -98,6 +122,7 @@ def aggregate(voters: Voters, bench: Workbench, exchanges: tuple[Exchange, ...] 
         labels = {split: model.predict_proba(matrix) for split, matrix in voters.matrices.items()}
     return Labeling(
         labels=labels,
+        labeled_by=bench.label_model.name,
         voters=voters,
         exchanges=exchanges,
         balance=tuple(float(share) for share in balance),

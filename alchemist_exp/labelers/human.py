@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 
+from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.values import LabelMatrix, Split
-from alchemist_exp.labelers.base import Labeler, Labeling, Voters, Workbench, aggregate
+from alchemist_exp.labelers.base import Labeler, Labeling, Parts, Voters, Workbench, aggregate
 
 
 @dataclass(kw_only=True)
 class HumanVotes(Labeler):
     """The dataset's own votes; nothing is asked and nothing is executed."""
+
+    def used(self, parts: Parts) -> tuple[Component, ...]:
+        """Only what weighs the votes."""
+        return (parts.label_model,)
 
     def label(self, bench: Workbench) -> Labeling:
         """Labels every split that has human votes. DataError when train has none."""

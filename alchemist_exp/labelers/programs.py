@@ -8,9 +8,11 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.errors import ConfigError, ProgramsError
+from alchemist_exp.core.errors import ConfigError, LLMError, ProgramsError
+from alchemist_exp.data.base import TextData
 from alchemist_exp.labelers.base import Labeler, Labeling, Parts, Voters, Workbench, aggregate
-from alchemist_exp.llm.base import Completion, Exchange, Finish
+from alchemist_exp.llm.asking import Ask, Script, follow
+from alchemist_exp.llm.base import LLM, Completion, Exchange, Finish
 from alchemist_exp.programs.base import Program, Rejected
 from alchemist_exp.programs.execute import execute
 from alchemist_exp.programs.extract import extract_source
@@ -18,8 +20,12 @@ from alchemist_exp.programs.folder import read_folder
 from alchemist_exp.programs.vet import vet
 from alchemist_exp.prompts import programs as program_prompts
 from alchemist_exp.prompts import supplement as supplement_prompts
+from alchemist_exp.prompts.supplement import Supplement
 
 Candidate = Program | Rejected
+
+PROGRAM_TOKENS, SUPPLEMENT_TOKENS = 450, 450
+"""How long replies are expected to be: about the mean of the recorded ones, for plans."""
 
 
 @dataclass(kw_only=True)
@@ -27,8 +33,8 @@ class ProgramLabeler(Labeler):
     """Candidates are vetted, executed in the sandbox and their votes weighed."""
 
     def used(self, parts: Parts) -> tuple[Component, ...]:
-        """Whoever wrote the programs, the sandbox holds them."""
-        return (parts.sandbox,)
+        """Whoever wrote the programs, the sandbox holds them and a label model weighs their votes."""
+        return (parts.sandbox, parts.label_model)
 
     @abstractmethod
     def candidates(self, bench: Workbench) -> tuple[list[Candidate], tuple[Exchange, ...]]:
@@ -36,8 +42,7 @@ class ProgramLabeler(Labeler):
 
     def label(self, bench: Workbench) -> Labeling:
         """Labels every split. ProgramsError when no program is left."""
-        with bench.stages.stage("prompts", "getting programs"):
-            candidates, exchanges = self.candidates(bench)
+        candidates, exchanges = self.candidates(bench)
         with bench.stages.stage("programs", "vetting programs"):
             vetted = vet(candidates, max_source_bytes=bench.sandbox.max_source_bytes)
         rows = sum(len(bench.data.texts(split)) for split in bench.data.splits)
@@ -75,23 +80,45 @@ class WrittenPrograms(ProgramLabeler):
         """The LLM and what it is told."""
         return (parts.llm, parts.supplement, *super().used(parts))
 
-    def candidates(self, bench: Workbench) -> tuple[list[Candidate], tuple[Exchange, ...]]:
-        """Asks for a supplement where one is configured, then for each program."""
+    def script(self, data: TextData, llm: LLM, supplement: Supplement) -> Script[tuple[Exchange, ...]]:
+        """Asks for a supplement where one is configured, then for each program. The programs' exchanges come last."""
         asked: list[Exchange] = []
-        supplement = ""
-        task = bench.data.task
-        if question := bench.supplement.question(task):
-            asked.append(_ask(bench, supplement_prompts.SYSTEM, question))
-            supplement = asked[0].completion.text
-        prompt = program_prompts.program_prompt(task, supplement)
-        replies = [_ask(bench, program_prompts.SYSTEM, prompt, sample) for sample in range(self.n_programs)]
+        written = ""
+        if question := supplement.question(data.task):
+            request = llm.request(supplement_prompts.SYSTEM, question)
+            asked += yield Ask(what="asking for the supplement", requests=[request], answer_tokens=SUPPLEMENT_TOKENS)
+            written = _supplement_of(asked[0].completion)
+        prompt = program_prompts.program_prompt(data.task, written)
+        what = f"asking for {self.n_programs} programs"
+        if not llm.asks_for_variety:
+            requests = [llm.request(program_prompts.SYSTEM, prompt, sample=n) for n in range(self.n_programs)]
+            replies = yield Ask(what=what, requests=requests, answer_tokens=PROGRAM_TOKENS)
+            return (*asked, *replies)
+        sources: list[str] = []
+        for sample in range(self.n_programs):
+            request = llm.request(program_prompts.SYSTEM, program_prompts.unlike(prompt, sources), sample=sample)
+            (reply,) = yield Ask(what=f"{what}, number {sample + 1}", requests=[request], answer_tokens=PROGRAM_TOKENS)
+            asked.append(reply)
+            if source := extract_source(reply.completion.text):
+                sources.append(source)
+        return tuple(asked)
+
+    def candidates(self, bench: Workbench) -> tuple[list[Candidate], tuple[Exchange, ...]]:
+        """What the LLM answers, each reply a candidate."""
+        exchanges = follow(self.script(bench.data, bench.asker.llm, bench.supplement), bench.answer)
+        replies = exchanges[-self.n_programs :]
         candidates = [_candidate(reply.completion, f"sample {sample}") for sample, reply in enumerate(replies)]
-        return candidates, (*asked, *replies)
+        return candidates, exchanges
 
 
-def _ask(bench: Workbench, system: str, prompt: str, sample: int = 0) -> Exchange:
-    request = bench.llm.request(system, prompt, sample=sample)
-    return Exchange(request=request, completion=bench.replies.complete(request, bench.llm.complete))
+def _supplement_of(reply: Completion) -> str:
+    """The text of the supplement. LLMError when the LLM gave none."""
+    if reply.finish is not Finish.COMPLETE:
+        raise LLMError(
+            f"the reply to the supplement's question is {reply.finish}; raise llm.max_output_tokens, name another "
+            "llm.model, or use supplement=none."
+        )
+    return reply.text
 
 
 def _candidate(reply: Completion, origin: str) -> Candidate:

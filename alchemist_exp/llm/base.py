@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
@@ -63,6 +63,9 @@ class Usage:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
 
 class Finish(StrEnum):
@@ -142,11 +145,15 @@ def _or(price: float | None, otherwise: float) -> float:
 
 
 class Unanswered(Exception):  # noqa: N818 - it is not an error yet: the request may be sent again
-    """No reply came this time, and another attempt may bring one. after_s: the wait the server asks for."""
+    """No reply came this time, and another attempt may bring one.
 
-    def __init__(self, reason: str, after_s: float | None = None) -> None:
+    after_s: the wait the server asks for. perhaps_paid: whether the server may have written a reply that got lost.
+    """
+
+    def __init__(self, reason: str, after_s: float | None = None, *, perhaps_paid: bool = False) -> None:
         super().__init__(reason)
         self.after_s = after_s
+        self.perhaps_paid = perhaps_paid
 
 
 class Client(Protocol):

@@ -4,75 +4,105 @@
 it is not known, never 0.
 """
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from alchemist_exp.llm.base import LLM, Completion, Usage
-
-CHARACTERS_PER_TOKEN = 4
-"""English prose in common tokenizers, roughly; only estimates rest on it."""
-
-ANSWER_TOKENS = 10
-"""A zero-shot answer like {"class": "spam"}."""
+from alchemist_exp.llm.base import LLM, Completion, Exchange, Finish, Price, Usage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Calls, tokens and dollars of one run."""
+    """Calls, tokens and dollars of one run.
+
+    incomplete: replies that were paid for and could not be used, by reason. Tokens are those of all replies, cached
+    ones too, and None where a server did not meter them.
+    """
 
     calls: int
     cached_calls: int
+    incomplete: Mapping[str, int]
     input_tokens: int | None
+    cached_tokens: int | None
     output_tokens: int | None
+    reasoning_tokens: int | None
     spent_usd: float | None
     list_price_usd: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """Dollars at `price_as_of`, tokens taken as characters / 4: of the programs, and of asking for every row."""
+class BreakEven:
+    """Dollars of programs against asking for each of `rows` training rows; None where the price is not known.
+
+    rows_from: the number of rows from which the programs are cheaper than zero-shot labeling, and than it by a batch
+    API. basis: what was measured, and how tokens were counted where nothing was. price_as_of: how old the prices are.
+    """
 
     programs_calls: int
-    programs_usd: float
+    programs_usd: float | None
     zero_shot_calls: int
-    zero_shot_usd: float
+    zero_shot_usd: float | None
+    zero_shot_batch_usd: float | None
+    rows_from: int | None
+    rows_from_batch: int | None
     basis: str
+    price_as_of: str | None
 
 
-def cost_of(completions: Sequence[Completion], llm: LLM) -> Cost:
-    """The cost of `completions`. Replayed recordings cost nothing, whatever their usage."""
-    usages = [c.usage for c in completions if c.usage is not None]
-    metered = len(usages) == len(completions)
-    asked = [c for c in completions if not c.from_cache]
+def cost_of(exchanges: Sequence[Exchange], llm: LLM) -> Cost:
+    """The cost of `exchanges`. Replayed recordings cost nothing, whatever their usage."""
+    finals = [exchange.completion for exchange in exchanges]
+    wasted = [completion for exchange in exchanges for completion in exchange.incomplete]
+    replies = finals + wasted
+    asked = [completion for completion in replies if not completion.from_cache]
+    usages = [completion.usage for completion in replies if completion.usage is not None]
+    metered = len(usages) == len(replies)
     return Cost(
         calls=len(asked),
-        cached_calls=len(completions) - len(asked),
+        cached_calls=len(replies) - len(asked),
+        incomplete=Counter(c.finish.value for c in replies if c.finish is not Finish.COMPLETE),
         input_tokens=sum(u.input_tokens for u in usages) if metered else None,
+        cached_tokens=sum(u.cached_tokens for u in usages) if metered else None,
         output_tokens=sum(u.output_tokens for u in usages) if metered else None,
-        spent_usd=0.0 if llm.replays or not asked else _price(asked, llm),
-        list_price_usd=_price(completions, llm),
+        reasoning_tokens=sum(u.reasoning_tokens for u in usages) if metered else None,
+        spent_usd=0.0 if llm.replays or not asked else price_of(asked, llm.price),
+        list_price_usd=price_of(replies, llm.price),
     )
 
 
-def _price(completions: Sequence[Completion], llm: LLM) -> float | None:
-    usages = [c.usage for c in completions if c.usage is not None]
-    if len(usages) < len(completions):
+def price_of(completions: Sequence[Completion], price: Price | None) -> float | None:
+    """The dollars of `completions`; None where a price or a usage is not known."""
+    if price is None or any(completion.usage is None for completion in completions):
         return None
-    return sum(llm.price.usd(usage) for usage in usages)
+    return sum(price.usd(c.usage, batch=c.batch) for c in completions if c.usage is not None)
 
 
-def estimate(llm: LLM, *, programs: tuple[int, int, int], zero_shot: tuple[int, int]) -> Estimate:
-    """Programs: calls, characters asked, characters answered. Zero-shot: calls, characters asked."""
-    calls, asked, answered = programs
-    rows, row_characters = zero_shot
-    return Estimate(
+def break_even(
+    price: Price | None, *, programs: tuple[int, Usage], zero_shot: tuple[int, Usage], basis: str
+) -> BreakEven:
+    """Programs and zero-shot labeling: calls and tokens of each."""
+    (calls, program_usage), (rows, row_usage) = programs, zero_shot
+    programs_usd = zero_shot_usd = batch_usd = None
+    if price is not None:
+        programs_usd = price.usd(program_usage)
+        zero_shot_usd = price.usd(row_usage)
+        batch_usd = price.usd(row_usage, batch=True) if price.batch_factor != 1 else None
+    return BreakEven(
         programs_calls=calls,
-        programs_usd=llm.price.usd(_tokens(asked, answered)),
+        programs_usd=programs_usd,
         zero_shot_calls=rows,
-        zero_shot_usd=llm.price.usd(_tokens(row_characters, rows * ANSWER_TOKENS * CHARACTERS_PER_TOKEN)),
-        basis=f"{CHARACTERS_PER_TOKEN} characters per token; prices: {llm.price.as_of}",
+        zero_shot_usd=zero_shot_usd,
+        zero_shot_batch_usd=batch_usd,
+        rows_from=_rows_from(programs_usd, zero_shot_usd, rows),
+        rows_from_batch=_rows_from(programs_usd, batch_usd, rows),
+        basis=basis,
+        price_as_of=None if price is None else price.as_of,
     )
 
 
-def _tokens(asked: int, answered: int) -> Usage:
-    return Usage(input_tokens=asked // CHARACTERS_PER_TOKEN, output_tokens=answered // CHARACTERS_PER_TOKEN)
+def _rows_from(programs_usd: float | None, rows_usd: float | None, rows: int) -> int | None:
+    """The least number of rows at which asking for each costs more than the programs."""
+    if programs_usd is None or not rows_usd:
+        return None
+    return math.floor(programs_usd / (rows_usd / rows)) + 1

@@ -142,6 +142,17 @@ class ProviderLLM(LLM):
         return {"name": self.name, "model": self.model, "diversity": self.diversity.value, **self._parameters()}
 
     @property
+    def encoding(self) -> str | None:
+        """As its card says."""
+        encoding: str | None = self.card.encoding
+        return encoding
+
+    @property
+    def in_batches(self) -> bool:
+        """As `batch` says."""
+        return self.batch
+
+    @property
     def samples(self) -> bool:
         """Whether replies are drawn at a temperature, so that two to one prompt differ."""
         return bool(self.card.temperature and self.temperature)
@@ -153,12 +164,16 @@ class ProviderLLM(LLM):
 
     def request(self, system: str, prompt: str, *, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Request:
         """See `LLM.request`."""
-        held = {"schema": schema} if schema is not None and self.card.structured_output else {}
+        parameters = self._parameters()
+        if schema is not None and self.card.structured_output:
+            parameters["schema"] = schema
+        if max_output_tokens is not None:
+            parameters["max_output_tokens"] = min(max_output_tokens, self.max_output_tokens)
         return Request(
             provider=self.name,
             model=self.model,
             messages=(Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt)),
-            parameters=self._parameters() | held,
+            parameters=parameters,
             sample=sample,
         )
 

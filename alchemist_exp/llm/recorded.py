@@ -43,6 +43,7 @@ class RecordedLLM(LLM):
 
     replays = True
     pack: str = MISSING
+    counted_by: str | None = MISSING
 
     def check(self) -> None:
         """LLMError when the pack is absent or broken."""
@@ -50,7 +51,7 @@ class RecordedLLM(LLM):
 
     def cache_key(self) -> dict[str, object]:
         """The pack's content counts, wherever it lies."""
-        return super().cache_key() | {"pack": bytes_fingerprint(self._raw)}
+        return super().cache_key() | {"pack": self._fingerprint}
 
     @property
     def path(self) -> Path:
@@ -82,6 +83,15 @@ class RecordedLLM(LLM):
                 raise LLMError(f"{self.path}: line {number} is not a recorded reply ({error!r}).") from error
         return replies
 
+    @property
+    def encoding(self) -> str | None:
+        """`counted_by`: the tokenizer of the model whose prices are given."""
+        return self.counted_by
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return bytes_fingerprint(self._raw)
+
     @cached_property
     def _raw(self) -> bytes:
         return self.path.read_bytes()
@@ -94,9 +104,9 @@ class RecordedLLM(LLM):
             raise LLMError(f"{self.path} is not UTF-8 (byte {error.start}).") from error
 
     def request(self, system: str, prompt: str, *, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Request:
-        """The request that asks `prompt`; the pack's content is one of its parameters, a schema is not."""
+        """The request that asks `prompt`; the pack's content is one of its parameters, the rest is not."""
         messages = (Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt))
-        parameters = {"pack": bytes_fingerprint(self._raw)}
+        parameters = {"pack": self._fingerprint}
         return Request(provider=self.name, model=self.model, messages=messages, parameters=parameters, sample=sample)
 
     @asynccontextmanager

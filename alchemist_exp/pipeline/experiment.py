@@ -13,7 +13,11 @@ from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.labelers.base import Labeler, Parts
+from alchemist_exp.llm.asking import Asker
 from alchemist_exp.llm.base import LLM
+from alchemist_exp.llm.budget import Budget
+from alchemist_exp.llm.cache import ReplyCache
+from alchemist_exp.llm.provider import CacheMode
 from alchemist_exp.prompts.supplement import Supplement
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.sandbox.base import Sandbox
@@ -80,7 +84,7 @@ class Paths:
 
 @dataclass(kw_only=True)
 class Experiment:
-    """Everything a run depends on. force: run again although the run's record is finished."""
+    """Everything a run depends on. budget: the most that may be spent. force: run again although the run's record is finished."""
 
     dataset: Dataset = MISSING
     llm: LLM = MISSING
@@ -95,19 +99,37 @@ class Experiment:
     gold: Gold = MISSING
     debug: Debug = MISSING
     paths: Paths = MISSING
+    budget: Budget = MISSING
     force: bool = MISSING
 
     def check(self) -> None:
         """Finds, before anything is spent, what would stop the run later."""
         for component in (*self._matters(), self.logger):
             component.check()
+        if self.budget.usd is not None and self.llm in self._matters() and not self.llm.replays:
+            if self.llm.price is None:
+                raise ConfigError(
+                    f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
+                    "llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}, or set budget.usd=null."
+                )
 
     def _matters(self) -> tuple[Component, ...]:
-        parts = Parts(llm=self.llm, supplement=self.supplement, sandbox=self.sandbox)
+        parts = Parts(
+            llm=self.llm, supplement=self.supplement, sandbox=self.sandbox, label_model=self.label_model
+        )
         return (
-            self.dataset, self.method, *self.method.used(parts), self.label_model, self.feature_extractor,
-            self.end_model, self.seed, self.gold,
+            self.dataset, self.method, *self.method.used(parts), self.feature_extractor, self.end_model, self.seed,
+            self.gold,
         )  # fmt: skip
+
+    @property
+    def anew(self) -> bool:
+        """Whether to run although such a run has finished: asked for, or implied by asking the LLM anew."""
+        return self.force or getattr(self.llm, "cache", None) is CacheMode.refresh
+
+    def asker(self) -> Asker:
+        """Who asks the LLM."""
+        return Asker(self.llm, ReplyCache(self.paths.cache / "replies"), self.paths.cache, self.budget.usd)
 
     def run_key(self, data_fingerprint: str) -> str:
         """The key of all that matters: every component that the method uses, the data, the code and its packages."""

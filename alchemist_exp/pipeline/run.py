@@ -22,8 +22,7 @@ from alchemist_exp.core.values import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, Validation
 from alchemist_exp.labelers.base import Labeling, Workbench
-from alchemist_exp.llm.cache import ReplyCache
-from alchemist_exp.pipeline import artifacts, sections
+from alchemist_exp.pipeline import artifacts, costs, sections
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.results.provenance import git_state, host, package_versions
 from alchemist_exp.results.record import RunRecord, Status, now
@@ -56,7 +55,7 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
     folder = experiment.paths.runs / key
     with locked(experiment.paths.runs / ".locks" / f"{key}.lock"):
         found = RunRecord.read(folder)
-        if found and found.status is Status.FINISHED and not experiment.force:
+        if found and found.status is Status.FINISHED and not experiment.anew:
             return Answer(record=found, folder=folder, reused=True)
         record = RunRecord(
             run_key=key,
@@ -132,8 +131,8 @@ def _stages(
     labeling = experiment.method.label(_workbench(experiment, data, valid_gold, stages))
     positive = experiment.dataset.positive
     record.programs = sections.programs_section(labeling.voters, data, experiment.sandbox.effective)
-    record.label_model = sections.label_model_section(experiment.label_model.name, labeling, data, positive)
-    record.cost = sections.cost_section(experiment.llm, labeling, data)
+    record.label_model = sections.label_model_section(labeling, data, positive)
+    record.cost = costs.cost_section(experiment, labeling, data)
     artifacts.save_programs(folder / artifacts.PROGRAMS, labeling)
 
     features, extractor = _features(experiment, data, stages)
@@ -166,12 +165,11 @@ def _workbench(experiment: Experiment, data: TextData, valid_gold: IntArray | No
     return Workbench(
         data=data,
         valid_gold=valid_gold,
-        llm=experiment.llm,
+        asker=experiment.asker(),
         supplement=experiment.supplement,
         sandbox=experiment.sandbox,
         label_model=experiment.label_model,
         store=Store(experiment.paths.cache),
-        replies=ReplyCache(experiment.paths.cache / "replies"),
         stages=stages,
     )
 

@@ -11,10 +11,7 @@ from alchemist_exp.core.values import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarise
 from alchemist_exp.labelers.base import Labeling, Voters
-from alchemist_exp.llm.base import LLM
-from alchemist_exp.llm.cost import cost_of, estimate
 from alchemist_exp.programs.base import Rejected
-from alchemist_exp.prompts import zero_shot
 from alchemist_exp.results.record import Section
 
 
@@ -63,6 +60,7 @@ def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
         "accepted": len(voters.ids),
         "rejected": [_rejection(rejected) for rejected in voters.rejected],
         "outcomes": dict(total),
+        "answers": dict(voters.answers),
         "list": programs,
     }
 
@@ -83,7 +81,7 @@ def _outcomes(voters: Voters, program_id: str) -> Section:
     return {"faults": dict(faults), "messages": messages, "nondeterministic": nondeterministic}
 
 
-def label_model_section(name: str, labeling: Labeling, data: TextData, positive: int | None) -> Section:
+def label_model_section(labeling: Labeling, data: TextData, positive: int | None) -> Section:
     """Coverage of every split; scores over covered rows where gold exists."""
     metrics = {}
     for split, labels in labeling.labels.items():
@@ -94,8 +92,8 @@ def label_model_section(name: str, labeling: Labeling, data: TextData, positive:
             )
     train = labeling.labels[Split.TRAIN].hard()
     return {
-        "name": name,
-        "class_balance": list(labeling.balance),
+        "name": labeling.labeled_by,
+        "class_balance": None if labeling.balance is None else list(labeling.balance),
         "labels": {name: int(np.count_nonzero(train == c)) for c, name in enumerate(data.task.classes)},
         "coverage": {split.value: float(labels.covered.mean()) for split, labels in labeling.labels.items()},
         "metrics": metrics,
@@ -128,18 +126,3 @@ def _end_score(gold: IntArray, probs: FloatArray, positive: int | None) -> Score
     if scores is None:
         raise ValueError("a split without rows was scored")
     return scores
-
-
-def cost_section(llm: LLM, labeling: Labeling, data: TextData) -> Section:
-    """What was paid, and an estimate beside what zero-shot prompting of every training row would cost."""
-    task, texts = data.task, data.texts(Split.TRAIN)
-    fixed = len(zero_shot.system(task)) + len(zero_shot.question(task, ""))
-    asked = sum(exchange.asked_characters for exchange in labeling.exchanges)
-    replies = [exchange.completion for exchange in labeling.exchanges]
-    expected = estimate(
-        llm,
-        programs=(len(replies), asked, sum(len(reply.text) for reply in replies)),
-        zero_shot=(len(texts), fixed * len(texts) + sum(map(len, texts))),
-    )
-    section: Section = plain(cost_of(replies, llm))
-    return section | {"replayed": llm.replays, "estimate": plain(expected)}

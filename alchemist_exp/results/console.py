@@ -3,11 +3,22 @@
 Tables go to standard output, bars and notices to standard error, so that output can be piped.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +26,14 @@ from alchemist_exp.results.record import RunRecord, Section
 
 SHOWN_PROGRAMS = 12
 """Rows of the programs' table; the record has them all."""
+
+
+class _Rate(ProgressColumn):
+    """Steps per second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate, once there is one."""
+        return Text("" if task.speed is None else f"{task.speed:,.0f}/s", style="dim")
 
 
 class RichProgress:
@@ -25,17 +44,28 @@ class RichProgress:
 
     def start(self, what: str, total: int | None) -> None:
         """Shows a bar, or a spinner when `total` is None."""
-        counted = [BarColumn(), MofNCompleteColumn()] if total else []
-        columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), *counted, TimeElapsedColumn()]
+        counted = [BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()] if total else []
+        columns = [
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            *counted,
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        ]
         console = Console(stderr=True)
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._bar.add_task(what, total=total)
+        self._bar.add_task(what, total=total, note="")
         self._bar.start()
 
     def advance(self, steps: int) -> None:
         """Moves the bar on."""
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0], steps)
+
+    def note(self, text: str) -> None:
+        """Shows `text` at the end of the bar."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], note=text)
 
     def stop(self) -> None:
         """Takes the bar away."""
@@ -55,7 +85,7 @@ def render(record: RunRecord, folder: str, *, reused: bool) -> RenderableType:
                 style="italic",
             )
         )
-    parts += [*_scores(record), *_programs(record.programs), *_cost(record.cost), _seconds(record.seconds)]
+    parts += [*_scores(record), *_programs(record.programs), *_cost(record.cost, record.config["method"]["name"]), _seconds(record.seconds)]
     parts += [Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]]
     parts.append(Text(f"gold used  {', '.join(record.data['gold_used']) or 'none'}"))
     parts.append(Text(f"record, labels, programs, model  {folder}\n", overflow="fold"))
@@ -117,7 +147,9 @@ def _spread(summary: Mapping[str, Any]) -> str:
 
 def _programs(programs: Section) -> list[RenderableType]:
     rejected, listed = programs["rejected"], programs["list"]
-    if programs["sandbox"]:
+    if programs["answers"]:
+        what = f"none: {programs['list'][0]['origin']} was asked for each row ({_answers(programs['answers'])})"
+    elif programs["sandbox"]:
         what = f"{programs['requested']} candidates, {programs['accepted']} accepted, {len(rejected)} rejected"
         what += f"; sandbox: {programs['sandbox']}"
     else:
@@ -137,15 +169,89 @@ def _programs(programs: Section) -> list[RenderableType]:
     return parts
 
 
-def _cost(cost: Section) -> list[RenderableType]:
-    expected = cost["estimate"]
-    table = _table("", "LLM calls", "estimate", "spent")
-    calls = cost["calls"] + cost["cached_calls"]
-    replayed = " (replayed)" if cost["replayed"] and calls else ""
-    table.add_row(f"programs{replayed}", f"{calls:,}", _usd(expected["programs_usd"]), _usd(cost["spent_usd"]))
-    table.add_row("zero-shot labeling", f"{expected['zero_shot_calls']:,}", _usd(expected["zero_shot_usd"]), "-")
-    unmetered = "; usage was not metered, so the list price is unknown" if cost["list_price_usd"] is None else ""
-    return [_heading("Cost", f"estimate: {expected['basis']}{unmetered}"), table]
+def _cost(cost: Section, method: str) -> list[RenderableType]:
+    """Dollars of programs and of zero-shot labeling by the same price, and what was spent on the one that was run."""
+    against = cost["break_even"]
+    by_rows = method == "zero_shot"
+    table = _table("", "LLM calls", "list price", "spent")
+    replayed = " (replayed)" if cost["replayed"] and cost["calls"] else ""
+    spent = _usd(cost["spent_usd"])
+    programs = f"{against['programs_calls']:,}", _usd(against["programs_usd"]), "-" if by_rows else spent
+    table.add_row(f"programs{replayed}", *programs)
+    rows = f"{against['zero_shot_calls']:,}"
+    table.add_row("zero-shot labeling", rows, _usd(against["zero_shot_usd"]), spent if by_rows else "-")
+    if against["zero_shot_batch_usd"] is not None:
+        table.add_row("zero-shot labeling, batch API", rows, _usd(against["zero_shot_batch_usd"]), "-")
+    parts: list[RenderableType] = [_heading("Cost", _basis(against)), table]
+    if against["rows_from"] is not None:
+        batch = against["rows_from_batch"]
+        by_batch = "" if batch is None else f" ({batch:,} by the batch API)"
+        parts.append(Text(f"programs cost less than zero-shot labeling from {against['rows_from']:,} rows on{by_batch}"))
+    if (tokens := _tokens(cost)) is not None:
+        parts.append(tokens)
+    return parts
+
+
+def _basis(against: Section) -> str:
+    price = against["price_as_of"]
+    return f"{against['basis']}; {'prices: ' + price if price else 'the price of this model is not known'}"
+
+
+def _tokens(cost: Section) -> Text | None:
+    """What was metered, and what was paid for in vain."""
+    said = []
+    if cost["input_tokens"] is not None and cost["input_tokens"]:
+        said.append(f"{cost['input_tokens']:,} tokens in ({cost['cached_tokens']:,} from the vendor's cache)")
+        said.append(f"{cost['output_tokens']:,} out ({cost['reasoning_tokens']:,} of reasoning)")
+    if cost["cached_calls"]:
+        said.append(f"{cost['cached_calls']:,} of the replies were in the cache")
+    said += [f"{count:,} {reason}" for reason, count in cost["incomplete"].items()]
+    return Text(", ".join(said)) if said else None
+
+
+def _answers(answers: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in answers.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """The plan of one job. name: its overrides."""
+
+    name: str
+    model: str
+    plan: Any
+
+
+def show_plans(jobs: Sequence[Planned]) -> None:
+    """Prints a table of what each job would ask and cost, and their sum."""
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 1000
+    table = _table(
+        "job", "model", "calls", "cached", "tokens in", "tokens out", "cost", "zero-shot", "batch", "cheaper from"
+    )
+    for job in jobs:
+        plan, against = job.plan, job.plan.against
+        tokens = f"{plan.usage.input_tokens:,}", f"{plan.usage.output_tokens:,}"
+        rows_from = "-" if against.rows_from is None else f"{against.rows_from:,} rows"
+        zero_shot = _usd(against.zero_shot_usd), _dash(against.zero_shot_batch_usd)
+        counts = f"{plan.calls:,}", f"{plan.cached_calls:,}"
+        table.add_row(job.name, job.model, *counts, *tokens, _usd(plan.usd), *zero_shot, rows_from)
+    if len(jobs) > 1:
+        costs = [job.plan.usd for job in jobs]
+        total = None if None in costs else sum(costs)
+        calls, cached = sum(job.plan.calls for job in jobs), sum(job.plan.cached_calls for job in jobs)
+        table.add_row("all", "", f"{calls:,}", f"{cached:,}", "", "", _usd(total), "", "", "", style="bold")
+    console.print(Group(_heading("Plan", "nothing was asked"), table))
+    for line in dict.fromkeys(
+        f"{job.model}: {job.plan.against.basis}; prices: {job.plan.against.price_as_of or 'not known'}" for job in jobs
+    ):
+        console.print(Text(line, style="dim"))
+    console.print(Text("zero-shot, batch: asking for every training row; replies are guessed, reasoning is not counted\n"))
+
+
+def _dash(value: float | None) -> str:
+    return "-" if value is None else _usd(value)
 
 
 def _usd(value: float | None) -> str:

@@ -1,0 +1,153 @@
+"""What a run will cost, and what it has cost beside what zero-shot labeling would.
+
+A plan follows the same script as a run, with guessed replies where none is cached, so the two cannot drift apart.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from alchemist_exp.core.hashing import plain
+from alchemist_exp.data.base import TextData
+from alchemist_exp.labelers.base import Labeler, Labeling
+from alchemist_exp.labelers.programs import WrittenPrograms
+from alchemist_exp.labelers.zero_shot import ZeroShot
+from alchemist_exp.llm.asking import Ask, follow
+from alchemist_exp.llm.base import LLM, Completion, Exchange, Finish, Request, Usage
+from alchemist_exp.llm.cost import BreakEven, break_even, cost_of
+from alchemist_exp.llm.tokens import basis, count_messages, count_tokens
+from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.results.record import Section
+
+_COUNTED_ROWS = 1000
+"""Rows whose tokens are counted, evenly spaced; the others are taken to be like them."""
+
+_PROGRAMS = WrittenPrograms(name="alchemist", n_programs=10)
+_ROWS = ZeroShot(name="zero_shot", max_output_tokens=1_000)
+"""What is compared: ten programs by the general prompt, and a question for each row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What an experiment would ask its LLM. Tokens and dollars are of the calls; cached replies cost nothing.
+
+    asked: the keys of the calls, as far as they can be known before the replies they depend on.
+    """
+
+    calls: int
+    cached_calls: int
+    usage: Usage
+    usd: float | None
+    asked: frozenset[str]
+    against: BreakEven
+
+
+def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = frozenset()) -> Plan:
+    """The plan of `experiment`. asked_before: keys of what earlier jobs of a sweep will have asked."""
+    llm, asker = experiment.llm, experiment.asker()
+    guesses = _Guesses(llm, asker.cached, asked_before)
+    script = experiment.method.script(data, llm, experiment.supplement)
+    if script is not None:
+        follow(script, guesses.answer)
+    free = llm.replays or not guesses.calls
+    return Plan(
+        calls=guesses.calls,
+        cached_calls=guesses.cached_calls,
+        usage=guesses.usage,
+        usd=0.0 if free else None if llm.price is None else llm.price.usd(guesses.usage, batch=guesses.batch),
+        asked=frozenset(guesses.asked),
+        against=_against(experiment, data, ()),
+    )
+
+
+def cost_section(experiment: Experiment, labeling: Labeling, data: TextData) -> Section:
+    """What was paid, and what programs and zero-shot labeling of every training row cost by the same price."""
+    llm = experiment.llm
+    section: Section = plain(cost_of(labeling.exchanges, llm))
+    against = plain(_against(experiment, data, labeling.exchanges))
+    return section | {"replayed": llm.replays, "break_even": against}
+
+
+def _against(experiment: Experiment, data: TextData, exchanges: Sequence[Exchange]) -> BreakEven:
+    """Programs against zero-shot labeling; measured for what `exchanges` are of, else estimated."""
+    llm, method = experiment.llm, experiment.method
+    by_rows = isinstance(method, ZeroShot)
+    basis_of_counts = f"tokens counted by {basis(llm.encoding)}"
+    metered = _metered(exchanges)
+    if metered is not None:
+        basis_of_counts = f"{'zero-shot' if by_rows else 'programs'} metered, the other's {basis_of_counts}"
+    measured = len(exchanges), metered or _counted(exchanges, llm)
+    programs = rows = measured
+    if by_rows or not exchanges:
+        programs = _expected(_PROGRAMS if by_rows else method, experiment, data)
+    if not by_rows or not exchanges:
+        rows = _expected(method if by_rows else _ROWS, experiment, data)
+    return break_even(llm.price, programs=programs, zero_shot=rows, basis=basis_of_counts)
+
+
+def _expected(method: Labeler, experiment: Experiment, data: TextData) -> tuple[int, Usage]:
+    """Calls and tokens of a method with nothing cached."""
+    guesses = _Guesses(experiment.llm, lambda request: None)
+    script = method.script(data, experiment.llm, experiment.supplement)
+    if script is not None:
+        follow(script, guesses.answer)
+    return guesses.calls, guesses.usage
+
+
+def _metered(exchanges: Sequence[Exchange]) -> Usage | None:
+    """The tokens of all replies; None where a server did not say, or nothing was asked."""
+    replies = [c for exchange in exchanges for c in (exchange.completion, *exchange.incomplete)]
+    usages = [reply.usage for reply in replies if reply.usage is not None]
+    return sum(usages[1:], usages[0]) if usages and len(usages) == len(replies) else None
+
+
+def _counted(exchanges: Sequence[Exchange], llm: LLM) -> Usage:
+    asked = _input_tokens([exchange.request for exchange in exchanges], llm.encoding)
+    answered = sum(count_tokens(exchange.completion.text, llm.encoding) for exchange in exchanges)
+    return Usage(input_tokens=asked, output_tokens=answered)
+
+
+class _Guesses:
+    """Answers asks with replies that are found, and guesses others by their length; counts those."""
+
+    def __init__(
+        self, llm: LLM, find: Callable[[Request], Completion | None], asked_before: frozenset[str] = frozenset()
+    ) -> None:
+        self._llm = llm
+        self._find = find
+        self._asked_before = asked_before
+        self.calls = self.cached_calls = 0
+        self.usage = Usage(input_tokens=0, output_tokens=0)
+        self.batch = False
+        self.asked: set[str] = set()
+
+    def answer(self, ask: Ask) -> list[Exchange]:
+        """An exchange for each request."""
+        distinct = {request.key: request for request in ask.requests}
+        found = {key: self._find(request) for key, request in distinct.items()}
+        missing = [
+            request
+            for key, request in distinct.items()
+            if found[key] is None and key not in self.asked and key not in self._asked_before
+        ]
+        self.asked |= {request.key for request in missing}
+        self.calls += len(missing)
+        self.cached_calls += len(distinct) - len(missing)
+        self.batch = ask.rows and self._llm.in_batches
+        asked = _input_tokens(missing, self._llm.encoding)
+        self.usage += Usage(input_tokens=asked, output_tokens=ask.answer_tokens * len(missing))
+        guess = _guess(ask.answer_tokens)
+        return [Exchange(request=request, completion=found[request.key] or guess) for request in ask.requests]
+
+
+def _guess(tokens: int) -> Completion:
+    """A reply of about so many tokens."""
+    text = "```python\n" + "text " * tokens + "\n```"
+    return Completion(text=text, model="", finish=Finish.COMPLETE, usage=None)
+
+
+def _input_tokens(requests: Sequence[Request], encoding: str | None) -> int:
+    """Tokens of all requests, from an evenly spaced sample where they are many."""
+    step = max(1, len(requests) // _COUNTED_ROWS)
+    counted = requests[::step]
+    tokens = sum(count_messages(request.messages, encoding) for request in counted)
+    return round(tokens * len(requests) / len(counted)) if counted else 0
