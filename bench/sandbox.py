@@ -42,7 +42,7 @@ def _sources_and_texts() -> tuple[list[str], list[str]]:
         experiment = config.build(compose("config"))
     data = experiment.dataset.load()
     prompt = programs.program_prompt(data.task)
-    replies = [experiment.llm.complete(experiment.llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
+    replies = [experiment.llm.reply(experiment.llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
     return [source for reply in replies if (source := extract_source(reply.text))], list(data.texts(Split.TRAIN))
 
 

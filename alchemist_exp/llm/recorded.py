@@ -115,6 +115,10 @@ class RecordedLLM(LLM):
         yield self
 
     async def complete(self, request: Request) -> Completion:
+        """See `reply`."""
+        return self.reply(request)
+
+    def reply(self, request: Request) -> Completion:
         """The recorded reply to `request`. LLMError, showing where the prompts part, when none was recorded."""
         system, prompt = (message.text for message in request.messages)
         reply = self.replies.get(Question(system, prompt, request.sample))

@@ -1,16 +1,19 @@
 """How labelers ask, and what they make of odd replies."""
 
+from contextlib import asynccontextmanager
+
 import datasets
 import numpy as np
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.errors import DataError, ProgramsError
+from alchemist_exp.core.errors import DataError, LLMError, ProgramsError
 from alchemist_exp.core.stages import Stages
 from alchemist_exp.core.store import Store
 from alchemist_exp.core.values import Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.labelers.base import Workbench
+from alchemist_exp.llm.asking import Asker
 from alchemist_exp.llm.base import LLM, Completion, Finish, Message, Request, Role
 from alchemist_exp.llm.cache import ReplyCache
 from tests.pipeline.test_run import NoProgress
@@ -22,18 +25,31 @@ class Scripted(LLM):
     """Answers from a list, and remembers what it was asked."""
 
     def __init__(self, replies: list[str | Finish]) -> None:
+        self.name, self.model, self.price = "scripted", "m", None
         self.replies, self.asked = replies, list[Request]()
 
-    def request(self, system: str, prompt: str, *, sample: int = 0) -> Request:
+    def request(self, system, prompt, *, sample=0, schema=None, max_output_tokens=None) -> Request:
         messages = (Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt))
         return Request(provider="scripted", model="m", messages=messages, sample=sample)
 
-    def complete(self, request: Request) -> Completion:
+    @asynccontextmanager
+    async def connect(self):
+        yield self
+
+    async def complete(self, request: Request) -> Completion:
         reply = self.replies[len(self.asked)]
         self.asked.append(request)
         if isinstance(reply, Finish):
             return Completion(text="", model="m", finish=reply, usage=None)
         return Completion(text=reply, model="m", finish=Finish.COMPLETE, usage=None)
+
+
+class Repetitive(Scripted):
+    """Needs to be asked for variety."""
+
+    @property
+    def asks_for_variety(self) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -45,12 +61,11 @@ def bench(composed, tmp_path):
         workbench = Workbench(
             data=data,
             valid_gold=np.array([0, 1, 1]),
-            llm=llm,
+            asker=Asker(llm, ReplyCache(tmp_path / "replies"), tmp_path),
             supplement=experiment.supplement,
             sandbox=experiment.sandbox,
             label_model=experiment.label_model,
             store=Store(tmp_path / "cache"),
-            replies=ReplyCache(tmp_path / "replies"),
             stages=Stages(NoProgress()),
         )
         return workbench, experiment.method
@@ -83,13 +98,40 @@ def test_a_supplement_is_asked_for_first_and_put_before_the_task(bench) -> None:
     assert len(labeling.exchanges) == 3
 
 
-def test_a_second_labeling_asks_for_nothing_that_is_cached(bench) -> None:
-    llm = Scripted([CODE.format(1, 0), Finish.TRUNCATED, CODE.format(1, -1)])
-    workbench, method = bench(llm, "method.n_programs=2")
-    method.label(workbench)
-    again = method.label(workbench)
-    assert [exchange.completion.from_cache for exchange in again.exchanges] == [True, False]
-    assert len(llm.asked) == 3
+def test_a_truncated_supplement_ends_the_run(bench) -> None:
+    workbench, method = bench(Scripted([Finish.TRUNCATED]), "supplement=rules")
+    with pytest.raises(LLMError, match="supplement's question is truncated; raise llm.max_output_tokens"):
+        method.label(workbench)
+
+
+def test_where_no_temperature_is_to_be_had_another_approach_is_asked_for(bench) -> None:
+    llm = Repetitive([CODE.format(1, 0), "no code", CODE.format(1, -1)])
+    workbench, method = bench(llm, "method.n_programs=3")
+    labeling = method.label(workbench)
+    prompts = [request.messages[1].text for request in llm.asked]
+    assert prompts[1].startswith(prompts[0])
+    assert "return 1 if 'win' in text else 0" in prompts[1]
+    assert prompts[1].endswith("Take a different approach.")
+    assert prompts[2] == prompts[1]  # the second reply held no program to differ from
+    assert labeling.voters.origins == ("sample 0", "sample 2")
+
+
+def test_zero_shot_labels_train_by_one_answer_a_row(bench) -> None:
+    llm = Scripted(['{"class": "spam"}', "The class is ham.", "Who knows?"])
+    workbench, method = bench(llm, "method=zero_shot")
+    labeling = method.label(workbench)
+    labels = labeling.labels[Split.TRAIN]
+    assert labels.hard().tolist() == [1, 0, -1]
+    assert labels.covered.tolist() == [True, True, False]
+    assert labeling.voters.answers == {"labeled": 2, "unparseable": 1}
+    assert (labeling.labeled_by, labeling.balance, labeling.gold_used) == ("zero_shot", None, ())
+    assert llm.asked[0].messages[1].text == "what is the category of this youtube comment: win now"
+
+
+def test_zero_shot_without_any_label_is_one_sentence(bench) -> None:
+    workbench, method = bench(Scripted(["?", Finish.REFUSED, "!"]), "method=zero_shot")
+    with pytest.raises(LLMError, match="none of 3 answers names a class"):
+        method.label(workbench)
 
 
 def test_no_program_at_all_is_one_sentence(bench) -> None:

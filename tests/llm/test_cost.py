@@ -3,19 +3,23 @@ from dataclasses import replace
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.llm.base import LLM, Completion, Finish, Request, Usage
-from alchemist_exp.llm.cost import cost_of, estimate
+from alchemist_exp.llm.base import LLM, Completion, Exchange, Finish, Price, Request, Usage
+from alchemist_exp.llm.cost import break_even, cost_of
 
 METERED = Completion(text="", model="m", finish=Finish.COMPLETE, usage=Usage(input_tokens=1000, output_tokens=2000))
 UNMETERED = replace(METERED, usage=None)
 
 
 class Paid(LLM):
-    def request(self, system: str, prompt: str, *, sample: int = 0) -> Request:
+    def request(self, system, prompt, *, sample=0, schema=None, max_output_tokens=None) -> Request:
         raise AssertionError
 
-    def complete(self, request: Request) -> Completion:
+    def connect(self):
         raise AssertionError
+
+
+def exchanges(*replies: Completion) -> list[Exchange]:
+    return [Exchange(request=Request(provider="p", model="m", messages=()), completion=reply) for reply in replies]
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ def paid(composed) -> Paid:
 
 
 def test_spent_is_what_was_asked_and_list_price_what_an_empty_cache_would_have_cost(paid: Paid) -> None:
-    cost = cost_of([METERED, replace(METERED, from_cache=True)], paid)
+    cost = cost_of(exchanges(METERED, replace(METERED, from_cache=True)), paid)
     one = (1000 * 0.5 + 2000 * 1.5) / 1e6
     assert (cost.calls, cost.cached_calls) == (1, 1)
     assert (cost.input_tokens, cost.output_tokens) == (2000, 4000)
@@ -34,19 +38,46 @@ def test_spent_is_what_was_asked_and_list_price_what_an_empty_cache_would_have_c
 
 
 def test_what_was_not_metered_is_unknown_never_nothing(paid: Paid) -> None:
-    cost = cost_of([METERED, UNMETERED], paid)
+    cost = cost_of(exchanges(METERED, UNMETERED), paid)
     assert (cost.spent_usd, cost.list_price_usd, cost.input_tokens) == (None, None, None)
-    cached = cost_of([replace(UNMETERED, from_cache=True)], paid)
+    cached = cost_of(exchanges(replace(UNMETERED, from_cache=True)), paid)
     assert (cached.spent_usd, cached.list_price_usd) == (0.0, None)
 
 
 def test_replaying_costs_nothing(composed) -> None:
-    cost = cost_of([UNMETERED], config.build(composed()).llm)
+    cost = cost_of(exchanges(UNMETERED), config.build(composed()).llm)
     assert (cost.spent_usd, cost.list_price_usd) == (0.0, None)
 
 
-def test_estimates_price_characters(paid: Paid) -> None:
-    expected = estimate(paid, programs=(10, 4_000_000, 8_000_000), zero_shot=(1_000_000, 400_000_000))
-    assert expected.programs_usd == pytest.approx(0.5 + 3.0)
-    assert expected.zero_shot_usd == pytest.approx(50.0 + 15.0)
-    assert (expected.programs_calls, expected.zero_shot_calls) == (10, 1_000_000)
+def test_replies_that_could_not_be_used_are_paid_for_and_counted(paid: Paid) -> None:
+    (exchange,) = exchanges(METERED)
+    cost = cost_of([replace(exchange, incomplete=(replace(METERED, finish=Finish.TRUNCATED),) * 2)], paid)
+    assert (cost.calls, cost.incomplete) == (3, {"truncated": 2})
+    assert cost.spent_usd == pytest.approx(3 * (1000 * 0.5 + 2000 * 1.5) / 1e6)
+
+
+def test_kinds_of_tokens_are_priced_apart() -> None:
+    price = Price(
+        input_usd_per_million=2,
+        output_usd_per_million=8,
+        cached_input_usd_per_million=0.5,
+        cache_write_usd_per_million=2.5,
+        batch_factor=0.5,
+        as_of="today",
+    )
+    usage = Usage(
+        input_tokens=1_000_000, output_tokens=100_000, cached_tokens=400_000, cache_write_tokens=100_000, reasoning_tokens=9
+    )
+    usd = 0.5 * 2 + 0.4 * 0.5 + 0.1 * 2.5 + 0.1 * 8
+    assert price.usd(usage) == pytest.approx(usd)
+    assert price.usd(usage, batch=True) == pytest.approx(usd / 2)
+
+
+def test_break_even_says_from_how_many_rows_programs_are_cheaper() -> None:
+    price = Price(input_usd_per_million=1, output_usd_per_million=1, batch_factor=0.5, as_of="today")
+    programs, rows = Usage(input_tokens=500, output_tokens=500), Usage(input_tokens=900, output_tokens=100)
+    found = break_even(price, programs=(10, programs), zero_shot=(100, rows), basis="b")
+    assert (found.programs_usd, found.zero_shot_usd, found.zero_shot_batch_usd) == (0.001, 0.001, 0.0005)
+    assert (found.rows_from, found.rows_from_batch) == (101, 201)
+    unknown = break_even(None, programs=(10, programs), zero_shot=(100, rows), basis="b")
+    assert (unknown.programs_usd, unknown.zero_shot_usd, unknown.rows_from) == (None, None, None)

@@ -34,9 +34,9 @@ def test_every_strategy_of_every_task_can_be_replayed(composed, dataset: str) ->
         llm, task = experiment.llm, experiment.dataset.describe_task()
         text = ""
         if question := experiment.supplement.question(task):
-            text = llm.complete(llm.request(supplement.SYSTEM, question)).text
+            text = llm.reply(llm.request(supplement.SYSTEM, question)).text
         prompt = programs.program_prompt(task, text)
-        replies = [llm.complete(llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
+        replies = [llm.reply(llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
         assert all(reply.finish is Finish.COMPLETE and "label_function" in reply.text for reply in replies)
         assert len({reply.text for reply in replies}) == 10
 
@@ -46,14 +46,14 @@ def test_another_prompt_is_refused_and_the_difference_shown(recorded) -> None:
     question = next(q for q in llm.replies if q.system == programs.SYSTEM)
     altered = question.prompt[:40] + "X" + question.prompt[41:]
     with pytest.raises(LLMError, match=r"never recorded in the pack youtube\.jsonl.*\(character 40\)"):
-        llm.complete(llm.request(programs.SYSTEM, altered))
+        llm.reply(llm.request(programs.SYSTEM, altered))
 
 
 def test_a_sample_that_was_not_recorded_says_how_many_there_are(composed) -> None:
     experiment = config.build(composed())
     prompt = programs.program_prompt(experiment.dataset.describe_task())
     with pytest.raises(LLMError, match=r"10 replies to this prompt, and sample 10 .*method\.n_programs=10"):
-        experiment.llm.complete(experiment.llm.request(programs.SYSTEM, prompt, sample=10))
+        experiment.llm.reply(experiment.llm.request(programs.SYSTEM, prompt, sample=10))
 
 
 def test_unknown_packs_name_the_known(recorded) -> None:
@@ -68,7 +68,7 @@ def test_a_pack_of_ones_own(recorded, tmp_path: Path) -> None:
     pack = tmp_path / "mine.jsonl"
     pack.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
     llm = recorded(f"llm.pack={pack}")
-    assert llm.complete(llm.request("s", "p\u2028q")).text == "r"
+    assert llm.reply(llm.request("s", "p\u2028q")).text == "r"
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"system": 1}'])

@@ -21,6 +21,8 @@ class NoProgress:
 
     def advance(self, steps: int) -> None: ...
 
+    def note(self, text: str) -> None: ...
+
     def stop(self) -> None: ...
 
 
@@ -77,7 +79,7 @@ def test_the_record_has_every_section_and_reads_back(main_job) -> None:
     ]  # fmt: skip
     assert raw["cost"]["spent_usd"] == 0.0
     assert raw["cost"]["list_price_usd"] is None
-    assert raw["cost"]["estimate"]["zero_shot_calls"] == 1586
+    assert raw["cost"]["break_even"]["zero_shot_calls"] == 1586
     assert raw["host"]["cpus"] >= 1
     assert raw["packages"]["snorkel"]
 
