@@ -180,7 +180,8 @@ class Rows(Generic[Row]):
     """
 
     def __init__(self, fd: int, n_rows: int, offsets_at: int, decode: "Decode[Row]") -> None:
-        self._memory = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+        # Private: before Linux 6.7 a shared mapping counts as writable, and a sealed file refuses it.
+        self._memory = mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
         self._offsets = memoryview(self._memory)[offsets_at : offsets_at + 8 * (n_rows + 1)].cast("q")
         self._decode = decode
 
