@@ -75,7 +75,7 @@ NOT_EXECUTABLE: Final[Mapping[str, tuple[int, int]]] = {"mprotect": (10, 226)}
 """Allowed unless the memory is to be executable."""
 
 NOT_SHARED: Final[Mapping[str, tuple[int, int]]] = {"mmap": (9, 222)}
-"""Allowed unless the memory is to be executable, or shared: then it would outlive the address space, which is limited."""
+"""Allowed unless the memory is to be executable, or shared: that would outlive the address space, which is limited."""
 
 PRIVATE_ONLY: Final[Mapping[str, tuple[int, int]]] = {"futex": (202, 98)}
 """Allowed within the process: a lock on a library's page is known to every process that has the library loaded."""
