@@ -36,7 +36,8 @@ class Workbench:
 class Voters:
     """Who voted: programs or human-crafted functions, their votes, and what was rejected on the way.
 
-    ids: one per column of the matrices. requested: how many were asked for.
+    ids: one per column of the matrices, for people. requested: how many were asked for. programs: one per column, or
+    none. runs: by source, what happened on each split, of rejected programs too.
     """
 
     source: str
@@ -47,6 +48,10 @@ class Voters:
     programs: tuple[Program, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     runs: Mapping[str, Mapping[Split, ProgramRun]] = field(default_factory=dict)
+
+    def runs_of(self, column: int) -> tuple[ProgramRun, ...]:
+        """The runs of the program behind a column, one for each split; none where no program voted."""
+        return tuple(self.runs[self.programs[column].source].values()) if self.programs else ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
