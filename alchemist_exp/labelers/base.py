@@ -51,7 +51,8 @@ class Workbench:
 class Voters:
     """Who voted: programs or human-crafted functions, their votes, and what was rejected on the way.
 
-    ids: one per column of the matrices. requested: how many were asked for. answers: rows by what an LLM answered,
+    ids: one per column of the matrices, for people. requested: how many were asked for. programs: one per column, or
+    none. runs: by source, what happened on each split, of rejected programs too. answers: rows by what an LLM answered,
     where it was asked for each row.
     """
 
@@ -64,6 +65,10 @@ class Voters:
     rejected: tuple[Rejected, ...] = ()
     runs: Mapping[str, Mapping[Split, ProgramRun]] = field(default_factory=dict)
     answers: Mapping[str, int] = field(default_factory=dict)
+
+    def runs_of(self, column: int) -> tuple[ProgramRun, ...]:
+        """The runs of the program behind a column, one for each split; none where no program voted."""
+        return tuple(self.runs[self.programs[column].source].values()) if self.programs else ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,6 +9,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError, LLMError, ProgramsError
+from alchemist_exp.core.hashing import plain
 from alchemist_exp.data.base import TextData
 from alchemist_exp.labelers.base import Labeler, Labeling, Parts, Voters, Workbench, aggregate
 from alchemist_exp.llm.asking import Ask, Script, follow
@@ -142,7 +143,7 @@ class ProgramFolder(ProgramLabeler):
 
     def cache_key(self) -> dict[str, object]:
         """The programs themselves, wherever they lie."""
-        return {"name": self.name, "programs": [(c.origin, c.id) for c in self._read]}
+        return {"name": self.name, "programs": [plain(candidate) for candidate in self._read]}
 
     def candidates(self, bench: Workbench) -> tuple[list[Candidate], tuple[Exchange, ...]]:
         """The folder's programs; no LLM is asked."""

@@ -1,7 +1,7 @@
 """Turns what the stages made into the sections of the record."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summ
 from alchemist_exp.labelers.base import Labeling, Voters
 from alchemist_exp.programs.base import Rejected
 from alchemist_exp.results.record import Section
+from alchemist_exp.sandbox.base import ProgramRun
 
 
 def data_section(dataset: Dataset, data: TextData) -> Section:
@@ -47,8 +48,8 @@ def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
         {"id": id_, "origin": origin, "coverage": s.coverage, "accuracy": s.accuracy}
         for id_, origin, s in zip(voters.ids, voters.origins, scores, strict=True)
     ]
-    for program in programs:
-        program |= _outcomes(voters, str(program["id"]))
+    for column, program in enumerate(programs):
+        program |= _outcomes(voters.runs_of(column))
     total: Counter[str] = Counter()
     for runs in voters.runs.values():
         for run in runs.values():
@@ -69,11 +70,10 @@ def _rejection(rejected: Rejected) -> Section:
     return {"id": rejected.id, "origin": rejected.origin, "reason": rejected.reason}
 
 
-def _outcomes(voters: Voters, program_id: str) -> Section:
+def _outcomes(runs: Sequence[ProgramRun]) -> Section:
     """Faults of one program over all splits, the first message of each kind, and whether its votes can be repeated."""
     faults: Counter[str] = Counter()
     messages: dict[str, str] = {}
-    runs = voters.runs.get(program_id, {}).values()
     for run in runs:
         faults.update({o.value: n for o, n in run.outcomes.items() if n and o.value not in ("vote", "abstain")})
         messages = plain(run.messages) | messages

@@ -17,7 +17,7 @@ class Program:
 
     @property
     def id(self) -> str:
-        """A key of the source: the same text is the same program."""
+        """A short key of the source, for people: an attacker can make two programs that share one."""
         return key_of("program", self.source)[:12]
 
 

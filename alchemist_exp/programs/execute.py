@@ -27,7 +27,7 @@ from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox, Status
 class Executed:
     """The programs that ran to their end, their votes, and what happened on the way.
 
-    runs: for every program that was executed, rejected ones too, what happened on each split.
+    runs: by source, for every program that was executed, rejected ones too, what happened on each split.
     """
 
     programs: tuple[Program, ...]
@@ -48,17 +48,17 @@ def execute(
     columns = {
         split: _columns(programs, data, split, sandbox, store, on_progress or (lambda _: None)) for split in data.splits
     }
-    runs = {p.id: {split: columns[split][i] for split in data.splits} for i, p in enumerate(programs)}
-    faults = {p.id: _fault(runs[p.id]) for p in programs}
-    passed = tuple(p for p in programs if not faults[p.id])
+    runs = {p.source: {split: columns[split][i] for split in data.splits} for i, p in enumerate(programs)}
+    faults = {source: _fault(of_splits) for source, of_splits in runs.items()}
+    passed = tuple(p for p in programs if not faults[p.source])
     matrices = {
         split: LabelMatrix(
-            votes=_side_by_side([runs[p.id][split] for p in passed], len(data.texts(split))),
+            votes=_side_by_side([runs[p.source][split] for p in passed], len(data.texts(split))),
             n_classes=len(data.task.classes),
         )
         for split in data.splits
     }
-    rejected = tuple(Rejected(origin=p.origin, reason=r, id=p.id) for p in programs if (r := faults[p.id]))
+    rejected = tuple(Rejected(origin=p.origin, reason=r, id=p.id) for p in programs if (r := faults[p.source]))
     return Executed(programs=passed, rejected=rejected, matrices=matrices, runs=runs)
 
 

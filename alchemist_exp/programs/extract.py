@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from alchemist_exp.programs.base import FUNCTION
 
-_FENCE = re.compile(r"^ {0,3}(?P<mark>`{3,}|~{3,})[ \t]*(?P<language>[\w+.-]*)[^\n`]*$")
+# Possessive, so that a line is read once and not once for every length of each part.
+_FENCE = re.compile(r"^ {0,3}+(?P<mark>`{3,}+|~{3,}+)[ \t]*+(?P<language>[\w+.-]*+)[^\n`]*+$")
 _PYTHON = {"python", "py", "python3", "py3", "python-3", "python3.11"}
 _DEFINES = re.compile(rf"^(?:async\s+)?def\s+{FUNCTION}\b|^{FUNCTION}\s*=", re.MULTILINE)
 

@@ -1,10 +1,16 @@
 """Programs from a folder: how a person corrects, extends and adds to what an LLM wrote."""
 
+import os
+import stat
 from pathlib import Path
+from typing import Final
 
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.programs.base import Program, Rejected
 from alchemist_exp.sandbox.report import harmless
+
+_MOST_BYTES: Final = 16 << 20
+"""Of a file that is read at all. What a program may have is sandbox.max_source_bytes; vetting sees to that."""
 
 
 def read_folder(folder: Path) -> list[Program | Rejected]:
@@ -20,9 +26,29 @@ def read_folder(folder: Path) -> list[Program | Rejected]:
 
 
 def _read(file: Path) -> Program | Rejected:
+    origin = harmless(file.name)
     try:
-        return Program(source=file.read_text(encoding="utf-8-sig"), origin=harmless(file.name))
+        raw = _first_bytes(file, _MOST_BYTES + 1)
+        if len(raw) > _MOST_BYTES:
+            return Rejected(origin=origin, reason=f"has more than {_MOST_BYTES} bytes")
+        source = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        return Rejected(origin=harmless(file.name), reason=f"not UTF-8 (byte {error.start})")
+        return Rejected(origin=origin, reason=f"not UTF-8 (byte {error.start})")
     except OSError as error:
-        return Rejected(origin=harmless(file.name), reason=f"cannot be read: {error.strerror}")
+        return Rejected(origin=origin, reason=f"cannot be read: {error.strerror}")
+    return Program(source=source, origin=origin)
+
+
+def _first_bytes(file: Path, most: int) -> bytes:
+    """The file's bytes, `most` at the most. OSError for what is no file, or would keep its reader waiting."""
+    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(0, "not a file")
+        raw = bytearray()
+        # The kernel's own files give a page at a time, and their size as 0.
+        while len(raw) < most and (part := os.read(fd, most - len(raw))):
+            raw += part
+        return bytes(raw)
+    finally:
+        os.close(fd)

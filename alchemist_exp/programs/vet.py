@@ -33,12 +33,11 @@ def fault(source: str, *, max_source_bytes: int) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(source)
+            return _fault_of_function(_definition(ast.parse(source)))
     except SyntaxError as error:
         return f"syntax error in line {error.lineno}: {error.msg}"
     except (ValueError, MemoryError, RecursionError) as error:
         return f"cannot be parsed: {type(error).__name__}"
-    return _fault_of_function(_definition(tree))
 
 
 def _definition(tree: ast.Module) -> ast.stmt | None:
@@ -58,11 +57,13 @@ def _definition(tree: ast.Module) -> ast.stmt | None:
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
-    for statement in body:
+    # No recursion: each elif lies one deeper than the last, and there may be thousands.
+    waiting = list(body)[::-1]
+    while waiting:
+        statement = waiting.pop()
         yield statement
         if isinstance(statement, ast.If | ast.Try):
-            yield from _top_level(statement.body)
-            yield from _top_level(statement.orelse)
+            waiting += [*statement.body, *statement.orelse][::-1]
 
 
 def _fault_of_function(definition: ast.stmt | None) -> str | None:

@@ -25,7 +25,7 @@ from alchemist_exp.sandbox.inputs import Inputs, Texts
 _MOST: Final = 1e9
 """Of any limit: more is a slip, or infinite, and timers and the record know no infinity."""
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raise it when a change to the sandbox can alter votes; it is part of every cache key."""
 
 Progress = Callable[[int], None]
@@ -76,7 +76,7 @@ class ProgramRun:
     detail: why the status is not ok, in a sentence; empty when it is.
     restarts: workers started anew after one ended in the middle of a row.
     cpu_seconds: user and system time of all the program's workers, without the loading of modules that they share.
-    nondeterministic: whether some rows got another vote when they were given in reverse order to a fresh worker.
+    nondeterministic: whether some rows were not answered alike when they were given in reverse order to a fresh worker.
     repeatable: whether all of it is the program's own doing; what else ends a worker may be the machine's.
     """
 

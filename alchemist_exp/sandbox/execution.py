@@ -166,37 +166,34 @@ class _Execution:
         if account is None:
             self.meter.add(chunk.rows.n)
             return
-        first = 0
-        while first < chunk.rows.n and account.may_go_on():
-            first += self._run_worker(ledger.encoded, account, chunk, first)
-        self.meter.add(chunk.rows.n - first)
+        settled = self._run_workers(ledger.encoded, account, chunk)
+        self.meter.add(chunk.rows.n - settled)
         ledger.book(chunk.rows.first, account)
 
     def try_reversed(self, ledger: Ledger, chunk: _OpenChunk) -> None:
-        """Flag a program that votes otherwise on the first rows when they come in reverse order to a fresh worker."""
-        first_votes = ledger.codes(chunk.rows.n)
-        if first_votes is None:
-            return
-        # An account that nobody reads but this method: the program has its votes.
-        account = ChunkLedger(
-            chunk.rows.n,
-            0,
-            self.sandbox,
-            timeouts_left=self.sandbox.max_timeouts,
-            wall_left_s=self.sandbox.program_wall_s,
-        )
-        self._run_worker(ledger.encoded, account, chunk, 0, reverse=True)
-        ledger.nondeterministic = account.differs(first_votes[::-1])
+        """Run a program on the first rows once more, in reverse order and in fresh workers, to see what it repeats."""
+        account = ledger.open_trial(chunk.rows.n)
+        if account is not None:
+            self._run_workers(ledger.encoded, account, chunk)
+            ledger.book_trial(account)
 
-    def _run_worker(
-        self, source: bytes, account: ChunkLedger, chunk: _OpenChunk, first: int, *, reverse: bool = False
-    ) -> int:
-        """Return how many rows that settles: those with a vote, and the one at which the worker ended too early."""
+    def _run_workers(self, source: bytes, account: ChunkLedger, chunk: _OpenChunk) -> int:
+        """Return how many rows were settled before a budget was used up."""
+        settled = 0
+        while settled < chunk.rows.n and account.may_go_on():
+            settled += self._run_worker(source, account, chunk, settled)
+        return settled
+
+    def _run_worker(self, source: bytes, account: ChunkLedger, chunk: _OpenChunk, first: int) -> int:
+        """Return how many rows that settles: those with a vote, and the one at which the worker ended too early.
+
+        first: rows settled before, counted in the order they are given in.
+        """
         with ExitStack() as stack:
             zygote = chunk.zygote or stack.enter_context(self.zygote(chunk.rows))
             votes = stack.enter_context(VotesArea(chunk.rows.n - first))
             process = stack.enter_context(WorkerProcess(zygote, self.cancelled))
-            job = self._job(account.timeouts_left, chunk.rows, first, zygote.control_fd, reverse=reverse)
+            job = self._job(account, chunk.rows, first, zygote.control_fd)
             self._submit(process, job, source, votes)
             started = time.monotonic()
             cut, seen = self._watch(process, votes, started + account.wall_left_s)
@@ -204,7 +201,7 @@ class _Execution:
             account.spend(wall_s=time.monotonic() - started, cpu_s=ended.cpu_seconds)
             codes, report = votes.copy()
         settled = account.settle(first, codes, parse_report(report), cut, ended.returncode, self.n_classes)
-        self.meter.add(settled - seen if not reverse else -seen)
+        self.meter.add(-seen if account.reverse else settled - seen)
         return settled
 
     def _submit(self, process: WorkerProcess, job: worker.Job, source: bytes, votes: VotesArea) -> None:
@@ -233,19 +230,19 @@ class _Execution:
                 return Cut.WALL, row
         return Cut.NONE, row
 
-    def _job(self, timeouts_left: int, rows: SharedRows, first: int, control_fd: int, *, reverse: bool) -> worker.Job:
+    def _job(self, account: ChunkLedger, rows: SharedRows, first: int, control_fd: int) -> worker.Job:
         limits = self.sandbox
         machine = os.uname().machine
         return worker.Job(
-            first=first,
+            first=0 if account.reverse else first,
             rows=rows.n - first,
-            reverse=reverse,
+            reverse=account.reverse,
             row_offset=rows.first + first,
             n_classes=self.n_classes,
             call_cpu_s=limits.call_cpu_s,
             init_cpu_s=limits.init_cpu_s,
             total_cpu_s=math.ceil(limits.program_wall_s) + _SPARE_CPU_S,
-            timeouts_left=timeouts_left,
+            timeouts_left=account.timeouts_left,
             seccomp_number=ARCHITECTURES[machine].seccomp if self.walls.confined else 0,
             seccomp_filter=build_filter(machine, control_fd).hex() if self.walls.confined else "",
         )

@@ -24,10 +24,13 @@ _VOID: Final = {
 """Programs that keep no vote, and what their rows count as."""
 
 
+_CAUGHT: Final = (Status.VIOLATION, Status.INVALID_OUTPUT)
+"""What only an attack ends in."""
+
 _OF_THE_MACHINE: Final = (worker.TIMEOUT, CRASH, NOT_RUN)
 """Codes that a slower machine may give where another gives a vote."""
 
-_OWN_DOING: Final = (Status.OK, Status.VIOLATION, Status.INVALID_OUTPUT)
+_OWN_DOING: Final = (Status.OK, *_CAUGHT)
 """What a program ends in whatever the machine, if no worker of it ended early."""
 
 
@@ -40,10 +43,20 @@ class Cut(Enum):
 
 
 class ChunkLedger:
-    """The account of one program on one chunk of rows. Used by one thread at a time."""
+    """The account of one program on one chunk of rows, given in reverse order if so said. For one thread at a time."""
 
-    def __init__(self, rows: int, first_row: int, limits: Sandbox, *, timeouts_left: int, wall_left_s: float) -> None:
+    def __init__(
+        self,
+        rows: int,
+        first_row: int,
+        limits: Sandbox,
+        *,
+        timeouts_left: int,
+        wall_left_s: float,
+        reverse: bool = False,
+    ) -> None:
         self._first_row = first_row
+        self.reverse = reverse
         self._limits = limits
         self._timeouts_left = timeouts_left
         self.codes = np.full(rows, NOT_RUN, dtype=np.int8)
@@ -75,12 +88,12 @@ class ChunkLedger:
         within = self.timeouts_left > 0 and len(self.early_ends) <= self._limits.max_restarts
         return within and self.status is Status.OK
 
-    def differs(self, codes: npt.NDArray[np.int8]) -> bool:
-        """Whether this account contradicts `codes`, int8 (rows,). Ends for want of time or a process do not count."""
-        if self.status in (Status.OK, Status.QUARANTINED, Status.WALL_LIMIT):
-            both = ~np.isin(self.codes, _OF_THE_MACHINE) & ~np.isin(codes, _OF_THE_MACHINE)
-            return bool((self.codes != codes)[both].any())
-        return True  # it was well before, and has now been caught at something
+    def repeats(self, codes: npt.NDArray[np.int8]) -> bool:
+        """Whether this account has all that `codes`, int8 (rows,), has, ends for want of time or a process aside."""
+        # Such an end in this account does count: a program can feign one to hide that it would vote otherwise. An
+        # honest one seldom has one here alone, since rows are timed by their CPU time, whatever else the machine does.
+        expected = ~np.isin(codes, _OF_THE_MACHINE)
+        return bool((self.codes == codes)[expected].all())
 
     def spend(self, *, wall_s: float, cpu_s: float) -> None:
         """Book what a worker has used, in seconds."""
@@ -100,8 +113,7 @@ class ChunkLedger:
             self.messages.setdefault(Outcome.NOT_RUN if kind == worker.LOAD_MESSAGE else Outcome(kind), message)
         done = n_done(codes)
         if returncode == -signal.SIGSYS:
-            row = self._first_row + min(start + done, len(self.codes) - 1)
-            where = f"at row {row}" if report.loaded else "while it was loaded"
+            where = f"at row {self._row(start + done)}" if report.loaded else "while it was loaded"
             if well_formed(codes, n_classes):  # void, but a budget may have been used up before
                 self.codes[start : start + done] = codes[:done]
             self._stop(Status.VIOLATION, f"it made a forbidden system call {where}", Outcome.VIOLATION)
@@ -127,6 +139,11 @@ class ChunkLedger:
         self.codes[row] = worker.TIMEOUT if cut is Cut.STALL else CRASH
         return 1
 
+    def _row(self, index: int) -> int:
+        """The number of the row that is kept at `index`, or of the last one."""
+        index = min(index, len(self.codes) - 1)
+        return self._first_row + (len(self.codes) - 1 - index if self.reverse else index)
+
     def _stop(self, status: Status, detail: str, outcome: Outcome | None = None) -> None:
         self.status, self.detail = status, harmless(detail)
         if outcome is not None:
@@ -144,10 +161,11 @@ class Ledger:
         self._limits = limits
         self._lock = threading.Lock()
         self._chunks: dict[int, ChunkLedger] = {}
+        self._trial: ChunkLedger | None = None
+        self._nondeterministic = False
         self._status, self._detail = Status.OK, ""
         self._messages: dict[Outcome, str] = {}
         self._restarts = self._timeouts = 0
-        self.nondeterministic = False
         self.encoded = b""
         self._encode(source)
 
@@ -157,7 +175,7 @@ class Ledger:
             before = [chunk for first, chunk in self._chunks.items() if first < first_row]
             timeouts = sum(chunk.timeouts for chunk in before)
             ends = sum(len(chunk.early_ends) for chunk in before)
-            wall_left_s = self._limits.program_wall_s - sum(chunk.wall_s for chunk in self._chunks.values())
+            wall_left_s = self._wall_left_s()
         stopped = self._status is not Status.OK or any(chunk.status is not Status.OK for chunk in before)
         if stopped or timeouts >= self._limits.max_timeouts or ends > self._limits.max_restarts:
             return None
@@ -169,12 +187,28 @@ class Ledger:
         with self._lock:
             self._chunks[first_row] = chunk
 
+    def open_trial(self, rows: int) -> ChunkLedger | None:
+        """The account of the first rows in reverse order; None where the program has failed on their chunk."""
+        chunk = self._chunks.get(0)
+        if chunk is None or chunk.status is not Status.OK:
+            return None
+        timeouts, wall_left_s = self._limits.max_timeouts, self._wall_left_s()
+        return ChunkLedger(rows, 0, self._limits, timeouts_left=timeouts, wall_left_s=wall_left_s, reverse=True)
+
+    def book_trial(self, trial: ChunkLedger) -> None:
+        """Take in the finished account of the first rows in reverse order."""
+        self._trial = trial
+
     def close(self, rows: int, n_classes: int) -> ProgramRun:
         """Return the program's result over all `rows`."""
         codes = np.full(rows, NOT_RUN, dtype=np.int8)
         for first_row in sorted(self._chunks):
             if self._status is Status.OK:
                 self._take(first_row, self._chunks[first_row], codes)
+        accounts = list(self._chunks.values())
+        if self._trial is not None:
+            self._judge(self._trial)
+            accounts.append(self._trial)
         voters = (codes >= 0) & (codes < n_classes) & (self._status not in _VOID)
         outcomes = count_outcomes(codes)
         if self._status in _VOID:
@@ -186,15 +220,21 @@ class Ledger:
             messages={kind: said for kind, said in self._messages.items() if kind in outcomes or self._status in _VOID},
             detail=self._detail,
             restarts=self._restarts,
-            cpu_seconds=sum(chunk.cpu_s for chunk in self._chunks.values()),
-            nondeterministic=self.nondeterministic,
-            repeatable=self._status in _OWN_DOING and not any(chunk.early_ends for chunk in self._chunks.values()),
+            cpu_seconds=sum(account.cpu_s for account in accounts),
+            nondeterministic=self._nondeterministic,
+            repeatable=self._status in _OWN_DOING
+            and all(account.status in _OWN_DOING and not account.early_ends for account in accounts),
         )
 
-    def codes(self, rows: int) -> npt.NDArray[np.int8] | None:
-        """The codes, int8 (rows,), of the first rows; None where the program has failed on their chunk."""
-        chunk = self._chunks.get(0)
-        return chunk.codes[:rows] if chunk is not None and chunk.status is Status.OK else None
+    def _wall_left_s(self) -> float:
+        return self._limits.program_wall_s - sum(chunk.wall_s for chunk in self._chunks.values())
+
+    def _judge(self, trial: ChunkLedger) -> None:
+        """Flag a program that did not answer the first rows alike; one that attacked only then has no vote either."""
+        self._nondeterministic = not trial.repeats(self._chunks[0].codes[: len(trial.codes)][::-1])
+        if trial.status in _CAUGHT and self._status not in _VOID:
+            detail = f"{trial.detail}, when the first rows were given in reverse order"
+            self._stop(trial.status, detail, _VOID[trial.status])
 
     def _take(self, first_row: int, chunk: ChunkLedger, codes: npt.NDArray[np.int8]) -> None:
         """Copy a chunk's codes up to the row where a budget is used up, or all."""

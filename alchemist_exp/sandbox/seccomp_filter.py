@@ -1,8 +1,9 @@
 """The system calls a labeling program may make, as a filter the kernel enforces.
 
-Allowed: memory (never executable), clocks, signals to oneself, the end. `read` and `write` work on the control
-descriptor alone, which is closed before the program is run. Calls that only an attack makes end the process. All the
-rest, calls of future kernels included, fail with EPERM, so that a program that opens a file gets an exception.
+Allowed: memory (never executable, never shared), locks within the process, clocks, signals to oneself, the end. `read`
+and `write` work on the control descriptor alone, which is closed before the program is run. Calls that only an attack
+makes end the process. All the rest, calls of future kernels included, fail with EPERM, so that a program that opens a
+file gets an exception.
 """
 
 import struct
@@ -19,6 +20,8 @@ _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0
 # Where struct seccomp_data keeps what is asked about; every 64-bit argument is two words, the low one first.
 _AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENTS = 0, 4, 16
 _PROT_EXEC = 4
+_MAP_SHARED = 1  # a bit of MAP_SHARED_VALIDATE too
+_FUTEX_PRIVATE_FLAG = 128
 _X32_BIT = 0x40000000
 
 _Instruction = tuple[int, int, int, int]
@@ -46,7 +49,6 @@ ALLOWED: Final[Mapping[str, tuple[int, int | None]]] = {
     "brk": (12, 214),
     "mremap": (25, 216),
     "madvise": (28, 233),
-    "futex": (202, 98),
     "clock_gettime": (228, 113),
     "clock_getres": (229, 114),
     "gettimeofday": (96, 169),
@@ -69,8 +71,14 @@ ALLOWED: Final[Mapping[str, tuple[int, int | None]]] = {
     "rseq": (334, 293),
     "close": (3, 57),
 }
-NOT_EXECUTABLE: Final[Mapping[str, tuple[int, int]]] = {"mmap": (9, 222), "mprotect": (10, 226)}
+NOT_EXECUTABLE: Final[Mapping[str, tuple[int, int]]] = {"mprotect": (10, 226)}
 """Allowed unless the memory is to be executable."""
+
+NOT_SHARED: Final[Mapping[str, tuple[int, int]]] = {"mmap": (9, 222)}
+"""Allowed unless the memory is to be executable, or shared: that would outlive the address space, which is limited."""
+
+PRIVATE_ONLY: Final[Mapping[str, tuple[int, int]]] = {"futex": (202, 98)}
+"""Allowed within the process: a lock on a library's page is known to every process that has the library loaded."""
 
 CONTROL_ONLY: Final[Mapping[str, tuple[int, int]]] = {"read": (0, 63), "write": (1, 64)}
 """Allowed on the control descriptor."""
@@ -129,10 +137,17 @@ def build_filter(machine: str, control_fd: int) -> bytes:
     if architecture.has_x32:
         # A second numbering of the same calls, which would pass by every rule below.
         program += [(_IF_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, RET_KILL)]
+    allow = [(_RETURN, 0, 0, RET_ALLOW)]
     for numbers in ALLOWED.values():
-        program += _rule(numbers[architecture.column], [(_RETURN, 0, 0, RET_ALLOW)])
+        program += _rule(numbers[architecture.column], allow)
     for numbers in NOT_EXECUTABLE.values():
-        program += _rule(numbers[architecture.column], _unless_executable())
+        program += _rule(numbers[architecture.column], [*_refuse_if(2, _PROT_EXEC), *allow])
+    for numbers in NOT_SHARED.values():
+        program += _rule(
+            numbers[architecture.column], [*_refuse_if(2, _PROT_EXEC), *_refuse_if(3, _MAP_SHARED), *allow]
+        )
+    for numbers in PRIVATE_ONLY.values():
+        program += _rule(numbers[architecture.column], [*_refuse_unless(1, _FUTEX_PRIVATE_FLAG), *allow])
     for numbers in CONTROL_ONLY.values():
         program += _rule(numbers[architecture.column], _if_first_argument_is(control_fd))
     for numbers in KILLED.values():
@@ -146,14 +161,14 @@ def _rule(number: int | None, verdict: list[_Instruction]) -> list[_Instruction]
     return [] if number is None else [(_IF_EQUAL, 0, len(verdict), number), *verdict]
 
 
-def _unless_executable() -> list[_Instruction]:
-    protection = _AT_ARGUMENTS + 8 * 2
-    return [
-        (_LOAD, 0, 0, protection),
-        (_IF_ANY_BIT, 0, 1, _PROT_EXEC),
-        (_RETURN, 0, 0, RET_EPERM),
-        (_RETURN, 0, 0, RET_ALLOW),
-    ]
+def _refuse_if(argument: int, bit: int) -> list[_Instruction]:
+    """EPERM for calls whose argument, counted from 0, has a bit of its low word set; others go on below."""
+    return [(_LOAD, 0, 0, _AT_ARGUMENTS + 8 * argument), (_IF_ANY_BIT, 0, 1, bit), (_RETURN, 0, 0, RET_EPERM)]
+
+
+def _refuse_unless(argument: int, bit: int) -> list[_Instruction]:
+    """EPERM for calls whose argument lacks the bit; others go on below."""
+    return [(_LOAD, 0, 0, _AT_ARGUMENTS + 8 * argument), (_IF_ANY_BIT, 1, 0, bit), (_RETURN, 0, 0, RET_EPERM)]
 
 
 def _if_first_argument_is(value: int) -> list[_Instruction]:

@@ -180,7 +180,8 @@ class Rows(Generic[Row]):
     """
 
     def __init__(self, fd: int, n_rows: int, offsets_at: int, decode: "Decode[Row]") -> None:
-        self._memory = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+        # Private: before Linux 6.7 a shared mapping counts as writable, and a sealed file refuses it.
+        self._memory = mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
         self._offsets = memoryview(self._memory)[offsets_at : offsets_at + 8 * (n_rows + 1)].cast("q")
         self._decode = decode
 
@@ -273,8 +274,9 @@ class Report:
 class RowClock:
     """Ends a row that uses up its CPU time.
 
-    A repeating timer of the process's CPU time looks whether votes have been added: rows cost nothing. A row is
-    interrupted after 1 to 1.25 times the limit. Time spent waiting, or in C code that ignores signals, is the parent's.
+    A repeating timer of the process's CPU time, user and system, looks whether votes have been added: rows cost
+    nothing. A row is interrupted after 1 to 1.25 times the limit. Time spent waiting, or in C code that ignores
+    signals, is the parent's.
     """
 
     def __init__(self, votes: mmap.mmap, rows: int) -> None:
@@ -287,8 +289,8 @@ class RowClock:
     def start(self, limit_s: float) -> None:
         """Interrupt whatever adds no vote for `limit_s` seconds of CPU time from now on."""
         self._ticks = 0
-        signal.signal(signal.SIGVTALRM, self._tick)
-        signal.setitimer(signal.ITIMER_VIRTUAL, limit_s / _TICKS_PER_LIMIT, limit_s / _TICKS_PER_LIMIT)
+        signal.signal(signal.SIGPROF, self._tick)
+        signal.setitimer(signal.ITIMER_PROF, limit_s / _TICKS_PER_LIMIT, limit_s / _TICKS_PER_LIMIT)
 
     def _tick(self, signum: int, frame: types.FrameType | None) -> None:
         if self.paused:

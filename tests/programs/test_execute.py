@@ -53,11 +53,19 @@ def test_votes_faults_and_rejections(data: TextData, sandbox: Sandbox, tmp_path)
     assert done.programs == (GOOD, FAULTY)
     assert done.matrices[Split.TRAIN].votes[:, 0].tolist() == [1, -1, 1, -1]
     assert done.matrices[Split.TEST].votes[:, 0].tolist() == [-1, 1]
-    assert done.runs[FAULTY.id][Split.TRAIN].outcomes["exception"] == 1
+    assert done.runs[FAULTY.source][Split.TRAIN].outcomes["exception"] == 1
     (rejected,) = done.rejected
     assert (rejected.origin, rejected.id) == ("bad", BAD.id)
     assert "load error" in rejected.reason
     assert "absent_module" in rejected.reason
+
+
+def test_programs_that_share_an_id_keep_their_own_votes(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    zero = Program(source="def label_function(t):\n    return 0\n#155e473", origin="zero")
+    one = Program(source="def label_function(t):\n    return 1\n#c76723", origin="one")
+    assert zero.id == one.id
+    votes = execute([zero, one], data, sandbox, Store(tmp_path)).matrices[Split.TEST].votes
+    assert votes.tolist() == [[0, 1], [0, 1]]
 
 
 def test_columns_are_kept_and_each_program_runs_once(data: TextData, sandbox: Sandbox, tmp_path) -> None:
@@ -68,7 +76,7 @@ def test_columns_are_kept_and_each_program_runs_once(data: TextData, sandbox: Sa
     assert counted.executed == 4 + 2 + 2, "a load error is tried anew"
     assert np.array_equal(first.matrices[Split.TRAIN].votes[:, 0], again.matrices[Split.TRAIN].votes[:, 1])
     assert again.rejected == first.rejected
-    assert again.runs[GOOD.id][Split.TRAIN].outcomes == first.runs[GOOD.id][Split.TRAIN].outcomes
+    assert again.runs[GOOD.source][Split.TRAIN].outcomes == first.runs[GOOD.source][Split.TRAIN].outcomes
 
 
 SILENT = Program(source="def label_function(t): return 'spam'", origin="silent")
@@ -98,7 +106,7 @@ def test_a_nondeterministic_program_stays_flagged(data: TextData, sandbox: Sandb
     )
     for _ in range(2):
         runs = execute([GOOD, counter], data, sandbox, Store(tmp_path)).runs
-        assert [runs[p.id][Split.TRAIN].nondeterministic for p in (GOOD, counter)] == [False, True]
+        assert [runs[p.source][Split.TRAIN].nondeterministic for p in (GOOD, counter)] == [False, True]
 
 
 def test_progress_counts_every_row_of_every_program(data: TextData, sandbox: Sandbox, tmp_path) -> None:

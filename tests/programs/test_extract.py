@@ -55,6 +55,12 @@ def test_a_fence_inside_the_code_does_not_end_it() -> None:
     assert extract_source(f"````python\n{source}````") == source
 
 
+def test_a_hostile_reply_takes_no_longer_than_it_is_long() -> None:
+    part = 700_000
+    line = "~" * part + " " * part + "a" * part + "`\n"
+    assert extract_source(f"{line}```python\n{BODY}```") == BODY
+
+
 @given(st.text(alphabet=st.sampled_from("`~ \npyadef:label_function(t)"), max_size=200))
 def test_any_reply_gives_text_that_was_in_it_or_none(reply: str) -> None:
     source = extract_source(reply)

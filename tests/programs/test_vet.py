@@ -55,6 +55,14 @@ def test_faults_are_named(source: str, reason: str) -> None:
     assert re.search(reason, found)
 
 
+@pytest.mark.parametrize("branches", [10, 1500, 2500])
+def test_a_long_chain_of_branches_is_no_trouble(branches: int) -> None:
+    chain = "if 1: 0\n" + "elif 1: 0\n" * branches
+    good = "else:\n    def label_function(t): return 1\n"
+    assert fault(chain, max_source_bytes=1 << 16) is not None
+    assert fault(chain + good, max_source_bytes=1 << 16) in (None, "cannot be parsed: RecursionError")
+
+
 @given(st.text(max_size=300))
 def test_no_source_breaks_the_vetting(source: str) -> None:
     fault(source, max_source_bytes=LIMIT)

@@ -1,10 +1,17 @@
-"""A program whose votes hang on order, time or addresses is flagged; one that is merely slow or stateless is not."""
+"""A program whose votes hang on order, time or addresses is flagged; one that is merely slow or stateless is not.
+
+One that attacks only when the order shows that it is being tried has no vote, and one that ends early then is flagged.
+"""
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
+from alchemist_exp.core.values import ABSTAIN
 from alchemist_exp.sandbox.base import Sandbox, Status
+from alchemist_exp.sandbox.ledger import ChunkLedger, Cut, Ledger
+from alchemist_exp.sandbox.report import Report
 
 MakeSandbox = Callable[..., Sandbox]
 TEXTS = [f"text {row}" for row in range(300)]
@@ -16,9 +23,9 @@ REPEATS = {
     "set order": "def label_function(text):\n    return len(next(iter(set(text)))) % 3\n",
     "cache": "import functools\n@functools.lru_cache\ndef label_function(text):\n    return len(text) % 3\n",
     "exceptions": "def label_function(text):\n    return 1 // ('7' in text)\n",
-    "times out once": (
-        "n = 0\ndef label_function(text):\n    global n\n    n += 1\n    while n == 5:\n        pass\n    return 1\n"
-    ),
+    "times out on a text": "def label_function(text):\n    while text == 'text 5': pass\n    return 1\n",
+    "ends on two texts": SYS
+    + "def label_function(text):\n    if text in ('text 5', 'text 150'): sys.modules['os']._exit(0)\n    return 1\n",
 }
 DIFFERS = {
     "counter": "n = 0\ndef label_function(text):\n    global n\n    n += 1\n    return n % 3\n",
@@ -27,11 +34,25 @@ DIFFERS = {
     "clock": "import datetime\ndef label_function(text):\n    return datetime.datetime.now().microsecond % 3\n",
     "urandom": SYS + "os = sys.modules['os']\ndef label_function(text):\n    return os.urandom(1)[0] % 3\n",
     "address": "S = hash(object()) >> 8\ndef label_function(text):\n    return (S + len(text)) % 97\n",
-    "violation later": SYS
-    + (
-        "n = 0\ndef label_function(text):\n    global n\n    n += 1\n"
-        "    if n == 1 and text == 'text 199': sys.modules['os'].fork()\n    return 1\n"
+    "times out once": (
+        "n = 0\ndef label_function(text):\n    global n\n    n += 1\n    while n == 5:\n        pass\n    return 1\n"
     ),
+}
+# Programs that look whether they are being tried, and what they then do with the harness's own variables, f.
+TRIED = (
+    SYS + "def label_function(text):\n    frame = sys._getframe(1)\n    f = frame.f_locals\n"
+    "    if f['job'].reverse:\n        {}\n    return 1\n"
+)
+FEIGNS = {
+    "an end": "sys.modules['os']._exit(0)",
+    "timeouts": "f['votes'][0:200] = b'\\xfd' * 200; sys.modules['os']._exit(0)",
+    "a timeout": "raise frame.f_globals['RowTimeoutError']",
+    "a stall": "lock = sys.modules['_thread'].allocate_lock(); lock.acquire(); lock.acquire()",
+    "a load error": "f['votes'][200] = 0; sys.modules['os']._exit(0)",
+}
+ATTACKS = {
+    "sys.modules['os'].fork()": Status.VIOLATION,
+    "f['votes'][0:200] = b'\\x63' * 200": Status.INVALID_OUTPUT,
 }
 
 
@@ -42,6 +63,37 @@ def test_who_is_flagged(make_sandbox: MakeSandbox, mode: str) -> None:
     assert {run.status for run in runs} == {Status.OK}
     flagged = [name for name, run in zip([*REPEATS, *DIFFERS], runs, strict=True) if run.nondeterministic]
     assert flagged == list(DIFFERS)
+
+
+def test_who_ends_early_only_when_tried_is_flagged(make_sandbox: MakeSandbox) -> None:
+    runs = make_sandbox(determinism_rows=200).execute([TRIED.format(does) for does in FEIGNS.values()], TEXTS, 3)
+    assert [(run.status, run.outcomes, run.nondeterministic) for run in runs] == [(Status.OK, {"vote": 300}, True)] * 5
+
+
+def test_who_attacks_only_when_tried_has_no_vote(make_sandbox: MakeSandbox) -> None:
+    runs = make_sandbox(determinism_rows=200).execute([TRIED.format(does) for does in ATTACKS], TEXTS, 3)
+    assert [run.status for run in runs] == list(ATTACKS.values())
+    assert all((run.votes == ABSTAIN).all() and "reverse order" in run.detail for run in runs)
+    assert "at row 199" in runs[0].detail
+
+
+def test_the_trial_has_what_is_left_of_the_time_and_is_booked(make_sandbox: MakeSandbox) -> None:
+    ledger = Ledger("source", make_sandbox(program_wall_s=30.0))
+    first = ledger.open(0, 2)
+    assert first is not None
+    ledger.book(0, _finished(first, seconds=29.0))
+    trial = ledger.open_trial(2)
+    assert trial is not None
+    assert trial.wall_left_s == 1.0
+    ledger.book_trial(_finished(trial, seconds=1.0))
+    run = ledger.close(2, 2)
+    assert (run.cpu_seconds, run.nondeterministic, run.repeatable) == (30.0, False, True)
+
+
+def _finished(account: ChunkLedger, *, seconds: float) -> ChunkLedger:
+    account.spend(wall_s=seconds, cpu_s=seconds)
+    account.settle(0, np.ones(2, dtype=np.int8), Report(loaded=True, messages={}), Cut.NONE, 0, 2)
+    return account
 
 
 def test_zero_rows_try_nobody(make_sandbox: MakeSandbox) -> None:

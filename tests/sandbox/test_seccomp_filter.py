@@ -18,6 +18,8 @@ HEADERS = {
 TABLES = (
     seccomp_filter.ALLOWED,
     seccomp_filter.NOT_EXECUTABLE,
+    seccomp_filter.NOT_SHARED,
+    seccomp_filter.PRIVATE_ONLY,
     seccomp_filter.CONTROL_ONLY,
     seccomp_filter.KILLED,
 )
@@ -50,7 +52,8 @@ def verdict(machine: str, number: int, *arguments: int, audit_id: int | None = N
 def test_all_that_is_not_listed_is_refused(machine: str) -> None:
     column = ARCHITECTURES[machine].column
     expected: dict[int | None, int] = {}
-    for table, answer in zip(TABLES, (RET_ALLOW, RET_ALLOW, RET_EPERM, RET_KILL), strict=True):
+    answers = (RET_ALLOW, RET_ALLOW, RET_ALLOW, RET_EPERM, RET_EPERM, RET_KILL)
+    for table, answer in zip(TABLES, answers, strict=True):
         expected |= {numbers[column]: answer for numbers in table.values()}
     for number in range(1024):
         assert verdict(machine, number) == expected.get(number, RET_EPERM), number
@@ -58,10 +61,24 @@ def test_all_that_is_not_listed_is_refused(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_memory_is_never_executable(machine: str) -> None:
-    for numbers in seccomp_filter.NOT_EXECUTABLE.values():
+    for numbers in (*seccomp_filter.NOT_EXECUTABLE.values(), *seccomp_filter.NOT_SHARED.values()):
         number = numbers[ARCHITECTURES[machine].column]
         for protection in range(8):
             assert verdict(machine, number, 0, 4096, protection) == (RET_EPERM if protection & 4 else RET_ALLOW)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_memory_is_never_shared(machine: str) -> None:
+    number = seccomp_filter.NOT_SHARED["mmap"][ARCHITECTURES[machine].column]
+    for flags in range(64):
+        assert verdict(machine, number, 0, 4096, 3, flags) == (RET_EPERM if flags & 1 else RET_ALLOW)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_locks_are_private(machine: str) -> None:
+    number = seccomp_filter.PRIVATE_ONLY["futex"][ARCHITECTURES[machine].column]
+    for operation in range(512):
+        assert verdict(machine, number, 4096, operation) == (RET_ALLOW if operation & 128 else RET_EPERM)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
