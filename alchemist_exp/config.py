@@ -5,6 +5,7 @@ the group names one first: a component's fields and their types are said once, i
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from alchemist_exp.label_models.snorkel import Snorkel
 from alchemist_exp.labelers.human import HumanVotes
 from alchemist_exp.labelers.programs import ProgramFolder, WrittenPrograms
 from alchemist_exp.labelers.zero_shot import ZeroShot
+from alchemist_exp.llm.anthropic_llm import AnthropicLLM
 from alchemist_exp.llm.base import Price
+from alchemist_exp.llm.openai_llm import OpenAICompatibleLLM, OpenAILLM
 from alchemist_exp.llm.recorded import RecordedLLM
 from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Paths, Seeds
 from alchemist_exp.prompts.supplement import NoSupplement, WrittenSupplement
@@ -33,7 +36,12 @@ from alchemist_exp.tracking.wandb_run import WandbLogger
 
 SCHEMAS: dict[str, dict[str, type[Component]]] = {
     "dataset": {"_embedded": EmbeddedDataset, "_files": FilesDataset},
-    "llm": {"_recorded": RecordedLLM},
+    "llm": {
+        "_recorded": RecordedLLM,
+        "_openai": OpenAILLM,
+        "_anthropic": AnthropicLLM,
+        "_openai_compatible": OpenAICompatibleLLM,
+    },
     "supplement": {"_none": NoSupplement, "_written": WrittenSupplement},
     "method": {
         "_alchemist": WrittenPrograms,
@@ -102,6 +110,23 @@ def _refuse_appended(config: DictConfig, prefix: str) -> None:
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
             _refuse_appended(node, f"{prefix}{key}.")
+
+
+def refuse_lost(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Values below a key that is taken from elsewhere would be dropped in silence."""
+    for override in overrides:
+        *above, _ = override.lstrip("+~").partition("=")[0].split(".")
+        node: Any = config
+        for depth, key in enumerate(above, start=1):
+            if not isinstance(node, DictConfig) or key not in node:
+                break
+            if OmegaConf.is_interpolation(node, key):
+                whole = ".".join(above[:depth])
+                raise ConfigError(
+                    f"{override} changes a part of {whole}, which is taken from elsewhere; give all of it, as in "
+                    f"{whole}={{...}}."
+                )
+            node = node._get_node(key)
 
 
 def as_plain(config: DictConfig) -> dict[str, Any]:
