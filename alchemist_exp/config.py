@@ -21,7 +21,9 @@ from alchemist_exp.label_models.majority import Majority, WeightedMajority
 from alchemist_exp.label_models.snorkel import Snorkel
 from alchemist_exp.labelers.human import HumanVotes
 from alchemist_exp.labelers.programs import ProgramFolder, WrittenPrograms
+from alchemist_exp.llm.anthropic_llm import AnthropicLLM
 from alchemist_exp.llm.base import Price
+from alchemist_exp.llm.openai_llm import OpenAICompatibleLLM, OpenAILLM
 from alchemist_exp.llm.recorded import RecordedLLM
 from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Paths, Seeds
 from alchemist_exp.prompts.supplement import NoSupplement, WrittenSupplement
@@ -32,7 +34,12 @@ from alchemist_exp.tracking.wandb_run import WandbLogger
 
 SCHEMAS: dict[str, dict[str, type[Component]]] = {
     "dataset": {"_embedded": EmbeddedDataset, "_files": FilesDataset},
-    "llm": {"_recorded": RecordedLLM},
+    "llm": {
+        "_recorded": RecordedLLM,
+        "_openai": OpenAILLM,
+        "_anthropic": AnthropicLLM,
+        "_openai_compatible": OpenAICompatibleLLM,
+    },
     "supplement": {"_none": NoSupplement, "_written": WrittenSupplement},
     "method": {"_alchemist": WrittenPrograms, "_human": HumanVotes, "_program_files": ProgramFolder},
     "label_model": {"_majority": Majority, "_weighted_majority": WeightedMajority, "_snorkel": Snorkel},
