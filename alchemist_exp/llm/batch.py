@@ -53,10 +53,10 @@ async def ask_in_batches(
 ) -> Mapping[str, Completion | str]:
     """For each request's key its reply, or why there is none.
 
-    books: the folder of the batches' books. known: a reply that is at hand, None where there is none; asked only for
-    requests that no open batch holds. on_reply: called with each reply of a batch, before the batch counts as
-    collected. Each request is handed in at most llm.max_attempts times. LLMError when going on is useless, and when the
-    server stays silent; what was handed in stays in the books. At most one call at a time in an event loop.
+    books: the folder of the batches' books. known: a reply that is at hand, None where there is none. on_reply: called
+    with each reply of a batch, before the batch counts as collected. Each request is handed in at most llm.max_attempts
+    times. LLMError when going on is useless, and when the server stays silent; what was handed in stays in the books.
+    At most one call at a time in an event loop.
     """
     wanted = {request.key: request for request in requests}
     asking = _Asking(wanted, llm, batches, Books(books), known, on_reply, notice, poll_s, sleep)
@@ -89,12 +89,12 @@ class _Asking:
     async def plan(self) -> list[Book]:
         """The batches that hold what is wanted: those of the books, and new ones for what none of them holds."""
         with self.books.locked():
+            # A batch counts as collected only after its replies were kept, so none is missed between here and there.
+            for key, request in list(self.wanted.items()):
+                if (reply := self.known(request)) is not None:
+                    self._settle(key, reply)
             held = await self._picked_up()
             holding = {key for book in held for key in book.to_collect}
-            # A batch is marked collected after its replies were kept, so whatever it held is found here.
-            for key, request in list(self.wanted.items()):
-                if key not in holding and (reply := self.known(request)) is not None:
-                    self._settle(key, reply)
             new: list[Book] = []
             for part in _parts([r for key, r in self.wanted.items() if key not in holding]):
                 try:
@@ -150,7 +150,9 @@ class _Asking:
 
     async def _persistently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """What `ask` brings, after faults again. LLMError after llm.max_attempts."""
-        for attempt, pause in enumerate(self._pauses(), start=1):
+        attempts = enumerate(self._pauses(), start=1)
+        while True:
+            attempt, pause = next(attempts)
             try:
                 return await ask()
             except Unanswered as fault:
@@ -159,7 +161,6 @@ class _Asking:
                         f"the batch API of {self.llm.name} failed {attempt} times ({fault}); run again later."
                     ) from fault
                 await self.sleep(max(pause, fault.after_s or 0.0))
-        raise AssertionError
 
     def _pauses(self) -> Iterator[float]:
         """Seconds to wait, longer and longer."""
@@ -202,7 +203,7 @@ class _Asking:
 
     def _take(self, book: Book, results: BatchResults) -> None:
         """Settles what `results` answer, then notes in the book that they were taken."""
-        mine = frozenset(key for key in book.to_collect if key in self.wanted)
+        mine = [key for key in book.to_collect if key in self.wanted]
         for key in mine:
             match results.answers.get(key):
                 case Completion() as reply:
@@ -214,8 +215,8 @@ class _Asking:
                     self.attempts[key] += 1
                     self.reasons[key] = str(answer or results.shortfall)
         with self.books.locked():
-            self.books.collected(book, mine)
-        left = len(mine & self.wanted.keys())
+            self.books.collected(book, frozenset(mine))
+        left = sum(key in self.wanted for key in mine)
         strange = len(results.answers.keys() - set(book.keys))
         for count, what in (
             (left, "requests without a reply"),
