@@ -27,7 +27,10 @@ def server() -> Iterator[BatchServer]:
         yield state
 
 
-@pytest.fixture(params=["openai", "responses", "anthropic"])
+every_api = pytest.mark.parametrize("vendor", ["openai", "responses", "anthropic"], indirect=True)
+
+
+@pytest.fixture(params=["openai", "anthropic"])
 def vendor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("TEST_KEY", "sk-secret")
     return request.param
@@ -58,6 +61,7 @@ def sent(text: str) -> str:
 ALL = {text: f"reply to {sent(text)}" for text in TEXTS}
 
 
+@every_api
 def test_replies_are_matched_by_id_in_whatever_order_they_come(job: Job, server: BatchServer) -> None:
     server.scripts = [Script(polls=3)]
     outcomes = job.run(TEXTS)
@@ -74,6 +78,7 @@ def test_replies_are_matched_by_id_in_whatever_order_they_come(job: Job, server:
     assert told(job, "7 of 7 requests in 1 batch of 7 requests are done.")
 
 
+@every_api
 def test_a_batch_asks_what_a_single_request_asks(job: Job, server: BatchServer, vendor: str) -> None:
     job.run(TEXTS[:1])
     ((_, body),) = server.batches[0].rows
@@ -102,6 +107,7 @@ def test_batches_stay_within_the_limits(job: Job, server: BatchServer, monkeypat
     assert [len(b.rows) for b in server.batches[3:]] == [1, 1, 2]
 
 
+@every_api
 def test_only_unfinished_rows_are_handed_in_again(job: Job, server: BatchServer) -> None:
     server.scripts = [Script(outcomes={"b": "busy", "c": "wrong", "d": "expired", "e": "unreached", "f": "truncated"})]
     outcomes = job.run(list("abcdef"))
@@ -157,6 +163,7 @@ def test_strange_lines_are_counted_and_ignored(job: Job, server: BatchServer) ->
 
 
 @pytest.mark.parametrize("line", ['"x"', "{}", '{"response": {"status_code": 200}, "result": {"type": "succeeded"}}'])
+@every_api
 def test_a_line_without_a_reply_is_no_reply(job: Job, server: BatchServer, line: str) -> None:
     broken = json.loads(line) if line.startswith("{") else {"response": "x", "result": "x", "error": "x"}
     text = json.dumps(broken | {"custom_id": job.llm.request("system", "b").key})
