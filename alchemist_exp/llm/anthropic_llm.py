@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.llm.base import Completion, Request, Role, Unanswered, Usage
 from alchemist_exp.llm.faults import sorted_faults
 from alchemist_exp.llm.provider import Api, Batches, ProviderLLM
@@ -59,7 +59,9 @@ class AnthropicLLM(ProviderLLM):
 
     def batches(self, client: Any) -> Batches:
         """See `ProviderLLM.batches`."""
-        raise LLMError(f"llm.batch is true, and there is no batch API for llm={self.name} here; use llm.batch=false.")
+        from alchemist_exp.llm.anthropic_batch import AnthropicBatches
+
+        return AnthropicBatches(self, client.server, client.key)
 
 
 def payload(llm: ProviderLLM, request: Request) -> dict[str, Any]:

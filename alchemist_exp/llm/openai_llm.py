@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.llm.base import Completion, Finish, Request, Unanswered, Usage
 from alchemist_exp.llm.faults import sorted_faults
 from alchemist_exp.llm.provider import Api, Batches, ProviderLLM
@@ -65,7 +65,9 @@ class OpenAILLM(ProviderLLM):
 
     def batches(self, client: Any) -> Batches:
         """See `ProviderLLM.batches`."""
-        raise LLMError(f"llm.batch is true, and there is no batch API for llm={self.name} here; use llm.batch=false.")
+        from alchemist_exp.llm.openai_batch import OpenAIBatches
+
+        return OpenAIBatches(self, client.server, client.key)
 
 
 @dataclass(kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, LLMError, unknown
-from alchemist_exp.llm.base import LLM, Completion, Message, Price, Request, Role
+from alchemist_exp.llm.base import LLM, Completion, Message, Price, Request, Role, Unanswered
 
 
 class CacheMode(Enum):
@@ -64,8 +64,27 @@ class ModelCard:
     price: Price | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchResults:
+    """What an ended batch brought.
+
+    answers: for each request's key its reply, Unanswered where another attempt may bring one, or LLMError where none
+    can. unreadable: lines that made no sense. shortfall: why requests that are not among the answers were not reached.
+    """
+
+    answers: Mapping[str, Completion | Unanswered | LLMError]
+    unreadable: int = 0
+    shortfall: str = "the batch ended without it"
+
+
 class Batches(Protocol):
-    """A provider's batch API. Used by one event loop."""
+    """A provider's batch API. Used by one event loop.
+
+    All raise Unanswered when another attempt may succeed, LLMError when none can. can_find: whether `find` can tell
+    that a batch was never handed in.
+    """
+
+    can_find: bool
 
     async def submit(self, requests: Sequence[Request], mark: str) -> str:
         """Hands `requests` in, each under its key, and returns the batch's id. mark: its name in our books."""
@@ -76,8 +95,8 @@ class Batches(Protocol):
     async def finished(self, batch: str) -> tuple[bool, int]:
         """Whether the batch has ended, by whatever end, and how many requests of it are done."""
 
-    async def results(self, batch: str) -> Mapping[str, Completion | str]:
-        """For each request's key its reply, or why there is none. Requests that were not reached are left out."""
+    async def results(self, batch: str) -> BatchResults:
+        """What a batch that has ended brought."""
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,44 @@
+"""Reads the lines of a batch's results. They are untrusted: any may be broken, repeated or about something else."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from alchemist_exp.core.errors import LLMError
+from alchemist_exp.llm.base import Completion, Unanswered
+from alchemist_exp.llm.provider import BatchResults
+
+TRANSFER_S = 1800.0
+"""Seconds for sending or fetching a whole batch."""
+
+
+def read_results(raw: bytes, answer_of: Callable[[Mapping[str, Any]], Completion], *, shortfall: str) -> BatchResults:
+    """The answers in JSONL, by custom_id; of several under one id the first.
+
+    answer_of: the reply in a line; raises Unanswered or LLMError where there is none.
+    """
+    answers: dict[str, Completion | Unanswered | LLMError] = {}
+    unreadable = 0
+    for line in raw.splitlines():
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            key = row["custom_id"]
+        except (ValueError, RecursionError, TypeError, KeyError):
+            key = None
+        if not isinstance(key, str):
+            unreadable += 1
+        elif key not in answers:
+            answers[key] = _answer(row, answer_of)
+    return BatchResults(answers=answers, unreadable=unreadable, shortfall=shortfall)
+
+
+def _answer(
+    row: Mapping[str, Any], answer_of: Callable[[Mapping[str, Any]], Completion]
+) -> Completion | Unanswered | LLMError:
+    try:
+        return replace(answer_of(row), batch=True)
+    except (Unanswered, LLMError) as error:
+        return error

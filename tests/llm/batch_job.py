@@ -1,0 +1,116 @@
+"""A job that asks in batches and keeps the replies as files. Run by itself, it is there to be killed."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alchemist_exp.llm.anthropic_llm import AnthropicLLM
+from alchemist_exp.llm.base import Completion, Finish, Request
+from alchemist_exp.llm.batch import ask_in_batches
+from alchemist_exp.llm.openai_llm import OpenAILLM
+from alchemist_exp.llm.provider import CacheMode, Diversity, ProviderLLM
+
+CARD: dict[str, Any] = {
+    "temperature": True,
+    "seed": False,
+    "structured_output": True,
+    "batch": True,
+    "encoding": None,
+    "context_tokens": None,
+    "max_output_tokens": None,
+    "retired": None,
+    "price": None,
+}
+
+
+def llm_of(vendor: str, url: str, **values: Any) -> ProviderLLM:
+    """vendor: openai, responses (OpenAI's other API) or anthropic."""
+    common: dict[str, Any] = {
+        "model": "m",
+        "price": None,
+        "temperature": 0.5,
+        "max_output_tokens": 100,
+        "seed": None,
+        "diversity": Diversity.auto,
+        "api_key_env": "TEST_KEY",
+        "timeout_s": 30,
+        "max_attempts": 3,
+        "max_in_flight": 1,
+        "requests_per_minute": None,
+        "tokens_per_minute": None,
+        "cache": CacheMode.use,
+        "batch": True,
+    }
+    if vendor == "anthropic":
+        card = CARD | {"api": "messages", "token_parameter": "max_tokens"}
+        return AnthropicLLM(name="anthropic", base_url=url, card=card, **common | values)
+    responses = vendor == "responses"
+    card = CARD | {
+        "api": "responses" if responses else "chat",
+        "token_parameter": "max_output_tokens" if responses else "max_completion_tokens",
+    }
+    return OpenAILLM(name="openai", base_url=f"{url}/v1", card=card, **common | values)
+
+
+@dataclass
+class Job:
+    """One asking; complete replies are kept under `folder`. waits: the seconds it would have slept."""
+
+    llm: ProviderLLM
+    folder: Path
+    notices: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    on_wait: Callable[[], None] = lambda: None
+    kept: int = 0
+    killed_after: int | None = None
+
+    def run(self, texts: Sequence[str]) -> dict[str, Completion | str]:
+        """For each text what came of it."""
+        requests = {text: self.llm.request("system", text) for text in texts}
+        outcomes = asyncio.run(self._ask(list(requests.values())))
+        return {text: outcomes[request.key] for text, request in requests.items()}
+
+    async def _ask(self, requests: Sequence[Request]) -> Mapping[str, Completion | str]:
+        async with self.llm.connect() as client:
+            return await ask_in_batches(
+                requests,
+                self.llm,
+                self.llm.batches(client),
+                self.folder / "batches",
+                known=self.known,
+                on_reply=self.keep,
+                notice=self.notices.append,
+                poll_s=0.01 if self.killed_after is None else 0.001,
+                sleep=self.wait,
+            )
+
+    def known(self, request: Request) -> Completion | None:
+        path = self.folder / request.key
+        if not path.exists():
+            return None
+        text = path.read_text()
+        return Completion(text=text, model="m", finish=Finish.COMPLETE, usage=None, from_cache=True)
+
+    def keep(self, request: Request, reply: Completion) -> None:
+        if reply.finish is Finish.COMPLETE:
+            self.folder.mkdir(exist_ok=True)
+            (self.folder / request.key).write_text(reply.text)
+            self.kept += 1
+            if self.kept == self.killed_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    async def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.on_wait()
+        await asyncio.sleep(0.01)
+
+
+if __name__ == "__main__":
+    vendor, url, folder, killed_after, *texts = sys.argv[1:]
+    job = Job(llm_of(vendor, url), Path(folder), killed_after=int(killed_after) or None)
+    job.run(texts)

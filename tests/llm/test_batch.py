@@ -1,0 +1,398 @@
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alchemist_exp.core.errors import ConfigError, LLMError, StoreError
+from alchemist_exp.llm import batch
+from alchemist_exp.llm.base import Completion, Finish, Usage
+from tests.conftest import REPOSITORY
+from tests.llm.batch_job import Job, llm_of
+from tests.llm.batch_server import BatchServer, Script, serving
+
+TEXTS = [f"text {i} ü\ud800\u2028" for i in range(7)]
+
+
+@pytest.fixture
+def server() -> Iterator[BatchServer]:
+    with serving() as state:
+        yield state
+
+
+every_api = pytest.mark.parametrize("vendor", ["openai", "responses", "anthropic"], indirect=True)
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def vendor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("TEST_KEY", "sk-secret")
+    return request.param
+
+
+@pytest.fixture
+def job(server: BatchServer, vendor: str, tmp_path: Path) -> Job:
+    return Job(llm_of(vendor, server.url), tmp_path / "replies")
+
+
+def books(job: Job) -> list[dict[str, Any]]:
+    found = [json.loads(path.read_text()) for path in (job.folder / "batches").glob("*.json")]
+    return sorted(found, key=lambda book: book["time"])
+
+
+def told(job: Job, words: str) -> bool:
+    return any(words in notice for notice in job.notices)
+
+
+def texts_of(outcomes: dict[str, Completion | str]) -> dict[str, str]:
+    return {text: reply if isinstance(reply, str) else reply.text for text, reply in outcomes.items()}
+
+
+def sent(text: str) -> str:
+    return text.replace("\ud800", "\ufffd")
+
+
+ALL = {text: f"reply to {sent(text)}" for text in TEXTS}
+
+
+@every_api
+def test_replies_are_matched_by_id_in_whatever_order_they_come(job: Job, server: BatchServer) -> None:
+    server.scripts = [Script(polls=3)]
+    outcomes = job.run(TEXTS)
+    assert texts_of(outcomes) == ALL
+    reply = outcomes[TEXTS[0]]
+    assert isinstance(reply, Completion)
+    assert (reply.batch, reply.from_cache, reply.finish) == (True, False, Finish.COMPLETE)
+    assert reply.usage == Usage(input_tokens=30, output_tokens=3)
+    assert Counter(server.seen) == Counter(job.llm.request("system", text).key for text in TEXTS)
+    (book,) = books(job)
+    assert (book["state"], book["to_collect"], book["batch"]) == ("collected", [], "batch_0")
+    assert job.kept == len(TEXTS)
+    assert told(job, "1 batch of 7 requests handed in; a job that ends earlier collects them")
+    assert told(job, "7 of 7 requests in 1 batch of 7 requests are done.")
+
+
+@every_api
+def test_a_batch_asks_what_a_single_request_asks(job: Job, server: BatchServer, vendor: str) -> None:
+    job.run(TEXTS[:1])
+    ((_, body),) = server.batches[0].rows
+    assert body["model"] == "m"
+    assert body["temperature"] == 0.5
+    assert (body.get("max_tokens") or body.get("max_completion_tokens") or body.get("max_output_tokens")) == 100
+    asked = body["input" if vendor == "responses" else "messages"]
+    assert asked[-1] == {"role": "user", "content": sent(TEXTS[0])}
+
+
+def test_what_is_at_hand_is_not_asked(job: Job, server: BatchServer) -> None:
+    job.run(TEXTS[:4])
+    outcomes = job.run(TEXTS)
+    assert texts_of(outcomes) == ALL
+    assert [r.from_cache for r in outcomes.values() if isinstance(r, Completion)] == [True] * 4 + [False] * 3
+    assert len(server.seen) == len(set(server.seen)) == 7
+    assert job.run([]) == {}
+
+
+def test_batches_stay_within_the_limits(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "MOST_REQUESTS", 3)
+    assert texts_of(job.run(TEXTS)) == ALL
+    assert [len(b.rows) for b in server.batches] == [3, 3, 1]
+    monkeypatch.setattr(batch, "MOST_BYTES", 1000)
+    job.run([letter * 600 for letter in "ab"] + ["c", "d"])
+    assert [len(b.rows) for b in server.batches[3:]] == [1, 1, 2]
+
+
+@every_api
+def test_only_unfinished_rows_are_handed_in_again(job: Job, server: BatchServer) -> None:
+    server.scripts = [Script(outcomes={"b": "busy", "c": "wrong", "d": "expired", "e": "unreached", "f": "truncated"})]
+    outcomes = job.run(list("abcdef"))
+    texts = texts_of(outcomes)
+    assert [texts[t] for t in "abdef"] == [f"reply to {t}" for t in "abdef"]
+    assert "refused the request with 400: wrong" in texts["c"]
+    assert isinstance(outcomes["f"], Completion)
+    assert outcomes["f"].finish is Finish.TRUNCATED
+    assert {key for key, _ in server.batches[1].rows} == {job.llm.request("system", t).key for t in "bde"}
+    assert told(job, "batch batch_0: 3 requests without a reply")
+    # The truncated reply is not kept, so it is asked for again; the refused one too.
+    server.scripts = []
+    assert texts_of(job.run(list("abcdef"))) == {t: f"reply to {t}" for t in "abcdef"}
+    assert len(server.batches[2].rows) == 2
+
+
+@pytest.mark.parametrize("status", ["expired", "cancelled"])
+def test_a_batch_that_ends_early_gives_what_it_has(job: Job, server: BatchServer, status: str) -> None:
+    server.scripts = [Script(status=status, outcomes={"b": "unreached", "c": "expired"})]
+    assert texts_of(job.run(list("abc"))) == {t: f"reply to {t}" for t in "abc"}
+    assert [len(b.rows) for b in server.batches] == [3, 2]
+
+
+def test_a_request_is_handed_in_no_more_often_than_allowed(job: Job, server: BatchServer) -> None:
+    server.scripts = [Script(outcomes={"b": "busy", "c": "unreached"})] * 9
+    texts = texts_of(job.run(list("abc")))
+    assert texts["a"] == "reply to a"
+    assert texts["b"].startswith("no reply in 3 batches (the server answered 5")
+    assert texts["c"].startswith("no reply in 3 batches (the batch ended")
+    assert [len(b.rows) for b in server.batches] == [3, 2, 2]
+
+
+def test_a_batch_that_fails_as_a_whole_says_why(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_KEY", "sk-secret")
+    server.scripts = [Script(error="Enqueued token limit reached for sk-secret")] * 3
+    job = Job(llm_of("openai", server.url), tmp_path)
+    assert job.run(["a"]) == {
+        "a": "no reply in 3 batches (the batch ended as failed without it: Enqueued token limit reached for [key])"
+    }
+
+
+def test_strange_lines_are_counted_and_ignored(job: Job, server: BatchServer) -> None:
+    key = job.llm.request("system", "a").key
+    broken = ("{", "", "[]", "null", '{"custom_id": 5}', '{"no": 1}', "[" * 100_000)
+    strange = tuple(json.dumps({"custom_id": name, "result": {}, "response": {}}) for name in ("zz", "zz", "../x"))
+    late = (json.dumps({"custom_id": key, "result": "?", "response": "?"}),)
+    server.scripts = [Script(lines=broken + strange + late)]
+    assert texts_of(job.run(["a", "b"])) == {"a": "reply to a", "b": "reply to b"}
+    assert told(job, "batch batch_0: 2 replies to requests that are not in it, ignored")
+    assert told(job, "batch batch_0: 6 unreadable lines, ignored")
+
+
+@pytest.mark.parametrize("line", ['"x"', "{}", '{"response": {"status_code": 200}, "result": {"type": "succeeded"}}'])
+@every_api
+def test_a_line_without_a_reply_is_no_reply(job: Job, server: BatchServer, line: str) -> None:
+    broken = json.loads(line) if line.startswith("{") else {"response": "x", "result": "x", "error": "x"}
+    text = json.dumps(broken | {"custom_id": job.llm.request("system", "b").key})
+    server.scripts = [Script(outcomes={"b": "unreached"}, lines=(text,))]
+    assert texts_of(job.run(["a", "b"])) == {"a": "reply to a", "b": "reply to b"}
+    assert [len(b.rows) for b in server.batches] == [2, 1]
+
+
+def test_faults_while_polling_lose_nothing(job: Job, server: BatchServer) -> None:
+    server.scripts = [Script(polls=3)]
+    server.faults = [500, 503, 429, 502, 500]
+    assert texts_of(job.run(TEXTS)) == ALL
+    assert len(server.batches) == 1
+    assert len(job.waits) >= 7
+    assert sum("could not be asked after" in notice for notice in job.notices) == 1
+
+
+def test_faults_while_fetching_lose_nothing(job: Job, server: BatchServer) -> None:
+    server.broken = [500, 503]
+    assert texts_of(job.run(TEXTS)) == ALL
+    assert len(server.batches) == 1
+    assert job.kept == len(TEXTS)
+
+
+def test_waits_grow(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "LONGEST_POLL_S", 0.02)
+    server.scripts = [Script(polls=5)]
+    job.run(["a"])
+    assert job.waits == pytest.approx([0.01, 0.015, 0.02, 0.02])
+
+
+def test_patience_ends(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "PATIENCE_S", 0.02)
+    server.always = 500
+    with pytest.raises(LLMError, match=r"batch_0 could not be asked after \(the server answered 500.* go on.*delete"):
+        job.run(["a"])
+    server.always = 0
+    assert texts_of(job.run(["a"])) == {"a": "reply to a"}
+    assert len(server.batches) == 1
+
+
+def test_a_refused_key_ends_the_job_and_not_the_batch(job: Job, server: BatchServer) -> None:
+    server.faults = [401]
+    with pytest.raises(LLMError, match=r"TEST_KEY was refused.* the same run, started again, collects them"):
+        job.run(TEXTS)
+    assert texts_of(job.run(TEXTS)) == ALL
+    assert len(server.batches) == 1
+    assert told(job, "1 batch of 7 requests handed in before, picked up")
+
+
+def test_a_batch_that_is_gone_names_its_book(job: Job, server: BatchServer) -> None:
+    server.faults = [401]
+    with pytest.raises(LLMError):
+        job.run(["a"])
+    server.batches.clear()
+    with pytest.raises(LLMError, match=r"the server does not know it.*If the batch is gone, delete (\S+\.json)\.") as e:
+        job.run(["a"])
+    Path(str(e.value).rsplit("delete ")[-1].rstrip(".")).unlink()
+    assert texts_of(job.run(["a"])) == {"a": "reply to a"}
+
+
+def test_a_refused_batch_leaves_no_book(job: Job, server: BatchServer) -> None:
+    server.refusals = [401]
+    with pytest.raises(LLMError, match=r"^the key in TEST_KEY was refused.*valid\.$"):
+        job.run(TEXTS)
+    assert books(job) == []
+
+
+def test_a_second_batch_that_is_refused_leaves_the_first(
+    job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "MOST_REQUESTS", 4)
+    server.scripts = [Script()]
+    accept = server.accept
+
+    def accepting(*args: Any) -> Any:
+        server.refusals = [403]
+        return accept(*args)
+
+    monkeypatch.setattr(server, "accept", accepting)
+    with pytest.raises(LLMError, match=r"may not ask m.*Batches that were handed in go on"):
+        job.run(TEXTS)
+    monkeypatch.setattr(server, "accept", accept)
+    server.refusals = []
+    assert texts_of(job.run(TEXTS)) == ALL
+    assert len(server.seen) == 7
+
+
+def test_a_fault_while_handing_in_is_tried_again(job: Job, server: BatchServer) -> None:
+    server.refusals = [500, 429]
+    assert texts_of(job.run(TEXTS)) == ALL
+    assert len(server.batches) == 1
+    server.refusals = [500] * 3
+    with pytest.raises(
+        LLMError, match=r"the batch API of .* failed 3 times .the server answered 500.*; run again later"
+    ):
+        job.run(["new"])
+    assert texts_of(job.run(["new"])) == {"new": "reply to new"}
+    assert [book["state"] for book in books(job)] == ["collected", "lost", "collected"]
+
+
+def test_a_batch_whose_id_is_lost_is_found_where_it_can_be(job: Job, server: BatchServer, vendor: str) -> None:
+    server.batches = [server.accept([], {"alchemist": str(i)}) for i in range(1)] * 5
+    server.batches = [replace(b, name=f"old_{i}") for i, b in enumerate(server.batches)]
+    server.scripts = [Script(lost=True), Script()]
+    assert texts_of(job.run(TEXTS)) == ALL
+    if vendor == "anthropic":
+        assert len(server.seen) == 14
+        assert told(job, "if it was accepted, which cannot be found out, it is paid as well")
+    else:
+        assert len(server.seen) == 7
+        assert not told(job, "handed in anew")
+
+
+def killed(job: Job, vendor: str, url: str, when: Any, killed_after: int = 0) -> None:
+    """Runs the job in a process of its own and kills it: itself after so many replies, else once `when` is set."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tests.llm.batch_job",
+            vendor,
+            url,
+            str(job.folder),
+            str(killed_after),
+            *"abcde",
+        ],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    try:
+        if when is not None:
+            assert when.wait(60)
+            process.kill()
+        assert process.wait(60) == -9
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_job_killed_while_polling_pays_each_row_once(job: Job, server: BatchServer, vendor: str) -> None:
+    server.scripts = [Script(polls=10**9)]
+    killed(job, vendor, server.url, server.polled)
+    assert [book["state"] for book in books(job)] == ["submitted"]
+    server.batches[0].script.polls = 0
+    # Rows that are wanted only now go into a batch of their own.
+    assert texts_of(job.run(list("cdefg"))) == {t: f"reply to {t}" for t in "cdefg"}
+    assert [len(b.rows) for b in server.batches] == [5, 2]
+    # What another job left in the first batch is still there to be collected.
+    assert [len(book["to_collect"]) for book in books(job)] == [2, 0]
+    assert texts_of(job.run(list("abcdefg"))) == {t: f"reply to {t}" for t in "abcdefg"}
+    assert len(server.seen) == len(set(server.seen)) == 7
+    assert [book["state"] for book in books(job)] == ["collected", "collected"]
+
+
+def test_a_job_killed_while_collecting_pays_each_row_once(job: Job, server: BatchServer, vendor: str) -> None:
+    killed(job, vendor, server.url, None, killed_after=2)
+    assert len([path for path in job.folder.iterdir() if path.is_file()]) == 2
+    assert texts_of(job.run(list("abcde"))) == {t: f"reply to {t}" for t in "abcde"}
+    assert len(server.seen) == 5
+
+
+def test_a_job_killed_before_it_learned_the_id(job: Job, server: BatchServer, vendor: str) -> None:
+    server.scripts = [Script(hang=True), Script()]
+    killed(job, vendor, server.url, server.handed_in)
+    (intent,) = books(job)
+    assert (intent["state"], intent["batch"]) == ("intent", None)
+    assert texts_of(job.run(list("abcde"))) == {t: f"reply to {t}" for t in "abcde"}
+    if vendor == "anthropic":
+        assert len(server.seen) == 10
+        assert told(job, "a batch of 5 requests got no id and is handed in anew; if it was accepted")
+        assert [book["state"] for book in books(job)] == ["lost", "collected"]
+    else:
+        assert len(server.seen) == 5
+        assert [book["state"] for book in books(job)] == ["collected"]
+
+
+def test_two_jobs_at_once_pay_each_row_once(job: Job, server: BatchServer) -> None:
+    server.scripts = [Script(polls=4, outcomes={"c": "busy"})]
+    jobs = [Job(job.llm, job.folder) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda j: j.run(list("abcde")), jobs))
+    assert [texts_of(a) for a in answers] == [{t: f"reply to {t}" for t in "abcde"}] * 3
+    assert Counter(Counter(server.seen).values()) == {1: 4, 2: 1}
+    assert {book["state"] for book in books(job)} == {"collected"}
+
+
+def test_a_batch_is_not_waited_for_when_all_it_holds_is_at_hand(job: Job, server: BatchServer) -> None:
+    server.faults = [401]
+    with pytest.raises(LLMError):
+        job.run(["a", "b"])
+    server.always = 500
+    for text in "ab":
+        (job.folder / job.llm.request("system", text).key).write_text(text)
+    assert texts_of(job.run(["a", "b"])) == {"a": "a", "b": "b"}
+
+
+def test_ctrl_c_leaves_the_book(job: Job, server: BatchServer) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    server.scripts = [Script(polls=2)]
+    job.on_wait = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        job.run(TEXTS)
+    job.on_wait = lambda: None
+    assert texts_of(job.run(TEXTS)) == ALL
+    assert len(server.seen) == 7
+
+
+@pytest.mark.parametrize("change", [{"state": "odd"}, {"mark": "other"}, {"batch": None}, {"keys": 5}, {"new": 1}])
+def test_a_broken_book_is_an_error_naming_it(job: Job, server: BatchServer, change: dict[str, Any]) -> None:
+    server.faults = [401]
+    with pytest.raises(LLMError):
+        job.run(["a"])
+    (path,) = (job.folder / "batches").glob("*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(StoreError, match=rf"{path.name} .*delete it"):
+        job.run(["a"])
+
+
+def test_nothing_in_the_books_is_secret_or_a_text(job: Job) -> None:
+    job.run(["a very private text"])
+    for path in job.folder.rglob("*.json"):
+        assert "sk-secret" not in path.read_text()
+        assert "private" not in path.read_text()
+
+
+def test_models_without_a_batch_api_are_refused_early(server: BatchServer) -> None:
+    card = llm_of("openai", server.url).card
+    with pytest.raises(ConfigError, match="has no batch API"):
+        replace(llm_of("openai", server.url), card=replace(card, batch=False))
