@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.programs.base import Program, Rejected
-from alchemist_exp.sandbox.report import harmless
 
 
 def read_folder(folder: Path) -> list[Program | Rejected]:
