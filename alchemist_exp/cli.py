@@ -9,6 +9,7 @@ USAGE = """\
 alchemist: label datasets with programs an LLM writes, and distil small models from their votes.
 
   alchemist run [overrides]   run an experiment (alchemist run --help lists groups and keys)
+  alchemist cache COMMAND     list, show, check, delete and export cached replies (alchemist cache --help)
   alchemist --version
   alchemist --help
 """
@@ -23,10 +24,14 @@ def main() -> None:
             # Hydra reads the command line itself, and a sweep's launchers start it again from there.
             sys.argv = [f"{sys.argv[0]} run", *rest]
             run.main()
+        case ["cache", *rest]:
+            from alchemist_exp.commands import cache
+
+            sys.exit(cache.main(rest))
         case ["--version"]:
             print(f"alchemist {__version__}")
         case [] | ["--help"] | ["-h"]:
             print(USAGE, end="")
         case [command, *_]:
-            print(f"error: {unknown('the command', command, ['run', '--version', '--help'])}", file=sys.stderr)
+            print(f"error: {unknown('the command', command, ['run', 'cache', '--version', '--help'])}", file=sys.stderr)
             sys.exit(1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from alchemist_exp.core.display import visible
+from alchemist_exp.core.display import on_one_line
 from alchemist_exp.core.errors import AlchemistError, Terminated
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -42,7 +42,7 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 def say(text: str) -> None:
     """Tells the user of an error; what a server or a file put into the text cannot act on the terminal."""
-    print(f"error: {visible(text)}", file=sys.stderr, flush=True)
+    print(f"error: {on_one_line(text)}", file=sys.stderr, flush=True)
 
 
 def mendable(error: Exception) -> str | None:

@@ -25,6 +25,11 @@ def visible(text: str) -> str:
     return "".join(map(_spelled, text.replace("\r\n", "\n")))
 
 
+def on_one_line(text: str) -> str:
+    """As `visible`, and newlines and tabs are spelled too: what is quoted cannot pass for a line of ours."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def _spelled(character: str) -> str:
     if character in "\n\t" or unicodedata.category(character) == "Zs" or character.isprintable():
         return character
