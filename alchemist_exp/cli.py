@@ -10,6 +10,7 @@ alchemist: label datasets with programs an LLM writes, and distil small models f
 
   alchemist run [overrides]   run an experiment (alchemist run --help lists groups and keys)
   alchemist plan [overrides]  say what it would ask the LLM and cost; asks nothing
+  alchemist cache COMMAND     list, show, check, delete and export cached replies (alchemist cache --help)
   alchemist --version
   alchemist --help
 """
@@ -25,14 +26,21 @@ def main() -> None:
             sys.argv = [f"{sys.argv[0]} run", *rest]
             run.main()
         case ["plan", *rest]:
-            from alchemist_exp import plan
+            from alchemist_exp.commands import plan
 
             sys.argv = [f"{sys.argv[0]} plan", *rest]
             plan.main()
+        case ["cache", *rest]:
+            from alchemist_exp.commands import cache
+
+            sys.exit(cache.main(rest))
         case ["--version"]:
             print(f"alchemist {__version__}")
         case [] | ["--help"] | ["-h"]:
             print(USAGE, end="")
         case [command, *_]:
-            print(f"error: {unknown('the command', command, ['run', 'plan', '--version', '--help'])}", file=sys.stderr)
+            print(
+                f"error: {unknown('the command', command, ['run', 'plan', 'cache', '--version', '--help'])}",
+                file=sys.stderr,
+            )
             sys.exit(1)

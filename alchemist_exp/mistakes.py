@@ -1,4 +1,4 @@
-"""Turns whatever stops the program into one sentence and an exit code: 1, 130 for Ctrl-C, 143 for SIGTERM.
+"""Turns whatever stops a run into one sentence.
 
 Full tracebacks appear with debug=trace only. What Hydra says over several lines is said again in one, with the known
 names.
@@ -7,12 +7,10 @@ names.
 import functools
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -20,9 +18,9 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from alchemist_exp import config
-from alchemist_exp.core.errors import AlchemistError, ConfigError, Terminated, unknown
+from alchemist_exp.core.errors import ConfigError, unknown
+from alchemist_exp.exits import clean_exit, mendable, say
 
-INTERRUPTED, TERMINATED = 130, 143
 _shown: set[int] = set()
 
 
@@ -33,30 +31,16 @@ def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
     def wrapped() -> None:
         # Without this Hydra prints its own several lines and exits by itself.
         os.environ["HYDRA_FULL_ERROR"] = "1"
-        signal.signal(signal.SIGTERM, _terminate)
-        try:
+        with clean_exit(_show_once):
             _refuse_lists_of_members(sys.argv[1:])
             main()
-        except Terminated:
-            _say("terminated")
-            sys.exit(TERMINATED)
-        except KeyboardInterrupt:
-            _say("interrupted")
-            sys.exit(INTERRUPTED)
-        except BrokenPipeError:
-            # The reader of our output has left; nobody is there to be told.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
-        except Exception as error:  # noqa: BLE001 - the last stop before the user
-            if id(error) not in _shown:
-                _show(error, where="")
-            sys.exit(1)
 
     return wrapped
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise Terminated
+def _show_once(error: Exception) -> None:
+    if id(error) not in _shown:
+        _show(error, where="")
 
 
 @contextmanager
@@ -77,27 +61,21 @@ def _show(error: Exception, where: str) -> None:
     if _traced():
         traceback.print_exception(error)
     else:
-        _say(where + sentence(error))
+        say(where + sentence(error))
 
 
 def _traced() -> bool:
     return "debug=trace" in sys.argv
 
 
-def _say(text: str) -> None:
-    print(f"error: {text}", file=sys.stderr, flush=True)
-
-
 def sentence(error: Exception) -> str:
     """One sentence that says what is wrong and what would do."""
-    if isinstance(error, AlchemistError):
-        return str(error)
+    if text := mendable(error):
+        return text
     if isinstance(error, HydraException | OmegaConfBaseException):
         return str(_config_error(error))
     if str(error).startswith("Config group override must be a string"):
         return "a group was given a number or null; name one of its members, as in seed=s0 (see --help)."
-    if isinstance(error, OSError):
-        return f"{error.filename or 'a file'}: {error.strerror or error}."
     kind = type(error).__name__
     return f"unexpected {kind}: {_one_line(str(error))} (debug=trace shows where; this is a fault of the program)"
 

@@ -4,14 +4,17 @@ A reader sees the old content or the new, never half of it, whatever kills the w
 file system that lies about fsync.
 """
 
+import asyncio
 import errno
+import fcntl
 import json
 import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,11 @@ _log = logging.getLogger(__name__)
 
 _PATIENCE_S = 3.0
 """Seconds to wait for a lock before saying so."""
+
+_WAITING = "waiting for another job that works on the same thing (%s)"
+
+_POLL_S = 0.05
+"""Seconds between two looks of a task at a lock that another holds."""
 
 _CURES = {
     errno.ENOSPC: "the disk is full; free some space or move the outputs with paths.outputs=DIR",
@@ -137,9 +145,42 @@ def locked(path: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=_PATIENCE_S)
         except Timeout:
-            _log.warning("waiting for another job that works on the same thing (%s)", path)
+            _log.warning(_WAITING, path)
             lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+@asynccontextmanager
+async def locked_by_task(path: Path) -> AsyncIterator[None]:
+    """As `locked`, for a task of asyncio: the event loop goes on while it waits. Others of its process wait too."""
+    started, told = time.monotonic(), False
+    while (held := _lock_at_once(path)) is None:
+        if not told and time.monotonic() - started >= _PATIENCE_S:
+            _log.warning(_WAITING, path)
+            told = True
+        await asyncio.sleep(_POLL_S)
+    try:
+        yield
+    finally:
+        # A child that was forked meanwhile has the file open too; closing it here would not free the lock.
+        fcntl.flock(held, fcntl.LOCK_UN)
+        os.close(held)
+
+
+def _lock_at_once(path: Path) -> int | None:
+    """The open lock file `path`, locked; None when another holds it."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle

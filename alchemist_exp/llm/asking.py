@@ -205,7 +205,9 @@ class _Asking:
         """One attempt, within rates and budget; what it gives is kept and booked."""
         estimate = 0
         if self._llm.tokens_per_minute is not None:
-            estimate = count_messages(request.messages, self._llm.card.encoding) + request.parameters["max_output_tokens"]
+            estimate = (
+                count_messages(request.messages, self._llm.card.encoding) + request.parameters["max_output_tokens"]
+            )
         await self._rates.wait(estimate)
         async with self._rates.slot():
             if self._failure is not None:

@@ -37,6 +37,18 @@ class Reply(NamedTuple):
     model: str
 
 
+def pack_of(replies: Mapping[Question, Reply]) -> bytes:
+    """The file that replays `replies`."""
+    rows = (
+        {"sample": question.sample, "model": reply.model, "system": question.system}
+        | {"prompt": question.prompt, "response": reply.text}
+        for question, reply in replies.items()
+    )
+    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    # A lone surrogate becomes the escape that JSON reads back as the same surrogate.
+    return text.encode("utf-8", "backslashreplace")
+
+
 @dataclass(kw_only=True)
 class RecordedLLM(LLM):
     """The replies of a pack: a name that the package ships, or the path of a .jsonl file."""

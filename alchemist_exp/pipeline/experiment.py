@@ -114,9 +114,7 @@ class Experiment:
                 )
 
     def _matters(self) -> tuple[Component, ...]:
-        parts = Parts(
-            llm=self.llm, supplement=self.supplement, sandbox=self.sandbox, label_model=self.label_model
-        )
+        parts = Parts(llm=self.llm, supplement=self.supplement, sandbox=self.sandbox, label_model=self.label_model)
         return (
             self.dataset, self.method, *self.method.used(parts), self.feature_extractor, self.end_model, self.seed,
             self.gold,

@@ -5,9 +5,9 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.programs.base import Program, Rejected
-from alchemist_exp.sandbox.report import harmless
 
 _MOST_BYTES: Final = 16 << 20
 """Of a file that is read at all. What a program may have is sandbox.max_source_bytes; vetting sees to that."""

@@ -7,8 +7,8 @@ import ast
 import warnings
 from collections.abc import Iterable
 
+from alchemist_exp.core.display import harmless
 from alchemist_exp.programs.base import FUNCTION, Program, Rejected, Vetted
-from alchemist_exp.sandbox.report import harmless
 
 
 def vet(candidates: Iterable[Program | Rejected], *, max_source_bytes: int) -> Vetted:

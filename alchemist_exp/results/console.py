@@ -85,7 +85,12 @@ def render(record: RunRecord, folder: str, *, reused: bool) -> RenderableType:
                 style="italic",
             )
         )
-    parts += [*_scores(record), *_programs(record.programs), *_cost(record.cost, record.config["method"]["name"]), _seconds(record.seconds)]
+    parts += [
+        *_scores(record),
+        *_programs(record.programs),
+        *_cost(record.cost, record.config["method"]["name"]),
+        _seconds(record.seconds),
+    ]
     parts += [Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]]
     parts.append(Text(f"gold used  {', '.join(record.data['gold_used']) or 'none'}"))
     parts.append(Text(f"record, labels, programs, model  {folder}\n", overflow="fold"))
@@ -186,7 +191,9 @@ def _cost(cost: Section, method: str) -> list[RenderableType]:
     if against["rows_from"] is not None:
         batch = against["rows_from_batch"]
         by_batch = "" if batch is None else f" ({batch:,} by the batch API)"
-        parts.append(Text(f"programs cost less than zero-shot labeling from {against['rows_from']:,} rows on{by_batch}"))
+        parts.append(
+            Text(f"programs cost less than zero-shot labeling from {against['rows_from']:,} rows on{by_batch}")
+        )
     if (tokens := _tokens(cost)) is not None:
         parts.append(tokens)
     return parts
@@ -247,7 +254,9 @@ def show_plans(jobs: Sequence[Planned]) -> None:
         f"{job.model}: {job.plan.against.basis}; prices: {job.plan.against.price_as_of or 'not known'}" for job in jobs
     ):
         console.print(Text(line, style="dim"))
-    console.print(Text("zero-shot, batch: asking for every training row; replies are guessed, reasoning is not counted\n"))
+    console.print(
+        Text("zero-shot, batch: asking for every training row; replies are guessed, reasoning is not counted\n")
+    )
 
 
 def _dash(value: float | None) -> str:

@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from alchemist_exp.core.display import harmless
 from alchemist_exp.core.values import ABSTAIN
 from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox, Status
-from alchemist_exp.sandbox.report import CRASH, NOT_RUN, Report, count_outcomes, harmless, n_done, well_formed
+from alchemist_exp.sandbox.report import CRASH, NOT_RUN, Report, count_outcomes, n_done, well_formed
 
 _VOID: Final = {
     Status.LOAD_ERROR: Outcome.NOT_RUN,

@@ -1,7 +1,5 @@
 """Reads what a worker left behind. Every byte of it may have been written by a hostile program."""
 
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from alchemist_exp.core.display import harmless
 from alchemist_exp.core.values import ABSTAIN
 from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.base import Outcome
@@ -27,17 +26,13 @@ OUTCOME_OF_CODE: Final[Mapping[int, Outcome]] = {
     NOT_RUN: Outcome.NOT_RUN,
 }
 
-MESSAGE_CHARS: Final = 300
-
-_ANSI_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """A worker's own account, made harmless.
 
     loaded: whether the program's module ran to its end.
-    messages: the first message of each kind in `worker.MESSAGE_SLOTS`; one line each, at most MESSAGE_CHARS long.
+    messages: the first message of each kind in `worker.MESSAGE_SLOTS`; one line each, of a bounded length.
     """
 
     loaded: bool
@@ -54,17 +49,6 @@ def parse_report(area: bytes) -> Report:
         if message:
             messages[kind] = message
     return Report(loaded=area[:1] == bytes([worker.LOADED]), messages=messages)
-
-
-def harmless(text: str) -> str:
-    """`text` on one line, without terminal sequences and unprintable characters, at most MESSAGE_CHARS long.
-
-    What it says may still be meant to mislead a person or an LLM.
-    """
-    printable = "".join(
-        " " if unicodedata.category(character)[0] in "CZ" else character for character in _ANSI_SEQUENCE.sub("", text)
-    )
-    return " ".join(printable.split())[:MESSAGE_CHARS].rstrip()
 
 
 def well_formed(codes: npt.NDArray[np.int8], n_classes: int) -> bool:

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
+from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.sandbox import worker
-from alchemist_exp.sandbox.report import harmless
 
 START_S: Final = 120.0
 """Seconds of wall time that loading modules may take: generous, for a cluster's slow shared disk."""

@@ -66,7 +66,11 @@ def test_kinds_of_tokens_are_priced_apart() -> None:
         as_of="today",
     )
     usage = Usage(
-        input_tokens=1_000_000, output_tokens=100_000, cached_tokens=400_000, cache_write_tokens=100_000, reasoning_tokens=9
+        input_tokens=1_000_000,
+        output_tokens=100_000,
+        cached_tokens=400_000,
+        cache_write_tokens=100_000,
+        reasoning_tokens=9,
     )
     usd = 0.5 * 2 + 0.4 * 0.5 + 0.1 * 2.5 + 0.1 * 8
     assert price.usd(usage) == pytest.approx(usd)

@@ -1,6 +1,5 @@
 """Whatever bytes and ends a worker leaves, the parent makes a result of them."""
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
@@ -10,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alchemist_exp.core.display import harmless
 from alchemist_exp.core.values import ABSTAIN
 from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.base import ProgramRun, Sandbox, Status
 from alchemist_exp.sandbox.ledger import ChunkLedger, Cut, Ledger
-from alchemist_exp.sandbox.report import MESSAGE_CHARS, Report, harmless, n_done, parse_report, well_formed
+from alchemist_exp.sandbox.report import Report, n_done, parse_report, well_formed
 from alchemist_exp.sandbox.zygote import Ended, parse_ended, parse_forked
 
 FORKED, ENDED = worker.FORKED.size, worker.ENDED.size
@@ -31,18 +31,6 @@ def test_any_report_can_be_read(area: bytes) -> None:
     report = parse_report(area)
     assert set(report.messages) <= set(worker.MESSAGE_SLOTS)
     assert all(message == harmless(message) and message for message in report.messages.values())
-
-
-@given(st.text() | st.text(st.sampled_from("\x1b[]m;0\x07\u202ea ")))
-def test_harmless_text(text: str) -> None:
-    clean = harmless(text)
-    assert len(clean) <= MESSAGE_CHARS
-    assert all(unicodedata.category(character)[0] != "C" for character in clean)
-    assert clean == " ".join(clean.split())
-
-
-def test_terminal_sequences_go_whole() -> None:
-    assert harmless("\x1b]0;title\x07a\x1b[31;1mb\x1b[0m\r\nc\x1bD") == "ab c"
 
 
 def test_slots_fit_into_the_report() -> None:
