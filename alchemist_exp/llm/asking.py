@@ -10,13 +10,13 @@ import logging
 import math
 import random
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from alchemist_exp.core.errors import AlchemistError, LLMError
 from alchemist_exp.core.hashing import key_of
-from alchemist_exp.llm.base import LLM, Client, Completion, Exchange, Finish, Request, Unanswered, Usage
+from alchemist_exp.llm.base import LLM, Client, Completion, Exchange, Finish, Price, Request, Unanswered, Usage
 from alchemist_exp.llm.batch import ask_in_batches
 from alchemist_exp.llm.budget import Ledger, Reservation
 from alchemist_exp.llm.cache import ReplyCache
@@ -107,7 +107,7 @@ class Asker:
         missing = [request for key, request in distinct.items() if key not in done]
         if missing:
             if isinstance(self.llm, ProviderLLM):
-                await self._ask_provider(self.llm, missing, take, batch=ask.rows and self.llm.batch)
+                await self._ask_provider(self.llm, missing, take, ask)
             else:
                 async with self.llm.connect() as client:
                     for request in missing:
@@ -115,15 +115,17 @@ class Asker:
         return [done[request.key] for request in ask.requests]
 
     async def _ask_provider(
-        self, llm: ProviderLLM, missing: Sequence[Request], take: Callable[[Exchange], None], *, batch: bool
+        self, llm: ProviderLLM, missing: Sequence[Request], take: Callable[[Exchange], None], ask: Ask
     ) -> None:
         if llm.cache is CacheMode.only:
             raise LLMError(_miss(missing, llm))
         async with llm.connect() as client:
-            if batch:
-                await _Batching(llm, client, self._cache, self._ledger, self._folder, self._cap_usd).ask(missing, take)
+            if ask.rows and llm.batch:
+                batching = _Batching(llm, client, self._cache, self._ledger, self._folder, self._cap_usd)
+                await batching.ask(missing, take, name=key_of("batches", [request.key for request in ask.requests]))
             else:
-                await _Asking(llm, client, self._cache, self._ledger, self._folder, self._cap_usd).ask(missing, take)
+                asking = _Asking(llm, client, self._cache, self._ledger, self._folder, self._cap_usd)
+                await asking.ask(missing, take)
 
 
 def _miss(missing: Sequence[Request], llm: ProviderLLM) -> str:
@@ -233,8 +235,7 @@ class _Asking:
         """Room in the budget for the most the request can cost; None where its price is not known."""
         if self._llm.price is None:
             return None
-        most = Usage(input_tokens=upper_bound(request.messages), output_tokens=request.parameters["max_output_tokens"])
-        usd = self._llm.price.usd(most)
+        usd = _most_usd(request, self._llm.price)
         while (reservation := self._ledger.reserve(usd, self._cap_usd, request.key)) is None:
             await asyncio.sleep(_BUDGET_POLL_S)
         return reservation
@@ -245,6 +246,74 @@ class _Asking:
         wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt) * random.uniform(0.5, 1.5)
         _log.info("%s: %s; again in %.1f s", self._llm.model, unanswered, max(wait_s, unanswered.after_s or 0))
         await asyncio.sleep(wait_s)
+
+
+class _Batching:
+    """Asks through a batch API. A reply that is not complete is not asked for again by this run: that takes a day."""
+
+    def __init__(
+        self, llm: ProviderLLM, client: Client, cache: ReplyCache, ledger: Ledger, folder: Path, cap_usd: float
+    ) -> None:
+        self._llm = llm
+        self._client = client
+        self._cache = cache
+        self._ledger = ledger
+        self._books = folder / "batches"
+        self._cap_usd = cap_usd
+
+    async def ask(self, requests: Sequence[Request], take: Callable[[Exchange], None], *, name: str) -> None:
+        """name: the same for a run that is started again, so that what it had reserved is not reserved twice."""
+        reservation = await self._reserve(requests, name)
+        in_batch = {request.key for request in requests}
+
+        def keep(request: Request, completion: Completion) -> None:
+            if completion.finish is Finish.COMPLETE:
+                self._cache.write(request, completion)
+            if reservation is not None and completion.usage is not None and self._llm.price is not None:
+                reservation.settle_part(self._llm.price.usd(completion.usage, batch=True))
+            in_batch.discard(request.key)
+            take(Exchange(request=request, completion=completion))
+
+        outcomes = await ask_in_batches(
+            requests,
+            self._llm,
+            self._llm.batches(self._client),
+            self._books,
+            known=lambda request: None if self._llm.cache is CacheMode.refresh else self._cache.read(request),
+            on_reply=keep,
+            notice=_log.warning,
+            poll_s=_BATCH_POLL_S,
+        )
+        if reservation is not None:
+            reservation.release()
+        reasons = [outcome for outcome in outcomes.values() if isinstance(outcome, str)]
+        if len(reasons) == len(requests):
+            raise LLMError(f"no request of {len(requests)} was answered by a batch: {reasons[0]}")
+        for request in requests:
+            if request.key in in_batch:
+                take(Exchange(request=request, completion=_completion_of(outcomes[request.key], self._llm)))
+
+    async def _reserve(self, requests: Sequence[Request], name: str) -> Reservation | None:
+        if self._llm.price is None:
+            return None
+        usd = sum(_most_usd(request, self._llm.price, batch=True) for request in requests)
+        while (reservation := self._ledger.reserve(usd, self._cap_usd, name, anew=True)) is None:
+            await asyncio.sleep(_BUDGET_POLL_S)
+        return reservation
+
+
+def _completion_of(outcome: Completion | str, llm: ProviderLLM) -> Completion:
+    """A reply that another job has collected, or the failure that stands in for one."""
+    if isinstance(outcome, Completion):
+        return outcome
+    nothing = Usage(input_tokens=0, output_tokens=0)
+    return Completion(text=outcome, model=llm.model, finish=Finish.FAILED, usage=nothing, batch=True)
+
+
+def _most_usd(request: Request, price: Price, *, batch: bool = False) -> float:
+    """The most that `request` can cost."""
+    most = Usage(input_tokens=upper_bound(request.messages), output_tokens=int(request.parameters["max_output_tokens"]))
+    return price.usd(most, batch=batch)
 
 
 def _settle(reservation: Reservation | None, completion: Completion, llm: ProviderLLM) -> None:

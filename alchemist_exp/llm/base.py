@@ -75,6 +75,8 @@ class Finish(StrEnum):
     TRUNCATED = "truncated"
     REFUSED = "refused"
     EMPTY = "empty"
+    FAILED = "failed"
+    """A batch brought none, at no cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,9 +176,36 @@ class LLM(Component, ABC):
     model: str = MISSING
     price: Price | None = MISSING
 
+    @property
+    def encoding(self) -> str | None:
+        """The tokenizer by which its tokens are counted before it is asked; None where there is none."""
+        return None
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether it is asked for rows through a batch API."""
+        return False
+
+    @property
+    def asks_for_variety(self) -> bool:
+        """Whether a prompt has to ask for a reply unlike those already given, since none would differ otherwise."""
+        return False
+
     @abstractmethod
-    def request(self, system: str, prompt: str, *, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Request:
-        """The request that asks `prompt`. schema: a JSON schema of the reply, for models that can be held to one."""
+    def request(
+        self,
+        system: str,
+        prompt: str,
+        *,
+        sample: int = 0,
+        schema: Mapping[str, Any] | None = None,
+        max_output_tokens: int | None = None,
+    ) -> Request:
+        """The request that asks `prompt`.
+
+        schema: a JSON schema of the reply, for models that can be held to one. max_output_tokens: where that is fewer
+        than the configured ones.
+        """
 
     @abstractmethod
     def connect(self) -> AbstractAsyncContextManager[Client]:

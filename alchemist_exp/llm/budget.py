@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,12 @@ class Reservation:
         """Enters what the call has cost, which replaces what was reserved; `self.usd` where it was not metered."""
         self._close({"event": "settle", "id": self._id, "usd": _checked(usd)})
 
+    def settle_part(self, usd: float) -> None:
+        """Enters what a part of the call has cost, and sets as much less aside."""
+        self._ledger._enter({"event": "part", "id": self._id, "usd": _checked(usd)})
+
     def release(self) -> None:
-        """Gives the reservation back: nothing was paid."""
+        """Gives what is left of the reservation back: it was not paid."""
         self._close({"event": "release", "id": self._id})
 
     def _close(self, event: dict[str, Any]) -> None:
@@ -96,6 +100,7 @@ class _Open:
     """A reservation that is neither settled nor released. time: in seconds since 1970."""
 
     usd: float
+    what: str
     holder: _Holder
     time: float
 
@@ -123,8 +128,10 @@ class Ledger:
         self._thread = threading.Lock()
         self._forget()
 
-    def reserve(self, usd: float, cap_usd: float | None, what: str) -> Reservation | None:
+    def reserve(self, usd: float, cap_usd: float | None, what: str, *, anew: bool = False) -> Reservation | None:
         """Sets `usd`, the most that the call `what` may cost, aside.
+
+        anew: in place of what a dead process has set aside for `what`, since the call goes on and is not paid twice.
 
         cap_usd: None for no cap; jobs that have one count the call all the same. Returns None when the dollars are
         held by calls under way: they may cost less than is reserved for them, so try again a little later.
@@ -132,6 +139,8 @@ class Ledger:
         """
         usd, cap = _checked(usd), math.inf if cap_usd is None else cap_usd
         with self._opened() as file:
+            if anew:
+                self._supersede(file, what)
             totals = self._totals()
             used = totals.spent + totals.unsettled
             if used + usd > cap + _DUST_USD:
@@ -142,6 +151,13 @@ class Ledger:
             event = {"event": "reserve", "id": id_, "usd": usd, "what": what, "time": self._clock()}
             self._append(file, event | {"host": holder.host, "pid": holder.pid, "start": holder.start})
         return Reservation(self, id_, usd)
+
+    def _supersede(self, file: int, what: str) -> None:
+        """Releases what dead processes hold for `what`."""
+        dead = [id_ for id_, held in self._open.items() if held.what == what and not self._living(held, {})]
+        for id_ in dead:
+            self._append(file, {"event": "release", "id": id_})
+        self._take_in(file)
 
     @property
     def spent_usd(self) -> float:
@@ -216,32 +232,40 @@ class Ledger:
         match event["event"]:
             case "reserve":
                 holder = _Holder(host=event["host"], pid=int(event["pid"]), start=event["start"])
-                self._open[id_] = _Open(usd=_checked(event["usd"]), holder=holder, time=float(event["time"]))
+                self._open[id_] = _Open(
+                    usd=_checked(event["usd"]), what=str(event["what"]), holder=holder, time=float(event["time"])
+                )
             case "settle":
                 self._spent += _checked(event["usd"])
                 self._open.pop(id_, None)
+            case "part":
+                part = _checked(event["usd"])
+                self._spent += part
+                if held := self._open.get(id_):
+                    self._open[id_] = replace(held, usd=max(0.0, held.usd - part))
             case "release":
                 self._open.pop(id_, None)
             case other:
                 raise ValueError(f"the event {other!r} is unknown")
 
     def _totals(self) -> _Totals:
-        host, now = socket.gethostname(), self._clock()
         starts: dict[int, int | None] = {}
         unsettled = reserved = 0.0
         for held in self._open.values():
-            holder = held.holder
-            if holder.host != host:
-                living = now - held.time < _FOREIGN_S
-            else:
-                if holder.pid not in starts:
-                    starts[holder.pid] = _start_of(holder.pid)
-                living = holder.start is not None and starts[holder.pid] == holder.start
-            if living:
+            if self._living(held, starts):
                 reserved += held.usd
             else:
                 unsettled += held.usd
         return _Totals(spent=self._spent, unsettled=unsettled, reserved=reserved)
+
+    def _living(self, held: _Open, starts: dict[int, int | None]) -> bool:
+        """Whether the process that holds a reservation lives. starts: when processes began, filled as they are seen."""
+        holder = held.holder
+        if holder.host != socket.gethostname():
+            return self._clock() - held.time < _FOREIGN_S
+        if holder.pid not in starts:
+            starts[holder.pid] = _start_of(holder.pid)
+        return holder.start is not None and starts[holder.pid] == holder.start
 
 
 def _read(file: int, start: int, end: int) -> bytes:

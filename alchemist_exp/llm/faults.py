@@ -51,18 +51,23 @@ async def sorted_faults(llm: ProviderLLM, vendor: ModuleType, key: str) -> Async
     except TimeoutError:
         if not deadline.expired():
             raise
-        raise Unanswered(late) from None
-    except Unanswered as fault:
-        raise Unanswered(clean(str(fault), key), fault.after_s) from None
+        raise Unanswered(late, perhaps_paid=True) from None
+    except Unanswered as fault:  # a reply that cannot be read
+        raise Unanswered(clean(str(fault), key), fault.after_s, perhaps_paid=True) from None
     except vendor.APITimeoutError:
-        raise Unanswered(late) from None
+        raise Unanswered(late, perhaps_paid=True) from None
     except vendor.APIConnectionError as error:
         cause = clean(str(error.__cause__ or error), key) or type(error.__cause__).__name__
-        raise Unanswered(f"the connection failed ({cause})") from None
+        raise Unanswered(f"the connection failed ({cause})", perhaps_paid=_was_sent(error)) from None
     except vendor.APIResponseValidationError:
-        raise Unanswered("the reply is not what the API promises") from None
+        raise Unanswered("the reply is not what the API promises", perhaps_paid=True) from None
     except vendor.APIStatusError as error:
         raise fault_of(llm, error, key) from None
+
+
+def _was_sent(error: BaseException) -> bool:
+    """Whether the request may have reached the server: all that is sure to come before is connecting."""
+    return "ConnectError" not in type(error.__cause__).__name__
 
 
 def fault_of(llm: ProviderLLM, error: Any, key: str) -> Unanswered | LLMError:

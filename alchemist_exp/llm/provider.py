@@ -120,9 +120,7 @@ class ProviderLLM(LLM):
 
     def __post_init__(self) -> None:
         self.card = _card(self.card)
-        # What comes through an interpolation is a mapping, whatever the field's type.
-        if isinstance(self.price, Mapping):
-            self.price = Price(**self.price)
+        self.price = _price(self.price)
         for key, least in (
             ("max_output_tokens", 1),
             ("timeout_s", 0.1),
@@ -193,7 +191,15 @@ class ProviderLLM(LLM):
         """Whether the prompt has to ask for a program unlike those already written."""
         return self.diversity is Diversity.prompt or (self.diversity is Diversity.auto and not self.samples)
 
-    def request(self, system: str, prompt: str, *, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Request:
+    def request(
+        self,
+        system: str,
+        prompt: str,
+        *,
+        sample: int = 0,
+        schema: Mapping[str, Any] | None = None,
+        max_output_tokens: int | None = None,
+    ) -> Request:
         """See `LLM.request`."""
         parameters = self._parameters()
         if schema is not None and self.card.structured_output:
@@ -222,6 +228,11 @@ class ProviderLLM(LLM):
         if self.base_url is not None:
             parameters["base_url"] = self.base_url
         return parameters
+
+
+def _price(values: Any) -> Price | None:
+    """What comes through an interpolation is a mapping, whatever the field's type."""
+    return Price(**values) if isinstance(values, Mapping) else values
 
 
 def _card(values: Any) -> ModelCard:

@@ -115,7 +115,15 @@ class RecordedLLM(LLM):
         except UnicodeDecodeError as error:
             raise LLMError(f"{self.path} is not UTF-8 (byte {error.start}).") from error
 
-    def request(self, system: str, prompt: str, *, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Request:
+    def request(
+        self,
+        system: str,
+        prompt: str,
+        *,
+        sample: int = 0,
+        schema: Mapping[str, Any] | None = None,
+        max_output_tokens: int | None = None,
+    ) -> Request:
         """The request that asks `prompt`; the pack's content is one of its parameters, the rest is not."""
         messages = (Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt))
         parameters = {"pack": self._fingerprint}

@@ -84,7 +84,10 @@ class Paths:
 
 @dataclass(kw_only=True)
 class Experiment:
-    """Everything a run depends on. budget: the most that may be spent. force: run again although the run's record is finished."""
+    """Everything a run depends on.
+
+    budget: the most that may be spent. force: run again although the run's record is finished.
+    """
 
     dataset: Dataset = MISSING
     llm: LLM = MISSING
@@ -106,12 +109,12 @@ class Experiment:
         """Finds, before anything is spent, what would stop the run later."""
         for component in (*self._matters(), self.logger):
             component.check()
-        if self.budget.usd is not None and self.llm in self._matters() and not self.llm.replays:
-            if self.llm.price is None:
-                raise ConfigError(
-                    f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
-                    "llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}, or set budget.usd=null."
-                )
+        asked = not self.llm.replays and any(part is self.llm for part in self._matters())
+        if asked and self.budget.usd is not None and self.llm.price is None:
+            raise ConfigError(
+                f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
+                "llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}, or set budget.usd=null."
+            )
 
     def _matters(self) -> tuple[Component, ...]:
         parts = Parts(llm=self.llm, supplement=self.supplement, sandbox=self.sandbox, label_model=self.label_model)

@@ -26,7 +26,8 @@ def test_answers_that_name_one_class(reply: str) -> None:
     "reply",
     [
         "", "{}", "[]", '{"class": 1}', '{"class": "other"}', '{"class": "ham"} or {"class": "spam"}', "ham or spam",
-        "this is not spam", "It is hard to say whether this is spam", '{"class": "spam"', "null", "{" * 5000, "\0\ud800",
+        "this is not spam", "It is hard to say whether this is spam", '{"class": "spam"', "null",
+        "{" * 5000, "\0\ud800",
         '{"class": ["spam"]}', "class " * 20_000,
     ],
 )  # fmt: skip
