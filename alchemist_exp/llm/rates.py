@@ -81,8 +81,6 @@ class Rates:
             try:
                 yield
             finally:
-                # Unlocked by name: closing is not enough where a process forked meanwhile holds a copy.
-                fcntl.flock(file, fcntl.LOCK_UN)
                 os.close(file)
                 self._not_ours.append(number)
 

@@ -167,6 +167,11 @@ def test_a_clock_set_back_begins_anew(rates: Callable[..., Rates], time: Time) -
     assert starts(rates(60), time, [0] * 7) == [0] * 6 + [1]
 
 
+def test_those_who_wait_behind_a_large_request_do_not_go_out_at_once(rates: Callable[..., Rates]) -> None:
+    one = rates(60, 1000)
+    assert [round(one._place(tokens)[0] - 1000, 6) for tokens in (1000, *[0] * 9)] == [54] * 6 + [55, 56, 57, 58]
+
+
 ARRIVALS = st.lists(st.tuples(st.floats(0, 20), st.integers(0, 2500)), min_size=1, max_size=80)
 
 
