@@ -25,6 +25,7 @@ from alchemist_exp.labelers.programs import ProgramFolder, WrittenPrograms
 from alchemist_exp.labelers.zero_shot import ZeroShot
 from alchemist_exp.llm.anthropic_llm import AnthropicLLM
 from alchemist_exp.llm.base import Price
+from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.openai_llm import OpenAICompatibleLLM, OpenAILLM
 from alchemist_exp.llm.recorded import RecordedLLM
 from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Paths, Seeds
@@ -139,7 +140,7 @@ def as_plain(config: DictConfig) -> dict[str, Any]:
 
 def known_keys(schema_name: str) -> list[str]:
     """The keys of the schema class of that name; empty when there is none."""
-    parts: list[type[Any]] = [Experiment, Paths, Price]
+    parts: list[type[Any]] = [Experiment, Paths, Price, Budget]
     classes = parts + [schema for schemas in SCHEMAS.values() for schema in schemas.values()]
     return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
 

@@ -25,7 +25,6 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError, LLMError, StoreError
 from alchemist_exp.core.files import writing
 
@@ -41,7 +40,7 @@ class BudgetError(LLMError):
 
 
 @dataclass(kw_only=True)
-class Budget(Component):
+class Budget:
     """The `budget` section. usd: what all jobs that share paths.outputs may spend; None for no cap."""
 
     usd: float | None = MISSING
@@ -49,10 +48,6 @@ class Budget(Component):
     def __post_init__(self) -> None:
         if self.usd is not None and not 0 < self.usd < math.inf:
             raise ConfigError(f"budget.usd is {self.usd:g}; dollars above 0, or null for no cap, are needed.")
-
-    def cache_key(self) -> dict[str, object]:
-        """Empty: what may be spent alters no result."""
-        return {}
 
 
 class Reservation:

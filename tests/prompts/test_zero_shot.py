@@ -15,7 +15,7 @@ MEDICAL = ("neoplasms", "digestive system diseases", "nervous system diseases")
         '{"class": "spam"}', ' {"class":"Spam"}\n', '```json\n{"class": "spam"}\n```', "spam", "Spam.", "**spam**",
         '"spam"', "The class is spam", "Category: spam", "Let me see. It sells something.\nAnswer: **spam**",
         'Sure! {"label": "spam"} is my answer.', '{"class": "spam", "confidence": 0.9}',
-        '{"class": "spam"}\n{"class": "spam"}',
+        '{"class": "spam"}\n{"class": "spam"}', '{"class": "spam"',
     ],
 )  # fmt: skip
 def test_answers_that_name_one_class(reply: str) -> None:
@@ -26,7 +26,7 @@ def test_answers_that_name_one_class(reply: str) -> None:
     "reply",
     [
         "", "{}", "[]", '{"class": 1}', '{"class": "other"}', '{"class": "ham"} or {"class": "spam"}', "ham or spam",
-        "this is not spam", "It is hard to say whether this is spam", '{"class": "spam"', "null",
+        "this is not spam", "It is hard to say whether this is spam", "null",
         "{" * 5000, "\0\ud800",
         '{"class": ["spam"]}', "class " * 20_000,
     ],
