@@ -15,7 +15,7 @@ PLAIN = {"messages": [{"role": "user", "content": "say hello"}], "system": "be b
 def test_the_newest_models_get_no_temperature(provider, server, ask, key) -> None:
     ask(provider("anthropic", "llm.seed=3"))
     assert server.asked[0].path == "/v1/messages"
-    assert server.asked[0].headers["x-api-key"] == key
+    assert server.asked[0].headers["authorization"] == f"Bearer {key}"
     assert server.last == {"model": "claude-haiku-5-5", **PLAIN}
 
 
