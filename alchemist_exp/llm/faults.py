@@ -27,9 +27,7 @@ LONGEST_QUOTE = 200
 TRANSIENT = frozenset({408, 409, 425, 429})
 """Statuses below 500 after which another attempt may succeed."""
 
-_NO_CREDIT = re.compile(
-    r"insufficient_quota|billing_|spend_limit|credit balance|exceeded your current quota", re.IGNORECASE
-)
+_NO_CREDIT = re.compile(r"insufficient_quota|billing_|spend_limit|credit balance", re.IGNORECASE)
 _TOO_LONG = re.compile(
     r"context_length_exceeded|context length|context window|prompt is too long|too many tokens|request_too_large",
     re.IGNORECASE,
