@@ -15,7 +15,6 @@ import math
 import os
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,14 +112,14 @@ class Ledger:
     """The account in the file `path`: one line of JSON for each event, only ever appended, under an exclusive flock.
 
     A line that a killed writer left unfinished is cut off: a reservation nobody has used, or a settlement without
-    which the reservation counts in full. Any other broken line is a StoreError. May be shared by threads; locks are
-    held for as long as it takes to read what is new and to write a line, so a coroutine may use it too.
+    which the reservation counts in full. Any other broken line is a StoreError. Threads may share a ledger, since
+    each opening of the file has its own lock; it is held for as long as it takes to read what is new and to write a
+    line, so a coroutine may use it too.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
-        self._thread = threading.Lock()
         self._forget()
 
     def reserve(self, usd: float, cap_usd: float | None, what: str, *, anew: bool = False) -> Reservation | None:
@@ -181,7 +180,7 @@ class Ledger:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         """The locked file, all that others have appended taken in."""
-        with self._thread, writing(self.path):
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:

