@@ -5,6 +5,7 @@ the group names one first: a component's fields and their types are said once, i
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,23 @@ def _refuse_appended(config: DictConfig, prefix: str) -> None:
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
             _refuse_appended(node, f"{prefix}{key}.")
+
+
+def refuse_lost(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Values below a key that is taken from elsewhere would be dropped in silence."""
+    for override in overrides:
+        *above, _ = override.lstrip("+~").partition("=")[0].split(".")
+        node: Any = config
+        for depth, key in enumerate(above, start=1):
+            if not isinstance(node, DictConfig) or key not in node:
+                break
+            if OmegaConf.is_interpolation(node, key):
+                whole = ".".join(above[:depth])
+                raise ConfigError(
+                    f"{override} changes a part of {whole}, which is taken from elsewhere; give all of it, as in "
+                    f"{whole}={{...}}."
+                )
+            node = node._get_node(key)
 
 
 def as_plain(config: DictConfig) -> dict[str, Any]:

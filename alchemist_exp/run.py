@@ -20,6 +20,7 @@ def job(cfg: DictConfig) -> None:
 
     overrides = list(HydraConfig.get().overrides.task)
     with shown(overrides):
+        config.refuse_lost(cfg, overrides)
         experiment = config.build(cfg)
         answer = run(experiment, config.as_plain(cfg), overrides, RichProgress())
         show(answer.record, str(answer.folder), reused=answer.reused)

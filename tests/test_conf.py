@@ -8,11 +8,13 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import canonical_json
+from alchemist_exp.llm.provider import ModelCard
 
 CONF = Path(config.folder())
 NEEDED = {
     "dataset=files": ["dataset.path=x", "dataset.classes=[a,b]", "dataset.task=t"],
     "method=program_files": ["method.path=x"],
+    "llm=openai_compatible": ["llm.model=m", "llm.base_url=http://127.0.0.1:8000/v1"],
     "sandbox=none": ["sandbox.i_accept_untrusted_code=true"],
 }
 MEMBERS = [
@@ -76,6 +78,75 @@ def test_an_appended_key_that_nobody_reads_is_refused(composed) -> None:
         config.build(composed("+label_model.epoch=3"))
     with pytest.raises(ConfigError, match=r"the key 'llm\.price\.foo' is unknown"):
         config.build(composed("+llm.price.foo=3"))
+
+
+@pytest.mark.parametrize("override", ["llm.price.input_usd_per_million=3", "+llm.card.seed=true", "llm.price.a.b=1"])
+def test_a_part_of_what_the_models_card_says_is_not_dropped_in_silence(composed, override: str) -> None:
+    with pytest.raises(ConfigError, match=r"changes a part of llm\.(price|card), .*give all of it"):
+        config.refuse_lost(composed("llm=openai"), [override])
+    config.refuse_lost(composed(), ["llm.price.input_usd_per_million=3", "llm=recorded", "+experiment=x", "~logger"])
+
+
+PRICE = "llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:mine}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "price"),
+    [
+        (["llm=openai"], 0.1),
+        (["llm=openai", "llm.model=gpt-4.1-2025-04-14"], 2.0),
+        (["llm=anthropic", "llm.model=claude-haiku-4-5-20251001"], 1.0),
+        (["llm=openai", "llm.model=unheard-of"], None),
+        (["llm=openai", PRICE], 1.0),
+        (["llm=openai", "llm.model=unheard-of", PRICE], 1.0),
+        (["llm=openai_compatible", "llm.model=m", "llm.base_url=http://x/v1"], None),
+        (["llm=openai_compatible", "llm.model=m", "llm.base_url=http://x/v1", PRICE], 1.0),
+    ],
+)
+def test_the_price_is_the_cards_or_the_users_or_not_known(composed, overrides: list[str], price: float | None) -> None:
+    llm = config.build(composed(*overrides)).llm
+    assert price is None if llm.price is None else llm.price.input_usd_per_million == price
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("llm/models/*/*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_model_has_a_card_with_a_dated_price(composed, path: Path) -> None:
+    provider, model = path.parent.name, path.stem
+    llm = config.build(composed(f"llm={provider}", f"llm.model={model}", "llm.base_url=http://x/v1")).llm
+    assert isinstance(llm.card, ModelCard)
+    if model == "_unknown":
+        assert llm.price is None
+        return
+    assert llm.card.price is not None
+    assert llm.price == llm.card.price
+    assert re.search(r"20\d\d|paper", llm.price.as_of)
+    assert llm.price.output_usd_per_million > llm.price.input_usd_per_million
+    assert llm.card.batch == (llm.price.batch_factor == 0.5)
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_the_default_model_is_known_and_stays(composed, provider: str) -> None:
+    card = config.build(composed(f"llm={provider}")).llm.card
+    assert card.price is not None
+    assert card.retired is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["llm=openai_compatible", "llm.model=m"], r"llm\.base_url must be given"),
+        (["llm=openai_compatible", "llm.model=m", "llm.base_url=null"], r"llm\.base_url is null; give the server"),
+        (["llm=openai_compatible", "llm.model=m", "llm.base_url=localhost:80"], r"llm\.base_url is 'localhost:80'"),
+        (["llm=openai", "llm.base_url='ftp://x'"], r"llm\.base_url is 'ftp://x'"),
+        (["llm=openai", "llm.base_url='https://me:secret@x'"], r"llm\.base_url holds a password"),
+        (["llm=openai", "llm.card=${model_card:anthropic,x}"], r"llm\.card\.api is messages; chat or responses"),
+        (["llm=anthropic", "llm.card=${model_card:openai,x}"], r"llm\.card\.api is chat; messages"),
+        (["llm=openai", "llm.diversity=sampling"], r"llm\.diversity is sampling, and gpt-6-luna is asked without"),
+    ],
+)
+def test_wrong_providers_are_one_sentence(composed, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        config.build(composed(*overrides))
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

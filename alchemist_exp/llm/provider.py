@@ -4,9 +4,11 @@ Keys come from the environment alone and are never a field: fields reach records
 """
 
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Any, Protocol
 
@@ -45,7 +47,8 @@ class ModelCard:
     """What a model can do and costs; conf/llm/models has one per known model.
 
     token_parameter: the name under which it takes the most tokens it may write. encoding: of its tokenizer, None where
-    none is at hand. context_tokens, max_output_tokens: None where not known. retired: the day it was switched off.
+    none is at hand. context_tokens, max_output_tokens: None where not known. retired: the day it is switched off, None
+    where none is announced.
     """
 
     api: Api
@@ -57,7 +60,7 @@ class ModelCard:
     encoding: str | None
     context_tokens: int | None
     max_output_tokens: int | None
-    retired: str | None
+    retired: date | None
     price: Price | None
 
 
@@ -117,6 +120,9 @@ class ProviderLLM(LLM):
 
     def __post_init__(self) -> None:
         self.card = _card(self.card)
+        # What comes through an interpolation is a mapping, whatever the field's type.
+        if isinstance(self.price, Mapping):
+            self.price = Price(**self.price)
         for key, least in (
             ("max_output_tokens", 1),
             ("timeout_s", 0.1),
@@ -131,6 +137,10 @@ class ProviderLLM(LLM):
                 raise ConfigError(f"llm.{key} is {value}; a number from {least:g} to 1e9 is needed.")
         if self.base_url is not None and "@" in self.base_url:
             raise ConfigError(f"llm.base_url holds a password; leave it out and put the key into {self.api_key_env}.")
+        if self.base_url is not None and not re.match(r"https?://[^/\s]", self.base_url):
+            raise ConfigError(
+                f"llm.base_url is {self.base_url!r}; an address like http://127.0.0.1:8000/v1 or https://... is needed."
+            )
         if self.diversity is Diversity.sampling and not self.samples:
             raise ConfigError(
                 f"llm.diversity is sampling, and {self.model} is asked without a temperature; use prompt or auto."
@@ -142,7 +152,7 @@ class ProviderLLM(LLM):
         """LLMError when the model is switched off, or the key is absent, and its replies are wanted."""
         if self.cache is CacheMode.only:
             return
-        if self.card.retired is not None:
+        if self.card.retired is not None and self.card.retired <= datetime.now(UTC).date():
             raise LLMError(
                 f"{self.model} was switched off on {self.card.retired}; replay its replies (llm.cache=only, "
                 "llm=recorded) or name another llm.model."
@@ -154,6 +164,8 @@ class ProviderLLM(LLM):
         key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise LLMError(f"{self.api_key_env} is not set; export it, or name its variable with llm.api_key_env=NAME.")
+        if not (key.isascii() and key.isprintable() and " " not in key):
+            raise LLMError(f"{self.api_key_env} holds a character that no key has; copy the key again and export it.")
         return key
 
     def cache_key(self) -> dict[str, object]:
@@ -207,8 +219,15 @@ def _card(values: Any) -> ModelCard:
             raise ConfigError(unknown("the key", f"llm.card.{key}", known))
     if lacking := [key for key in known if key not in values]:
         raise ConfigError(f"llm.card lacks {' and '.join(lacking)}; say null where something is not known.")
-    price = values["price"]
+    price, retired = values["price"], values["retired"]
     try:
-        return ModelCard(**{**values, "api": Api(values["api"]), "price": None if price is None else Price(**price)})
+        return ModelCard(
+            **{
+                **values,
+                "api": Api(values["api"]),
+                "retired": None if retired is None else date.fromisoformat(retired),
+                "price": None if price is None else Price(**price),
+            }
+        )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"llm.card is wrong: {error}.") from error
