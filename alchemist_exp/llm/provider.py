@@ -121,8 +121,9 @@ class ProviderLLM(LLM):
     def __post_init__(self) -> None:
         self.card = _card(self.card)
         # What comes through an interpolation is a mapping, whatever the field's type.
-        if isinstance(self.price, Mapping):
-            self.price = Price(**self.price)
+        price: Any = self.price
+        if isinstance(price, Mapping):
+            self.price = Price(**price)
         for key, least in (
             ("max_output_tokens", 1),
             ("timeout_s", 0.1),
