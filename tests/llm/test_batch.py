@@ -361,6 +361,18 @@ def test_a_batch_is_not_waited_for_when_all_it_holds_is_at_hand(job: Job, server
     assert texts_of(job.run(["a", "b"])) == {"a": "a", "b": "b"}
 
 
+def test_what_was_collected_is_not_taken_again(job: Job, server: BatchServer) -> None:
+    server.scripts = [Script(outcomes={"a": "truncated"}), Script()]
+    server.faults = [401]
+    with pytest.raises(LLMError):
+        job.run(["a", "b"])
+    assert isinstance(reply := job.run(["a"])["a"], Completion)
+    assert reply.finish is Finish.TRUNCATED
+    assert isinstance(reply := job.run(["a", "b"])["a"], Completion)
+    assert reply.finish is Finish.COMPLETE
+    assert [len(b.rows) for b in server.batches] == [2, 1]
+
+
 def test_ctrl_c_leaves_the_book(job: Job, server: BatchServer) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
