@@ -221,7 +221,7 @@ def _override(key: str, value: str) -> str:
     """`key`=`value` as a shell and Hydra read it."""
     if re.fullmatch(r"[\w./~+@-]+", value, re.ASCII):
         return f"{key}={value}"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
     return shlex.quote(f'{key}="{escaped}"')
 
 
