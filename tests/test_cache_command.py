@@ -238,7 +238,7 @@ def replayed(pack: Path, asked: Request) -> Completion:
 
 
 def test_an_exported_pack_replays_every_reply(cache: ReplyCache, said, tmp_path: Path) -> None:
-    texts = [HOSTILE, "\ud800", "\\\ud800", "\u2028\u2029\x85\x0b\x0cx", '"\\n', "\r", "é\x00", "\udfff\ud800", " a\n"]
+    texts = [HOSTILE, "\ud800", "\\\ud800", "\u2028\u2029\x85\x0b\x0cx", '"\\n', "a\r", "é\x00", "\udfff\ud800", " a\n"]
     answers = [(request(text, text + "s", sample=i), reply(text * 2)) for i, text in enumerate(texts)]
     answers += [(request(sample=i), reply(f"draw {i}", model=f"gpt-{i}")) for i in range(3)]
     for asked, answer in answers:
