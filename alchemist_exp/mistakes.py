@@ -70,10 +70,11 @@ def _traced() -> bool:
 
 def sentence(error: Exception) -> str:
     """One sentence that says what is wrong and what would do."""
-    if text := mendable(error):
-        return text
+    # Some of Hydra's errors are OSErrors too, so they come first.
     if isinstance(error, HydraException | OmegaConfBaseException):
         return str(_config_error(error))
+    if text := mendable(error):
+        return text
     if str(error).startswith("Config group override must be a string"):
         return "a group was given a number or null; name one of its members, as in seed=s0 (see --help)."
     kind = type(error).__name__

@@ -180,6 +180,7 @@ def alchemist(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_console_script_says_what_it_can_do() -> None:
     assert "alchemist run [overrides]" in alchemist("--help").stdout
+    assert "alchemist cache COMMAND" in alchemist("--help").stdout
     assert alchemist().stdout == alchemist("--help").stdout
     assert alchemist("--version").stdout.startswith("alchemist 0.")
     wrong = alchemist("rnu")

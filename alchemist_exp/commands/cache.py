@@ -4,6 +4,7 @@ Replies, names of models and files are texts of others: no control character of 
 """
 
 import argparse
+import io
 import json
 import re
 import shlex
@@ -34,6 +35,9 @@ KEY_SHOWN = 12
 def main(arguments: Sequence[str]) -> int:
     """Runs `alchemist cache` with `arguments`. The exit code; errors end the process."""
     with clean_exit(_show_error):
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Replies hold characters that a terminal of another encoding does not know.
+            sys.stdout.reconfigure(errors="backslashreplace")
         chosen = _parser().parse_args(arguments)
         root = chosen.outputs / "cache" / "replies"
         if not root.is_dir():
@@ -221,7 +225,7 @@ def _override(key: str, value: str) -> str:
     """`key`=`value` as a shell and Hydra read it."""
     if re.fullmatch(r"[\w./~+@-]+", value, re.ASCII):
         return f"{key}={value}"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
     return shlex.quote(f'{key}="{escaped}"')
 
 

@@ -35,8 +35,13 @@ def canonical_json(value: Any) -> str:
 
 def key_of(tag: str, value: Any) -> str:
     """The key of `value` as a `tag`: equal values under different tags have different keys."""
-    text = f"{tag}\n{canonical_json(value)}"
+    text = joined(f"{tag}\n{canonical_json(value)}")
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_LENGTH]
+
+
+def joined(text: str) -> str:
+    """`text` as JSON reads it back: two surrogates that make a pair are the one character they mean."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def texts_fingerprint(texts: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.files import locked_by_task, write_json
-from alchemist_exp.core.hashing import KEY_LENGTH, key_of, plain
+from alchemist_exp.core.hashing import KEY_LENGTH, joined, key_of, plain
 from alchemist_exp.llm.base import Completion, Finish, Message, Request, Role, Usage
 
 LOCKS = "locks"
@@ -247,11 +247,11 @@ def _a(kind: type, value: Any) -> Any:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(joined(text).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _listed(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir())
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _in_place(path: Path) -> bool:
