@@ -103,6 +103,6 @@ def break_even(
 
 def _rows_from(programs_usd: float | None, rows_usd: float | None, rows: int) -> int | None:
     """The least number of rows at which asking for each costs more than the programs."""
-    if programs_usd is None or not rows_usd:
+    if not programs_usd or not rows_usd:
         return None
     return math.floor(programs_usd / (rows_usd / rows)) + 1

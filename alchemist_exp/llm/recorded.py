@@ -63,7 +63,7 @@ class RecordedLLM(LLM):
 
     def cache_key(self) -> dict[str, object]:
         """The pack's content counts, wherever it lies."""
-        return super().cache_key() | {"pack": self._fingerprint}
+        return super().cache_key() | {"pack": bytes_fingerprint(self._raw)}
 
     @property
     def path(self) -> Path:
@@ -101,10 +101,6 @@ class RecordedLLM(LLM):
         return self.counted_by
 
     @cached_property
-    def _fingerprint(self) -> str:
-        return bytes_fingerprint(self._raw)
-
-    @cached_property
     def _raw(self) -> bytes:
         return self.path.read_bytes()
 
@@ -124,9 +120,9 @@ class RecordedLLM(LLM):
         schema: Mapping[str, Any] | None = None,
         max_output_tokens: int | None = None,
     ) -> Request:
-        """The request that asks `prompt`; the pack's content is one of its parameters, the rest is not."""
+        """The request that asks `prompt`; the pack is one of its parameters, the rest is not."""
         messages = (Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt))
-        parameters = {"pack": self._fingerprint}
+        parameters = {"pack": self.pack}
         return Request(provider=self.name, model=self.model, messages=messages, parameters=parameters, sample=sample)
 
     @asynccontextmanager

@@ -79,7 +79,7 @@ def test_the_record_has_every_section_and_reads_back(main_job) -> None:
     ]  # fmt: skip
     assert raw["cost"]["spent_usd"] == 0.0
     assert raw["cost"]["list_price_usd"] is None
-    assert raw["cost"]["break_even"]["zero_shot_calls"] == 1586
+    assert raw["cost"]["break_even"]["zero_shot_calls"] == 1440  # rows that differ
     assert raw["host"]["cpus"] >= 1
     assert raw["packages"]["snorkel"]
 
