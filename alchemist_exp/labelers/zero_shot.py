@@ -71,7 +71,7 @@ class ZeroShot(Labeler):
             labels={Split.TRAIN: SoftLabels(probs=probs, covered=covered)},
             labeled_by=self.name,
             voters=voters,
-            exchanges=exchanges,
+            exchanges=tuple({exchange.request.key: exchange for exchange in exchanges}.values()),  # as paid
             balance=None,
             gold_used=(),
         )

@@ -153,8 +153,9 @@ def _spread(summary: Mapping[str, Any]) -> str:
 def _programs(programs: Section) -> list[RenderableType]:
     rejected, listed = programs["rejected"], programs["list"]
     if programs["answers"]:
-        what = f"none: {programs['list'][0]['origin']} was asked for each row ({_answers(programs['answers'])})"
-    elif programs["sandbox"]:
+        asked = f"{programs['list'][0]['origin']} was asked for each row: {_answers(programs['answers'])}"
+        return [_heading("Answers", asked)]
+    if programs["sandbox"]:
         what = f"{programs['requested']} candidates, {programs['accepted']} accepted, {len(rejected)} rejected"
         what += f"; sandbox: {programs['sandbox']}"
     else:
@@ -264,7 +265,8 @@ def _dash(value: float | None) -> str:
 
 
 def _usd(value: float | None) -> str:
-    return "unknown" if value is None else f"${value:,.4f}"
+    # Rounded first, since sums of the same dollars in another order differ in their last bits.
+    return "unknown" if value is None else f"${round(value, 9):,.4f}"
 
 
 def _seconds(seconds: Section) -> Text:
