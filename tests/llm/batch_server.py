@@ -25,6 +25,7 @@ class Script:
     polls: after how many questions it has ended. status: how OpenAI says that it ended. outcomes: by the text of a row
     one of truncated, busy, wrong, expired, unreached; others are answered. lines: added to the results. error: why it
     failed as a whole. lost: the connection drops after it was accepted. hang: it is accepted and no answer comes.
+    reply: the text of each, around the row's.
     """
 
     polls: int = 1
@@ -33,6 +34,7 @@ class Script:
     lines: tuple[str, ...] = ()
     error: str | None = None
     lost: bool = False
+    reply: str = "reply to {}"
     hang: bool = False
 
 
@@ -226,7 +228,7 @@ def _results(batch: Batch, line_of: Any, *, errors: bool | None = None) -> bytes
         text = (body.get("messages") or body.get("input"))[-1]["content"]
         outcome = batch.script.outcomes.get(text, "reply")
         if errors is None or errors == (outcome in ("busy", "wrong", "expired")):
-            lines.append(line_of(key, body, text, outcome))
+            lines.append(line_of(key, body, batch.script.reply.format(text), outcome))
     lines = [line for line in lines if line is not None]
     random.Random(len(lines)).shuffle(lines)
     text = [json.dumps(line) for line in lines] + ([] if errors else list(batch.script.lines))
@@ -248,11 +250,11 @@ def _openai_line(key: str, body: dict[str, Any], text: str, outcome: str) -> dic
         case "unreached":
             return None
     if "input" in body:
-        output = [{"type": "message", "content": [{"type": "output_text", "text": f"reply to {text}"}]}]
+        output = [{"type": "message", "content": [{"type": "output_text", "text": text}]}]
         usage = {"input_tokens": 30, "output_tokens": 3}
         status = "incomplete" if outcome == "truncated" else "completed"
         return line(200, {"model": body["model"], "status": status, "output": output, "usage": usage})
-    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": f"reply to {text}"}}
+    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}
     return line(200, {"model": body["model"], "choices": [choice], "usage": USAGE})
 
 
@@ -272,7 +274,7 @@ def _anthropic_line(key: str, body: dict[str, Any], text: str, outcome: str) -> 
             return None
     message = {
         "model": body["model"],
-        "content": [{"type": "text", "text": f"reply to {text}"}],
+        "content": [{"type": "text", "text": text}],
         "stop_reason": "max_tokens" if outcome == "truncated" else "end_turn",
         "usage": {"input_tokens": 30, "output_tokens": 3},
     }

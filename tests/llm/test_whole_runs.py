@@ -1,0 +1,228 @@
+"""Whole runs that ask a server over the real clients: what they ask, pay, keep and say."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.commands import cache
+from alchemist_exp.core.errors import AlchemistError, LLMError
+from alchemist_exp.llm import asking
+from alchemist_exp.llm.base import Usage
+from alchemist_exp.llm.budget import BudgetError, Ledger
+from alchemist_exp.pipeline.costs import plan
+from alchemist_exp.pipeline.run import Answer as Done
+from alchemist_exp.pipeline.run import run
+from alchemist_exp.results.record import RunRecord, Status
+from tests.llm.batch_server import Script, serving
+from tests.llm.server import Answer, Asked, Server, Tokens, failing
+from tests.pipeline.test_run import NoProgress
+
+KEY = "sk-planted-0123456789-secret"
+PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of:today}"
+PROGRAM = "```python\ndef label_function(comment):\n    return 1 if {!r} in comment.lower() else 0\n```"
+WORDS = ("http", "check", "subscribe", "channel", "free", ".com", "visit", "please", "my", "out")
+
+
+class Model:
+    """Writes programs, supplements and labels; every one after `answers` is refused with 401, echoing the key."""
+
+    def __init__(self) -> None:
+        self.answers = 10**9
+        self.asked: list[str] = []
+
+    def __call__(self, asked: Asked) -> Answer:
+        system, prompt = (message["content"] for message in asked.body["messages"])
+        self.asked.append(prompt)
+        if len(self.asked) > self.answers:
+            return failing(401, f"Incorrect API key provided: {KEY}", code="invalid_api_key")
+        tokens = Tokens(total=90, output=10, cached=40, reasoning=2)
+        if system.startswith("You are an annotator"):
+            return Answer(text=json.dumps({"class": "spam" if "http" in prompt else "ham"}), tokens=tokens)
+        if system.startswith("You help"):
+            return Answer(text="Spam sells.", tokens=tokens)
+        return Answer(text=PROGRAM.format(WORDS[(len(self.asked) - 1) % len(WORDS)]), tokens=tokens)
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+Runner = Callable[..., Done]
+
+
+@pytest.fixture
+def experiment(composed, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The experiment of some overrides, which asks the model, and its configuration."""
+    monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", KEY)
+    monkeypatch.setattr(asking, "_FIRST_WAIT_S", 0.0)
+    with Server(model) as server:
+
+        def build(*overrides: str):
+            asked = ("llm=openai_compatible", f"llm.base_url={server.url}/v1", "llm.model=m", "label_model=majority")
+            cfg = composed("+experiment=tiny", f"paths.outputs={tmp_path / 'outputs'}", *asked, *overrides)
+            return config.build(cfg), cfg
+
+        yield build
+
+
+@pytest.fixture
+def ran(experiment) -> Runner:
+    def run_with(*overrides: str) -> Done:
+        built, cfg = experiment(*overrides)
+        return run(built, config.as_plain(cfg), list(overrides), NoProgress())
+
+    return run_with
+
+
+def only_record(root: Path) -> RunRecord:
+    (folder,) = (path for path in (root / "runs").iterdir() if not path.name.startswith("."))
+    record = RunRecord.read(folder)
+    assert record is not None
+    return record
+
+
+def test_what_was_metered_is_in_the_record_and_another_label_model_asks_nothing(ran: Runner, model: Model) -> None:
+    cost = ran(PRICE).record.cost
+    assert (cost["calls"], cost["cached_calls"], len(model.asked)) == (10, 0, 10)
+    assert (cost["input_tokens"], cost["cached_tokens"], cost["output_tokens"]) == (900, 400, 100)
+    assert cost["spent_usd"] == cost["list_price_usd"] == pytest.approx(1.0)
+    assert cost["break_even"]["programs_usd"] == pytest.approx(1.0)
+    again = ran(PRICE, "label_model=weighted_majority").record.cost
+    assert (again["calls"], again["cached_calls"], again["spent_usd"]) == (0, 10, 0.0)
+    assert again["list_price_usd"] == pytest.approx(1.0)
+    assert len(model.asked) == 10
+
+
+def test_an_unknown_price_is_unknown_and_not_nothing(ran: Runner) -> None:
+    cost = ran("method.n_programs=3").record.cost
+    assert (cost["spent_usd"], cost["list_price_usd"], cost["break_even"]["programs_usd"]) == (None, None, None)
+
+
+def test_refresh_asks_anew_although_the_run_has_finished(ran: Runner, model: Model) -> None:
+    ran("method.n_programs=3")
+    assert ran("method.n_programs=3").reused
+    assert not ran("method.n_programs=3", "llm.cache=refresh").reused
+    assert len(model.asked) == 6
+
+
+def test_zero_shot_goes_on_where_it_was_stopped(ran: Runner, model: Model, tmp_path: Path) -> None:
+    model.answers = 20
+    with pytest.raises(LLMError, match="the key in OPENAI_COMPATIBLE_API_KEY was refused"):
+        ran("method=zero_shot", "llm.max_in_flight=4")
+    assert only_record(tmp_path / "outputs").status is Status.FAILED
+    refused = len(model.asked) - 20
+    model.answers = 10**9
+    record = ran("method=zero_shot").record
+    texts = set(model.asked)
+    assert len(model.asked) == len(texts) + refused
+    assert record.programs["answers"] == {"labeled": 100}
+    assert record.label_model["name"] == "zero_shot"
+    assert record.label_model["metrics"]["train"]["accuracy"] > 0.5
+    assert record.cost["cached_calls"] == 20
+    assert record.cost["calls"] == len(texts) - 20
+
+
+def test_a_run_stops_at_the_budget_and_goes_on_when_it_is_raised(ran: Runner, model: Model, tmp_path: Path) -> None:
+    few = ("method=zero_shot", PRICE, "llm.max_output_tokens=10", "llm.max_in_flight=4")
+    with pytest.raises(BudgetError, match=r"the budget of \$3\.00 is used up .*raise budget\.usd and run again"):
+        ran(*few, "budget.usd=3")
+    paid = len(model.asked)
+    assert 0.1 * paid <= 3.0
+    record = only_record(tmp_path / "outputs")
+    assert "the budget of $3.00 is used up" in (record.error or "")
+    assert ran(*few, "budget.usd=100").record.cost["calls"] == len(set(model.asked)) - paid
+    assert len(model.asked) == len(set(model.asked))
+
+
+def test_a_budget_needs_a_price_before_anything_is_asked(ran: Runner, model: Model) -> None:
+    with pytest.raises(
+        AlchemistError, match=r"budget\.usd is 1, and the price of m is not known; give it with llm\.price="
+    ):
+        ran("budget.usd=1")
+    assert model.asked == []
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (), ("supplement=rules",), ("llm.diversity=prompt", "method.n_programs=4"), ("method=zero_shot",),
+        ("method=human",),
+    ],
+)  # fmt: skip
+def test_a_plan_asks_nothing_and_tells_how_many_calls_the_run_makes(
+    experiment, ran: Runner, model: Model, overrides: tuple[str, ...]
+) -> None:
+    built, _ = experiment(PRICE, *overrides)
+    planned = plan(built, built.dataset.load())
+    assert model.asked == []
+    record = ran(PRICE, *overrides).record
+    assert planned.calls == len(model.asked) == record.cost["calls"]
+    afterwards = plan(built, built.dataset.load())
+    assert (afterwards.calls, afterwards.cached_calls, afterwards.usd) == (0, planned.calls, 0.0)
+    assert planned.usd is not None
+    if planned.calls:
+        assert planned.usd > 0
+
+
+def test_a_sweeps_jobs_are_planned_without_what_earlier_ones_ask(experiment) -> None:
+    one, _ = experiment(PRICE)
+    other, _ = experiment(PRICE, "method.n_programs=12", "label_model=snorkel")
+    data = one.dataset.load()
+    first = plan(one, data)
+    second = plan(other, data, first.asked)
+    assert (first.calls, second.calls, second.cached_calls) == (10, 2, 10)
+
+
+def test_a_planted_key_is_found_nowhere(
+    ran: Runner, model: Model, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    ran("logger=wandb", "logger.mode=offline", "method.n_programs=3")
+    model.answers = 0
+    with pytest.raises(LLMError) as refused:
+        ran("logger=wandb", "logger.mode=offline", "method.n_programs=4", "debug=trace")
+    written = [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
+    assert any("wandb" in path.parts for path in written)
+    said = capfd.readouterr()
+    assert not [path for path in written if KEY.encode() in path.read_bytes()]
+    assert KEY not in said.out + said.err + caplog.text + str(refused.value)
+
+
+def test_an_exported_pack_replays_the_same_labels(
+    ran: Runner, composed, model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ran("supplement=rules")
+    pack, root = tmp_path / "mine.jsonl", tmp_path / "outputs"
+    assert cache.main(["export", str(pack), "--outputs", str(root)]) == 0
+    assert f"llm.pack={pack}" in capsys.readouterr().out
+    common = ("+experiment=tiny", f"paths.outputs={root}", "label_model=majority", "supplement=rules")
+    cfg = composed(*common, "llm=recorded", f"llm.pack={pack}")
+    replayed = run(config.build(cfg), config.as_plain(cfg), [], NoProgress())
+    assert len(model.asked) == 11
+    assert replayed.record.programs["list"] == asked.record.programs["list"]
+    assert replayed.record.label_model["labels"] == asked.record.label_model["labels"]
+
+
+def test_zero_shot_through_a_batch_api(composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(asking, "_BATCH_POLL_S", 0.01)
+    with serving() as server:
+        first = "what is the category of this youtube comment: Huh, anyway check out this you[tube] channel: kobyoshi02"
+        server.scripts = [Script(reply='{{"class": "spam"}}', outcomes={first: "wrong"})]
+        asked = ("llm=openai", "llm.model=gpt-4.1-mini", f"llm.base_url={server.url}/v1", "llm.batch=true")
+        cfg = composed("+experiment=tiny", f"paths.outputs={tmp_path}", "method=zero_shot", "budget.usd=5", *asked)
+        record = run(config.build(cfg), config.as_plain(cfg), [], NoProgress()).record
+    assert record.programs["answers"] == {"failed": 1, "labeled": 99}
+    assert record.cost["incomplete"] == {"failed": 1}
+    rows = len(server.seen)
+    price = config.build(cfg).llm.price
+    usage = Usage(input_tokens=30, output_tokens=3)
+    assert record.cost["spent_usd"] == pytest.approx((rows - 1) * price.usd(usage, batch=True))
+    ledger = Ledger(tmp_path / "cache" / "budget.jsonl")
+    assert ledger.spent_usd == pytest.approx(record.cost["spent_usd"])
+    assert (ledger.reserved_usd, ledger.unsettled_usd) == (0.0, 0.0)
