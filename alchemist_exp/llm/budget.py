@@ -133,25 +133,25 @@ class Ledger:
         """
         usd, cap = _checked(usd), math.inf if cap_usd is None else cap_usd
         with self._opened() as file:
-            if anew:
-                self._supersede(file, what)
+            superseded = self._left_by_dead(what) if anew else {}
             totals = self._totals()
-            used = totals.spent + totals.unsettled
+            used = totals.spent + totals.unsettled - sum(superseded.values())
             if used + usd > cap + _DUST_USD:
                 raise BudgetError(_refusal(usd, cap, totals))
             if used + totals.reserved + usd > cap + _DUST_USD:
                 return None
+            for id_ in superseded:
+                self._append(file, {"event": "release", "id": id_})
             holder, id_ = _this_process(), secrets.token_hex(8)
             event = {"event": "reserve", "id": id_, "usd": usd, "what": what, "time": self._clock()}
             self._append(file, event | {"host": holder.host, "pid": holder.pid, "start": holder.start})
         return Reservation(self, id_, usd)
 
-    def _supersede(self, file: int, what: str) -> None:
-        """Releases what dead processes hold for `what`."""
-        dead = [id_ for id_, held in self._open.items() if held.what == what and not self._living(held, {})]
-        for id_ in dead:
-            self._append(file, {"event": "release", "id": id_})
-        self._take_in(file)
+    def _left_by_dead(self, what: str) -> dict[str, float]:
+        """The reservations for `what` whose processes are dead: dollars by id."""
+        starts: dict[int, int | None] = {}
+        open_ = self._open.items()
+        return {id_: held.usd for id_, held in open_ if held.what == what and not self._living(held, starts)}
 
     @property
     def spent_usd(self) -> float:

@@ -326,3 +326,34 @@ def test_processes_side_by_side_stay_within_the_cap_even_if_one_is_killed(path: 
 def test_a_budget_is_above_zero(usd: float) -> None:
     with pytest.raises(ConfigError, match=r"budget\.usd is .*; dollars above 0, or null"):
         Budget(usd=usd)
+
+
+def test_a_batch_is_settled_part_by_part(path: Path) -> None:
+    ledger = Ledger(path)
+    batch = ledger.reserve(3.0, None, "batch")
+    assert batch is not None
+    batch.settle_part(0.5)
+    batch.settle_part(0.25)
+    assert sums(Ledger(path)) == (0.75, 0, 2.25)
+    batch.release()
+    assert sums(ledger) == sums(Ledger(path)) == (0.75, 0, 0)
+
+
+DIES = """
+import sys
+from pathlib import Path
+from alchemist_exp.llm.budget import Ledger
+Ledger(Path(sys.argv[1])).reserve(3.0, None, "batch").settle_part(1.0)
+"""
+
+
+def test_a_batch_that_a_dead_process_handed_in_is_reserved_once(path: Path) -> None:
+    with python(DIES, path) as process:
+        process.wait()
+    ledger = Ledger(path)
+    assert sums(ledger) == (1.0, 2.0, 0)
+    assert ledger.reserve(2.5, 3.5, "batch", anew=True) is not None
+    assert sums(ledger) == (1.0, 0, 2.5)
+    again = ledger.reserve(0.1, None, "batch", anew=True)  # ours, and we live
+    assert again is not None
+    assert sums(ledger) == (1.0, 0, pytest.approx(2.6))
