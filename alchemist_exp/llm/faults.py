@@ -41,7 +41,7 @@ async def sorted_faults(llm: ProviderLLM, vendor: ModuleType, key: str) -> Async
     vendor: the module openai or anthropic; both name what they raise alike. Anything that is no fault of the network,
     the server or the account is raised as it is.
     """
-    late = f"no reply within {llm.timeout_s:g} s"
+    late = f"no reply within {llm.timeout_s:g} s (llm.timeout_s)"
     # What a client raises may quote the key, so it is not chained to what we raise.
     try:
         async with asyncio.timeout(llm.timeout_s) as deadline:

@@ -79,7 +79,7 @@ def test_a_broken_reply_is_asked_again(llm, server, scripted, ask, key, answer: 
 def test_a_slow_server_is_cut_off(llm, server, scripted, ask, key, answer: str) -> None:
     llm.timeout_s = 0.2
     server.script = [getattr(scripted, answer)]
-    assert fault(llm, ask, Unanswered, key) == "no reply within 0.2 s"
+    assert fault(llm, ask, Unanswered, key) == "no reply within 0.2 s (llm.timeout_s)"
 
 
 def test_nobody_listening_is_asked_again(llm, ask, key) -> None:
