@@ -75,6 +75,8 @@ def sentence(error: Exception) -> str:
         return str(_config_error(error))
     if text := mendable(error):
         return text
+    if "Unexpected type for root: NoneType" in str(error):
+        return "a part was given of a value that is null; give all of it, as in 'llm.price={...}' (see conf/llm)."
     if str(error).startswith("Config group override must be a string"):
         return "a group was given a number or null; name one of its members, as in seed=s0 (see --help)."
     kind = type(error).__name__

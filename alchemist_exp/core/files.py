@@ -159,7 +159,7 @@ async def locked_by_task(path: Path) -> AsyncIterator[None]:
     started, told = time.monotonic(), False
     while (held := _lock_at_once(path)) is None:
         if not told and time.monotonic() - started >= _PATIENCE_S:
-            _log.warning(_WAITING, path)
+            _log.info(_WAITING, path)  # often a task of this very process
             told = True
         await asyncio.sleep(_POLL_S)
     try:

@@ -13,7 +13,6 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.label_models.base import LabelModel, balance_of, estimated_balance
 from alchemist_exp.llm.asking import Ask, Asker, Script
 from alchemist_exp.llm.base import LLM, Exchange
-from alchemist_exp.llm.cost import price_of
 from alchemist_exp.programs.base import Program, Rejected
 from alchemist_exp.prompts.supplement import Supplement
 from alchemist_exp.sandbox.base import ProgramRun, Sandbox
@@ -35,14 +34,10 @@ class Workbench:
     def answer(self, ask: Ask) -> list[Exchange]:
         """The exchanges of `ask`, shown as they come."""
         with self.stages.stage("prompts", ask.what, len(ask.requests)) as advance:
-            spent_usd = 0.0
 
-            def show(exchange: Exchange) -> None:
-                nonlocal spent_usd
-                paid = [c for c in (exchange.completion, *exchange.incomplete) if not c.from_cache]
-                spent_usd += price_of(paid, self.asker.llm.price) or 0.0
+            def show(_: Exchange) -> None:
                 advance(1)
-                self.stages.note(f"${spent_usd:.4f}" if spent_usd else "")
+                self.stages.note(f"${self.asker.paid_usd:.4f}" if self.asker.paid_usd else "")
 
             return self.asker.ask(ask, show)
 

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from omegaconf import MISSING
 
@@ -31,7 +32,9 @@ PROGRAM_TOKENS, SUPPLEMENT_TOKENS = 450, 450
 
 @dataclass(kw_only=True)
 class ProgramLabeler(Labeler):
-    """Candidates are vetted, executed in the sandbox and their votes weighed."""
+    """Candidates are vetted, executed in the sandbox and their votes weighed. cure: of having no program at all."""
+
+    cure: ClassVar[str] = "mend or add programs"
 
     def used(self, parts: Parts) -> tuple[Component, ...]:
         """Whoever wrote the programs, the sandbox holds them and a label model weighs their votes."""
@@ -53,7 +56,7 @@ class ProgramLabeler(Labeler):
         rejected = vetted.rejected + done.rejected
         if not done.programs:
             reasons = "; ".join(f"{r.origin}: {r.reason}" for r in rejected[:3])
-            raise ProgramsError(f"none of {len(candidates)} programs was accepted ({reasons}); mend or add programs.")
+            raise ProgramsError(f"none of {len(candidates)} programs was accepted ({reasons}); {self.cure}.")
         voters = Voters(
             source=self.name,
             requested=len(candidates),
@@ -71,6 +74,7 @@ class ProgramLabeler(Labeler):
 class WrittenPrograms(ProgramLabeler):
     """`n_programs` replies to one prompt, each a program (paper, Section 3.1)."""
 
+    cure = "name another llm.model, raise llm.max_output_tokens if replies are truncated, or raise method.n_programs"
     n_programs: int = MISSING
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
+from alchemist_exp.core.display import on_one_line
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.values import ABSTAIN, LabelMatrix, SoftLabels, Split
 from alchemist_exp.data.base import TextData
@@ -56,14 +57,19 @@ class ZeroShot(Labeler):
         answers = Counter(what for _, what in parsed)
         covered = votes != ABSTAIN
         if not covered.any():
-            raise LLMError(f"none of {len(votes)} answers names a class ({dict(answers)}); try another llm.model.")
+            counts = ", ".join(f"{count} {what}" for what, count in answers.items())
+            first = on_one_line(exchanges[0].completion.text)[:80]
+            raise LLMError(
+                f"none of {len(votes)} answers names a class ({counts}; the first is {first!r}); name another "
+                "llm.model, or raise method.max_output_tokens if answers are truncated."
+            )
         probs = np.zeros((len(votes), len(classes)), dtype=np.float32)
         probs[np.flatnonzero(covered), votes[covered]] = 1.0
         voters = Voters(
             source=self.name,
             requested=1,
-            ids=(llm.model,),
-            origins=(llm.model,),
+            ids=(exchanges[0].completion.model,),
+            origins=(exchanges[0].completion.model,),
             matrices={Split.TRAIN: LabelMatrix(votes=votes[:, np.newaxis], n_classes=len(classes))},
             answers=answers,
         )

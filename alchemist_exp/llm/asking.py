@@ -20,6 +20,7 @@ from alchemist_exp.llm.base import LLM, Client, Completion, Exchange, Finish, Pr
 from alchemist_exp.llm.batch import ask_in_batches
 from alchemist_exp.llm.budget import Ledger, Reservation
 from alchemist_exp.llm.cache import ReplyCache
+from alchemist_exp.llm.cost import price_of
 from alchemist_exp.llm.provider import CacheMode, ProviderLLM
 from alchemist_exp.llm.rates import Rates
 from alchemist_exp.llm.tokens import count_messages, upper_bound
@@ -28,6 +29,9 @@ _log = logging.getLogger(__name__)
 
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
+_TRUNCATED_MOST: Final = 2
+"""Truncated replies to one request: what was too long twice will be so again, and each is paid in full."""
+
 _BUDGET_POLL_S: Final = 0.05
 _BATCH_POLL_S: Final = 30.0
 
@@ -78,6 +82,15 @@ class Asker:
         self._folder = folder
         self._cap_usd = math.inf if cap_usd is None else cap_usd
         self._ledger = Ledger(folder / "budget.jsonl")
+        self.paid_usd = 0.0
+        """What the replies so far have cost, as far as that is known."""
+
+    @property
+    def spent_usd(self) -> float:
+        """What counts against the cap: spent, or perhaps spent, by all jobs that share the folder."""
+        if not self._ledger.path.exists():
+            return 0.0
+        return self._ledger.spent_usd + self._ledger.unsettled_usd
 
     def cached(self, request: Request) -> Completion | None:
         """The reply to `request` if it need not be asked for."""
@@ -88,8 +101,9 @@ class Asker:
     def ask(self, ask: Ask, on_reply: Callable[[Exchange], None] = lambda _: None) -> list[Exchange]:
         """An exchange for each request, in their order. `on_reply` is told of each as it comes.
 
-        A reply that is still truncated, refused or empty after `llm.max_attempts` is returned as it is. LLMError when
-        the LLM cannot be asked (what was on its way is received and kept first), and when the budget is used up.
+        A reply that is still refused or empty after `llm.max_attempts`, or truncated twice, is returned as it is.
+        LLMError when the LLM cannot be asked (what was on its way is received and kept first), and when the budget is
+        used up.
         """
         return asyncio.run(self._ask(ask, on_reply))
 
@@ -98,6 +112,8 @@ class Asker:
 
         def take(exchange: Exchange) -> None:
             done[exchange.request.key] = exchange
+            paid = [c for c in (exchange.completion, *exchange.incomplete) if not c.from_cache]
+            self.paid_usd += price_of(paid, self.llm.price) or 0.0
             on_reply(exchange)
 
         distinct = {request.key: request for request in ask.requests}
@@ -196,6 +212,8 @@ class _Asking:
                 if completion.finish is Finish.COMPLETE:
                     return Exchange(request=request, completion=completion, incomplete=tuple(incomplete))
                 incomplete.append(completion)
+                if [reply.finish for reply in incomplete].count(Finish.TRUNCATED) == _TRUNCATED_MOST:
+                    break
             if incomplete:
                 return Exchange(request=request, completion=incomplete[-1], incomplete=tuple(incomplete[:-1]))
         raise LLMError(

@@ -6,6 +6,7 @@ never reached us, that batch may be paid and not used; a notice says so. Batches
 """
 
 import asyncio
+import itertools
 import json
 import logging
 from collections import Counter
@@ -24,6 +25,9 @@ from alchemist_exp.llm.provider import Batches, BatchResults, ProviderLLM
 MOST_REQUESTS = 10_000
 MOST_BYTES = 90_000_000
 """Of one batch; the vendors allow 50,000 and 200 MB or more."""
+
+FIRST_PAUSE_S = 1.0
+"""Before a batch that could not be handed in is tried again; doubled each time."""
 
 POLL_S = 30.0
 LONGEST_POLL_S = 300.0
@@ -150,9 +154,8 @@ class _Asking:
 
     async def _persistently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """What `ask` brings, after faults again. LLMError after llm.max_attempts."""
-        attempts = enumerate(self._pauses(), start=1)
-        while True:
-            attempt, pause = next(attempts)
+        pause = min(FIRST_PAUSE_S, self.poll_s)
+        for attempt in itertools.count(1):
             try:
                 return await ask()
             except Unanswered as fault:
@@ -160,7 +163,11 @@ class _Asking:
                     raise LLMError(
                         f"the batch API of {self.llm.name} failed {attempt} times ({fault}); run again later."
                     ) from fault
-                await self.sleep(max(pause, fault.after_s or 0.0))
+                wait = max(pause, fault.after_s or 0.0)
+                self.notice(f"the batch API of {self.llm.name} failed ({fault}); again in {wait:.0f} s.")
+                await self.sleep(wait)
+                pause *= 2
+        raise AssertionError
 
     def _pauses(self) -> Iterator[float]:
         """Seconds to wait, longer and longer."""

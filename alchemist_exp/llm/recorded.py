@@ -96,6 +96,15 @@ class RecordedLLM(LLM):
         return replies
 
     @property
+    def asks_for_variety(self) -> bool:
+        """Whether the pack was: each prompt of its samples then goes on where that of sample 0 ends."""
+        first = {(q.system, q.prompt) for q in self.replies if q.sample == 0}
+        later = [q for q in self.replies if q.sample > 0]
+        if any((q.system, q.prompt) in first for q in later):
+            return False
+        return any(q.system == system and q.prompt.startswith(prompt) for q in later for system, prompt in first)
+
+    @property
     def encoding(self) -> str | None:
         """`counted_by`: the tokenizer of the model whose prices are given."""
         return self.counted_by

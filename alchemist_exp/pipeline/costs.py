@@ -6,6 +6,7 @@ A plan follows the same script as a run, with guessed replies where none is cach
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.hashing import plain
 from alchemist_exp.data.base import TextData
 from alchemist_exp.labelers.base import Labeler, Labeling
@@ -14,6 +15,7 @@ from alchemist_exp.labelers.zero_shot import ZeroShot
 from alchemist_exp.llm.asking import Ask, follow
 from alchemist_exp.llm.base import LLM, Completion, Exchange, Finish, Request, Usage
 from alchemist_exp.llm.cost import BreakEven, break_even, cost_of
+from alchemist_exp.llm.provider import CacheMode
 from alchemist_exp.llm.tokens import basis, count_messages, count_tokens
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.results.record import Section
@@ -30,13 +32,16 @@ _ROWS = ZeroShot(name="zero_shot", max_output_tokens=1_000)
 class Plan:
     """What an experiment would ask its LLM. Tokens and dollars are of the calls; cached replies cost nothing.
 
-    asked: the keys of the calls, as far as they can be known before the replies they depend on.
+    most_usd: with replies as long as they may be. warnings: why the run would be refused, or cost otherwise. asked: the
+    keys of the calls, as far as they can be known before the replies they depend on.
     """
 
     calls: int
     cached_calls: int
     usage: Usage
     usd: float | None
+    most_usd: float | None
+    warnings: tuple[str, ...]
     asked: frozenset[str]
     against: BreakEven
 
@@ -48,15 +53,39 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     script = experiment.method.script(data, llm, experiment.supplement)
     if script is not None:
         follow(script, guesses.answer)
-    free = llm.replays or not guesses.calls
+    usd, most_usd = (
+        0.0
+        if llm.replays or not guesses.calls
+        else None
+        if llm.price is None
+        else llm.price.usd(u, batch=guesses.batch)
+        for u in (guesses.usage, guesses.most)
+    )
     return Plan(
         calls=guesses.calls,
         cached_calls=guesses.cached_calls,
         usage=guesses.usage,
-        usd=0.0 if free else None if llm.price is None else llm.price.usd(guesses.usage, batch=guesses.batch),
+        usd=usd,
+        most_usd=most_usd,
+        warnings=_warnings(experiment, guesses, most_usd),
         asked=frozenset(guesses.asked),
         against=_against(experiment, data, ()),
     )
+
+
+def _warnings(experiment: Experiment, guesses: "_Guesses", most_usd: float | None) -> tuple[str, ...]:
+    """What a person should know who would run this."""
+    found = []
+    try:
+        experiment.check()
+    except AlchemistError as refusal:
+        found.append(f"as it is, the run is refused: {refusal}")
+    if guesses.calls and getattr(experiment.llm, "cache", None) is CacheMode.only:
+        found.append("llm.cache is only, so the run stops at the first reply that is not in the cache.")
+    cap, spent = experiment.budget.usd, experiment.asker().spent_usd
+    if cap is not None and most_usd is not None and spent + most_usd > cap:
+        found.append(f"the budget of ${cap:,.2f}, of which ${spent:,.4f} is spent, may not do.")
+    return tuple(found)
 
 
 def cost_section(experiment: Experiment, labeling: Labeling, data: TextData) -> Section:
@@ -116,7 +145,7 @@ class _Guesses:
         self._find = find
         self._asked_before = asked_before
         self.calls = self.cached_calls = 0
-        self.usage = Usage(input_tokens=0, output_tokens=0)
+        self.usage = self.most = Usage(input_tokens=0, output_tokens=0)
         self.batch = False
         self.asked: set[str] = set()
 
@@ -135,6 +164,8 @@ class _Guesses:
         self.batch = ask.rows and self._llm.in_batches
         asked = _input_tokens(missing, self._llm.encoding)
         self.usage += Usage(input_tokens=asked, output_tokens=ask.answer_tokens * len(missing))
+        longest = sum(request.parameters.get("max_output_tokens", ask.answer_tokens) for request in missing)
+        self.most += Usage(input_tokens=asked, output_tokens=longest)
         guess = _guess(ask.answer_tokens)
         return [Exchange(request=request, completion=found[request.key] or guess) for request in ask.requests]
 

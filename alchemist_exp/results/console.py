@@ -76,7 +76,8 @@ class RichProgress:
 
 def render(record: RunRecord, folder: str, *, reused: bool) -> RenderableType:
     """The tables of a finished record."""
-    chosen = [record.config[group]["name"] for group in ("dataset", "method", "label_model", "end_model")]
+    dataset, method, end_model = (record.config[group]["name"] for group in ("dataset", "method", "end_model"))
+    chosen = dict.fromkeys((dataset, method, record.label_model["name"], end_model))  # zero-shot labels by itself
     parts: list[RenderableType] = [Text("\n" + "  ·  ".join(chosen), style="bold")]
     if reused:
         parts.append(
@@ -223,9 +224,8 @@ def _answers(answers: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """The plan of one job. name: its overrides."""
+    """The plan of one job."""
 
-    name: str
     model: str
     plan: Any
 
@@ -235,29 +235,41 @@ def show_plans(jobs: Sequence[Planned]) -> None:
     console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = 1000
+    # Hydra has listed the jobs with their overrides, by the same numbers.
+    sweep = ["#"] if len(jobs) > 1 else []
     table = _table(
-        "job", "model", "calls", "cached", "tokens in", "tokens out", "cost", "zero-shot", "batch", "cheaper from"
+        *sweep, "calls", "cached", "tokens in", "out", "cost", "if long", "zero-shot", "by batch", "pays from"
     )
-    for job in jobs:
+    for number, job in enumerate(jobs):
         plan, against = job.plan, job.plan.against
         tokens = f"{plan.usage.input_tokens:,}", f"{plan.usage.output_tokens:,}"
         rows_from = "-" if against.rows_from is None else f"{against.rows_from:,} rows"
         zero_shot = _usd(against.zero_shot_usd), _dash(against.zero_shot_batch_usd)
         counts = f"{plan.calls:,}", f"{plan.cached_calls:,}"
-        table.add_row(job.name, job.model, *counts, *tokens, _usd(plan.usd), *zero_shot, rows_from)
-    if len(jobs) > 1:
-        costs = [job.plan.usd for job in jobs]
-        total = None if None in costs else sum(costs)
+        cells = (*counts, *tokens, _usd(plan.usd), _usd(plan.most_usd), *zero_shot, rows_from)
+        table.add_row(*([f"#{number}"] if sweep else []), *cells)
+    if sweep:
         calls, cached = sum(job.plan.calls for job in jobs), sum(job.plan.cached_calls for job in jobs)
-        table.add_row("all", "", f"{calls:,}", f"{cached:,}", "", "", _usd(total), "", "", "", style="bold")
+        usd, most = (_total([getattr(job.plan, name) for job in jobs]) for name in ("usd", "most_usd"))
+        table.add_row("all", f"{calls:,}", f"{cached:,}", "", "", _usd(usd), _usd(most), "", "", "", style="bold")
     console.print(Group(_heading("Plan", "nothing was asked"), table))
     for line in dict.fromkeys(
         f"{job.model}: {job.plan.against.basis}; prices: {job.plan.against.price_as_of or 'not known'}" for job in jobs
     ):
         console.print(Text(line, style="dim"))
     console.print(
-        Text("zero-shot, batch: asking for every training row; replies are guessed, reasoning is not counted\n")
+        Text(
+            "cost: replies of the usual length, without reasoning; if long: replies as long as they may be", style="dim"
+        )
     )
+    for warning in dict.fromkeys(warning for job in jobs for warning in job.plan.warnings):
+        console.print(Text(f"! {warning}", style="yellow"))
+    console.print()
+
+
+def _total(costs: Sequence[float | None]) -> float | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
 
 
 def _dash(value: float | None) -> str:

@@ -128,7 +128,7 @@ def test_a_reply_that_is_not_complete_is_paid_asked_again_and_never_kept(llm, as
     assert [reply.finish for reply in exchange.incomplete] == [finish]
     never = llm("llm.max_attempts=3", "llm.seed=1").say(finish)
     (exchange,) = asker(never).ask(questions(never, 1))
-    assert (exchange.completion.finish, len(exchange.incomplete)) == (finish, 2)
+    assert (exchange.completion.finish, len(exchange.incomplete)) == (finish, 1 if finish is Finish.TRUNCATED else 2)
     assert asker(never).cached(exchange.request) is None
 
 

@@ -226,3 +226,26 @@ def test_zero_shot_through_a_batch_api(composed, tmp_path: Path, monkeypatch: py
     ledger = Ledger(tmp_path / "cache" / "budget.jsonl")
     assert ledger.spent_usd == pytest.approx(record.cost["spent_usd"])
     assert (ledger.reserved_usd, ledger.unsettled_usd) == (0.0, 0.0)
+
+
+def test_a_pack_of_programs_asked_for_one_after_the_other_replays(
+    ran: Runner, composed, model: Model, tmp_path: Path
+) -> None:
+    asked = ran("llm.diversity=prompt", "method.n_programs=4")
+    pack, root = tmp_path / "mine.jsonl", tmp_path / "outputs"
+    assert cache.main(["export", str(pack), "--outputs", str(root)]) == 0
+    common = ("+experiment=tiny", f"paths.outputs={root}", "label_model=majority", "method.n_programs=4")
+    cfg = composed(*common, "llm=recorded", f"llm.pack={pack}")
+    replayed = run(config.build(cfg), config.as_plain(cfg), [], NoProgress())
+    assert replayed.record.programs["list"] == asked.record.programs["list"]
+    assert len(model.asked) == 4
+
+
+def test_a_plan_says_why_the_run_would_be_refused(experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    built, _ = experiment(PRICE, "llm.cache=only", "budget.usd=0.01")
+    only, budget = plan(built, built.dataset.load()).warnings
+    assert "the run stops at the first reply that is not in the cache" in only
+    assert "the budget of $0.01, of which $0.0000 is spent, may not do" in budget
+    retired, _ = experiment("llm=openai", "llm.model=gpt-4", "llm.base_url=null")
+    (refused,) = plan(retired, retired.dataset.load()).warnings
+    assert "gpt-4 was switched off on 2026-10-23" in refused
