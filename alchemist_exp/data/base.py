@@ -127,6 +127,11 @@ class Dataset(Component, ABC):
             )
         if self.metric is Metric.f1 and self.positive_class is None:
             raise ConfigError("dataset.metric=f1 needs dataset.positive_class, the class whose F1 is meant.")
+        if "[text]" not in self.zero_shot:
+            raise ConfigError(
+                f"dataset.zero_shot is {self.zero_shot!r}; it needs [text] where the row's text goes, as in "
+                "'what is the category of this text: [text]'."
+            )
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"dataset.limit is {self.limit}; rows per split, 1 or more, or null for all.")
 

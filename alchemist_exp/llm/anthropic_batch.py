@@ -71,7 +71,7 @@ class AnthropicBatches:
         async with self._faults(self._transferring):
             lines = await self._server.messages.batches.results(batch)
             raw = await lines.http_response.aread()
-        return read_results(raw, self._answer, shortfall="the batch ended without it")
+        return read_results(raw, self._answer, key=self._key, shortfall="the batch ended without it")
 
     def _answer(self, row: Mapping[str, Any]) -> Completion:
         """The reply in a line of results."""

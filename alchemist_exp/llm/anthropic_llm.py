@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.llm.base import Completion, Request, Role, Unanswered, Usage
-from alchemist_exp.llm.faults import sorted_faults
+from alchemist_exp.llm.faults import named, sorted_faults
 from alchemist_exp.llm.provider import Api, Batches, ProviderLLM
 from alchemist_exp.llm.replies import count_of, fields_of, finish_of, items_of, parsed, sendable, text_of, usage_of
 
@@ -34,7 +34,7 @@ class AnthropicClient:
         apart = {"temperature": body.pop("temperature")} if "temperature" in body else None
         async with sorted_faults(self.llm, anthropic, self.key):
             raw = await self.server.messages.with_raw_response.create(**body, extra_body=apart)
-            return completion_of(parsed(await raw.read()), model=request.model)
+            return named(completion_of(parsed(await raw.read()), model=request.model), self.key)
 
 
 @dataclass(kw_only=True)
@@ -53,7 +53,11 @@ class AnthropicLLM(ProviderLLM):
 
         key = self.api_key()
         async with anthropic.AsyncAnthropic(
-            api_key=key, base_url=self.base_url or VENDOR_URL, max_retries=0, timeout=self.timeout_s
+            api_key=key,
+            base_url=self.base_url or VENDOR_URL,
+            max_retries=0,
+            timeout=self.timeout_s,
+            http_client=anthropic.DefaultAsyncHttpxClient(follow_redirects=False),
         ) as server:
             yield AnthropicClient(self, server, key)
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,6 +18,7 @@ from alchemist_exp.core.errors import AlchemistError, LLMError
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.llm.base import LLM, Client, Completion, Exchange, Finish, Price, Request, Unanswered, Usage
 from alchemist_exp.llm.batch import ask_in_batches
+from alchemist_exp.llm.batch_books import Books
 from alchemist_exp.llm.budget import Ledger, Reservation
 from alchemist_exp.llm.cache import ReplyCache
 from alchemist_exp.llm.cost import price_of
@@ -242,9 +243,11 @@ class _Asking:
                 if reservation is not None:
                     reservation.release()
                 raise
-        if completion.finish is Finish.COMPLETE:
-            await asyncio.to_thread(self._cache.write, request, completion)
-        _settle(reservation, completion, self._llm)
+        try:
+            if completion.finish is Finish.COMPLETE:
+                await asyncio.to_thread(self._cache.write, request, completion)
+        finally:
+            _settle(reservation, completion, self._llm)
         if completion.usage is not None:
             self._rates.correct(estimate, completion.usage.input_tokens + completion.usage.output_tokens)
         return completion
@@ -256,6 +259,8 @@ class _Asking:
         usd = _most_usd(request, self._llm.price)
         while (reservation := self._ledger.reserve(usd, self._cap_usd, request.key)) is None:
             await asyncio.sleep(_BUDGET_POLL_S)
+            if self._failure is not None:
+                raise self._failure
         return reservation
 
     async def _back_off(self, attempt: int, unanswered: Unanswered) -> None:
@@ -287,21 +292,29 @@ class _Batching:
         def keep(request: Request, completion: Completion) -> None:
             if completion.finish is Finish.COMPLETE:
                 self._cache.write(request, completion)
-            if reservation is not None and completion.usage is not None and self._llm.price is not None:
-                reservation.settle_part(self._llm.price.usd(completion.usage, batch=True))
+            if reservation is not None and self._llm.price is not None:
+                if completion.usage is None:
+                    reservation.settle_part(_most_usd(request, self._llm.price, batch=True))
+                else:
+                    reservation.settle_part(self._llm.price.usd(completion.usage, batch=True))
             in_batch.discard(request.key)
             take(Exchange(request=request, completion=completion))
 
-        outcomes = await ask_in_batches(
-            requests,
-            self._llm,
-            self._llm.batches(self._client),
-            self._books,
-            known=lambda request: None if self._llm.cache is CacheMode.refresh else self._cache.read(request),
-            on_reply=keep,
-            notice=_log.warning,
-            poll_s=_BATCH_POLL_S,
-        )
+        try:
+            outcomes = await ask_in_batches(
+                requests,
+                self._llm,
+                self._llm.batches(self._client),
+                self._books,
+                known=lambda request: None if self._llm.cache is CacheMode.refresh else self._cache.read(request),
+                on_reply=keep,
+                notice=_log.warning,
+                poll_s=_BATCH_POLL_S,
+            )
+        except AlchemistError:
+            if reservation is not None and not self._handed_in(in_batch):
+                reservation.release()
+            raise
         if reservation is not None:
             reservation.release()
         reasons = [outcome for outcome in outcomes.values() if isinstance(outcome, str)]
@@ -310,6 +323,10 @@ class _Batching:
         for request in requests:
             if request.key in in_batch:
                 take(Exchange(request=request, completion=_completion_of(outcomes[request.key], self._llm)))
+
+    def _handed_in(self, keys: Set[str]) -> bool:
+        """Whether a batch that may yet be paid holds any of the requests."""
+        return any(not keys.isdisjoint(book.to_collect) for book in Books(self._books).open_books())
 
     async def _reserve(self, requests: Sequence[Request], name: str) -> Reservation | None:
         if self._llm.price is None:

@@ -7,16 +7,19 @@ from typing import Any
 
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.base import Completion, Unanswered
+from alchemist_exp.llm.faults import clean
 from alchemist_exp.llm.provider import BatchResults
 
 TRANSFER_S = 1800.0
 """Seconds for sending or fetching a whole batch."""
 
 
-def read_results(raw: bytes, answer_of: Callable[[Mapping[str, Any]], Completion], *, shortfall: str) -> BatchResults:
+def read_results(
+    raw: bytes, answer_of: Callable[[Mapping[str, Any]], Completion], *, key: str, shortfall: str
+) -> BatchResults:
     """The answers in JSONL, by custom_id; of several under one id the first.
 
-    answer_of: the reply in a line; raises Unanswered or LLMError where there is none.
+    answer_of: the reply in a line; raises Unanswered or LLMError where there is none. key: what must not be shown.
     """
     answers: dict[str, Completion | Unanswered | LLMError] = {}
     unreadable = 0
@@ -25,20 +28,23 @@ def read_results(raw: bytes, answer_of: Callable[[Mapping[str, Any]], Completion
             continue
         try:
             row = json.loads(line)
-            key = row["custom_id"]
+            name = row["custom_id"]
         except (ValueError, RecursionError, TypeError, KeyError):
-            key = None
-        if not isinstance(key, str):
+            name = None
+        if not isinstance(name, str):
             unreadable += 1
-        elif key not in answers:
-            answers[key] = _answer(row, answer_of)
+        elif name not in answers:
+            answers[name] = _answer(row, answer_of, key)
     return BatchResults(answers=answers, unreadable=unreadable, shortfall=shortfall)
 
 
 def _answer(
-    row: Mapping[str, Any], answer_of: Callable[[Mapping[str, Any]], Completion]
+    row: Mapping[str, Any], answer_of: Callable[[Mapping[str, Any]], Completion], key: str
 ) -> Completion | Unanswered | LLMError:
     try:
-        return replace(answer_of(row), batch=True)
-    except (Unanswered, LLMError) as error:
+        reply = answer_of(row)
+    except Unanswered as fault:
+        return Unanswered(clean(str(fault), key), fault.after_s)
+    except LLMError as error:
         return error
+    return replace(reply, model=clean(reply.model, key), batch=True)

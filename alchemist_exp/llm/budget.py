@@ -125,7 +125,8 @@ class Ledger:
     def reserve(self, usd: float, cap_usd: float | None, what: str, *, anew: bool = False) -> Reservation | None:
         """Sets `usd`, the most that the call `what` may cost, aside.
 
-        anew: in place of what a dead process has set aside for `what`, since the call goes on and is not paid twice.
+        anew: in place of what a dead process, or this one, has set aside for `what`: the call goes on and is not paid
+        twice.
 
         cap_usd: None for no cap; jobs that have one count the call all the same. Returns None when the dollars are
         held by calls under way: they may cost less than is reserved for them, so try again a little later.
@@ -133,12 +134,15 @@ class Ledger:
         """
         usd, cap = _checked(usd), math.inf if cap_usd is None else cap_usd
         with self._opened() as file:
-            superseded = self._left_by_dead(what) if anew else {}
+            starts: dict[int, int | None] = {}
+            superseded = self._left_open(what) if anew else {}
             totals = self._totals()
-            used = totals.spent + totals.unsettled - sum(superseded.values())
+            dead_usd = sum(usd for id_, usd in superseded.items() if not self._living(self._open[id_], starts))
+            used = totals.spent + totals.unsettled - dead_usd
             if used + usd > cap + _DUST_USD:
                 raise BudgetError(_refusal(usd, cap, totals))
-            if used + totals.reserved + usd > cap + _DUST_USD:
+            reserved = totals.reserved - (sum(superseded.values()) - dead_usd)
+            if used + reserved + usd > cap + _DUST_USD:
                 return None
             for id_ in superseded:
                 self._append(file, {"event": "release", "id": id_})
@@ -147,11 +151,15 @@ class Ledger:
             self._append(file, event | {"host": holder.host, "pid": holder.pid, "start": holder.start})
         return Reservation(self, id_, usd)
 
-    def _left_by_dead(self, what: str) -> dict[str, float]:
-        """The reservations for `what` whose processes are dead: dollars by id."""
+    def _left_open(self, what: str) -> dict[str, float]:
+        """The reservations for `what` of dead processes and of this one: dollars by id."""
         starts: dict[int, int | None] = {}
-        open_ = self._open.items()
-        return {id_: held.usd for id_, held in open_ if held.what == what and not self._living(held, starts)}
+        us = _this_process()
+        return {
+            id_: held.usd
+            for id_, held in self._open.items()
+            if held.what == what and (held.holder == us or not self._living(held, starts))
+        }
 
     @property
     def spent_usd(self) -> float:

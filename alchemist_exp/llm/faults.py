@@ -8,13 +8,14 @@ import math
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import ModuleType
 from typing import Any
 
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.llm.base import Unanswered
+from alchemist_exp.llm.base import Completion, Unanswered
 from alchemist_exp.llm.provider import ProviderLLM
 from alchemist_exp.llm.replies import fields_of, text_of
 
@@ -96,12 +97,19 @@ def _mistake(llm: ProviderLLM, status: int, marks: str, quote: str) -> str:
         )
     if status == 404:
         return f"llm.model={llm.model} is not known to the server{quote}; name one that is, or check llm.base_url."
+    if 300 <= status < 400:
+        return f"the server of {llm.model} points to another address ({status}); give that one as llm.base_url."
     if status == 413 or _TOO_LONG.search(marks):
         return (
             f"the prompt is too long for {llm.model}{quote}; shorten the texts or the supplement, lower "
             "llm.max_output_tokens, or name an llm.model with a longer context."
         )
     return f"{llm.model} refused the request with {status}{quote}; change what it names, or add a card for the model."
+
+
+def named(completion: Completion, key: str) -> Completion:
+    """`completion`, its model's name as a server gives it made fit for one line."""
+    return replace(completion, model=clean(completion.model, key))
 
 
 def wait_of(headers: Mapping[str, str]) -> float | None:

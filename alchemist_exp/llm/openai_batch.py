@@ -93,7 +93,7 @@ class OpenAIBatches:
         said = [text_of(e.get("message")) for e in items_of(fields_of(state.get("errors")).get("data"))]
         status = clean(text_of(state.get("status")), self._key)
         shortfall = f"the batch ended as {status} without it" + "".join(f": {clean(s, self._key)}" for s in said[:1])
-        return read_results(raw, self._answer, shortfall=shortfall)
+        return read_results(raw, self._answer, key=self._key, shortfall=shortfall)
 
     def _answer(self, row: Mapping[str, Any]) -> Completion:
         """The reply in a line of results."""

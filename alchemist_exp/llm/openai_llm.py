@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.llm.base import Completion, Finish, Request, Unanswered, Usage
-from alchemist_exp.llm.faults import sorted_faults
+from alchemist_exp.llm.faults import named, sorted_faults
 from alchemist_exp.llm.provider import Api, Batches, ProviderLLM
 from alchemist_exp.llm.replies import fields_of, finish_of, items_of, parsed, sendable, text_of, usage_of
 
@@ -38,7 +38,7 @@ class OpenAIClient:
                 raw = await self.server.responses.with_raw_response.create(**body)
             else:
                 raw = await self.server.chat.completions.with_raw_response.create(**body)
-            return completion_of(parsed(raw.http_response.content), model=request.model)
+            return named(completion_of(parsed(raw.http_response.content), model=request.model), self.key)
 
 
 @dataclass(kw_only=True)
@@ -59,7 +59,11 @@ class OpenAILLM(ProviderLLM):
 
         key = self.api_key()
         async with openai.AsyncOpenAI(
-            api_key=key, base_url=self.base_url or VENDOR_URL, max_retries=0, timeout=self.timeout_s
+            api_key=key,
+            base_url=self.base_url or VENDOR_URL,
+            max_retries=0,
+            timeout=self.timeout_s,
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
         ) as server:
             yield OpenAIClient(self, server, key)
 

@@ -133,8 +133,14 @@ class ProviderLLM(LLM):
             value = getattr(self, key)
             if value is not None and not least <= value < 1e9:
                 raise ConfigError(f"llm.{key} is {value}; a number from {least:g} to 1e9 is needed.")
-        if self.base_url is not None and "@" in self.base_url:
-            raise ConfigError(f"llm.base_url holds a password; leave it out and put the key into {self.api_key_env}.")
+        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.api_key_env, re.IGNORECASE):
+            # Not repeated: it may be the key itself.
+            raise ConfigError("llm.api_key_env is not a variable's name; export the key and give the variable's name.")
+        if self.base_url is not None and set("@?#") & set(self.base_url):
+            raise ConfigError(
+                f"llm.base_url holds a password, a query or a fragment; leave it out and put the key into "
+                f"{self.api_key_env}."
+            )
         if self.base_url is not None and not re.match(r"https?://[^/\s]", self.base_url):
             raise ConfigError(
                 f"llm.base_url is {self.base_url!r}; an address like http://127.0.0.1:8000/v1 or https://... is needed."
@@ -168,7 +174,13 @@ class ProviderLLM(LLM):
 
     def cache_key(self) -> dict[str, object]:
         """What alters replies; not how they are asked for, kept or paid."""
-        return {"name": self.name, "model": self.model, "diversity": self.diversity.value, **self._parameters()}
+        return {
+            "name": self.name,
+            "model": self.model,
+            "diversity": self.diversity.value,
+            "structured_output": self.card.structured_output,
+            **self._parameters(),
+        }
 
     @property
     def encoding(self) -> str | None:

@@ -6,6 +6,9 @@ from typing import Any
 
 from alchemist_exp.llm.base import Finish, Unanswered, Usage
 
+MOST_TOKENS = 10**8
+"""Of one reply: what is above is no count."""
+
 
 def parsed(raw: bytes) -> Any:
     """The JSON in the body of a reply. Unanswered when it is cut off or none."""
@@ -61,5 +64,5 @@ def usage_of(*, total: Any, cached: Any, cache_write: Any, output: Any, reasonin
 
 
 def count_of(value: Any) -> int | None:
-    """A number of tokens, None in place of anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A number of tokens that can be, None in place of anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None

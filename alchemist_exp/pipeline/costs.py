@@ -49,7 +49,8 @@ class Plan:
 def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = frozenset()) -> Plan:
     """The plan of `experiment`. asked_before: keys of what earlier jobs of a sweep will have asked."""
     llm, asker = experiment.llm, experiment.asker()
-    guesses = _Guesses(llm, asker.cached, asked_before)
+    anew = getattr(llm, "cache", None) is CacheMode.refresh
+    guesses = _Guesses(llm, asker.cached, frozenset() if anew else asked_before)
     script = experiment.method.script(data, llm, experiment.supplement)
     if script is not None:
         follow(script, guesses.answer)

@@ -354,6 +354,9 @@ def test_a_batch_that_a_dead_process_handed_in_is_reserved_once(path: Path) -> N
     assert sums(ledger) == (1.0, 2.0, 0)
     assert ledger.reserve(2.5, 3.5, "batch", anew=True) is not None
     assert sums(ledger) == (1.0, 0, 2.5)
-    again = ledger.reserve(0.1, None, "batch", anew=True)  # ours, and we live
-    assert again is not None
-    assert sums(ledger) == (1.0, 0, pytest.approx(2.6))
+    assert ledger.reserve(2.4, 3.5, "batch", anew=True) is not None  # a second job of ours, in place of the first's
+    assert sums(ledger) == (1.0, 0, 2.4)
+    assert ledger.reserve(0.2, 3.5, "another batch", anew=True) is None
+    with pytest.raises(BudgetError):
+        ledger.reserve(2.6, 3.5, "batch", anew=True)
+    assert sums(ledger) == (1.0, 0, 2.4)
