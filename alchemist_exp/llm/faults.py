@@ -33,6 +33,7 @@ _TOO_LONG = re.compile(
     r"context_length_exceeded|context length|context window|prompt is too long|too many tokens|request_too_large",
     re.IGNORECASE,
 )
+_NO_SCHEMA = re.compile(r"response_format|json_schema", re.IGNORECASE)
 
 
 @asynccontextmanager
@@ -81,6 +82,11 @@ def fault_of(llm: ProviderLLM, error: Any, key: str) -> Unanswered | LLMError:
     if status == 402 or (status < 500 and _NO_CREDIT.search(marks)):
         return LLMError(
             f"there is no credit left for {llm.model}{quote}; add some to the account of {llm.api_key_env}."
+        )
+    if status not in TRANSIENT and _NO_SCHEMA.search(marks):  # llama_cpp.server answers 500, and would ever again
+        return LLMError(
+            f"{llm.model} does not take a JSON schema{quote}; give it a card with structured_output: false, as "
+            "conf/llm/openai_compatible.yaml shows."
         )
     if status in TRANSIENT or status >= 500:
         return Unanswered(f"the server answered {status}{quote}", wait_of(error.response.headers))

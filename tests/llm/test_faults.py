@@ -58,6 +58,8 @@ def test_another_attempt_may_mend_it(llm, server, scripted, ask, key, status: in
         ),
         (413, "Request exceeds the maximum size", "request_too_large", "the prompt is too long for {model}"),
         (400, "Unsupported value: temperature", None, "{model} refused the request with 400: Unsupported value"),
+        (500, "('body', 'response_format', 'type')", None, "{model} does not take a JSON schema: ('body',"),
+        (400, "json_schema is not supported", None, "{model} does not take a JSON schema: json_schema is not"),
         (422, "no", None, "{model} refused the request with 422: no"),
     ],
 )
