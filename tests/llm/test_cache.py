@@ -328,7 +328,7 @@ def test_who_waits_long_says_so_once(
     async def both() -> None:
         await asyncio.gather(ask(cache, REQUEST, [], 0.6), ask(cache, REQUEST, [], 0.6))
 
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         asyncio.run(both())
     assert [record.message for record in caplog.records] == [
         f"waiting for another job that works on the same thing ({cache.root}/locks/{REQUEST.key[:3]}.lock)"
