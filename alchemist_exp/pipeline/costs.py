@@ -94,7 +94,9 @@ def cost_section(experiment: Experiment, labeling: Labeling, data: TextData) -> 
     llm = experiment.llm
     section: Section = plain(cost_of(labeling.exchanges, llm))
     against = plain(_against(experiment, data, labeling.exchanges))
-    return section | {"replayed": llm.replays, "break_even": against}
+    # Beside what the server counted, so that whoever trusts a plan can see how far off its counts are.
+    estimated = _input_tokens([e.request for e in labeling.exchanges for _ in (e, *e.incomplete)], llm.encoding)
+    return section | {"estimated_input_tokens": estimated, "replayed": llm.replays, "break_even": against}
 
 
 def _against(experiment: Experiment, data: TextData, exchanges: Sequence[Exchange]) -> BreakEven:

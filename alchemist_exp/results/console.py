@@ -210,7 +210,8 @@ def _tokens(cost: Section) -> Text | None:
     """What was metered, and what was paid for in vain."""
     said = []
     if cost["input_tokens"] is not None and cost["input_tokens"]:
-        said.append(f"{cost['input_tokens']:,} tokens in ({cost['cached_tokens']:,} from the vendor's cache)")
+        counted = f"estimated {cost['estimated_input_tokens']:,}, {cost['cached_tokens']:,} from the vendor's cache"
+        said.append(f"{cost['input_tokens']:,} tokens in ({counted})")
         said.append(f"{cost['output_tokens']:,} out ({cost['reasoning_tokens']:,} of reasoning)")
     if cost["cached_calls"]:
         said.append(f"{cost['cached_calls']:,} of the replies were in the cache")

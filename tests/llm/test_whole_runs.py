@@ -90,6 +90,7 @@ def test_what_was_metered_is_in_the_record_and_another_label_model_asks_nothing(
     cost = ran(PRICE).record.cost
     assert (cost["calls"], cost["cached_calls"], len(model.asked)) == (10, 0, 10)
     assert (cost["input_tokens"], cost["cached_tokens"], cost["output_tokens"]) == (900, 400, 100)
+    assert cost["estimated_input_tokens"] > 500
     assert cost["spent_usd"] == cost["list_price_usd"] == pytest.approx(1.0)
     assert cost["break_even"]["programs_usd"] == pytest.approx(1.0)
     again = ran(PRICE, "label_model=weighted_majority").record.cost

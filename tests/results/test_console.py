@@ -52,6 +52,7 @@ def record() -> RunRecord:
             "replayed": True,
             "incomplete": {"truncated": 2},
             "input_tokens": 1200,
+            "estimated_input_tokens": 1180,
             "cached_tokens": 300,
             "output_tokens": 500,
             "reasoning_tokens": 0,
@@ -83,7 +84,8 @@ def test_everything_a_person_looks_for_is_there() -> None:
     for part in (
         "3 candidates, 2 accepted, 1 rejected; sandbox: seccomp", "rejected sample 2: the reply holds no code", "0.936",
         "0.934 ± 0.006", "F1 of spam", "2 timeout", "nondeterministic", "1,586", "$0.0875", "$0.0000",
-        "$0.0437", "from 84 rows on (167 by the batch API)", "2 truncated", "1,200 tokens in (300 from",
+        "$0.0437", "from 84 rows on (167 by the batch API)", "2 truncated",
+        "1,200 tokens in (estimated 1,180, 300 from",
         "programs (replayed)", "4 ham, 6 spam", "0.528", "4.5: load 0.5, label model 4.0", "/folder",
         "! No valid scores", "gold used  test: scoring",
     ):  # fmt: skip
