@@ -298,7 +298,9 @@ def test_export_refuses_what_a_pack_cannot_replay(cache: ReplyCache, refused) ->
 
 
 def alchemist(*arguments: str, **options: object) -> subprocess.Popen[str]:
-    code = "from alchemist_exp.cli import main; main()"
+    # Whoever runs the tests in the background may have had Ctrl-C ignored.
+    ctrl_c = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{ctrl_c}; from alchemist_exp.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "cache", *arguments],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
