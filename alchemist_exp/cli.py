@@ -10,6 +10,8 @@ alchemist: label datasets with programs an LLM writes, and distil small models f
 
   alchemist run [overrides]   run an experiment (alchemist run --help lists groups and keys)
   alchemist plan [overrides]  say what it would ask the LLM and cost; asks nothing
+  alchemist status OUTPUTS    how runs stand: done, failed, running, killed, missing (alchemist status --help)
+  alchemist compare OUTPUTS   tables of finished runs, the paper's beside (alchemist compare --help)
   alchemist cache COMMAND     list, show, check, delete and export cached replies (alchemist cache --help)
   alchemist --version
   alchemist --help
@@ -34,13 +36,20 @@ def main() -> None:
             from alchemist_exp.commands import cache
 
             sys.exit(cache.main(rest))
+        case ["compare", *rest]:
+            from alchemist_exp.commands import compare
+
+            sys.exit(compare.main(rest))
+        case ["status", *rest]:
+            from alchemist_exp.commands import status
+
+            sys.argv = [f"{sys.argv[0]} status", *rest]
+            status.main()
         case ["--version"]:
             print(f"alchemist {__version__}")
         case [] | ["--help"] | ["-h"]:
             print(USAGE, end="")
         case [command, *_]:
-            print(
-                f"error: {unknown('the command', command, ['run', 'plan', 'cache', '--version', '--help'])}",
-                file=sys.stderr,
-            )
+            known = ["run", "plan", "status", "compare", "cache", "--version", "--help"]
+            print(f"error: {unknown('the command', command, known)}", file=sys.stderr)
             sys.exit(1)

@@ -1,0 +1,79 @@
+"""Any sweep as a table: a row for each finished run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alchemist_exp.results.figures import differences, figure, figure_text
+from alchemist_exp.results.report import NOTHING, Column, Grid, Report, Row
+from alchemist_exp.results.runs import UNUSED, Run, State, as_text
+from alchemist_exp.results.tables import Quantity
+
+_GROUPS = ("dataset", "method", "supplement", "label_model", "feature_extractor", "gold")
+
+
+def overview(runs: Sequence[Run], outputs: Path) -> Report:
+    """A row for each finished run, and what else they differ in."""
+    finished = sorted((run for run in runs if run.state is State.DONE), key=_order)
+    differing = differences(finished)
+    versions = sorted({key for _, key in differing if key.partition(".")[0] in ("code", "packages", "data")})
+    others = sorted({key for _, key in differing if key not in versions} | _drawn(finished))
+    lines = [_line(run, [*versions, *others]) for run in finished]
+    names = list(lines[0]) if lines else []
+    columns = [name for name in names[len(_GROUPS) :] if any(line[name] != NOTHING for line in lines)]
+    notes = [
+        f"These runs differ in {', '.join(versions)}: they were not made by the same program from the same data, so "
+        "their figures are not strictly comparable."
+    ]
+    return Report(
+        name="compare",
+        title=f"{len(finished)} finished runs in {outputs}",
+        captions=["Scores on test: the dataset's own (accuracy or F1), mean ± sd over seeds; coverage on train."],
+        grids=[
+            Grid(
+                title="",
+                stubs=[name.replace("_", " ") for name in names[: len(_GROUPS)]],
+                columns=[Column(name=name) for name in columns],
+                rows=[
+                    Row(labels=[line[name] for name in _GROUPS], cells=[line[name] for name in columns])
+                    for line in lines
+                ],
+            )
+        ],
+        notes=notes if versions else [],
+        gaps=[],
+        filling=None,
+        flat=[{"run": run.key} | line for run, line in zip(finished, lines, strict=True)],
+    )
+
+
+def _order(run: Run) -> tuple[str, ...]:
+    return (*(run.member(group) for group in _GROUPS), run.member("seed"), run.key)
+
+
+def _drawn(runs: Sequence[Run]) -> set[str]:
+    return {key for run in runs for key in ("selection.n", "selection.seed") if key in run.values}
+
+
+def _line(run: Run, keys: Sequence[str]) -> dict[str, str]:
+    figures = run.figures
+    if figures is None:
+        raise ValueError(f"the run {run.key} has not finished")
+    score = "f1" if run.values.get("dataset.metric") == "f1" else "accuracy"
+    weighed, distilled = (figure(quantity, [run], score) for quantity in (Quantity.LABEL_MODEL, Quantity.DISTILLED))
+    unused = UNUSED.get(run.member("method"), ())
+    return {
+        **{group: NOTHING if group in unused else run.member(group) for group in _GROUPS},
+        "score": "F1" if score == "f1" else "accuracy",
+        "seeds": str(distilled.n) if distilled else NOTHING,
+        "programs": str(figures.programs),
+        "coverage": f"{figures.coverage:.3f}",
+        "label model, test": figure_text(weighed) if weighed else NOTHING,
+        "distilled, test": figure_text(distilled) if distilled else NOTHING,
+        "spent": _usd(figures.spent_usd),
+        "list price": _usd(figures.list_price_usd),
+        **{key: as_text(run.values[key])[:40] if key in run.values else NOTHING for key in keys},
+    }
+
+
+def _usd(value: float | None) -> str:
+    return "unknown" if value is None else f"${round(value, 9):,.4f}"
