@@ -79,15 +79,13 @@ def report(filled: Filled, outputs: Path, *, all_runs: int) -> Report:
         grids.append(claims_grid(filled))
     if (more := details(filled.table, filled.places, filled.finished, filled.golds)).rows:
         grids.append(more)
-    gaps = list(_gaps(filled, outputs))
-    optional = [gap for place, gap in gaps if place.item in filled.table.optional]
     return Report(
         name=filled.name,
         title=filled.table.title,
         captions=_captions(filled, all_runs),
         grids=grids,
         notes=list(notes(filled.finished)),
-        gaps=[gap for place, gap in gaps if place.item not in filled.table.optional] + optional,
+        gaps=[*_gaps(filled, outputs), *_not_swept(filled, outputs)],
         filling=f"alchemist run +experiment={filled.name} {shlex.quote(f'paths.outputs={outputs}')}",
         flat=[dict(line) for line in _flat(filled)],
     )
@@ -203,10 +201,10 @@ def claims_grid(filled: Filled) -> Grid:
         cells = [
             "needs zero-shot runs" if not found.scored else _share(found.gain) + of_improved,
             _share(found.gain_over_all),
-            NOTHING if found.cost_ratio is None else f"{found.cost_ratio:,.0f}x ({found.priced} datasets)",
+            NOTHING if found.cost_ratio is None else f"{found.cost_ratio:,.0f}x (over {found.priced})",
         ]
         rows.append(Row(labels=[label], cells=cells, ours=source != "gpt-3.5"))
-    columns = ["gain where programs improve", "gain over all", "summed costs"]
+    columns = ["gain where programs improve", "gain over all", "summed costs, by datasets"]
     return Grid(
         title="The abstract's claims: relative gain over zero-shot labeling, zero-shot dollars to programs' dollars",
         stubs=[""],
@@ -231,20 +229,41 @@ def _pairs(values: Mapping[At, float], source: str, measure: str) -> dict[str, t
     return {dataset: (a, b) for dataset, (a, b) in both.items() if a is not None and b is not None}
 
 
-def _gaps(filled: Filled, outputs: Path) -> Iterator[tuple[Place, Gap]]:
+def _gaps(filled: Filled, outputs: Path) -> Iterator[Gap]:
     """A gap for each set of runs that is wanted and has not finished."""
     told = set()
     for place, gold in itertools.product(filled.places, filled.golds):
         runs = filled.runs_of(place, gold)
-        if (repr(place.runs), gold) in told or any(run.state is State.DONE for run in runs):
+        if place.item in filled.table.optional or (repr(place.runs), gold) in told:
             continue
         told.add((repr(place.runs), gold))
+        if any(run.state is State.DONE for run in runs):
+            continue
         last = runs[-1] if runs else None
         why = "missing" if last is None else last.state.value + (f": {last.error}" if last.error else "")
         item = filled.table.items[place.item]
         also = f", gold={gold}" if len(filled.golds) > 1 else ""
         name = f"{place.dataset}, {item.label}{_of_measure(filled, place)}{also}"
-        yield place, Gap(place=name, why=why, command=_command(filled, place.runs, gold, outputs))
+        yield Gap(place=name, why=why, command=_command(filled, place.runs, gold, outputs))
+
+
+def _not_swept(filled: Filled, outputs: Path) -> Iterator[Gap]:
+    """One gap for all datasets of each item that the sweep leaves out, where none of it has been run."""
+    for name in filled.table.optional:
+        wanted = [place for place in filled.places if place.item == name]
+        lacking = [
+            place.dataset
+            for place in wanted
+            if not any(run.state is State.DONE for gold in filled.golds for run in filled.runs_of(place, gold))
+        ]
+        if lacking:
+            datasets = list(dict.fromkeys(lacking))
+            command = ["alchemist", "run", "-m", "method=zero_shot", "llm=openai", f"dataset={','.join(datasets)}"]
+            yield Gap(
+                place=f"{', '.join(datasets)}, {filled.table.items[name].label}",
+                why="not part of the sweep, since it asks an LLM for every row (alchemist plan says what that costs)",
+                command=shlex.join([*command, f"paths.outputs={outputs}"]),
+            )
 
 
 def _of_measure(filled: Filled, place: Place) -> str:
@@ -258,10 +277,9 @@ def _command(filled: Filled, members: Mapping[str, Any], gold: str, outputs: Pat
     done = filled.finished
     alike = [run for run in done if run.member("method") == members["method"]] or done
     kept = [] if not alike else [text for text in alike[-1].overrides if _is_kept(text, alike[-1], members)]
-    if not any(text.startswith("+experiment=") for text in kept):
-        kept.insert(0, f"+experiment={filled.name}")
-    if members["method"] == "zero_shot":
-        kept = [text for text in kept if not text.startswith(("llm=", "llm.", "+experiment="))] + ["llm=openai"]
+    experiments = [text for text in kept if text.startswith("+experiment=")]
+    if not experiments or experiments[0].partition("=")[2] in TABLES:
+        kept = [f"+experiment={filled.name}", *(text for text in kept if text not in experiments)]
     chosen = [f"{key}={value}" for key, value in members.items() if (key, value) != ("selection", "all")]
     if gold != "valid":
         chosen.append(f"gold={gold}")

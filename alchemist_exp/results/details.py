@@ -6,49 +6,48 @@ from collections.abc import Iterator, Sequence
 from alchemist_exp.results import paper
 from alchemist_exp.results.figures import figure, figure_text
 from alchemist_exp.results.report import NOTHING, Column, Grid, Row
-from alchemist_exp.results.runs import Run
+from alchemist_exp.results.runs import UNUSED, Run
 from alchemist_exp.results.tables import Place, Quantity, Table
 
 SCORES = {"accuracy": "accuracy", "f1": "F1", "macro_f1": "macro F1"}
 
 
 def details(table: Table, wanted: Sequence[Place], finished: Sequence[Run], golds: Sequence[str]) -> Grid:
-    """A row for each set of runs that gives figures; scores are those on test."""
-    rows = []
-    told = set()
+    """A row for each set of runs that gives figures; the distilled model's scores only where the table has them."""
+    kinds = [Quantity.LABEL_MODEL, Quantity.DISTILLED]
+    if all(measure.quantity is not Quantity.DISTILLED for measure in table.measures.values()):
+        kinds.pop()
+    rows = {}
     for place, gold in itertools.product(wanted, golds):
         runs = [run for run in finished if run.is_of({**place.runs, "gold": gold})]
-        if not runs or (repr(place.runs), gold) in told:
-            continue
-        told.add((repr(place.runs), gold))
-        label_model = runs[0].member("label_model") if runs[0].member("method") != "zero_shot" else NOTHING
-        distilled = [figure(Quantity.DISTILLED, runs, score) for score in SCORES]
-        weighed = [figure(Quantity.LABEL_MODEL, runs, score) for score in SCORES]
-        coverages = [run.figures.coverage for run in runs if run.figures]
-        cells = [
-            _range([run.figures.programs for run in runs if run.figures]),
-            _range([round(coverage, 3) for coverage in coverages]),
-            *(NOTHING if found is None else figure_text(found) for found in weighed),
-            *(NOTHING if found is None else figure_text(found) for found in distilled),
-            str(next((found.n for found in distilled if found), NOTHING)),
-        ]
-        rows.append(
-            Row(labels=[place.dataset, table.items[place.item].label, label_model, gold], cells=cells, ours=True)
-        )
-    columns = [
-        Column(name="programs"),
-        Column(name="coverage"),
-        *(Column(group="label model", name=label) for label in SCORES.values()),
-        *(Column(group="distilled", name=label) for label in SCORES.values()),
-        Column(name="seeds"),
+        if runs:
+            labels = [place.dataset, table.items[place.item].label, _label_model(runs[0]), gold]
+            rows[tuple(labels)] = Row(labels=labels, cells=_cells(runs, kinds), ours=True)
+    columns = [Column(name=name) for name in ("seeds", "programs", "coverage")]
+    columns += [Column(group=kind.value, name=label) for kind in kinds for label in SCORES.values()]
+    title = "Behind our figures: every score; coverage on train"
+    return Grid(title=title, stubs=["dataset", "", "label model", "gold"], columns=columns, rows=list(rows.values()))
+
+
+def _cells(runs: Sequence[Run], kinds: Sequence[Quantity]) -> list[str]:
+    measured = [run.figures for run in runs if run.figures]
+    found = {(kind, score): figure(kind, runs, score) for kind in kinds for score in SCORES}
+    counts = [over.n for (kind, _), over in found.items() if over and kind is kinds[-1]]
+    return [
+        str(max(counts, default=NOTHING)),
+        _range([str(figures.programs) for figures in measured]),
+        _range([f"{figures.coverage:.3f}" for figures in measured]),
+        *(figure_text(over) if over else NOTHING for over in found.values()),
     ]
-    stubs = ["dataset", "runs", "label model", "gold"]
-    return Grid(title="Behind our figures: scores on test, coverage on train", stubs=stubs, columns=columns, rows=rows)
 
 
-def _range(values: Sequence[float]) -> str:
-    low, high = min(values), max(values)
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+def _label_model(run: Run) -> str:
+    return NOTHING if "label_model" in UNUSED.get(run.member("method"), ()) else run.member("label_model")
+
+
+def _range(values: Sequence[str]) -> str:
+    low, high = min(values, key=float), max(values, key=float)
+    return low if low == high else f"{low} to {high}"
 
 
 def notes(finished: Sequence[Run]) -> Iterator[str]:

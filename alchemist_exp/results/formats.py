@@ -8,6 +8,7 @@ import csv
 import html
 import io
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,18 +23,22 @@ PIPE_WIDTH = 120
 
 def as_text(report: Report, width: int = PIPE_WIDTH) -> str:
     """For a terminal: no line of a table is longer than `width` unless a single group of columns is."""
-    parts = ["", on_one_line(report.title), *map(on_one_line, report.captions)]
+    parts = ["", on_one_line(report.title), *(_wrapped(caption, width) for caption in report.captions)]
     for grid in report.grids:
         for part in grid.parts(width):
             parts += ["", *([on_one_line(part.title)] if part.title else []), *_aligned(part)]
     if report.notes:
-        parts += ["", *(f"! {on_one_line(note)}" for note in report.notes)]
+        parts += ["", *(_wrapped(f"! {note}", width) for note in report.notes)]
     if report.gaps:
         parts += ["", f"Not there ({len(report.gaps)}):"]
         for gap in report.gaps:
             parts += [f"  {on_one_line(gap.place)}: {on_one_line(gap.why)}", f"    {on_one_line(gap.command)}"]
         parts += ["All of the sweep's:", f"    {on_one_line(report.filling or '')}"]
     return "\n".join(parts) + "\n"
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(on_one_line(text), max(width, 40), subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _aligned(grid: Grid) -> list[str]:

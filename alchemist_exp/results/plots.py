@@ -12,7 +12,7 @@ from alchemist_exp.results.paper import score_of
 # Okabe and Ito's palette, told apart by people of any colour vision; marks and strokes differ too.
 _STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
 
-_INCHES = (3.35, 2.5)
+_INCHES = (3.35, 2.6)
 """A column of a two-column page."""
 
 
@@ -30,12 +30,13 @@ def figure5(filled: Filled) -> Mapping[str, bytes]:
         axes = drawing.add_subplot()
         series = [(dataset, source) for dataset in filled.table.datasets for source in map(_source, filled.golds)]
         for i, (dataset, source) in enumerate(series):
-            found = {int(at[0]): figure for at, figure in filled.ours.items() if (at[1], at[3]) == (source, dataset)}
-            if not found:
+            # A number without runs breaks the line: nothing is drawn where nothing was measured.
+            found = [filled.ours.get((n, source, "label_model", dataset)) for n in filled.table.items]
+            if not any(found):
                 continue
-            counts = sorted(found)
-            means = np.array([found[n].mean for n in counts])
-            spread = np.array([found[n].std or 0.0 for n in counts])
+            counts = [int(n) for n in filled.table.items]
+            means = np.array([np.nan if figure is None else figure.mean for figure in found])
+            spread = np.array([0.0 if figure is None else figure.std or 0.0 for figure in found])
             colour, mark, stroke = _STYLES[i // len(filled.golds) % len(_STYLES)]
             hollow = source != _source(filled.golds[0])
             axes.fill_between(counts, means - spread, means + spread, color=colour, alpha=0.16, linewidth=0)
@@ -45,11 +46,14 @@ def figure5(filled: Filled) -> Mapping[str, bytes]:
             )  # fmt: skip
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlabel("programs drawn from each of five strategies")
-        axes.set_ylabel("label model on test (mean ± sd)")
+        axes.set_ylabel("label model, test score")
         axes.set_xticks([int(n) for n in filled.table.items])
         axes.grid(axis="y", linewidth=0.4, alpha=0.4)
         if axes.lines:
-            axes.legend(frameon=False, fontsize=7, handlelength=2.6)
+            columns = min(3, len(axes.lines))
+            drawing.legend(
+                loc="outside upper center", ncols=columns, frameon=False, fontsize=7, handlelength=2.4, columnspacing=1
+            )
         return {kind: _saved(drawing, kind) for kind in ("svg", "png")}
 
 
