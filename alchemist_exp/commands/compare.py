@@ -13,7 +13,8 @@ from alchemist_exp.commands.arguments import Parser
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.files import write_bytes
 from alchemist_exp.exits import clean_exit, mendable, say
-from alchemist_exp.results.compare import fill, report
+from alchemist_exp.results.compare import report
+from alchemist_exp.results.filled import fill
 from alchemist_exp.results.formats import FORMATS, PIPE_WIDTH, as_text
 from alchemist_exp.results.overview import overview
 from alchemist_exp.results.report import Report

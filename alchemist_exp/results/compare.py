@@ -3,73 +3,15 @@
 import itertools
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from alchemist_exp.results import paper
 from alchemist_exp.results.details import SCORES, details, notes
-from alchemist_exp.results.figures import Figure, figure, figure_text, refuse_mixed
-from alchemist_exp.results.report import NOTHING, Column, Gap, Grid, Report, Row
-from alchemist_exp.results.runs import GROUPS, Run, State
-from alchemist_exp.results.tables import TABLES, Axis, Place, Quantity, Table, places
-
-At = tuple[str, str, str, str]
-"""Item, source, measure, dataset."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filled:
-    """A table with its figures. golds: which gold labels our runs could use, each a source. runs: all that count."""
-
-    name: str
-    table: Table
-    places: Sequence[Place]
-    golds: Sequence[str]
-    runs: Sequence[Run]
-    printed: Mapping[At, float]
-    ours: Mapping[At, Figure]
-
-    @property
-    def finished(self) -> list[Run]:
-        """Those that give figures."""
-        return [run for run in self.runs if run.state is State.DONE]
-
-    def runs_of(self, place: Place, gold: str) -> list[Run]:
-        """All runs, finished or not, that were to give this place's figure."""
-        return [run for run in self.runs if run.is_of({**place.runs, "gold": gold})]
-
-
-def fill(name: str, runs: Sequence[Run], filters: Mapping[str, Sequence[str]]) -> Filled:
-    """The table `name` with the figures of finished runs. ConfigError when they were not made alike."""
-    table = TABLES[name]
-    wanted = list(places(table, filters))
-    selectors = list({repr(place.runs): place.runs for place in wanted}.values())
-    counted = [run for run in runs if any(run.is_of(selector) for selector in selectors)]
-    finished = [run for run in counted if run.state is State.DONE]
-    refuse_mixed(finished, name)
-    golds = sorted({run.member("gold") for run in finished}, key=lambda gold: (gold != "valid", gold)) or ["valid"]
-    ours = {}
-    for place, gold in itertools.product(wanted, golds):
-        quantity = table.measures[place.measure].quantity
-        giving = [run for run in finished if run.is_of({**place.runs, "gold": gold})]
-        if not giving and quantity is Quantity.DOLLARS and place.item == "zero_shot":
-            # What zero-shot labeling would cost is estimated in every run.
-            giving = [run for run in finished if run.is_of({"dataset": place.dataset, "gold": gold})]
-            known = [run.figures.zero_shot_usd for run in giving if run.figures and run.figures.zero_shot_usd]
-            found = Figure(mean=max(known)) if known else None
-        else:
-            found = figure(quantity, giving, paper.score_of(place.dataset))
-        if found is not None:
-            ours[place.item, ours_with(gold), place.measure, place.dataset] = found
-    there = {(place.item, place.measure, place.dataset) for place in wanted}
-    printed = {at: number for at, number in paper.numbers(name).items() if (at[0], at[2], at[3]) in there}
-    return Filled(name=name, table=table, places=wanted, golds=golds, runs=counted, printed=printed, ours=ours)
-
-
-def ours_with(gold: str) -> str:
-    """The name of our figures as a source."""
-    return f"ours:{gold}"
+from alchemist_exp.results.figures import figure_text
+from alchemist_exp.results.filled import At, Filled, ours_with
+from alchemist_exp.results.gaps import gaps
+from alchemist_exp.results.report import NOTHING, Column, Grid, Report, Row
+from alchemist_exp.results.tables import Axis, Quantity
 
 
 def report(filled: Filled, outputs: Path, *, all_runs: int) -> Report:
@@ -85,7 +27,7 @@ def report(filled: Filled, outputs: Path, *, all_runs: int) -> Report:
         captions=_captions(filled, all_runs),
         grids=grids,
         notes=list(notes(filled.finished)),
-        gaps=[*_gaps(filled, outputs), *_not_swept(filled, outputs)],
+        gaps=list(gaps(filled, outputs)),
         filling=f"alchemist run +experiment={filled.name} {shlex.quote(f'paths.outputs={outputs}')}",
         flat=[dict(line) for line in _flat(filled)],
     )
@@ -101,10 +43,12 @@ def _captions(filled: Filled, all_runs: int) -> list[str]:
     else:
         spread = f"mean ± sd over {counts[0]} to {counts[-1]} {what}, see the details; "
     gold = " and ".join(f"gold={gold}" for gold in filled.golds)
+    label_model = any(measure.quantity is Quantity.LABEL_MODEL for measure in filled.table.measures.values())
+    of_label_model = "; ours are over the rows that have a label" if label_model else ""
     used = len(filled.finished)
     return [
         f"Ours: {spread}{gold}; {used} of {all_runs} finished runs.",
-        f"Paper: {paper.citation()}. Scores: F1 on sms, accuracy elsewhere.",
+        f"Paper: {paper.citation()}. Scores: F1 on sms, accuracy elsewhere{of_label_model}.",
     ]
 
 
@@ -227,72 +171,6 @@ def _pairs(values: Mapping[At, float], source: str, measure: str) -> dict[str, t
         for dataset in paper.DATASETS
     }
     return {dataset: (a, b) for dataset, (a, b) in both.items() if a is not None and b is not None}
-
-
-def _gaps(filled: Filled, outputs: Path) -> Iterator[Gap]:
-    """A gap for each set of runs that is wanted and has not finished."""
-    told = set()
-    for place, gold in itertools.product(filled.places, filled.golds):
-        runs = filled.runs_of(place, gold)
-        if place.item in filled.table.optional or (repr(place.runs), gold) in told:
-            continue
-        told.add((repr(place.runs), gold))
-        if any(run.state is State.DONE for run in runs):
-            continue
-        last = runs[-1] if runs else None
-        why = "missing" if last is None else last.state.value + (f": {last.error}" if last.error else "")
-        item = filled.table.items[place.item]
-        also = f", gold={gold}" if len(filled.golds) > 1 else ""
-        name = f"{place.dataset}, {item.label}{_of_measure(filled, place)}{also}"
-        yield Gap(place=name, why=why, command=_command(filled, place.runs, gold, outputs))
-
-
-def _not_swept(filled: Filled, outputs: Path) -> Iterator[Gap]:
-    """One gap for all datasets of each item that the sweep leaves out, where none of it has been run."""
-    for name in filled.table.optional:
-        wanted = [place for place in filled.places if place.item == name]
-        lacking = [
-            place.dataset
-            for place in wanted
-            if not any(run.state is State.DONE for gold in filled.golds for run in filled.runs_of(place, gold))
-        ]
-        if lacking:
-            datasets = list(dict.fromkeys(lacking))
-            command = ["alchemist", "run", "-m", "method=zero_shot", "llm=openai", f"dataset={','.join(datasets)}"]
-            yield Gap(
-                place=f"{', '.join(datasets)}, {filled.table.items[name].label}",
-                why="not part of the sweep, since it asks an LLM for every row (alchemist plan says what that costs)",
-                command=shlex.join([*command, f"paths.outputs={outputs}"]),
-            )
-
-
-def _of_measure(filled: Filled, place: Place) -> str:
-    """The label model, where the places of an item differ in it."""
-    models = {measure.runs.get("label_model") for measure in filled.table.measures.values()}
-    return f", {place.runs['label_model']}" if len(models) > 1 else ""
-
-
-def _command(filled: Filled, members: Mapping[str, Any], gold: str, outputs: Path) -> str:
-    """Runs what is missing, otherwise as the latest run of the same method was run."""
-    done = filled.finished
-    alike = [run for run in done if run.member("method") == members["method"]] or done
-    kept = [] if not alike else [text for text in alike[-1].overrides if _is_kept(text, alike[-1], members)]
-    experiments = [text for text in kept if text.startswith("+experiment=")]
-    if not experiments or experiments[0].partition("=")[2] in TABLES:
-        kept = [f"+experiment={filled.name}", *(text for text in kept if text not in experiments)]
-    chosen = [f"{key}={value}" for key, value in members.items() if (key, value) != ("selection", "all")]
-    if gold != "valid":
-        chosen.append(f"gold={gold}")
-    return shlex.join(["alchemist", "run", *kept, *chosen, f"paths.outputs={outputs}"])
-
-
-def _is_kept(override: str, run: Run, members: Mapping[str, Any]) -> bool:
-    key = override.partition("=")[0]
-    group = key.lstrip("+~").partition(".")[0]
-    if group in GROUPS:
-        same = run.member(group) == members.get(group, run.member(group))
-        return key == "dataset.limit" or ("." in key and same and key not in ("selection.n", "selection.seed"))
-    return group not in ("gold", "seed", "paths", "force", "hydra")
 
 
 def _flat(filled: Filled) -> Iterator[dict[str, str]]:

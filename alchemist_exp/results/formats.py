@@ -45,7 +45,7 @@ def _aligned(grid: Grid) -> list[str]:
     """The grid in columns, figures to the right, labels that repeat left out."""
     left = len(grid.stubs)
     body = [[*labels, *map(on_one_line, row.cells)] for labels, row in zip(_labels(grid), grid.rows, strict=True)]
-    names = [*grid.stubs, *(on_one_line(column.name) for column in grid.columns)]
+    names = [*map(on_one_line, grid.stubs), *(on_one_line(column.name) for column in grid.columns)]
     widths = [max(map(cell_len, cells)) for cells in zip(names, *body, strict=True)]
     spans = _spans(grid.columns)
     for group, start, stop in spans:
@@ -200,8 +200,8 @@ def as_html(report: Report) -> str:
         )
         whole = f"<p>All of the sweep's: <code>{_html(report.filling or '')}</code></p>"
         body.append(f"<details open><summary>Not there: {len(report.gaps)}</summary><ul>{items}</ul>{whole}</details>")
-    page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-    return page.replace("{title}", _html(report.title)).replace("{body}", "\n".join(body))
+    head, tail = Path(__file__).with_name("page.html").read_text(encoding="utf-8").split("{body}")
+    return "\n".join([head.replace("{title}", _html(report.title)), *body]) + tail
 
 
 def _html_table(grid: Grid) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from alchemist_exp.results.compare import Filled
 from alchemist_exp.results.details import SCORES
+from alchemist_exp.results.filled import Filled, ours_with
 from alchemist_exp.results.paper import score_of
 
 # Okabe and Ito's palette, told apart by people of any colour vision; marks and strokes differ too.
@@ -28,7 +28,7 @@ def figure5(filled: Filled) -> Mapping[str, bytes]:
     with mpl.rc_context({"svg.hashsalt": "alchemist", "font.size": 8, "axes.linewidth": 0.6}):
         drawing = Figure(figsize=_INCHES, layout="constrained")
         axes = drawing.add_subplot()
-        series = [(dataset, source) for dataset in filled.table.datasets for source in map(_source, filled.golds)]
+        series = [(dataset, source) for dataset in filled.table.datasets for source in map(ours_with, filled.golds)]
         for i, (dataset, source) in enumerate(series):
             # A number without runs breaks the line: nothing is drawn where nothing was measured.
             found = [filled.ours.get((n, source, "label_model", dataset)) for n in filled.table.items]
@@ -38,7 +38,7 @@ def figure5(filled: Filled) -> Mapping[str, bytes]:
             means = np.array([np.nan if figure is None else figure.mean for figure in found])
             spread = np.array([0.0 if figure is None else figure.std or 0.0 for figure in found])
             colour, mark, stroke = _STYLES[i // len(filled.golds) % len(_STYLES)]
-            hollow = source != _source(filled.golds[0])
+            hollow = source != ours_with(filled.golds[0])
             axes.fill_between(counts, means - spread, means + spread, color=colour, alpha=0.16, linewidth=0)
             axes.plot(
                 counts, means, color=colour, marker=mark, linestyle=stroke, linewidth=1.3, markersize=4,
@@ -50,15 +50,11 @@ def figure5(filled: Filled) -> Mapping[str, bytes]:
         axes.set_xticks([int(n) for n in filled.table.items])
         axes.grid(axis="y", linewidth=0.4, alpha=0.4)
         if axes.lines:
-            columns = min(3, len(axes.lines))
+            columns = 3 if len(filled.golds) == 1 else 2
             drawing.legend(
                 loc="outside upper center", ncols=columns, frameon=False, fontsize=7, handlelength=2.4, columnspacing=1
             )
         return {kind: _saved(drawing, kind) for kind in ("svg", "png")}
-
-
-def _source(gold: str) -> str:
-    return f"ours:{gold}"
 
 
 def _label(filled: Filled, dataset: str, source: str) -> str:

@@ -218,10 +218,12 @@ def narrowed(runs: Sequence[Run], filters: Mapping[str, Sequence[str]]) -> list[
 
     A key is a group, meaning its member, or a dotted key. ConfigError for a key that no run has.
     """
-    known = {key for run in runs for key in run.values} | {key.partition(".")[0] for run in runs for key in run.values}
+    dotted = {key for run in runs for key in run.values}
+    known = {*GROUPS, *dotted, *(key.partition(".")[0] for key in dotted)}
     for key in filters:
         if runs and key not in known:
-            raise ConfigError(unknown("the filter", key, {name for name in known if name.count(".") < 2}))
+            alike = {name for name in known if "." in name and name.split(".")[0] == key.split(".")[0]}
+            raise ConfigError(unknown("the filter", key, alike or {name for name in known if "." not in name}))
     kept = list(runs)
     for key, texts in filters.items():
         fit = {run.key for run in kept if passes(run, key, texts)}

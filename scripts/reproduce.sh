@@ -1,0 +1,21 @@
+#!/bin/sh
+# Rebuilds a table of the paper from a checkout: scripts/reproduce.sh table8 [overrides of alchemist run]
+#
+# NAME is table1, table3, table4, table8, table9 or figure5. First it says which runs there are and what data are
+# missing, then it makes the runs that are missing, then the table, the paper's numbers beside ours: on the terminal and,
+# in every format, under $OUTPUTS/tables. Data are looked for under $ALCHEMIST_DATA. A job that fails costs its place in
+# the table, not the table.
+set -eu
+
+name=${1:?"name a table, as in scripts/reproduce.sh table8"}
+shift
+cd "$(dirname "$0")/.."
+outputs=${OUTPUTS:-outputs}
+alchemist=.venv/bin/alchemist
+[ -x "$alchemist" ] || alchemist=alchemist
+
+mkdir -p "$outputs/runs"
+"$alchemist" status "$outputs" "+experiment=$name" "$@" || true
+"$alchemist" run "+experiment=$name" "$@" "paths.outputs=$outputs" || true
+"$alchemist" compare "$outputs" --table "$name"
+"$alchemist" compare "$outputs" --table "$name" --out "$outputs/tables"

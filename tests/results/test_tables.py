@@ -1,0 +1,410 @@
+"""The paper's tables from made-up records: every table in every format, merged, refused, with their gaps."""
+
+import csv
+import io
+import itertools
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alchemist_exp import config
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.results import paper
+from alchemist_exp.results.compare import report
+from alchemist_exp.results.figures import figure
+from alchemist_exp.results.filled import Filled, fill
+from alchemist_exp.results.formats import FORMATS, as_text
+from alchemist_exp.results.overview import overview
+from alchemist_exp.results.report import Column, Grid, Report, Row
+from alchemist_exp.results.runs import Figures, Run, State, find
+from alchemist_exp.results.tables import TABLES, Quantity, places
+from tests.results.records import record, write
+
+HOSTILE = "\x1b[2J\x07<script>alert(1)</script> [bold]x[/bold] | `$_%&#{}~^\\\r\n=cmd() \u202eevil"
+SWEPT = {name: [i for i in table.items if i not in table.optional] for name, table in TABLES.items()}
+
+
+def made(runs: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """A record of the runs that a place wants."""
+    members = {key: value for key, value in runs.items() if "." not in key}
+    if members.get("selection") == "all":
+        del members["selection"]
+    values = {key: value for key, value in runs.items() if "." in key}
+    return record(members, config=values | changes.pop("config", {}), **changes)
+
+
+def write_all(outputs: Path, name: str, **changes: Any) -> None:
+    """A record for every place of a table's sweep."""
+    wanted = {repr(p.runs): p.runs for p in places(TABLES[name], {}) if p.item in SWEPT[name]}
+    for number, runs in enumerate(wanted.values()):
+        write(outputs, f"{name}-{number:03}", made(runs, **changes))
+
+
+def filled(outputs: Path, name: str, **filters: str) -> Filled:
+    return fill(name, find(outputs).runs, {key: value.split(",") for key, value in filters.items()})
+
+
+def report_of(outputs: Path, name: str, **filters: str) -> Report:
+    return report(filled(outputs, name, **filters), outputs, all_runs=len(find(outputs).runs))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_whole_table_has_no_gap_of_its_sweep_and_says_every_figure(tmp_path: Path, name: str) -> None:
+    write_all(tmp_path, name)
+    found = report_of(tmp_path, name)
+    assert [gap.place for gap in found.gaps if "Zero-shot" not in gap.place] == []
+    for kind, (_, write_as) in FORMATS.items():
+        text = write_as(found)
+        assert ("0.936" if "label_model" in TABLES[name].measures else "0.92" if kind != "csv" else "0.91999") in text
+        for number in list(paper.numbers(name).values())[:20]:
+            assert f"{number:g}".rstrip("0") in text, (kind, number)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_without_a_run_the_papers_numbers_stand_and_every_place_is_listed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "runs").mkdir()
+    found = report_of(tmp_path, name)
+    wanted = {repr(p.runs) for p in places(TABLES[name], {}) if p.item in SWEPT[name]}
+    assert len(found.gaps) == len(wanted) + len(TABLES[name].optional)
+    for _, write_as in FORMATS.values():
+        assert write_as(found)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_number_of_the_paper_has_a_place_in_its_table(name: str) -> None:
+    table = TABLES[name]
+    for item, source, measure, dataset in paper.numbers(name):
+        assert item in table.items
+        assert source in paper.SOURCES
+        assert measure in table.measures
+        assert dataset in table.datasets
+    assert name == "figure5" or paper.numbers(name)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_experiment_of_a_table_sweeps_over_exactly_its_places(name: str) -> None:
+    file = Path(config.folder(), "experiment", f"{name}.yaml")
+    sweep = yaml.safe_load(file.read_text(encoding="utf-8"))
+    chosen = dict(next(iter(d.items())) for d in sweep["defaults"])
+    fixed = {"method": "alchemist", "supplement": "none", "selection": "all"}
+    fixed |= {key.removeprefix("override /"): value for key, value in chosen.items()}
+    params = {key: str(values).split(",") for key, values in sweep["hydra"]["sweeper"]["params"].items()}
+    jobs = [fixed | dict(zip(params, job, strict=True)) for job in itertools.product(*params.values())]
+    of_table = {repr(p.runs): p.runs for p in places(TABLES[name], {}) if p.item in SWEPT[name]}.values()
+    for runs in of_table:
+        assert any(all(job[key] == str(value) for key, value in runs.items()) for job in jobs), runs
+    draws = len(params.get("selection.seed", [""]))
+    assert len(jobs) == len(of_table) * draws
+    assert f"{len(jobs)} runs" in file.read_text(encoding="utf-8")
+    assert f"alchemist compare outputs --table {name}" in file.read_text(encoding="utf-8")
+
+
+def test_some_numbers_of_the_paper_as_printed() -> None:
+    assert paper.numbers("table1")["zero_shot", "gpt-3.5", "cost_usd", "cancer"] == 15.925
+    assert paper.numbers("table3")["rules", "claude-3", "label_model", "french"] == 0.33
+    assert paper.numbers("table4")["human", "wrench", "programs", "sms"] == 73
+    assert paper.numbers("table8")["flyingsquid", "gpt-3.5", "distilled", "sms"] == 0.915
+    assert paper.numbers("table9")["human", "wrench", "flyingsquid", "sms"] == 0.0
+
+
+def test_the_abstracts_claims_from_the_papers_own_table(tmp_path: Path) -> None:
+    write_all(tmp_path, "table1")
+    rows = {row.labels[0]: list(row.cells) for row in report_of(tmp_path, "table1").grids[1].rows}
+    assert rows["the abstract"] == ["12.9%", "-", "500x"]
+    assert rows["the paper's table"] == ["12.9% (5 of 8 improve)", "2.7%", "675x (over 8)"]
+    assert rows["ours"] == ["needs zero-shot runs", "-", "15x (over 8)"]
+
+
+def test_our_gain_is_computed_once_zero_shot_labeling_has_been_run(tmp_path: Path) -> None:
+    write_all(tmp_path, "table1")
+    for dataset, score in {"youtube": 0.8, "imdb": 0.95}.items():
+        write(tmp_path, dataset, record({"dataset": dataset, "method": "zero_shot"}, distilled=(score,) * 5))
+    found = report_of(tmp_path, "table1")
+    assert found.grids[1].rows[2].cells[:2] == ["15.0% (1 of 2 improve)", "5.9%"]
+    assert [gap.place for gap in found.gaps] == ["sms, yelp, medabs, cancer, finance, french, Zero-shot prompting"]
+    assert found.gaps[0].command.startswith("alchemist run -m method=zero_shot llm=openai dataset=sms,yelp,")
+
+
+def cell(
+    found: Filled, item: str, dataset: str, measure: str = "distilled", gold: str = "valid"
+) -> tuple[float, Any, int]:
+    figure = found.ours[item, f"ours:{gold}", measure, dataset]
+    return round(figure.mean, 6), figure.std and round(figure.std, 6), figure.n
+
+
+def test_seeds_in_runs_of_their_own_are_one_figure(tmp_path: Path) -> None:
+    scores = (0.90, 0.91, 0.92, 0.93, 0.94)
+    for seed, score in enumerate(scores):
+        write(tmp_path, f"s{seed}", record(seeds=(seed,), distilled=(score,)))
+    together = round(float(np.mean(scores)), 6), round(float(np.std(scores, ddof=1)), 6), 5
+    assert cell(filled(tmp_path, "table8"), "snorkel", "youtube") == together
+    write(tmp_path, "five", record(distilled=scores))
+    assert cell(filled(tmp_path, "table8"), "snorkel", "youtube") == together
+    assert "0.920 ± 0.016" in as_text(report_of(tmp_path, "table8"))
+
+
+def test_a_seed_with_two_scores_is_refused_and_a_filter_mends_it(tmp_path: Path) -> None:
+    write(tmp_path, "alone", record(seeds=(0,), distilled=(0.5,)))
+    write(tmp_path, "five", record())
+    with pytest.raises(ConfigError, match=r"the runs alone and five are alike and differ .* of seed 0; .* seed=s0"):
+        filled(tmp_path, "table8")
+
+
+DIFFERENCES: dict[str, dict[str, Any]] = {
+    "code": {"code": "fade" * 6},
+    "packages.torch": {"packages": {"torch": "2.14.0", "numpy": "2.4"}},
+    "data.fingerprint": {"data": record()["data"] | {"fingerprint": "0ther"}},
+    "end_model.max_epochs": {"config": {"end_model.max_epochs": 3}},
+    "feature_extractor.name": {"config": {"feature_extractor.name": "minilm"}},
+    "label_model.epochs": {"config": {"label_model.epochs": 5}},
+    "dataset.limit": {"config": {"dataset.limit": 100}},
+    "llm.model": {"config": {"llm.model": "other"}},
+}
+
+
+@pytest.mark.parametrize("key", DIFFERENCES)
+def test_runs_that_were_not_made_alike_are_refused_with_the_filter_that_chooses(tmp_path: Path, key: str) -> None:
+    write(tmp_path, "one", record(seeds=(0,)))
+    write(tmp_path, "other", record(seeds=(1,), started_at="2026-11-23T10:00:00+00:00", **DIFFERENCES[key]))
+    with pytest.raises(ConfigError) as caught:
+        filled(tmp_path, "table8")
+    sentence = str(caught.value)
+    assert sentence.startswith("table8 would mix runs")
+    assert f"that differ in {key}: " in sentence
+    choice = re.search(rf"or choose with {re.escape(key)}=(\S+)\.", sentence)
+    assert choice is not None
+    from alchemist_exp.results.runs import narrowed
+
+    filters = {key: [choice[1]]}
+    chosen = fill("table8", narrowed(find(tmp_path).runs, filters), filters)
+    assert [run.key for run in chosen.finished] == ["other"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {"llm.max_in_flight": 9}},
+        {"config": {"paths.outputs": "/elsewhere", "sandbox.workers": 2, "dataset.path": "/else"}},
+        {"config": {"logger.name": "wandb"}},
+    ],
+)
+def test_what_moves_no_figure_may_differ(tmp_path: Path, changes: dict[str, Any]) -> None:
+    write(tmp_path, "one", record(seeds=(0,)))
+    write(tmp_path, "other", record(seeds=(1,), **changes))
+    assert cell(filled(tmp_path, "table8"), "snorkel", "youtube")[2] == 2
+
+
+def test_what_a_method_does_not_use_may_differ(tmp_path: Path) -> None:
+    write(tmp_path, "programs", record())
+    write(tmp_path, "human", record({"method": "human", "supplement": "rules"}, config={"llm.model": "other"}))
+    assert len(filled(tmp_path, "table4").finished) == 2
+
+
+def test_runs_with_and_without_gold_stand_side_by_side(tmp_path: Path) -> None:
+    write(tmp_path, "valid", record())
+    write(tmp_path, "none", record({"gold": "none"}, distilled=(0.7,) * 5))
+    found = filled(tmp_path, "table8")
+    assert cell(found, "snorkel", "youtube")[0] == 0.92
+    assert cell(found, "snorkel", "youtube", gold="none")[0] == 0.7
+    text = as_text(report(found, tmp_path, all_runs=2))
+    assert "ours, gold=valid" in text
+    assert "ours, gold=none" in text
+    only = as_text(report_of(tmp_path, "table8", gold="none"))
+    assert "gold=valid and gold=none" in only or "gold=none" in only
+
+
+def test_the_score_is_f1_on_sms_and_accuracy_elsewhere(tmp_path: Path) -> None:
+    write(tmp_path, "sms", record({"dataset": "sms"}, distilled=(0.9,) * 5))
+    write(tmp_path, "yelp", record({"dataset": "yelp"}, distilled=(0.9,) * 5))
+    found = filled(tmp_path, "table8")
+    assert cell(found, "snorkel", "sms")[0] == 0.89
+    assert cell(found, "snorkel", "yelp")[0] == 0.9
+    assert "0.880" in as_text(report(found, tmp_path, all_runs=2))  # macro F1, in the details
+
+
+def test_gaps_say_why_and_how_to_fill_them(tmp_path: Path) -> None:
+    write(tmp_path, "done", record(overrides=["+experiment=table3", "llm.pack=mine", "seed=s0", "dataset=youtube"]))
+    sections: dict[str, Any] = {"label_model": {}, "end_model": {}, "programs": {}, "cost": {}}
+    failed = record({"dataset": "sms"}) | sections | {"status": "failed", "error": "only 2 programs"}
+    write(tmp_path, "failed", failed)
+    write(tmp_path, "killed", record({"dataset": "yelp"}) | sections | {"status": "started"})
+    gaps = {gap.place: gap for gap in report_of(tmp_path, "table8", label_model="snorkel").gaps}
+    assert gaps["sms, Snorkel"].why == "failed: only 2 programs"
+    assert gaps["yelp, Snorkel"].why == "killed"
+    assert gaps["imdb, Snorkel"].why == "missing"
+    assert shlex.split(gaps["imdb, Snorkel"].command) == [
+        "alchemist", "run", "+experiment=table8", "llm.pack=mine", "dataset=imdb", "method=alchemist",
+        "supplement=none", "label_model=snorkel", f"paths.outputs={tmp_path}",
+    ]  # fmt: skip
+    assert "youtube, Snorkel" not in gaps
+
+
+def test_a_filter_that_leaves_nothing_is_one_sentence(tmp_path: Path) -> None:
+    write(tmp_path, "done", record())
+    with pytest.raises(ConfigError, match="in table8, dataset 'yotube' is unknown; did you mean 'youtube'"):
+        filled(tmp_path, "table8", dataset="yotube")
+
+
+def test_figure5_is_over_draws_each_of_which_counts_once(tmp_path: Path) -> None:
+    of = {"supplement": "mixed", "selection": "random", "dataset": "yelp"}
+    for draw, score in enumerate((0.8, 0.9)):
+        for seed in (0, 1):
+            values = {"selection.n": 4, "selection.seed": draw}
+            write(tmp_path, f"{draw}{seed}", record(of, seeds=(seed,), label_model=score, config=values))
+    found = filled(tmp_path, "figure5")
+    assert cell(found, "4", "yelp", "label_model") == (0.85, 0.070711, 2)
+    assert "mean ± sd over 2 draws of programs" in report(found, tmp_path, all_runs=4).captions[0]
+
+
+# -- formats
+
+
+class Page(HTMLParser):
+    """What a browser would see."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Report:
+    """A report that holds a hostile text wherever a record can put one."""
+    write(tmp_path, "a", record(config={"llm.model": HOSTILE}, code=HOSTILE, overrides=[f"dataset.limit={HOSTILE}"]))
+    odd = record({"dataset": "sms"}, config={"llm.model": HOSTILE}, code=HOSTILE)
+    odd["label_model"]["warnings"] = [HOSTILE]
+    odd["cost"]["break_even"]["basis"] = HOSTILE
+    write(tmp_path, "b", odd)
+    write(tmp_path, "c", record({"dataset": "yelp"}) | {"status": "failed", "error": HOSTILE})
+    return report_of(tmp_path, "table8")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_nothing_in_a_record_acts_in_any_format(hostile: Report, tmp_path: Path, kind: str) -> None:
+    rows = [Row(labels=[HOSTILE], cells=[HOSTILE])]
+    own = Grid(title=HOSTILE, stubs=[HOSTILE], columns=[Column(group=HOSTILE, name=HOSTILE)], rows=rows)
+    everywhere = Report(
+        name="t", title=HOSTILE, captions=[HOSTILE], grids=[*hostile.grids, own], notes=[*hostile.notes, HOSTILE],
+        gaps=hostile.gaps, filling=HOSTILE, flat=[*hostile.flat, {"x": HOSTILE}, {"x": "=1+1"}],
+    )  # fmt: skip
+    text = FORMATS[kind][1](everywhere)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", text)
+    match kind:
+        case "html":
+            plain = Page(FORMATS["html"][1](hostile))
+            assert {"script", "bold"}.isdisjoint(Page(text).tags)
+            assert not {name for name in Page(text).attributes if name.startswith("on")}
+            assert plain.tags.count("table") == len(hostile.grids)
+        case "md":
+            assert "<script>" not in re.sub(r"(`+).*?\1", "", text)
+            table_rows = [line for line in text.splitlines() if line.startswith("| \\\\x1b")]
+            assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in table_rows)
+            assert table_rows
+        case "csv":
+            cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
+            assert not [cell for cell in cells if cell[:1] in "=+@" and cell]
+        case "latex":
+            body = [line for line in text.splitlines() if not line.startswith("%")]
+            assert not re.search(r"(?<!\\)[#%_^~]", "\n".join(body))
+            assert "\n".join(body).count(r"\begin{table}") == "\n".join(body).count(r"\end{table}")
+
+
+def test_html_is_one_page_that_loads_nothing(tmp_path: Path) -> None:
+    write_all(tmp_path, "table1")
+    page = FORMATS["html"][1](report_of(tmp_path, "table1"))
+    assert page.startswith("<!doctype html>")
+    assert not {"script", "link", "img", "iframe"} & {*Page(page).tags}
+    assert not {"src", "href"} & {*Page(page).attributes}
+    assert 'class="ours' in page
+
+
+def test_csv_has_every_figure_once_in_full(tmp_path: Path) -> None:
+    write_all(tmp_path, "table8")
+    lines = list(csv.DictReader(io.StringIO(FORMATS["csv"][1](report_of(tmp_path, "table8")))))
+    ours = [line for line in lines if line["source"] == "ours" and line["measure"] == "distilled" and line["mean"]]
+    assert len(ours) == 4 * 8
+    assert {(line["n"], line["gold"]) for line in ours} == {("5", "valid")}
+    assert float(ours[0]["sd"]) == pytest.approx(np.std([0.90, 0.91, 0.92, 0.93, 0.94], ddof=1))
+    theirs = [line for line in lines if line["source"] == "paper gpt-3.5"]
+    assert len(theirs) == 5 * 8 * 2
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "a", "b"]), st.integers(1, 30)), min_size=1, max_size=12),
+    st.integers(20, 90),
+)
+def test_a_cut_table_keeps_every_column_once_and_in_order(columns: list[tuple[str, int]], room: int) -> None:
+    names = [Column(group=group, name=f"{i}" + "x" * width) for i, (group, width) in enumerate(columns)]
+    rows = [Row(labels=["row"], cells=[column.name for column in names])]
+    parts = Grid(title="", stubs=["stub"], columns=names, rows=rows).parts(room)
+    assert [column for part in parts for column in part.columns] == names
+    assert [cell for part in parts for cell in part.rows[0].cells] == [column.name for column in names]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_no_line_of_a_text_table_is_wider_than_the_terminal(tmp_path: Path, name: str) -> None:
+    write_all(tmp_path, name)
+    text = as_text(report_of(tmp_path, name), width=120)
+    commands = "Not there"
+    assert max(map(len, text.partition(commands)[0].splitlines())) <= 120
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.data())
+def test_a_figure_is_the_same_however_its_seeds_are_spread_over_runs(scores: list[float], data: st.DataObject) -> None:
+    cuts = sorted({0, len(scores), *data.draw(st.lists(st.integers(0, len(scores))))})
+    runs = [bare_run({seed: scores[seed] for seed in range(start, stop)}) for start, stop in itertools.pairwise(cuts)]
+    found = figure(Quantity.DISTILLED, runs, "accuracy")
+    assert found is not None
+    assert found.n == len(scores)
+    assert found.mean == pytest.approx(np.mean(scores))
+    assert (found.std is None) == (len(scores) == 1)
+    assert found.std is None or found.std == pytest.approx(np.std(scores, ddof=1))
+
+
+def bare_run(per_seed: Mapping[int, float]) -> Run:
+    figures = Figures(
+        coverage=1.0, programs=10, label_model=None, distilled={"accuracy": per_seed}, programs_usd=None,
+        zero_shot_usd=None, cost_basis="", spent_usd=None, list_price_usd=None, train_rows=1, warnings=(),
+    )  # fmt: skip
+    return Run(key="k", state=State.DONE, at="", error=None, values={}, overrides=[], figures=figures)
+
+
+# -- any sweep
+
+
+def test_any_sweep_has_its_table_with_what_is_the_same_said_once(tmp_path: Path) -> None:
+    write(tmp_path, "a", record())
+    write(tmp_path, "b", record({"label_model": "majority"}, seeds=(0,), label_model=0.5))
+    write(tmp_path, "c", record({"method": "human"}, config={"end_model.max_epochs": 3}))
+    found = overview(find(tmp_path).runs, tmp_path)
+    text = as_text(found)
+    assert found.title.endswith(": 3")
+    assert "feature extractor tfidf" in found.captions[1]
+    assert "0.920 ± 0.016" in text
+    assert "end_model.max_epochs" in text
+    assert found.notes == []
+    assert len(found.flat) == 3
+    assert {line["spent"] for line in found.flat} == {"$0.0000"}
+
+
+def test_a_sweep_of_several_versions_is_shown_with_a_word(tmp_path: Path) -> None:
+    write(tmp_path, "a", record())
+    write(tmp_path, "b", record(code="fade" * 6))
+    found = overview(find(tmp_path).runs, tmp_path)
+    assert "differ in code" in found.notes[0]
+    assert "fadefade" in as_text(found)

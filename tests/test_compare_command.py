@@ -1,0 +1,168 @@
+"""`alchemist compare` and `alchemist status` as a user meets them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alchemist_exp.commands.compare import main
+from alchemist_exp.core.files import read_json
+from alchemist_exp.results.formats import FORMATS
+from tests.conftest import REPOSITORY
+from tests.results.records import record, write
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """Two finished runs and a broken record."""
+    write(tmp_path, "one", record())
+    write(tmp_path, "two", record({"dataset": "sms"}))
+    write(tmp_path, "broken", "{")
+    return tmp_path
+
+
+@pytest.fixture
+def failing(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that fails; what it told the user, on one line."""
+
+    def run(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.count("\n") == 1
+        return captured.err
+
+    return run
+
+
+def test_a_table_is_printed_and_a_broken_record_is_named(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(outputs), "--table", "table8"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("\nTable 8: the distilled model by label model\n")
+    assert "0.920 ± 0.016" in captured.out
+    assert f"error: the record {outputs}/runs/broken/record.json is broken" in captured.err
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_printed_or_goes_into_a_file(
+    outputs: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(outputs), "--table", "table1", "--format", kind, "dataset=youtube,sms"]) == 0
+    printed = capsys.readouterr().out
+    file = outputs / f"out{FORMATS[kind][0]}"
+    assert main([str(outputs), "dataset=youtube,sms", "--table", "table1", "--out", str(file)]) == 0
+    assert file.read_text(encoding="utf-8") == printed
+    assert f"wrote {file}" in capsys.readouterr().out
+
+
+def test_a_folder_gets_every_format_and_figure5_its_pictures(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of = {"dataset": "yelp", "supplement": "mixed", "selection": "random"}
+    write(outputs, "draw", record(of, config={"selection.n": 4, "selection.seed": 0}))
+    assert main([str(outputs), "--table", "figure5", "--out", str(outputs / "figure")]) == 0
+    names = {path.name for path in (outputs / "figure").iterdir()}
+    assert names == {f"figure5{suffix}" for suffix, _ in FORMATS.values()} | {"figure5.svg", "figure5.png"}
+    assert "<svg" in (outputs / "figure" / "figure5.html").read_text(encoding="utf-8")
+    assert main([str(outputs), "--table", "figure5", "--out", str(outputs / "alone.png")]) == 0
+    assert (outputs / "alone.png").read_bytes() == (outputs / "figure" / "figure5.png").read_bytes()
+
+
+def test_without_a_table_every_finished_run_has_a_line(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(outputs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if "0.936" in line or "0.926" in line] == ["sms", "youtube"]
+
+
+def test_mistakes_are_one_sentence(outputs: Path, tmp_path: Path, failing: Callable[..., str]) -> None:
+    here = str(outputs)
+    assert "holds no runs/" in failing(str(tmp_path / "absent"))
+    assert "invalid choice: 'table2'" in failing(here, "--table", "table2")
+    assert "'snorkel' is no filter" in failing(here, "snorkel")
+    assert "the filter 'datset' is unknown; did you mean 'dataset'?" in failing(here, "datset=sms")
+    assert "has to end in one of .txt, .md, .csv, .tex, .html" in failing(here, "--out", "x.pdf")
+    assert "has to end in one of" in failing(here, "--out", "x.md", "--format", "html")
+    assert "is a folder and gets every format" in failing(here, "--out", "x", "--format", "html")
+    assert "alchemist status" in failing(here, "dataset=yelp")
+
+
+def test_a_figure_without_runs_cannot_be_drawn(outputs: Path, failing: Callable[..., str]) -> None:
+    (outputs / "runs" / "broken" / "record.json").unlink()
+    assert "there is no finished run to draw" in failing(
+        str(outputs), "--table", "figure5", "--out", str(outputs / "x.svg")
+    )
+
+
+def alchemist(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "from alchemist_exp.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_comparing_needs_nothing_heavy(outputs: Path) -> None:
+    code = (
+        "import sys; from alchemist_exp.commands.compare import main\n"
+        f"main([{str(outputs)!r}, '--table', 'table8', '--format', 'csv'])\n"
+        "heavy = {'torch', 'pytorch_lightning', 'datasets', 'wandb', 'snorkel', 'sklearn', 'hydra', 'matplotlib'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=REPOSITORY)
+    assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr
+
+
+def test_a_sweep_its_status_and_its_table(
+    cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = cli("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    sweep = ("-m", "+experiment=tiny", "end_model.max_epochs=1", "label_model=majority", "dataset=youtube,sms,cancer")
+    listed = alchemist(tmp_path, "status", "outputs", *sweep)
+    assert listed.returncode == 1, listed.stderr
+    lines = listed.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["done", "missing", "missing", "1"]
+    assert "the files of dataset 'cancer' are not at" in lines[2]
+    assert lines[3] == "1 done, 2 missing"
+    (made,) = (tmp_path / "outputs" / "runs").glob("*/record.json")
+    score = read_json(made, what="")["end_model"]["metrics"]["test"]["accuracy"]["mean"]
+    assert main([str(tmp_path / "outputs")]) == 0
+    assert f"{score:.3f}" in capsys.readouterr().out
+
+
+def test_the_status_of_what_is_not_done(tmp_path: Path) -> None:
+    unfinished = {name: {} for name in ("label_model", "end_model", "programs", "cost")}
+    write(tmp_path / "outputs", "failed", record() | unfinished | {"status": "failed", "error": "no\x1b[2J programs"})
+    write(tmp_path / "outputs", "killed", record({"dataset": "sms"}) | unfinished | {"status": "started"})
+    done = alchemist(tmp_path, "status", "outputs")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(
+        "failed   failed          youtube · alchemist · none · snorkel · tfidf · five · gold valid"
+    )
+    assert lines[0].endswith("no\\x1b[2J programs")
+    assert lines[1].startswith("killed   killed          sms")
+    assert lines[2] == "1 failed, 1 killed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("absent",), "absent holds no runs/"),
+        (("+experiment=table8",), "'+experiment=table8' is no folder; name the outputs first"),
+        ((".", "+experiment=tabel8"), "experiment 'tabel8' is unknown; did you mean 'table8'?"),
+    ],
+)
+def test_mistakes_about_status_are_one_sentence(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    (tmp_path / "runs").mkdir()
+    done = alchemist(tmp_path, "status", *arguments)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
