@@ -11,6 +11,7 @@ alchemist: label datasets with programs an LLM writes, and distil small models f
   alchemist run [overrides]   run an experiment (alchemist run --help lists groups and keys)
   alchemist plan [overrides]  say what it would ask the LLM and cost; asks nothing
   alchemist cache COMMAND     list, show, check, delete and export cached replies (alchemist cache --help)
+  alchemist programs diff A B say what other programs changed between two runs
   alchemist --version
   alchemist --help
 """
@@ -34,13 +35,17 @@ def main() -> None:
             from alchemist_exp.commands import cache
 
             sys.exit(cache.main(rest))
+        case ["programs", *rest]:
+            from alchemist_exp.commands import programs
+
+            sys.exit(programs.main(rest))
         case ["--version"]:
             print(f"alchemist {__version__}")
         case [] | ["--help"] | ["-h"]:
             print(USAGE, end="")
         case [command, *_]:
             print(
-                f"error: {unknown('the command', command, ['run', 'plan', 'cache', '--version', '--help'])}",
+                f"error: {unknown('the command', command, ['run', 'plan', 'cache', 'programs', '--version', '--help'])}",
                 file=sys.stderr,
             )
             sys.exit(1)

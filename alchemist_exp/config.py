@@ -35,6 +35,7 @@ from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.sandbox.modes import AutoSandbox, BwrapSandbox, SeccompSandbox, UnconfinedSandbox
 from alchemist_exp.supplements.exemplars import ExemplarSupplement
 from alchemist_exp.supplements.mixed import MixedSupplement
+from alchemist_exp.supplements.rag import RetrievedSupplement
 from alchemist_exp.supplements.written import NoSupplement, WrittenSupplement
 from alchemist_exp.tracking.csv_files import CsvLogger
 from alchemist_exp.tracking.none import NoLogger
@@ -53,6 +54,7 @@ SCHEMAS: dict[str, dict[str, type[Component]]] = {
         "_written": WrittenSupplement,
         "_exemplars": ExemplarSupplement,
         "_mixed": MixedSupplement,
+        "_rag": RetrievedSupplement,
     },
     "method": {
         "_alchemist": WrittenPrograms,
