@@ -15,10 +15,8 @@ from typing import Final
 from alchemist_exp.core.display import on_one_line
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.hashing import bytes_fingerprint, key_of
-from alchemist_exp.retrieval.formats import FORMATS, Part, UnreadableError
-
-FILE_BYTES: Final = 64 * 2**20
-"""A larger file is left out."""
+from alchemist_exp.retrieval.formats import FORMATS, Part
+from alchemist_exp.retrieval.reader import FILE_BYTES, bytes_of, read_files
 
 TOTAL_BYTES: Final = 2**30
 """Of all documents together; more is an error: every run reads them for its key."""
@@ -56,7 +54,7 @@ class Listing:
 
     def fingerprint(self) -> str:
         """A key of all files' names and bytes. DataError when one cannot be read."""
-        digests = [(file.name, bytes_fingerprint(_bytes_of(file.path))) for file in self.files]
+        digests = [(file.name, bytes_fingerprint(bytes_of(file.path))) for file in self.files]
         return key_of("documents", digests)
 
 
@@ -154,38 +152,30 @@ def read(listing: Listing) -> Library:
     documents: list[Document] = []
     left_out: list[LeftOut] = []
     characters = 0
-    for file in listing.files:
+    for file, reading in zip(listing.files, read_files([file.path for file in listing.files]), strict=True):
         name = on_one_line(file.name)
-        try:
-            parts = FORMATS[file.path.suffix.lower()].read(_bytes_of(file.path))
-        except UnreadableError as error:
-            left_out.append(LeftOut(name, str(error)))
-            continue
+        parts = tuple(part for part in reading.parts if _has_words(part))
+        if parts:
+            documents.append(Document(name, parts))
+            empty = [part for part in reading.parts if part.place and not _has_words(part)]
+            left_out += [LeftOut(f"{name}, {part.place}", "it has no text") for part in empty]
+        else:
+            left_out.append(LeftOut(name, reading.unreadable or "it has no text"))
+        if reading.warning:
+            left_out.append(LeftOut(name, f"pypdf warns that some of it may be lost ({reading.warning})"))
         characters += sum(len(part.text) for part in parts)
         if characters > TEXT_CHARACTERS:
             raise DataError(
                 f"the documents under {str(listing.path)!r} have more than {TEXT_CHARACTERS:,} characters of text; "
                 "name a smaller folder."
             )
-        if any(character.isalnum() for part in parts for character in part.text):
-            documents.append(Document(name, tuple(parts)))
-        else:
-            left_out.append(LeftOut(name, "it has no text"))
     if not documents:
         raise _nothing(listing.path, [*listing.left_out, *left_out])
     return Library(tuple(documents), tuple(left_out))
 
 
-def _bytes_of(path: Path) -> bytes:
-    """The file's content; never waits for a writer, never reads more than FILE_BYTES. DataError when it cannot."""
-    try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            raw = file.read(FILE_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"the document {str(path)!r} cannot be read: {error.strerror}.") from error
-    if raw is None or len(raw) > FILE_BYTES:
-        raise DataError(f"the document {str(path)!r} changed while it was looked at; run again.")
-    return raw
+def _has_words(part: Part) -> bool:
+    return any(map(str.isalnum, part.text))
 
 
 def told(left_out: Sequence[LeftOut], names: int = 3) -> str:

@@ -58,7 +58,7 @@ def _passages(name: str, part: Part, limit: int) -> Iterator[Passage]:
 
 def _tidy(text: str) -> str:
     """One space between words and one empty line between paragraphs."""
-    return re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text)).strip()
+    return re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text).replace(" \n", "\n")).strip()
 
 
 def _packed(text: str, limit: int) -> Iterator[str]:
