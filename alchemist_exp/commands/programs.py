@@ -110,11 +110,9 @@ def _heads(before: Run, after: Run) -> Iterator[Text]:
 
 
 def _programs(before: Run, after: Run) -> Iterator[Text | Table]:
-    names = list(dict.fromkeys([*before.programs, *after.programs]))
     table = _table("", "A", "B", "coverage", "accuracy", "")
     counts: Counter[str] = Counter()
-    for name in names:
-        old, new = before.programs.get(name), after.programs.get(name)
+    for name, old, new in _pairs(before, after):
         kind = "only in B" if old is None else "only in A" if new is None else "changed" * (old["id"] != new["id"])
         counts[kind or "the same"] += 1
         if kind:
@@ -123,6 +121,17 @@ def _programs(before: Run, after: Run) -> Iterator[Text | Table]:
     yield Text(f"\nPrograms  {', '.join(f'{count} {kind}' for kind, count in counts.items())}", style="bold cyan")
     if table.row_count:
         yield table
+
+
+def _pairs(before: Run, after: Run) -> Iterator[tuple[str, Section | None, Section | None]]:
+    """Programs laid side by side: the same ones wherever they stand, then those that were asked for by the same words."""
+    old, new = dict(before.programs), dict(after.programs)
+    by_id = {program["id"]: name for name, program in new.items()}
+    for name, program in before.programs.items():
+        if (twin := by_id.get(program["id"])) in new:
+            yield name, old.pop(name), new.pop(twin)
+    for name in dict.fromkeys([*old, *new]):
+        yield name, old.get(name), new.get(name)
 
 
 def _flips(before: Run, after: Run) -> Iterator[Text | Table]:
@@ -201,9 +210,8 @@ def _number(value: float | None) -> str:
 
 def _sources(before: Run, after: Run) -> Iterator[str]:
     """Unified diffs of the programs that both runs have and that differ."""
-    for name, old in before.programs.items():
-        new = after.programs.get(name)
-        if new is not None and new["id"] != old["id"]:
+    for name, old, new in _pairs(before, after):
+        if old is not None and new is not None and new["id"] != old["id"]:
             yield "\n"
             lines = _lines(before, old), _lines(after, new)
             yield from difflib.unified_diff(lines[0], lines[1], fromfile=f"A: {name}", tofile=f"B: {name}")
