@@ -16,6 +16,8 @@ alchemist: label datasets with programs an LLM writes, and distil small models f
   alchemist --help
 """
 
+COMMANDS = ("run", "plan", "cache", "programs", "--version", "--help")
+
 
 def main() -> None:
     """Hands the rest of the command line to the command that is named."""
@@ -45,7 +47,7 @@ def main() -> None:
             print(USAGE, end="")
         case [command, *_]:
             print(
-                f"error: {unknown('the command', command, ['run', 'plan', 'cache', 'programs', '--version', '--help'])}",
+                f"error: {unknown('the command', command, COMMANDS)}",
                 file=sys.stderr,
             )
             sys.exit(1)

@@ -124,7 +124,7 @@ def _programs(before: Run, after: Run) -> Iterator[Text | Table]:
 
 
 def _pairs(before: Run, after: Run) -> Iterator[tuple[str, Section | None, Section | None]]:
-    """Programs laid side by side: the same ones wherever they stand, then those that were asked for by the same words."""
+    """Programs laid side by side: the same ones wherever they stand, then those of the same name."""
     old, new = dict(before.programs), dict(after.programs)
     by_id = {program["id"]: name for name, program in new.items()}
     for name, program in before.programs.items():

@@ -197,13 +197,15 @@ class _Guesses:
         self.usage += Usage(input_tokens=asked, output_tokens=ask.answer_tokens * len(missing))
         longest = sum(request.parameters.get("max_output_tokens", ask.answer_tokens) for request in missing)
         self.most += Usage(input_tokens=asked, output_tokens=longest)
-        guess = _guess(ask.answer_tokens)
-        return [Exchange(request=request, completion=found[request.key] or guess) for request in ask.requests]
+        return [
+            Exchange(request=request, completion=found[request.key] or _guess(ask.answer_tokens, request.key))
+            for request in ask.requests
+        ]
 
 
-def _guess(tokens: int) -> Completion:
-    """A reply of about so many tokens."""
-    text = "```python\n" + "text " * tokens + "\n```"
+def _guess(tokens: int, key: str) -> Completion:
+    """A reply of about so many tokens, unlike those to other requests: prompts are made of replies."""
+    text = f"```python\n{key}\n" + "text " * tokens + "\n```"
     return Completion(text=text, model="", finish=Finish.COMPLETE, usage=None)
 
 
