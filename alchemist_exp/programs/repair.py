@@ -47,10 +47,18 @@ class RowHider:
         hidden = [False] * len(reason)
         for at in range(0, len(reason) - _QUOTED + 1, _STEP):
             if reason[at : at + _QUOTED] in self._rows:
-                first, last = max(0, at - _STEP), min(len(reason), at + _QUOTED + _STEP)
+                first, last = self._quoted(reason, at, at + _QUOTED)
                 hidden[first:last] = [True] * (last - first)
         shown = "".join("\0" if h else character for h, character in zip(hidden, reason, strict=True))
         return re.sub("\0+", HIDDEN, shown)
+
+    def _quoted(self, reason: str, first: int, last: int) -> tuple[int, int]:
+        """The longest stretch around reason[first:last] that stands in a row; it grows to the left first."""
+        while first > 0 and reason[first - 1 : last] in self._rows:
+            first -= 1
+        while last < len(reason) and reason[first : last + 1] in self._rows:
+            last += 1
+        return first, last
 
     @cached_property
     def _rows(self) -> str:

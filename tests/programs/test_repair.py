@@ -40,9 +40,7 @@ def test_what_is_quoted_of_a_row_is_hidden(hider: RowHider, first: int, length: 
     quoted = " ".join(SECRET.split())[first : first + length]
     shown = hider.without_rows(f"row 1: line 2: ValueError: no such rule as <<{quoted}>>, sorry")
     assert HIDDEN in shown
-    if len(quoted) >= 18:
-        assert quoted[6:-6] not in shown
-        assert not any(quoted[at : at + 12] in shown for at in range(len(quoted) - 11))
+    assert not any(quoted[at : at + 12] in shown for at in range(len(quoted) - 11))
     assert shown.startswith("row 1: line 2: ValueError: ")
 
 
