@@ -93,6 +93,11 @@ def test_html_is_read_in_the_encoding_it_declares_and_no_other() -> None:
             parts(".html", page.format(name).encode("latin-1"))
 
 
+def test_markup_that_the_parser_rejects_is_refused() -> None:
+    with pytest.raises(UnreadableError, match="it is no HTML"):
+        parts(".html", "<![\x01")
+
+
 def test_html_may_nest_deeper_than_python_calls() -> None:
     depth = 5 * sys.getrecursionlimit()
     assert "deep" in parts(".html", "<div><span>" * depth + "deep" + "</span></div>" * depth)[0].text
