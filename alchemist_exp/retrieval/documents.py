@@ -140,7 +140,10 @@ def _reason_against(file: File, root: Path) -> str:
     suffix = file.path.suffix.lower()
     if suffix not in FORMATS:
         return f"the kind {suffix} is not read" if suffix else "a name without an ending is not read"
-    status = file.path.stat()
+    try:
+        status = file.path.stat()
+    except OSError as error:
+        return f"it cannot be looked at ({error.strerror})"
     if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file"
     if status.st_size > FILE_BYTES:

@@ -156,9 +156,10 @@ def _declared_encoding(raw: bytes) -> str:
 
     declared = EncodingDetector.find_declared_encoding(raw, is_html=True) or ""
     try:
-        return codecs.lookup(declared).name if _HTML_ENCODING.match(declared) else "utf-8"
+        name = codecs.lookup(declared).name if _HTML_ENCODING.match(declared) else "utf-8"
     except LookupError:
         return "utf-8"
+    return "cp1252" if name == "iso8859-1" else name  # what browsers take it for, and most pages mean
 
 
 def read_pdf(raw: bytes) -> list[Part]:

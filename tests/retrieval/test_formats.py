@@ -87,7 +87,8 @@ def test_html_gives_what_a_browser_shows() -> None:
 
 def test_html_is_read_in_the_encoding_it_declares_and_no_other() -> None:
     page = '<meta charset="{}"><p>été</p>'
-    assert "été" in parts(".html", page.format("iso-8859-1").encode("latin-1"))[0].text
+    assert "今日" in parts(".html", page.format("shift_jis").replace("été", "今日").encode("shift_jis"))[0].text
+    assert "été €" in parts(".html", page.format("iso-8859-1").replace("été", "été €").encode("cp1252"))[0].text
     for name in ("", "unicode_escape", "latin-nowhere", "utf-7"):
         with pytest.raises(UnreadableError, match="not UTF-8"):
             parts(".html", page.format(name).encode("latin-1"))

@@ -1,6 +1,7 @@
 """Search: the right passage on a corpus where it is known, and an index that is made once per content."""
 
 import logging
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from alchemist_exp.core.errors import ConfigError, DataError, StoreError
 from alchemist_exp.core.store import Store
 from alchemist_exp.retrieval import index
+from alchemist_exp.retrieval.formats import FORMATS
 from alchemist_exp.retrieval.index import Index, check, fingerprint, open_index, words
+
+REPOSITORY = Path(__file__).parents[2]
 
 CORPUS = {
     "refunds.md": "# Refunds\n\nA refund is paid to the card within ten days.",
@@ -141,6 +145,12 @@ def test_check_names_the_packages_that_these_documents_need(folder, monkeypatch:
         check(root)
     with pytest.raises(DataError, match="No such file"):
         check(root / "nowhere")
+
+
+def test_the_extra_brings_every_package() -> None:
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {requirement.partition(">")[0] for requirement in extras["rag"]} == set(index._DISTRIBUTIONS.values())
+    assert set(index._DISTRIBUTIONS) == {"bm25s"} | {form.package for form in FORMATS.values() if form.package}
 
 
 def test_bm25s_says_nothing(folder, tmp_path: Path, caplog, capfd) -> None:
