@@ -129,17 +129,21 @@ def _walk(root: Path) -> Iterator[File]:
 def _reason_against(file: File, root: Path) -> str:
     """Why a file is not even opened; "" when it will be."""
     if file.path != root and file.path.is_symlink():
-        target = file.path.resolve()
+        try:
+            target = file.path.resolve(strict=True)
+        except (OSError, RuntimeError):  # Python 3.11 and 3.12 tell of a loop by RuntimeError
+            return "it is a link to nothing"
         if target.is_dir():
             return "a link to a folder is not followed"
         if not target.is_relative_to(root.resolve()):
             return "a link out of the folder is not followed"
-        if not target.exists():
-            return "it is a link to nothing"
     suffix = file.path.suffix.lower()
     if suffix not in FORMATS:
         return f"the kind {suffix} is not read" if suffix else "a name without an ending is not read"
-    status = file.path.stat()
+    try:
+        status = file.path.stat()
+    except OSError as error:
+        return f"it cannot be looked at ({error.strerror})"
     if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file"
     if status.st_size > FILE_BYTES:

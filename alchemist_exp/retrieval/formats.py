@@ -86,8 +86,12 @@ def _headings(lines: list[str]) -> Iterator[bool]:
 def read_html(raw: bytes) -> list[Part]:
     """What a browser would show, one part per heading; hidden elements, scripts and styles are no text."""
     from bs4 import BeautifulSoup, Tag
+    from bs4.exceptions import ParserRejectedMarkup
 
-    soup = BeautifulSoup(_decoded(raw, declared=_declared_encoding), "html.parser")
+    try:
+        soup = BeautifulSoup(_decoded(raw, declared=_declared_encoding), "html.parser")
+    except ParserRejectedMarkup as error:
+        raise UnreadableError(f"it is no HTML ({harmless(str(error.__context__))})") from error
     sections = [_Section()]
     block_of = {id(soup): id(soup)}
     hidden: set[int] = set()
@@ -152,9 +156,10 @@ def _declared_encoding(raw: bytes) -> str:
 
     declared = EncodingDetector.find_declared_encoding(raw, is_html=True) or ""
     try:
-        return codecs.lookup(declared).name if _HTML_ENCODING.match(declared) else "utf-8"
+        name = codecs.lookup(declared).name if _HTML_ENCODING.match(declared) else "utf-8"
     except LookupError:
         return "utf-8"
+    return "cp1252" if name == "iso8859-1" else name  # what browsers take it for, and most pages mean
 
 
 def read_pdf(raw: bytes) -> list[Part]:

@@ -31,6 +31,9 @@ SECONDS: Final = 60.0
 MEMORY_BYTES: Final = 4 * 2**30
 """Address space of the process."""
 
+_OUT_OF_MEMORY: Final = 99
+"""Exit status of the process."""
+
 _START: Final = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main()"
 
 
@@ -47,10 +50,11 @@ def bytes_of(path: Path) -> bytes:
     """The file's content; waits for no writer of a pipe. DataError when it cannot be read or has over FILE_BYTES."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            raw = file.read(FILE_BYTES + 1)
+            has_grown = os.fstat(file.fileno()).st_size > FILE_BYTES
+            raw = b"" if has_grown else file.read()
     except OSError as error:
         raise DataError(f"the document {str(path)!r} cannot be read: {error.strerror}; mend or remove it.") from error
-    if len(raw) > FILE_BYTES:
+    if has_grown:
         raise DataError(f"the document {str(path)!r} grew while it was looked at; run again.")
     return raw
 
@@ -59,7 +63,7 @@ def read_files(paths: Sequence[Path]) -> Iterator[Reading]:
     """Reads files one after another. DataError, naming the file, for one that takes too much time or memory."""
     asked = {"seconds": SECONDS, "memory": MEMORY_BYTES, "paths": [os.fspath(path) for path in paths]}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
+        [sys.executable, "-P", "-c", _START, json.dumps([str(entry) for entry in sys.path])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -70,9 +74,10 @@ def read_files(paths: Sequence[Path]) -> Iterator[Reading]:
             process.stdin.write(json.dumps(asked).encode())
             process.stdin.close()
             for path in paths:
-                answer = json.loads(process.stdout.readline() or "{}")
-                if not answer:
+                line = process.stdout.readline()
+                if not line.endswith(b"\n"):
                     raise DataError(f"the document {str(path)!r} {_ending(process.wait())}; take it out of the folder.")
+                answer = json.loads(line)
                 if error := answer.get("error"):
                     raise DataError(error)
                 yield Reading(tuple(Part(*part) for part in answer["parts"]), answer["warning"], answer["unreadable"])
@@ -84,8 +89,8 @@ def _ending(status: int) -> str:
     """Why the process is gone, as what the document did."""
     if status == -signal.SIGPROF:
         return f"takes more than {SECONDS:g} s of processor time to read"
-    if status == -signal.SIGKILL:
-        return "takes more memory to read than there is"
+    if status in (_OUT_OF_MEMORY, -signal.SIGKILL):
+        return f"takes more memory to read than there is, or than {MEMORY_BYTES / 2**30:g} GiB"
     return f"ended its reader (exit status {status})"
 
 
@@ -99,9 +104,6 @@ def _read(path: Path) -> dict[str, object]:
         return {"parts": [], "warning": "", "unreadable": str(error)}
     except DataError as error:
         return {"error": str(error)}
-    except MemoryError:
-        limit = f"{MEMORY_BYTES / 2**30:g} GiB"
-        return {"error": f"the document {str(path)!r} takes more than {limit} to read; take it out of the folder."}
     shown = [(part.text, part.place, part.line) for part in parts]
     return {"parts": shown, "warning": warned.first, "unreadable": ""}
 
@@ -126,4 +128,7 @@ def main() -> None:
         if package := FORMATS[path.suffix.lower()].package:
             import_module(package)
         signal.setitimer(signal.ITIMER_PROF, asked["seconds"])  # its signal ends the process, whatever it does
-        print(json.dumps(_read(path)), flush=True)
+        try:
+            print(json.dumps(_read(path)), flush=True)
+        except MemoryError:
+            sys.exit(_OUT_OF_MEMORY)
