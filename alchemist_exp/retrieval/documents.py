@@ -182,15 +182,18 @@ def _has_words(part: Part) -> bool:
     return any(map(str.isalnum, part.text))
 
 
-def told(left_out: Sequence[LeftOut], names: int = 3) -> str:
-    """What was left out as part of a sentence: per reason the number of files and the first `names` of them."""
+def told(left_out: Sequence[LeftOut], names: int = 3, reasons: int = 6) -> str:
+    """What was left out as part of a sentence: the first `reasons`, and of each the first `names` and their number."""
     by_reason: dict[str, list[str]] = {}
     for item in left_out:
         by_reason.setdefault(item.reason, []).append(item.name)
-    return "; ".join(
+    clauses = [
         f"{', '.join(found[:names])}{f' and {len(found) - names} more' if len(found) > names else ''}: {reason}"
-        for reason, found in by_reason.items()
-    )
+        for reason, found in list(by_reason.items())[:reasons]
+    ]
+    if others := sum(map(len, list(by_reason.values())[reasons:])):
+        clauses.append(f"and {others} more for other reasons")
+    return "; ".join(clauses)
 
 
 def _nothing(path: Path, left_out: Sequence[LeftOut]) -> DataError:

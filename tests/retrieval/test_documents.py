@@ -48,6 +48,7 @@ def test_what_is_left_out_is_named_with_its_reason(folder) -> None:
 def test_reasons_are_told_once_each() -> None:
     items = [LeftOut(f"{i}.png", "the kind .png is not read") for i in range(5)] + [LeftOut("a.pdf", "it is broken")]
     assert told(items) == "0.png, 1.png, 2.png and 2 more: the kind .png is not read; a.pdf: it is broken"
+    assert told(items, names=9, reasons=1).endswith("is not read; and 1 more for other reasons")
 
 
 def test_nothing_readable_is_an_error_that_names_what_was_found(folder) -> None:
