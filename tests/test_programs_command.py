@@ -39,10 +39,12 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
-    try:
-        assert main(["diff", *arguments]) == code
-    except SystemExit as end:
-        assert end.code == code
+    if code:
+        with pytest.raises(SystemExit) as end:
+            main(["diff", *arguments])
+        assert end.value.code == code
+    else:
+        assert main(["diff", *arguments]) == 0
     captured = capsys.readouterr()
     return captured.out + captured.err
 

@@ -1,5 +1,6 @@
 """Passages of the user's documents that fit the task, as they are or summed up by the LLM (paper, Section 3.1)."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from alchemist_exp.prompts import supplement as prompts
 from alchemist_exp.retrieval import index
 from alchemist_exp.supplements.base import Desk, Supplement, Supplied, WrittenBy
 from alchemist_exp.supplements.written import asked
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -53,6 +56,7 @@ class RetrievedSupplement(Supplement):
         """One question where the passages are to be summed up, else none. LLMError when no passage fits."""
         task = desk.data.task
         found = index.open_index(self.path, passage_words=self.passage_words, store=desk.store)
+        _log.log(logging.WARNING if found.left_out else logging.INFO, "%s: %s", self.documents, found.summary())
         queries = self.queries if self.queries is not None else _queries(task)
         passages = found.top(queries, self.top)
         if not passages:
