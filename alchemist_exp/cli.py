@@ -13,9 +13,12 @@ alchemist: label datasets with programs an LLM writes, and distil small models f
   alchemist status OUTPUTS    how runs stand: done, failed, running, killed, missing (alchemist status --help)
   alchemist compare OUTPUTS   tables of finished runs, the paper's beside (alchemist compare --help)
   alchemist cache COMMAND     list, show, check, delete and export cached replies (alchemist cache --help)
+  alchemist programs diff A B say what other programs changed between two runs
   alchemist --version
   alchemist --help
 """
+
+COMMANDS = ("run", "plan", "status", "compare", "cache", "programs", "--version", "--help")
 
 
 def main() -> None:
@@ -45,11 +48,17 @@ def main() -> None:
 
             sys.argv = [f"{sys.argv[0]} status", *rest]
             status.main()
+        case ["programs", *rest]:
+            from alchemist_exp.commands import programs
+
+            sys.exit(programs.main(rest))
         case ["--version"]:
             print(f"alchemist {__version__}")
         case [] | ["--help"] | ["-h"]:
             print(USAGE, end="")
         case [command, *_]:
-            known = ["run", "plan", "status", "compare", "cache", "--version", "--help"]
-            print(f"error: {unknown('the command', command, known)}", file=sys.stderr)
+            print(
+                f"error: {unknown('the command', command, COMMANDS)}",
+                file=sys.stderr,
+            )
             sys.exit(1)

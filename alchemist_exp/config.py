@@ -29,8 +29,14 @@ from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.openai_llm import OpenAICompatibleLLM, OpenAILLM
 from alchemist_exp.llm.recorded import RecordedLLM
 from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Paths, Seeds
-from alchemist_exp.prompts.supplement import NoSupplement, WrittenSupplement
+from alchemist_exp.programs.repair import Repair
+from alchemist_exp.programs.selection import SelectAll, SelectDiverse, SelectMarginal, SelectRandom
+from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.sandbox.modes import AutoSandbox, BwrapSandbox, SeccompSandbox, UnconfinedSandbox
+from alchemist_exp.supplements.exemplars import ExemplarSupplement
+from alchemist_exp.supplements.mixed import MixedSupplement
+from alchemist_exp.supplements.rag import RetrievedSupplement
+from alchemist_exp.supplements.written import NoSupplement, WrittenSupplement
 from alchemist_exp.tracking.csv_files import CsvLogger
 from alchemist_exp.tracking.none import NoLogger
 from alchemist_exp.tracking.wandb_run import WandbLogger
@@ -43,12 +49,26 @@ SCHEMAS: dict[str, dict[str, type[Component]]] = {
         "_anthropic": AnthropicLLM,
         "_openai_compatible": OpenAICompatibleLLM,
     },
-    "supplement": {"_none": NoSupplement, "_written": WrittenSupplement},
+    "supplement": {
+        "_none": NoSupplement,
+        "_written": WrittenSupplement,
+        "_exemplars": ExemplarSupplement,
+        "_mixed": MixedSupplement,
+        "_rag": RetrievedSupplement,
+    },
     "method": {
         "_alchemist": WrittenPrograms,
         "_human": HumanVotes,
         "_program_files": ProgramFolder,
         "_zero_shot": ZeroShot,
+    },
+    "vetting": {"_vetting": Vetting},
+    "repair": {"_repair": Repair},
+    "selection": {
+        "_all": SelectAll,
+        "_random": SelectRandom,
+        "_diverse": SelectDiverse,
+        "_marginal": SelectMarginal,
     },
     "label_model": {"_majority": Majority, "_weighted_majority": WeightedMajority, "_snorkel": Snorkel},
     "feature_extractor": {"_tfidf": Tfidf},

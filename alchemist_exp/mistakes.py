@@ -108,7 +108,11 @@ def _refuse_lists_of_members(arguments: Sequence[str]) -> None:
     for argument in arguments:
         group, _, members = argument.lstrip("+").partition("=")
         if members.startswith("[") and group in config.groups():
-            raise ConfigError(f"{argument!r} asks for several members at once; to sweep over them say -m {group}=a,b.")
+            together = " For programs of several in one run: supplement=mixed supplement.strategies=[a,b]."
+            raise ConfigError(
+                f"{argument!r} asks for several members at once; to sweep over them say -m {group}=a,b."
+                f"{together if group == 'supplement' else ''}"
+            )
 
 
 def _no_member(match: re.Match[str]) -> str:

@@ -18,6 +18,10 @@ from alchemist_exp.label_models.base import Balance, LabelModel
 MIN_PROGRAMS = 3
 """The model is identified by the agreement of three; with fewer the package refuses."""
 
+STEADY_PROGRAMS = 10
+"""With more the loss is steeper in proportion, and steps of the usual size throw the fit to the mirrored solution: 41
+programs of sms that are right on 98% of their votes gave an accuracy of .02."""
+
 
 @dataclass(kw_only=True)
 class Snorkel(LabelModel):
@@ -52,7 +56,7 @@ class Snorkel(LabelModel):
                 np.array(matrix.votes),
                 class_balance=class_balance.tolist(),
                 n_epochs=self.epochs,
-                lr=self.learning_rate,
+                lr=self.learning_rate * min(1.0, STEADY_PROGRAMS / programs),
                 l2=self.l2,
                 seed=self.seed,
                 progress_bar=False,

@@ -1,35 +1,65 @@
 """What a labeler is given and what it gives back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.stages import Stages
 from alchemist_exp.core.store import Store
-from alchemist_exp.core.values import IntArray, LabelMatrix, SoftLabels, Split
+from alchemist_exp.core.values import FloatArray, IntArray, LabelMatrix, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.label_models.base import LabelModel, balance_of, estimated_balance
-from alchemist_exp.llm.asking import Ask, Asker, Script
+from alchemist_exp.llm.asking import Asker
 from alchemist_exp.llm.base import LLM, Exchange
+from alchemist_exp.llm.script import Ask, Script
 from alchemist_exp.programs.base import Program, Rejected
-from alchemist_exp.prompts.supplement import Supplement
+from alchemist_exp.programs.repair import Repair
+from alchemist_exp.programs.selection import Selection
+from alchemist_exp.programs.trials import Trials
+from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.sandbox.base import ProgramRun, Sandbox
+from alchemist_exp.supplements.base import Desk, Supplement, Supplied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The components that some methods use and others do not."""
+
+    llm: LLM
+    supplement: Supplement
+    sandbox: Sandbox
+    vetting: Vetting
+    repair: Repair
+    selection: Selection
+    label_model: LabelModel
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Workbench:
-    """All that a labeler may use. valid_gold: None where the configuration or the data gives no validation labels."""
+    """All that a labeler may use.
+
+    gold: what the configuration lets a stage see, by split; never test. valid_gold: None where there is none of valid.
+    features: float32 (n, d) of every split, made when they are first asked for.
+    """
 
     data: TextData
-    valid_gold: IntArray | None
+    gold: Mapping[Split, IntArray]
     asker: Asker
-    supplement: Supplement
-    sandbox: Sandbox
-    label_model: LabelModel
+    parts: Parts
     store: Store
     stages: Stages
+    features: Callable[[], Mapping[Split, FloatArray]]
+
+    @property
+    def valid_gold(self) -> IntArray | None:
+        """int64 (n,): the validation labels."""
+        return self.gold.get(Split.VALID)
+
+    def desk(self, trials: Trials) -> Desk:
+        """What a script is written from."""
+        return Desk(data=self.data, gold=self.gold, llm=self.asker.llm, trials=trials, store=self.store)
 
     def answer(self, ask: Ask) -> list[Exchange]:
         """The exchanges of `ask`, shown as they come."""
@@ -44,11 +74,12 @@ class Workbench:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Voters:
-    """Who voted: programs or human-crafted functions, their votes, and what was rejected on the way.
+    """Who voted: programs or human-crafted functions, their votes, and what was lost on the way.
 
-    ids: one per column of the matrices, for people. requested: how many were asked for. programs: one per column, or
-    none. runs: by source, what happened on each split, of rejected programs too. answers: rows by what an LLM answered,
-    where it was asked for each row.
+    ids: one per column of the matrices, for people. requested: how many were asked for. written: how many candidates
+    there were, repairs included. programs: one per column, or none. spare: accepted programs that were not chosen to
+    vote. runs: by source, what happened on each split, of rejected programs too. supplied: the supplements that the
+    programs were written with. answers: rows by what an LLM answered, where it was asked for each row.
     """
 
     source: str
@@ -56,7 +87,10 @@ class Voters:
     ids: tuple[str, ...]
     origins: tuple[str, ...]
     matrices: Mapping[Split, LabelMatrix]
+    written: int = 0
     programs: tuple[Program, ...] = ()
+    spare: tuple[Program, ...] = ()
+    supplied: tuple[Supplied, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     runs: Mapping[str, Mapping[Split, ProgramRun]] = field(default_factory=dict)
     answers: Mapping[str, int] = field(default_factory=dict)
@@ -82,16 +116,6 @@ class Labeling:
     gold_used: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The components that some methods use and others do not."""
-
-    llm: LLM
-    supplement: Supplement
-    sandbox: Sandbox
-    label_model: LabelModel
-
-
 @dataclass(kw_only=True)
 class Labeler(Component, ABC):
     """A method group member."""
@@ -100,7 +124,7 @@ class Labeler(Component, ABC):
         """Which of `parts` alter the labels; they are checked before anything is spent and are in the run's key."""
         return ()
 
-    def script(self, data: TextData, llm: LLM, supplement: Supplement) -> Script[Any] | None:
+    def script(self, desk: Desk, parts: Parts) -> Script[Any] | None:
         """What the LLM is asked; None where it is not."""
         return None
 
@@ -117,12 +141,12 @@ def aggregate(voters: Voters, bench: Workbench, exchanges: tuple[Exchange, ...] 
     train = voters.matrices[Split.TRAIN]
     gold = bench.valid_gold
     balance = estimated_balance(train) if gold is None else balance_of(gold, train.n_classes)
-    with bench.stages.stage("label_model", f"fitting the label model {bench.label_model.name}"):
-        model = bench.label_model.fit(train, balance)
+    with bench.stages.stage("label_model", f"fitting the label model {bench.parts.label_model.name}"):
+        model = bench.parts.label_model.fit(train, balance)
         labels = {split: model.predict_proba(matrix) for split, matrix in voters.matrices.items()}
     return Labeling(
         labels=labels,
-        labeled_by=bench.label_model.name,
+        labeled_by=bench.parts.label_model.name,
         voters=voters,
         exchanges=exchanges,
         balance=tuple(float(share) for share in balance),

@@ -10,12 +10,12 @@ from alchemist_exp.core.component import Component
 from alchemist_exp.core.display import on_one_line
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.values import ABSTAIN, LabelMatrix, SoftLabels, Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.labelers.base import Labeler, Labeling, Parts, Voters, Workbench
-from alchemist_exp.llm.asking import Ask, Script, follow
-from alchemist_exp.llm.base import LLM, Completion, Exchange, Finish
+from alchemist_exp.llm.base import Completion, Exchange, Finish
+from alchemist_exp.llm.script import Ask, Script, follow
+from alchemist_exp.programs.trials import Assumed
 from alchemist_exp.prompts import zero_shot as prompts
-from alchemist_exp.prompts.supplement import Supplement
+from alchemist_exp.supplements.base import Desk
 
 ANSWER_TOKENS = 10
 """An answer like {"class": "spam"}."""
@@ -37,9 +37,9 @@ class ZeroShot(Labeler):
         """The LLM alone: there is one answer to a row, and nothing to weigh."""
         return (parts.llm,)
 
-    def script(self, data: TextData, llm: LLM, supplement: Supplement) -> Script[tuple[Exchange, ...]]:
+    def script(self, desk: Desk, parts: Parts) -> Script[tuple[Exchange, ...]]:
         """One question per row, none of which depends on another."""
-        task, texts = data.task, data.texts(Split.TRAIN)
+        llm, task, texts = desk.llm, desk.data.task, desk.data.texts(Split.TRAIN)
         system, schema, most = prompts.system(task), prompts.schema(task), self.max_output_tokens
         requests = [
             llm.request(system, prompts.question(task, text), schema=schema, max_output_tokens=most) for text in texts
@@ -50,8 +50,8 @@ class ZeroShot(Labeler):
 
     def label(self, bench: Workbench) -> Labeling:
         """Labels train. LLMError when no row got a label."""
-        llm, classes = bench.asker.llm, bench.data.task.classes
-        exchanges = follow(self.script(bench.data, llm, bench.supplement), bench.answer)
+        classes = bench.data.task.classes
+        exchanges = follow(self.script(bench.desk(Assumed(data=bench.data, accepting=True)), bench.parts), bench.answer)
         parsed = [_parsed(exchange.completion, classes) for exchange in exchanges]
         votes = np.array([vote for vote, _ in parsed], dtype=np.int8)
         answers = Counter(what for _, what in parsed)

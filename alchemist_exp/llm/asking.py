@@ -9,10 +9,9 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Generator, Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from alchemist_exp.core.errors import AlchemistError, LLMError
 from alchemist_exp.core.hashing import key_of
@@ -24,6 +23,7 @@ from alchemist_exp.llm.cache import ReplyCache
 from alchemist_exp.llm.cost import price_of
 from alchemist_exp.llm.provider import CacheMode, ProviderLLM
 from alchemist_exp.llm.rates import Rates
+from alchemist_exp.llm.script import Ask
 from alchemist_exp.llm.tokens import count_messages, upper_bound
 
 _log = logging.getLogger(__name__)
@@ -35,40 +35,6 @@ _TRUNCATED_MOST: Final = 2
 
 _BUDGET_POLL_S: Final = 0.05
 _BATCH_POLL_S: Final = 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ask:
-    """Requests that do not depend on each other's replies.
-
-    what: for the progress bar. answer_tokens: how long a reply is expected to be, for plans. rows: whether it is one
-    request per row, for which a batch API may be used.
-    """
-
-    what: str
-    requests: Sequence[Request]
-    answer_tokens: int
-    rows: bool = False
-
-
-Result = TypeVar("Result")
-
-Script = Generator[Ask, Sequence[Exchange], Result]
-"""Asks, is sent the exchanges in the order of the requests, and asks on, until it returns what it was after.
-
-The same script is followed by a run, which gets replies, and by a plan, which guesses their lengths.
-"""
-
-
-def follow(script: Script[Result], answer: Callable[[Ask], Sequence[Exchange]]) -> Result:
-    """The result of `script`, each of its asks answered by `answer`."""
-    try:
-        ask = next(script)
-        while True:
-            ask = script.send(answer(ask))
-    except StopIteration as end:
-        result: Result = end.value
-        return result
 
 
 class Asker:

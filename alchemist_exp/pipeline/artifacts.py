@@ -13,16 +13,33 @@ from alchemist_exp.core.values import ABSTAIN, FloatArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.labelers.base import Labeling
+from alchemist_exp.programs.header import with_header
 
 PROGRAMS, LABELS, MODEL = "programs", "labels.parquet", "model"
 
 
 def save_programs(folder: Path, labeling: Labeling) -> None:
-    """The accepted programs as files that people can read, correct and run again by method=program_files."""
-    programs = labeling.voters.programs
-    width = max(2, len(str(len(programs) - 1)))
-    for number, program in enumerate(programs):
-        write_bytes(folder / f"{number:0{width}d}.py", program.source.encode("utf-8", "replace"))
+    """The programs that vote as files that people can read, correct and run again by method=program_files.
+
+    Those that were accepted and not chosen, and those that were rejected, lie in folders of their own.
+    """
+    voters = labeling.voters
+    lost = [rejected for rejected in voters.rejected if rejected.program is not None]
+    kinds = {folder: voters.programs, folder / "spare": voters.spare}
+    for place, programs in kinds.items():
+        for number, program in enumerate(programs):
+            _write_program(place / _numbered(number, len(programs)), with_header(program))
+    for number, rejected in enumerate(lost):
+        if rejected.program is not None:
+            _write_program(folder / "rejected" / _numbered(number, len(lost)), with_header(rejected.program, rejected))
+
+
+def _numbered(number: int, of: int) -> str:
+    return f"{number:0{max(2, len(str(of - 1)))}d}.py"
+
+
+def _write_program(path: Path, text: str) -> None:
+    write_bytes(path, text.encode("utf-8", "replace"))
 
 
 def save_labels(path: Path, data: TextData, labeling: Labeling, probs: Mapping[Split, FloatArray]) -> None:

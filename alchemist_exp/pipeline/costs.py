@@ -8,22 +8,26 @@ from dataclasses import dataclass
 
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.hashing import plain
+from alchemist_exp.core.store import Store
+from alchemist_exp.core.values import IntArray, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.labelers.base import Labeler, Labeling
 from alchemist_exp.labelers.programs import WrittenPrograms
 from alchemist_exp.labelers.zero_shot import ZeroShot
-from alchemist_exp.llm.asking import Ask, follow
 from alchemist_exp.llm.base import LLM, Completion, Exchange, Finish, Request, Usage
 from alchemist_exp.llm.cost import BreakEven, break_even, cost_of
 from alchemist_exp.llm.provider import CacheMode
+from alchemist_exp.llm.script import Ask, follow
 from alchemist_exp.llm.tokens import basis, count_messages, count_tokens
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.programs.trials import Assumed
 from alchemist_exp.results.record import Section
+from alchemist_exp.supplements.base import Desk
 
 _COUNTED_ROWS = 1000
 """Rows whose tokens are counted, evenly spaced; the others are taken to be like them."""
 
-_PROGRAMS = WrittenPrograms(name="alchemist", n_programs=10)
+_PROGRAMS = WrittenPrograms(name="alchemist", n_programs=10, advice=False)
 _ROWS = ZeroShot(name="zero_shot", max_output_tokens=1_000)
 """What is compared: ten programs by the general prompt, and a question for each row."""
 
@@ -51,9 +55,12 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     llm, asker = experiment.llm, experiment.asker()
     anew = getattr(llm, "cache", None) is CacheMode.refresh
     guesses = _Guesses(llm, asker.cached, frozenset() if anew else asked_before)
-    script = experiment.method.script(data, llm, experiment.supplement)
-    if script is not None:
-        follow(script, guesses.answer)
+    _follow(experiment.method, experiment, data, guesses)
+    if experiment.repair.attempts or experiment.repair.max_replies:
+        # What it would come to if no program were accepted; cached replies among those are not looked for.
+        rejecting = _Guesses(llm, lambda request: None)
+        _follow(experiment.method, experiment, data, rejecting, accepting=False)
+        guesses.most = rejecting.most
     usd, most_usd = (
         0.0
         if llm.replays or not guesses.calls
@@ -119,10 +126,31 @@ def _against(experiment: Experiment, data: TextData, exchanges: Sequence[Exchang
 def _expected(method: Labeler, experiment: Experiment, data: TextData) -> tuple[int, Usage]:
     """Calls and tokens of a method with nothing cached."""
     guesses = _Guesses(experiment.llm, lambda request: None)
-    script = method.script(data, experiment.llm, experiment.supplement)
+    _follow(method, experiment, data, guesses)
+    return guesses.calls, guesses.usage
+
+
+def _follow(
+    method: Labeler, experiment: Experiment, data: TextData, guesses: "_Guesses", *, accepting: bool = True
+) -> None:
+    """Counts what `method` asks when all programs are accepted, or none."""
+    desk = Desk(
+        data=data,
+        gold=usable_gold(experiment, data),
+        llm=experiment.llm,
+        trials=Assumed(data=data, accepting=accepting),
+        store=Store(experiment.paths.cache),
+    )
+    script = method.script(desk, experiment.parts)
     if script is not None:
         follow(script, guesses.answer)
-    return guesses.calls, guesses.usage
+
+
+def usable_gold(experiment: Experiment, data: TextData) -> dict[Split, IntArray]:
+    """The labels that stages may see: none, or those of train and valid."""
+    if not experiment.gold.use_valid:
+        return {}
+    return {split: gold for split in (Split.TRAIN, Split.VALID) if (gold := data.gold(split)) is not None}
 
 
 def _metered(exchanges: Sequence[Exchange]) -> Usage | None:
@@ -169,13 +197,15 @@ class _Guesses:
         self.usage += Usage(input_tokens=asked, output_tokens=ask.answer_tokens * len(missing))
         longest = sum(request.parameters.get("max_output_tokens", ask.answer_tokens) for request in missing)
         self.most += Usage(input_tokens=asked, output_tokens=longest)
-        guess = _guess(ask.answer_tokens)
-        return [Exchange(request=request, completion=found[request.key] or guess) for request in ask.requests]
+        return [
+            Exchange(request=request, completion=found[request.key] or _guess(ask.answer_tokens, request.key))
+            for request in ask.requests
+        ]
 
 
-def _guess(tokens: int) -> Completion:
-    """A reply of about so many tokens."""
-    text = "```python\n" + "text " * tokens + "\n```"
+def _guess(tokens: int, key: str) -> Completion:
+    """A reply of about so many tokens, unlike those to other requests: prompts are made of replies."""
+    text = f"```python\n{key}\n" + "text " * tokens + "\n```"
     return Completion(text=text, model="", finish=Finish.COMPLETE, usage=None)
 
 

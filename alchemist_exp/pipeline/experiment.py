@@ -18,9 +18,12 @@ from alchemist_exp.llm.base import LLM
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.cache import ReplyCache
 from alchemist_exp.llm.provider import CacheMode
-from alchemist_exp.prompts.supplement import Supplement
+from alchemist_exp.programs.repair import Repair
+from alchemist_exp.programs.selection import Selection
+from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.sandbox.base import Sandbox
+from alchemist_exp.supplements.base import Supplement
 from alchemist_exp.tracking.base import Logger
 
 
@@ -93,6 +96,9 @@ class Experiment:
     llm: LLM = MISSING
     supplement: Supplement = MISSING
     method: Labeler = MISSING
+    vetting: Vetting = MISSING
+    repair: Repair = MISSING
+    selection: Selection = MISSING
     label_model: LabelModel = MISSING
     feature_extractor: FeatureExtractor = MISSING
     end_model: EndModel = MISSING
@@ -109,6 +115,11 @@ class Experiment:
         """Finds, before anything is spent, what would stop the run later."""
         for component in (*self._matters(), self.logger):
             component.check()
+        if self.supplement in self._matters() and self.supplement.needs_gold and not self.gold.use_valid:
+            raise ConfigError(
+                "supplement.source is data, which shows labeled rows, and gold is none; use gold=valid, or "
+                "supplement.source=llm."
+            )
         asked = not self.llm.replays and any(part is self.llm for part in self._matters())
         if asked and self.budget.usd is not None and self.llm.price is None:
             raise ConfigError(
@@ -116,10 +127,22 @@ class Experiment:
                 "llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}, or set budget.usd=null."
             )
 
+    @property
+    def parts(self) -> Parts:
+        """What methods choose from."""
+        return Parts(
+            llm=self.llm,
+            supplement=self.supplement,
+            sandbox=self.sandbox,
+            vetting=self.vetting,
+            repair=self.repair,
+            selection=self.selection,
+            label_model=self.label_model,
+        )
+
     def _matters(self) -> tuple[Component, ...]:
-        parts = Parts(llm=self.llm, supplement=self.supplement, sandbox=self.sandbox, label_model=self.label_model)
         return (
-            self.dataset, self.method, *self.method.used(parts), self.feature_extractor, self.end_model, self.seed,
+            self.dataset, self.method, *self.method.used(self.parts), self.feature_extractor, self.end_model, self.seed,
             self.gold,
         )  # fmt: skip
 

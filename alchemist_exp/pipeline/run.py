@@ -5,9 +5,10 @@ A finished run is answered from its record. A run that fails, is interrupted or 
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ class Answer:
 def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str], progress: Progress) -> Answer:
     """The record of `experiment`: found, when such a run has finished, else made. `config` goes into it as it is."""
     experiment.check()
+    # torchmetrics imports matplotlib where it is installed, which keeps a cache of fonts.
+    os.environ.setdefault("MPLCONFIGDIR", str(experiment.paths.cache / "matplotlib"))
     stages = Stages(progress)
     with stages.stage("load", f"loading {experiment.dataset.name}"):
         data = experiment.dataset.load()
@@ -128,14 +131,19 @@ def _stages(
 ) -> None:
     """Fills the record's sections in the order of the paper."""
     valid_gold = _usable_gold(experiment, data, record)
-    labeling = experiment.method.label(_workbench(experiment, data, valid_gold, stages))
+
+    @cache
+    def extracted() -> tuple[dict[Split, FloatArray], Path]:
+        return _features(experiment, data, stages)
+
+    labeling = experiment.method.label(_workbench(experiment, data, stages, lambda: extracted()[0]))
     positive = experiment.dataset.positive
     record.programs = sections.programs_section(labeling.voters, data, experiment.sandbox.effective)
     record.label_model = sections.label_model_section(labeling, data, positive)
     record.cost = costs.cost_section(experiment, labeling, data)
     artifacts.save_programs(folder / artifacts.PROGRAMS, labeling)
 
-    features, extractor = _features(experiment, data, stages)
+    features, extractor = extracted()
     model = _distil(experiment, features, labeling, valid_gold, stages, tracker)
     with stages.stage("evaluate", "scoring"):
         probs = {split: model.predict_proba(features[split]) for split in data.splits}
@@ -161,16 +169,17 @@ def _usable_gold(experiment: Experiment, data: TextData, record: RunRecord) -> I
     return gold
 
 
-def _workbench(experiment: Experiment, data: TextData, valid_gold: IntArray | None, stages: Stages) -> Workbench:
+def _workbench(
+    experiment: Experiment, data: TextData, stages: Stages, features: Callable[[], Mapping[Split, FloatArray]]
+) -> Workbench:
     return Workbench(
         data=data,
-        valid_gold=valid_gold,
+        gold=costs.usable_gold(experiment, data),
         asker=experiment.asker(),
-        supplement=experiment.supplement,
-        sandbox=experiment.sandbox,
-        label_model=experiment.label_model,
+        parts=experiment.parts,
         store=Store(experiment.paths.cache),
         stages=stages,
+        features=features,
     )
 
 

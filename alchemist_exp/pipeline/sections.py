@@ -11,7 +11,7 @@ from alchemist_exp.core.values import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarise
 from alchemist_exp.labelers.base import Labeling, Voters
-from alchemist_exp.programs.base import Rejected
+from alchemist_exp.programs.base import Rejected, Stage
 from alchemist_exp.results.record import Section
 from alchemist_exp.sandbox.base import ProgramRun
 
@@ -45,11 +45,13 @@ def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
     train = voters.matrices[Split.TRAIN]
     scores = program_scores(train, gold)
     programs = [
-        {"id": id_, "origin": origin, "coverage": s.coverage, "accuracy": s.accuracy}
+        {"id": id_, "origin": origin, "coverage": s.coverage, "accuracy": s.accuracy, "written": None}
         for id_, origin, s in zip(voters.ids, voters.origins, scores, strict=True)
     ]
     for column, program in enumerate(programs):
         program |= _outcomes(voters.runs_of(column))
+        if voters.programs:
+            program["written"] = plain(voters.programs[column].written)
     total: Counter[str] = Counter()
     for runs in voters.runs.values():
         for run in runs.values():
@@ -58,8 +60,13 @@ def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
         "source": voters.source,
         "sandbox": sandbox if voters.runs else None,
         "requested": voters.requested,
-        "accepted": len(voters.ids),
+        "written": voters.written,
+        "accepted": len(voters.ids) + len(voters.spare),
+        "selected": len(voters.ids),
         "rejected": [_rejection(rejected) for rejected in voters.rejected],
+        "rejected_by_stage": _by_stage(voters.rejected),
+        "spare": [{"id": program.id, "origin": program.origin} for program in voters.spare],
+        "supplements": [plain(supplied) for supplied in voters.supplied],
         "outcomes": dict(total),
         "answers": dict(voters.answers),
         "list": programs,
@@ -67,7 +74,19 @@ def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
 
 
 def _rejection(rejected: Rejected) -> Section:
-    return {"id": rejected.id, "origin": rejected.origin, "reason": rejected.reason}
+    return {
+        "id": rejected.id,
+        "origin": rejected.origin,
+        "stage": rejected.stage.value,
+        "reason": rejected.reason,
+        "written": None if rejected.program is None else plain(rejected.program.written),
+    }
+
+
+def _by_stage(rejected: Sequence[Rejected]) -> dict[str, int]:
+    """Counts in the funnel's order."""
+    counts = Counter(r.stage for r in rejected)
+    return {stage.value: counts[stage] for stage in Stage if counts[stage]}
 
 
 def _outcomes(runs: Sequence[ProgramRun]) -> Section:

@@ -1,6 +1,7 @@
 """A labeling program and what becomes of it before it runs."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from alchemist_exp.core.hashing import key_of
 
@@ -9,25 +10,83 @@ FUNCTION = "label_function"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How a program was written.
+
+    model: as the server names it. prompt, reply: keys of the prompt's text and of the request. strategy: which
+    supplement the prompt had. sample: which draw for this prompt. version: 0 for a draft, n after n repairs.
+    usd: the list price of the reply, None where it is not known.
+    """
+
+    model: str
+    prompt: str
+    reply: str
+    strategy: str
+    sample: int
+    version: int
+    usd: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Program:
-    """Python source that defines `label_function`. origin: where it came from ("sample 3", "my_rules.py")."""
+    """Python source that defines `label_function`.
+
+    origin: where it came from, for people ("rules 3", "my_rules.py"). written: None where no LLM wrote it.
+    """
 
     source: str
     origin: str
+    written: Provenance | None = None
 
     @property
     def id(self) -> str:
         """A short key of the source, for people: an attacker can make two programs that share one."""
         return key_of("program", self.source)[:12]
 
+    @property
+    def strategy(self) -> str:
+        """The strategy it was written by; empty where no LLM wrote it."""
+        return self.written.strategy if self.written else ""
+
+
+class Stage(StrEnum):
+    """Where in the funnel a candidate was lost, in the funnel's order."""
+
+    NO_REPLY = "no whole reply"
+    NO_CODE = "no code"
+    UNREADABLE = "unreadable file"
+    TOO_LONG = "too long"
+    SYNTAX = "syntax"
+    SIGNATURE = "signature"
+    IMPORT = "import"
+    COPY = "copy"
+    LOAD = "loading"
+    FAULTS = "faults on probes"
+    NONDETERMINISTIC = "not deterministic"
+    NOT_FINISHED = "not finished"
+    NO_VOTE = "no vote"
+    CONSTANT = "constant"
+    COVERAGE = "coverage"
+    SAME_VOTES = "same votes"
+    BELOW_CHANCE = "below chance"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """A reply or file that gave no program to run, and why. id: None where there was no code at all."""
+    """A reply, file or program that will not vote, and why. program: None where there was no code at all."""
 
     origin: str
+    stage: Stage
     reason: str
-    id: str | None = None
+    program: Program | None = None
+
+    @property
+    def id(self) -> str | None:
+        """The program's."""
+        return None if self.program is None else self.program.id
+
+
+Candidate = Program | Rejected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +95,14 @@ class Vetted:
 
     accepted: tuple[Program, ...]
     rejected: tuple[Rejected, ...]
+
+    def __add__(self, other: "Vetted") -> "Vetted":
+        return Vetted(accepted=self.accepted + other.accepted, rejected=self.rejected + other.rejected)
+
+
+NOTHING_VETTED = Vetted(accepted=(), rejected=())
+
+
+def reject(program: Program, stage: Stage, reason: str) -> Rejected:
+    """`program`, rejected."""
+    return Rejected(origin=program.origin, stage=stage, reason=reason, program=program)

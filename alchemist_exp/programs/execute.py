@@ -19,7 +19,8 @@ from alchemist_exp.core.hashing import key_of, plain
 from alchemist_exp.core.store import Store, read_array
 from alchemist_exp.core.values import LabelMatrix, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.programs.base import Program, Rejected
+from alchemist_exp.programs.base import Program, Rejected, Stage, reject
+from alchemist_exp.programs.vet import Fault
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox, Status
 
 
@@ -45,8 +46,10 @@ def execute(
     on_progress: Callable[[int], None] | None = None,
 ) -> Executed:
     """The votes of `programs` on every split of `data`. `on_progress` is told of each batch of votes."""
+    n_classes, report = len(data.task.classes), on_progress or (lambda _: None)
     columns = {
-        split: _columns(programs, data, split, sandbox, store, on_progress or (lambda _: None)) for split in data.splits
+        split: votes_of(programs, data.texts(split), data.texts_key(split), n_classes, sandbox, store, report)
+        for split in data.splits
     }
     runs = {p.source: {split: columns[split][i] for split in data.splits} for i, p in enumerate(programs)}
     faults = {source: _fault(of_splits) for source, of_splits in runs.items()}
@@ -54,11 +57,11 @@ def execute(
     matrices = {
         split: LabelMatrix(
             votes=_side_by_side([runs[p.source][split] for p in passed], len(data.texts(split))),
-            n_classes=len(data.task.classes),
+            n_classes=n_classes,
         )
         for split in data.splits
     }
-    rejected = tuple(Rejected(origin=p.origin, reason=r, id=p.id) for p in programs if (r := faults[p.source]))
+    rejected = tuple(reject(p, *fault) for p in programs if (fault := faults[p.source]))
     return Executed(programs=passed, rejected=rejected, matrices=matrices, runs=runs)
 
 
@@ -68,30 +71,40 @@ def _side_by_side(runs: Sequence[ProgramRun], rows: int) -> np.ndarray[Any, np.d
     return np.stack([run.votes for run in runs], axis=1)
 
 
-def _fault(runs: Mapping[Split, ProgramRun]) -> str | None:
-    """Why a program cannot count: it did not run to its end, or has no vote to weigh."""
-    for split, run in runs.items():
-        if run.status is not Status.OK:
-            return f"{run.status.replace('_', ' ')} on {split}: {run.detail}"
-    train = runs[Split.TRAIN]
-    if train.outcomes.get(Outcome.VOTE):
+def fault_of_run(run: ProgramRun, where: str) -> Fault | None:
+    """Why a program cannot count: it was not loaded, or did not run to its end."""
+    if run.status is Status.OK:
         return None
-    faults = ", ".join(f"{n} {o.replace('_', ' ')}" for o, n in train.outcomes.items() if n)
-    first = next(iter(train.messages.values()), "")
-    return f"no vote on any training row ({faults}{f'; {first}' if first else ''})"
+    stage = Stage.LOAD if run.status is Status.LOAD_ERROR else Stage.NOT_FINISHED
+    return Fault(stage, f"{run.status.replace('_', ' ')} on {where}: {run.detail}")
 
 
-def _columns(
+def _fault(runs: Mapping[Split, ProgramRun]) -> Fault | None:
+    """As `fault_of_run` on every split, or that it has no vote to weigh."""
+    faults = (fault_of_run(run, split) for split, run in runs.items())
+    return next((fault for fault in faults if fault), None) or fault_of_votes(runs[Split.TRAIN])
+
+
+def fault_of_votes(run: ProgramRun) -> Fault | None:
+    """Whether there is a vote at all."""
+    if run.outcomes.get(Outcome.VOTE):
+        return None
+    faults = ", ".join(f"{n} {o.replace('_', ' ')}" for o, n in run.outcomes.items() if n)
+    first = next(iter(run.messages.values()), "")
+    return Fault(Stage.NO_VOTE, f"no vote on any training row ({faults}{f'; {first}' if first else ''})")
+
+
+def votes_of(
     programs: Sequence[Program],
-    data: TextData,
-    split: Split,
+    texts: Sequence[str],
+    texts_key: str,
+    n_classes: int,
     sandbox: Sandbox,
     store: Store,
     on_progress: Callable[[int], None],
 ) -> list[ProgramRun]:
-    """The runs of all programs on one split, from the store where they are kept."""
-    texts, n_classes = data.texts(split), len(data.task.classes)
-    setting = {"texts": data.texts_key(split), "n_classes": n_classes, "sandbox": sandbox.cache_key()}
+    """The runs of all programs on `texts`, from the store where they are kept."""
+    setting = {"texts": texts_key, "n_classes": n_classes, "sandbox": sandbox.cache_key()}
     parts = [setting | {"program": program.source} for program in programs]
     # One job executes, another that wants the same votes waits for them.
     with locked(store.root / "locks" / f"executing-{key_of('executing', setting)}.lock"):

@@ -7,13 +7,14 @@ from typing import Final
 
 from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import ProgramsError
-from alchemist_exp.programs.base import Program, Rejected
+from alchemist_exp.programs.base import Candidate, Program, Rejected, Stage
+from alchemist_exp.programs.header import without_header
 
 _MOST_BYTES: Final = 16 << 20
 """Of a file that is read at all. What a program may have is sandbox.max_source_bytes; vetting sees to that."""
 
 
-def read_folder(folder: Path) -> list[Program | Rejected]:
+def read_folder(folder: Path) -> list[Candidate]:
     """The *.py files of `folder` in the order of their names. ProgramsError when there are none."""
     if not folder.is_dir():
         raise ProgramsError(
@@ -25,18 +26,18 @@ def read_folder(folder: Path) -> list[Program | Rejected]:
     return [_read(file) for file in files]
 
 
-def _read(file: Path) -> Program | Rejected:
+def _read(file: Path) -> Candidate:
     origin = harmless(file.name)
     try:
         raw = _first_bytes(file, _MOST_BYTES + 1)
         if len(raw) > _MOST_BYTES:
-            return Rejected(origin=origin, reason=f"has more than {_MOST_BYTES} bytes")
+            return Rejected(origin=origin, stage=Stage.UNREADABLE, reason=f"has more than {_MOST_BYTES} bytes")
         source = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        return Rejected(origin=origin, reason=f"not UTF-8 (byte {error.start})")
+        return Rejected(origin=origin, stage=Stage.UNREADABLE, reason=f"not UTF-8 (byte {error.start})")
     except OSError as error:
-        return Rejected(origin=origin, reason=f"cannot be read: {error.strerror}")
-    return Program(source=source, origin=origin)
+        return Rejected(origin=origin, stage=Stage.UNREADABLE, reason=f"cannot be read: {error.strerror}")
+    return Program(source=without_header(source), origin=origin)
 
 
 def _first_bytes(file: Path, most: int) -> bytes:

@@ -1,43 +1,71 @@
-"""Says of each program, before it runs, whether it can be one, and if not why.
+"""Says of a program, from its source alone, whether it can be one, and if not why.
 
 This is early and friendly feedback. It is no wall: what holds hostile code is the sandbox.
 """
 
 import ast
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from alchemist_exp.core.display import harmless
-from alchemist_exp.programs.base import FUNCTION, Program, Rejected, Vetted
-
-
-def vet(candidates: Iterable[Program | Rejected], *, max_source_bytes: int) -> Vetted:
-    """Sorts programs into accepted and rejected; what was rejected before stays so."""
-    accepted: list[Program] = []
-    rejected: list[Rejected] = []
-    for candidate in candidates:
-        if isinstance(candidate, Rejected):
-            rejected.append(candidate)
-        elif reason := fault(candidate.source, max_source_bytes=max_source_bytes):
-            rejected.append(Rejected(origin=candidate.origin, reason=harmless(reason), id=candidate.id))
-        else:
-            accepted.append(candidate)
-    return Vetted(accepted=tuple(accepted), rejected=tuple(rejected))
+from alchemist_exp.programs.base import FUNCTION, Stage
 
 
-def fault(source: str, *, max_source_bytes: int) -> str | None:
-    """Why `source` cannot be a labeling program, None when it can."""
+class Fault(NamedTuple):
+    """What is wrong with a program."""
+
+    stage: Stage
+    reason: str
+
+
+def fault(source: str, *, max_source_bytes: int, importable: Sequence[str]) -> Fault | None:
+    """Why `source` cannot be a labeling program, None when it can. importable: the modules the sandbox knows."""
     size = len(source.encode("utf-8", "replace"))
     if size > max_source_bytes:
-        return f"the source has {size} bytes, over the limit of {max_source_bytes}"
+        return Fault(Stage.TOO_LONG, f"the source has {size} bytes, over the limit of {max_source_bytes}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _fault_of_function(_definition(ast.parse(source)))
+            tree = ast.parse(source)
+            if reason := _fault_of_function(_definition(tree)):
+                return Fault(Stage.SIGNATURE, reason)
+            if name := next((name for name in _needed_modules(tree) if not _fits(name, importable)), None):
+                return Fault(Stage.IMPORT, f"module {name!r} is not allowed in a labeling program")
     except SyntaxError as error:
-        return f"syntax error in line {error.lineno}: {error.msg}"
+        return Fault(Stage.SYNTAX, f"syntax error in line {error.lineno}: {error.msg}")
     except (ValueError, MemoryError, RecursionError) as error:
-        return f"cannot be parsed: {type(error).__name__}"
+        return Fault(Stage.SYNTAX, f"cannot be parsed: {type(error).__name__}")
+    return None
+
+
+def text_key(source: str) -> str:
+    """Equal for programs that differ in comments and layout only."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.dump(ast.parse(source))
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return source
+
+
+def _needed_modules(tree: ast.Module) -> Iterator[str]:
+    """The modules that are imported whatever happens; one inside a try or an if may be missing."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        match waiting.pop():
+            case ast.Try() | ast.TryStar() | ast.If():
+                continue
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=module, level=level):
+                yield "." * level + (module or "")
+            case node:
+                waiting += ast.iter_child_nodes(node)
+
+
+def _fits(name: str, importable: Sequence[str]) -> bool:
+    """As the sandbox decides it, and the modules that the interpreter always has."""
+    return any(f"{name}.".startswith(f"{known}.") or f"{known}.".startswith(f"{name}.") for known in importable)
 
 
 def _definition(tree: ast.Module) -> ast.stmt | None:

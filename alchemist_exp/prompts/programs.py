@@ -33,7 +33,25 @@ def unlike(prompt: str, written: Sequence[str]) -> str:
     return f"{prompt}\n\nThese programs have been written already:\n\n{programs}\n\nTake a different approach."
 
 
-def program_prompt(task: Task, supplement: str = "") -> str:
-    """Supplement (when there is one), description, instructions and signature, a blank line between each."""
-    parts = [supplement.strip(), task.description, labeling_instructions(task), function_signature(task)]
+ADVICE = (
+    "The function is called on many rows: compile regular expressions and build sets of words once, at module level, "
+    "and lower-case the text once."
+)
+
+
+def program_prompt(task: Task, supplement: str = "", *, advice: bool = False) -> str:
+    """Supplement (when there is one), description, instructions and signature, a blank line between each.
+
+    advice: whether to add, before the signature, how to write a program that runs fast.
+    """
+    instructions = [labeling_instructions(task), ADVICE if advice else ""]
+    parts = [supplement.strip(), task.description, *instructions, function_signature(task)]
     return "\n\n".join(part for part in parts if part)
+
+
+def repair_prompt(prompt: str, source: str, reason: str) -> str:
+    """`prompt`, with the program that was written for it and why it cannot be used."""
+    return (
+        f"{prompt}\n\nThis program was written:\n\n```python\n{source.strip()}\n```\n\n"
+        f"It cannot be used: {reason}\n\nWrite the whole program anew, without this fault."
+    )

@@ -1,44 +1,40 @@
-"""Supplements: what is put before the task description (paper, Section 3.1 and Table 7)."""
+"""What an LLM is asked for a supplement, and how what others give is put into words (paper, Section 3.1, Table 7).
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+The texts are part of the cache key of every reply: changing a character here asks the LLM anew.
+"""
 
-from omegaconf import MISSING
+from collections.abc import Sequence
 
-from alchemist_exp.core.component import Component
-from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.task import Task
 
 SYSTEM = "You help people who write labeling programs. Answer concisely."
 
-
-@dataclass(kw_only=True)
-class Supplement(Component, ABC):
-    """A supplement group member. `name` is the strategy's name in the record and the tables."""
-
-    @abstractmethod
-    def question(self, task: Task) -> str | None:
-        """What the LLM is asked first, to write the supplement itself; None when nothing is supplemented."""
+LONGEST_EXEMPLAR = 400
+"""Characters of a row that are shown."""
 
 
-@dataclass(kw_only=True)
-class NoSupplement(Supplement):
-    """The general prompt."""
-
-    def question(self, task: Task) -> None:
-        """Nothing is asked."""
+def question(task: Task, instruction: str) -> str:
+    """The prompt that asks for a supplement."""
+    return f"Task: {task.description}\nClasses: {', '.join(task.classes)}.\n\n{instruction}"
 
 
-@dataclass(kw_only=True)
-class WrittenSupplement(Supplement):
-    """A supplement that the LLM writes in a first call, as `instruction` says."""
+def exemplars(task: Task, rows: Sequence[tuple[str, int]]) -> str:
+    """Labeled rows (text, class), one per line."""
+    lines = [f'- "{_shortened(text)}" is {task.classes[label]}' for text, label in rows]
+    return "\n".join([f"Examples of a {task.subject} and its class:", *lines])
 
-    instruction: str = MISSING
 
-    def __post_init__(self) -> None:
-        if not self.instruction.strip():
-            raise ConfigError("supplement.instruction is empty; say what the LLM should write, or use supplement=none.")
+def passages(texts: Sequence[tuple[str, str]]) -> str:
+    """Passages of documents (text, source)."""
+    parts = [f"[{source}]\n{text}" for text, source in texts]
+    return "\n\n".join(["From the documents about this task:", *parts])
 
-    def question(self, task: Task) -> str:
-        """The first call's prompt."""
-        return f"Task: {task.description}\nClasses: {', '.join(task.classes)}.\n\n{self.instruction}"
+
+def summary_question(task: Task, passages: str, instruction: str) -> str:
+    """The prompt that asks what the passages say that helps."""
+    return f"{passages}\n\n{question(task, instruction)}"
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_EXEMPLAR else f"{line[:LONGEST_EXEMPLAR].rstrip()}..."

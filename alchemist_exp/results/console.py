@@ -157,7 +157,9 @@ def _programs(programs: Section) -> list[RenderableType]:
         asked = f"{programs['list'][0]['origin']} was asked for each row: {_answers(programs['answers'])}"
         return [_heading("Answers", asked)]
     if programs["sandbox"]:
-        what = f"{programs['requested']} candidates, {programs['accepted']} accepted, {len(rejected)} rejected"
+        what = f"{programs['written']} written, {programs['accepted']} kept{_lost(programs['rejected_by_stage'])}"
+        if programs["selected"] < programs["accepted"]:
+            what += f", {programs['selected']} chosen"
         what += f"; sandbox: {programs['sandbox']}"
     else:
         what = f"{programs['accepted']} human-crafted functions, whose votes came with the dataset"
@@ -172,8 +174,16 @@ def _programs(programs: Section) -> list[RenderableType]:
     parts: list[RenderableType] = [_heading("Programs", what), table]
     if len(listed) > SHOWN_PROGRAMS:
         parts.append(Text(f"and {len(listed) - SHOWN_PROGRAMS} more in the record", style="dim"))
-    parts += [Text(f"rejected {r['origin']}: {r['reason']}", style="yellow") for r in rejected]
+    parts += [Text(f"rejected {r['origin']}: {r['reason']}", style="yellow") for r in rejected[:SHOWN_PROGRAMS]]
+    if len(rejected) > SHOWN_PROGRAMS:
+        parts.append(Text(f"and {len(rejected) - SHOWN_PROGRAMS} more rejected", style="yellow"))
     return parts
+
+
+def _lost(by_stage: Mapping[str, int]) -> str:
+    """Where in the funnel programs were lost."""
+    counts = ", ".join(f"{count} {stage}" for stage, count in by_stage.items())
+    return f", {sum(by_stage.values())} rejected ({counts})" if counts else ""
 
 
 def _cost(cost: Section, method: str) -> list[RenderableType]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.results.details import SCORES
 from alchemist_exp.results.filled import Filled, ours_with
 from alchemist_exp.results.paper import score_of
@@ -19,10 +20,16 @@ _INCHES = (3.35, 2.6)
 def figure5(filled: Filled) -> Mapping[str, bytes]:
     """The picture as "svg" and "png" (300 dots per inch): a line of means with a band of one sd for each dataset.
 
-    The same figures give the same bytes under the same version of matplotlib.
+    The same figures give the same bytes under the same version of matplotlib. ConfigError where that is not installed.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError(
+            "figure5's picture needs matplotlib; pip install 'alchemist-exp[figures]', or ask for the numbers alone, "
+            "as in --format csv."
+        ) from error
 
     # The salt makes the same ids, and so the same file, every time.
     with mpl.rc_context({"svg.hashsalt": "alchemist", "font.size": 8, "axes.linewidth": 0.6}):

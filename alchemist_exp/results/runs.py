@@ -18,9 +18,9 @@ GROUPS = ("dataset", "method", "supplement", "selection", "label_model")
 """The groups a comparison compares; runs of the same member have to agree in its other values."""
 
 UNUSED = {
-    "human": ("llm", "supplement", "selection", "sandbox"),
-    "program_files": ("llm", "supplement", "selection"),
-    "zero_shot": ("supplement", "selection", "label_model", "sandbox"),
+    "human": ("llm", "supplement", "sandbox", "vetting", "repair", "selection"),
+    "program_files": ("llm", "supplement", "repair"),
+    "zero_shot": ("supplement", "sandbox", "vetting", "repair", "selection", "label_model"),
 }
 """Groups that cannot alter what a method makes, so that its runs may differ in them."""
 
@@ -43,8 +43,8 @@ class State(StrEnum):
 class Figures:
     """What a finished run has measured. Scores are by name: accuracy, f1, macro_f1; None and empty without test gold.
 
-    coverage: share of training rows with a label. label_model: test scores over covered rows. distilled: test scores
-    of each seed. Dollars are None where a price is not known.
+    coverage: share of training rows with a label. programs: how many voted. label_model: test scores over covered rows.
+    distilled: test scores of each seed. Dollars are None where a price is not known.
     """
 
     coverage: float
@@ -175,7 +175,7 @@ def _figures(record: RunRecord) -> Figures:
     label_model = record.label_model["metrics"].get("test")
     return Figures(
         coverage=_number(record.label_model["coverage"]["train"]),
-        programs=int(record.programs["accepted"]),
+        programs=int(record.programs["selected" if "selected" in record.programs else "accepted"]),
         label_model=label_model and {name: _number(label_model[name]) for name in ("accuracy", "f1", "macro_f1")},
         distilled={
             name: dict(zip(map(int, seeds), map(_number, summary["per_seed"]), strict=True))

@@ -21,6 +21,7 @@ from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.values import frozen
 from alchemist_exp.sandbox.inputs import Inputs, Texts
+from alchemist_exp.sandbox.worker import IMPORTED_BY_INTERPRETER
 
 _MOST: Final = 1e9
 """Of any limit: more is a slip, or infinite, and timers and the record know no infinity."""
@@ -180,6 +181,11 @@ class Sandbox(Component, ABC):
             "allowed_modules": sorted(self.allowed_modules),
             "extra_modules": {name: _version_of(name) for name in sorted({*self.extra_modules, *inputs.modules})},
         }
+
+    @property
+    def importable(self) -> tuple[str, ...]:
+        """The modules that a program may import."""
+        return (*self.allowed_modules, *self.extra_modules, *IMPORTED_BY_INTERPRETER)
 
     @property
     def effective(self) -> str:

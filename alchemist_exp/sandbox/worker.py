@@ -98,7 +98,7 @@ _ALWAYS_IMPORTED: Final = (
     *("encodings.utf_16", "encodings.utf_16_be", "encodings.utf_16_le", "encodings.utf_32", "encodings.rot_13"),
 )
 # The interpreter imports these in the program's name (strptime, copying, a warning).
-_IMPORTED_BY_INTERPRETER: Final = ("__future__", "_strptime", "copyreg", "encodings", "warnings")
+IMPORTED_BY_INTERPRETER: Final = ("__future__", "_strptime", "copyreg", "encodings", "warnings")
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -501,7 +501,7 @@ def _run(setup: Setup, job: Job, source: bytes, rows: Rows[Any], votes: mmap.mma
     clock = RowClock(votes, job.rows)
     clock.start(job.init_cpu_s)
     try:
-        label = _load(source, (*setup.allowed_modules, *setup.extra_modules, *_IMPORTED_BY_INTERPRETER))
+        label = _load(source, (*setup.allowed_modules, *setup.extra_modules, *IMPORTED_BY_INTERPRETER))
     except RowTimeoutError as error:
         report.note(LOAD_MESSAGE, None, _explain(error, f"loading took more than {job.init_cpu_s:g} s of CPU time"))
         return

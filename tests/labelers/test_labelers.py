@@ -56,17 +56,17 @@ class Repetitive(Scripted):
 def bench(composed, tmp_path):
     def build(llm: LLM, *overrides: str) -> tuple[Workbench, object]:
         experiment = config.build(composed("label_model=majority", *overrides))
-        table = {"train": datasets.Dataset.from_dict({"text": ["win now", "hello", "win"]})}
+        splits = {"train": ["win now", "hello", "win"], "valid": ["bye", "win", "you win"]}
+        table = {split: datasets.Dataset.from_dict({"text": texts}) for split, texts in splits.items()}
         data = TextData(task=experiment.dataset.describe_task(), table=datasets.DatasetDict(table))
         workbench = Workbench(
             data=data,
-            valid_gold=np.array([0, 1, 1]),
+            gold={Split.VALID: np.array([0, 1, 1])},
             asker=Asker(llm, ReplyCache(tmp_path / "replies"), tmp_path),
-            supplement=experiment.supplement,
-            sandbox=experiment.sandbox,
-            label_model=experiment.label_model,
+            parts=experiment.parts,
             store=Store(tmp_path / "cache"),
             stages=Stages(NoProgress()),
+            features=dict,
         )
         return workbench, experiment.method
 
@@ -78,11 +78,11 @@ def test_incomplete_and_codeless_replies_are_rejected_with_their_reason(bench) -
     workbench, method = bench(llm, "method.n_programs=5")
     labeling = method.label(workbench)
     assert [(r.origin, r.reason) for r in labeling.voters.rejected] == [
-        ("sample 1", "the reply is truncated"),
-        ("sample 2", "the reply is refused"),
-        ("sample 3", "the reply holds no code"),
+        ("general 1", "the reply is truncated"),
+        ("general 2", "the reply is refused"),
+        ("general 3", "the reply holds no code"),
     ]
-    assert labeling.voters.origins == ("sample 0", "sample 4")
+    assert labeling.voters.origins == ("general 0", "general 4")
     assert labeling.voters.matrices[Split.TRAIN].votes.tolist() == [[1, 1], [0, -1], [1, 1]]
     assert labeling.labels[Split.TRAIN].hard().tolist() == [1, 0, 1]
     assert labeling.gold_used == ("valid: class balance",)
@@ -113,7 +113,7 @@ def test_where_no_temperature_is_to_be_had_another_approach_is_asked_for(bench) 
     assert "return 1 if 'win' in text else 0" in prompts[1]
     assert prompts[1].endswith("Take a different approach.")
     assert prompts[2] == prompts[1]  # the second reply held no program to differ from
-    assert labeling.voters.origins == ("sample 0", "sample 2")
+    assert labeling.voters.origins == ("general 0", "general 2")
 
 
 def test_zero_shot_labels_train_by_one_answer_a_row(bench) -> None:
@@ -136,7 +136,7 @@ def test_zero_shot_without_any_label_is_one_sentence(bench) -> None:
 
 def test_no_program_at_all_is_one_sentence(bench) -> None:
     workbench, method = bench(Scripted(["no"] * 2), "method.n_programs=2")
-    with pytest.raises(ProgramsError, match=r"none of 2 programs was accepted \(sample 0: the reply holds no code"):
+    with pytest.raises(ProgramsError, match=r"none of 2 programs was accepted \(general 0: the reply holds no code"):
         method.label(workbench)
 
 

@@ -33,6 +33,7 @@ class Model:
     def __init__(self) -> None:
         self.answers = 10**9
         self.asked: list[str] = []
+        self.respond: Callable[[Asked], Answer] = self.__call__
 
     def __call__(self, asked: Asked) -> Answer:
         system, prompt = (message["content"] for message in asked.body["messages"])
@@ -60,7 +61,7 @@ def experiment(composed, model: Model, tmp_path: Path, monkeypatch: pytest.Monke
     """The experiment of some overrides, which asks the model, and its configuration."""
     monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", KEY)
     monkeypatch.setattr(asking, "_FIRST_WAIT_S", 0.0)
-    with Server(model) as server:
+    with Server(lambda asked: model.respond(asked)) as server:
 
         def build(*overrides: str):
             asked = ("llm=openai_compatible", f"llm.base_url={server.url}/v1", "llm.model=m", "label_model=majority")
@@ -77,6 +78,12 @@ def ran(experiment) -> Runner:
         return run(built, config.as_plain(cfg), list(overrides), NoProgress())
 
     return run_with
+
+
+def programs_of(done: Done) -> list[dict[str, object]]:
+    """The programs, without the requests' keys: those name the provider."""
+    listed = done.record.programs["list"]
+    return [program | {"written": program["written"] | {"reply": None}} for program in listed]
 
 
 def only_record(root: Path) -> RunRecord:
@@ -205,7 +212,7 @@ def test_an_exported_pack_replays_the_same_labels(
     cfg = composed(*common, "llm=recorded", f"llm.pack={pack}")
     replayed = run(config.build(cfg), config.as_plain(cfg), [], NoProgress())
     assert len(model.asked) == 11
-    assert replayed.record.programs["list"] == asked.record.programs["list"]
+    assert programs_of(replayed) == programs_of(asked)
     assert replayed.record.label_model["labels"] == asked.record.label_model["labels"]
 
 
@@ -238,7 +245,7 @@ def test_a_pack_of_programs_asked_for_one_after_the_other_replays(
     common = ("+experiment=tiny", f"paths.outputs={root}", "label_model=majority", "method.n_programs=4")
     cfg = composed(*common, "llm=recorded", f"llm.pack={pack}")
     replayed = run(config.build(cfg), config.as_plain(cfg), [], NoProgress())
-    assert replayed.record.programs["list"] == asked.record.programs["list"]
+    assert programs_of(replayed) == programs_of(asked)
     assert len(model.asked) == 4
 
 
@@ -250,3 +257,97 @@ def test_a_plan_says_why_the_run_would_be_refused(experiment, monkeypatch: pytes
     retired, _ = experiment("llm=openai", "llm.model=gpt-4", "llm.base_url=null")
     (refused,) = plan(retired, retired.dataset.load()).warnings
     assert "gpt-4 was switched off on 2026-10-23" in refused
+
+
+def test_a_rejected_program_is_repaired_priced_and_kept_in_all_its_versions(ran: Runner, model: Model) -> None:
+    faulty = "```python\nimport nltk\ndef label_function(comment):\n    return 0\n```"
+    honest = Model.__call__
+
+    def answer(asked: Asked) -> Answer:
+        prompt = asked.body["messages"][1]["content"]
+        reply = honest(model, asked)
+        spoilt = len(model.asked) == 1 or ("It cannot be used: module 'nltk'" in prompt and "# again" not in prompt)
+        text = faulty.replace("import", "# again\nimport" if len(model.asked) > 1 else "import")
+        return Answer(text=text, tokens=reply.tokens) if spoilt else reply
+
+    model.respond = answer
+    done = ran(PRICE, "method.n_programs=3", "repair.attempts=2", "llm.max_in_flight=1")
+    programs = done.record.programs
+    assert (programs["requested"], programs["written"], programs["accepted"]) == (3, 5, 3)
+    assert programs["rejected_by_stage"] == {"import": 2}
+    assert [r["origin"] for r in programs["rejected"]] == ["general 0", "general 0.1"]
+    mended = next(p["written"] for p in programs["list"] if p["origin"] == "general 0.2")
+    assert (mended["sample"], mended["version"], mended["usd"]) == (0, 2, pytest.approx(0.1))
+    assert done.record.cost["list_price_usd"] == pytest.approx(0.5)
+    files = sorted(path.name for path in (done.folder / "programs").rglob("*.py"))
+    assert files == ["00.py", "00.py", "01.py", "01.py", "02.py"]
+    rejected = (done.folder / "programs" / "rejected" / "01.py").read_text()
+    assert "#: version: 1 (a repair)" in rejected
+    assert "#: rejected: import: module 'nltk' is not allowed" in rejected
+    asked = len(model.asked)
+    ran(PRICE, "method.n_programs=3", "repair.attempts=2", "label_model=weighted_majority")
+    assert len(model.asked) == asked
+
+
+def test_several_strategies_are_written_and_chosen_from(ran: Runner, model: Model) -> None:
+    options = ["supplement=mixed", "supplement.strategies=[general,rules]", "method.n_programs=3"]
+    done = ran(*options, "selection=random", "selection.n=2").record
+    assert [(s["strategy"], s["written_by"]) for s in done.programs["supplements"]] == [
+        ("general", "nobody"),
+        ("rules", "llm"),
+    ]
+    assert (done.programs["accepted"], done.programs["selected"], len(done.programs["spare"])) == (6, 4, 2)
+    assert len(model.asked) == 7
+    assert sum(prompt.startswith("Spam sells.\n\nWrite a bug-free") for prompt in model.asked) == 3
+
+
+def test_words_of_the_users_own_are_put_into_the_prompt_and_not_asked_for(ran: Runner, model: Model) -> None:
+    done = ran("supplement=keywords", "supplement.text=subscribe means spam", "method.n_programs=1").record
+    (prompt,) = model.asked
+    assert prompt.startswith("subscribe means spam\n\nWrite a bug-free")
+    assert done.programs["supplements"][0]["written_by"] == "user"
+
+
+@pytest.mark.parametrize("draw", ["random", "diverse", "uncertain"])
+def test_labeled_rows_are_shown_and_entered_as_gold(ran: Runner, model: Model, draw: str) -> None:
+    options = ["supplement=exemplars", "supplement.source=data", f"supplement.draw={draw}", "supplement.per_class=2"]
+    done = ran(*options, "method.n_programs=2", "supplement.first_programs=4").record
+    shown = [line for line in model.asked[-1].splitlines() if line.startswith("- ")]
+    assert [line.rpartition(" is ")[2] for line in shown] == ["ham", "ham", "spam", "spam"]
+    assert done.data["gold_used"][0] == "valid: exemplars"
+    assert len(done.programs["supplements"][0]["sources"]) == 4
+    assert len(model.asked) == (6 if draw == "uncertain" else 2)
+
+
+@pytest.mark.parametrize("summarize", [False, True])
+def test_passages_of_documents_are_put_into_the_prompt(
+    ran: Runner, model: Model, tmp_path: Path, summarize: bool
+) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "guide.md").write_text("# Spam\n\nA spam comment asks the viewer to subscribe.\n")
+    (docs / "cooking.txt").write_text("Stir the soup slowly.\n")
+    options = ["supplement=rag", f"supplement.documents={docs}", f"supplement.summarize={str(summarize).lower()}"]
+    done = ran(*options, "method.n_programs=1").record
+    first = model.asked[0]
+    assert first.startswith("From the documents about this task:\n\n[guide.md")
+    assert "asks the viewer to subscribe." in first
+    assert "soup" not in first
+    (supplied,) = done.programs["supplements"]
+    assert supplied["sources"][0].startswith("guide.md")
+    if summarize:
+        assert first.endswith("Sum up what these passages say that helps to decide the class.")
+        assert model.asked[1].startswith("Spam sells.\n\nWrite a bug-free")
+    else:
+        assert len(model.asked) == 1
+    (docs / "guide.md").write_text("# Spam\n\nA spam comment begs for likes.\n")
+    assert not ran(*options, "method.n_programs=1").reused
+
+
+def test_a_plan_foresees_what_repairs_may_cost_at_most(experiment) -> None:
+    built, _ = experiment(PRICE)
+    plain = plan(built, built.dataset.load())
+    built, _ = experiment(PRICE, "repair=on")
+    repairing = plan(built, built.dataset.load())
+    assert repairing.usd == plain.usd
+    assert repairing.most_usd > 3 * plain.most_usd

@@ -33,9 +33,9 @@ def test_program_prompts(task: Task) -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_supplement_prompts(task: Task, composed, strategy: str) -> None:
-    chosen = config.build(composed(f"supplement={strategy}")).supplement
+    instruction = config.build(composed(f"supplement={strategy}")).supplement.instruction
     assert GOLDEN["supplement_system"] == supplement.SYSTEM
-    assert chosen.question(task) == GOLDEN["tasks"][task.name]["supplement_prompts"][strategy]
+    assert supplement.question(task, instruction) == GOLDEN["tasks"][task.name]["supplement_prompts"][strategy]
 
 
 def test_zero_shot_prompts(task: Task) -> None:

@@ -31,7 +31,10 @@ def record() -> RunRecord:
             "source": "alchemist",
             "sandbox": "seccomp",
             "requested": 3,
+            "written": 3,
             "accepted": 2,
+            "selected": 2,
+            "rejected_by_stage": {"no code": 1},
             "answers": {},
             "rejected": [{"id": None, "origin": "sample 2", "reason": "the reply holds no code"}],
             "list": [PROGRAM, PROGRAM | {"accuracy": None, "faults": {}, "nondeterministic": True}],
@@ -82,7 +85,8 @@ def text_of(shown: RunRecord, *, reused: bool = False) -> str:
 def test_everything_a_person_looks_for_is_there() -> None:
     text = text_of(record())
     for part in (
-        "3 candidates, 2 accepted, 1 rejected; sandbox: seccomp", "rejected sample 2: the reply holds no code", "0.936",
+        "3 written, 2 kept, 1 rejected (1 no code); sandbox: seccomp", "rejected sample 2: the reply holds no code",
+        "0.936",
         "0.934 ± 0.006", "F1 of spam", "2 timeout", "nondeterministic", "1,586", "$0.0875", "$0.0000",
         "$0.0437", "from 84 rows on (167 by the batch API)", "2 truncated",
         "1,200 tokens in (estimated 1,180, 300 from",

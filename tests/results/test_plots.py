@@ -1,8 +1,10 @@
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.results.filled import Filled, fill
 from alchemist_exp.results.plots import figure5
 from alchemist_exp.results.runs import find
@@ -37,6 +39,13 @@ def test_a_line_breaks_where_nothing_was_measured(tmp_path: Path) -> None:
         svg = figure5(drawn(tmp_path / str(left_out), left_out=left_out))["svg"].decode()
         (line,) = re.findall(r'<path d="([^"]+)" clip-path="[^"]+" style="fill: none; [^"]*stroke: #d55e00', svg)
         assert line.count("M ") == strokes
+
+
+def test_without_matplotlib_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled = drawn(tmp_path)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ConfigError, match=r"needs matplotlib; pip install 'alchemist-exp\[figures\]'"):
+        figure5(filled)
 
 
 def test_without_a_figure_there_are_empty_axes(tmp_path: Path) -> None:

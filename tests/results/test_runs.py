@@ -1,12 +1,16 @@
 """Records as comparisons read them: how runs stand, what is broken, what a filter leaves."""
 
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
+from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.files import locked
-from alchemist_exp.results.runs import State, find, narrowed
+from alchemist_exp.results.runs import UNUSED, State, find, narrowed
 from tests.results.records import record, write
 
 BROKEN = {
@@ -102,6 +106,17 @@ def test_a_failed_run_has_its_error(tmp_path: Path) -> None:
     write(tmp_path, "failed", unfinished(status="failed", error="terminated"))
     (run,) = find(tmp_path).runs
     assert (run.state, run.error, run.figures) == (State.FAILED, "terminated", None)
+
+
+@pytest.mark.parametrize("method", config.members("method"))
+def test_what_a_method_does_not_use_is_what_the_method_itself_says(
+    composed: Callable[..., DictConfig], tmp_path: Path, method: str
+) -> None:
+    needed = {"program_files": [f"method.path={tmp_path}"]}
+    experiment = config.build(composed(f"method={method}", *needed.get(method, [])))
+    used = experiment.method.used(experiment.parts)
+    groups = {field.name for field in fields(experiment.parts) if getattr(experiment.parts, field.name) not in used}
+    assert groups == {*UNUSED.get(method, ())}
 
 
 def kept(tmp_path: Path, **filters: str) -> list[str]:

@@ -1,0 +1,67 @@
+"""What becomes of a rejected program: how often it goes back to the LLM, and what the LLM may learn of the reason."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from omegaconf import MISSING
+
+from alchemist_exp.core.component import Component
+from alchemist_exp.core.display import harmless
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.data.base import TextData
+
+HIDDEN: Final = "[text of a row]"
+_QUOTED, _STEP = 12, 6
+"""Characters that a message and a row have in common before the message is taken to quote the row, looked for at every
+sixth."""
+
+
+@dataclass(kw_only=True)
+class Repair(Component):
+    """A repair group member; conf/repair explains its values."""
+
+    attempts: int = MISSING
+    max_replies: int | None = MISSING
+
+    def __post_init__(self) -> None:
+        if self.attempts < 0:
+            raise ConfigError(f"repair.attempts is {self.attempts}; 0 or more is needed.")
+        if self.max_replies is not None and self.max_replies < 1:
+            raise ConfigError(f"repair.max_replies is {self.max_replies}; 1 or more, or null, is needed.")
+
+
+class RowHider:
+    """Takes out of error messages what they quote of the rows.
+
+    The rows are the user's, and a program is free to raise an error with a whole row in it.
+    """
+
+    def __init__(self, data: TextData) -> None:
+        self._data = data
+
+    def without_rows(self, reason: str) -> str:
+        """`reason` on one line, every stretch that also stands in a row hidden. Short words that a row shares stay."""
+        reason = harmless(reason)
+        hidden = [False] * len(reason)
+        for at in range(0, len(reason) - _QUOTED + 1, _STEP):
+            if reason[at : at + _QUOTED] in self._rows:
+                first, last = self._quoted(reason, at, at + _QUOTED)
+                hidden[first:last] = [True] * (last - first)
+        shown = "".join("\0" if h else character for h, character in zip(hidden, reason, strict=True))
+        return re.sub("\0+", HIDDEN, shown)
+
+    def _quoted(self, reason: str, first: int, last: int) -> tuple[int, int]:
+        """The longest stretch around reason[first:last] that stands in a row; it grows to the left first."""
+        while first > 0 and reason[first - 1 : last] in self._rows:
+            first -= 1
+        while last < len(reason) and reason[first : last + 1] in self._rows:
+            last += 1
+        return first, last
+
+    @cached_property
+    def _rows(self) -> str:
+        # In the layout that messages have.
+        texts = (text for split in self._data.splits for text in self._data.texts(split))
+        return "\n".join(" ".join(text.split()) for text in texts)

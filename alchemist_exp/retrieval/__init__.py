@@ -1,0 +1,1 @@
+"""Finds the passages of a user's own documents that answer a question: read, split, rank."""

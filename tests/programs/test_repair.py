@@ -1,0 +1,50 @@
+"""What an LLM may learn of the reason for a rejection: never a row."""
+
+import datasets
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alchemist_exp import config
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.task import Task
+from alchemist_exp.data.base import TextData
+from alchemist_exp.programs.repair import HIDDEN, RowHider
+
+TASK = Task(name="t", description="d", classes=("a", "b"), subject="text", relation="is", zero_shot="[text]")
+SECRET = "Mr Smith of 12 Elm Street\n has   diabetes of type two"
+
+
+@pytest.fixture(scope="module")
+def hider() -> RowHider:
+    table = {"train": datasets.Dataset.from_dict({"text": ["out of range", SECRET]})}
+    return RowHider(TextData(task=TASK, table=datasets.DatasetDict(table)))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "3 exception on 50 probes; row 1: line 2: IndexError: list index out of bounds",
+        "syntax error in line 4: expected ':'",
+        "module 'nltk' is not allowed in a labeling program",
+        "",
+        "short",
+    ],
+)
+def test_reasons_that_quote_nothing_stay_as_they_are(hider: RowHider, reason: str) -> None:
+    assert hider.without_rows(reason) == reason
+
+
+@given(st.integers(0, 30), st.integers(18, 60))
+def test_what_is_quoted_of_a_row_is_hidden(hider: RowHider, first: int, length: int) -> None:
+    quoted = " ".join(SECRET.split())[first : first + length]
+    shown = hider.without_rows(f"row 1: line 2: ValueError: no such rule as <<{quoted}>>, sorry")
+    assert HIDDEN in shown
+    assert not any(quoted[at : at + 12] in shown for at in range(len(quoted) - 11))
+    assert shown.startswith("row 1: line 2: ValueError: ")
+
+
+@pytest.mark.parametrize("override", ["repair.attempts=-1", "repair.max_replies=0"])
+def test_what_cannot_be_is_refused(composed, override: str) -> None:
+    with pytest.raises(ConfigError, match=override.partition("=")[0]):
+        config.build(composed(override))

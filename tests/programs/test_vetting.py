@@ -1,0 +1,151 @@
+"""The funnel: each stage rejects what it should, and no more."""
+
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.stages import Stages
+from alchemist_exp.core.store import Store
+from alchemist_exp.core.task import Task
+from alchemist_exp.data.base import TextData
+from alchemist_exp.programs.base import Program, Rejected, Stage
+from alchemist_exp.programs.vetting import Ground, Vetter, agreement, below_chance
+from tests.pipeline.test_run import NoProgress
+
+TASK = Task(name="t", description="d", classes=("ham", "spam"), subject="text", relation="is", zero_shot="[text]")
+TRAIN = [f"{'win' if n % 2 else 'hello'} {n}" for n in range(300)]
+VALID = [f"{'win' if n % 2 else 'hello'} {n}" for n in range(40)]
+GOLD = np.arange(40) % 2
+GOOD = "def label_function(t): return 1 if 'win' in t else 0"
+
+
+@pytest.fixture
+def vetter(composed, tmp_path: Path):
+    def build(*overrides: str, gold: bool = True) -> Vetter:
+        experiment = config.build(composed(*overrides))
+        splits = {"train": TRAIN, "valid": VALID}
+        table = datasets.DatasetDict({s: datasets.Dataset.from_dict({"text": texts}) for s, texts in splits.items()})
+        ground = Ground(
+            data=TextData(task=TASK, table=table),
+            valid_gold=GOLD if gold else None,
+            sandbox=experiment.sandbox,
+            store=Store(tmp_path),
+            stages=Stages(NoProgress()),
+        )
+        return Vetter(experiment.vetting, ground)
+
+    return build
+
+
+def stages(vetter: Vetter, *sources: str) -> list[Stage | None]:
+    """Where each program was lost, None where it was not."""
+    programs = [Program(source=source, origin=f"p{n}") for n, source in enumerate(sources)]
+    vetted = vetter.vet(programs)
+    assert [p for p in programs if p in vetted.accepted] == list(vetted.accepted)
+    lost = {rejected.origin: rejected.stage for rejected in vetted.rejected}
+    return [lost.get(program.origin) for program in programs]
+
+
+ALWAYS_LOST = {
+    Stage.LOAD: "import re\nx = 1 / 0\ndef label_function(t): return 1",
+    Stage.FAULTS: "def label_function(t): return 1 // 0",
+}
+BASIC = {
+    Stage.SYNTAX: "def label_function(t) return 1",
+    Stage.SIGNATURE: "def label(t): return 1",
+    Stage.IMPORT: "import nltk\ndef label_function(t): return 1",
+    Stage.COPY: "# mine\n" + GOOD,
+    Stage.NO_VOTE: "def label_function(t): return -1",
+    Stage.CONSTANT: "def label_function(t): return 1",
+}
+STRICT = {
+    Stage.NONDETERMINISTIC: "n = 0\ndef label_function(t):\n    global n\n    n += 1\n    return n % 2",
+    Stage.COVERAGE: "def label_function(t): return 1 if t == 'win 7' else -1",
+    Stage.SAME_VOTES: GOOD.replace("'win'", "'wi'"),
+    Stage.BELOW_CHANCE: "def label_function(t): return 0 if 'win' in t else 1",
+}
+
+
+def test_basic_vetting_lets_through_what_strict_vetting_does_not(vetter) -> None:
+    lost = ALWAYS_LOST | BASIC
+    assert stages(vetter("vetting=basic"), GOOD, *lost.values(), *STRICT.values()) == [None, *lost, *[None] * 4]
+
+
+def test_strict_vetting_names_each_stage(vetter) -> None:
+    lost = ALWAYS_LOST | BASIC | STRICT
+    assert stages(vetter("vetting=strict"), GOOD, *lost.values()) == [None, *lost]
+
+
+def test_without_vetting_everything_is_left_to_the_run(vetter) -> None:
+    everything = [GOOD, *ALWAYS_LOST.values(), *BASIC.values(), *STRICT.values()]
+    assert stages(vetter("vetting=off"), *everything) == [None] * len(everything)
+
+
+def test_gold_is_used_only_where_it_may_be_and_then_said(vetter) -> None:
+    inverse = STRICT[Stage.BELOW_CHANCE]
+    with_gold, without = vetter("vetting=strict"), vetter("vetting=strict", gold=False)
+    assert stages(with_gold, inverse) == [Stage.BELOW_CHANCE]
+    assert with_gold.used_gold
+    assert stages(without, inverse) == [None]
+    assert not without.used_gold
+
+
+def test_a_later_candidate_is_held_against_those_accepted_before(vetter) -> None:
+    one = vetter("vetting=strict")
+    assert stages(one, GOOD) == [None]
+    assert stages(one, GOOD) == [Stage.COPY]
+    assert stages(one, GOOD.replace("'win'", "'wi'")) == [Stage.SAME_VOTES]
+
+
+def test_a_program_like_one_that_was_itself_rejected_may_pass(vetter) -> None:
+    inverse = STRICT[Stage.BELOW_CHANCE]
+    assert stages(vetter("vetting=strict"), inverse, GOOD) == [Stage.BELOW_CHANCE, None]
+
+
+def test_order_is_kept_and_earlier_rejections_stay(vetter) -> None:
+    early = Rejected(origin="early", stage=Stage.NO_CODE, reason="the reply holds no code")
+    bad, good = Program(source="x", origin="bad"), Program(source=GOOD, origin="good")
+    vetted = vetter("vetting=basic").vet([bad, early, good])
+    assert vetted.accepted == (good,)
+    assert [(r.origin, r.reason, r.id) for r in vetted.rejected] == [
+        ("bad", "defines no label_function", bad.id),
+        ("early", "the reply holds no code", None),
+    ]
+
+
+def test_messages_of_programs_are_made_harmless(vetter) -> None:
+    source = "def label_function(t): raise ValueError('\\x1b[2J\\n' + 'x' * 999)"
+    (rejected,) = vetter("vetting=basic").vet([Program(source=source, origin="p")]).rejected
+    assert "\x1b" not in rejected.reason
+    assert len(rejected.reason) <= 300
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "share"),
+    [([1, -1, 0], [1, -1, 1], 0.5), ([1, 1], [1, 1], 1.0), ([-1, -1], [-1, -1], 1.0), ([-1, 1], [0, -1], 0.0)],
+)
+def test_rows_that_neither_votes_on_are_no_agreement(one: list[int], other: list[int], share: float) -> None:
+    assert agreement(np.array(one, dtype=np.int8), np.array(other, dtype=np.int8)) == share
+
+
+def test_chance_is_what_the_classes_give() -> None:
+    gold = np.array([0] * 90 + [1] * 10)
+    rare = np.full(100, -1, dtype=np.int8)
+    rare[80:] = 1  # right on 10 of 20, where chance is right on 2
+    assert below_chance(rare, gold, 2) is None
+    frequent = np.full(100, -1, dtype=np.int8)
+    frequent[75:95] = 0  # right on 15 of 20, where chance is right on 18
+    found = below_chance(frequent, gold, 2)
+    assert found is not None
+    assert found.reason == "right on 75.0% of 20 valid rows; chance gives 90.0%"
+    assert below_chance(frequent[:80], gold[:80], 2) is None  # too few votes to say
+
+
+@pytest.mark.parametrize("override", ["vetting.probes=-1", "vetting.max_faults=1.5", "vetting.max_agreement=-0.1"])
+def test_thresholds_that_cannot_be_are_refused(composed, override: str) -> None:
+    with pytest.raises(ConfigError, match=override.partition("=")[0]):
+        config.build(composed(override))

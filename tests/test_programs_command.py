@@ -1,0 +1,96 @@
+"""`alchemist programs diff` as a user meets it, over two runs of the recorded pack."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.commands.programs import main
+from alchemist_exp.pipeline.run import run
+from tests.pipeline.test_run import NoProgress
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs `before`, and `after`: one program changed, one left out, one added."""
+    from hydra import compose, initialize_config_dir
+
+    root = tmp_path_factory.mktemp("diff")
+
+    def ran(*overrides: str) -> Path:
+        options = ["+experiment=tiny", "label_model=majority", f"paths.outputs={root / 'outputs'}", *overrides]
+        with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+            cfg = compose("config", overrides=options)
+        return run(config.build(cfg), config.as_plain(cfg), options, NoProgress()).folder
+
+    before = ran()
+    mine = root / "mine"
+    shutil.copytree(before / "programs", mine)
+    (mine / "00.py").write_text("def label_function(comment):\n    return 1 if 'http' in comment else -1\n")
+    (mine / "09.py").unlink()
+    first = ran("method=program_files", f"method.path={mine}")
+    (mine / "00.py").write_text("def label_function(comment):\n    return 0 if 'song' in comment else -1\n")
+    second = ran("method=program_files", f"method.path={mine}")
+    for name, folder in (("before", before), ("after", first), ("later", second)):
+        (root / name).symlink_to(folder)
+    return root
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    if code:
+        with pytest.raises(SystemExit) as end:
+            main(["diff", *arguments])
+        assert end.value.code == code
+    else:
+        assert main(["diff", *arguments]) == 0
+    captured = capsys.readouterr()
+    return captured.out + captured.err
+
+
+def test_what_changed_is_told_and_what_did_not_is_counted(outputs: Path, capsys) -> None:
+    text = said(capsys, str(outputs / "before"), str(outputs / "after"))
+    assert "Programs  8 the same, 2 only in A, 1 only in B" in text
+    assert "general 0" in text
+    assert "general 1" not in text
+    assert "Rows whose label flipped" in text
+    assert "label model, test" in text
+
+
+def test_a_program_of_the_same_name_has_changed_and_its_lines_are_shown(outputs: Path, capsys) -> None:
+    text = said(capsys, str(outputs / "after"), str(outputs / "later"), "--source")
+    assert "Programs  8 the same, 1 changed" in text
+    assert "-    return 1 if 'http' in comment else -1\n+    return 0 if 'song' in comment else -1" in text
+
+
+def test_a_run_and_itself_differ_in_nothing(outputs: Path, capsys) -> None:
+    key = (outputs / "before").resolve().name
+    text = said(capsys, key[:8], key, "--outputs", str(outputs / "outputs"))
+    assert "Programs  10 the same" in text
+    flipped = text.partition("flipped")[2].partition("Scores")[0]
+    assert [line.split()[1:] for line in flipped.strip().splitlines()[1:]] == [["0", "0.0%", "0", "0.0%"]] * 3
+
+
+def test_other_data_cannot_be_compared_by_rows(outputs: Path, capsys, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree((outputs / "before").resolve(), other)
+    record = json.loads((other / "record.json").read_text())
+    record["data"]["fingerprint"] = "0" * 24
+    (other / "record.json").write_text(json.dumps(record))
+    assert "rows cannot be compared" in said(capsys, str(outputs / "before"), str(other))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing", "nothing"], "there is no run 'nothing' under"),
+        (["", ""], "3 runs begin with ''"),
+        (["one"], "the following arguments are required: B"),
+    ],
+)
+def test_mistakes_are_one_sentence(outputs: Path, capsys, arguments: list[str], message: str) -> None:
+    text = said(capsys, *arguments, "--outputs", str(outputs / "outputs"), code=1)
+    assert message in text
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
