@@ -34,22 +34,27 @@ def report(filled: Filled, outputs: Path, *, all_runs: int) -> Report:
 
 
 def _captions(filled: Filled, all_runs: int) -> list[str]:
-    counts = sorted({found.n for found in filled.ours.values() if found.std is not None})
-    what = "draws of programs" if filled.name == "figure5" else "seeds"
-    if not counts:
-        spread = ""
-    elif len(counts) == 1:
-        spread = f"mean ± sd over {counts[0]} {what}; "
-    else:
-        spread = f"mean ± sd over {counts[0]} to {counts[-1]} {what}, see the details; "
     gold = " and ".join(f"gold={gold}" for gold in filled.golds)
     label_model = any(measure.quantity is Quantity.LABEL_MODEL for measure in filled.table.measures.values())
     of_label_model = "; ours are over the rows that have a label" if label_model else ""
     used = len(filled.finished)
     return [
-        f"Ours: {spread}{gold}; {used} of {all_runs} finished runs.",
+        f"Ours: {_over(filled)}{gold}; {used} of {all_runs} finished runs.",
         f"Paper: {paper.citation()}. Scores: F1 on sms, accuracy elsewhere{of_label_model}.",
     ]
+
+
+def _over(filled: Filled) -> str:
+    """What our means are over; nothing where the table has single figures."""
+    kind, what = Quantity.DISTILLED, "seeds"
+    if filled.name == "figure5":
+        kind, what = Quantity.LABEL_MODEL, "draws of programs"
+    counts = {found.n for at, found in filled.ours.items() if filled.table.measures[at[2]].quantity is kind}
+    if not counts:
+        return ""
+    low, high = min(counts), max(counts)
+    many = f"{high}" if low == high else f"{low} to {high} (see the details)"
+    return f"mean ± sd over {many} {what}; " if high > 1 else f"one of the {what}; "
 
 
 def main_grid(filled: Filled) -> Grid:

@@ -52,7 +52,7 @@ def _range(values: Sequence[str]) -> str:
 
 def notes(finished: Sequence[Run]) -> Iterator[str]:
     """Who wrote the programs, by which program they were run, where the data is not the paper's, and warnings."""
-    for model in sorted({str(run.values["llm.model"]) for run in finished if _replays(run)}):
+    for model in sorted({str(run.values.get("llm.model")) for run in finished if _replays(run)}):
         yield (
             f"Our programs are recordings of {model}: its ten answers to a prompt were written one after another and "
             "the model knows these public sets from its training. They are not the paper's programs."

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.results.details import SCORES
 from alchemist_exp.results.filled import Filled, ours_with
@@ -32,7 +33,7 @@ def figure5(filled: Filled) -> Mapping[str, bytes]:
         ) from error
 
     # The salt makes the same ids, and so the same file, every time.
-    with mpl.rc_context({"svg.hashsalt": "alchemist", "font.size": 8, "axes.linewidth": 0.6}):
+    with mpl.rc_context({"svg.hashsalt": "alchemist", "text.parse_math": False, "font.size": 8, "axes.linewidth": 0.6}):
         drawing = Figure(figsize=_INCHES, layout="constrained")
         axes = drawing.add_subplot()
         series = [(dataset, source) for dataset in filled.table.datasets for source in map(ours_with, filled.golds)]
@@ -65,7 +66,7 @@ def figure5(filled: Filled) -> Mapping[str, bytes]:
 
 
 def _label(filled: Filled, dataset: str, source: str) -> str:
-    gold = f", gold={source.removeprefix('ours:')}" if len(filled.golds) > 1 else ""
+    gold = f", gold={harmless(source.removeprefix('ours:'))}" if len(filled.golds) > 1 else ""
     return f"{dataset} ({SCORES[score_of(dataset)]}){gold}"
 
 

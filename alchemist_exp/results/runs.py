@@ -147,7 +147,7 @@ def read(folder: Path) -> Run | None:
             overrides=[str(override) for override in record.overrides],
             figures=_figures(record) if state is State.DONE else None,
         )
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
         what = f"{type(error).__name__}: {error}"
         raise StoreError(f"the record in {folder} is broken ({what}); delete it and run again.") from error
 

@@ -68,6 +68,8 @@ def test_a_broken_record_is_named_and_the_others_are_read(tmp_path: Path, name: 
         ("config", "method", []),
         ("data", "rows", {}),
         ("programs", "accepted", None),
+        ("programs", "accepted", float("inf")),
+        ("cost", "spent_usd", float("nan")),
     ],
 )
 def test_a_record_that_lacks_what_a_table_needs_is_named(tmp_path: Path, section: str, key: str, value: object) -> None:
