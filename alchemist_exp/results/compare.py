@@ -26,7 +26,7 @@ def report(filled: Filled, outputs: Path, *, all_runs: int) -> Report:
         title=filled.table.title,
         captions=_captions(filled, all_runs),
         grids=grids,
-        notes=list(notes(filled.finished)),
+        notes=[*notes(filled.finished), *_unfinished(filled, outputs)],
         gaps=list(gaps(filled, outputs)),
         filling=f"alchemist run +experiment={filled.name} {shlex.quote(f'paths.outputs={outputs}')}",
         flat=[dict(line) for line in _flat(filled)],
@@ -53,8 +53,17 @@ def _over(filled: Filled) -> str:
     if not counts:
         return ""
     low, high = min(counts), max(counts)
-    many = f"{high}" if low == high else f"{low} to {high} (see the details)"
-    return f"mean ± sd over {many} {what}; " if high > 1 else f"one of the {what}; "
+    if high == 1:
+        return f"one of the {what}; "
+    return (
+        f"mean ± sd over {high} {what}; " if low == high else f"mean ± sd over {low} to {high} {what}, as said below; "
+    )
+
+
+def _unfinished(filled: Filled, outputs: Path) -> Iterator[str]:
+    """A word about runs that a mean could be lacking without showing it."""
+    if count := len(filled.runs) - len(filled.finished):
+        yield f"{count} of the runs that belong here have not finished: alchemist status {shlex.quote(str(outputs))}"
 
 
 def main_grid(filled: Filled) -> Grid:

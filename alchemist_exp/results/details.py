@@ -23,7 +23,8 @@ def details(table: Table, wanted: Sequence[Place], finished: Sequence[Run], gold
         if runs:
             labels = [place.dataset, table.items[place.item].label, _label_model(runs[0]), gold]
             rows[tuple(labels)] = Row(labels=labels, cells=_cells(runs, kinds), ours=True)
-    columns = [Column(name=name) for name in ("seeds", "programs", "coverage")]
+    over = "seeds" if Quantity.DISTILLED in kinds else "draws"
+    columns = [Column(name=name) for name in (over, "programs", "coverage")]
     columns += [Column(group=kind.value, name=label) for kind in kinds for label in SCORES.values()]
     title = "Behind our figures: every score, the label model's over covered rows; coverage on train"
     return Grid(title=title, stubs=["dataset", "", "label model", "gold"], columns=columns, rows=list(rows.values()))

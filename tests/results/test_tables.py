@@ -240,6 +240,8 @@ def test_gaps_say_why_and_how_to_fill_them(tmp_path: Path) -> None:
     gaps = {gap.place: gap for gap in report_of(tmp_path, "table8", label_model="snorkel").gaps}
     assert gaps["sms, Snorkel"].why == "failed: only 2 programs"
     assert gaps["yelp, Snorkel"].why == "killed"
+    notes = report_of(tmp_path, "table8", label_model="snorkel").notes
+    assert notes[-1] == f"2 of the runs that belong here have not finished: alchemist status {tmp_path}"
     assert gaps["imdb, Snorkel"].why == "missing"
     assert shlex.split(gaps["imdb, Snorkel"].command) == [
         "alchemist", "run", "+experiment=table8", "llm.pack=mine", "dataset=imdb", "method=alchemist",
@@ -321,6 +323,8 @@ def test_nothing_in_a_record_acts_in_any_format(hostile: Report, tmp_path: Path,
         case "latex":
             body = [line for line in text.splitlines() if not line.startswith("%")]
             assert not re.search(r"(?<!\\)[#%_^~]", "\n".join(body))
+            braces = re.sub(r"\\[{}]", "", "\n".join(body))
+            assert braces.count("{") == braces.count("}")
             assert "\n".join(body).count(r"\begin{table}") == "\n".join(body).count(r"\end{table}")
 
 
