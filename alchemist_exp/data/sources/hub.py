@@ -37,7 +37,7 @@ def fetch(hub: Hub, folder: Path) -> list[Path]:
             splits[split].to_csv(paths[-1], index=False)
         return paths
     except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).split())[:300].rstrip(".")
         raise DataError(
             f"{hub.repo} at {hub.revision} could not be had from the Hugging Face hub ({type(error).__name__}: "
             f"{reason}); fetch the files another way and name them by --source."

@@ -193,7 +193,7 @@ def _pyarrow_version() -> str:
 
 
 def repeats(splits: Mapping[Split, Sequence[Row]], split: Split) -> dict[str, int]:
-    """How many rows of `split` also stand in train, case and punctuation aside; how many only under other labels."""
+    """How many rows of `split` also stand in train, going by letters and digits; how many only under other labels."""
     labels: dict[str, set[int]] = {}
     for row in splits[Split.TRAIN]:
         labels.setdefault(_bare(row.text), set()).add(row.label)
@@ -202,8 +202,8 @@ def repeats(splits: Mapping[Split, Sequence[Row]], split: Split) -> dict[str, in
 
 
 def _bare(text: str) -> str:
-    """The words alone; a text without any stands for itself."""
-    return " ".join(re.findall(r"\w+", text.casefold())) or text
+    """Letters and digits alone; a text without any stands for itself."""
+    return re.sub(r"[\W_]+", "", text.casefold()) or text
 
 
 def _digests(files: Sequence[Path]) -> list[dict[str, Any]]:
