@@ -10,6 +10,7 @@ know. The same files always give the same folder.
 """
 
 import argparse
+import shlex
 import sys
 import tempfile
 import traceback
@@ -78,7 +79,7 @@ def _summary(made: Prepared, dataset: FilesDataset, out: Path | None) -> str:
     if isinstance(dataset, EmbeddedDataset):
         how = f"alchemist run dataset={dataset.name} dataset.path={made.folder.resolve()}"
     else:
-        how = f"alchemist run dataset={dataset.name}" + (f" paths.data={out}" if out else "")
+        how = (f"ALCHEMIST_DATA={shlex.quote(str(out))} " if out else "") + f"alchemist run dataset={dataset.name}"
     return "\n".join([*lines, f"  {how}"])
 
 

@@ -52,16 +52,16 @@ def prepare_data(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_raw_files_become_a_dataset_that_loads(composed, tmp_path: Path) -> None:
+def test_raw_files_become_a_dataset_that_loads(composed, tmp_path: Path, monkeypatch) -> None:
     lines = [f"sentence {i}@{('negative', 'neutral', 'positive')[i % 3]}\r\n" for i in range(4846)]
     (tmp_path / "Sentences_50Agree.txt").write_bytes("".join(lines).encode("latin-1"))
     done = prepare_data(tmp_path, "finance", "--source", "Sentences_50Agree.txt", "--out", "sets")
     assert done.returncode == 0, done.stderr
     assert "train   3,488 rows: 1,163 negative, 1,163 neutral, 1,162 positive" in done.stdout
     assert "note" not in done.stdout
-    override = done.stdout.splitlines()[-1].split()[-2:]
-    assert override == ["dataset=finance", "paths.data=sets"]
-    data = config.build(composed(override[0], f"paths.data='{tmp_path / 'sets'}'")).dataset.load()
+    assert done.stdout.splitlines()[-1] == "  ALCHEMIST_DATA=sets alchemist run dataset=finance"
+    monkeypatch.setenv("ALCHEMIST_DATA", str(tmp_path / "sets"))
+    data = config.build(composed("dataset=finance")).dataset.load()
     assert [len(data.texts(split)) for split in Split] == [3488, 388, 970]
     again = prepare_data(tmp_path, "finance", "--source", "Sentences_50Agree.txt", "--out", "sets")
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)

@@ -103,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
             replace(_wrench("yelp", 30400, 3800, 3800), note=_RENAMED),
             Source(
                 what="test.csv of Yelp Review Polarity",
-                files=("*.csv",),
+                files=("*test.csv",),
                 where="https://s3.amazonaws.com/fast-ai-nlp/yelp_review_polarity_csv.tgz (Zhang et al., 2015)",
                 license="the terms of the Yelp dataset",
                 rows={None: 38000},
