@@ -23,7 +23,7 @@ from alchemist_exp import config
 from alchemist_exp.commands.arguments import Parser
 from alchemist_exp.core.errors import ConfigError, unknown
 from alchemist_exp.data.files import EmbeddedDataset, FilesDataset
-from alchemist_exp.data.sources.hub import fetch
+from alchemist_exp.data.sources.hub import Fetched, fetch
 from alchemist_exp.data.sources.prepare import Prepared, prepare, require_free
 from alchemist_exp.data.sources.recipes import RECIPES, Recipe
 from alchemist_exp.exits import clean_exit, mendable, say
@@ -45,13 +45,25 @@ def main(arguments: Sequence[str]) -> None:
     if not chosen.source and not chosen.hub:
         print(_where(name, RECIPES[name], dataset))
         return
-    with tempfile.TemporaryDirectory() as fetched:
-        if chosen.hub and dataset.hub is None:
-            raise ConfigError(f"{name} has no known place on the hub; name its raw files by --source.")
-        require_free(out / name, chosen.force)
-        paths = chosen.source or fetch(dataset.hub, Path(fetched))
-        made = prepare(name, RECIPES[name], paths, classes=dataset.classes, out=out, force=chosen.force)
+    require_free(out / name, chosen.force)
+    with tempfile.TemporaryDirectory() as folder:
+        fetched = _fetched(dataset, Path(folder)) if chosen.hub else Fetched(chosen.source, None)
+        made = prepare(
+            name,
+            RECIPES[name],
+            fetched.paths,
+            classes=dataset.classes,
+            out=out,
+            force=chosen.force,
+            origin=fetched.origin,
+        )
     print(_summary(made, dataset, chosen.out))
+
+
+def _fetched(dataset: FilesDataset, folder: Path) -> Fetched:
+    if dataset.hub is None:
+        raise ConfigError(f"{dataset.name} has no known place on the hub; name its raw files by --source.")
+    return fetch(dataset.hub, folder)
 
 
 def _where(name: str, recipe: Recipe, dataset: FilesDataset) -> str:

@@ -1,9 +1,7 @@
-"""Raw files from the Hugging Face hub: a hub of our own that speaks its protocol for single files, and a local copy.
-
-The real hub is not asked. `datasets` reads a local folder laid out as a repository of the hub in its stead.
-"""
+"""Raw files from the Hugging Face hub, which a small server of our own stands in for. The real one is not asked."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -13,15 +11,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from alchemist_exp.core.errors import DataError
-from alchemist_exp.core.values import Split
 from alchemist_exp.data.sources.hub import Hub, fetch
-from alchemist_exp.data.sources.recipes import RECIPES
 from tests.conftest import REPOSITORY
 
-COMMIT = "b98f579f90311e94da79970790964011dead7fec"
+WRENCH = "b98f579f90311e94da79970790964011dead7fec"
+MEDABS = "d6afbd7" + 33 * "0"
+"""The commit that the branch main of our MedAbs is at."""
 
 
 def wrench_file(n: int) -> bytes:
@@ -31,14 +31,44 @@ def wrench_file(n: int) -> bytes:
     return json.dumps(rows).encode()
 
 
-FILES = {
-    f"/datasets/jieyuz2/WRENCH/resolve/{COMMIT}/classification/yelp/{split}.json": wrench_file(n)
-    for split, n in (("train", 6), ("valid", 2), ("test", 4))
+def medabs_file(split: str, n: int) -> bytes:
+    labels, texts = [i % 5 + 1 for i in range(n)], [f'{split} {i}, "é"\nline' for i in range(n)]
+    raw = io.BytesIO()
+    parquet.write_table(pa.table({"condition_label": labels, "medical_abstract": texts}), raw)
+    return raw.getvalue()
+
+
+CARD = b"""---
+configs:
+- config_name: default
+  data_files:
+  - {split: train, path: data/train-*}
+  - {split: test, path: data/test-*}
+- config_name: labels
+  data_files:
+  - {split: train, path: labels/train-*}
+---
+"""
+
+REPOSITORIES = {
+    "jieyuz2/WRENCH": (
+        WRENCH,
+        {f"classification/yelp/{split}.json": wrench_file(n) for split, n in (("train", 6), ("valid", 2), ("test", 4))},
+    ),
+    "TimSchopf/medical_abstracts": (
+        MEDABS,
+        {
+            "README.md": CARD,
+            "data/train-00000-of-00001.parquet": medabs_file("train", 11550),
+            "data/test-00000-of-00001.parquet": medabs_file("test", 10),
+            "labels/train-00000-of-00001.parquet": medabs_file("labels", 5),
+        },
+    ),
 }
 
 
 class FakeHub(BaseHTTPRequestHandler):
-    """Answers HEAD and GET for the files above, as the hub does for files that are not in LFS."""
+    """What the hub answers for files outside LFS, a repository's commit, and a folder's list of files."""
 
     def do_HEAD(self) -> None:
         self.answer(body=False)
@@ -47,17 +77,37 @@ class FakeHub(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, *, body: bool) -> None:
-        raw = FILES.get(self.path)
-        self.send_response(200 if raw is not None else 404)
+        parts = self.path.partition("?")[0].removeprefix("/api").removeprefix("/datasets/").split("/", 4)
+        commit, files = REPOSITORIES.get("/".join(parts[:2]), ("", {}))
+        raw = self.found("/api/" in self.path, commit, files, *parts[2:])
+        self.send_response(404 if raw is None else 200)
         if raw is None:
             self.send_header("X-Error-Code", "EntryNotFound")
-            raw = b""
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{hashlib.sha256(raw).hexdigest()}"')
-        self.send_header("Content-Length", str(len(raw)))
+        self.send_header("X-Repo-Commit", commit)
+        self.send_header("ETag", f'"{hashlib.sha256(raw or b"").hexdigest()}"')
+        self.send_header("Content-Length", str(len(raw or b"")))
         self.end_headers()
         if body:
-            self.wfile.write(raw)
+            self.wfile.write(raw or b"")
+
+    def found(
+        self, api: bool, commit: str, files: dict[str, bytes], kind: str = "", revision: str = "", path: str = ""
+    ) -> bytes | None:
+        if not files or revision not in (commit, "main"):
+            return None
+        if not api:
+            return files.get(path) if kind == "resolve" else None
+        if kind == "revision":
+            return json.dumps(
+                {"id": "any", "sha": commit, "siblings": [{"rfilename": file} for file in files]}
+            ).encode()
+        if kind != "tree":
+            return None
+        inside = [file.removeprefix(f"{path}/") for file in files if not path or file.startswith(f"{path}/")]
+        names = {name.partition("/")[0]: "directory" if "/" in name else "file" for name in inside}
+        below = [(f"{path}/{name}" if path else name, type_) for name, type_ in names.items()]
+        entries = [{"path": p, "type": t, "size": len(files.get(p, b"")), "oid": commit} for p, t in below]
+        return json.dumps(entries).encode()
 
     def log_message(self, *_: object) -> None:
         pass
@@ -88,41 +138,28 @@ def test_wrench_is_fetched_at_its_commit_when_asked(endpoint: str, tmp_path: Pat
     manifest = json.loads((tmp_path / "data/yelp/manifest.json").read_text(encoding="utf-8"))
     assert {split: said["rows"] for split, said in manifest["splits"].items()} == {"train": 6, "valid": 2, "test": 4}
     digests = {file["file"]: file["sha256"] for file in manifest["source"]["files"]}
-    assert digests == {path.rsplit("/", 1)[1]: hashlib.sha256(raw).hexdigest() for path, raw in FILES.items()}
+    published = REPOSITORIES["jieyuz2/WRENCH"][1]
+    assert digests == {path.rsplit("/", 1)[1]: hashlib.sha256(raw).hexdigest() for path, raw in published.items()}
+    assert manifest["source"]["hub"] == f"jieyuz2/WRENCH@{WRENCH}"
     absent = prepare_data(tmp_path, "imdb", "--hub", HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="0")
     assert (absent.returncode, absent.stderr.count("error:")) == (1, 1)
     assert "could not be had from the Hugging Face hub (" in absent.stderr
     assert not (tmp_path / "data/imdb").exists()
 
 
+def test_what_datasets_reads_is_noted_with_the_commit_of_its_branch(endpoint: str, tmp_path: Path) -> None:
+    done = prepare_data(tmp_path, "medabs", "--hub", HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="0")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "data/medabs/manifest.json").read_text(encoding="utf-8"))
+    rows = {split: said["rows"] for split, said in manifest["splits"].items()}
+    assert rows == {"train": 10395, "valid": 1155, "test": 10}
+    assert manifest["source"]["hub"] == f"TimSchopf/medical_abstracts@{MEDABS}"
+    test = parquet.read_table(tmp_path / "data/medabs/test.parquet").to_pylist()
+    assert test[6] == {"text": 'test 6, "é"\nline', "label": 1}
+
+
 def test_a_hub_out_of_reach_is_one_sentence() -> None:
-    hub = Hub(repo="jieyuz2/WRENCH", revision=COMMIT, files=["classification/yelp/train.json"])
+    hub = Hub(repo="jieyuz2/WRENCH", revision=WRENCH, files=["classification/yelp/train.json"])
     with pytest.raises(DataError, match=r"jieyuz2/WRENCH at b98f.* could not be had .*name them by --source") as caught:
         fetch(hub, Path())
     assert "\n" not in str(caught.value)
-
-
-def test_a_repository_that_datasets_reads_becomes_one_file_a_split(tmp_path: Path, monkeypatch) -> None:
-    import pandas
-
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    copy = tmp_path / "copy"
-    (copy / "data").mkdir(parents=True)
-    (copy / "README.md").write_text(
-        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*\n"
-        "  - split: test\n    path: data/test-*\n---\n",
-        encoding="utf-8",
-    )
-    for split, n in (("train", 10), ("test", 5)):
-        frame = pandas.DataFrame(
-            {
-                "condition_label": [i % 5 + 1 for i in range(n)],
-                "medical_abstract": [f'{split} {i}, "é"\nline' for i in range(n)],
-            }
-        )
-        frame.to_parquet(copy / "data" / f"{split}-00000-of-00001.parquet")
-    paths = fetch(Hub(repo=str(copy), revision="main"), tmp_path)
-    assert [path.name for path in paths] == ["train.csv", "test.csv"]
-    read = RECIPES["medabs"].sources[0].read(paths)
-    assert [row.label for row in read[Split.TEST]] == [0, 1, 2, 3, 4]
-    assert read[Split.TRAIN][9].text == 'train 9, "é"\nline'

@@ -39,10 +39,18 @@ class Prepared:
 
 
 def prepare(
-    name: str, recipe: Recipe, paths: Sequence[Path], *, classes: Sequence[str], out: Path, force: bool = False
+    name: str,
+    recipe: Recipe,
+    paths: Sequence[Path],
+    *,
+    classes: Sequence[str],
+    out: Path,
+    force: bool = False,
+    origin: str | None = None,
 ) -> Prepared:
-    """Writes `out`/`name` from the raw files at `paths`, a folder or files. classes: names by index, for the manifest.
+    """Writes `out`/`name` from the raw files at `paths`, a folder or files.
 
+    classes: names by index, and origin: where on the hub the files were fetched, both for the manifest.
     DataError when they are not what `recipe` is made from. StoreError when the folder is there and not `force`, when
     it holds more than an earlier run of this made, or when it cannot be written.
     """
@@ -60,7 +68,7 @@ def prepare(
         notes.append(f"{left:,} rows are in no split.")
     manifest: dict[str, Any] = {
         "dataset": name,
-        "source": {"what": source.what, "where": source.where, "files": _digests(files)},
+        "source": {"what": source.what, "where": source.where, "hub": origin, "files": _digests(files)},
         "license": source.license,
         "seed": SEED if len(parts) < len(Split) else None,
         "notes": [*([source.note] if source.note else []), *notes],
