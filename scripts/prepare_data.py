@@ -81,11 +81,9 @@ def _summary(made: Prepared, dataset: FilesDataset, out: Path | None) -> str:
     for split, said in made.manifest["splits"].items():
         counts = ", ".join(f"{count:,} {name}" for name, count in said["classes"].items())
         lines.append(f"{split:<5}  {said['rows']:>6,} rows: {counts}")
-    lines += [
-        f"{repeated['in_train']:,} {split} texts also stand in train, {repeated['under_other_labels']:,} of them only "
-        "under other labels"
-        for split, repeated in made.manifest["repeats"].items()
-    ]
+    for split, repeated in made.manifest["repeats"].items():
+        others = f", {n:,} of them only under other labels" if (n := repeated["under_other_labels"]) else ""
+        lines.append(f"{repeated['in_train']:,} {split} texts also stand in train{others}")
     lines += [f"note: {note}" for note in made.manifest["notes"]]
     lines += [f"licence: {made.manifest['license']}", f"made {made.folder}; run it with"]
     if isinstance(dataset, EmbeddedDataset):

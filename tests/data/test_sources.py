@@ -239,12 +239,12 @@ def test_the_same_files_give_the_same_bytes_in_any_order(make, raw, tmp_path: Pa
 
 def test_an_empty_review_is_dropped_with_a_note(make, raw) -> None:
     notes = make("french", raw("french")).manifest["notes"]
-    assert "1 rows without text were dropped." in notes
-    assert "the source has 13 rows, and 9,658 were published." in notes
+    assert "Rows without text, dropped: 1." in notes
+    assert "The source has 13 rows, and 9,658 were published." in notes
 
 
 def test_rows_that_no_split_takes_are_counted(make, raw) -> None:
-    assert "2 rows are in no split." in make("yelp", raw("yelp")).manifest["notes"]
+    assert "Rows in no split: 2." in make("yelp", raw("yelp")).manifest["notes"]
 
 
 def test_what_was_made_is_replaced_only_when_asked(make, raw, tmp_path: Path) -> None:
@@ -258,6 +258,15 @@ def test_what_was_made_is_replaced_only_when_asked(make, raw, tmp_path: Path) ->
     (made.folder / "mine.csv").write_text("x", encoding="utf-8")
     with pytest.raises(StoreError, match=r"holds mine\.csv, which was not made here"):
         make("sms", paths, force=True)
+    (made.folder / "mine.csv").unlink()
+    (made.folder / MANIFEST).unlink()
+    with pytest.raises(
+        StoreError, match=r"holds test\.parquet, train\.parquet, valid\.parquet, which was not made here"
+    ):
+        make("sms", paths, force=True)
+    (tmp_path / "out" / "yelp").write_text("x", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"yelp is a file"):
+        make("yelp", paths, force=True)
 
 
 def test_nothing_is_left_of_a_dataset_that_could_not_be_made(make, raw, tmp_path: Path, monkeypatch) -> None:

@@ -61,11 +61,11 @@ def prepare(
     notes = _miscounted(source, published)
     parts = {split: [row for row in rows if row.text.strip()] for split, rows in published.items()}
     if dropped := _rows(published) - _rows(parts):
-        notes.append(f"{dropped:,} rows without text were dropped.")
+        notes.append(f"Rows without text, dropped: {dropped:,}.")
     splits = _splits(recipe, source, parts, where=str(paths[0]))
     _require_every_class(splits, classes, where=str(paths[0]))
     if left := _rows(parts) - _rows(splits):
-        notes.append(f"{left:,} rows are in no split.")
+        notes.append(f"Rows in no split: {left:,}.")
     manifest: dict[str, Any] = {
         "dataset": name,
         "source": {"what": source.what, "where": source.where, "hub": origin, "files": _digests(files)},
@@ -95,9 +95,12 @@ def require_free(target: Path, force: bool) -> None:
     """StoreError when `target` is there and not `force`, or holds more than an earlier run of this made."""
     if not target.exists():
         return
+    if not target.is_dir():
+        raise StoreError(f"{target} is a file; move it away, or give another folder by --out.")
     if not force:
         raise StoreError(f"{target} is there already; say --force to make it anew, or give another folder by --out.")
-    others = sorted(path.name for path in target.iterdir() if path.name not in _KEPT) if target.is_dir() else ["a file"]
+    made_here = _KEPT if (target / MANIFEST).is_file() else ()
+    others = [path.name for path in sorted(target.iterdir()) if path.name not in made_here]
     if others:
         raise StoreError(f"{target} holds {', '.join(others[:3])}, which was not made here; move it away first.")
 
@@ -149,7 +152,7 @@ def _rows(parts: Mapping[Any, Sequence[Row]]) -> int:
 def _miscounted(source: Source, parts: Parts) -> list[str]:
     """A note for each part that has another number of rows than was published."""
     return [
-        f"{'the source' if split is None else split.value} has {len(rows):,} rows, "
+        f"{'The source' if split is None else split.value.capitalize()} has {len(rows):,} rows, "
         f"and {source.rows[split]:,} were published."
         for split, rows in parts.items()
         if len(rows) != source.rows[split]
