@@ -81,9 +81,25 @@ def compare() -> Iterator[tuple[str, float, str, float]]:
     for name in sandboxes:
         for peer, said in (("loop", "loop in process, no sandbox"), ("snorkel", "Snorkel LFApplier, no sandbox")):
             yield f"ten programs, {len(texts):,} rows, {name}, CPU", best[name], said, best[peer]
+    yield _reviews(sources, few, sandboxes["zygote"])
     two = _sandbox("sandbox.workers=2")
     wall = best_of(ROUNDS, {"one": contestants["zygote"], "two": run(two)})
     yield f"the same, two workers, wall (load {os.getloadavg()[0]:.1f})", wall["two"], "one worker", wall["one"]
+
+
+def _reviews(sources: list[str], few: list[str], zygote: Sandbox) -> tuple[str, float, str, float]:
+    """The same programs on texts of a review's length, where they have more to do than to be called."""
+    reviews = [" ".join(few[at : at + 8]) for at in range(0, len(few) - 7, 8)]
+    texts = [f"{text} {time}" for time in range(4 * REPEATS) for text in reviews]
+    functions = _functions(sources)
+    contestants: dict[str, Callable[[], object]] = {
+        "zygote": lambda: zygote.execute(sources, texts, 2),
+        "loop": lambda: [[function(text) for text in texts] for function in functions],
+    }
+    best = best_of(ROUNDS, contestants, cpu_seconds)
+    length = sum(map(len, texts)) // len(texts)
+    what = f"ten programs, {len(texts):,} rows of {length} characters, zygote, CPU"
+    return what, best["zygote"], "loop in process, no sandbox", best["loop"]
 
 
 def measure(rows: list[int] | None) -> Iterator[str]:

@@ -14,6 +14,7 @@ CONF = Path(config.folder())
 NEEDED = {
     "dataset=files": ["dataset.path=x", "dataset.classes=[a,b]", "dataset.task=t"],
     "method=program_files": ["method.path=x"],
+    "supplement=rag": ["supplement.documents=x"],
     "llm=openai_compatible": ["llm.model=m", "llm.base_url=http://127.0.0.1:8000/v1"],
     "sandbox=none": ["sandbox.i_accept_untrusted_code=true"],
 }
@@ -36,7 +37,10 @@ def test_every_member_becomes_a_working_object_that_knows_its_name(composed, cho
 @pytest.mark.parametrize("choice", MEMBERS)
 def test_every_member_has_a_cache_key_that_json_knows(composed, choice: str, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def label_function(text): return 0")
-    overrides = [o.replace("method.path=x", f"method.path={tmp_path}") for o in NEEDED.get(choice, [])]
+    (tmp_path / "a.md").write_text("Spam sells.")
+    overrides = [
+        re.sub(r"(method\.path|supplement\.documents)=x", rf"\1={tmp_path}", o) for o in NEEDED.get(choice, [])
+    ]
     experiment = config.build(composed(choice, *overrides))
     component = getattr(experiment, choice.split("=")[0])
     if choice != "dataset=files":

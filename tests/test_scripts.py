@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.core.values import Split
 from tests.conftest import REPOSITORY
 
 
@@ -35,3 +39,60 @@ def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
     absent = predict("outputs/runs/absent", "", tmp_path)
     assert (absent.returncode, absent.stderr.count("\n")) == (1, 1)
     assert "holds no finished run" in absent.stderr
+
+
+def prepare_data(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(REPOSITORY / "scripts" / "prepare_data.py"), *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_raw_files_become_a_dataset_that_loads(composed, tmp_path: Path, monkeypatch) -> None:
+    lines = [f"sentence {i}@{('negative', 'neutral', 'positive')[i % 3]}\r\n" for i in range(4846)]
+    (tmp_path / "Sentences_50Agree.txt").write_bytes("".join(lines).encode("latin-1"))
+    done = prepare_data(tmp_path, "finance", "--source", "Sentences_50Agree.txt", "--out", "sets")
+    assert done.returncode == 0, done.stderr
+    assert "train   3,488 rows: 1,163 negative, 1,163 neutral, 1,162 positive" in done.stdout
+    assert "note" not in done.stdout
+    assert done.stdout.splitlines()[-1] == "  ALCHEMIST_DATA=sets alchemist run dataset=finance"
+    monkeypatch.setenv("ALCHEMIST_DATA", str(tmp_path / "sets"))
+    data = config.build(composed("dataset=finance")).dataset.load()
+    assert [len(data.texts(split)) for split in Split] == [3488, 388, 970]
+    again = prepare_data(tmp_path, "finance", "--source", "Sentences_50Agree.txt", "--out", "sets")
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert "is there already; say --force" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["cancer"], "licence  "),
+        (["french"], "https://huggingface.co/datasets/Abirate/french_book_reviews"),
+        (["youtube"], "or --hub fetches it from the Hugging Face hub: jieyuz2/WRENCH at b98f579f"),
+    ],
+)
+def test_without_a_source_it_says_where_one_is(tmp_path: Path, arguments: list[str], expected: str) -> None:
+    said = prepare_data(tmp_path, *arguments)
+    assert said.returncode == 0, said.stderr
+    assert expected in said.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["yepl"], "error: the dataset 'yepl' is unknown; did you mean 'yelp'?"),
+        (["cancer", "--hub"], "error: cancer has no known place on the hub; name its raw files by --source."),
+        (["yelp", "--hub", "--source", "x"], "error: --source and --hub were both given"),
+        ([], "error: the following arguments are required: NAME; see prepare_data.py --help."),
+    ],
+)
+def test_what_cannot_be_prepared_is_one_sentence(tmp_path: Path, arguments: list[str], message: str) -> None:
+    refused = prepare_data(tmp_path, *arguments)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith(message)

@@ -10,6 +10,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.values import Split
 from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData, checked_votes, class_ids
+from alchemist_exp.data.sources.hub import Hub
 from alchemist_exp.data.tables import Columns, read_splits
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -22,12 +23,14 @@ class FilesDataset(Dataset):
 
     path: a file (the training split) or a folder with train.*, valid.*, test.*. text_column, label_column: where the
     rows' texts and gold lie. human_votes_column: a list of votes per row, -1 = abstain, None when there are none.
+    hub: where scripts/prepare_data.py can fetch the raw files; runs read `path` alone.
     """
 
     path: str = MISSING
     text_column: str = MISSING
     label_column: str = MISSING
     human_votes_column: str | None = MISSING
+    hub: Hub | None = MISSING
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -107,16 +110,16 @@ def _as_text(value: Any, row: int, file: Path) -> str:
 
 @dataclass(kw_only=True)
 class EmbeddedDataset(FilesDataset):
-    """A dataset that ships inside the package: `path` is its folder's name there."""
+    """A dataset that ships inside the package: `path` is its folder's name there, or an absolute path elsewhere."""
 
     @property
     def root(self) -> Path:
-        """The folder inside the package."""
+        """The folder inside the package, or the absolute path."""
         return EMBEDDED / self.path
 
     def load(self) -> TextData:
         """Reads the embedded splits; all three are always there."""
         data = super().load()
         if data.splits != tuple(Split):
-            raise DataError(f"the package lacks a split of {self.name}; install it again.")
+            raise DataError(f"{self.root} lacks a split of {self.name}; get it again, or take the package's own.")
         return data

@@ -8,6 +8,7 @@ from typing import Any
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.values import Split
+from alchemist_exp.data.sources.recipes import RECIPES
 
 Columns = Mapping[str, list[Any]]
 
@@ -102,10 +103,7 @@ def read_splits(path: Path, name: str) -> dict[Split, tuple[Path, Columns]]:
     if is_file:
         return {Split.TRAIN: (path, read_table(path))}
     if not path.is_dir():
-        raise DataError(
-            f"the files of dataset {name!r} are not at {str(path)!r}; set ALCHEMIST_DATA (or paths.data) to the folder "
-            f"that holds {name}/train.parquet, or name your own file or folder by dataset.path=..."
-        )
+        raise DataError(_absent(path, name))
     found = {split: table for split in Split if (table := _split_file(path, split))}
     if Split.TRAIN in found:
         return {split: (file, read_table(file)) for split, file in found.items()}
@@ -116,6 +114,16 @@ def read_splits(path: Path, name: str) -> dict[Split, tuple[Path, Columns]]:
         f"dataset.path is {str(path)!r}, a folder without a training split; it needs train.csv (or "
         f"{', '.join(e for e in READERS if e != '.csv')}) and may have valid and test beside it, "
         "or .txt files, one a row."
+    )
+
+
+def _absent(path: Path, name: str) -> str:
+    if name not in RECIPES:
+        return f"there is nothing at {str(path)!r}; name the file or folder of dataset {name!r} by dataset.path=..."
+    return (
+        f"the files of dataset {name!r} are not at {str(path)!r}; set ALCHEMIST_DATA (or paths.data) to a folder that "
+        f"holds {name}/train.parquet, valid.parquet and test.parquet, or make them from the published files with "
+        f"`python scripts/prepare_data.py {name} --source FILE` (without --source it says where those are)."
     )
 
 

@@ -161,7 +161,9 @@ def test_an_unreadable_encoding_says_so(tmp_path: Path, load) -> None:
 
 
 def test_missing_paths_and_splits_say_what_is_needed(tmp_path: Path, load) -> None:
-    with pytest.raises(DataError, match=r"the files of dataset 'files' are not at .*set ALCHEMIST_DATA"):
+    with pytest.raises(
+        DataError, match=r"nothing at .*absent'; name the file or folder of dataset 'files' by dataset.path"
+    ):
         load(tmp_path / "absent")
     with pytest.raises(DataError, match=r"without a training split; it needs train\.csv"):
         load(tmp_path)

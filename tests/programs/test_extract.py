@@ -75,3 +75,27 @@ def test_all_recorded_programs_are_found(pack: str) -> None:
             source = extract_source(reply.text)
             assert source is not None
             assert re.search(r"^def label_function\(", source, re.MULTILINE)
+
+
+_PROSE = st.text(alphabet=st.sampled_from("abc .,:#-*\n"), max_size=80)
+_LINES = st.lists(st.text(alphabet=st.sampled_from("abc =()'\"#~`\\t "), max_size=30), max_size=6)
+
+
+@given(_PROSE, _LINES, st.sampled_from(["python", "py", "Python3", ""]), st.sampled_from(["````", "~~~~~"]), _PROSE)
+def test_a_program_in_a_fence_comes_out_as_it_went_in(
+    before: str, lines: list[str], language: str, fence: str, after: str
+) -> None:
+    body = [line for line in lines if not line.strip().startswith(("```", "~~~"))]
+    source = "\n".join(["def label_function(t):", "    return 1", *body]).rstrip("\n") + "\n"
+    assert extract_source(f"{before}\n{fence}{language}\n{source}{fence}\n{after}") == source
+
+
+@given(st.lists(_LINES, min_size=2, max_size=4), st.data())
+def test_of_several_blocks_the_first_with_the_function_is_taken_whole(
+    blocks: list[list[str]], data: st.DataObject
+) -> None:
+    right = data.draw(st.integers(0, len(blocks) - 1))
+    texts = ["\n".join(["x = 1", *(f"# {line}" for line in lines)]) for lines in blocks]
+    texts[right] += "\ndef label_function(t): return 0"
+    reply = "\n\n".join(f"Block:\n```python\n{text}\n```" for text in texts)
+    assert extract_source(reply) == f"{texts[right]}\n"
