@@ -15,7 +15,7 @@ alchemist=.venv/bin/alchemist
 [ -x "$alchemist" ] || alchemist=alchemist
 
 mkdir -p "$outputs/runs"
-"$alchemist" status "$outputs" "+experiment=$name" "$@" || true
-"$alchemist" run "+experiment=$name" "$@" "paths.outputs=$outputs" || true
+"$alchemist" status "$outputs" -m "+experiment=$name" "$@" || true
+"$alchemist" run -m "+experiment=$name" "$@" "paths.outputs=$outputs" || true
 "$alchemist" compare "$outputs" --table "$name"
 "$alchemist" compare "$outputs" --table "$name" --out "$outputs/tables"
