@@ -1,7 +1,6 @@
 """Runs a pretrained text encoder: texts in, one vector each out. Imported where it is used, since torch is heavy."""
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -107,8 +106,6 @@ class Network:
 
 def load_network(folder: Path) -> Network:
     """The encoder whose files lie in `folder`, on the first GPU, or the CPU. ConfigError when it is no text encoder."""
-    # The tokenizer's threads stay; said in so many words, it does not warn when a process is forked later.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 

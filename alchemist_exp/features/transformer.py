@@ -109,8 +109,7 @@ class Encoder(FeatureExtractor):
     def save(self, folder: Path) -> None:
         """Writes encoder.json: which weights, where they lie, and how they are used; not the weights themselves."""
         _, weights = self._needed()
-        place = {"folder": str(weights.path)} if isinstance(weights, FolderWeights) else {}
-        write_json(folder / _STATE, {**self._use(), **place, "weights": weights.identity()})
+        write_json(folder / _STATE, {**self._use(), **self._place(weights), "weights": weights.identity()})
 
     def load(self, folder: Path) -> Self:
         """Takes up what `save` wrote. StoreError when that is broken, of other values, or the weights have changed.
@@ -141,6 +140,10 @@ class Encoder(FeatureExtractor):
             "normalize": self.normalize,
             "max_length": self.max_length,
         }
+
+    def _place(self, weights: Weights) -> dict[str, str]:
+        """What `stored_weights` needs beside the configuration to find `weights` again."""
+        return {}
 
     def _check(self, weights: Weights) -> None:
         if importlib.util.find_spec("transformers") is None:
@@ -217,6 +220,9 @@ class Transformer(Encoder):
     def cache_key(self) -> dict[str, object]:
         """As of every encoder; where the weights lie and what they are called does not matter."""
         return {key: value for key, value in super().cache_key().items() if key not in ("model", "revision")}
+
+    def _place(self, weights: Weights) -> dict[str, str]:
+        return {"folder": str(weights.path)} if isinstance(weights, FolderWeights) else {}
 
     @property
     def _is_folder(self) -> bool:

@@ -29,6 +29,8 @@ VOCABULARY = [
 VOCABULARY += [*LETTERS, *(f"##{letter}" for letter in LETTERS)]
 POSITIONS, WIDTH = 40, 16
 
+Make = Callable[..., FeatureExtractor]
+
 
 def make_bert(folder: Path, **options: Any) -> Path:
     """Writes a random BERT of 40 positions and 16 numbers per text, with a WordPiece tokenizer, into `folder`."""
@@ -60,7 +62,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def extractor() -> Callable[..., FeatureExtractor]:
+def extractor() -> Make:
     """The component of a YAML, some values replaced."""
 
     def made(member: str, **values: object) -> FeatureExtractor:
@@ -72,3 +74,9 @@ def extractor() -> Callable[..., FeatureExtractor]:
         return component
 
     return made
+
+
+@pytest.fixture
+def make(extractor: Make, bert: Path) -> Make:
+    """feature_extractor=transformer with the tiny encoder, some values replaced."""
+    return lambda **values: extractor("transformer", **{"model": bert, "max_length": POSITIONS, **values})

@@ -3,7 +3,6 @@
 import importlib.util
 import socket
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.hashing import canonical_json
-from alchemist_exp.features.base import FeatureExtractor
+from tests.features.conftest import Make
 
 TEXTS = ["subscribe to my channel!", "love this song", "a", "video " * 45, "", "love this song"]
 ODD = [
@@ -26,8 +25,6 @@ ODD = [
     "\n\t",
     "\u202e",
 ]
-
-Make = Callable[..., FeatureExtractor]
 
 
 @pytest.fixture(params=config.members("feature_extractor"))

