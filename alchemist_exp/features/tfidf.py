@@ -66,11 +66,13 @@ class Tfidf(FeatureExtractor):
     def transform(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> FloatArray:
         """float32 (n, dimensions), read-only; no row is longer than 1."""
         fitted = self._needed()
+        if fitted.terms and len(texts):
+            rows = self._vectorizer.transform(texts) @ fitted.components
+        else:
+            rows = np.zeros((len(texts), self.dimensions))
         if on_progress is not None:
             on_progress(len(texts))
-        if not (fitted.terms and len(texts)):
-            return frozen(np.zeros((len(texts), self.dimensions)), np.float32)
-        return frozen(self._vectorizer.transform(texts) @ fitted.components, np.float32)
+        return frozen(rows, np.float32)
 
     def save(self, folder: Path) -> None:
         """Writes tfidf.json, idf.npy and components.npy."""

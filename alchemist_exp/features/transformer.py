@@ -46,8 +46,8 @@ class Pooling(StrEnum):
 class Encoder(FeatureExtractor):
     """A text's vector is what one pretrained encoder makes of it.
 
-    The same on one machine to the digit, and within 1e-5 of a vector's length whatever texts share the batch. A GPU
-    computes in bfloat16, which is not the same: its features have keys of their own.
+    The same to the digit on one machine with as many threads, and within 1e-5 of a vector's length whatever texts share
+    the batch. A GPU computes in bfloat16, which is not the same: its features have keys of their own.
     """
 
     extra: ClassVar[str]
@@ -215,7 +215,7 @@ class Transformer(Encoder):
         """The folder it was, wherever the process is now; of the hub's model the commit that its revision was then."""
         if self._is_folder:
             return FolderWeights(path=Path(str(stored.get("folder"))))
-        return HubWeights(model=self.model, revision=str(stored["weights"].get("commit")))
+        return HubWeights(model=self.model, revision=str(stored["weights"].get("commit", self.revision)))
 
     def cache_key(self) -> dict[str, object]:
         """As of every encoder; where the weights lie and what they are called does not matter."""

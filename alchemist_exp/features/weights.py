@@ -47,6 +47,9 @@ class FolderWeights(Weights):
 
     path: Path
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     def here(self) -> Path:
         """The folder itself. ConfigError when it is not there or holds no such model."""
         if not self.path.is_dir():
@@ -83,6 +86,9 @@ class HubWeights(Weights):
     model: str
     revision: str
 
+    def __str__(self) -> str:
+        return f"the model {self.model} (revision {self.revision})"
+
     def here(self) -> Path | None:
         """The snapshot in the cache. ConfigError when it is not complete and HF_HUB_OFFLINE forbids to fetch it."""
         from huggingface_hub import is_offline_mode
@@ -94,7 +100,7 @@ class HubWeights(Weights):
                 return found
         if is_offline_mode():
             raise ConfigError(
-                f"the model {self.model} (revision {self.revision}) is not in the local cache and HF_HUB_OFFLINE is "
+                f"{self} is not in the local cache and HF_HUB_OFFLINE is "
                 "set; run once without it, name a folder in feature_extractor.model, or use feature_extractor=minilm."
             )
         return None
@@ -107,7 +113,7 @@ class HubWeights(Weights):
         found = self._fetched(_READ)
         if not _complete(found):
             raise ConfigError(
-                f"the model {self.model} (revision {self.revision}) has no safetensors, and pickled weights are not "
+                f"{self} has no safetensors, and pickled weights are not "
                 "read; name another feature_extractor.model or revision."
             )
         return found
@@ -134,36 +140,38 @@ class HubWeights(Weights):
         import httpx2  # what huggingface_hub speaks through
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-        wanted = f"the model {self.model} (revision {self.revision})"
         try:
             return self._snapshot(names)
         except GatedRepoError as error:
-            raise ConfigError(
-                f"{wanted} is gated; accept its terms on the Hugging Face hub and set HF_TOKEN."
-            ) from error
+            raise ConfigError(f"{self} is gated; accept its terms on the Hugging Face hub and set HF_TOKEN.") from error
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise ConfigError(
-                f"{wanted} is not on the Hugging Face hub, or is private; mend feature_extractor.model and revision, "
+                f"{self} is not on the Hugging Face hub, or is private; mend feature_extractor.model and revision, "
                 "or set HF_TOKEN."
             ) from error
         except (OSError, httpx2.HTTPError) as error:
             raise ConfigError(
-                f"{wanted} could not be downloaded ({harmless(str(error))}); try again with a network, name a folder "
+                f"{self} could not be downloaded ({harmless(str(error))}); try again with a network, name a folder "
                 "in feature_extractor.model, or use feature_extractor=minilm."
             ) from error
 
     def _snapshot(self, names: Sequence[str], *, local_files_only: bool = False) -> Path:
         from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError
 
-        return Path(
-            snapshot_download(
+        try:
+            folder = snapshot_download(
                 self.model,
                 revision=self.revision,
                 allow_patterns=list(names),
                 ignore_patterns=["*/*"],  # folders hold the same weights for other frameworks
                 local_files_only=local_files_only,
             )
-        )
+        except HFValidationError as error:
+            raise ConfigError(
+                f"feature_extractor.model is {self.model!r}, which no model of the hub is called ({error})."
+            ) from error
+        return Path(folder)
 
 
 def _complete(folder: Path) -> bool:

@@ -138,6 +138,11 @@ def test_offline_what_is_not_cached_is_refused_before_anything_is_spent(
             use()
 
 
+def test_a_name_that_the_hub_does_not_allow_is_one_sentence(make: Make) -> None:
+    with pytest.raises(ConfigError, match=r"feature_extractor\.model is 'a--b', which no model of the hub is called"):
+        make(model="a--b").check()
+
+
 def test_only_what_is_missing_is_downloaded_and_not_before_it_is_needed(cache: Path, make: Make, hub: Hub) -> None:
     component = make(model="owner/tiny", revision="main")
     component.check()
