@@ -18,6 +18,7 @@ from alchemist_exp.core.errors import ConfigError, unknown
 from alchemist_exp.data.files import EmbeddedDataset, FilesDataset
 from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.features.tfidf import Tfidf
+from alchemist_exp.features.transformer import MiniLM, Transformer
 from alchemist_exp.label_models.majority import Majority, WeightedMajority
 from alchemist_exp.label_models.snorkel import Snorkel
 from alchemist_exp.labelers.human import HumanVotes
@@ -71,7 +72,7 @@ SCHEMAS: dict[str, dict[str, type[Component]]] = {
         "_marginal": SelectMarginal,
     },
     "label_model": {"_majority": Majority, "_weighted_majority": WeightedMajority, "_snorkel": Snorkel},
-    "feature_extractor": {"_tfidf": Tfidf},
+    "feature_extractor": {"_tfidf": Tfidf, "_transformer": Transformer, "_minilm": MiniLM},
     "end_model": {"_mlp": Mlp},
     "seed": {"_seeds": Seeds},
     "sandbox": {

@@ -12,6 +12,7 @@ from alchemist_exp.llm.provider import ModelCard
 
 CONF = Path(config.folder())
 NEEDED = {
+    "feature_extractor=transformer": ["feature_extractor.model=a/b", f"feature_extractor.revision={'0' * 40}"],
     "dataset=files": ["dataset.path=x", "dataset.classes=[a,b]", "dataset.task=t"],
     "method=program_files": ["method.path=x"],
     "supplement=rag": ["supplement.documents=x"],

@@ -1,7 +1,7 @@
 """What a feature extractor is. It learns from the training texts alone and sees no label."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -22,12 +22,15 @@ class FeatureExtractor(Component, ABC):
         """Learns from the texts of the training split, in any number, none included."""
 
     @abstractmethod
-    def transform(self, texts: Sequence[str]) -> FloatArray:
-        """float32 (n, d), read-only and finite; d depends on the configuration alone. RuntimeError before `fit`."""
+    def transform(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> FloatArray:
+        """float32 (n, d), read-only and finite; d depends on the configuration alone. RuntimeError before `fit`.
+
+        on_progress: is told how many rows more are done.
+        """
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Writes what was learnt into `folder` as JSON and .npy, without pickle. RuntimeError before `fit`."""
+        """Writes what `load` needs into `folder` as JSON and .npy, without pickle. RuntimeError before `fit`."""
 
     @abstractmethod
     def load(self, folder: Path) -> Self:

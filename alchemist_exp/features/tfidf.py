@@ -4,8 +4,7 @@ Ours, not the paper's: the authors' code takes the [CLS] vector of bert-base-cas
 This needs nothing but the training texts, and takes seconds. It knows no word that the training split lacks.
 """
 
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,9 +14,10 @@ import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, StoreError
-from alchemist_exp.core.files import read_json, write_bytes, write_json
+from alchemist_exp.core.files import read_json, write_json
 from alchemist_exp.core.values import FloatArray, frozen
 from alchemist_exp.features.base import FeatureExtractor
+from alchemist_exp.features.parts import write_array
 
 _SMALLEST_SHARE = 1e-4
 """Directions weaker than this share of the strongest are rounding noise: nothing was learnt about them."""
@@ -63,19 +63,23 @@ class Tfidf(FeatureExtractor):
             )
         )
 
-    def transform(self, texts: Sequence[str]) -> FloatArray:
+    def transform(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> FloatArray:
         """float32 (n, dimensions), read-only; no row is longer than 1."""
         fitted = self._needed()
-        if not (fitted.terms and len(texts)):
-            return frozen(np.zeros((len(texts), self.dimensions)), np.float32)
-        return frozen(self._vectorizer.transform(texts) @ fitted.components, np.float32)
+        if fitted.terms and len(texts):
+            rows = self._vectorizer.transform(texts) @ fitted.components
+        else:
+            rows = np.zeros((len(texts), self.dimensions))
+        if on_progress is not None:
+            on_progress(len(texts))
+        return frozen(rows, np.float32)
 
     def save(self, folder: Path) -> None:
         """Writes tfidf.json, idf.npy and components.npy."""
         fitted = self._needed()
         write_json(folder / "tfidf.json", {"version": self.VERSION, "terms": fitted.terms})
-        _write_array(folder / "idf.npy", fitted.idf)
-        _write_array(folder / "components.npy", fitted.components)
+        write_array(folder / "idf.npy", fitted.idf)
+        write_array(folder / "components.npy", fitted.components)
 
     def load(self, folder: Path) -> Self:
         """Takes up what `save` wrote. StoreError when it is absent, broken or of another configuration or version."""
@@ -140,9 +144,3 @@ class Tfidf(FeatureExtractor):
         if self._fitted is None:
             raise RuntimeError("the feature extractor has not been fitted")
         return self._fitted
-
-
-def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    raw = io.BytesIO()
-    np.save(raw, array, allow_pickle=False)
-    write_bytes(path, raw.getvalue())

@@ -22,6 +22,7 @@ from alchemist_exp.core.store import Store, read_array
 from alchemist_exp.core.values import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, Validation
+from alchemist_exp.features.parts import transformed
 from alchemist_exp.labelers.base import Labeling, Workbench
 from alchemist_exp.pipeline import artifacts, costs, sections
 from alchemist_exp.pipeline.experiment import Experiment
@@ -185,17 +186,21 @@ def _workbench(
 
 def _features(experiment: Experiment, data: TextData, stages: Stages) -> tuple[dict[Split, FloatArray], Path]:
     """Features of every split, fitted on train, and the cache entry that holds the fitted extractor."""
-    extractor = experiment.feature_extractor
-    parts = {"extractor": extractor.cache_key(), "texts": {s.value: data.texts_key(s) for s in data.splits}}
+    extractor, store = experiment.feature_extractor, Store(experiment.paths.cache)
+    key = {"extractor": extractor.cache_key(), "texts": {s.value: data.texts_key(s) for s in data.splits}}
+    parts = store.path("feature_parts", key)
+    rows = sum(len(data.texts(split)) for split in data.splits)
 
-    def make(folder: Path) -> None:
-        extractor.fit(data.texts(Split.TRAIN))
-        for split in data.splits:
-            np.save(folder / f"{split}.npy", extractor.transform(data.texts(split)))
-        extractor.save(folder)
+    with stages.stage("features", f"extracting features by {extractor.name}", rows) as advance:
 
-    with stages.stage("features", f"extracting features by {extractor.name}"):
-        entry = Store(experiment.paths.cache).entry("features", parts, make)
+        def make(folder: Path) -> None:
+            extractor.fit(data.texts(Split.TRAIN))
+            for split in data.splits:
+                np.save(folder / f"{split}.npy", transformed(extractor, data.texts(split), parts, split, advance))
+            extractor.save(folder)
+
+        entry = store.entry("features", key, make)
+        shutil.rmtree(parts, ignore_errors=True)
         return {split: read_array(entry / f"{split}.npy") for split in data.splits}, entry
 
 

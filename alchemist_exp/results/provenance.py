@@ -9,7 +9,7 @@ from typing import Any
 
 PACKAGES = (
     "alchemist-exp", "datasets", "hydra-core", "numpy", "omegaconf", "pytorch-lightning", "scikit-learn", "snorkel",
-    "torch", "wandb",
+    "torch", "transformers", "wandb",
 )  # fmt: skip
 """The packages whose versions can move a number."""
 
