@@ -131,7 +131,8 @@ class WrittenPrograms(ProgramLabeler):
 
         desk = bench.desk(Tried(bench=bench, vetter=vetter))
         written = follow(self.script(desk, bench.parts), answer)
-        return written, tuple(asked)
+        paid = {exchange.request.key: exchange for exchange in reversed(asked)}  # two scripts may ask the same
+        return written, tuple(reversed(paid.values()))
 
     def n_requested(self, bench: Workbench) -> int:
         """Of all strategies together."""

@@ -73,12 +73,10 @@ class _Writer:
             drafted += wanted
             rejected = self._vet(candidates)
             for _ in range(self._repair.attempts):
-                mendable = [r.program for r in rejected if r.program is not None]
-                reasons = {r.program.id: r.reason for r in rejected if r.program is not None}
-                mendable = mendable[: self._room()]
+                mendable = [r for r in rejected if r.program is not None][: self._room()]
                 if not mendable:
                     break
-                candidates = yield from self._repairs(prompt, mendable, reasons)
+                candidates = yield from self._repairs(prompt, mendable)
                 rejected = self._vet(candidates)
             if self._repair.max_replies is None:
                 break
@@ -111,12 +109,15 @@ class _Writer:
             written += [c.source for c in candidates[-1:] if isinstance(c, Program)]
         return candidates
 
-    def _repairs(self, prompt: str, programs: Sequence[Program], reasons: dict[str, str]) -> Script[list[Candidate]]:
+    def _repairs(self, prompt: str, rejected: Sequence[Rejected]) -> Script[list[Candidate]]:
         requests, written = [], []
-        for program in programs:
-            if program.written is None:
-                raise ValueError(f"{program.origin} was not written by an LLM")
-            reason = self._hider.without_rows(reasons[program.id])
+        for rejection in rejected:
+            program = rejection.program
+            if program is None or program.written is None:
+                raise ValueError(f"{rejection.origin} was not written by an LLM")
+            reason = self._hider.without_rows(rejection.reason)
+            if rejection.stage is Stage.BELOW_CHANCE:
+                reason = "it is right less often than chance"  # figures taken on gold labels stay here
             text = prompts.repair_prompt(prompt, program.source, reason)
             requests.append(self._desk.llm.request(prompts.SYSTEM, text, sample=program.written.sample))
             written.append(program.written)

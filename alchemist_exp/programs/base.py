@@ -13,8 +13,8 @@ FUNCTION = "label_function"
 class Provenance:
     """How a program was written.
 
-    model: as the server names it. prompt, reply: keys of the prompt's text and of the request. strategy: which
-    supplement the prompt had. sample: which draw for this prompt. version: 0 for a draft, n after n repairs.
+    model: as the server names it. prompt: a key of the text that asks for such programs. reply: the key of the request,
+    a repair's too. strategy: which supplement the prompt had. sample: which draw for this prompt. version: 0 for a draft, n after n repairs.
     usd: the list price of the reply, None where it is not known.
     """
 

@@ -21,7 +21,7 @@ def extract_source(reply: str) -> str | None:
     Of several blocks the first that defines `label_function` is taken, Python blocks before unmarked ones; if none
     does, the first Python block, so that vetting can say what it lacks. A block that the reply breaks off in counts.
     """
-    blocks = list(_code_blocks(reply.replace("\r\n", "\n")))
+    blocks = list(_code_blocks(reply.replace("\r\n", "\n").replace("\r", "\n")))
     python = [text for language, text in blocks if language.lower() in _PYTHON]
     unmarked = [text for language, text in blocks if not language]
     for text in python + unmarked:

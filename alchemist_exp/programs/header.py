@@ -9,6 +9,7 @@ from alchemist_exp.core.display import harmless
 from alchemist_exp.programs.base import Program, Rejected
 
 _MARK = "#: "
+_END = f"{_MARK}---\n"
 
 
 def with_header(program: Program, rejection: Rejected | None = None, **more: str) -> str:
@@ -26,7 +27,7 @@ def with_header(program: Program, rejection: Rejected | None = None, **more: str
         }
     if rejection is not None:
         lines["rejected"] = f"{rejection.stage}: {rejection.reason}"
-    return _header(lines | more) + program.source
+    return _header(lines | more) + _END + program.source
 
 
 def _header(lines: Mapping[str, str]) -> str:
@@ -34,7 +35,6 @@ def _header(lines: Mapping[str, str]) -> str:
 
 
 def without_header(source: str) -> str:
-    """`source` from its first line that is not of a header on."""
-    lines = source.split("\n")
-    first = next((number for number, line in enumerate(lines) if not line.startswith(_MARK)), len(lines))
-    return "\n".join(lines[first:])
+    """`source` from below the header on; all of it where it has none."""
+    head, end, rest = source.partition(_END)
+    return rest if end and all(line.startswith(_MARK) for line in head.splitlines()) else source

@@ -14,8 +14,10 @@ from alchemist_exp.data.base import TextData
 
 HIDDEN: Final = "[text of a row]"
 _QUOTED, _STEP = 12, 6
-"""Characters that a message and a row have in common before the message is taken to quote the row, looked for at every
-sixth."""
+"""Letters and digits that a message and a row have in common before the message is taken to quote the row, looked for at
+every sixth."""
+
+_OTHER = re.compile(r"[\W_]+")
 
 
 @dataclass(kw_only=True)
@@ -35,33 +37,42 @@ class Repair(Component):
 class RowHider:
     """Takes out of error messages what they quote of the rows.
 
-    The rows are the user's, and a program is free to raise an error with a whole row in it.
+    The rows are the user's, and a program is free to raise an error with a whole row in it. Letters and digits are
+    compared, in lower case and whatever lies between them: programs lower-case, split and quote. What is shorter than
+    a dozen of them, or spelled otherwise, is not found.
     """
 
     def __init__(self, data: TextData) -> None:
         self._data = data
 
     def without_rows(self, reason: str) -> str:
-        """`reason` on one line, every stretch that also stands in a row hidden. Short words that a row shares stay."""
+        """`reason` on one line, every stretch hidden that also stands in a row."""
         reason = harmless(reason)
+        places = [(c, at) for at, character in enumerate(reason) for c in _compared(character)]
+        letters = "".join(c for c, _ in places)
         hidden = [False] * len(reason)
-        for at in range(0, len(reason) - _QUOTED + 1, _STEP):
-            if reason[at : at + _QUOTED] in self._rows:
-                first, last = self._quoted(reason, at, at + _QUOTED)
-                hidden[first:last] = [True] * (last - first)
+        for at in range(0, len(letters) - _QUOTED + 1, _STEP):
+            if letters[at : at + _QUOTED] in self._rows:
+                first, last = self._quoted(letters, at, at + _QUOTED)
+                begin, end = places[first][1], places[last - 1][1] + 1
+                hidden[begin:end] = [True] * (end - begin)
         shown = "".join("\0" if h else character for h, character in zip(hidden, reason, strict=True))
         return re.sub("\0+", HIDDEN, shown)
 
-    def _quoted(self, reason: str, first: int, last: int) -> tuple[int, int]:
-        """The longest stretch around reason[first:last] that stands in a row; it grows to the left first."""
-        while first > 0 and reason[first - 1 : last] in self._rows:
+    def _quoted(self, letters: str, first: int, last: int) -> tuple[int, int]:
+        """The longest stretch around letters[first:last] that stands in a row; it grows to the left first."""
+        while first > 0 and letters[first - 1 : last] in self._rows:
             first -= 1
-        while last < len(reason) and reason[first : last + 1] in self._rows:
+        while last < len(letters) and letters[first : last + 1] in self._rows:
             last += 1
         return first, last
 
     @cached_property
     def _rows(self) -> str:
-        # In the layout that messages have.
         texts = (text for split in self._data.splits for text in self._data.texts(split))
-        return "\n".join(" ".join(text.split()) for text in texts)
+        return "\n".join(map(_compared, texts))
+
+
+def _compared(text: str) -> str:
+    """Its letters and digits."""
+    return _OTHER.sub("", text.casefold())

@@ -32,7 +32,8 @@ def fault(source: str, *, max_source_bytes: int, importable: Sequence[str]) -> F
             if name := next((name for name in _needed_modules(tree) if not _fits(name, importable)), None):
                 return Fault(Stage.IMPORT, f"module {name!r} is not allowed in a labeling program")
     except SyntaxError as error:
-        return Fault(Stage.SYNTAX, f"syntax error in line {error.lineno}: {error.msg}")
+        where = f" in line {error.lineno}" if error.lineno else ""
+        return Fault(Stage.SYNTAX, f"syntax error{where}: {error.msg}")
     except (ValueError, MemoryError, RecursionError) as error:
         return Fault(Stage.SYNTAX, f"cannot be parsed: {type(error).__name__}")
     return None
@@ -69,11 +70,13 @@ def _fits(name: str, importable: Sequence[str]) -> bool:
 
 
 def _definition(tree: ast.Module) -> ast.stmt | None:
-    """The statement at the top level, or under a top-level if or try, that defines the function last."""
+    """The statement at the top level, or under a top-level if, try or with, that defines the function last."""
     found: ast.stmt | None = None
     for statement in _top_level(tree.body):
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                defines = name == FUNCTION
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
                 defines = name == FUNCTION
             case ast.Assign(targets=targets):
                 defines = any(isinstance(t, ast.Name) and t.id == FUNCTION for t in targets)
@@ -90,17 +93,27 @@ def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
     while waiting:
         statement = waiting.pop()
         yield statement
-        if isinstance(statement, ast.If | ast.Try):
-            waiting += [*statement.body, *statement.orelse][::-1]
+        match statement:
+            case ast.If(body=body, orelse=orelse):
+                waiting += [*body, *orelse][::-1]
+            case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody):
+                caught = [inner for handler in handlers for inner in handler.body]
+                waiting += [*body, *caught, *orelse, *finalbody][::-1]
+            case ast.With(body=body):
+                waiting += body[::-1]
 
 
 def _fault_of_function(definition: ast.stmt | None) -> str | None:
     match definition:
         case None:
             return f"defines no {FUNCTION}"
-        case ast.FunctionDef(args=arguments) | ast.Assign(value=ast.Lambda(args=arguments)):
+        case (
+            ast.FunctionDef(args=arguments)
+            | ast.Assign(value=ast.Lambda(args=arguments))
+            | ast.AnnAssign(value=ast.Lambda(args=arguments))
+        ):
             return _fault_of_arguments(arguments)
-        case ast.Assign():
+        case ast.Assign() | ast.AnnAssign():
             # The name of another function: whether it can be called is seen when it is.
             return None
         case _:

@@ -29,6 +29,7 @@ from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox
 FEWEST_VOTES: Final = 10
 """Votes on labeled rows before a program can be said to be below chance."""
 
+_COPY = "the same program as an earlier one"
 _GOOD: Final = (Outcome.VOTE, Outcome.ABSTAIN)
 Votes = npt.NDArray[np.int8]
 
@@ -80,7 +81,7 @@ class Vetter:
     def __init__(self, vetting: Vetting, ground: Ground) -> None:
         self._vetting = vetting
         self._ground = ground
-        self._texts: set[str] = set()
+        self._texts: dict[str, str] = {}
         self._columns: list[tuple[str, Votes]] = []
         self.used_gold = False
 
@@ -91,6 +92,10 @@ class Vetter:
         for stage in (self._by_source, self._by_probes, self._by_votes):
             faults |= stage(programs) if programs else {}
             programs = [program for program in programs if id(program) not in faults]
+        for program in candidates:
+            if isinstance(program, Program) and (found := faults.get(id(program))) and found.stage is not Stage.COPY:
+                # An LLM that sends it once more should hear what is wrong with it.
+                self._texts[text_key(program.source)] = f"{_COPY}, which was rejected: {harmless(found.reason)}"
         rejected: list[Rejected] = []
         for candidate in candidates:
             if isinstance(candidate, Rejected):
@@ -107,25 +112,23 @@ class Vetter:
                 found = fault(program.source, max_source_bytes=sandbox.max_source_bytes, importable=sandbox.importable)
             if found is None and self._vetting.reject_copies:
                 text = text_key(program.source)
-                found = Fault(Stage.COPY, "the same program as an earlier one") if text in self._texts else None
-                self._texts.add(text)
+                found = Fault(Stage.COPY, self._texts[text]) if text in self._texts else None
+                self._texts.setdefault(text, _COPY)
             if found:
                 faults[id(program)] = found
         return faults
 
     def _by_probes(self, programs: Sequence[Program]) -> dict[int, Fault]:
         texts = self._ground.data.texts(Split.TRAIN)
-        if not self._vetting.probes or len(texts) <= self._vetting.probes:
+        if not self._vetting.probes:
             return {}
-        spaced = np.linspace(0, len(texts) - 1, self._vetting.probes).astype(int)
+        spaced = np.linspace(0, len(texts) - 1, min(self._vetting.probes, len(texts))).astype(int)
         probes = [texts[row] for row in spaced]
         runs = self._runs(programs, probes, texts_fingerprint(probes), f"trying {len(programs)} programs")
         found = {id(p): self._fault_of_probes(run) for p, run in zip(programs, runs, strict=True)}
         return {key: fault for key, fault in found.items() if fault}
 
     def _by_votes(self, programs: Sequence[Program]) -> dict[int, Fault]:
-        if not self._vetting.reads_votes:
-            return {}
         data, gold = self._ground.data, None
         runs = self._runs_on(Split.TRAIN, programs)
         valid: Sequence[ProgramRun | None] = [None] * len(programs)
