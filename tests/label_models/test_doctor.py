@@ -54,15 +54,16 @@ def test_a_class_voted_away_is_named_though_few_rows_change() -> None:
     assert f"of the {len(rare)} rows (20%) that the majority vote gives to c1" in warnings[0]
 
 
-def test_snorkel_on_one_sided_functions_is_warned_of(make, composed) -> None:
+def test_the_triplet_method_on_one_sided_functions_is_warned_of(make, composed) -> None:
     data = config.build(composed("dataset=sms")).dataset.load()
     votes, gold = data.human_votes(Split.TRAIN), data.gold(Split.VALID)
     assert votes is not None
     assert gold is not None
-    matrix = LabelMatrix(votes=votes[:1500], n_classes=2)
-    labels = make("snorkel").fit(matrix, balance_of(gold, 2)).predict_proba(matrix)
-    (warning,) = [w for w in said(matrix, labels.hard()) if "keeps" in w]
-    assert "that the majority vote gives to c1; compare with label_model=majority" in warning
+    matrix = LabelMatrix(votes=votes, n_classes=2)
+    labels = make("flyingsquid").fit(matrix, balance_of(gold, 2)).predict_proba(matrix)
+    against, far = said(matrix, labels.hard())
+    assert "(13%) where two or more of them agree" in against
+    assert "voted rows (12%) against the majority vote" in far
 
 
 def test_labels_that_follow_one_program_are_named_with_it() -> None:
