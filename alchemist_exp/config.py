@@ -19,6 +19,9 @@ from alchemist_exp.data.files import EmbeddedDataset, FilesDataset
 from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.features.tfidf import Tfidf
 from alchemist_exp.features.transformer import MiniLM, Transformer
+from alchemist_exp.label_models.accuracy_weighted import AccuracyWeighted
+from alchemist_exp.label_models.dawid_skene import DawidSkene, OneCoin
+from alchemist_exp.label_models.flyingsquid import FlyingSquid
 from alchemist_exp.label_models.majority import Majority, WeightedMajority
 from alchemist_exp.label_models.snorkel import Snorkel
 from alchemist_exp.labelers.human import HumanVotes
@@ -71,7 +74,15 @@ SCHEMAS: dict[str, dict[str, type[Component]]] = {
         "_diverse": SelectDiverse,
         "_marginal": SelectMarginal,
     },
-    "label_model": {"_majority": Majority, "_weighted_majority": WeightedMajority, "_snorkel": Snorkel},
+    "label_model": {
+        "_majority": Majority,
+        "_weighted_majority": WeightedMajority,
+        "_accuracy_weighted": AccuracyWeighted,
+        "_snorkel": Snorkel,
+        "_dawid_skene": DawidSkene,
+        "_one_coin": OneCoin,
+        "_flyingsquid": FlyingSquid,
+    },
     "feature_extractor": {"_tfidf": Tfidf, "_transformer": Transformer, "_minilm": MiniLM},
     "end_model": {"_mlp": Mlp},
     "seed": {"_seeds": Seeds},

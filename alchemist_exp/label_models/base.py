@@ -5,25 +5,47 @@ Every model masks uncovered rows: a row that no program voted on gets no label, 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.values import IntArray, LabelMatrix, SoftLabels
+from alchemist_exp.core.values import IntArray, LabelMatrix, SoftLabels, frozen
 
 Balance = npt.NDArray[np.float64]
 """float64 (k,), positive, sums to 1: how frequent each class is."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabeledVotes:
+    """Votes on validation rows whose true classes may be used. gold: int64 (n,), each in 0..n_classes-1."""
+
+    matrix: LabelMatrix
+    gold: IntArray
+
+    def __post_init__(self) -> None:
+        gold = frozen(self.gold, np.int64)
+        if gold.shape != self.matrix.votes.shape[:1]:
+            raise ValueError(
+                f"votes {self.matrix.votes.shape} and gold {gold.shape} do not fit; (n, m) and (n,) are needed"
+            )
+        object.__setattr__(self, "gold", gold)
+
+
 @dataclass(kw_only=True)
 class LabelModel(Component, ABC):
-    """A label_model group member."""
+    """A label_model group member. learns_from_gold: whether `fit` uses its labeled votes; others are not given any."""
+
+    learns_from_gold: ClassVar[bool] = False
 
     @abstractmethod
-    def fit(self, matrix: LabelMatrix, class_balance: Balance) -> Self:
-        """Learns from the votes (n, m) on the training split. ProgramsError when there are too few programs."""
+    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
+        """Learns from the votes (n, m) on the training split. ProgramsError when there are too few programs.
+
+        labeled: the same programs' votes on the validation split and its gold; None where no stage may use that gold,
+        or nobody voted there.
+        """
 
     @abstractmethod
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
@@ -40,7 +62,8 @@ def balance_of(gold: IntArray, n_classes: int) -> Balance:
 def estimated_balance(matrix: LabelMatrix) -> Balance:
     """Class balance without gold: the mean share of votes over covered rows, each class counted one row more.
 
-    It is the majority vote's own belief, so it leans where the programs lean.
+    It is the majority vote's own belief, so it leans where the programs lean: with the recorded general prompt it
+    gives the positive class .62 on yelp (gold .50), neutral .80 on finance (.59), spam .12 on sms (.13).
     """
     counts = matrix.counts()[matrix.covered]
     shares = counts / counts.sum(axis=1, keepdims=True)
@@ -54,3 +77,8 @@ def normalised(weights: npt.NDArray[np.float64], covered: npt.NDArray[np.bool_])
     total = weights.sum(axis=1, keepdims=True)
     probs = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     return SoftLabels(probs=probs.astype(np.float32), covered=covered)
+
+
+def normalised_logs(scores: npt.NDArray[np.float64], covered: npt.NDArray[np.bool_]) -> SoftLabels:
+    """Soft labels from the logs (n, k) of class weights, of any size."""
+    return normalised(np.exp(scores - scores.max(axis=1, keepdims=True)), covered)

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Self
 
 from alchemist_exp.core.values import LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import Balance, LabelModel, normalised
+from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised
 
 
 @dataclass(kw_only=True)
 class Majority(LabelModel):
     """Each class gets its share of the votes on the row. Equal shares stay equal; `hard` takes the first of them."""
 
-    def fit(self, matrix: LabelMatrix, class_balance: Balance) -> Self:
+    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
         """Nothing is learned."""
         return self
 
@@ -24,7 +24,7 @@ class Majority(LabelModel):
 class WeightedMajority(LabelModel):
     """Votes for a class weigh as much as the class is frequent, as in the authors' code (WRENCH's weighted vote)."""
 
-    def fit(self, matrix: LabelMatrix, class_balance: Balance) -> Self:
+    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
         """Takes the class balance as the weights."""
         self.weights_ = class_balance
         return self

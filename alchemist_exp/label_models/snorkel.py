@@ -13,7 +13,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.seeding import global_random_state_kept
 from alchemist_exp.core.values import LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import Balance, LabelModel
+from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel
 
 MIN_PROGRAMS = 3
 """The model is identified by the agreement of three; with fewer the package refuses."""
@@ -40,7 +40,7 @@ class Snorkel(LabelModel):
         if not 0 <= self.l2 < np.inf:
             raise ConfigError(f"label_model.l2 is {self.l2}; 0 or a number above it is needed.")
 
-    def fit(self, matrix: LabelMatrix, class_balance: Balance) -> Self:
+    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
         """Fits on the votes (n, m). ProgramsError with fewer than three programs."""
         from snorkel.labeling.model import LabelModel as SnorkelModel
 

@@ -10,7 +10,7 @@ from alchemist_exp.core.stages import Stages
 from alchemist_exp.core.store import Store
 from alchemist_exp.core.values import FloatArray, IntArray, LabelMatrix, SoftLabels, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.label_models.base import LabelModel, balance_of, estimated_balance
+from alchemist_exp.label_models.base import LabeledVotes, LabelModel, balance_of, estimated_balance
 from alchemist_exp.llm.asking import Asker
 from alchemist_exp.llm.base import LLM, Exchange
 from alchemist_exp.llm.script import Ask, Script
@@ -105,7 +105,8 @@ class Labeling:
     """Soft labels of train, and of the other splits where the voters voted there, and how they came about.
 
     labeled_by: the label model, or what answered in its stead. balance: the class balance the label model was given,
-    None where there was none. gold_used: which gold went where ("valid: class balance").
+    None where there was none. gold_used: which gold went where ("valid: class balance"). labeled: the votes on valid
+    and its gold, None where it may not be used.
     """
 
     labels: Mapping[Split, SoftLabels]
@@ -114,6 +115,7 @@ class Labeling:
     exchanges: tuple[Exchange, ...]
     balance: tuple[float, ...] | None
     gold_used: tuple[str, ...]
+    labeled: LabeledVotes | None = None
 
 
 @dataclass(kw_only=True)
@@ -136,19 +138,25 @@ class Labeler(Component, ABC):
 def aggregate(voters: Voters, bench: Workbench, exchanges: tuple[Exchange, ...] = ()) -> Labeling:
     """Votes to soft labels: the label model is fitted on train and weighs the votes of every split.
 
-    The class balance comes from the validation labels where they may be used, else from the votes themselves.
+    The class balance comes from the validation labels where they may be used, else from the votes themselves. Only a
+    model that learns from labeled votes is given any.
     """
     train = voters.matrices[Split.TRAIN]
-    gold = bench.valid_gold
+    gold, on_valid, model = bench.valid_gold, voters.matrices.get(Split.VALID), bench.parts.label_model
+    labeled = None if gold is None or on_valid is None else LabeledVotes(matrix=on_valid, gold=gold)
     balance = estimated_balance(train) if gold is None else balance_of(gold, train.n_classes)
-    with bench.stages.stage("label_model", f"fitting the label model {bench.parts.label_model.name}"):
-        model = bench.parts.label_model.fit(train, balance)
+    with bench.stages.stage("label_model", f"fitting the label model {model.name}"):
+        model = model.fit(train, balance, labeled if model.learns_from_gold else None)
         labels = {split: model.predict_proba(matrix) for split, matrix in voters.matrices.items()}
     return Labeling(
         labels=labels,
-        labeled_by=bench.parts.label_model.name,
+        labeled_by=model.name,
         voters=voters,
         exchanges=exchanges,
         balance=tuple(float(share) for share in balance),
-        gold_used=() if gold is None else ("valid: class balance",),
+        gold_used=(
+            *(() if gold is None else ("valid: class balance",)),
+            *(("valid: label model",) if model.learns_from_gold else ()),
+        ),
+        labeled=labeled,
     )

@@ -22,6 +22,7 @@ from alchemist_exp.core.store import Store, read_array
 from alchemist_exp.core.values import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, Validation
+from alchemist_exp.evaluation.spread import wide_spread
 from alchemist_exp.features.parts import transformed
 from alchemist_exp.labelers.base import Labeling, Workbench
 from alchemist_exp.pipeline import artifacts, costs, sections
@@ -156,6 +157,7 @@ def _stages(
         artifacts.save_model(folder / artifacts.MODEL, extractor, model)
     _note_gold(record, data, labeling, valid_gold)
     _note_classes(record, labeling)
+    record.notes += wide_spread(record.end_model["metrics"], experiment.dataset.metric.value)
     _track(tracker, record)
 
 

@@ -10,6 +10,7 @@ from alchemist_exp.core.hashing import plain
 from alchemist_exp.core.values import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarise
+from alchemist_exp.label_models.doctor import diagnose
 from alchemist_exp.labelers.base import Labeling, Voters
 from alchemist_exp.programs.base import Rejected, Stage
 from alchemist_exp.results.record import Section
@@ -101,7 +102,7 @@ def _outcomes(runs: Sequence[ProgramRun]) -> Section:
 
 
 def label_model_section(labeling: Labeling, data: TextData, positive: int | None) -> Section:
-    """Coverage of every split; scores over covered rows where gold exists."""
+    """Coverage of every split; scores over covered rows where gold exists; what looks wrong with train's labels."""
     metrics = {}
     for split, labels in labeling.labels.items():
         gold = data.gold(split)
@@ -116,7 +117,14 @@ def label_model_section(labeling: Labeling, data: TextData, positive: int | None
         "labels": {name: int(np.count_nonzero(train == c)) for c, name in enumerate(data.task.classes)},
         "coverage": {split.value: float(labels.covered.mean()) for split, labels in labeling.labels.items()},
         "metrics": metrics,
-        "warnings": [],
+        "warnings": diagnose(
+            labeling.voters.matrices[Split.TRAIN],
+            labeling.labels[Split.TRAIN],
+            labeled_by=labeling.labeled_by,
+            names=labeling.voters.origins,
+            classes=data.task.classes,
+            labeled=labeling.labeled,
+        ),
     }
 
 

@@ -1,5 +1,6 @@
 """How labelers ask, and what they make of odd replies."""
 
+import dataclasses
 from contextlib import asynccontextmanager
 
 import datasets
@@ -10,15 +11,17 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import DataError, LLMError, ProgramsError
 from alchemist_exp.core.stages import Stages
 from alchemist_exp.core.store import Store
-from alchemist_exp.core.values import Split
+from alchemist_exp.core.values import LabelMatrix, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.labelers.base import Workbench
+from alchemist_exp.label_models.majority import Majority
+from alchemist_exp.labelers.base import Voters, Workbench, aggregate
 from alchemist_exp.llm.asking import Asker
 from alchemist_exp.llm.base import LLM, Completion, Finish, Message, Request, Role
 from alchemist_exp.llm.cache import ReplyCache
 from tests.pipeline.test_run import NoProgress
 
 CODE = "```python\ndef label_function(text):\n    return {} if 'win' in text else {}\n```"
+MATRIX = LabelMatrix(votes=np.array([[0], [1], [1]], dtype=np.int8), n_classes=2)
 
 
 class Scripted(LLM):
@@ -138,6 +141,21 @@ def test_no_program_at_all_is_one_sentence(bench) -> None:
     workbench, method = bench(Scripted(["no"] * 2), "method.n_programs=2")
     with pytest.raises(ProgramsError, match=r"none of 2 programs was accepted \(general 0: the reply holds no code"):
         method.label(workbench)
+
+
+def test_a_label_model_that_learns_from_gold_is_given_it_and_says_so(bench) -> None:
+    workbench, method = bench(Scripted([CODE.format(1, 0)] * 2), "method.n_programs=2", "label_model=accuracy_weighted")
+    with pytest.raises(ProgramsError, match="needs votes on labeled validation rows, and there are none"):
+        method.label(workbench)  # the texts have no valid split
+    voters = Voters(
+        source="x", requested=1, ids=("a",), origins=("a",), matrices={Split.TRAIN: MATRIX, Split.VALID: MATRIX}
+    )
+    labeling = aggregate(voters, workbench)
+    assert labeling.gold_used == ("valid: class balance", "valid: label model")
+    assert labeling.labeled is not None
+    assert labeling.labeled.gold.tolist() == [0, 1, 1]
+    without = aggregate(voters, dataclasses.replace(workbench, valid_gold=None, label_model=Majority(name="majority")))
+    assert (without.gold_used, without.labeled) == ((), None)
 
 
 def test_human_votes_are_needed_on_train(bench) -> None:

@@ -60,6 +60,7 @@ def test_the_main_job_reaches_its_figures(main_job) -> None:
     assert record.programs["accepted"] == 10
     assert record.label_model["coverage"] == {"train": 1.0, "valid": 1.0, "test": 1.0}
     assert record.label_model["metrics"]["test"]["accuracy"] >= 0.93
+    assert record.label_model["warnings"] == record.notes == []
     test = record.end_model["metrics"]["test"]
     assert test["accuracy"]["mean"] >= 0.92
     assert len(test["accuracy"]["per_seed"]) == 5
