@@ -13,7 +13,7 @@ alchemist: label datasets with programs an LLM writes, and distil small models f
   alchemist status OUTPUTS    how runs stand: done, failed, running, killed, missing (alchemist status --help)
   alchemist compare OUTPUTS   tables of finished runs, the paper's beside (alchemist compare --help)
   alchemist cache COMMAND     list, show, check, delete and export cached replies (alchemist cache --help)
-  alchemist programs diff A B say what other programs changed between two runs
+  alchemist programs diff A B  compare the programs, labels and scores of two runs
   alchemist --version
   alchemist --help
 """

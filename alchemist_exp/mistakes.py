@@ -78,7 +78,9 @@ def sentence(error: Exception) -> str:
     if "Unexpected type for root: NoneType" in str(error):
         return "a part was given of a value that is null; give all of it, as in 'llm.price={...}' (see conf/llm)."
     if str(error).startswith("Config group override must be a string"):
-        return "a group was given a number or null; name one of its members, as in seed=s0 (see --help)."
+        return (
+            "a group was given true, false, a number or null; name a member, as in seed=s0 or repair=on (see --help)."
+        )
     kind = type(error).__name__
     return f"unexpected {kind}: {_one_line(str(error))} (debug=trace shows where; this is a fault of the program)"
 

@@ -51,7 +51,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
 
 def test_what_changed_is_told_and_what_did_not_is_counted(outputs: Path, capsys) -> None:
     text = said(capsys, str(outputs / "before"), str(outputs / "after"))
-    assert "Programs  8 the same, 2 only in A, 1 only in B" in text
+    assert "Programs  1 changed, 8 the same, 1 only in A" in text
     assert "general 0" in text
     assert "general 1" not in text
     assert "Rows whose label flipped" in text

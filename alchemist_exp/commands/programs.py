@@ -6,7 +6,7 @@ import re
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from alchemist_exp.core.display import harmless, visible
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.values import Split
 from alchemist_exp.exits import clean_exit, mendable, say
+from alchemist_exp.programs.header import split_header
 from alchemist_exp.results.record import RunRecord, Section, Status
 
 SHOWN_FLIPS = 6
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="alchemist programs", description="Compares the programs of runs.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="diff A B")
     diff = commands.add_parser(
         "diff",
         help="which programs changed, which rows flipped, scores before and after",
@@ -71,11 +72,11 @@ def _show_error(error: Exception) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished run. programs: by what they were asked for, so that two runs can be laid side by side."""
+    """A finished run. programs: those that voted."""
 
     folder: Path
     record: RunRecord
-    programs: Mapping[str, Section]
+    programs: Sequence[Section]
 
 
 def _run(outputs: Path, name: str) -> Run:
@@ -86,13 +87,16 @@ def _run(outputs: Path, name: str) -> Run:
         fitting = sorted(path.parent for path in runs.glob("*/record.json") if path.parent.name.startswith(name))
         if len(fitting) != 1:
             found = f"{len(fitting)} runs begin with" if fitting else "there is no run"
-            raise StoreError(f"{found} {name!r} under {runs}; name a run's folder, its key, or enough of the key.")
+            raise StoreError(
+                f"{found} {name!r} under {runs}; name a run's folder or enough of "
+                "its key, and the runs' folder by --outputs DIR."
+            )
         (folder,) = fitting
     record = RunRecord.read(folder)
     if record is None or record.status is not Status.FINISHED:
         status = "has no record" if record is None else f"has {record.status}, not finished"
         raise StoreError(f"the run {folder} {status}; compare finished runs.")
-    return Run(folder=folder, record=record, programs={_asked_for(p): p for p in record.programs["list"]})
+    return Run(folder=folder, record=record, programs=record.programs["list"])
 
 
 def _asked_for(program: Section) -> str:
@@ -112,26 +116,49 @@ def _heads(before: Run, after: Run) -> Iterator[Text]:
 def _programs(before: Run, after: Run) -> Iterator[Text | Table]:
     table = _table("", "A", "B", "coverage", "accuracy", "")
     counts: Counter[str] = Counter()
-    for name, old, new in _pairs(before, after):
+    for old, new in _pairs(before, after):
         kind = "only in B" if old is None else "only in A" if new is None else "changed" * (old["id"] != new["id"])
         counts[kind or "the same"] += 1
         if kind:
+            there = next(program for program in (old, new) if program is not None)
             ids = [harmless(str(program["id"])) if program else "-" for program in (old, new)]
-            table.add_row(harmless(name), *ids, _step(old, new, "coverage"), _step(old, new, "accuracy"), kind)
+            lost = _lost(there, after) if new is None else _lost(there, before) if old is None else ""
+            steps = _step(old, new, "coverage"), _step(old, new, "accuracy")
+            table.add_row(harmless(_asked_for(there)), *ids, *steps, f"{kind}{lost}")
     yield Text(f"\nPrograms  {', '.join(f'{count} {kind}' for kind, count in counts.items())}", style="bold cyan")
     if table.row_count:
         yield table
 
 
-def _pairs(before: Run, after: Run) -> Iterator[tuple[str, Section | None, Section | None]]:
-    """Programs laid side by side: the same ones wherever they stand, then those of the same name."""
-    old, new = dict(before.programs), dict(after.programs)
-    by_id = {program["id"]: name for name, program in new.items()}
-    for name, program in before.programs.items():
-        if (twin := by_id.get(program["id"])) in new:
-            yield name, old.pop(name), new.pop(twin)
-    for name in dict.fromkeys([*old, *new]):
-        yield name, old.get(name), new.get(name)
+def _lost(program: Section, other: Run) -> str:
+    """Why a program does not vote in the other run, where that run knows it."""
+    for spare in other.record.programs.get("spare", ()):
+        if spare["id"] == program["id"]:
+            return ", not chosen in the other"
+    for rejected in other.record.programs["rejected"]:
+        if program["id"] in (rejected["id"], rejected.get("made_from")) or _asked_for(rejected) == _asked_for(program):
+            return f", rejected in the other: {harmless(rejected['reason'])}"
+    return ""
+
+
+def _pairs(before: Run, after: Run) -> Iterator[tuple[Section | None, Section | None]]:
+    """Programs laid side by side: the same ones first, then those made from each other, then those of one name."""
+    old, new = list(before.programs), list(after.programs)
+    fits: tuple[Callable[[Section, Section], bool], ...] = (
+        lambda a, b: a["id"] == b["id"] and _asked_for(a) == _asked_for(b),
+        lambda a, b: bool(a["id"] == b["id"]),
+        lambda a, b: a["id"] == b.get("made_from") or b["id"] == a.get("made_from"),
+        lambda a, b: _asked_for(a) == _asked_for(b),
+    )
+    found: dict[int, Section] = {}
+    for fit in fits:
+        for program in old:
+            twin = next((b for b in new if fit(program, b)), None) if id(program) not in found else None
+            if twin is not None:
+                found[id(program)] = twin
+                new = [b for b in new if b is not twin]
+    yield from ((program, found.get(id(program))) for program in old)
+    yield from ((None, program) for program in new)
 
 
 def _flips(before: Run, after: Run) -> Iterator[Text | Table]:
@@ -180,7 +207,8 @@ def _scores(before: Run, after: Run) -> Iterator[Text | Table]:
             pairs = [(of(before.record, split, name), of(after.record, split, name)) for name in (metric, "macro_f1")]
             if any(value is not None for pair in pairs for value in pair):
                 table.add_row(f"{what}, {split}", *(cell for pair in pairs for cell in _change(*pair)))
-    yield Text("\nScores  A to B", style="bold cyan")
+    other = before.record.data["fingerprint"] != after.record.data["fingerprint"]
+    yield Text(f"\nScores  A to B{', on different data' if other else ''}", style="bold cyan")
     yield table
 
 
@@ -210,22 +238,24 @@ def _number(value: float | None) -> str:
 
 def _sources(before: Run, after: Run) -> Iterator[str]:
     """Unified diffs of the programs that both runs have and that differ."""
-    for name, old, new in _pairs(before, after):
-        if old is not None and new is not None and new["id"] != old["id"]:
-            yield "\n"
-            lines = _lines(before, old), _lines(after, new)
-            yield from difflib.unified_diff(lines[0], lines[1], fromfile=f"A: {name}", tofile=f"B: {name}")
+    changed = [(a, b) for a, b in _pairs(before, after) if a is not None and b is not None and a["id"] != b["id"]]
+    if not changed:
+        yield "\nno program has changed, so there are no lines to show\n"
+    for old, new in changed:
+        yield "\n"
+        lines = _lines(before, old), _lines(after, new)
+        names = f"A: {_asked_for(old)}", f"B: {_asked_for(new)}"
+        yield from difflib.unified_diff(lines[0], lines[1], *names)
 
 
 def _lines(run: Run, program: Section) -> list[str]:
     """The program's file, without the header; it stands at its place in the record's list."""
-    from alchemist_exp.programs.header import without_header
-
-    place = run.record.programs["list"].index(program)
+    place = run.programs.index(program)
     files = sorted((run.folder / "programs").glob("*.py"))
     if place >= len(files):
         return []
-    return without_header(files[place].read_text(encoding="utf-8")).splitlines(keepends=True)
+    _, source = split_header(files[place].read_text(encoding="utf-8"))
+    return [f"{line}\n" for line in source.split("\n")]
 
 
 def _table(*columns: str) -> Table:

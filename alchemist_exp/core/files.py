@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -20,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.errors import ConfigError, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -184,3 +185,28 @@ def _lock_at_once(path: Path) -> int | None:
         os.close(handle)
         raise
     return handle
+
+
+def user_path(text: str, key: str) -> Path:
+    """The path that a person gave as `key`, ~ spelled out. ConfigError when it cannot be one."""
+    try:
+        path = Path(text).expanduser()
+        path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{key} is {text!r}, which cannot be a path: {error}.") from error
+    return path
+
+
+def first_bytes(file: Path, most: int) -> bytes:
+    """The file's bytes, `most` at the most. OSError for what is no file, or would keep its reader waiting."""
+    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(0, "not a file")
+        raw = bytearray()
+        # The kernel's own files give a page at a time, and their size as 0.
+        while len(raw) < most and (part := os.read(fd, most - len(raw))):
+            raw += part
+        return bytes(raw)
+    finally:
+        os.close(fd)

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, DataError
+from alchemist_exp.core.files import user_path
 from alchemist_exp.core.values import Split
 from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData, checked_votes, class_ids
 from alchemist_exp.data.sources.hub import Hub
@@ -40,7 +41,7 @@ class FilesDataset(Dataset):
     @property
     def root(self) -> Path:
         """The file or folder that is read."""
-        return Path(self.path).expanduser()
+        return user_path(self.path, "dataset.path")
 
     def load(self) -> TextData:
         """Reads and checks all splits. DataError when they contradict the description."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alchemist_exp.core.component import Component
+from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.values import IntArray, LabelMatrix, SoftLabels, frozen
 
 Balance = npt.NDArray[np.float64]
@@ -35,9 +36,14 @@ class LabeledVotes:
 
 @dataclass(kw_only=True)
 class LabelModel(Component, ABC):
-    """A label_model group member. learns_from_gold: whether `fit` uses its labeled votes; others are not given any."""
+    """A label_model group member.
+
+    learns_from_gold: whether `fit` uses its labeled votes; others are not given any. fewest_programs: with less than
+    these `fit` raises.
+    """
 
     learns_from_gold: ClassVar[bool] = False
+    fewest_programs: ClassVar[int] = 1
 
     @abstractmethod
     def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
@@ -46,6 +52,15 @@ class LabelModel(Component, ABC):
         labeled: the same programs' votes on the validation split and its gold; None where no stage may use that gold,
         or nobody voted there.
         """
+
+    def require_programs(self, matrix: LabelMatrix) -> None:
+        """ProgramsError when there are too few."""
+        programs = matrix.votes.shape[1]
+        if programs < self.fewest_programs:
+            raise ProgramsError(
+                f"label_model={self.name} needs {self.fewest_programs} accepted programs and {programs} are there; "
+                "get more programs, or use label_model=majority."
+            )
 
     @abstractmethod
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:

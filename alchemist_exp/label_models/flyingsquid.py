@@ -16,21 +16,20 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import MISSING
 
-from alchemist_exp.core.errors import ConfigError, ProgramsError
+from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.values import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
 from alchemist_exp.label_models.patterns import Patterns
 
 _Floats = npt.NDArray[np.float64]
 
-MIN_PROGRAMS = 3
-"""A triplet."""
-
 
 @dataclass(kw_only=True)
 class FlyingSquid(LabelModel):
     """Learns each program's accuracy for each class; `margin` keeps every chance away from 0 and 1."""
 
+    # A triplet.
+    fewest_programs = 3
     margin: float = MISSING
 
     def __post_init__(self) -> None:
@@ -39,12 +38,7 @@ class FlyingSquid(LabelModel):
 
     def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
         """Solves each class against the rest. ProgramsError with fewer than three programs."""
-        programs = matrix.votes.shape[1]
-        if programs < MIN_PROGRAMS:
-            raise ProgramsError(
-                f"label_model=flyingsquid needs {MIN_PROGRAMS} accepted programs and {programs} are there; "
-                "get more programs, or use label_model=majority."
-            )
+        self.require_programs(matrix)
         patterns = Patterns.of(matrix)
         signs = [_signs(patterns.votes, c) for c in range(matrix.n_classes)]
         self.log_odds_: _Floats = np.log(class_balance / (1 - class_balance))

@@ -10,13 +10,10 @@ from typing import Self
 import numpy as np
 from omegaconf import MISSING
 
-from alchemist_exp.core.errors import ConfigError, ProgramsError
+from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.seeding import global_random_state_kept
 from alchemist_exp.core.values import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel
-
-MIN_PROGRAMS = 3
-"""The model is identified by the agreement of three; with fewer the package refuses."""
 
 STEADY_PROGRAMS = 10
 """With more the loss is steeper in proportion, and steps of the usual size throw the fit to the mirrored solution: 41
@@ -27,6 +24,8 @@ programs of sms that are right on 98% of their votes gave an accuracy of .02."""
 class Snorkel(LabelModel):
     """Learns each program's accuracies from the agreements of all."""
 
+    # The model is identified by the agreement of three; with fewer the package refuses.
+    fewest_programs = 3
     epochs: int = MISSING
     learning_rate: float = MISSING
     l2: float = MISSING
@@ -44,19 +43,14 @@ class Snorkel(LabelModel):
         """Fits on the votes (n, m). ProgramsError with fewer than three programs."""
         from snorkel.labeling.model import LabelModel as SnorkelModel
 
-        programs = matrix.votes.shape[1]
-        if programs < MIN_PROGRAMS:
-            raise ProgramsError(
-                f"label_model=snorkel needs {MIN_PROGRAMS} accepted programs and {programs} are there; "
-                "get more programs, or use label_model=majority."
-            )
+        self.require_programs(matrix)
         with global_random_state_kept():
             self.model_ = SnorkelModel(cardinality=matrix.n_classes, verbose=False)
             self.model_.fit(
                 np.array(matrix.votes),
                 class_balance=class_balance.tolist(),
                 n_epochs=self.epochs,
-                lr=self.learning_rate * min(1.0, STEADY_PROGRAMS / programs),
+                lr=self.learning_rate * min(1.0, STEADY_PROGRAMS / matrix.votes.shape[1]),
                 l2=self.l2,
                 seed=self.seed,
                 progress_bar=False,

@@ -80,6 +80,7 @@ class Voters:
     there were, repairs included. programs: one per column, or none. spare: accepted programs that were not chosen to
     vote. runs: by source, what happened on each split, of rejected programs too. supplied: the supplements that the
     programs were written with. answers: rows by what an LLM answered, where it was asked for each row.
+    notes: what a person should know of how it came about.
     """
 
     source: str
@@ -94,6 +95,7 @@ class Voters:
     rejected: tuple[Rejected, ...] = ()
     runs: Mapping[str, Mapping[Split, ProgramRun]] = field(default_factory=dict)
     answers: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def runs_of(self, column: int) -> tuple[ProgramRun, ...]:
         """The runs of the program behind a column, one for each split; none where no program voted."""
@@ -125,6 +127,10 @@ class Labeler(Component, ABC):
     def used(self, parts: Parts) -> tuple[Component, ...]:
         """Which of `parts` alter the labels; they are checked before anything is spent and are in the run's key."""
         return ()
+
+    def most_programs(self, parts: Parts) -> int | None:
+        """How many programs can vote at most; None where that is not known before, or none do."""
+        return None
 
     def script(self, desk: Desk, parts: Parts) -> Script[Any] | None:
         """What the LLM is asked; None where it is not."""

@@ -4,13 +4,13 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError, ProgramsError
+from alchemist_exp.core.files import user_path
 from alchemist_exp.core.hashing import plain
 from alchemist_exp.core.values import LabelMatrix, Split
 from alchemist_exp.labelers.base import Labeler, Labeling, Parts, Voters, Workbench, aggregate
@@ -28,9 +28,13 @@ from alchemist_exp.supplements.base import Desk
 
 @dataclass(kw_only=True)
 class ProgramLabeler(Labeler):
-    """Programs are vetted, executed and chosen, and their votes weighed. cure: of having no program at all."""
+    """Programs are vetted, executed and chosen, and their votes weighed.
+
+    cure: of having no program at all. repairs: whether an LLM writes them, by strategies, and can be asked again.
+    """
 
     cure: ClassVar[str] = "mend or add programs"
+    repairs: ClassVar[bool] = False
 
     def used(self, parts: Parts) -> tuple[Component, ...]:
         """Whoever wrote the programs, they are vetted, held by the sandbox, chosen, and weighed by a label model."""
@@ -63,7 +67,7 @@ class ProgramLabeler(Labeler):
         programs = [done.programs[column] for column in chosen]
         voters = Voters(
             source=self.name,
-            requested=self.n_requested(bench),
+            requested=self.n_requested(bench.parts),
             written=written.replies,
             ids=tuple(program.id for program in programs),
             origins=tuple(program.origin for program in programs),
@@ -76,6 +80,7 @@ class ProgramLabeler(Labeler):
             supplied=written.supplied,
             rejected=rejected,
             runs=done.runs,
+            notes=self._notes(written, done, bench, len(chosen)),
         )
         labeling = aggregate(voters, bench, exchanges)
         gold_used = [of for supplied in written.supplied for of in supplied.gold_used]
@@ -83,9 +88,31 @@ class ProgramLabeler(Labeler):
         gold_used += ["valid: selection"] if bench.parts.selection.uses_gold and bench.valid_gold is not None else []
         return replace(labeling, gold_used=(*dict.fromkeys(gold_used), *labeling.gold_used))
 
+    def _notes(self, written: Written, done: Executed, bench: Workbench, chosen: int) -> tuple[str, ...]:
+        """What fell short."""
+        parts, wanted = bench.parts, self.n_requested(bench.parts)
+        notes = []
+        if parts.repair.attempts and self.repairs and len(done.programs) < wanted:
+            notes.append(
+                f"{len(done.programs)} of the {wanted} programs asked for were accepted in {written.replies} replies; "
+                "repair.max_replies and repair.attempts say how many may be asked for."
+            )
+        strategies = len(parts.supplement.members()) if self.repairs else 1
+        if (most := parts.selection.most(1 << 30, strategies)) < 1 << 30 and chosen < most:
+            notes.append(f"selection={parts.selection.name} was to choose {most} programs; {chosen} is all there were.")
+        if parts.vetting.reject_below_chance and bench.valid_gold is None:
+            notes.append("Programs below chance were not looked for: that needs gold=valid and labels of valid.")
+        if any(of.startswith("valid: exemplars") for supplied in written.supplied for of in supplied.gold_used):
+            notes.append("Rows of valid were shown to the LLM: scores on valid are no fair estimate.")
+        return tuple(notes)
+
     @abstractmethod
-    def n_requested(self, bench: Workbench) -> int:
+    def n_requested(self, parts: Parts) -> int:
         """How many programs were wanted."""
+
+    def most_programs(self, parts: Parts) -> int:
+        """As many as were wanted, or are chosen of them."""
+        return parts.selection.most(self.n_requested(parts), len(parts.supplement.members()) if self.repairs else 1)
 
 
 def _chosen(done: Executed, bench: Workbench) -> list[int]:
@@ -104,7 +131,10 @@ def _chosen(done: Executed, bench: Workbench) -> list[int]:
 class WrittenPrograms(ProgramLabeler):
     """`n_programs` for each strategy (paper, Section 3.1). advice: whether the prompt says what makes programs fast."""
 
-    cure = "name another llm.model, raise llm.max_output_tokens if replies are truncated, or raise method.n_programs"
+    cure = (
+        "name another llm.model, raise llm.max_output_tokens if replies are truncated, or have them mended by repair=on"
+    )
+    repairs = True
     n_programs: int = MISSING
     advice: bool = MISSING
 
@@ -134,9 +164,15 @@ class WrittenPrograms(ProgramLabeler):
         paid = {exchange.request.key: exchange for exchange in reversed(asked)}  # two scripts may ask the same
         return written, tuple(reversed(paid.values()))
 
-    def n_requested(self, bench: Workbench) -> int:
+    def n_requested(self, parts: Parts) -> int:
         """Of all strategies together."""
-        return self.n_programs * len(bench.parts.supplement.members())
+        return self.n_programs * len(parts.supplement.members())
+
+
+def _content(candidate: Candidate) -> dict[str, object]:
+    """What of a file alters a run: not the header that says how it was written."""
+    content: dict[str, object] = plain(candidate)
+    return content | {"header": None}
 
 
 @dataclass(kw_only=True)
@@ -151,17 +187,17 @@ class ProgramFolder(ProgramLabeler):
 
     def cache_key(self) -> dict[str, object]:
         """The programs themselves, wherever they lie."""
-        return {"name": self.name, "programs": [plain(candidate) for candidate in self._read]}
+        return {"name": self.name, "programs": [_content(candidate) for candidate in self._read]}
 
     def write(self, bench: Workbench, vetter: Vetter) -> tuple[Written, tuple[Exchange, ...]]:
         """The folder's programs; no LLM is asked."""
         return Written(vetted=vetter.vet(self._read), supplied=(), replies=len(self._read)), ()
 
-    def n_requested(self, bench: Workbench) -> int:
+    def n_requested(self, parts: Parts) -> int:
         """All of the folder."""
         return len(self._read)
 
     @cached_property
     def _read(self) -> list[Candidate]:
         # Once: the programs that run are those that are in the run's key.
-        return read_folder(Path(self.path).expanduser())
+        return read_folder(user_path(self.path, "method.path"))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import LLMError, unknown
+from alchemist_exp.core.files import user_path
 from alchemist_exp.core.hashing import bytes_fingerprint
 from alchemist_exp.llm.base import LLM, Completion, Finish, Message, Request, Role
 
@@ -69,7 +70,7 @@ class RecordedLLM(LLM):
     def path(self) -> Path:
         """The pack's file. LLMError when there is none."""
         if self.pack.endswith(".jsonl"):
-            path = Path(self.pack).expanduser()
+            path = user_path(self.pack, "llm.pack")
             if not path.is_file():
                 raise LLMError(f"llm.pack is {self.pack!r}, and there is no such file; name a pack or a .jsonl file.")
             return path
@@ -77,8 +78,8 @@ class RecordedLLM(LLM):
         if not path.is_file():
             known = (p.stem for p in RECORDINGS.glob("*.jsonl"))
             raise LLMError(
-                f"{unknown('the recorded pack', self.pack, known)} For data without recordings write programs "
-                "yourself: method=program_files method.path=DIR."
+                f"{unknown('the recorded pack', self.pack, known)} For data without recordings have a model asked, "
+                "llm=openai, or write programs yourself: method=program_files method.path=DIR."
             )
         return path
 
@@ -165,7 +166,7 @@ class RecordedLLM(LLM):
         return (
             f"the prompt was never recorded in the pack {self.path.name}: the nearest recorded one goes on with "
             f"{nearest[at : at + 40]!r} where {prompt[at : at + 40]!r} is asked (character {at}); "
-            "put the task's words and the supplement back as recorded."
+            "put the task's words and the supplement back as recorded, or have a model asked: llm=openai."
         )
 
 

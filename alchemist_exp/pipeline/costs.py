@@ -36,11 +36,13 @@ _ROWS = ZeroShot(name="zero_shot", max_output_tokens=1_000)
 class Plan:
     """What an experiment would ask its LLM. Tokens and dollars are of the calls; cached replies cost nothing.
 
-    most_usd: with replies as long as they may be. warnings: why the run would be refused, or cost otherwise. asked: the
-    keys of the calls, as far as they can be known before the replies they depend on.
+    most_calls, most_usd: with replies as long as they may be, and as many as repairs may take; attempts that fail and
+    are paid for come on top. warnings: why the run would be refused, or cost otherwise. asked: the keys of the calls,
+    as far as they can be known before the replies they depend on.
     """
 
     calls: int
+    most_calls: int
     cached_calls: int
     usage: Usage
     usd: float | None
@@ -56,21 +58,21 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     anew = getattr(llm, "cache", None) is CacheMode.refresh
     guesses = _Guesses(llm, asker.cached, frozenset() if anew else asked_before)
     _follow(experiment.method, experiment, data, guesses)
-    if experiment.repair.attempts or experiment.repair.max_replies:
-        # What it would come to if no program were accepted; cached replies among those are not looked for.
-        rejecting = _Guesses(llm, lambda request: None)
-        _follow(experiment.method, experiment, data, rejecting, accepting=False)
-        guesses.most = rejecting.most
+    # Replies as long as they may be, and where programs can be repaired, none of them accepted.
+    repairs = experiment.repair.attempts > 0 or experiment.repair.max_replies is not None
+    longest = _Guesses(llm, asker.cached, frozenset() if anew else asked_before, longest=True)
+    _follow(experiment.method, experiment, data, longest, accepting=not repairs)
     usd, most_usd = (
         0.0
         if llm.replays or not guesses.calls
         else None
         if llm.price is None
         else llm.price.usd(u, batch=guesses.batch)
-        for u in (guesses.usage, guesses.most)
+        for u in (guesses.usage, longest.usage)
     )
     return Plan(
         calls=guesses.calls,
+        most_calls=longest.calls,
         cached_calls=guesses.cached_calls,
         usage=guesses.usage,
         usd=usd,
@@ -170,13 +172,19 @@ class _Guesses:
     """Answers asks with replies that are found, and guesses others by their length; counts those."""
 
     def __init__(
-        self, llm: LLM, find: Callable[[Request], Completion | None], asked_before: frozenset[str] = frozenset()
+        self,
+        llm: LLM,
+        find: Callable[[Request], Completion | None],
+        asked_before: frozenset[str] = frozenset(),
+        *,
+        longest: bool = False,
     ) -> None:
+        self._longest = longest
         self._llm = llm
         self._find = find
         self._asked_before = asked_before
         self.calls = self.cached_calls = 0
-        self.usage = self.most = Usage(input_tokens=0, output_tokens=0)
+        self.usage = Usage(input_tokens=0, output_tokens=0)
         self.batch = False
         self.asked: set[str] = set()
 
@@ -194,13 +202,16 @@ class _Guesses:
         self.cached_calls += len(distinct) - len(missing)
         self.batch = ask.rows and self._llm.in_batches
         asked = _input_tokens(missing, self._llm.encoding)
-        self.usage += Usage(input_tokens=asked, output_tokens=ask.answer_tokens * len(missing))
-        longest = sum(request.parameters.get("max_output_tokens", ask.answer_tokens) for request in missing)
-        self.most += Usage(input_tokens=asked, output_tokens=longest)
+        self.usage += Usage(input_tokens=asked, output_tokens=sum(self._length(request, ask) for request in missing))
         return [
-            Exchange(request=request, completion=found[request.key] or _guess(ask.answer_tokens, request.key))
+            Exchange(request=request, completion=found[request.key] or _guess(self._length(request, ask), request.key))
             for request in ask.requests
         ]
+
+    def _length(self, request: Request, ask: Ask) -> int:
+        """Tokens of the reply."""
+        longest: int = request.parameters.get("max_output_tokens", ask.answer_tokens)
+        return longest if self._longest else ask.answer_tokens
 
 
 def _guess(tokens: int, key: str) -> Completion:

@@ -1,6 +1,7 @@
 """An experiment: one working object per configuration group. It is also the schema of the whole configuration."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from omegaconf import MISSING
@@ -120,12 +121,42 @@ class Experiment:
                 "supplement.source is data, which shows labeled rows, and gold is none; use gold=valid, or "
                 "supplement.source=llm."
             )
+        self._check_programs()
         asked = not self.llm.replays and any(part is self.llm for part in self._matters())
         if asked and self.budget.usd is not None and self.llm.price is None:
             raise ConfigError(
                 f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
                 "llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}, or set budget.usd=null."
             )
+
+    def _check_programs(self) -> None:
+        """What would be found only after the programs were paid for."""
+        most, model = self.method.most_programs(self.parts), self.label_model
+        if most is not None and most < model.fewest_programs:
+            raise ConfigError(
+                f"label_model={model.name} needs {model.fewest_programs} programs and at most {most} can vote; raise "
+                "method.n_programs or selection.n, or use label_model=majority."
+            )
+        if most is not None and self.vetting.reject_nondeterministic and not self.sandbox.determinism_rows:
+            raise ConfigError(
+                "vetting.reject_nondeterministic is true and sandbox.determinism_rows is 0, so nothing would be found; "
+                "raise the latter, or use vetting=basic."
+            )
+        drafts, replies = getattr(self.method, "n_programs", None), self.repair.max_replies
+        if drafts is not None and replies is not None and replies < drafts:
+            raise ConfigError(
+                f"repair.max_replies is {replies}, less than method.n_programs, {drafts}; raise it, or ask for fewer."
+            )
+
+    def without_effect(self, overrides: Sequence[str]) -> list[str]:
+        """A note for each group that was chosen in `overrides` and that the method does not use."""
+        parts, used = self.parts, self.method.used(self.parts)
+        chosen = {override.lstrip("+").partition("=")[0].partition(".")[0]: override for override in overrides}
+        return [
+            f"{chosen[f.name]} has no effect with method={self.method.name}."
+            for f in fields(parts)
+            if f.name in chosen and not any(component is getattr(parts, f.name) for component in used)
+        ]
 
     @property
     def parts(self) -> Parts:

@@ -143,6 +143,7 @@ def _stages(
     record.programs = sections.programs_section(labeling.voters, data, experiment.sandbox.effective)
     record.label_model = sections.label_model_section(labeling, data, positive)
     record.cost = costs.cost_section(experiment, labeling, data)
+    record.notes += [*experiment.without_effect(record.overrides), *labeling.voters.notes]
     artifacts.save_programs(folder / artifacts.PROGRAMS, labeling)
 
     features, extractor = extracted()

@@ -13,6 +13,7 @@ from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summ
 from alchemist_exp.label_models.doctor import diagnose
 from alchemist_exp.labelers.base import Labeling, Voters
 from alchemist_exp.programs.base import Rejected, Stage
+from alchemist_exp.programs.header import made_from
 from alchemist_exp.results.record import Section
 from alchemist_exp.sandbox.base import ProgramRun
 
@@ -46,13 +47,21 @@ def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
     train = voters.matrices[Split.TRAIN]
     scores = program_scores(train, gold)
     programs = [
-        {"id": id_, "origin": origin, "coverage": s.coverage, "accuracy": s.accuracy, "written": None}
+        {
+            "id": id_,
+            "origin": origin,
+            "coverage": s.coverage,
+            "accuracy": s.accuracy,
+            "written": None,
+            "made_from": None,
+        }
         for id_, origin, s in zip(voters.ids, voters.origins, scores, strict=True)
     ]
     for column, program in enumerate(programs):
         program |= _outcomes(voters.runs_of(column))
         if voters.programs:
             program["written"] = plain(voters.programs[column].written)
+            program["made_from"] = made_from(voters.programs[column])
     total: Counter[str] = Counter()
     for runs in voters.runs.values():
         for run in runs.values():
@@ -81,6 +90,7 @@ def _rejection(rejected: Rejected) -> Section:
         "stage": rejected.stage.value,
         "reason": rejected.reason,
         "written": None if rejected.program is None else plain(rejected.program.written),
+        "made_from": None if rejected.program is None else made_from(rejected.program),
     }
 
 

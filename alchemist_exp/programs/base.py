@@ -14,8 +14,8 @@ class Provenance:
     """How a program was written.
 
     model: as the server names it. prompt: a key of the text that asks for such programs. reply: the key of the request,
-    a repair's too. strategy: which supplement the prompt had. sample: which draw for this prompt. version: 0 for a draft, n after n repairs.
-    usd: the list price of the reply, None where it is not known.
+    a repair's too. strategy: which supplement the prompt had. sample: which draw for this prompt. version: 0 for a
+    draft, n after n repairs. usd: the list price of the reply, None where it is not known.
     """
 
     model: str
@@ -31,12 +31,14 @@ class Provenance:
 class Program:
     """Python source that defines `label_function`.
 
-    origin: where it came from, for people ("rules 3", "my_rules.py"). written: None where no LLM wrote it.
+    origin: where it came from, for people ("rules 3", "my_rules.py"). written: None where no LLM wrote it in this run.
+    header: what its file says of it, by name.
     """
 
     source: str
     origin: str
     written: Provenance | None = None
+    header: tuple[tuple[str, str], ...] = ()
 
     @property
     def id(self) -> str:

@@ -1,14 +1,13 @@
 """Programs from a folder: how a person corrects, extends and adds to what an LLM wrote."""
 
-import os
-import stat
 from pathlib import Path
 from typing import Final
 
 from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import ProgramsError
+from alchemist_exp.core.files import first_bytes
 from alchemist_exp.programs.base import Candidate, Program, Rejected, Stage
-from alchemist_exp.programs.header import without_header
+from alchemist_exp.programs.header import split_header
 
 _MOST_BYTES: Final = 16 << 20
 """Of a file that is read at all. What a program may have is sandbox.max_source_bytes; vetting sees to that."""
@@ -29,7 +28,7 @@ def read_folder(folder: Path) -> list[Candidate]:
 def _read(file: Path) -> Candidate:
     origin = harmless(file.name)
     try:
-        raw = _first_bytes(file, _MOST_BYTES + 1)
+        raw = first_bytes(file, _MOST_BYTES + 1)
         if len(raw) > _MOST_BYTES:
             return Rejected(origin=origin, stage=Stage.UNREADABLE, reason=f"has more than {_MOST_BYTES} bytes")
         source = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
@@ -37,19 +36,5 @@ def _read(file: Path) -> Candidate:
         return Rejected(origin=origin, stage=Stage.UNREADABLE, reason=f"not UTF-8 (byte {error.start})")
     except OSError as error:
         return Rejected(origin=origin, stage=Stage.UNREADABLE, reason=f"cannot be read: {error.strerror}")
-    return Program(source=without_header(source), origin=origin)
-
-
-def _first_bytes(file: Path, most: int) -> bytes:
-    """The file's bytes, `most` at the most. OSError for what is no file, or would keep its reader waiting."""
-    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(0, "not a file")
-        raw = bytearray()
-        # The kernel's own files give a page at a time, and their size as 0.
-        while len(raw) < most and (part := os.read(fd, most - len(raw))):
-            raw += part
-        return bytes(raw)
-    finally:
-        os.close(fd)
+    header, source = split_header(source)
+    return Program(source=source, origin=origin, header=header)

@@ -14,8 +14,7 @@ from alchemist_exp.data.base import TextData
 
 HIDDEN: Final = "[text of a row]"
 _QUOTED, _STEP = 12, 6
-"""Letters and digits that a message and a row have in common before the message is taken to quote the row, looked for at
-every sixth."""
+"""Letters and digits that a message shares with a row before it is taken to quote it, looked for at every sixth."""
 
 _OTHER = re.compile(r"[\W_]+")
 

@@ -35,6 +35,10 @@ class Selection(Component, ABC):
     uses_gold = False
 
     @abstractmethod
+    def most(self, programs: int, strategies: int) -> int:
+        """How many can be chosen of so many programs, alike for each of so many strategies."""
+
+    @abstractmethod
     def choose(self, bank: Bank) -> list[int]:
         """Columns of the chosen programs, ascending; all of them where the bank has no more than are wanted."""
 
@@ -42,6 +46,10 @@ class Selection(Component, ABC):
 @dataclass(kw_only=True)
 class SelectAll(Selection):
     """Every accepted program votes."""
+
+    def most(self, programs: int, strategies: int) -> int:
+        """All."""
+        return programs
 
     def choose(self, bank: Bank) -> list[int]:
         """All columns."""
@@ -54,6 +62,10 @@ class SelectSome(Selection):
 
     n: int = MISSING
 
+    def most(self, programs: int, strategies: int) -> int:
+        """`n`."""
+        return min(self.n, programs)
+
     def __post_init__(self) -> None:
         if self.n < 1:
             raise ConfigError(f"selection.n is {self.n}; 1 or more programs are needed.")
@@ -64,6 +76,10 @@ class SelectRandom(SelectSome):
     """`n` programs of each strategy, drawn without replacement (paper, Figure 5)."""
 
     seed: int = MISSING
+
+    def most(self, programs: int, strategies: int) -> int:
+        """`n` of each strategy."""
+        return min(self.n * strategies, programs)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -29,7 +29,7 @@ from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox
 FEWEST_VOTES: Final = 10
 """Votes on labeled rows before a program can be said to be below chance."""
 
-_COPY = "the same program as an earlier one"
+_COPY = "the same program as"
 _GOOD: Final = (Outcome.VOTE, Outcome.ABSTAIN)
 Votes = npt.NDArray[np.int8]
 
@@ -95,7 +95,9 @@ class Vetter:
         for program in candidates:
             if isinstance(program, Program) and (found := faults.get(id(program))) and found.stage is not Stage.COPY:
                 # An LLM that sends it once more should hear what is wrong with it.
-                self._texts[text_key(program.source)] = f"{_COPY}, which was rejected: {harmless(found.reason)}"
+                self._texts[text_key(program.source)] = (
+                    f"{_COPY} {program.origin}, which was rejected: {harmless(found.reason)}"
+                )
         rejected: list[Rejected] = []
         for candidate in candidates:
             if isinstance(candidate, Rejected):
@@ -113,7 +115,7 @@ class Vetter:
             if found is None and self._vetting.reject_copies:
                 text = text_key(program.source)
                 found = Fault(Stage.COPY, self._texts[text]) if text in self._texts else None
-                self._texts.setdefault(text, _COPY)
+                self._texts.setdefault(text, f"{_COPY} {program.origin}")
             if found:
                 faults[id(program)] = found
         return faults

@@ -256,7 +256,8 @@ def show_plans(jobs: Sequence[Planned]) -> None:
         tokens = f"{plan.usage.input_tokens:,}", f"{plan.usage.output_tokens:,}"
         rows_from = "-" if against.rows_from is None else f"{against.rows_from:,} rows"
         zero_shot = _usd(against.zero_shot_usd), _dash(against.zero_shot_batch_usd)
-        counts = f"{plan.calls:,}", f"{plan.cached_calls:,}"
+        up_to = f" to {plan.most_calls:,}" if plan.most_calls > plan.calls else ""
+        counts = f"{plan.calls:,}{up_to}", f"{plan.cached_calls:,}"
         cells = (*counts, *tokens, _usd(plan.usd), _usd(plan.most_usd), *zero_shot, rows_from)
         table.add_row(*([f"#{number}"] if sweep else []), *cells)
     if sweep:
@@ -270,7 +271,8 @@ def show_plans(jobs: Sequence[Planned]) -> None:
         console.print(Text(line, style="dim"))
     console.print(
         Text(
-            "cost: replies of the usual length, without reasoning; if long: replies as long as they may be", style="dim"
+            "cost: replies of the usual length, without reasoning; if long: as long as they may be, all repairs used",
+            style="dim",
         )
     )
     for warning in dict.fromkeys(warning for job in jobs for warning in job.plan.warnings):

@@ -41,7 +41,7 @@ class ExemplarSupplement(WrittenSupplement):
     source: Source = MISSING
     split: str = MISSING
     per_class: int = MISSING
-    draw: Draw = MISSING
+    draw: Draw | None = MISSING
     first_programs: int = MISSING
     seed: int = MISSING
 
@@ -51,9 +51,11 @@ class ExemplarSupplement(WrittenSupplement):
             raise ConfigError(
                 f"supplement.split is {self.split!r}; train or valid is needed: what scores are taken on is not shown."
             )
-        for key, least in (("per_class", 1), ("first_programs", 3), ("seed", 0)):
-            if getattr(self, key) < least:
-                raise ConfigError(f"supplement.{key} is {getattr(self, key)}; {least} or more is needed.")
+        for key, least, most in (("per_class", 1, 50), ("first_programs", 3, 100), ("seed", 0, 2**32)):
+            if not least <= getattr(self, key) <= most:
+                raise ConfigError(f"supplement.{key} is {getattr(self, key)}; {least} to {most} will do.")
+        if self.draw is not None and self.source is Source.llm:
+            raise ConfigError(f"supplement.draw={self.draw} draws rows of the data; say supplement.source=data, too.")
         if self.source is Source.data and not (self.text is None and self.file is None):
             raise ConfigError("supplement.source is data, and words of your own are given too; leave one of them out.")
 
@@ -83,7 +85,7 @@ class ExemplarSupplement(WrittenSupplement):
             text=prompts.exemplars(desk.data.task, [(texts[row], int(gold[row])) for row in rows]),
             written_by=WrittenBy.DATA,
             sources=tuple(f"{split}, row {row}" for row in rows),
-            gold_used=(f"{split}: exemplars",),
+            gold_used=(f"{split}: exemplars ({len(rows)} rows)",),
         )
 
     def _first_programs(self, desk: Desk) -> Script[list[Program]]:

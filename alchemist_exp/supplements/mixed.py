@@ -23,7 +23,13 @@ class MixedSupplement(Supplement):
             )
         for name in self.strategies:
             if name not in self.of:
-                raise ConfigError(unknown("the strategy", name, self.of))
+                added = " Another member of the group is added by +supplement@supplement.of.NAME=MEMBER."
+                raise ConfigError(unknown("the strategy", name, self.of) + added)
+        names = [member.strategy for member in self.members()]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                f"supplement.strategies gives the names {names}; give each its own by supplement.of.X.name."
+            )
 
     def members(self) -> tuple[Supplement, ...]:
         """The named ones, in their order."""

@@ -2,11 +2,13 @@
 
 import logging
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.core.files import user_path
 from alchemist_exp.core.task import Task
 from alchemist_exp.llm.script import Script
 from alchemist_exp.prompts import supplement as prompts
@@ -42,7 +44,7 @@ class RetrievedSupplement(Supplement):
     @property
     def path(self) -> Path:
         """Where the documents lie."""
-        return Path(self.documents).expanduser()
+        return user_path(self.documents, "supplement.documents")
 
     def check(self) -> None:
         """DataError or ConfigError when there is nothing to read, or a package to read it is missing."""
@@ -56,7 +58,7 @@ class RetrievedSupplement(Supplement):
         """One question where the passages are to be summed up, else none. LLMError when no passage fits."""
         task = desk.data.task
         found = index.open_index(self.path, passage_words=self.passage_words, store=desk.store)
-        _log.log(logging.WARNING if found.left_out else logging.INFO, "%s: %s", self.documents, found.summary())
+        _tell(f"{self.documents}: {found.summary()}", logging.WARNING if found.left_out else logging.INFO)
         queries = self.queries if self.queries is not None else _queries(task)
         passages = found.top(queries, self.top)
         if not passages:
@@ -73,6 +75,12 @@ class RetrievedSupplement(Supplement):
             written_by=WrittenBy.LLM if self.summarize else WrittenBy.DOCUMENTS,
             sources=tuple(passage.source for passage in passages),
         )
+
+
+@cache
+def _tell(text: str, level: int) -> None:
+    """Once: a plan follows its script twice."""
+    _log.log(level, text)
 
 
 def _queries(task: Task) -> list[str]:

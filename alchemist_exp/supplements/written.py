@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.core.files import first_bytes, user_path
 from alchemist_exp.llm.base import Finish
 from alchemist_exp.llm.script import Ask, Script
 from alchemist_exp.prompts import supplement as prompts
@@ -65,8 +65,8 @@ class WrittenSupplement(Supplement):
         if self.file is None:
             return self.text
         try:
-            text = Path(self.file).expanduser().read_bytes().decode("utf-8-sig")
-        except (OSError, ValueError) as error:
+            text = first_bytes(user_path(self.file, "supplement.file"), 4 * _LONGEST + 4).decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise ConfigError(f"supplement.file is {self.file!r}, which cannot be read: {reason}.") from error
         _require_words(text, f"the file {self.file}")

@@ -71,7 +71,7 @@ def test_a_rejected_program_goes_back_with_its_reason_and_without_the_row(compos
     found, rounds = written(composed, ["bad 1", "good 1", "bad 2", "good 2"], "repair.attempts=2")
     assert origins(found) == (["general 1", "general 0.2"], ["general 0", "general 0.1"])
     prompt = prompts.program_prompt(TASK)
-    hidden = "ValueError:[text of a row]"
+    hidden = "ValueError: [text of a row]"
     assert rounds[1][0].messages[1].text == (
         f"{prompt}\n\nThis program was written:\n\n```python\n# bad 1\n```\n\nIt cannot be used: {hidden}\n\n"
         "Write the whole program anew, without this fault."

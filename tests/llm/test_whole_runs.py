@@ -314,7 +314,8 @@ def test_labeled_rows_are_shown_and_entered_as_gold(ran: Runner, model: Model, d
     done = ran(*options, "method.n_programs=2", "supplement.first_programs=4").record
     shown = [line for line in model.asked[-1].splitlines() if line.startswith("- ")]
     assert [line.rpartition(" is ")[2] for line in shown] == ["ham", "ham", "spam", "spam"]
-    assert done.data["gold_used"][0] == "valid: exemplars"
+    assert done.data["gold_used"][0] == "valid: exemplars (4 rows)"
+    assert any("scores on valid are no fair estimate" in note for note in done.notes)
     assert len(done.programs["supplements"][0]["sources"]) == 4
     assert len(model.asked) == (6 if draw == "uncertain" else 2)
 
@@ -350,4 +351,42 @@ def test_a_plan_foresees_what_repairs_may_cost_at_most(experiment) -> None:
     built, _ = experiment(PRICE, "repair=on")
     repairing = plan(built, built.dataset.load())
     assert repairing.usd == plain.usd
-    assert repairing.most_usd > 3 * plain.most_usd
+    assert (plain.most_calls, repairing.calls, repairing.most_calls) == (10, 10, 40)
+    assert repairing.most_usd > 4 * plain.most_usd
+
+
+def test_what_two_scripts_ask_is_counted_as_it_is_paid(ran: Runner, model: Model) -> None:
+    exemplars = ["supplement.of.exemplars.source=data", "supplement.of.exemplars.draw=uncertain"]
+    options = ["supplement=mixed", "supplement.strategies=[general,exemplars]", *exemplars, "llm.max_in_flight=1"]
+    cost = ran(PRICE, *options).record.cost
+    assert (cost["calls"], cost["cached_calls"], len(model.asked)) == (20, 0, 20)
+    assert cost["spent_usd"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["label_model=snorkel", "method.n_programs=2"], "label_model=snorkel needs 3 programs and at most 2 can vote"),
+        (["label_model=flyingsquid", "selection=marginal", "selection.n=1"], "needs 3 programs and at most 1 can vote"),
+        (["repair.max_replies=5"], "repair.max_replies is 5, less than method.n_programs, 10"),
+        (["vetting=strict", "sandbox.determinism_rows=0"], "so nothing would be found"),
+    ],
+)
+def test_what_would_fail_later_is_found_before_anything_is_paid(
+    ran: Runner, model: Model, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(AlchemistError, match=message):
+        ran(*overrides)
+    assert model.asked == []
+
+
+def test_notes_say_what_fell_short_and_what_had_no_effect(ran: Runner, model: Model) -> None:
+    model.respond = lambda asked: Answer(text=PROGRAM.format("a") if len(model.asked) % 2 else "no")
+    notes = ran("repair.attempts=1", "selection=diverse", "selection.n=5", "method.n_programs=4").record.notes
+    assert any("of the 4 programs asked for were accepted in" in note for note in notes)
+    assert any("selection=diverse was to choose 5 programs" in note for note in notes)
+    notes = ran("method=human", "vetting=strict", "selection=marginal").record.notes
+    assert notes[:2] == [
+        "vetting=strict has no effect with method=human.",
+        "selection=marginal has no effect with method=human.",
+    ]

@@ -4,18 +4,39 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alchemist_exp.programs.base import Program, Provenance, Stage, reject
-from alchemist_exp.programs.header import with_header, without_header
+from alchemist_exp.programs.header import made_from, split_header, with_header
 
 WRITTEN = Provenance(model="m\n#: cost: 0", prompt="p", reply="r", strategy="rules", sample=3, version=1, usd=0.00125)
 
 
 @given(st.text())
 @example("#: not ours\n")
+@example("#: ---\n#: ---\n")
 @example("\n\n# a comment")
-def test_a_file_gives_the_program_back_unless_it_begins_as_a_header_does(source: str) -> None:
+def test_a_file_gives_the_very_program_back(source: str) -> None:
     program = Program(source=source, origin="rules 3.1", written=WRITTEN)
-    if not source.startswith("#: "):
-        assert without_header(with_header(program)) == source
+    header, read = split_header(with_header(program))
+    assert read == source
+    assert dict(header)["strategy"] == "rules"
+
+
+def test_a_file_without_a_header_is_all_program() -> None:
+    for text in ("x = 1", "#: words\nx = 1", "x = 1\n#: ---\n"):
+        assert split_header(text) == ((), text)
+
+
+def test_a_corrected_program_says_what_it_was_made_from() -> None:
+    first = Program(source="x = 1\n", origin="rules 3.1", written=WRITTEN)
+    header, _ = split_header(with_header(first))
+    mended = Program(source="x = 2\n", origin="00.py", header=header)
+    assert made_from(mended) == first.id
+    text = with_header(mended)
+    assert f"#: from: {first.id} (rules 3.1)\n#: model: m" in text
+    again, source = split_header(text)
+    assert made_from(Program(source=source, origin="00.py", header=again)) == mended.id
+    kept = with_header(Program(source="x = 3", origin="01.py", header=(("from", "a"), ("rejected", "r"))))
+    assert "#: from: a" in kept
+    assert "rejected" not in kept
 
 
 def test_the_header_says_who_wrote_it_and_why_it_was_rejected() -> None:
@@ -31,5 +52,6 @@ def test_the_header_says_who_wrote_it_and_why_it_was_rejected() -> None:
         "#: reply: r",
         "#: cost: $0.001250 by list price",
         "#: rejected: signature: defines no label_function",
+        "#: ---",
         "x = 1",
     ]

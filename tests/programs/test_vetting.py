@@ -80,9 +80,35 @@ def test_strict_vetting_names_each_stage(vetter) -> None:
     assert stages(vetter("vetting=strict"), GOOD, *lost.values()) == [None, *lost]
 
 
-def test_without_vetting_everything_is_left_to_the_run(vetter) -> None:
+def test_without_vetting_only_what_cannot_vote_is_lost(vetter) -> None:
     everything = [GOOD, *ALWAYS_LOST.values(), *BASIC.values(), *STRICT.values()]
-    assert stages(vetter("vetting=off"), *everything) == [None] * len(everything)
+    cannot_vote = {
+        Stage.SYNTAX: Stage.LOAD,
+        Stage.SIGNATURE: Stage.LOAD,
+        Stage.IMPORT: Stage.LOAD,
+        Stage.LOAD: Stage.LOAD,
+    }
+    cannot_vote |= {Stage.FAULTS: Stage.NO_VOTE, Stage.NO_VOTE: Stage.NO_VOTE}
+    lost = [cannot_vote.get(stage) for stage in (*ALWAYS_LOST, *BASIC, *STRICT)]
+    assert stages(vetter("vetting=off"), *everything) == [None, *lost]
+
+
+def test_where_rows_are_few_all_of_them_are_probes(vetter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.TRAIN", TRAIN[:20])
+    faulty = "def label_function(t): return 1 // (len(t) % 2)"
+    assert stages(vetter("vetting=strict"), GOOD, faulty, STRICT[Stage.NONDETERMINISTIC]) == [
+        None,
+        Stage.FAULTS,
+        Stage.NONDETERMINISTIC,
+    ]
+
+
+def test_what_is_sent_once_more_hears_again_what_is_wrong_with_it(vetter) -> None:
+    one = vetter("vetting=basic")
+    bad = [Program(source="def label_function(t): return -1", origin=f"p{n}") for n in range(2)]
+    first, second = one.vet(bad[:1]).rejected[0], one.vet(bad[1:]).rejected[0]
+    assert second.stage is Stage.COPY
+    assert second.reason == f"the same program as p0, which was rejected: {first.reason}"
 
 
 def test_gold_is_used_only_where_it_may_be_and_then_said(vetter) -> None:

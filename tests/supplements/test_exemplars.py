@@ -1,5 +1,7 @@
 """Which labeled rows are shown, in what words, and who is told."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,9 +64,10 @@ def test_rows_are_shown_on_one_line_each_and_not_in_full_length() -> None:
     ("overrides", "message"),
     [
         (["supplement.split=test"], "what scores are taken on is not shown"),
-        (["supplement.per_class=0"], "supplement.per_class is 0; 1 or more"),
-        (["supplement.first_programs=2"], "supplement.first_programs is 2; 3 or more"),
-        (["supplement.seed=-1"], "supplement.seed is -1; 0 or more"),
+        (["supplement.per_class=0"], "supplement.per_class is 0; 1 to 50"),
+        (["supplement.first_programs=2"], "supplement.first_programs is 2; 3 to 100"),
+        (["supplement.seed=-1"], "supplement.seed is -1; 0 to"),
+        (["supplement.draw=diverse"], "say supplement.source=data, too"),
         (["supplement.source=data", "supplement.text=x"], "leave one of them out"),
         (["supplement.text=x", "supplement.file=y"], "supplement.text and supplement.file are both given"),
         (["supplement.text=' '"], "supplement.text is empty"),
@@ -101,5 +104,10 @@ def test_a_users_file_counts_by_its_words(composed, tmp_path) -> None:
     other.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="cannot be read: it is not UTF-8"):
         config.build(composed("supplement=rules", f"supplement.file={other}")).check()
+    with pytest.raises(ConfigError, match="which cannot be a path"):
+        config.build(composed("supplement=rules", "supplement.file=~nobody_of_that_name/x")).check()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="cannot be read: not a file"):
+        config.build(composed("supplement=rules", f"supplement.file={tmp_path / 'pipe'}")).check()
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         config.build(composed("supplement=rules", "supplement.file=/nowhere.txt")).check()
