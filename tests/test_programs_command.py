@@ -28,10 +28,11 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = ran()
     mine = root / "mine"
     shutil.copytree(before / "programs", mine)
-    (mine / "00.py").write_text("def label_function(comment):\n    return 1 if 'http' in comment else -1\n")
+    header = (mine / "00.py").read_text().partition("#: ---\n")[0] + "#: ---\n"
+    (mine / "00.py").write_text(f"{header}def label_function(comment):\n    return 1 if 'http' in comment else -1\n")
     (mine / "09.py").unlink()
     first = ran("method=program_files", f"method.path={mine}")
-    (mine / "00.py").write_text("def label_function(comment):\n    return 0 if 'song' in comment else -1\n")
+    (mine / "00.py").write_text(f"{header}def label_function(comment):\n    return 0 if 'song' in comment else -1\n")
     second = ran("method=program_files", f"method.path={mine}")
     for name, folder in (("before", before), ("after", first), ("later", second)):
         (root / name).symlink_to(folder)
@@ -60,8 +61,23 @@ def test_what_changed_is_told_and_what_did_not_is_counted(outputs: Path, capsys)
 
 def test_a_program_of_the_same_name_has_changed_and_its_lines_are_shown(outputs: Path, capsys) -> None:
     text = said(capsys, str(outputs / "after"), str(outputs / "later"), "--source")
-    assert "Programs  8 the same, 1 changed" in text
+    assert "Programs  1 changed, 8 the same" in text
     assert "-    return 1 if 'http' in comment else -1\n+    return 0 if 'song' in comment else -1" in text
+
+
+def test_why_a_program_is_not_in_the_other_run_is_told(outputs: Path, capsys, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree((outputs / "before").resolve(), other)
+    record = json.loads((other / "record.json").read_text())
+    gone, spare = record["programs"]["list"][:2]
+    record["programs"]["list"] = record["programs"]["list"][2:]
+    record["programs"]["rejected"] = [gone | {"reason": "it never votes", "stage": "no vote"}]
+    record["programs"]["spare"] = [{"id": spare["id"], "origin": spare["origin"]}]
+    (other / "record.json").write_text(json.dumps(record))
+    text = said(capsys, str(outputs / "before"), str(other), "--source")
+    assert "only in A, rejected in the other: it never votes" in text
+    assert "only in A, not chosen in the other" in text
+    assert "no program has changed, so there are no lines to show" in text
 
 
 def test_a_run_and_itself_differ_in_nothing(outputs: Path, capsys) -> None:

@@ -144,9 +144,10 @@ def test_no_program_at_all_is_one_sentence(bench) -> None:
 
 
 def test_a_label_model_that_learns_from_gold_is_given_it_and_says_so(bench) -> None:
-    workbench, method = bench(Scripted([CODE.format(1, 0)] * 2), "method.n_programs=2", "label_model=accuracy_weighted")
+    workbench, _ = bench(Scripted([]), "label_model=accuracy_weighted")
+    alone = Voters(source="x", requested=1, ids=("a",), origins=("a",), matrices={Split.TRAIN: MATRIX})
     with pytest.raises(ProgramsError, match="needs votes on labeled validation rows, and there are none"):
-        method.label(workbench)  # the texts have no valid split
+        aggregate(alone, workbench)
     voters = Voters(
         source="x", requested=1, ids=("a",), origins=("a",), matrices={Split.TRAIN: MATRIX, Split.VALID: MATRIX}
     )
@@ -154,7 +155,8 @@ def test_a_label_model_that_learns_from_gold_is_given_it_and_says_so(bench) -> N
     assert labeling.gold_used == ("valid: class balance", "valid: label model")
     assert labeling.labeled is not None
     assert labeling.labeled.gold.tolist() == [0, 1, 1]
-    without = aggregate(voters, dataclasses.replace(workbench, valid_gold=None, label_model=Majority(name="majority")))
+    parts = dataclasses.replace(workbench.parts, label_model=Majority(name="majority"))
+    without = aggregate(voters, dataclasses.replace(workbench, gold={}, parts=parts))
     assert (without.gold_used, without.labeled) == ((), None)
 
 

@@ -381,8 +381,11 @@ def test_what_would_fail_later_is_found_before_anything_is_paid(
 
 
 def test_notes_say_what_fell_short_and_what_had_no_effect(ran: Runner, model: Model) -> None:
-    model.respond = lambda asked: Answer(text=PROGRAM.format("a") if len(model.asked) % 2 else "no")
-    notes = ran("repair.attempts=1", "selection=diverse", "selection.n=5", "method.n_programs=4").record.notes
+    replies = iter([PROGRAM.format("http"), *["no"] * 99])
+    model.respond = lambda asked: Answer(text=next(replies))
+    notes = ran(
+        "repair.attempts=1", "selection=diverse", "selection.n=5", "method.n_programs=4", "llm.max_in_flight=1"
+    ).record.notes
     assert any("of the 4 programs asked for were accepted in" in note for note in notes)
     assert any("selection=diverse was to choose 5 programs" in note for note in notes)
     notes = ran("method=human", "vetting=strict", "selection=marginal").record.notes

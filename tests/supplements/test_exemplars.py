@@ -105,7 +105,7 @@ def test_a_users_file_counts_by_its_words(composed, tmp_path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: it is not UTF-8"):
         config.build(composed("supplement=rules", f"supplement.file={other}")).check()
     with pytest.raises(ConfigError, match="which cannot be a path"):
-        config.build(composed("supplement=rules", "supplement.file=~nobody_of_that_name/x")).check()
+        config.build(composed("supplement=rules", "supplement.file='~nobody_of_that_name/x'")).check()
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="cannot be read: not a file"):
         config.build(composed("supplement=rules", f"supplement.file={tmp_path / 'pipe'}")).check()
