@@ -20,13 +20,18 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import LLMError
+from alchemist_exp.core.stages import Stages
+from alchemist_exp.core.store import Store
 from alchemist_exp.core.values import ABSTAIN, Split
-from alchemist_exp.llm.asking import Ask, Asker
+from alchemist_exp.llm.asking import Asker
 from alchemist_exp.llm.base import Exchange, Finish, Request
 from alchemist_exp.llm.cache import ReplyCache
 from alchemist_exp.llm.cost import cost_of
-from alchemist_exp.programs.vet import vet
+from alchemist_exp.llm.script import Ask, follow
+from alchemist_exp.programs.vetting import Ground, Vetter
 from alchemist_exp.prompts import zero_shot as prompts
+from alchemist_exp.supplements.base import Desk
+from tests.pipeline.test_run import NoProgress
 
 pytestmark = pytest.mark.local_llm
 
@@ -68,7 +73,6 @@ def job(request: pytest.FixtureRequest, composed, tmp_path: Path) -> Callable[..
             experiment=experiment,
             data=experiment.dataset.load(),
             llm=experiment.llm,
-            supplement=experiment.supplement,
             asker=asker,
             answer=asker.ask,
         )
@@ -114,12 +118,26 @@ def rows(job: SimpleNamespace) -> list[Request]:
     ]
 
 
-def test_ten_replies_are_programs_or_rejected_with_reasons(job) -> None:
+def test_ten_replies_are_programs_or_rejected_with_reasons(job, tmp_path: Path) -> None:
     job = job("method.n_programs=10")
-    candidates, exchanges = job.experiment.method.candidates(job)
+    exchanges: list[Exchange] = []
+
+    def answer(ask: Ask) -> list[Exchange]:
+        exchanges.extend(job.asker.ask(ask))
+        return exchanges[-len(ask.requests) :]
+
+    ground = Ground(
+        data=job.data,
+        valid_gold=None,
+        sandbox=job.experiment.sandbox,
+        store=Store(tmp_path / "cache"),
+        stages=Stages(NoProgress()),
+    )
+    trials = SimpleNamespace(vet=Vetter(job.experiment.vetting, ground).vet)
+    desk = Desk(data=job.data, gold={}, llm=job.llm, trials=trials, store=ground.store)
+    vetted = follow(job.experiment.method.script(desk, job.experiment.parts), answer).vetted
     require_sound(exchanges, job)
     assert len({exchange.request.key for exchange in exchanges}) == 10
-    vetted = vet(candidates, max_source_bytes=job.experiment.sandbox.max_source_bytes)
     assert len(vetted.accepted) + len(vetted.rejected) == 10
     assert all(program.source.strip() for program in vetted.accepted)
     assert all(rejected.reason for rejected in vetted.rejected)

@@ -1,13 +1,18 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.llm.base import Finish
+from alchemist_exp.core.store import Store
+from alchemist_exp.llm.base import Exchange, Finish
 from alchemist_exp.llm.recorded import RECORDINGS, RecordedLLM
-from alchemist_exp.prompts import programs, supplement
+from alchemist_exp.llm.script import Ask, follow
+from alchemist_exp.programs.trials import Assumed
+from alchemist_exp.prompts import programs
+from alchemist_exp.supplements.base import Desk
 
 
 @pytest.fixture
@@ -28,14 +33,17 @@ def test_every_shipped_pack_reads(recorded, pack: str) -> None:
 
 
 @pytest.mark.parametrize("dataset", [d for d in config.members("dataset") if d != "files"])
-def test_every_strategy_of_every_task_can_be_replayed(composed, dataset: str) -> None:
-    for strategy in config.members("supplement"):
-        experiment = config.build(composed(f"dataset={dataset}", f"supplement={strategy}"))
-        llm, task = experiment.llm, experiment.dataset.describe_task()
-        text = ""
-        if question := experiment.supplement.question(task):
-            text = llm.reply(llm.request(supplement.SYSTEM, question)).text
-        prompt = programs.program_prompt(task, text)
+def test_every_strategy_of_every_task_can_be_replayed(composed, dataset: str, tmp_path: Path) -> None:
+    experiment = config.build(composed(f"dataset={dataset}", "supplement=mixed"))
+    llm, task = experiment.llm, experiment.dataset.describe_task()
+    data = SimpleNamespace(task=task)
+    desk = Desk(data=data, gold={}, llm=llm, trials=Assumed(data=data, accepting=True), store=Store(tmp_path))
+
+    def answer(ask: Ask) -> list[Exchange]:
+        return [Exchange(request=request, completion=llm.reply(request)) for request in ask.requests]
+
+    for supplement in experiment.supplement.members():
+        prompt = programs.program_prompt(task, follow(supplement.script(desk), answer).text)
         replies = [llm.reply(llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
         assert all(reply.finish is Finish.COMPLETE and "label_function" in reply.text for reply in replies)
         assert len({reply.text for reply in replies}) == 10

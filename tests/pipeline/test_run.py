@@ -202,15 +202,18 @@ def test_unlabeled_text_gives_labels_a_model_and_says_which_scores_it_cannot_giv
     assert (answer.folder / "model" / "end_model.pt").exists()
 
 
-@pytest.mark.parametrize("supplement", config.members("supplement"))
+@pytest.mark.parametrize(
+    "supplement", sorted({*config.members("supplement")} - {"rag"})
+)  # whose documents are a user's
 @pytest.mark.parametrize("dataset", ["youtube", "sms"])
 def test_every_recorded_strategy_runs(ran, dataset: str, supplement: str) -> None:
     record = ran(
         f"dataset={dataset}", f"supplement={supplement}", "dataset.limit=150", "label_model=majority", "seed=s0",
         "end_model.max_epochs=2",
     ).record  # fmt: skip
-    assert record.programs["accepted"] == 10
-    assert record.cost["calls"] == (10 if supplement == "none" else 11)
+    calls = {"none": 10, "mixed": 54}.get(supplement, 11)
+    assert (record.programs["written"], record.cost["calls"]) == (50 if supplement == "mixed" else 10, calls)
+    assert record.programs["accepted"] >= 0.9 * record.programs["written"]
 
 
 def programs_in(folder: Path, *sources: str) -> str:
@@ -221,7 +224,8 @@ def programs_in(folder: Path, *sources: str) -> str:
 
 
 def test_too_few_programs_for_snorkel_is_a_failed_record(ran, tmp_path: Path) -> None:
-    path = programs_in(tmp_path / "p", "def label_function(t): return 1", "def label_function(t): return 0", "broken(")
+    good = [f"def label_function(t): return (len(t) + {n}) % 2" for n in range(2)]
+    path = programs_in(tmp_path / "p", *good, "broken(")
     with pytest.raises(ProgramsError, match="needs 3 accepted programs and 2 are there"):
         ran("method=program_files", path, "dataset.limit=50")
     (folder,) = (p for p in (tmp_path / "outputs" / "runs").iterdir() if not p.name.startswith("."))
@@ -241,7 +245,7 @@ def test_only_abstaining_programs_are_one_sentence(ran, tmp_path: Path) -> None:
 def test_no_accepted_program_is_one_sentence_with_reasons(ran, tmp_path: Path) -> None:
     path = programs_in(tmp_path / "p", "def f(t): return 1")
     with pytest.raises(ProgramsError, match=r"none of 1 programs was accepted \(0\.py: defines no label_function\)"):
-        ran("method=program_files", path, "dataset.limit=50")
+        ran("method=program_files", path, "dataset.limit=50", "label_model=majority")
 
 
 def test_rejected_programs_are_in_the_record_and_the_others_count(main_job, ran, tmp_path: Path) -> None:
