@@ -29,21 +29,15 @@ def files() -> list[Path]:
 
 
 @pytest.mark.parametrize("choice", MEMBERS)
-def test_every_member_becomes_a_working_object_that_knows_its_name(composed, choice: str) -> None:
-    group, member = choice.split("=")
-    experiment = config.build(composed(choice, *NEEDED.get(choice, [])))
-    assert getattr(experiment, group).name == member
-
-
-@pytest.mark.parametrize("choice", MEMBERS)
-def test_every_member_has_a_cache_key_that_json_knows(composed, choice: str, tmp_path: Path) -> None:
+def test_every_member_becomes_a_working_object_with_its_name_and_a_key(composed, choice: str, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def label_function(text): return 0")
     (tmp_path / "a.md").write_text("Spam sells.")
     overrides = [
         re.sub(r"(method\.path|supplement\.documents)=x", rf"\1={tmp_path}", o) for o in NEEDED.get(choice, [])
     ]
-    experiment = config.build(composed(choice, *overrides))
-    component = getattr(experiment, choice.split("=")[0])
+    group, member = choice.split("=")
+    component = getattr(config.build(composed(choice, *overrides)), group)
+    assert component.name == member
     if choice != "dataset=files":
         assert canonical_json(component.cache_key())
 

@@ -158,7 +158,9 @@ def test_what_datasets_reads_is_noted_with_the_commit_of_its_branch(endpoint: st
     assert test[6] == {"text": 'test 6, "é"\nline', "label": 1}
 
 
-def test_a_hub_out_of_reach_is_one_sentence() -> None:
+def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else it tries for a long while
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     hub = Hub(repo="jieyuz2/WRENCH", revision=WRENCH, files=["classification/yelp/train.json"])
     with pytest.raises(DataError, match=r"jieyuz2/WRENCH at b98f.* could not be had .*name them by --source") as caught:
         fetch(hub, Path())

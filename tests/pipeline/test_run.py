@@ -205,10 +205,9 @@ def test_unlabeled_text_gives_labels_a_model_and_says_which_scores_it_cannot_giv
 @pytest.mark.parametrize(
     "supplement", sorted({*config.members("supplement")} - {"rag"})
 )  # whose documents are a user's
-@pytest.mark.parametrize("dataset", ["youtube", "sms"])
-def test_every_recorded_strategy_runs(ran, dataset: str, supplement: str) -> None:
+def test_every_recorded_strategy_runs(ran, supplement: str) -> None:
     record = ran(
-        f"dataset={dataset}", f"supplement={supplement}", "dataset.limit=150", "label_model=majority", "seed=s0",
+        "dataset=sms", f"supplement={supplement}", "dataset.limit=150", "label_model=majority", "seed=s0",
         "end_model.max_epochs=2",
     ).record  # fmt: skip
     calls = {"none": 10, "mixed": 54}.get(supplement, 11)
