@@ -9,7 +9,8 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import code_fingerprint, key_of
-from alchemist_exp.data.base import Dataset
+from alchemist_exp.core.values import Split
+from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.base import LabelModel
@@ -127,6 +128,15 @@ class Experiment:
             raise ConfigError(
                 f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
                 "llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}, or set budget.usd=null."
+            )
+
+    def check_against(self, data: TextData) -> None:
+        """As `check`, where it takes the data to tell. ConfigError."""
+        used = any(component is self.label_model for component in self._matters())
+        if used and self.label_model.learns_from_gold and data.gold(Split.VALID) is None:
+            raise ConfigError(
+                f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; label "
+                "a valid split, or use label_model=majority."
             )
 
     def _check_programs(self) -> None:

@@ -56,6 +56,7 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
     stages = Stages(progress)
     with stages.stage("load", f"loading {experiment.dataset.name}"):
         data = experiment.dataset.load()
+        experiment.check_against(data)
         key = experiment.run_key(data.fingerprint)
     folder = experiment.paths.runs / key
     with locked(experiment.paths.runs / ".locks" / f"{key}.lock"):

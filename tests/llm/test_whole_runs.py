@@ -380,6 +380,21 @@ def test_what_would_fail_later_is_found_before_anything_is_paid(
     assert model.asked == []
 
 
+def test_a_label_model_that_learns_from_gold_is_refused_before_anything_is_paid(
+    ran: Runner, model: Model, tmp_path: Path
+) -> None:
+    (tmp_path / "train.csv").write_text("text\nbuy now\nnice song\n")
+    own = [
+        "dataset=files",
+        f"dataset.path={tmp_path / 'train.csv'}",
+        "dataset.classes=[ham,spam]",
+        "dataset.task=Label.",
+    ]
+    with pytest.raises(AlchemistError, match="learns from labels of valid and files has none"):
+        ran(*own, "label_model=accuracy_weighted")
+    assert model.asked == []
+
+
 def test_notes_say_what_fell_short_and_what_had_no_effect(ran: Runner, model: Model) -> None:
     replies = iter([PROGRAM.format("http"), *["no"] * 99])
     model.respond = lambda asked: Answer(text=next(replies))
