@@ -46,15 +46,23 @@ class Snorkel(LabelModel):
         self.require_programs(matrix)
         with global_random_state_kept():
             self.model_ = SnorkelModel(cardinality=matrix.n_classes, verbose=False)
-            self.model_.fit(
-                np.array(matrix.votes),
-                class_balance=class_balance.tolist(),
-                n_epochs=self.epochs,
-                lr=self.learning_rate * min(1.0, STEADY_PROGRAMS / matrix.votes.shape[1]),
-                l2=self.l2,
-                seed=self.seed,
-                progress_bar=False,
-            )
+            try:
+                self.model_.fit(
+                    np.array(matrix.votes),
+                    class_balance=class_balance.tolist(),
+                    n_epochs=self.epochs,
+                    lr=self.learning_rate * min(1.0, STEADY_PROGRAMS / matrix.votes.shape[1]),
+                    l2=self.l2,
+                    seed=self.seed,
+                    progress_bar=False,
+                )
+            except Exception as error:
+                if "NaN" not in str(error):
+                    raise
+                raise ConfigError(
+                    f"label_model.learning_rate is {self.learning_rate:g}, which is too large for these votes: the fit "
+                    "diverged; make it smaller."
+                ) from error
         return self
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:

@@ -135,8 +135,8 @@ class Experiment:
         used = any(component is self.label_model for component in self._matters())
         if used and self.label_model.learns_from_gold and data.gold(Split.VALID) is None:
             raise ConfigError(
-                f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; label "
-                "a valid split, or use label_model=majority."
+                f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "
+                "label a valid split, or use label_model=majority."
             )
 
     def _check_programs(self) -> None:

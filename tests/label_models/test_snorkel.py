@@ -1,0 +1,39 @@
+"""Snorkel's traps that are closed here."""
+
+import numpy as np
+import pytest
+
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.values import LabelMatrix
+from alchemist_exp.label_models import snorkel
+from alchemist_exp.label_models.snorkel import Snorkel
+
+BALANCE = np.array([0.87, 0.13])
+
+
+def votes_of(programs: int, rows: int = 2000) -> tuple[LabelMatrix, np.ndarray]:
+    """Programs that are right on 97 of 100 rows and share most of their errors, as those for one task do."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random(rows) < BALANCE[1]).astype(int)
+    shared = rng.random((rows, 1)) < 0.02
+    wrong = (rng.random((rows, programs)) < 0.015) | shared
+    votes = np.where(wrong, 1 - truth[:, np.newaxis], truth[:, np.newaxis])
+    votes[rng.random(votes.shape) < 0.03] = -1
+    return LabelMatrix(votes=votes.astype(np.int8), n_classes=2), truth
+
+
+def fitted(matrix: LabelMatrix, learning_rate: float = 0.01) -> Snorkel:
+    model = Snorkel(name="snorkel", epochs=100, learning_rate=learning_rate, l2=0.0, seed=0)
+    return model.fit(matrix, BALANCE)
+
+
+@pytest.mark.parametrize("programs", [10, 41, 60])
+def test_many_good_programs_are_as_good_as_ten(programs: int) -> None:
+    matrix, truth = votes_of(programs)
+    assert (fitted(matrix).predict_proba(matrix).hard() == truth).mean() > 0.97
+
+
+def test_without_smaller_steps_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snorkel, "STEADY_PROGRAMS", 1000)
+    with pytest.raises(ConfigError, match=r"label_model\.learning_rate is 0\.01, which is too large for these votes"):
+        fitted(votes_of(41)[0])
