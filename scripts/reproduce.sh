@@ -15,7 +15,14 @@ alchemist=.venv/bin/alchemist
 [ -x "$alchemist" ] || alchemist=alchemist
 
 mkdir -p "$outputs/runs"
+# What narrows the sweep narrows the table, too.
+only=
+for override in "$@"; do
+  case $override in dataset=*|label_model=*|method=*|supplement=*|gold=*) only="$only $override" ;; esac
+done
 "$alchemist" status "$outputs" -m "+experiment=$name" "$@" || true
 "$alchemist" run -m "+experiment=$name" "$@" "paths.outputs=$outputs" || true
-"$alchemist" compare "$outputs" --table "$name"
-"$alchemist" compare "$outputs" --table "$name" --out "$outputs/tables"
+# shellcheck disable=SC2086
+"$alchemist" compare "$outputs" --table "$name" $only
+# shellcheck disable=SC2086
+"$alchemist" compare "$outputs" --table "$name" $only --out "$outputs/tables"

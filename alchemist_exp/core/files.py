@@ -37,6 +37,7 @@ _CURES = {
     errno.ENOSPC: "the disk is full; free some space or move the outputs with paths.outputs=DIR",
     errno.EDQUOT: "the disk quota is used up; free some space or move the outputs with paths.outputs=DIR",
     errno.EFBIG: "the file grew over the size allowed here; raise the limit (ulimit -f)",
+    errno.EISDIR: "there is a folder of that name; choose another",
     errno.EACCES: "permission is denied; mend the permissions or move the outputs with paths.outputs=DIR",
     errno.EPERM: "permission is denied; mend the permissions or move the outputs with paths.outputs=DIR",
     errno.EROFS: "the file system is read-only; move the outputs with paths.outputs=DIR",
@@ -111,6 +112,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, *, what: str) -> Any:
     """The JSON in `path`. StoreError, naming the file and the cure, when it is broken."""
     try:
+        if not path.is_file():
+            raise OSError("not a file")  # a pipe would keep its reader waiting
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
         raise StoreError(f"{what} {path} is broken ({error}); delete it and run again.") from error

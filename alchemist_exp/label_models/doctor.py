@@ -63,6 +63,7 @@ def diagnose(
         *_leaning(matrix, counts, hard, labeled_by, names),
         *_below_chance(matrix, counts, names, labeled),
         *_near_copies(matrix, names),
+        *_of_one_mind(matrix, hard, classes),
     ]
 
 
@@ -170,6 +171,19 @@ def _near_copies(matrix: LabelMatrix, names: Sequence[str]) -> list[str]:
         f"Near-copies, alike on contested rows: {_listed(found)}; label models take programs to be independent, so "
         "leave one of each out, as method=program_files can."
     ]
+
+
+def _of_one_mind(matrix: LabelMatrix, hard: IntArray, classes: Sequence[str]) -> list[str]:
+    """Votes that hold nothing to weigh: all programs answer alike, or all labels are the same."""
+    labeled = hard[hard != ABSTAIN]
+    if len(labeled) < FEWEST_ROWS:
+        return []
+    found = []
+    if matrix.votes.shape[1] > 1 and (matrix.votes == matrix.votes[:, :1]).all():
+        found.append("All programs answer alike on every row, so there is nothing to weigh; one of them would do.")
+    if (labeled == labeled[0]).all():
+        found.append(f"Every label is {classes[labeled[0]]}; look at the programs before training on that.")
+    return found
 
 
 def _plurality(counts: IntArray) -> IntArray:

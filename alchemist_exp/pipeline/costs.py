@@ -77,17 +77,18 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
         usage=guesses.usage,
         usd=usd,
         most_usd=most_usd,
-        warnings=_warnings(experiment, guesses, most_usd),
+        warnings=_warnings(experiment, data, guesses, most_usd),
         asked=frozenset(guesses.asked),
         against=_against(experiment, data, ()),
     )
 
 
-def _warnings(experiment: Experiment, guesses: "_Guesses", most_usd: float | None) -> tuple[str, ...]:
+def _warnings(experiment: Experiment, data: TextData, guesses: "_Guesses", most_usd: float | None) -> tuple[str, ...]:
     """What a person should know who would run this."""
     found = []
     try:
         experiment.check()
+        experiment.check_against(data)
     except AlchemistError as refusal:
         found.append(f"as it is, the run is refused: {refusal}")
     if guesses.calls and getattr(experiment.llm, "cache", None) is CacheMode.only:

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from alchemist_exp.core.display import harmless
 from alchemist_exp.results.record import RunRecord, Section
 
 SHOWN_PROGRAMS = 12
@@ -78,7 +79,7 @@ def render(record: RunRecord, folder: str, *, reused: bool) -> RenderableType:
     """The tables of a finished record."""
     dataset, method, end_model = (record.config[group]["name"] for group in ("dataset", "method", "end_model"))
     chosen = dict.fromkeys((dataset, method, record.label_model["name"], end_model))  # zero-shot labels by itself
-    parts: list[RenderableType] = [Text("\n" + "  ·  ".join(chosen), style="bold")]
+    parts: list[RenderableType] = [Text("\n" + "  ·  ".join(map(harmless, chosen)), style="bold")]
     if reused:
         parts.append(
             Text(

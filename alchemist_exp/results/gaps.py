@@ -23,7 +23,11 @@ def gaps(filled: Filled, outputs: Path) -> Iterator[Gap]:
         if any(run.state is State.DONE for run in runs):
             continue
         last = runs[-1] if runs else None
-        why = "missing" if last is None else last.state.value + (f": {last.error}" if last.error else "")
+        why = (
+            "missing, or it could not start"
+            if last is None
+            else last.state.value + (f": {last.error}" if last.error else "")
+        )
         item = filled.table.items[place.item]
         also = f", gold={gold}" if len(filled.golds) > 1 else ""
         name = f"{place.dataset}, {item.label}{_of_measure(filled, place)}{also}"
@@ -64,6 +68,9 @@ def _command(filled: Filled, members: Mapping[str, Any], gold: str, outputs: Pat
     experiments = [text for text in kept if text.startswith("+experiment=")]
     if not experiments or experiments[0].partition("=")[2] in TABLES:
         kept = [f"+experiment={filled.name}", *(text for text in kept if text not in experiments)]
+    seeds = {run.member("seed") for run in done}
+    if len(seeds) == 1:  # like its neighbours
+        kept.append(f"seed={seeds.pop()}")
     chosen = [f"{key}={value}" for key, value in members.items() if (key, value) != ("selection", "all")]
     if gold != "valid":
         chosen.append(f"gold={gold}")

@@ -74,6 +74,12 @@ def _draw(axes: "Axes", filled: Filled, dataset: str, gold: str, **style: Any) -
         label += f", gold={harmless(gold)}"
     counts = _counts(filled)
     axes.fill_between(counts, means - spread, means + spread, color=style["color"], alpha=0.16, linewidth=0)
+    # The band needs a neighbour; a point that has none shows its spread as a bar.
+    measured = np.pad(~np.isnan(means), 1)
+    alone = measured[1:-1] & ~measured[:-2] & ~measured[2:]
+    if alone.any():
+        at = np.array(counts)[alone]
+        axes.errorbar(at, means[alone], yerr=spread[alone], fmt="none", ecolor=style["color"], elinewidth=1, capsize=2)
     axes.plot(counts, means, linewidth=1.3, markersize=4, label=label, **style)
 
 

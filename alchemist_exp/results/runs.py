@@ -157,6 +157,12 @@ def _known(record: RunRecord) -> dict[str, Any]:
     for group in GROUPS[:3]:
         if not isinstance(record.config[group]["name"], str):
             raise TypeError(f"config.{group}.name is no text")
+    for group in (*GROUPS, "llm"):
+        if group in record.config and not isinstance(record.config[group], Mapping):
+            raise TypeError(f"config.{group} is no mapping")
+    for name, listed in (("overrides", record.overrides), ("warnings", record.label_model.get("warnings", []))):
+        if not isinstance(listed, list):
+            raise TypeError(f"{name} is no list")
     data = {"fingerprint": record.data["fingerprint"]}
     return {**record.config, "code": record.code, "packages": record.packages, "data": data}
 
@@ -169,14 +175,17 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
+_SCORES = ("accuracy", "f1", "macro_f1")
+
+
 def _figures(record: RunRecord) -> Figures:
     cost, against = record.cost, record.cost["break_even"]
     seeds, test = record.end_model["seeds"], record.end_model["metrics"].get("test", {})
     label_model = record.label_model["metrics"].get("test")
     return Figures(
-        coverage=_number(record.label_model["coverage"]["train"]),
+        coverage=_share(record.label_model["coverage"]["train"]),
         programs=int(record.programs["selected" if "selected" in record.programs else "accepted"]),
-        label_model=label_model and {name: _number(label_model[name]) for name in ("accuracy", "f1", "macro_f1")},
+        label_model=None if label_model is None else {name: _number(label_model[name]) for name in _SCORES},
         distilled={
             name: dict(zip(map(int, seeds), map(_number, summary["per_seed"]), strict=True))
             for name, summary in test.items()
@@ -186,7 +195,7 @@ def _figures(record: RunRecord) -> Figures:
         cost_basis=f"{against['basis']}; prices: {against['price_as_of'] or 'not known'}",
         spent_usd=_dollars(cost["spent_usd"]),
         list_price_usd=_dollars(cost["list_price_usd"]),
-        train_rows=int(record.data["rows"]["train"]),
+        train_rows=int(_number(record.data["rows"]["train"])),
         warnings=tuple(str(warning) for warning in record.label_model["warnings"]),
     )
 
@@ -195,6 +204,12 @@ def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{str(value)[:40]!r} is no number")
     return float(value)
+
+
+def _share(value: object) -> float:
+    if not 0 <= (share := _number(value)) <= 1:
+        raise ValueError(f"{share} is no share")
+    return share
 
 
 def _dollars(value: object) -> float | None:

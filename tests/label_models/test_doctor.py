@@ -107,12 +107,21 @@ def test_near_copies_are_named_in_pairs() -> None:
 
 @pytest.mark.parametrize(
     "votes",
-    [np.empty((0, 3)), np.full((40, 3), -1), np.ones((40, 1)), np.eye(3) * 2 - 1, np.ones((40, 3))],
-    ids=["no rows", "all abstain", "one program", "nobody meets", "one class"],
+    [np.empty((0, 3)), np.full((40, 3), -1), np.arange(40)[:, np.newaxis] % 2, np.eye(3) * 2 - 1, np.ones((10, 3))],
+    ids=["no rows", "all abstain", "one program", "nobody meets", "few rows of one class"],
 )
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_little_to_see_gives_no_warning(votes: np.ndarray) -> None:
     matrix = LabelMatrix(votes=votes.astype(np.int8), n_classes=2)
-    exam = labeled(matrix, np.ones(len(votes), dtype=np.int64))
+    exam = labeled(matrix, np.arange(len(votes)) % 2)
     assert said(matrix, matrix.counts().argmax(axis=1)) == []
     assert said(matrix, matrix.counts().argmax(axis=1), labeled=exam) == []
+
+
+def test_votes_that_hold_nothing_to_weigh_are_named() -> None:
+    votes = np.tile(np.arange(100, dtype=np.int8)[:, np.newaxis] % 2, (1, 3))
+    (alike,) = said(LabelMatrix(votes=votes, n_classes=2), votes[:, 0].astype(int))
+    assert alike.startswith("All programs answer alike on every row")
+    same, one = said(LabelMatrix(votes=votes * 0 + 1, n_classes=2), np.ones(100, dtype=int))
+    assert same == alike
+    assert one == "Every label is c1; look at the programs before training on that."

@@ -381,7 +381,7 @@ def test_what_would_fail_later_is_found_before_anything_is_paid(
 
 
 def test_a_label_model_that_learns_from_gold_is_refused_before_anything_is_paid(
-    ran: Runner, model: Model, tmp_path: Path
+    ran: Runner, experiment, model: Model, tmp_path: Path
 ) -> None:
     (tmp_path / "train.csv").write_text("text\nbuy now\nnice song\n")
     own = [
@@ -392,6 +392,9 @@ def test_a_label_model_that_learns_from_gold_is_refused_before_anything_is_paid(
     ]
     with pytest.raises(AlchemistError, match="learns from labels of valid and files has none"):
         ran(*own, "label_model=accuracy_weighted")
+    built, _ = experiment(*own, "label_model=accuracy_weighted")
+    (warning,) = plan(built, built.dataset.load()).warnings
+    assert "the run is refused" in warning
     assert model.asked == []
 
 

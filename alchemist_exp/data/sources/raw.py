@@ -200,6 +200,8 @@ def _is_class(value: Any, allowed: range) -> bool:
 
 
 def _decoded(file: Path, encoding: str) -> str:
+    if not file.is_file():
+        raise DataError(f"{file} is not a file; name the raw file.")  # a pipe would keep its reader waiting
     try:
         return file.read_bytes().decode(encoding)
     except UnicodeDecodeError as error:
