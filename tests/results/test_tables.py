@@ -244,7 +244,7 @@ def test_gaps_say_why_and_how_to_fill_them(tmp_path: Path) -> None:
     assert notes[-1] == f"2 of the runs that belong here have not finished: alchemist status {tmp_path}"
     assert gaps["imdb, Snorkel"].why == "missing, or it could not start"
     assert shlex.split(gaps["imdb, Snorkel"].command) == [
-        "alchemist", "run", "+experiment=table8", "llm.pack=mine", "dataset=imdb", "method=alchemist",
+        "alchemist", "run", "+experiment=table8", "llm.pack=mine", "seed=five", "dataset=imdb", "method=alchemist",
         "supplement=none", "label_model=snorkel", f"paths.outputs={tmp_path}",
     ]  # fmt: skip
     assert "youtube, Snorkel" not in gaps
