@@ -23,7 +23,7 @@ run: install  ## run the main job: YouTube spam, ten recorded programs, five see
 	$(BIN)/python -m alchemist_exp.run $(ARGS)
 
 test: install  ## run the tests
-	$(BIN)/python -m pytest -q -n 2 $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 check: install  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
