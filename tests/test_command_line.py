@@ -112,7 +112,7 @@ def test_a_stopped_run_leaves_evidence_and_the_next_one_finishes(cli, tmp_path: 
     slow = "def label_function(text):\n    for _ in range(10**7): pass\n    return {}\n"
     for i in range(3):
         (programs / f"{i}.py").write_text(slow.format(i % 2))
-    overrides = ("method=program_files", "method.path=programs", "logger=none")
+    overrides = ("method=program_files", "method.path=programs", "logger=none", "label_model=majority")
     job = subprocess.Popen(
         [sys.executable, "-m", "alchemist_exp.run", *overrides],
         cwd=tmp_path,
