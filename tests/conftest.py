@@ -16,8 +16,8 @@ from alchemist_exp import config
 REPOSITORY = Path(__file__).parents[1]
 
 config.register()
-# The same examples every time, no more than say something, and no clock.
-hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
+# The same examples every time, and no clock.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
 
 

@@ -12,7 +12,7 @@ import pytest
 from alchemist_exp.core.files import read_json
 from tests.conftest import REPOSITORY
 
-TINY = ("+experiment=tiny",)
+TINY = ("+experiment=tiny", "label_model=majority")
 
 MISTAKES = {
     "dataset=yotube": "dataset 'yotube' is unknown; did you mean 'youtube'? Known: cancer,",
@@ -87,7 +87,7 @@ def test_everything_is_written_under_paths_outputs(cli, tmp_path: Path) -> None:
 
 
 def test_in_a_sweep_a_failed_job_is_named_and_the_others_run(cli, tmp_path: Path) -> None:
-    done = cli("-m", "label_model=snorkel,majority", "method.n_programs=2", *TINY)
+    done = cli("-m", "label_model=snorkel,majority", "method.n_programs=2", "+experiment=tiny")
     assert done.returncode == 1
     assert "label_model=snorkel" in done.stderr
     assert "label_model=snorkel needs 3 programs and at most 2 can vote" in done.stderr
