@@ -37,3 +37,12 @@ def test_without_smaller_steps_they_are_not(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(snorkel, "STEADY_PROGRAMS", 1000)
     with pytest.raises(ConfigError, match=r"label_model\.learning_rate is 0\.01, which is too large for these votes"):
         fitted(votes_of(41)[0])
+
+
+def test_rows_without_a_vote_do_not_move_the_fit() -> None:
+    matrix, _ = votes_of(10)
+    empty = np.full((3 * len(matrix.votes), 10), -1, dtype=np.int8)
+    padded = LabelMatrix(votes=np.concatenate([matrix.votes, empty]), n_classes=2)
+    np.testing.assert_array_equal(
+        fitted(padded).predict_proba(matrix).probs, fitted(matrix).predict_proba(matrix).probs
+    )
