@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.llm.base import Exchange, Finish, Request
@@ -21,9 +20,7 @@ from alchemist_exp.programs.extract import extract_source
 from alchemist_exp.programs.repair import Repair, RowHider
 from alchemist_exp.prompts import programs as prompts
 from alchemist_exp.supplements.base import Desk, Supplement, Supplied
-
-ANSWER_TOKENS: Final = 450
-"""How long replies are expected to be: about the mean of the recorded ones, for plans."""
+from alchemist_exp.supplements.written import ANSWER_TOKENS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,13 +56,6 @@ class Vetting(Component):
             if share is not None and not 0 <= share <= 1:
                 raise ConfigError(f"vetting.{key} is {share}; a share of the rows, from 0 to 1, is needed.")
 
-    @property
-    def reads_votes(self) -> bool:
-        """Whether anything is decided by the votes on train."""
-        return (
-            self.reject_constant or self.min_coverage > 0 or self.max_agreement is not None or self.reject_below_chance
-        )
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ground:

@@ -14,7 +14,7 @@ from alchemist_exp.prompts import supplement as prompts
 from alchemist_exp.supplements.base import Desk, Supplement, Supplied, WrittenBy
 
 ANSWER_TOKENS: Final = 450
-"""How long replies are expected to be: about the mean of the recorded ones, for plans."""
+"""How long supplements and programs are expected to be: about the mean of the recorded ones, for plans."""
 
 _LONGEST: Final = 100_000
 """Characters of a user's supplement: more is a slip, and would go into every prompt."""
