@@ -9,6 +9,7 @@ file gets an exception.
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 RET_KILL: Final = 0x80000000  # SECCOMP_RET_KILL_PROCESS
@@ -125,6 +126,7 @@ KILLED: Final[Mapping[str, tuple[int, int | None]]] = {
 }
 
 
+@cache
 def build_filter(machine: str, control_fd: int) -> bytes:
     """Return the filter as struct sock_filter, 8 bytes each. Raises KeyError for a machine not in ARCHITECTURES."""
     architecture = ARCHITECTURES[machine]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -36,6 +37,12 @@ _ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+
+# As a script is run, but for one thing: its compiled form is used, if the import of it here has left a valid one.
+_RUN_SCRIPT: Final = (
+    "import sys; from importlib.machinery import SourceFileLoader as Loader; "
+    "exec(Loader(__name__, sys.argv.pop(1)).get_code(__name__))"
+)
 
 
 class RunCancelledError(Exception):
@@ -187,9 +194,11 @@ class Zygote:
         if "LD_LIBRARY_PATH" in os.environ:  # an interpreter from a cluster's module system may need it
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         script = str(Path(worker.__file__).resolve())
-        command = [sys.executable, "-P", "-s", "-S", "-B", script, str(self._control_fd)]
+        command = [sys.executable, "-P", "-s", "-S", "-B", "-c", _RUN_SCRIPT, script, str(self._control_fd)]
         if self._launcher is not None:
-            command = self._launcher(command, environment, [script, *self._setup.module_path])
+            command = self._launcher(
+                command, environment, [script, cache_from_source(script), *self._setup.module_path]
+            )
         with theirs:
             self._process = subprocess.Popen(
                 command,

@@ -1,14 +1,17 @@
 """Score vectors and images reach programs by the same road as texts, whole, and each row is the program's own."""
 
 import itertools
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.base import Sandbox, Status
-from alchemist_exp.sandbox.inputs import Images, Scores
+from alchemist_exp.sandbox.inputs import Images, Scores, Texts
+from alchemist_exp.sandbox.shared_memory import SharedRows
 
 MakeSandbox = Callable[..., Sandbox]
 # As recorded for the birds of the paper: means over columns of scores, and colours of an image.
@@ -115,14 +118,37 @@ def test_what_is_no_score_matrix_is_named(scores: np.ndarray) -> None:
         Scores(scores)
 
 
-def test_batches_in_both_orders_hold_every_row_once() -> None:
-    from alchemist_exp.sandbox import worker
-    from alchemist_exp.sandbox.inputs import Texts
-    from alchemist_exp.sandbox.shared_memory import SharedRows
-
+@pytest.mark.parametrize("decoded", [False, True])
+def test_batches_in_both_orders_hold_every_row_once(decoded: bool) -> None:
     texts = [str(row) * (300_000 if row % 5 == 0 else row % 3) for row in range(40)]
     with SharedRows(Texts(texts), 0, most_rows=100, most_bytes=1 << 30) as shared:
-        rows = worker.Rows(shared.fd, shared.n, shared.offsets_at, worker._DECODE[worker.TEXTS])
+        encoded = worker.EncodedRows(shared.fd, shared.n, shared.offsets_at, worker._DECODE[worker.TEXTS])
+        rows = worker.DecodedTexts(encoded, shared.n) if decoded else encoded
         for first, end in ((0, 40), (3, 17), (7, 8), (5, 5)):
             assert list(itertools.chain.from_iterable(rows.batches(first, end))) == texts[first:end]
             assert list(itertools.chain.from_iterable(rows.batches(first, end, True))) == texts[first:end][::-1]
+
+
+def test_pages_of_texts_are_found_whole_and_no_other() -> None:
+    assert list(worker._adjacent([])) == []
+    assert list(worker._adjacent([7])) == [(7, 8)]
+    assert list(worker._adjacent([1, 2, 3, 5, 8, 9])) == [(1, 4), (5, 6), (8, 10)]
+
+
+@pytest.mark.parametrize("errno", [0, 22])
+def test_a_kernel_that_cannot_copy_pages_at_once_is_asked_no_more(errno: int) -> None:
+    asked: list[tuple[int, int, int]] = []
+
+    class Kernel:
+        def madvise(self, start: Any, size: Any, advice: Any) -> int:
+            asked.append((start.value, size.value, advice.value))
+            return -1 if errno else 0
+
+    texts = ["a" * 100 + str(row) for row in range(1000)]
+    with SharedRows(Texts(texts), 0, most_rows=1000, most_bytes=1 << 30) as shared:
+        encoded = worker.EncodedRows(shared.fd, shared.n, shared.offsets_at, worker._DECODE[worker.TEXTS])
+        rows = worker.DecodedTexts(encoded, shared.n)
+    rows.take_pages(Kernel())  # type: ignore[arg-type]
+    covered = {page for start, size, _ in asked for page in range(start, start + size, mmap.PAGESIZE)}
+    needed = {id(text) // mmap.PAGESIZE * mmap.PAGESIZE for text in rows._texts}
+    assert covered == needed if not errno else len(asked) == 1
