@@ -25,7 +25,7 @@ from alchemist_exp.sandbox.base import ProgramRun, Sandbox
 from bench.timing import best_of, cpu_seconds
 
 REPEATS = 12
-MANY_REPEATS = 63  # nearly chunk_rows
+MANY = {"youtube": 63, "sms": 21}  # repeats that nearly fill a chunk of sandbox.chunk_rows
 ROUNDS = 3
 MEMORY_ROWS = (10_000, 100_000)
 LIGHT = "def label_function(text):\n    return 1 if 'free' in text else 0\n"
@@ -37,10 +37,10 @@ def _sandbox(*overrides: str) -> Sandbox:
         return config.build(compose("config", overrides=["sandbox.determinism_rows=0", *overrides])).sandbox
 
 
-def _sources_and_texts() -> tuple[list[str], list[str]]:
+def _sources_and_texts(dataset: str) -> tuple[list[str], list[str]]:
     config.register()
     with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
-        experiment = config.build(compose("config"))
+        experiment = config.build(compose("config", overrides=[f"dataset={dataset}"]))
     data = experiment.dataset.load()
     prompt = programs.program_prompt(data.task)
     replies = [experiment.llm.reply(experiment.llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
@@ -62,7 +62,7 @@ def _sandboxes() -> dict[str, Sandbox]:
 
 def compare() -> Iterator[tuple[str, float, str, float]]:
     """Ten programs over the YouTube comments many times over, so that start-up weighs as it does on 19,000 rows."""
-    sources, few = _sources_and_texts()
+    sources, few = _sources_and_texts("youtube")
     texts = _repeated(few, REPEATS)
     functions = _functions(sources)
     expected = [[function(text) for text in texts] for function in functions]
@@ -82,9 +82,11 @@ def compare() -> Iterator[tuple[str, float, str, float]]:
     for name in sandboxes:
         for peer, said in (("loop", "loop in process, no sandbox"), ("snorkel", "Snorkel LFApplier, no sandbox")):
             yield f"ten programs, {len(texts):,} rows, {name}, CPU", best[name], said, best[peer]
+    for dataset, times in MANY.items():
+        yield _against_loop(dataset, *_sources_and_texts(dataset), times, sandboxes["zygote"])
+    sources, few = _sources_and_texts("sms")
     reviews = [" ".join(few[at : at + 8]) for at in range(0, len(few) - 7, 8)]
-    for rows in (_repeated(few, MANY_REPEATS), _repeated(reviews, 4 * REPEATS)):
-        yield _against_loop(sources, rows, sandboxes["zygote"])
+    yield _against_loop("sms, eight in one", sources, reviews, REPEATS, sandboxes["zygote"])
     two = _sandbox("sandbox.workers=2")
     wall = best_of(ROUNDS, {"one": contestants["zygote"], "two": run(two)})
     yield f"the same, two workers, wall (load {os.getloadavg()[0]:.1f})", wall["two"], "one worker", wall["one"]
@@ -95,8 +97,11 @@ def _repeated(texts: list[str], times: int) -> list[str]:
     return [f"{text} {time}" for time in range(times) for text in texts]
 
 
-def _against_loop(sources: list[str], texts: list[str], zygote: Sandbox) -> tuple[str, float, str, float]:
-    """The same programs where start-up weighs little: on many texts, or on texts of a review's length."""
+def _against_loop(
+    name: str, sources: list[str], few: list[str], times: int, zygote: Sandbox
+) -> tuple[str, float, str, float]:
+    """A dataset's ten programs where start-up weighs little."""
+    texts = _repeated(few, times)
     functions = _functions(sources)
     contestants: dict[str, Callable[[], object]] = {
         "zygote": lambda: zygote.execute(sources, texts, 2),
@@ -104,7 +109,7 @@ def _against_loop(sources: list[str], texts: list[str], zygote: Sandbox) -> tupl
     }
     best = best_of(ROUNDS, contestants, cpu_seconds)
     length = sum(map(len, texts)) // len(texts)
-    what = f"ten programs, {len(texts):,} rows of {length} characters, zygote, CPU"
+    what = f"{name}, {len(texts):,} rows of {length} characters, zygote, CPU"
     return what, best["zygote"], "loop in process, no sandbox", best["loop"]
 
 

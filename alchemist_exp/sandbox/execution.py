@@ -26,7 +26,7 @@ from alchemist_exp.sandbox.shared_memory import SharedRows, VotesArea
 from alchemist_exp.sandbox.worker_process import WorkerProcess
 from alchemist_exp.sandbox.zygote import POLL_S, Walls, Zygote
 
-_PROGRESS_S = 0.1
+_PROGRESS_S = 0.2
 # The kernel's own stop, should the parent's fail: CPU time cannot be more than wall time and the start.
 _SPARE_CPU_S = 10
 

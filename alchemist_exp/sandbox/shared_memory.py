@@ -28,17 +28,18 @@ class SharedRows:
 
     def __init__(self, inputs: Inputs, first: int, *, most_rows: int, most_bytes: int) -> None:
         self.first = first
-        offsets = array.array("q", [0])
+        end, offsets = 0, array.array("q", [0])
         self.fd = os.memfd_create("rows", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             with open(self.fd, "wb", closefd=False) as file:
                 for data in inputs.encoded(range(first, min(first + most_rows, len(inputs)))):
                     file.write(data)
-                    offsets.append(offsets[-1] + len(data))
-                    if offsets[-1] >= most_bytes:
+                    end += len(data)
+                    offsets.append(end)
+                    if end >= most_bytes:
                         break
-                self.offsets_at = -(-offsets[-1] // offsets.itemsize) * offsets.itemsize
-                file.write(bytes(self.offsets_at - offsets[-1]))
+                self.offsets_at = -(-end // offsets.itemsize) * offsets.itemsize
+                file.write(bytes(self.offsets_at - end))
                 file.write(offsets.tobytes())
             seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)

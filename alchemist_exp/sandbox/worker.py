@@ -208,13 +208,12 @@ class EncodedRows(Generic[Row]):
                 first = stop
 
     def _read(self, first: int, end: int) -> list[Row]:
-        begin, stop = self._offsets[first], self._offsets[end]
-        ends = [offset - begin for offset in self._offsets[first + 1 : end + 1]]
-        return self._decode(self._memory[begin:stop], ends)
+        bounds = self._offsets[first : end + 1]
+        return self._decode(self._memory[bounds[0] : bounds[-1]], bounds)
 
 
 Decode = Callable[[bytes, Sequence[int]], list[Row]]
-"""Makes rows that follow each other out of their bytes and the offset at which each ends."""
+"""Makes rows that follow each other out of their bytes and their bounds, n + 1 for n rows, not counted from 0."""
 
 
 class DecodedTexts:
@@ -225,7 +224,8 @@ class DecodedTexts:
 
     def __init__(self, encoded: EncodedRows[str], n_rows: int) -> None:
         self._texts = list(itertools.chain.from_iterable(encoded.batches(0, n_rows)))
-        self._ranges = list(_adjacent(sorted({id(text) // mmap.PAGESIZE for text in self._texts})))
+        page_bytes = mmap.PAGESIZE
+        self._ranges = list(_adjacent(sorted({address // page_bytes for address in map(id, self._texts)})))
 
     def batches(self, first: int, end: int, reverse: bool = False) -> Iterator[list[str]]:
         """See `Rows.batches`."""
@@ -251,24 +251,21 @@ def _adjacent(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield numbers[first], numbers[end - 1] + 1
 
 
-def _decode_texts(data: bytes, ends: Sequence[int]) -> list[str]:
+def _decode_texts(data: bytes, bounds: Sequence[int]) -> list[str]:
     texts = data.decode("utf-8", "surrogatepass").split(TEXT_END)
     texts.pop()
-    if len(texts) == len(ends):
+    if len(texts) == len(bounds) - 1:
         return texts
-    # The mark is part of a text, so that every text must be found by its offsets.
-    return [data[start : end - 1].decode("utf-8", "surrogatepass") for start, end in itertools.pairwise((0, *ends))]
+    # The mark is part of a text, so that every text must be found by its bounds.
+    return [data[start : end - 1].decode("utf-8", "surrogatepass") for start, end in _spans(bounds)]
 
 
-def _decode_scores(data: bytes, ends: Sequence[int]) -> list[list[float]]:
-    return [
-        list(struct.unpack_from(f"={(end - start) // 8}d", data, start))
-        for start, end in itertools.pairwise((0, *ends))
-    ]
+def _decode_scores(data: bytes, bounds: Sequence[int]) -> list[list[float]]:
+    return [list(struct.unpack_from(f"={(end - start) // 8}d", data, start)) for start, end in _spans(bounds)]
 
 
-def _decode_images(data: bytes, ends: Sequence[int]) -> list[Any]:
-    return [_decode_image(data, start, end) for start, end in itertools.pairwise((0, *ends))]
+def _decode_images(data: bytes, bounds: Sequence[int]) -> list[Any]:
+    return [_decode_image(data, start, end) for start, end in _spans(bounds)]
 
 
 def _decode_image(data: bytes, start: int, end: int) -> Any:
@@ -276,6 +273,11 @@ def _decode_image(data: bytes, start: int, end: int) -> Any:
     numpy = sys.modules["numpy"]
     height, width = struct.unpack_from("<ii", data, start)
     return numpy.frombuffer(bytearray(memoryview(data)[start + 8 : end]), dtype="uint8").reshape(height, width, 3)
+
+
+def _spans(bounds: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield where each row begins and ends in the bytes of them all."""
+    return ((start - bounds[0], end - bounds[0]) for start, end in itertools.pairwise(bounds))
 
 
 _DECODE: Final[Mapping[str, Decode[Any]]] = {

@@ -26,7 +26,7 @@ from alchemist_exp.sandbox import worker
 START_S: Final = 120.0
 """Seconds of wall time that loading modules may take: generous, for a cluster's slow shared disk."""
 
-POLL_S: Final = 0.05
+POLL_S: Final = 0.1
 _END_S: Final = 2.0
 
 # No key, no path, no home. One thread per worker: the work is shared out by whole programs.
