@@ -84,12 +84,12 @@ def compare() -> Iterator[tuple[str, float, str, float]]:
             yield f"ten programs, {len(texts):,} rows, {name}, CPU", best[name], said, best[peer]
     for dataset, times in MANY.items():
         yield _against_loop(dataset, *_sources_and_texts(dataset), times, sandboxes["zygote"])
-    sources, few = _sources_and_texts("sms")
-    reviews = [" ".join(few[at : at + 8]) for at in range(0, len(few) - 7, 8)]
-    yield _against_loop("sms, eight in one", sources, reviews, REPEATS, sandboxes["zygote"])
-    two = _sandbox("sandbox.workers=2")
-    wall = best_of(ROUNDS, {"one": contestants["zygote"], "two": run(two)})
-    yield f"the same, two workers, wall (load {os.getloadavg()[0]:.1f})", wall["two"], "one worker", wall["one"]
+    sms_sources, sms = _sources_and_texts("sms")
+    reviews = [" ".join(sms[at : at + 8]) for at in range(0, len(sms) - 7, 8)]
+    yield _against_loop("sms, eight in one", sms_sources, reviews, REPEATS, sandboxes["zygote"])
+    wall = best_of(ROUNDS, {"one": contestants["zygote"], "two": run(_sandbox("sandbox.workers=2"))})
+    load = os.getloadavg()[0]
+    yield f"{len(texts):,} rows, two workers, wall (load {load:.1f})", wall["two"], "one worker", wall["one"]
 
 
 def _repeated(texts: list[str], times: int) -> list[str]:

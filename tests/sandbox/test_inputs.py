@@ -75,6 +75,25 @@ def test_image_can_be_painted_on_and_no_other_row_sees_it(make_sandbox: MakeSand
     assert one.votes.tolist() == other.votes.tolist() == list(range(50))
 
 
+@pytest.mark.parametrize("attack", ["rows._memory[0:8] = bytes(8)", "ctypes.memset(address, 0, 8)"])
+def test_rows_cannot_be_written(make_sandbox: MakeSandbox, mode: str, attack: str) -> None:
+    write = (
+        "import collections\nsys = collections._sys\nctypes = sys.modules['ctypes']\n"
+        "def label_function(scores):\n"
+        "    if scores[0] == 8:\n"
+        "        rows = sys._getframe(1).f_locals['rows']\n"
+        "        address = sys.modules['numpy'].frombuffer(rows._memory, 'u1').ctypes.data\n"
+        f"        {attack}\n"
+        "    return int(scores[0])\n"
+    )
+    look = "def label_function(scores):\n    return int(scores[0])\n"
+    sandbox = make_sandbox(mode, memory_mb=512, extra_modules=["numpy"])
+    writer, looker = sandbox.execute([write, look], Scores(np.array([[8.0], *[[7.0]] * 19])), 9)
+    assert looker.votes.tolist() == [8] + [7] * 19
+    assert writer.votes.tolist() == [-1] + [7] * 19
+    assert writer.outcomes == {"vote": 19, "exception" if "_memory[" in attack else "crash": 1}
+
+
 def test_chunks_end_by_size_and_a_lazy_sequence_is_read_once_per_row(make_sandbox: MakeSandbox) -> None:
     class Lazy(Sequence[np.ndarray]):
         read: list[int] = []  # noqa: RUF012
