@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
@@ -109,20 +107,10 @@ def test_the_price_is_the_cards_or_the_users_or_not_known(composed, overrides: l
     assert price is None if llm.price is None else llm.price.input_usd_per_million == price
 
 
-@pytest.fixture(scope="module")
-def provider_configs() -> dict[str, DictConfig]:
-    """One configuration of each provider, the model still to be named."""
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
-        return {
-            folder.name: compose("config", overrides=[f"llm={folder.name}", "llm.model=m", "llm.base_url=http://x/v1"])
-            for folder in CONF.glob("llm/models/*/")
-        }
-
-
 @pytest.mark.parametrize("path", sorted(CONF.glob("llm/models/*/*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_every_model_has_a_card_with_a_dated_price(provider_configs: dict[str, DictConfig], path: Path) -> None:
+def test_every_model_has_a_card_with_a_dated_price(composed, path: Path) -> None:
     provider, model = path.parent.name, path.stem
-    cfg = provider_configs[provider].copy()
+    cfg = composed(f"llm={provider}", "llm.model=m", "llm.base_url=http://x/v1")
     cfg.llm.model = model
     llm = config.build(cfg).llm
     assert isinstance(llm.card, ModelCard)

@@ -13,16 +13,13 @@ from tests.pipeline.test_run import NoProgress
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def outputs(composed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs `before`, and `after`: one program changed, one left out, one added."""
-    from hydra import compose, initialize_config_dir
-
     root = tmp_path_factory.mktemp("diff")
 
     def ran(*overrides: str) -> Path:
         options = ["+experiment=tiny", "label_model=majority", f"paths.outputs={root / 'outputs'}", *overrides]
-        with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
-            cfg = compose("config", overrides=options)
+        cfg = composed(*options)
         return run(config.build(cfg), config.as_plain(cfg), options, NoProgress()).folder
 
     before = ran()

@@ -44,13 +44,10 @@ def without_times(record: RunRecord) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def main_job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
+def main_job(composed, tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     """The main job, once for all tests that read its record."""
-    from hydra import compose, initialize_config_dir
-
     root = tmp_path_factory.mktemp("main") / "outputs"
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
-        cfg = compose("config", overrides=["logger=none", f"paths.outputs={root}"])
+    cfg = composed("logger=none", f"paths.outputs={root}")
     return run(config.build(cfg), config.as_plain(cfg), [], NoProgress()), root
 
 
