@@ -65,8 +65,8 @@ def _executable() -> str:
 @cache
 def _failure(executable: str) -> str:
     """What bubblewrap says when it is run for nothing; empty when it works. Asked once."""
-    command = [*command_in_namespaces([sys.executable, "-I", "-S", "-c", ""], {}, [])]
     try:
+        command = command_in_namespaces([sys.executable, "-I", "-S", "-c", ""], {}, [])
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
@@ -80,6 +80,7 @@ def _shown(environment: Mapping[str, str], readable: Sequence[str]) -> Iterator[
     wanted = ["/usr", "/etc/ld.so.cache", sys.prefix, sys.base_prefix, str(interpreter.parent)]
     wanted += [str(interpreter.resolve().parent), *readable]
     wanted += [folder for folder in environment.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
-    seen = sorted({path for path in wanted if Path(path).exists() and path != "/"})
+    # os.path.exists says no where Path.exists may not look and raises.
+    seen = sorted({path for path in wanted if os.path.exists(path) and path != "/"})  # noqa: PTH110
     # What lies in a folder that is shown is shown with it.
     yield from (path for path in seen if not any(path.startswith(f"{other.rstrip('/')}/") for other in seen))

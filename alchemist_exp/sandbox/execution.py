@@ -10,11 +10,12 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.core.values import MAX_CLASSES
 from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.base import ProgramRun, Progress, Sandbox
@@ -59,7 +60,7 @@ def run_programs(
                     opened.popleft()
                 chunk = _OpenChunk(execution, offset)
                 opened.append(chunk)
-                chunk.tasks += [pool.submit(execution.run_chunk, ledger, chunk) for ledger in ledgers]
+                chunk.hand_out(pool, execution.run_chunk, ledgers)
                 offset += chunk.rows.n
             while opened:
                 opened[0].finish(execution.meter, report_progress)
@@ -67,13 +68,15 @@ def run_programs(
             if sandbox.determinism_rows and ledgers and len(inputs):
                 # A zygote of its own: other addresses, another time.
                 opened.append(_OpenChunk(execution, 0, most_rows=sandbox.determinism_rows))
-                opened[0].tasks += [pool.submit(execution.try_reversed, ledger, opened[0]) for ledger in ledgers]
+                opened[0].hand_out(pool, execution.try_reversed, ledgers)
                 opened[0].finish(execution.meter, report_progress)
         except BaseException:
             execution.cancelled.set()
-            pool.shutdown(cancel_futures=True)  # and wait: they use the chunks' memory
-            for chunk in opened:
-                chunk.close()
+            try:
+                pool.shutdown(cancel_futures=True)  # and wait: they use the chunks' memory
+            finally:  # a second Ctrl-C ends the waiting
+                for chunk in opened:
+                    chunk.close()
             raise
     return [ledger.close(len(inputs), n_classes) for ledger in ledgers]
 
@@ -110,6 +113,16 @@ class _OpenChunk:
         except BaseException:
             self._stack.close()
             raise
+
+    def hand_out(
+        self, pool: ThreadPoolExecutor, run: Callable[[Ledger, "_OpenChunk"], None], ledgers: Sequence[Ledger]
+    ) -> None:
+        """Have a program of each ledger run on the chunk. Raises SandboxError where no thread can be started."""
+        try:
+            for ledger in ledgers:
+                self.tasks.append(pool.submit(run, ledger, self))
+        except RuntimeError as error:
+            raise SandboxError(_too_little(error)) from error
 
     def finish(self, meter: _Meter, report_progress: Progress) -> None:
         """Wait for the tasks, tell of their progress, and close."""
@@ -180,8 +193,11 @@ class _Execution:
     def _run_workers(self, source: bytes, account: ChunkLedger, chunk: _OpenChunk) -> int:
         """Return how many rows were settled before a budget was used up."""
         settled = 0
-        while settled < chunk.rows.n and account.may_go_on():
-            settled += self._run_worker(source, account, chunk, settled)
+        try:
+            while settled < chunk.rows.n and account.may_go_on():
+                settled += self._run_worker(source, account, chunk, settled)
+        except OSError as error:
+            raise SandboxError(_too_little(error)) from error
         return settled
 
     def _run_worker(self, source: bytes, account: ChunkLedger, chunk: _OpenChunk, first: int) -> int:
@@ -196,12 +212,13 @@ class _Execution:
             job = self._job(account, chunk.rows, first, zygote.control_fd)
             self._submit(process, job, source, votes)
             started = time.monotonic()
-            cut, seen = self._watch(process, votes, started + account.wall_left_s)
+            tell = self.meter.add if not account.reverse else lambda rows: None
+            cut, seen = self._watch(process, votes, started + account.wall_left_s, tell)
             ended = process.end()
             account.spend(wall_s=time.monotonic() - started, cpu_s=ended.cpu_seconds)
             codes, report = votes.copy()
         settled = account.settle(first, codes, parse_report(report), cut, ended.returncode, self.n_classes)
-        self.meter.add(-seen if account.reverse else settled - seen)
+        tell(settled - seen)
         return settled
 
     def _submit(self, process: WorkerProcess, job: worker.Job, source: bytes, votes: VotesArea) -> None:
@@ -214,15 +231,17 @@ class _Execution:
             namespaced=self.walls.launcher is not None,
         )
 
-    def _watch(self, process: WorkerProcess, votes: VotesArea, deadline: float) -> tuple[Cut, int]:
-        """Wait for the end of a worker, or find a reason to end it; with the rows told to the meter meanwhile."""
+    def _watch(
+        self, process: WorkerProcess, votes: VotesArea, deadline: float, tell: Callable[[int], None]
+    ) -> tuple[Cut, int]:
+        """Wait for the end of a worker, or find a reason to end it; with the rows told of meanwhile."""
         limits = self.sandbox
         loaded, row, moved = False, 0, time.monotonic()
         while not process.wait(POLL_S):
             now = time.monotonic()
             now_loaded, now_row = loaded or votes.loaded, votes.first_unset(row)
             if (now_loaded, now_row) != (loaded, row):
-                self.meter.add(now_row - row)
+                tell(now_row - row)
                 loaded, row, moved = now_loaded, now_row, now
             elif now - moved > (limits.stall_s if loaded else limits.init_cpu_s + limits.stall_s):
                 return Cut.STALL, row
@@ -246,3 +265,10 @@ class _Execution:
             seccomp_number=ARCHITECTURES[machine].seccomp if self.walls.confined else 0,
             seccomp_filter=build_filter(machine, control_fd).hex() if self.walls.confined else "",
         )
+
+
+def _too_little(error: Exception) -> str:
+    """What to say where the machine does not give what a worker takes."""
+    return (
+        f"A sandbox worker cannot be run ({error}); try fewer sandbox.workers, or raise the limits that ulimit shows."
+    )

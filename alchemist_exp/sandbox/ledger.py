@@ -5,6 +5,7 @@ What a worker says is judged here, and only by what it left in memory and how it
 
 import signal
 import threading
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
@@ -174,13 +175,10 @@ class Ledger:
         """The account of the chunk that begins at `first_row`; None when its rows are not to be run."""
         with self._lock:
             before = [chunk for first, chunk in self._chunks.items() if first < first_row]
-            timeouts = sum(chunk.timeouts for chunk in before)
-            ends = sum(len(chunk.early_ends) for chunk in before)
             wall_left_s = self._wall_left_s()
-        stopped = self._status is not Status.OK or any(chunk.status is not Status.OK for chunk in before)
-        if stopped or timeouts >= self._limits.max_timeouts or ends > self._limits.max_restarts:
+        if self._is_over(before):
             return None
-        left = self._limits.max_timeouts - timeouts
+        left = self._limits.max_timeouts - sum(chunk.timeouts for chunk in before)
         return ChunkLedger(rows, first_row, self._limits, timeouts_left=left, wall_left_s=wall_left_s)
 
     def book(self, first_row: int, chunk: ChunkLedger) -> None:
@@ -189,9 +187,8 @@ class Ledger:
             self._chunks[first_row] = chunk
 
     def open_trial(self, rows: int) -> ChunkLedger | None:
-        """The account of the first rows in reverse order; None where the program has failed on their chunk."""
-        chunk = self._chunks.get(0)
-        if chunk is None or chunk.status is not Status.OK:
+        """The account of the first rows in reverse order; None for a program that was stopped: it cost enough."""
+        if 0 not in self._chunks or self._is_over(list(self._chunks.values())):
             return None
         timeouts, wall_left_s = self._limits.max_timeouts, self._wall_left_s()
         return ChunkLedger(rows, 0, self._limits, timeouts_left=timeouts, wall_left_s=wall_left_s, reverse=True)
@@ -226,6 +223,13 @@ class Ledger:
             repeatable=self._status in _OWN_DOING
             and all(account.status in _OWN_DOING and not account.early_ends for account in accounts),
         )
+
+    def _is_over(self, chunks: Sequence[ChunkLedger]) -> bool:
+        """Whether the program has been stopped, or has used up a budget, on these chunks."""
+        timeouts = sum(chunk.timeouts for chunk in chunks)
+        ends = sum(len(chunk.early_ends) for chunk in chunks)
+        stopped = self._status is not Status.OK or any(chunk.status is not Status.OK for chunk in chunks)
+        return stopped or timeouts >= self._limits.max_timeouts or ends > self._limits.max_restarts
 
     def _wall_left_s(self) -> float:
         return self._limits.program_wall_s - sum(chunk.wall_s for chunk in self._chunks.values())

@@ -1,6 +1,6 @@
 """The processes labeling programs run in: a zygote that loads modules once, and the workers it forks.
 
-Started by `zygote` as a script with the number of a socket; needs the standard library alone. The zygote never runs a
+Started by `zygote` as code of its own with the number of a socket; needs the standard library alone. It never runs a
 program and never sees one: each worker is a fork of it that has a control socket and a votes area of its own, locks
 itself down, then asks for the program, then votes row by row. A worker is trusted until it reports READY. The parent
 believes nothing that comes after: votes and messages are bytes in shared memory, checked over there. A vote is in that
@@ -351,6 +351,9 @@ class RowClock:
 def main() -> NoReturn:
     """Set up, say so, then fork a worker whenever the parent asks for one, until it hangs up."""
     gc.disable()  # nothing that is loaded here is ever thrown away
+    # What the parent ignores or holds back is inherited: workers' ends must be told, and their clocks must tick.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     libc = ctypes.CDLL(None, use_errno=True)
     # At once, so that a parent that dies during the imports below leaves nothing behind.
     _prctl(libc, _PR_SET_PDEATHSIG, signal.SIGKILL)

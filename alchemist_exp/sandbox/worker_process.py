@@ -56,10 +56,10 @@ class WorkerProcess:
                 self._await_ready(control)
                 if confined and (reason := unconfined_reason(self._pid, namespaced=namespaced)):
                     raise self._refusal(reason)
-                most = mapped_bytes(self._pid) + memory_bytes
-                resource.prlimit(self._pid, resource.RLIMIT_AS, (most, most))
+                self._limit_memory(mapped_bytes(self._pid) + memory_bytes)
                 control.sendall(struct.pack("<I", len(source)) + source)
             except OSError as error:
+                self.end()  # or it would wait for its program while its last words are waited for
                 raise self._refusal(_last_words(control) or str(error)) from error
 
     def wait(self, seconds: float) -> bool:
@@ -114,6 +114,11 @@ class WorkerProcess:
         if self._pid < 1:
             raise self._zygote.refusal("the kernel does not tell its number (sandbox=bwrap needs Linux 5.3)")
         self._stack.callback(self.end)
+
+    def _limit_memory(self, most: int) -> None:
+        hard = resource.prlimit(self._pid, resource.RLIMIT_AS)[1]
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.prlimit(self._pid, resource.RLIMIT_AS, (most, most))
 
     def _await_ready(self, control: socket.socket) -> None:
         deadline = time.monotonic() + START_S

@@ -4,6 +4,7 @@ It loads modules once and runs no program, so what it answers can be trusted; it
 """
 
 import json
+import marshal
 import os
 import socket
 import struct
@@ -14,8 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from importlib.util import cache_from_source
-from pathlib import Path
+from functools import cache
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -38,15 +38,19 @@ _ENVIRONMENT: Final = {
     "MKL_NUM_THREADS": "1",
 }
 
-# As a script is run, but for one thing: its compiled form is used, if the import of it here has left a valid one.
-_RUN_SCRIPT: Final = (
-    "import sys; from importlib.machinery import SourceFileLoader as Loader; "
-    "exec(Loader(__name__, sys.argv.pop(1)).get_code(__name__))"
-)
+# What runs there is the code this process has, so that no file of the package need be found, read or compiled.
+_RUN_CODE: Final = "import marshal, sys; exec(marshal.load(sys.stdin.buffer))"
 
 
 class RunCancelledError(Exception):
     """The run is over for another reason."""
+
+
+@cache
+def worker_code() -> bytes:
+    """Return the compiled `worker`, marshalled for the same interpreter."""
+    loader: Any = worker.__spec__.loader
+    return marshal.dumps(loader.get_code(worker.__spec__.name))
 
 
 class Launcher(Protocol):
@@ -146,7 +150,7 @@ class Zygote:
         said = os.pread(self._stderr, 4096, 0).decode("utf-8", "replace").strip().rpartition("\n")[2]
         reason = harmless(reason or said or "it ended without a word")
         return SandboxError(
-            f"A sandbox worker did not get ready, so no program was run: {reason}. Check sandbox.extra_modules and "
+            f"A sandbox worker did not get ready, so its program was not run: {reason}. Check sandbox.extra_modules, "
             "sandbox.memory_mb, that the kernel allows seccomp filters, and that /proc shows one's own processes."
         )
 
@@ -193,16 +197,15 @@ class Zygote:
         environment = dict(_ENVIRONMENT)
         if "LD_LIBRARY_PATH" in os.environ:  # an interpreter from a cluster's module system may need it
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-        script = str(Path(worker.__file__).resolve())
-        command = [sys.executable, "-P", "-s", "-S", "-B", "-c", _RUN_SCRIPT, script, str(self._control_fd)]
+        command = [sys.executable, "-P", "-s", "-S", "-B", "-c", _RUN_CODE, str(self._control_fd)]
         if self._launcher is not None:
-            command = self._launcher(
-                command, environment, [script, cache_from_source(script), *self._setup.module_path]
-            )
-        with theirs:
+            command = self._launcher(command, environment, self._setup.module_path)
+        with theirs, os.fdopen(os.memfd_create("worker-code", os.MFD_CLOEXEC), "w+b") as code:
+            code.write(worker_code())
+            code.seek(0)
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=code,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
                 cwd="/",
@@ -221,7 +224,8 @@ class Zygote:
         with suppress(OSError):
             self._requests.shutdown(socket.SHUT_RDWR)
         try:
-            self._process.wait(_END_S if self._ready else 0.0)
+            # Even if it is still starting: bubblewrap, killed before it is set up, leaves a process behind.
+            self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

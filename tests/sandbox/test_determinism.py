@@ -12,6 +12,7 @@ from alchemist_exp.core.values import ABSTAIN
 from alchemist_exp.sandbox.base import Sandbox, Status
 from alchemist_exp.sandbox.ledger import ChunkLedger, Cut, Ledger
 from alchemist_exp.sandbox.report import Report
+from alchemist_exp.sandbox.worker import UNSET
 
 MakeSandbox = Callable[..., Sandbox]
 TEXTS = [f"text {row}" for row in range(300)]
@@ -101,9 +102,29 @@ def test_zero_rows_try_nobody(make_sandbox: MakeSandbox) -> None:
     assert not run.nondeterministic
 
 
+@pytest.mark.parametrize(
+    ("budget", "cut", "returncode"), [("max_timeouts", Cut.STALL, -9), ("max_restarts", Cut.NONE, 0)]
+)
+def test_who_has_used_up_a_budget_is_not_tried(
+    make_sandbox: MakeSandbox, budget: str, cut: Cut, returncode: int
+) -> None:
+    ledger = Ledger("source", make_sandbox(**{"max_timeouts": 20, "max_restarts": 20, budget: 1}))
+    account = ledger.open(0, 3)
+    assert account is not None
+    for row in range(2):
+        codes = np.full(3 - row, UNSET, dtype=np.int8)
+        account.settle(row, codes, Report(loaded=True, messages={}), cut, returncode, 2)
+    ledger.book(0, account)
+    assert ledger.open_trial(3) is None
+    run = ledger.close(3, 2)
+    assert (run.status, run.nondeterministic) == (Status.QUARANTINED, False)
+
+
 def test_progress_counts_each_row_once(make_sandbox: MakeSandbox) -> None:
     told: list[int] = []
-    make_sandbox(determinism_rows=50, chunk_rows=70).execute(
-        [REPEATS["plain"], DIFFERS["counter"], "syntax error"], TEXTS, 3, on_progress=told.append
+    slow = "def label_function(text):\n    for _ in range(100_000): pass\n    return 1\n"
+    make_sandbox(determinism_rows=200, chunk_rows=70).execute(
+        [REPEATS["plain"], DIFFERS["counter"], slow, "syntax error"], TEXTS, 3, on_progress=told.append
     )
-    assert sum(told) == 900
+    assert sum(told) == 1200
+    assert max(np.cumsum(told)) == 1200

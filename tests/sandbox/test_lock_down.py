@@ -1,6 +1,8 @@
 """A worker that is not confined never sees a program, and nothing outlives a run."""
 
+import marshal
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -14,8 +16,10 @@ import psutil
 import pytest
 
 from alchemist_exp.core.errors import SandboxError
-from alchemist_exp.sandbox import confinement, execution, modes, worker_process
+from alchemist_exp.sandbox import bubblewrap, confinement, execution, modes, worker_process
+from alchemist_exp.sandbox import zygote as zygote_module
 from alchemist_exp.sandbox.base import Sandbox
+from alchemist_exp.sandbox.inputs import Texts
 from alchemist_exp.sandbox.seccomp_filter import RET_ALLOW, Architecture
 
 HONEST = "def label_function(text):\n    return 0\n"
@@ -36,7 +40,7 @@ def test_filter_that_holds_nothing(make_sandbox: MakeSandbox, monkeypatch: pytes
 @pytest.mark.parametrize("broken", [b"", b"\xff" * 8])
 def test_filter_that_is_broken(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, broken: bytes) -> None:
     monkeypatch.setattr(execution, "build_filter", lambda machine, control_fd: broken)
-    with pytest.raises(SandboxError, match="no program was run"):
+    with pytest.raises(SandboxError, match="its program was not run"):
         make_sandbox().check()
 
 
@@ -70,6 +74,13 @@ while requests.recv(99):
     number, status, _ = os.wait4(child, os.WNOHANG)
     requests.sendall(struct.pack('<cid', b'W' if number else b'-', status, 0.0))
 """
+
+
+def _run_instead(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    code = marshal.dumps(compile(source, "worker", "exec"))
+    monkeypatch.setattr(zygote_module, "worker_code", lambda: code)
+
+
 HONEST_FORK = "struct.pack('<ci', b'F', child)"
 
 
@@ -98,10 +109,9 @@ def test_worker_that_lies_never_gets_the_program(
     pidfd: bool,
     worker: bytes,
 ) -> None:
-    fake, heard = tmp_path / "worker.py", tmp_path / "heard"
-    fake.write_text(LIAR.format(zygote=zygote, forked=forked, pidfd=pidfd, worker=worker, heard=str(heard)))
-    monkeypatch.setattr(worker_process.worker, "__file__", str(fake))
-    with pytest.raises(SandboxError, match="no program was run") as error:
+    heard = tmp_path / "heard"
+    _run_instead(monkeypatch, LIAR.format(zygote=zygote, forked=forked, pidfd=pidfd, worker=worker, heard=str(heard)))
+    with pytest.raises(SandboxError, match="its program was not run") as error:
         make_sandbox().execute([HONEST], ["text"], 2)
     assert str(error.value).isprintable()
     assert b"label_function" not in (heard.read_bytes() if heard.exists() else b"")
@@ -114,11 +124,9 @@ def test_interpreter_that_does_not_start(make_sandbox: MakeSandbox, monkeypatch:
 
 
 def test_worker_that_dies_at_once_leaves_its_last_words(
-    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = tmp_path / "worker.py"
-    script.write_text("raise SystemExit('libpython is missing')\n")
-    monkeypatch.setattr(worker_process.worker, "__file__", str(script))
+    _run_instead(monkeypatch, "raise SystemExit('libpython is missing')\n")
     with pytest.raises(SandboxError, match="libpython is missing"):
         make_sandbox().check()
 
@@ -180,6 +188,109 @@ def test_a_worker_with_capabilities_never_sees_a_program(
     monkeypatch.setattr(confinement, "_fields", lambda path: fields(path) | {"CapEff": "0000000000200000"})
     with pytest.raises(SandboxError, match="shows it with capabilities"):
         make_sandbox().check()
+
+
+def test_memory_that_cannot_be_limited_is_said_at_once(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> tuple[int, int]:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(worker_process.resource, "prlimit", refuse)
+    with pytest.raises(SandboxError, match="Operation not permitted"):
+        make_sandbox().check()
+
+
+def test_memory_is_limited_no_higher_than_it_is(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, asked, hard = resource.prlimit, [], 1 << 30
+
+    def limited(pid: int, limit: int, values: tuple[int, int] | None = None) -> tuple[int, int]:
+        if values is None:
+            return hard, hard
+        asked.append(values)
+        return real(pid, limit, values)
+
+    monkeypatch.setattr(worker_process.resource, "prlimit", limited)
+    make_sandbox(memory_mb=4096).check()
+    assert asked == [(hard, hard)]
+
+
+def test_what_the_machine_does_not_give_is_one_sentence(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*arguments: Any) -> Any:
+        raise OSError(24, "Too many open files")
+
+    def no_thread(*arguments: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    for owner, name, put in (
+        (execution, "VotesArea", none_left),
+        (execution.ThreadPoolExecutor, "submit", no_thread),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, put)
+            with pytest.raises(SandboxError, match=r"(Too many open files|new thread).*; try fewer sandbox\.workers"):
+                make_sandbox().check()
+
+
+def test_a_second_interrupt_leaves_nothing_either(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutdown, interrupts = execution.ThreadPoolExecutor.shutdown, iter([True])
+
+    def interrupted(self: Any, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        if next(interrupts, False):
+            raise KeyboardInterrupt
+        shutdown(self, wait=wait, cancel_futures=cancel_futures)
+
+    def interrupt(finished: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execution.ThreadPoolExecutor, "shutdown", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_sandbox(init_cpu_s=30.0, call_cpu_s=10.0, stall_s=30.0).execute(
+            [HONEST, LOOP], ["text"], 2, on_progress=interrupt
+        )
+
+
+def test_signals_that_the_parent_ignores_or_holds_back_reach_workers(make_sandbox: MakeSandbox) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])
+    try:
+        (run,) = make_sandbox().execute(["def label_function(t):\n    while t == 'loop': pass\n"], ["loop"], 2)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        signal.signal(signal.SIGCHLD, before)
+    assert run.outcomes == {"timeout": 1}
+    assert "CPU time" in run.messages["timeout"]  # not a stall
+
+
+def _is_orphan(process: psutil.Process) -> bool:
+    """Whether its parent is not one of ours; other tests may have bubblewrap at work."""
+    try:
+        return not any(parent.pid == os.getppid() for parent in process.parents())
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_zygote_that_is_ended_while_it_starts_leaves_nothing(mode: str, make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(mode)
+    walls = sandbox._walls()  # type: ignore[attr-defined]
+    before = set(psutil.pids())
+    for _ in range(8):
+        run = execution._Execution(sandbox, Texts(["text"]), 2, walls)
+        with run.load_rows(0) as rows, run.zygote(rows):
+            pass
+    left = [process for process in psutil.process_iter(["name"]) if process.pid not in before]
+    assert not [process for process in left if process.info["name"] == "bwrap" and _is_orphan(process)]
+
+
+def test_what_may_not_be_looked_at_is_not_shown_to_bubblewrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def forbidden(self: Path, **options: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+    shown = bubblewrap._shown({"LD_LIBRARY_PATH": str(tmp_path / "none")}, [str(tmp_path)])
+    assert str(tmp_path) in list(shown)
 
 
 def test_error_in_progress_ends_all_workers(make_sandbox: MakeSandbox) -> None:
