@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from omegaconf import MISSING
 
@@ -13,17 +13,20 @@ from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.files import user_path
 from alchemist_exp.core.hashing import plain
 from alchemist_exp.core.values import LabelMatrix, Split
+from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.labelers.base import Labeler, Labeling, Parts, Voters, Workbench, aggregate
 from alchemist_exp.labelers.trials import Tried
 from alchemist_exp.labelers.writing import Written, write
 from alchemist_exp.llm.base import Exchange
 from alchemist_exp.llm.script import Ask, Script, follow
-from alchemist_exp.programs.base import Candidate
+from alchemist_exp.programs.base import Candidate, Rejected
 from alchemist_exp.programs.execute import Executed, execute
 from alchemist_exp.programs.folder import read_folder
 from alchemist_exp.programs.selection import Bank
 from alchemist_exp.programs.vetting import Ground, Vetter
 from alchemist_exp.supplements.base import Desk
+
+_MOST_REASONS: Final = 10
 
 
 @dataclass(kw_only=True)
@@ -45,7 +48,7 @@ class ProgramLabeler(Labeler):
         """Vetted programs, and the exchanges they came from."""
 
     def label(self, bench: Workbench) -> Labeling:
-        """Labels every split. ProgramsError when no program is left."""
+        """Labels every split. ProgramsError, with the reasons, when too few programs are left."""
         ground = Ground(
             data=bench.data,
             valid_gold=bench.valid_gold,
@@ -60,9 +63,8 @@ class ProgramLabeler(Labeler):
         with bench.stages.stage("votes", f"running {len(accepted)} programs", rows * len(accepted)) as advance:
             done = execute(accepted, bench.data, bench.parts.sandbox, bench.store, on_progress=advance)
         rejected = written.vetted.rejected + done.rejected
-        if not done.programs:
-            reasons = "; ".join(f"{r.origin}: {r.reason}" for r in rejected[:3])
-            raise ProgramsError(f"none of {written.replies} programs was accepted ({reasons}); {self.cure}.")
+        if len(done.programs) < bench.parts.label_model.fewest_programs:
+            raise self._too_few(len(done.programs), written.replies, rejected, bench.parts.label_model)
         chosen = _chosen(done, bench)
         programs = [done.programs[column] for column in chosen]
         voters = Voters(
@@ -87,6 +89,17 @@ class ProgramLabeler(Labeler):
         gold_used += ["valid: vetting"] if vetter.used_gold else []
         gold_used += ["valid: selection"] if bench.parts.selection.uses_gold and bench.valid_gold is not None else []
         return replace(labeling, gold_used=(*dict.fromkeys(gold_used), *labeling.gold_used))
+
+    def _too_few(self, accepted: int, replies: int, rejected: Sequence[Rejected], model: LabelModel) -> ProgramsError:
+        said = f"{accepted or 'none'} of {replies} programs {'was' if accepted < 2 else 'were'} accepted"
+        cure = self.cure
+        if accepted:
+            said += f" and label_model={model.name} needs {model.fewest_programs}"
+            cure += ", or use label_model=majority"
+        reasons = [f"{one.origin}: {one.reason}" for one in rejected[:_MOST_REASONS]]
+        if len(rejected) > _MOST_REASONS:
+            reasons.append(f"and {len(rejected) - _MOST_REASONS} more")
+        return ProgramsError(f"{said} ({'; '.join(reasons)}); {cure}.")
 
     def _notes(self, written: Written, done: Executed, bench: Workbench, chosen: int) -> tuple[str, ...]:
         """What fell short."""

@@ -133,7 +133,7 @@ class Sandbox(Component, ABC):
         self._require_at_least("chunk_mb", 1)
         self._require_at_least("determinism_rows", 0)
         # A row is timed out after at most 1.25 call_cpu_s of CPU; the watchdog must not be quicker on a busy machine.
-        self._require_at_least("stall_s", 2 * self.call_cpu_s)
+        self._require_at_least("stall_s", 2 * self.call_cpu_s, "twice sandbox.call_cpu_s")
         if not isinstance(self.zygote, bool):
             raise ConfigError(f"sandbox.zygote is {self.zygote!r}; true or false is needed.")
         if self.workers is not None:
@@ -197,10 +197,11 @@ class Sandbox(Component, ABC):
         """Programs run at once: `workers`, or the cores given to this job when that is null."""
         return self.workers if self.workers is not None else _cores_given()
 
-    def _require_at_least(self, key: str, least: float) -> None:
+    def _require_at_least(self, key: str, least: float, why: str = "") -> None:
         value = getattr(self, key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= _MOST:
-            raise ConfigError(f"sandbox.{key} is {value!r}; a number from {least:g} to {_MOST:g} is needed.")
+            lowest = f"{least:g} ({why})" if why else f"{least:g}"
+            raise ConfigError(f"sandbox.{key} is {value!r}; a number from {lowest} to {_MOST:g} is needed.")
 
     def _require_modules(self) -> None:
         for key in ("allowed_modules", "extra_modules"):
