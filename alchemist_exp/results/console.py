@@ -3,6 +3,8 @@
 Tables go to standard output, bars and notices to standard error, so that output can be piped.
 """
 
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,10 @@ SHOWN_PROGRAMS = 12
 """Rows of the programs' table; the record has them all."""
 
 
+_TOLD_EVERY_S = 30.0
+"""Between lines about a stage where there is no terminal for a bar."""
+
+
 class _Rate(ProgressColumn):
     """Steps per second."""
 
@@ -38,10 +44,11 @@ class _Rate(ProgressColumn):
 
 
 class RichProgress:
-    """A bar on standard error, gone when its stage is over; on a file or a pipe, nothing."""
+    """A bar on standard error, gone when its stage is over; on a file or a pipe, a line now and then."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
+        self._told = 0.0
 
     def start(self, what: str, total: int | None) -> None:
         """Shows a bar, or a spinner when `total` is None."""
@@ -57,11 +64,17 @@ class RichProgress:
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._bar.add_task(what, total=total, note="")
         self._bar.start()
+        self._told = time.monotonic()
 
     def advance(self, steps: int) -> None:
         """Moves the bar on."""
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0], steps)
+            if self._bar.disable and time.monotonic() - self._told >= _TOLD_EVERY_S:
+                self._told = time.monotonic()
+                (task,) = self._bar.tasks
+                total = "" if task.total is None else f" of {task.total:,.0f}"
+                print(f"{task.description}: {task.completed:,.0f}{total} after {task.elapsed:,.0f} s", file=sys.stderr)
 
     def note(self, text: str) -> None:
         """Shows `text` at the end of the bar."""

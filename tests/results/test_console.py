@@ -2,10 +2,12 @@
 
 import copy
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from alchemist_exp.results import console
 from alchemist_exp.results.console import RichProgress, render
 from alchemist_exp.results.record import RunRecord, Status
 
@@ -127,7 +129,7 @@ def test_markup_in_reasons_is_shown_not_obeyed() -> None:
 
 
 @pytest.mark.parametrize("total", [None, 0, 5])
-def test_progress_on_a_pipe_prints_nothing(total: int | None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_on_a_pipe_prints_nothing_at_once(total: int | None, capsys: pytest.CaptureFixture[str]) -> None:
     progress = RichProgress()
     progress.start("working", total)
     progress.advance(3)
@@ -136,3 +138,18 @@ def test_progress_on_a_pipe_prints_nothing(total: int | None, capsys: pytest.Cap
     progress.advance(1)
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
+
+
+def test_progress_on_a_pipe_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = iter([0.0, 29.0, 31.0, 31.0, 60.0])
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    progress = RichProgress()
+    progress.start("working", 5000)
+    for _ in range(3):
+        progress.advance(1000)
+    progress.stop()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "working: 2,000 of 5,000 after 0 s\n"
