@@ -26,7 +26,7 @@ def report(filled: Filled, outputs: Path, *, all_runs: int) -> Report:
         title=filled.table.title,
         captions=_captions(filled, all_runs),
         grids=grids,
-        notes=[*notes(filled.finished), *_unfinished(filled, outputs)],
+        notes=[*notes(filled.finished), *_left_out(filled, outputs)],
         gaps=list(gaps(filled, outputs)),
         filling=f"alchemist run +experiment={filled.name} {shlex.quote(f'paths.outputs={outputs}')}",
         flat=[dict(line) for line in _flat(filled)],
@@ -60,8 +60,10 @@ def _over(filled: Filled) -> str:
     )
 
 
-def _unfinished(filled: Filled, outputs: Path) -> Iterator[str]:
+def _left_out(filled: Filled, outputs: Path) -> Iterator[str]:
     """A word about runs that a mean could be lacking without showing it."""
+    if filled.limited:
+        yield f"{filled.limited} runs over a part of their dataset are left out; dataset.limit=N shows them"
     if count := len(filled.runs) - len(filled.finished):
         yield f"{count} of the runs that belong here have not finished: alchemist status {shlex.quote(str(outputs))}"
 

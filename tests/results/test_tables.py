@@ -166,7 +166,6 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "end_model.max_epochs": {"config": {"end_model.max_epochs": 3}},
     "feature_extractor.name": {"config": {"feature_extractor.name": "minilm"}},
     "label_model.epochs": {"config": {"label_model.epochs": 5}},
-    "dataset.limit": {"config": {"dataset.limit": 100}},
     "llm.model": {"config": {"llm.model": "other"}},
 }
 
@@ -187,6 +186,25 @@ def test_runs_that_were_not_made_alike_are_refused_with_the_filter_that_chooses(
     filters = {key: [choice[1]]}
     chosen = fill("table8", narrowed(find(tmp_path).runs, filters), filters)
     assert [run.key for run in chosen.finished] == ["other"]
+
+
+def test_trials_over_a_part_of_a_dataset_count_only_by_themselves(tmp_path: Path) -> None:
+    trials = {
+        "trial": {"config": {"dataset.limit": 100}, "data": record()["data"] | {"fingerprint": "0ther"}},
+        "smaller": {"config": {"dataset.limit": 50}, "data": record()["data"] | {"fingerprint": "third"}},
+    }
+    for name, changes in trials.items():
+        write(tmp_path, name, record(distilled=(0.1,) * 5, **changes))
+    with pytest.raises(ConfigError, match="that differ in"):
+        filled(tmp_path, "table8")
+    write(tmp_path, "whole", record())
+    assert [run.key for run in filled(tmp_path, "table8").finished] == ["whole"]
+    assert "2 runs over a part of their dataset are left out" in as_text(report_of(tmp_path, "table8"))
+    from alchemist_exp.results.runs import narrowed
+
+    filters = {"dataset.limit": ["100"]}
+    chosen = fill("table8", narrowed(find(tmp_path).runs, filters), filters)
+    assert ([run.key for run in chosen.finished], chosen.limited) == (["trial"], 0)
 
 
 @pytest.mark.parametrize(
