@@ -66,10 +66,13 @@ def _line(run: Run, keys: Sequence[str]) -> dict[str, str]:
     if figures is None:
         raise ValueError(f"the run {run.key} has not finished")
     score = "f1" if run.values.get("dataset.metric") == "f1" else "accuracy"
-    weighed, distilled = (figure(quantity, [run], score) for quantity in (Quantity.LABEL_MODEL, Quantity.DISTILLED))
+    weighed, distilled, price = (
+        figure(quantity, [run], score) for quantity in (Quantity.LABEL_MODEL, Quantity.DISTILLED, Quantity.DOLLARS)
+    )
     unused = UNUSED.get(run.member("method"), ())
     return {
         **{group: NOTHING if group in unused else run.member(group) for group in _GROUPS},
+        "seed": run.member("seed"),
         "seeds": str(distilled.n) if distilled else NOTHING,
         "programs": str(figures.programs),
         "coverage": f"{figures.coverage:.3f}",
@@ -77,7 +80,8 @@ def _line(run: Run, keys: Sequence[str]) -> dict[str, str]:
         "label model, test": figure_text(weighed) if weighed else NOTHING,
         "distilled, test": figure_text(distilled) if distilled else NOTHING,
         "spent": _usd(figures.spent_usd),
-        "list price": _usd(figures.list_price_usd),
+        # What replayed replies would have cost is estimated.
+        "list price": _usd(price.mean if figures.list_price_usd is None and price else figures.list_price_usd),
         **{key: as_text(run.values[key])[:40] if key in run.values else NOTHING for key in keys},
     }
 

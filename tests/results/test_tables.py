@@ -188,6 +188,16 @@ def test_runs_that_were_not_made_alike_are_refused_with_the_filter_that_chooses(
     assert [run.key for run in chosen.finished] == ["other"]
 
 
+def test_the_list_of_runs_names_seeds_and_estimates_what_replays_would_have_cost(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write(tmp_path, f"run{seed}", record(seeds=(seed,)))
+    lines = overview(find(tmp_path).runs, tmp_path).flat
+    assert [line["seed"] for line in lines] == ["s0", "s1"]
+    replayed = [run for run in find(tmp_path).runs if run.figures]
+    assert all(run.figures.list_price_usd is None and run.figures.programs_usd for run in replayed)
+    assert {line["list price"] for line in lines} == {f"${replayed[0].figures.programs_usd:,.4f}"}
+
+
 def test_trials_over_a_part_of_a_dataset_count_only_by_themselves(tmp_path: Path) -> None:
     trials = {
         "trial": {"config": {"dataset.limit": 100}, "data": record()["data"] | {"fingerprint": "0ther"}},
