@@ -203,7 +203,7 @@ MISTAKES = {
     ("lss",): "invalid choice: 'lss'",
     ("ls", "--last", "0"): "argument --last: '0' will not do, 1 or more is needed; see alchemist cache ls --help.",
     ("ls", "--mod", "x"): "unrecognized arguments: --mod x",
-    ("ls", "--outputs", "absent"): "there are no cached replies at absent/cache/replies; name the runs' folder with",
+    ("ls", "--outputs", "absent"): "there are no cached replies at absent/cache/replies, as replayed ones are not kept",
     ("prune",): "prune needs --before, --older-than, --model or --broken",
     ("prune", "--dry-run"): "prune needs --before",
     ("prune", "--before", "soon"): "'soon' is no date; 2026-01-31 is one",

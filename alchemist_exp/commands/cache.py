@@ -41,7 +41,10 @@ def main(arguments: Sequence[str]) -> int:
         chosen = _parser().parse_args(arguments)
         root = chosen.outputs / "cache" / "replies"
         if not root.is_dir():
-            raise StoreError(f"there are no cached replies at {root}; name the runs' folder with --outputs DIR.")
+            raise StoreError(
+                f"there are no cached replies at {root}, as replayed ones are not kept there; name the runs' folder "
+                "with --outputs DIR."
+            )
         command: Callable[[ReplyCache, argparse.Namespace], int] = chosen.command
         return command(ReplyCache(root), chosen)
     raise AssertionError("clean_exit ends the process after an error")
