@@ -4,6 +4,7 @@ Both are anonymous files (memfd), sealed by the kernel and gone with their last 
 """
 
 import array
+import errno
 import fcntl
 import mmap
 import os
@@ -13,9 +14,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.inputs import Inputs
 
+_SEAL_ATTEMPTS = 30
 _UNSET_BYTE = worker.UNSET.to_bytes(1, "little", signed=True)
 
 
@@ -41,8 +44,7 @@ class SharedRows:
                 self.offsets_at = -(-end // offsets.itemsize) * offsets.itemsize
                 file.write(bytes(self.offsets_at - end))
                 file.write(offsets.tobytes())
-            seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
+            _seal(self.fd, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         except BaseException:
             os.close(self.fd)
             raise
@@ -57,6 +59,20 @@ class SharedRows:
         os.close(self.fd)
 
 
+def _seal(fd: int, seals: int) -> None:
+    """Have the kernel hold the file to `seals`, for good. Raises SandboxError where it does not."""
+    for _ in range(_SEAL_ATTEMPTS):
+        try:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+        except OSError as error:
+            # One time in thousands, while the kernel moves a page; it has waited a sixth of a second by then.
+            if error.errno != errno.EBUSY:
+                raise
+        else:
+            return
+    raise SandboxError("The kernel does not seal memory that is shared with workers, as it is in use; run again.")
+
+
 class VotesArea:
     """Where one worker writes its votes and its report. A context manager.
 
@@ -68,7 +84,7 @@ class VotesArea:
         self.fd = os.memfd_create("votes", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self.fd, rows + worker.REPORT_BYTES)
-            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            _seal(self.fd, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
             self._memory = mmap.mmap(self.fd, rows + worker.REPORT_BYTES)
             self._memory[:rows] = _UNSET_BYTE * rows
         except BaseException:

@@ -1,5 +1,7 @@
 """Score vectors and images reach programs by the same road as texts, whole, and each row is the program's own."""
 
+import errno
+import fcntl
 import itertools
 import mmap
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alchemist_exp.sandbox import worker
+from alchemist_exp.core.errors import SandboxError
+from alchemist_exp.sandbox import shared_memory, worker
 from alchemist_exp.sandbox.base import Sandbox, Status
 from alchemist_exp.sandbox.inputs import Images, Scores, Texts
 from alchemist_exp.sandbox.shared_memory import SharedRows
@@ -146,6 +149,25 @@ def test_batches_in_both_orders_hold_every_row_once(decoded: bool) -> None:
         for first, end in ((0, 40), (3, 17), (7, 8), (5, 5)):
             assert list(itertools.chain.from_iterable(rows.batches(first, end))) == texts[first:end]
             assert list(itertools.chain.from_iterable(rows.batches(first, end, True))) == texts[first:end][::-1]
+
+
+@pytest.mark.parametrize(("busy", "sealed"), [(2, True), (10_000, False)])
+def test_memory_that_the_kernel_is_at_is_sealed_a_moment_later(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch, busy: int, sealed: bool
+) -> None:
+    real, left = fcntl.fcntl, iter(range(busy))
+
+    def busy_at_first(fd: int, command: int, argument: int) -> int:
+        if next(left, None) is not None:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return real(fd, command, argument)
+
+    monkeypatch.setattr(shared_memory.fcntl, "fcntl", busy_at_first)
+    if sealed:
+        make_sandbox().check()
+    else:
+        with pytest.raises(SandboxError, match="does not seal memory"):
+            make_sandbox().check()
 
 
 def test_pages_of_texts_are_found_whole_and_no_other() -> None:
