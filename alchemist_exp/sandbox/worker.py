@@ -233,10 +233,7 @@ class DecodedTexts:
         yield texts[::-1] if reverse else texts
 
     def take_pages(self, libc: ctypes.CDLL) -> None:
-        """Copy the pages at once, which costs a third of what it does when each is met on the way.
-
-        Linux before 5.14 cannot.
-        """
+        """Copy the pages at once, which costs less than when each is met on the way; Linux before 5.14 cannot."""
         for first, end in self._ranges:
             start, size = ctypes.c_void_p(first * mmap.PAGESIZE), ctypes.c_size_t((end - first) * mmap.PAGESIZE)
             if libc.madvise(start, size, ctypes.c_int(_MADV_POPULATE_WRITE)) != 0:
