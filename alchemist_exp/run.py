@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 
 from alchemist_exp import config
 from alchemist_exp.mistakes import exits_cleanly, shown
-from alchemist_exp.results.console import RichProgress, show
+from alchemist_exp.results.console import show
+from alchemist_exp.results.progress import RichProgress
 
 config.register()
 

@@ -2,13 +2,10 @@
 
 import copy
 import io
-from types import SimpleNamespace
 
-import pytest
 from rich.console import Console
 
-from alchemist_exp.results import console
-from alchemist_exp.results.console import RichProgress, render
+from alchemist_exp.results.console import render
 from alchemist_exp.results.record import RunRecord, Status
 
 SCORES = {"accuracy": 0.936, "f1": 0.9277, "macro_f1": 0.935, "rows": 250}
@@ -126,30 +123,3 @@ def test_markup_in_reasons_is_shown_not_obeyed() -> None:
     odd = record()
     odd.programs["rejected"][0]["reason"] = "[bold]x[/bold] [red]"
     assert "[bold]x[/bold] [red]" in text_of(odd)
-
-
-@pytest.mark.parametrize("total", [None, 0, 5])
-def test_progress_on_a_pipe_prints_nothing_at_once(total: int | None, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = RichProgress()
-    progress.start("working", total)
-    progress.advance(3)
-    progress.stop()
-    progress.stop()
-    progress.advance(1)
-    captured = capsys.readouterr()
-    assert captured.out + captured.err == ""
-
-
-def test_progress_on_a_pipe_is_a_line_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = iter([0.0, 29.0, 31.0, 31.0, 60.0])
-    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(now)))
-    progress = RichProgress()
-    progress.start("working", 5000)
-    for _ in range(3):
-        progress.advance(1000)
-    progress.stop()
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err == "working: 2,000 of 5,000 after 0 s\n"
