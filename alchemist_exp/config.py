@@ -24,14 +24,14 @@ from alchemist_exp.label_models.dawid_skene import DawidSkene, OneCoin
 from alchemist_exp.label_models.flyingsquid import FlyingSquid
 from alchemist_exp.label_models.majority import Majority, WeightedMajority
 from alchemist_exp.label_models.snorkel import Snorkel
-from alchemist_exp.labelers.human import HumanVotes
-from alchemist_exp.labelers.programs import ProgramFolder, WrittenPrograms
-from alchemist_exp.labelers.zero_shot import ZeroShot
-from alchemist_exp.llm.anthropic_llm import AnthropicLLM
-from alchemist_exp.llm.base import Price
 from alchemist_exp.llm.budget import Budget
-from alchemist_exp.llm.openai_llm import OpenAICompatibleLLM, OpenAILLM
-from alchemist_exp.llm.recorded import RecordedLLM
+from alchemist_exp.llm.providers.anthropic import AnthropicLLM
+from alchemist_exp.llm.providers.openai import OpenAICompatibleLLM, OpenAILLM
+from alchemist_exp.llm.providers.recorded import RecordedLLM
+from alchemist_exp.llm.types import Price
+from alchemist_exp.methods.human import HumanVotes
+from alchemist_exp.methods.programs import ProgramFolder, WrittenPrograms
+from alchemist_exp.methods.zero_shot import ZeroShot
 from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Paths, Seeds
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import SelectAll, SelectDiverse, SelectMarginal, SelectRandom

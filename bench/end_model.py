@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from alchemist_exp import config
-from alchemist_exp.core.values import FloatArray, IntArray, SoftLabels, Split
+from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, Split
 from alchemist_exp.end_model.base import Validation
 from alchemist_exp.end_model.mlp import Mlp
 from bench.timing import best_of

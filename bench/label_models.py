@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from snorkel.labeling.model import MajorityLabelVoter
 
 from alchemist_exp import config
-from alchemist_exp.core.values import LabelMatrix
+from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.label_models.dawid_skene import ClassPrior, DawidSkene
 from alchemist_exp.label_models.majority import Majority

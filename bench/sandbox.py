@@ -18,7 +18,7 @@ from snorkel.labeling.apply.core import LFApplier
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import SandboxError
-from alchemist_exp.core.values import Split
+from alchemist_exp.core.types import Split
 from alchemist_exp.programs.extract import extract_source
 from alchemist_exp.prompts import programs
 from alchemist_exp.sandbox.base import ProgramRun, Sandbox

@@ -20,13 +20,13 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 
 from alchemist_exp import config
-from alchemist_exp.commands.arguments import Parser
+from alchemist_exp.cli.arguments import Parser
 from alchemist_exp.core.errors import ConfigError, unknown
+from alchemist_exp.core.exit_codes import clean_exit, mendable, say
 from alchemist_exp.data.files import EmbeddedDataset, FilesDataset
-from alchemist_exp.data.sources.hub import Fetched, fetch
-from alchemist_exp.data.sources.prepare import Prepared, prepare, require_free
-from alchemist_exp.data.sources.recipes import RECIPES, Recipe
-from alchemist_exp.exits import clean_exit, mendable, say
+from alchemist_exp.data_prep.hub import Fetched, fetch
+from alchemist_exp.data_prep.prepare import Prepared, prepare, require_free
+from alchemist_exp.data_prep.recipes import RECIPES, Recipe
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.commands.cache import main
+from alchemist_exp.cli.cache import main
 from alchemist_exp.core.hashing import joined
-from alchemist_exp.llm.base import Completion, Finish, Message, Request, Role, Usage
-from alchemist_exp.llm.cache import ReplyCache
-from alchemist_exp.llm.recorded import RecordedLLM
+from alchemist_exp.llm.providers.recorded import RecordedLLM
+from alchemist_exp.llm.response_cache import ReplyCache
+from alchemist_exp.llm.types import Completion, Finish, Message, Request, Role, Usage
 from tests.conftest import REPOSITORY
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\x00\u2028\ud800 [bold]x[/bold] \r\n\tend"
@@ -300,7 +300,7 @@ def test_export_refuses_what_a_pack_cannot_replay(cache: ReplyCache, refused) ->
 def alchemist(*arguments: str, **options: object) -> subprocess.Popen[str]:
     # Whoever runs the tests in the background may have had Ctrl-C ignored.
     ctrl_c = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{ctrl_c}; from alchemist_exp.cli import main; main()"
+    code = f"{ctrl_c}; from alchemist_exp.cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "cache", *arguments],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
@@ -352,7 +352,7 @@ def test_ctrl_c_is_130(cache: ReplyCache) -> None:
 def test_nothing_heavy_is_imported(cache: ReplyCache) -> None:
     cache.write(request(), reply())
     code = (
-        "import sys; from alchemist_exp.commands.cache import main; main(['ls'])\n"
+        "import sys; from alchemist_exp.cli.cache import main; main(['ls'])\n"
         "heavy = {'torch', 'hydra', 'datasets', 'numpy', 'wandb', 'pyarrow', 'sklearn', 'alchemist_exp.config'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )

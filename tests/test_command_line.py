@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alchemist_exp.core.files import read_json
+from alchemist_exp.core.atomic_io import read_json
 from tests.conftest import REPOSITORY
 
 TINY = ("+experiment=tiny", "label_model=majority")
@@ -177,7 +177,7 @@ def test_help_and_configuration_import_nothing_heavy(arguments: tuple[str, ...])
 
 
 def alchemist(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from alchemist_exp.cli import main; main()"
+    code = "from alchemist_exp.cli.main import main; main()"
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from alchemist_exp.commands.compare import main
-from alchemist_exp.core.files import read_json
+from alchemist_exp.cli.compare import main
+from alchemist_exp.core.atomic_io import read_json
 from alchemist_exp.results.formats import FORMATS
 from tests.conftest import REPOSITORY
 from tests.results.records import record, write
@@ -97,7 +97,7 @@ def test_a_figure_without_runs_cannot_be_drawn(outputs: Path, failing: Callable[
 
 
 def alchemist(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from alchemist_exp.cli import main; main()"
+    code = "from alchemist_exp.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,
@@ -110,7 +110,7 @@ def alchemist(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 def test_comparing_needs_nothing_heavy(outputs: Path) -> None:
     code = (
-        "import sys; from alchemist_exp.commands.compare import main\n"
+        "import sys; from alchemist_exp.cli.compare import main\n"
         f"main([{str(outputs)!r}, '--table', 'table8', '--format', 'csv'])\n"
         "heavy = {'torch', 'pytorch_lightning', 'datasets', 'wandb', 'snorkel', 'sklearn', 'hydra', 'matplotlib'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"

@@ -8,7 +8,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import canonical_json
-from alchemist_exp.llm.provider import ModelCard
+from alchemist_exp.llm.providers.base import ModelCard
 
 CONF = Path(config.folder())
 NEEDED = {

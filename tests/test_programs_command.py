@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.commands.programs import main
+from alchemist_exp.cli.programs import main
 from alchemist_exp.pipeline.run import run
 from tests.pipeline.test_run import NoProgress
 

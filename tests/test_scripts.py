@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.values import Split
+from alchemist_exp.core.types import Split
 from tests.conftest import REPOSITORY
 
 

@@ -6,7 +6,7 @@ that the configuration does not allow a stage to use is kept away from it by the
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError, DataError, unknown
 from alchemist_exp.core.hashing import key_of, texts_fingerprint
 from alchemist_exp.core.task import Task
-from alchemist_exp.core.values import ABSTAIN, MAX_CLASSES, IntArray, Split, frozen
+from alchemist_exp.core.types import ABSTAIN, MAX_CLASSES, IntArray, Split, frozen
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -96,6 +96,15 @@ class TextData:
                 }
             )
         return key_of("dataset", {"classes": self.task.classes, "content": content})
+
+
+@dataclass(kw_only=True)
+class HubFiles:
+    """Where a dataset is on the hub. revision: a branch, tag or commit. files: raw files; none: `datasets` reads it."""
+
+    repo: str = MISSING
+    revision: str = MISSING
+    files: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)

@@ -7,12 +7,11 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from alchemist_exp.core.atomic_io import user_path
 from alchemist_exp.core.errors import ConfigError, DataError
-from alchemist_exp.core.files import user_path
-from alchemist_exp.core.values import Split
-from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData, checked_votes, class_ids
-from alchemist_exp.data.sources.hub import Hub
-from alchemist_exp.data.tables import Columns, read_splits
+from alchemist_exp.core.types import Split
+from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, HubFiles, TextData, checked_votes, class_ids
+from alchemist_exp.data.readers import Columns, read_splits
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """Package data: one folder per embedded dataset."""
@@ -31,7 +30,7 @@ class FilesDataset(Dataset):
     text_column: str = MISSING
     label_column: str = MISSING
     human_votes_column: str | None = MISSING
-    hub: Hub | None = MISSING
+    hub: HubFiles | None = MISSING
 
     def __post_init__(self) -> None:
         super().__post_init__()

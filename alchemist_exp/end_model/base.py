@@ -9,7 +9,7 @@ import numpy as np
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import AlchemistError, DataError
-from alchemist_exp.core.values import FloatArray, IntArray, SoftLabels, frozen
+from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, frozen
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

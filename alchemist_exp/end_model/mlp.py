@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.values import FloatArray, SoftLabels
+from alchemist_exp.core.types import FloatArray, SoftLabels
 from alchemist_exp.end_model.base import EndModel, FittedEndModel, Validation, covered_rows, hold_out
 
 _WIDEST, _MOST = 100_000, 10**9

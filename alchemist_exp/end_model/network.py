@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from alchemist_exp.core.atomic_io import read_json, write_bytes, write_json
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.files import read_json, write_bytes, write_json
-from alchemist_exp.core.values import FloatArray, frozen
+from alchemist_exp.core.types import FloatArray, frozen
 from alchemist_exp.end_model.base import EpochCurve, FittedEndModel
 from alchemist_exp.end_model.mlp import Device
 

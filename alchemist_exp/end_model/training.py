@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from alchemist_exp.core.errors import AlchemistError, Terminated
-from alchemist_exp.core.values import FloatArray
+from alchemist_exp.core.types import FloatArray
 from alchemist_exp.end_model.base import EpochCurve, Validation
 from alchemist_exp.end_model.network import FittedStack, Stack, tensor_of, torch_device
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.values import ABSTAIN, IntArray, LabelMatrix
+from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix
 
 _Confusion = npt.NDArray[np.int64]
 """int64 (k, k): rows by gold class, then by predicted class."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.values import FloatArray
+from alchemist_exp.core.types import FloatArray
 
 
 @dataclass(kw_only=True)

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.hashing import joined
-from alchemist_exp.core.values import FloatArray
+from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.types import FloatArray
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 

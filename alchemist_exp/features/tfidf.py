@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import MISSING
 
+from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import ConfigError, StoreError
-from alchemist_exp.core.files import read_json, write_json
-from alchemist_exp.core.values import FloatArray, frozen
+from alchemist_exp.core.types import FloatArray, frozen
 from alchemist_exp.features.base import FeatureExtractor
-from alchemist_exp.features.parts import write_array
+from alchemist_exp.features.chunk_cache import write_array
 
 _SMALLEST_SHARE = 1e-4
 """Directions weaker than this share of the strongest are rounding noise: nothing was learnt about them."""

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from omegaconf import MISSING
 
+from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
-from alchemist_exp.core.files import read_json, write_json
-from alchemist_exp.core.values import FloatArray, frozen
+from alchemist_exp.core.types import FloatArray, frozen
 from alchemist_exp.features.base import FeatureExtractor
-from alchemist_exp.features.weights import FolderWeights, HubWeights, Weights
+from alchemist_exp.features.checkpoints import FolderWeights, HubWeights, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ import numpy as np
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, ProgramsError
-from alchemist_exp.core.values import ABSTAIN, LabelMatrix, SoftLabels
+from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
 
 _CURE = "or use a model that learns from the votes alone, as label_model=dawid_skene does"

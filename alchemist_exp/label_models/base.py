@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ProgramsError
-from alchemist_exp.core.values import IntArray, LabelMatrix, SoftLabels, frozen
+from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, frozen
 
 Balance = npt.NDArray[np.float64]
 """float64 (k,), positive, sums to 1: how frequent each class is."""

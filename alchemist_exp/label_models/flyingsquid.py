@@ -17,9 +17,9 @@ import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.values import ABSTAIN, LabelMatrix, SoftLabels
+from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
-from alchemist_exp.label_models.patterns import Patterns
+from alchemist_exp.label_models.vote_patterns import Patterns
 
 _Floats = npt.NDArray[np.float64]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from alchemist_exp.core.values import LabelMatrix, SoftLabels
+from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.seeding import global_random_state_kept
-from alchemist_exp.core.values import LabelMatrix, SoftLabels
+from alchemist_exp.core.random_state import global_random_state_kept
+from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel
 
 STEADY_PROGRAMS = 10

@@ -18,9 +18,9 @@ from typing import TypeVar
 
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.core.hashing import plain
-from alchemist_exp.llm.base import Completion, Request, Unanswered
-from alchemist_exp.llm.batch_books import Book, Books, State
-from alchemist_exp.llm.provider import Batches, BatchResults, ProviderLLM
+from alchemist_exp.llm.batch_jobs import Book, Books, State
+from alchemist_exp.llm.providers.base import Batches, BatchResults, ProviderLLM
+from alchemist_exp.llm.types import Completion, Request, Unanswered
 
 MOST_REQUESTS = 10_000
 MOST_BYTES = 90_000_000

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.llm.base import Completion, Unanswered
-from alchemist_exp.llm.faults import clean
-from alchemist_exp.llm.provider import BatchResults
+from alchemist_exp.llm.providers.base import BatchResults
+from alchemist_exp.llm.providers.errors import clean
+from alchemist_exp.llm.types import Completion, Unanswered
 
 TRANSFER_S = 1800.0
 """Seconds for sending or fetching a whole batch."""

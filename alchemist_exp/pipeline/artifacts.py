@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from alchemist_exp.core.files import write_bytes, write_folder
-from alchemist_exp.core.values import ABSTAIN, FloatArray, SoftLabels, Split
+from alchemist_exp.core.atomic_io import write_bytes, write_folder
+from alchemist_exp.core.types import ABSTAIN, FloatArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.end_model.base import FittedEndModel
-from alchemist_exp.labelers.base import Labeling
+from alchemist_exp.methods.base import Labeling
 from alchemist_exp.programs.header import with_header
 
 PROGRAMS, LABELS, MODEL = "programs", "labels.parquet", "model"

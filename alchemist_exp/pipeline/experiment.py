@@ -9,17 +9,17 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import code_fingerprint, key_of
-from alchemist_exp.core.values import Split
+from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.base import LabelModel
-from alchemist_exp.labelers.base import Labeler, Parts
-from alchemist_exp.llm.asking import Asker
-from alchemist_exp.llm.base import LLM
 from alchemist_exp.llm.budget import Budget
-from alchemist_exp.llm.cache import ReplyCache
-from alchemist_exp.llm.provider import CacheMode
+from alchemist_exp.llm.client import Asker
+from alchemist_exp.llm.providers.base import CacheMode
+from alchemist_exp.llm.response_cache import ReplyCache
+from alchemist_exp.llm.types import LLM
+from alchemist_exp.methods.base import Labeler, Parts
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.vetting import Vetting

@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from alchemist_exp.core.artifact_cache import Store, read_array
+from alchemist_exp.core.atomic_io import locked, write_bytes, writing
 from alchemist_exp.core.errors import AlchemistError, Terminated
-from alchemist_exp.core.files import locked, write_bytes, writing
 from alchemist_exp.core.hashing import code_fingerprint
-from alchemist_exp.core.stages import Progress, Stages
-from alchemist_exp.core.store import Store, read_array
-from alchemist_exp.core.values import FloatArray, IntArray, Split
+from alchemist_exp.core.progress import Progress, Stages
+from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, Validation
-from alchemist_exp.evaluation.spread import wide_spread
-from alchemist_exp.features.parts import transformed
-from alchemist_exp.labelers.base import Labeling, Workbench
-from alchemist_exp.pipeline import artifacts, costs, sections
+from alchemist_exp.evaluation.seed_variance import wide_spread
+from alchemist_exp.features.chunk_cache import transformed
+from alchemist_exp.methods.base import Labeling, Workbench
+from alchemist_exp.pipeline import artifacts, plan, record_sections
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.results.provenance import git_state, host, package_versions
 from alchemist_exp.results.record import RunRecord, Status, now
@@ -72,7 +72,7 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
             code=code_fingerprint(),
             git=git_state(),
             packages=package_versions(),
-            data=sections.data_section(experiment.dataset, data),
+            data=record_sections.data_section(experiment.dataset, data),
         )
         _recorded_run(experiment, data, record, folder, stages)
     return Answer(record=record, folder=folder, reused=False)
@@ -141,9 +141,9 @@ def _stages(
 
     labeling = experiment.method.label(_workbench(experiment, data, stages, lambda: extracted()[0]))
     positive = experiment.dataset.positive
-    record.programs = sections.programs_section(labeling.voters, data, experiment.sandbox.effective)
-    record.label_model = sections.label_model_section(labeling, data, positive)
-    record.cost = costs.cost_section(experiment, labeling, data)
+    record.programs = record_sections.programs_section(labeling.voters, data, experiment.sandbox.effective)
+    record.label_model = record_sections.label_model_section(labeling, data, positive)
+    record.cost = plan.cost_section(experiment, labeling, data)
     record.notes += [*experiment.without_effect(record.overrides), *labeling.voters.notes]
     artifacts.save_programs(folder / artifacts.PROGRAMS, labeling)
 
@@ -151,7 +151,7 @@ def _stages(
     model = _distil(experiment, features, labeling, valid_gold, stages, tracker)
     with stages.stage("evaluate", "scoring"):
         probs = {split: model.predict_proba(features[split]) for split in data.splits}
-        record.end_model = sections.end_model_section(
+        record.end_model = record_sections.end_model_section(
             experiment.end_model.name, list(experiment.seed.values), probs, data, positive
         )
         record.host = host(model.device)
@@ -179,7 +179,7 @@ def _workbench(
 ) -> Workbench:
     return Workbench(
         data=data,
-        gold=costs.usable_gold(experiment, data),
+        gold=plan.usable_gold(experiment, data),
         asker=experiment.asker(),
         parts=experiment.parts,
         store=Store(experiment.paths.cache),

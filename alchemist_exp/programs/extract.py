@@ -7,7 +7,7 @@ blocks, never makes up code: what is not there is None.
 import re
 from collections.abc import Iterator
 
-from alchemist_exp.programs.base import FUNCTION
+from alchemist_exp.programs.types import FUNCTION
 
 # Possessive, so that a line is read once and not once for every length of each part.
 _FENCE = re.compile(r"^ {0,3}+(?P<mark>`{3,}+|~{3,}+)[ \t]*+(?P<language>[\w+.-]*+)[^\n`]*+$")

@@ -6,8 +6,8 @@ that was corrected keeps saying what it was made from.
 
 import re
 
-from alchemist_exp.core.display import harmless
-from alchemist_exp.programs.base import Program, Rejected
+from alchemist_exp.core.terminal import harmless
+from alchemist_exp.programs.types import Program, Rejected
 
 _MARK = "#: "
 _END = f"{_MARK}---\n"

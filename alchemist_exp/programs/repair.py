@@ -8,8 +8,8 @@ from typing import Final
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.terminal import harmless
 from alchemist_exp.data.base import TextData
 
 HIDDEN: Final = "[text of a row]"

@@ -10,8 +10,8 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.values import ABSTAIN, IntArray, LabelMatrix
-from alchemist_exp.programs.base import Program
+from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix
+from alchemist_exp.programs.types import Program
 from alchemist_exp.programs.vetting import agreement
 
 

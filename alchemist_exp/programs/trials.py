@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from alchemist_exp.core.values import FloatArray, Split
+from alchemist_exp.core.types import FloatArray, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.programs.base import Candidate, Program, Rejected, Stage, Vetted, reject
+from alchemist_exp.programs.types import Candidate, Program, Rejected, Stage, Vetted, reject
 
 
 class Trials(Protocol):

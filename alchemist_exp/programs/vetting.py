@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import MISSING
 
+from alchemist_exp.core.artifact_cache import Store
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import texts_fingerprint
-from alchemist_exp.core.stages import Stages
-from alchemist_exp.core.store import Store
-from alchemist_exp.core.values import ABSTAIN, IntArray, Split
+from alchemist_exp.core.progress import Stages
+from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.types import ABSTAIN, IntArray, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.programs.base import Candidate, Program, Rejected, Stage, Vetted, reject
-from alchemist_exp.programs.execute import fault_of_run, fault_of_votes, votes_of
-from alchemist_exp.programs.vet import Fault, fault, text_key
+from alchemist_exp.programs.execution import fault_of_run, fault_of_votes, votes_of
+from alchemist_exp.programs.static_checks import Fault, fault, text_key
+from alchemist_exp.programs.types import Candidate, Program, Rejected, Stage, Vetted, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox
 
 FEWEST_VOTES: Final = 10

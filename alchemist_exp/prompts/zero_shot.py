@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from alchemist_exp.core.task import Task
-from alchemist_exp.core.values import ABSTAIN
+from alchemist_exp.core.types import ABSTAIN
 
 
 def system(task: Task) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from alchemist_exp.core.display import harmless
+from alchemist_exp.core.terminal import harmless
 from alchemist_exp.results.record import RunRecord, Section
 
 SHOWN_PROGRAMS = 12

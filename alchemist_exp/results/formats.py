@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
-from alchemist_exp.core.display import on_one_line
+from alchemist_exp.core.terminal import on_one_line
 from alchemist_exp.results.report import Column, Grid, Report
 
 PIPE_WIDTH = 120

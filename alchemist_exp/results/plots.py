@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.terminal import harmless
 from alchemist_exp.results.details import SCORES
 from alchemist_exp.results.filled import Filled, ours_with
 from alchemist_exp.results.paper import score_of

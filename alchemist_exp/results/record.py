@@ -10,8 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.files import read_json, write_json
 
 SCHEMA_VERSION = 1
 """Raised when a reader of old records would misread a new one."""

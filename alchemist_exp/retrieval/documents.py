@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from alchemist_exp.core.display import on_one_line
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.hashing import bytes_fingerprint, key_of
+from alchemist_exp.core.terminal import on_one_line
 from alchemist_exp.retrieval.formats import FORMATS, Part
 from alchemist_exp.retrieval.reader import FILE_BYTES, bytes_of, read_files
 

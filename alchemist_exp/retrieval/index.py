@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import ConfigError, DataError
-from alchemist_exp.core.files import read_json, write_json
-from alchemist_exp.core.store import Store
 from alchemist_exp.retrieval.documents import LeftOut, Listing, find, read, told
 from alchemist_exp.retrieval.formats import FORMATS
 from alchemist_exp.retrieval.passages import UNSPACED, Passage, split

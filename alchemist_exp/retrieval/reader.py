@@ -18,8 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import DataError
+from alchemist_exp.core.terminal import harmless
 from alchemist_exp.retrieval.formats import FORMATS, Part, UnreadableError
 
 FILE_BYTES: Final = 64 * 2**20

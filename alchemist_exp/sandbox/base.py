@@ -19,7 +19,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.values import frozen
+from alchemist_exp.core.types import frozen
 from alchemist_exp.sandbox.inputs import Inputs, Texts
 from alchemist_exp.sandbox.worker import IMPORTED_BY_INTERPRETER
 

@@ -16,15 +16,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from alchemist_exp.core.errors import SandboxError
-from alchemist_exp.core.values import MAX_CLASSES
+from alchemist_exp.core.types import MAX_CLASSES
 from alchemist_exp.sandbox import worker
+from alchemist_exp.sandbox.accounting import ChunkLedger, Cut, Ledger
 from alchemist_exp.sandbox.base import ProgramRun, Progress, Sandbox
 from alchemist_exp.sandbox.inputs import Inputs
-from alchemist_exp.sandbox.ledger import ChunkLedger, Cut, Ledger
-from alchemist_exp.sandbox.report import parse_report
 from alchemist_exp.sandbox.seccomp_filter import ARCHITECTURES, build_filter
 from alchemist_exp.sandbox.shared_memory import SharedRows, VotesArea
 from alchemist_exp.sandbox.worker_process import WorkerProcess
+from alchemist_exp.sandbox.worker_report import parse_report
 from alchemist_exp.sandbox.zygote import POLL_S, Walls, Zygote
 
 _PROGRESS_S = 0.2

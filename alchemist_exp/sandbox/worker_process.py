@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.sandbox import worker
-from alchemist_exp.sandbox.confinement import is_zombie, mapped_bytes, process_of, unconfined_reason
+from alchemist_exp.sandbox.verify_isolation import is_zombie, mapped_bytes, process_of, unconfined_reason
 from alchemist_exp.sandbox.zygote import POLL_S, START_S, Ended, RunCancelledError, Zygote
 
 _END_S: Final = 30.0

@@ -19,8 +19,8 @@ from functools import cache
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from alchemist_exp.core.display import harmless
 from alchemist_exp.core.errors import SandboxError
+from alchemist_exp.core.terminal import harmless
 from alchemist_exp.sandbox import worker
 
 START_S: Final = 120.0

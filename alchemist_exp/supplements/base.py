@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from alchemist_exp.core.artifact_cache import Store
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.store import Store
-from alchemist_exp.core.values import IntArray, Split
+from alchemist_exp.core.types import IntArray, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.llm.base import LLM
-from alchemist_exp.llm.script import Script
+from alchemist_exp.llm.dialogue import Script
+from alchemist_exp.llm.types import LLM
 from alchemist_exp.programs.trials import Trials
 
 

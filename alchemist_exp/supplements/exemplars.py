@@ -8,11 +8,11 @@ import numpy as np
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.values import FloatArray, IntArray, Split
-from alchemist_exp.llm.base import Finish
-from alchemist_exp.llm.script import Ask, Script
-from alchemist_exp.programs.base import Program
+from alchemist_exp.core.types import FloatArray, IntArray, Split
+from alchemist_exp.llm.dialogue import Ask, Script
+from alchemist_exp.llm.types import Finish
 from alchemist_exp.programs.extract import extract_source
+from alchemist_exp.programs.types import Program
 from alchemist_exp.prompts import programs as program_prompts
 from alchemist_exp.prompts import supplement as prompts
 from alchemist_exp.supplements.base import Desk, Supplied, WrittenBy

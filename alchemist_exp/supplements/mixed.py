@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, unknown
-from alchemist_exp.llm.script import Script
+from alchemist_exp.llm.dialogue import Script
 from alchemist_exp.supplements.base import Desk, Supplement, Supplied
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
+from alchemist_exp.core.atomic_io import user_path
 from alchemist_exp.core.errors import ConfigError, LLMError
-from alchemist_exp.core.files import user_path
 from alchemist_exp.core.task import Task
-from alchemist_exp.llm.script import Script
+from alchemist_exp.llm.dialogue import Script
 from alchemist_exp.prompts import supplement as prompts
 from alchemist_exp.retrieval import index
 from alchemist_exp.supplements.base import Desk, Supplement, Supplied, WrittenBy

@@ -6,10 +6,10 @@ from typing import Final
 
 from omegaconf import MISSING
 
+from alchemist_exp.core.atomic_io import first_bytes, user_path
 from alchemist_exp.core.errors import ConfigError, LLMError
-from alchemist_exp.core.files import first_bytes, user_path
-from alchemist_exp.llm.base import Finish
-from alchemist_exp.llm.script import Ask, Script
+from alchemist_exp.llm.dialogue import Ask, Script
+from alchemist_exp.llm.types import Finish
 from alchemist_exp.prompts import supplement as prompts
 from alchemist_exp.supplements.base import Desk, Supplement, Supplied, WrittenBy
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from alchemist_exp.core.files import write_bytes
+from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
 
 

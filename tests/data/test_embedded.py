@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.values import Split
+from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 
 PUBLISHED = {

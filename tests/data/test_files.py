@@ -7,7 +7,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, DataError
-from alchemist_exp.core.values import Split
+from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 
 BASE = ("dataset=files", "dataset.classes=[ham,spam]", "dataset.task=label")

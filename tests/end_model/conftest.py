@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from alchemist_exp import config
-from alchemist_exp.core.values import FloatArray, IntArray, SoftLabels
+from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels
 from alchemist_exp.end_model.base import Validation
 from alchemist_exp.end_model.mlp import Mlp
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from alchemist_exp.core.errors import AlchemistError, DataError
-from alchemist_exp.core.values import SoftLabels
+from alchemist_exp.core.types import SoftLabels
 from alchemist_exp.end_model.base import FittedEndModel, Validation, hold_out
 from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.evaluation.metrics import score

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from alchemist_exp.core.values import ABSTAIN, IntArray, LabelMatrix
+from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix
 from alchemist_exp.evaluation.metrics import METRICS, ProgramScores, Scores, program_scores, score, summarise
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from alchemist_exp.core.values import LabelMatrix
+from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.base import LabeledVotes
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, ProgramsError
-from alchemist_exp.core.values import LabelMatrix
+from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.base import LabeledVotes
 
 EVEN = np.full(3, 1 / 3)

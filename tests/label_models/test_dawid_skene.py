@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.values import LabelMatrix
+from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.base import balance_of
 from alchemist_exp.label_models.dawid_skene import ClassPrior
-from alchemist_exp.label_models.patterns import Patterns
+from alchemist_exp.label_models.vote_patterns import Patterns
 from tests.label_models.crowd import crowd, one_sided_crowd
 
 AS_CROWDKIT = {"class_prior": ClassPrior.learned, "smoothing": 0.0, "max_iterations": 20, "tolerance": 0.0}

@@ -7,7 +7,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ProgramsError
-from alchemist_exp.core.values import LabelMatrix
+from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.base import LabeledVotes, LabelModel, balance_of, estimated_balance
 from tests.label_models.crowd import crowd, labeled
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.values import LabelMatrix
+from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models import snorkel
 from alchemist_exp.label_models.snorkel import Snorkel
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alchemist_exp.llm.anthropic_llm import AnthropicLLM
-from alchemist_exp.llm.base import Completion, Finish, Request
 from alchemist_exp.llm.batch import ask_in_batches
-from alchemist_exp.llm.openai_llm import OpenAILLM
-from alchemist_exp.llm.provider import CacheMode, Diversity, ProviderLLM
+from alchemist_exp.llm.providers.anthropic import AnthropicLLM
+from alchemist_exp.llm.providers.base import CacheMode, Diversity, ProviderLLM
+from alchemist_exp.llm.providers.openai import OpenAILLM
+from alchemist_exp.llm.types import Completion, Finish, Request
 
 CARD: dict[str, Any] = {
     "temperature": True,

@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.llm.base import Completion, Request
-from alchemist_exp.llm.provider import ProviderLLM
+from alchemist_exp.llm.providers.base import ProviderLLM
+from alchemist_exp.llm.types import Completion, Request
 
 KEY = "sk-planted-0123456789-secret"
 

@@ -13,7 +13,7 @@ import pytest
 
 from alchemist_exp.core.errors import ConfigError, LLMError, StoreError
 from alchemist_exp.llm import batch
-from alchemist_exp.llm.base import Completion, Finish, Usage
+from alchemist_exp.llm.types import Completion, Finish, Usage
 from tests.conftest import REPOSITORY
 from tests.llm.batch_job import Job, llm_of
 from tests.llm.batch_server import BatchServer, Script, serving

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.llm.base import LLM, Completion, Exchange, Finish, Price, Request, Usage
 from alchemist_exp.llm.cost import break_even, cost_of
+from alchemist_exp.llm.types import LLM, Completion, Exchange, Finish, Price, Request, Usage
 
 METERED = Completion(text="", model="m", finish=Finish.COMPLETE, usage=Usage(input_tokens=1000, output_tokens=2000))
 UNMETERED = replace(METERED, usage=None)

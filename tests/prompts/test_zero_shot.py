@@ -2,7 +2,7 @@
 
 import pytest
 
-from alchemist_exp.core.values import ABSTAIN
+from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.prompts.zero_shot import parse_answer
 
 CLASSES = ("ham", "spam")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from alchemist_exp.core.artifact_cache import Store
 from alchemist_exp.core.errors import ConfigError, DataError, StoreError
-from alchemist_exp.core.store import Store
 from alchemist_exp.retrieval import index
 from alchemist_exp.retrieval.formats import FORMATS
 from alchemist_exp.retrieval.index import Index, check, fingerprint, open_index, words

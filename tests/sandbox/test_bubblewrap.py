@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp.core.errors import SandboxError
-from alchemist_exp.sandbox import bubblewrap, confinement
+from alchemist_exp.sandbox import bubblewrap, verify_isolation
 from alchemist_exp.sandbox.base import Sandbox
 
 HONEST = "def label_function(text):\n    return 0\n"
@@ -88,7 +88,7 @@ def test_auto_is_never_none(make_sandbox: MakeSandbox, monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("bwrap")
 def test_worker_that_shares_namespaces_is_refused(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confinement, "_namespace", lambda pid, name: name)
+    monkeypatch.setattr(verify_isolation, "_namespace", lambda pid, name: name)
     with pytest.raises(SandboxError, match="shares namespaces"):
         make_sandbox("bwrap").check()
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alchemist_exp.core.values import ABSTAIN
+from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox, Status
 
 HOSTILE = sorted((Path(__file__).parent / "hostile").glob("*.py"))

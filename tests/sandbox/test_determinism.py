@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from alchemist_exp.core.values import ABSTAIN
+from alchemist_exp.core.types import ABSTAIN
+from alchemist_exp.sandbox.accounting import ChunkLedger, Cut, Ledger
 from alchemist_exp.sandbox.base import Sandbox, Status
-from alchemist_exp.sandbox.ledger import ChunkLedger, Cut, Ledger
-from alchemist_exp.sandbox.report import Report
 from alchemist_exp.sandbox.worker import UNSET
+from alchemist_exp.sandbox.worker_report import Report
 
 MakeSandbox = Callable[..., Sandbox]
 TEXTS = [f"text {row}" for row in range(300)]

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from alchemist_exp.core.errors import SandboxError
-from alchemist_exp.sandbox import bubblewrap, confinement, execution, modes, worker_process
+from alchemist_exp.sandbox import bubblewrap, execution, modes, verify_isolation, worker_process
 from alchemist_exp.sandbox import zygote as zygote_module
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.sandbox.inputs import Texts
@@ -174,9 +174,9 @@ def test_kernel_without_pidfd(sandbox: Sandbox, mode: str, monkeypatch: pytest.M
 def test_in_a_container_the_workers_own_filter_must_show(
     make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fields = confinement._fields
+    fields = verify_isolation._fields
     filtered = {"Seccomp": "2", "Seccomp_filters": "1", "NoNewPrivs": "1"}
-    monkeypatch.setattr(confinement, "_fields", lambda path: fields(path) | filtered)
+    monkeypatch.setattr(verify_isolation, "_fields", lambda path: fields(path) | filtered)
     with pytest.raises(SandboxError, match="no filter of its own"):
         make_sandbox().check()
 
@@ -184,8 +184,8 @@ def test_in_a_container_the_workers_own_filter_must_show(
 def test_a_worker_with_capabilities_never_sees_a_program(
     make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fields = confinement._fields
-    monkeypatch.setattr(confinement, "_fields", lambda path: fields(path) | {"CapEff": "0000000000200000"})
+    fields = verify_isolation._fields
+    monkeypatch.setattr(verify_isolation, "_fields", lambda path: fields(path) | {"CapEff": "0000000000200000"})
     with pytest.raises(SandboxError, match="shows it with capabilities"):
         make_sandbox().check()
 

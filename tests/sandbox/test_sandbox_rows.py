@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from alchemist_exp.core.errors import SandboxError
-from alchemist_exp.core.values import ABSTAIN
+from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.sandbox.base import Outcome, Sandbox, Status
 
 DIGIT = "def label_function(text):\n    return 1 if '7' in text else 0\n"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alchemist_exp.core.display import harmless
-from alchemist_exp.core.values import ABSTAIN
+from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.sandbox import worker
+from alchemist_exp.sandbox.accounting import ChunkLedger, Cut, Ledger
 from alchemist_exp.sandbox.base import ProgramRun, Sandbox, Status
-from alchemist_exp.sandbox.ledger import ChunkLedger, Cut, Ledger
-from alchemist_exp.sandbox.report import Report, n_done, parse_report, well_formed
+from alchemist_exp.sandbox.worker_report import Report, n_done, parse_report, well_formed
 from alchemist_exp.sandbox.zygote import Ended, parse_ended, parse_forked
 
 FORKED, ENDED = worker.FORKED.size, worker.ENDED.size

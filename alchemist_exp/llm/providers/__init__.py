@@ -1,0 +1,1 @@
+"""One module per LLM provider, and what they share."""

@@ -1,0 +1,91 @@
+"""Labels by asking the LLM for each row: the baseline that programs are measured against (paper, Table 1)."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from omegaconf import MISSING
+
+from alchemist_exp.core.component import Component
+from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.core.terminal import on_one_line
+from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels, Split
+from alchemist_exp.llm.dialogue import Ask, Script, follow
+from alchemist_exp.llm.types import Completion, Exchange, Finish
+from alchemist_exp.methods.base import Labeler, Labeling, Parts, Voters, Workbench
+from alchemist_exp.programs.trials import Assumed
+from alchemist_exp.prompts import zero_shot as prompts
+from alchemist_exp.supplements.base import Desk
+
+ANSWER_TOKENS = 10
+"""An answer like {"class": "spam"}."""
+
+LABELED, UNPARSEABLE = "labeled", "unparseable"
+
+
+@dataclass(kw_only=True)
+class ZeroShot(Labeler):
+    """One question per training row. An answer that names no class, or is refused, leaves its row without a label."""
+
+    max_output_tokens: int = MISSING
+
+    def __post_init__(self) -> None:
+        if self.max_output_tokens < 1:
+            raise ConfigError(f"method.max_output_tokens is {self.max_output_tokens}; 1 or more is needed.")
+
+    def used(self, parts: Parts) -> tuple[Component, ...]:
+        """The LLM alone: there is one answer to a row, and nothing to weigh."""
+        return (parts.llm,)
+
+    def script(self, desk: Desk, parts: Parts) -> Script[tuple[Exchange, ...]]:
+        """One question per row, none of which depends on another."""
+        llm, task, texts = desk.llm, desk.data.task, desk.data.texts(Split.TRAIN)
+        system, schema, most = prompts.system(task), prompts.schema(task), self.max_output_tokens
+        requests = [
+            llm.request(system, prompts.question(task, text), schema=schema, max_output_tokens=most) for text in texts
+        ]
+        what = f"asking for {len(texts):,} rows"
+        exchanges = yield Ask(what=what, requests=requests, answer_tokens=ANSWER_TOKENS, rows=True)
+        return tuple(exchanges)
+
+    def label(self, bench: Workbench) -> Labeling:
+        """Labels train. LLMError when no row got a label."""
+        classes = bench.data.task.classes
+        exchanges = follow(self.script(bench.desk(Assumed(data=bench.data, accepting=True)), bench.parts), bench.answer)
+        parsed = [_parsed(exchange.completion, classes) for exchange in exchanges]
+        votes = np.array([vote for vote, _ in parsed], dtype=np.int8)
+        answers = Counter(what for _, what in parsed)
+        covered = votes != ABSTAIN
+        if not covered.any():
+            counts = ", ".join(f"{count} {what}" for what, count in answers.items())
+            first = on_one_line(exchanges[0].completion.text)[:80]
+            raise LLMError(
+                f"none of {len(votes)} answers names a class ({counts}; the first is {first!r}); name another "
+                "llm.model, or raise method.max_output_tokens if answers are truncated."
+            )
+        probs = np.zeros((len(votes), len(classes)), dtype=np.float32)
+        probs[np.flatnonzero(covered), votes[covered]] = 1.0
+        voters = Voters(
+            source=self.name,
+            requested=1,
+            ids=(exchanges[0].completion.model,),
+            origins=(exchanges[0].completion.model,),
+            matrices={Split.TRAIN: LabelMatrix(votes=votes[:, np.newaxis], n_classes=len(classes))},
+            answers=answers,
+        )
+        return Labeling(
+            labels={Split.TRAIN: SoftLabels(probs=probs, covered=covered)},
+            labeled_by=self.name,
+            voters=voters,
+            exchanges=tuple({exchange.request.key: exchange for exchange in exchanges}.values()),  # as paid
+            balance=None,
+            gold_used=(),
+        )
+
+
+def _parsed(reply: Completion, classes: tuple[str, ...]) -> tuple[int, str]:
+    """The vote a reply stands for, and what kind of answer it is."""
+    if reply.finish is not Finish.COMPLETE:
+        return ABSTAIN, reply.finish.value
+    vote = prompts.parse_answer(reply.text, classes)
+    return vote, UNPARSEABLE if vote == ABSTAIN else LABELED

@@ -1,0 +1,165 @@
+"""Turns what the stages made into the sections of the record."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from alchemist_exp.core.hashing import plain
+from alchemist_exp.core.types import FloatArray, IntArray, Split
+from alchemist_exp.data.base import Dataset, TextData
+from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarise
+from alchemist_exp.label_models.diagnostics import diagnose
+from alchemist_exp.methods.base import Labeling, Voters
+from alchemist_exp.programs.header import made_from
+from alchemist_exp.programs.types import Rejected, Stage
+from alchemist_exp.results.record import Section
+from alchemist_exp.sandbox.base import ProgramRun
+
+
+def data_section(dataset: Dataset, data: TextData) -> Section:
+    """Name, fingerprint, rows, classes and licence; which gold was used is added as stages use it."""
+    return {
+        "name": dataset.name,
+        "fingerprint": data.fingerprint,
+        "rows": {split: len(data.texts(split)) for split in data.splits},
+        "classes": list(dataset.classes),
+        "metric": dataset.metric.value,
+        "positive_class": dataset.positive_class,
+        "license": dataset.license,
+        "most_frequent_class": _most_frequent(data),
+        "gold_used": [],
+    }
+
+
+def _most_frequent(data: TextData) -> dict[str, float]:
+    """The accuracy on valid and test of always naming their most frequent class: what any model should beat."""
+    golds = {split: data.gold(split) for split in (Split.VALID, Split.TEST)}
+    return {
+        split.value: float(np.bincount(gold).max() / len(gold)) for split, gold in golds.items() if gold is not None
+    }
+
+
+def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
+    """What was asked for, accepted and rejected; per program coverage and, where gold exists, accuracy."""
+    gold = data.gold(Split.TRAIN)
+    train = voters.matrices[Split.TRAIN]
+    scores = program_scores(train, gold)
+    programs = [
+        {
+            "id": id_,
+            "origin": origin,
+            "coverage": s.coverage,
+            "accuracy": s.accuracy,
+            "written": None,
+            "made_from": None,
+        }
+        for id_, origin, s in zip(voters.ids, voters.origins, scores, strict=True)
+    ]
+    for column, program in enumerate(programs):
+        program |= _outcomes(voters.runs_of(column))
+        if voters.programs:
+            program["written"] = plain(voters.programs[column].written)
+            program["made_from"] = made_from(voters.programs[column])
+    total: Counter[str] = Counter()
+    for runs in voters.runs.values():
+        for run in runs.values():
+            total.update({outcome.value: count for outcome, count in run.outcomes.items()})
+    return {
+        "source": voters.source,
+        "sandbox": sandbox if voters.runs else None,
+        "requested": voters.requested,
+        "written": voters.written,
+        "accepted": len(voters.ids) + len(voters.spare),
+        "selected": len(voters.ids),
+        "rejected": [_rejection(rejected) for rejected in voters.rejected],
+        "rejected_by_stage": _by_stage(voters.rejected),
+        "spare": [{"id": program.id, "origin": program.origin} for program in voters.spare],
+        "supplements": [plain(supplied) for supplied in voters.supplied],
+        "outcomes": dict(total),
+        "answers": dict(voters.answers),
+        "list": programs,
+    }
+
+
+def _rejection(rejected: Rejected) -> Section:
+    return {
+        "id": rejected.id,
+        "origin": rejected.origin,
+        "stage": rejected.stage.value,
+        "reason": rejected.reason,
+        "written": None if rejected.program is None else plain(rejected.program.written),
+        "made_from": None if rejected.program is None else made_from(rejected.program),
+    }
+
+
+def _by_stage(rejected: Sequence[Rejected]) -> dict[str, int]:
+    """Counts in the funnel's order."""
+    counts = Counter(r.stage for r in rejected)
+    return {stage.value: counts[stage] for stage in Stage if counts[stage]}
+
+
+def _outcomes(runs: Sequence[ProgramRun]) -> Section:
+    """Faults of one program over all splits, the first message of each kind, and whether its votes can be repeated."""
+    faults: Counter[str] = Counter()
+    messages: dict[str, str] = {}
+    for run in runs:
+        faults.update({o.value: n for o, n in run.outcomes.items() if n and o.value not in ("vote", "abstain")})
+        messages = plain(run.messages) | messages
+    nondeterministic = any(run.nondeterministic for run in runs)
+    return {"faults": dict(faults), "messages": messages, "nondeterministic": nondeterministic}
+
+
+def label_model_section(labeling: Labeling, data: TextData, positive: int | None) -> Section:
+    """Coverage of every split; scores over covered rows where gold exists; what looks wrong with train's labels."""
+    metrics = {}
+    for split, labels in labeling.labels.items():
+        gold = data.gold(split)
+        if gold is not None:
+            metrics[split.value] = _scores(
+                score(gold, labels.hard(), n_classes=labels.probs.shape[1], positive=positive)
+            )
+    train = labeling.labels[Split.TRAIN].hard()
+    return {
+        "name": labeling.labeled_by,
+        "class_balance": None if labeling.balance is None else list(labeling.balance),
+        "labels": {name: int(np.count_nonzero(train == c)) for c, name in enumerate(data.task.classes)},
+        "coverage": {split.value: float(labels.covered.mean()) for split, labels in labeling.labels.items()},
+        "metrics": metrics,
+        "warnings": diagnose(
+            labeling.voters.matrices[Split.TRAIN],
+            labeling.labels[Split.TRAIN],
+            labeled_by=labeling.labeled_by,
+            names=labeling.voters.origins,
+            classes=data.task.classes,
+            labeled=labeling.labeled,
+        ),
+    }
+
+
+def _scores(scores: Scores | None) -> Section | None:
+    return None if scores is None else plain(scores)
+
+
+def end_model_section(
+    name: str, seeds: list[int], probs: Mapping[Split, FloatArray], data: TextData, positive: int | None
+) -> Section:
+    """Mean and standard deviation over seeds of every score, on valid and test where they have gold.
+
+    probs: float32 (seeds, n, k) for each split.
+    """
+    metrics: dict[str, Any] = {}
+    for split in (Split.VALID, Split.TEST):
+        gold = data.gold(split)
+        if gold is not None:
+            per_seed = [_end_score(gold, p, positive) for p in probs[split]]
+            metrics[split.value] = plain(summarise(per_seed))
+    return {"name": name, "seeds": seeds, "metrics": metrics}
+
+
+def _end_score(gold: IntArray, probs: FloatArray, positive: int | None) -> Scores:
+    scores = score(gold, probs.argmax(axis=1).astype(np.int64), n_classes=probs.shape[1], positive=positive)
+    if scores is None:
+        raise ValueError("a split without rows was scored")
+    return scores

@@ -1,0 +1,189 @@
+import errno
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alchemist_exp.core.artifact_cache import Store, read_array
+from alchemist_exp.core.atomic_io import locked, read_json, write_bytes, write_folder, write_json
+from alchemist_exp.core.errors import StoreError
+
+
+def test_written_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a.json"
+    write_json(target, {"a": "é"})
+    write_json(target, {"a": 2})
+    assert read_json(target, what="x") == {"a": 2}
+    assert [p.name for p in target.parent.iterdir()] == ["a.json"]
+
+
+def test_a_refused_value_leaves_the_old_content(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    write_json(target, 1)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(target, float("nan"))
+    assert target.read_text() == "1\n"
+
+
+def test_a_file_over_the_size_limit_is_one_sentence_and_leaves_the_old_content(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    write_bytes(target, b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(StoreError, match="could not be written"):
+            write_bytes(target, b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert target.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(StoreError, match=r"disk is full; free some space or move the outputs"):
+        write_bytes(tmp_path / "a", b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_a_folder_is_needed_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("in the way")
+    with pytest.raises(StoreError, match="file"):
+        write_bytes(tmp_path / "outputs" / "a", b"x")
+
+
+def test_a_folder_is_all_or_nothing(tmp_path: Path) -> None:
+    def half(folder: Path) -> None:
+        (folder / "one").write_text("1")
+        raise RuntimeError("broken off")
+
+    with pytest.raises(RuntimeError, match="broken off"):
+        write_folder(tmp_path / "entry", half)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_writers_never_show_half_a_file(tmp_path: Path) -> None:
+    """kill -9 at any moment: the file is absent, old or new."""
+    code = (
+        "import sys; from pathlib import Path; from alchemist_exp.core.atomic_io import write_bytes\n"
+        "for i in range(10**9): write_bytes(Path(sys.argv[1]), bytes([i % 256]) * 300_000)"
+    )
+    target = tmp_path / "a"
+    for _ in range(3):
+        writer = subprocess.Popen([sys.executable, "-c", code, str(target)])
+        for _ in range(10**6):
+            if target.exists():
+                break
+        writer.kill()
+        writer.wait()
+        raw = target.read_bytes()
+        assert len(raw) == 300_000
+        assert len(set(raw)) == 1
+
+
+def test_a_broken_json_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": ')
+    with pytest.raises(StoreError, match=r"the record .*a\.json is broken .*delete it"):
+        read_json(path, what="the record")
+
+
+def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with locked(tmp_path / "lock"):
+            order.append("second")
+
+    with locked(tmp_path / "lock"):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(0.2)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+
+
+def test_a_long_wait_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("alchemist_exp.core.atomic_io._PATIENCE_S", 0.05)
+    entered = threading.Event()
+
+    def second() -> None:
+        with locked(tmp_path / "lock"):
+            entered.set()
+
+    with locked(tmp_path / "lock"):
+        other = threading.Thread(target=second)
+        other.start()
+        while not caplog.messages:
+            pass
+        assert "waiting for another job" in caplog.messages[0]
+        assert not entered.is_set()
+    other.join()
+    assert entered.is_set()
+
+
+def test_store_makes_an_entry_once_and_reads_it_back(tmp_path: Path) -> None:
+    store, made = Store(tmp_path), []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        np.save(folder / "a.npy", np.arange(3))
+
+    first = store.entry("kind", {"a": 1}, make)
+    assert store.entry("kind", {"a": 1}, make) == first
+    assert store.entry("kind", {"a": 2}, make) != first
+    assert len(made) == 2
+    array = read_array(first / "a.npy")
+    assert array.tolist() == [0, 1, 2]
+    assert not array.flags.writeable
+
+
+@pytest.mark.parametrize("raw", [b"", b"garbage", b"\x93NUMPY\x01\x00\x10"])
+def test_a_broken_array_is_a_loud_error_with_its_path(tmp_path: Path, raw: bytes) -> None:
+    entry = Store(tmp_path).entry("kind", {}, lambda folder: (folder / "a.npy").write_bytes(raw) and None)
+    with pytest.raises(StoreError, match=rf"{entry}.*delete that folder"):
+        read_array(entry / "a.npy")
+    with pytest.raises(StoreError, match=rf"{entry} lacks b\.npy"):
+        read_array(entry / "b.npy")
+
+
+def test_an_entry_that_is_not_what_was_written_is_an_error(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def make(folder: Path) -> None:
+        np.save(folder / "a.npy", np.arange(300))
+
+    entry = store.entry("kind", {}, make)
+    raw = bytearray((entry / "a.npy").read_bytes())
+    raw[-1] ^= 1
+    (entry / "a.npy").write_bytes(raw)
+    with pytest.raises(StoreError, match=rf"{entry} is not what was written there; delete that folder"):
+        store.entry("kind", {}, make)
+
+
+def test_drafts_of_killed_writers_are_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    draft = store.path("kind", {}).parent / f".{store.path('kind', {}).name}.1-dead"
+    draft.mkdir(parents=True)
+    (draft / "half").write_text("x")
+    entry = store.entry("kind", {}, lambda folder: (folder / "a").touch())
+    assert [path.name for path in entry.parent.iterdir()] == [entry.name]
+
+
+def test_a_short_write_without_a_number_is_a_full_disk(tmp_path: Path) -> None:
+    def short(_: Path) -> None:
+        raise OSError("102400 requested and 87008 written")
+
+    with pytest.raises(StoreError, match="disk is full"):
+        write_folder(tmp_path / "entry", short)

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from alchemist_exp.core.types import LabelMatrix, SoftLabels
+
+
+def test_label_matrix_covers_rows_with_a_vote_and_counts_them() -> None:
+    matrix = LabelMatrix(votes=np.array([[0, -1, 2], [-1, -1, -1], [2, 2, 0]], dtype=np.int8), n_classes=3)
+    assert matrix.covered.tolist() == [True, False, True]
+    assert matrix.coverage == pytest.approx(2 / 3)
+    assert matrix.counts().tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 2]]
+
+
+@pytest.mark.parametrize("vote", [-2, 3, 127])
+def test_label_matrix_refuses_votes_outside_the_classes(vote: int) -> None:
+    with pytest.raises(ValueError, match=r"-1\.\.2 is allowed"):
+        LabelMatrix(votes=np.array([[vote]], dtype=np.int8), n_classes=3)
+
+
+def test_label_matrix_is_read_only_and_leaves_the_callers_array_writable() -> None:
+    votes = np.zeros((2, 2), dtype=np.int8)
+    matrix = LabelMatrix(votes=votes, n_classes=2)
+    with pytest.raises(ValueError, match="read-only"):
+        matrix.votes[0, 0] = 1
+    votes[0, 0] = 1
+
+
+def test_label_matrix_without_rows_or_programs() -> None:
+    assert LabelMatrix(votes=np.empty((0, 3), dtype=np.int8), n_classes=2).coverage == 0.0
+    assert LabelMatrix(votes=np.empty((3, 0), dtype=np.int8), n_classes=2).coverage == 0.0
+
+
+def test_soft_labels_mask_uncovered_rows() -> None:
+    labels = SoftLabels(probs=np.array([[0.3, 0.7], [0.9, 0.1]]), covered=np.array([True, False]))
+    assert labels.probs[1].tolist() == [0.0, 0.0]
+    assert labels.hard().tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("row", [[0.3, 0.3], [np.nan, 1.0], [2.0, 0.0]])
+def test_soft_labels_refuse_what_is_no_distribution(row: list[float]) -> None:
+    with pytest.raises(ValueError, match="sum to 1"):
+        SoftLabels(probs=np.array([row]), covered=np.array([True]))
+
+
+def test_soft_labels_refuse_shapes_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        SoftLabels(probs=np.ones((2, 1)), covered=np.array([True]))

@@ -1,0 +1,56 @@
+"""Scripts: followed to their end, alone and side by side."""
+
+import pytest
+
+from alchemist_exp.llm.dialogue import Ask, Script, follow, side_by_side
+from alchemist_exp.llm.types import Completion, Exchange, Finish, Request
+
+
+def ask(*names: str) -> Ask:
+    requests = [Request(provider="p", model=name, messages=()) for name in names]
+    return Ask(what="asking", requests=requests, answer_tokens=len(names))
+
+
+def talk(*rounds: tuple[str, ...]) -> Script[list[str]]:
+    heard: list[str] = []
+    for names in rounds:
+        heard += [exchange.completion.text for exchange in (yield ask(*names))]
+    return heard
+
+
+class Echo:
+    """Answers each request with its model's name; remembers what was asked together."""
+
+    def __init__(self) -> None:
+        self.rounds: list[list[str]] = []
+
+    def __call__(self, asked: Ask) -> list[Exchange]:
+        self.rounds.append([request.model for request in asked.requests])
+        return [
+            Exchange(
+                request=request,
+                completion=Completion(text=request.model, model="m", finish=Finish.COMPLETE, usage=None),
+            )
+            for request in asked.requests
+        ]
+
+
+def test_what_is_asked_at_the_same_time_is_asked_in_one_go() -> None:
+    echo = Echo()
+    scripts = [talk(("a1", "a2"), ("a3",)), talk(), talk(("c1",)), talk(("d1",), ("d2",), ("d3", "d4"))]
+    heard = follow(side_by_side(scripts), echo)
+    assert heard == [["a1", "a2", "a3"], [], ["c1"], ["d1", "d2", "d3", "d4"]]
+    assert echo.rounds == [["a1", "a2", "c1", "d1"], ["a3", "d2"], ["d3", "d4"]]
+
+
+def test_no_scripts_ask_nothing() -> None:
+    assert follow(side_by_side([]), Echo()) == []
+
+
+def test_an_error_in_one_script_ends_all() -> None:
+    def failing() -> Script[list[str]]:
+        yield ask("x")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        follow(side_by_side([talk(("a",), ("b",)), failing()]), Echo())

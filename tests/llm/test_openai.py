@@ -1,0 +1,232 @@
+"""The real openai client against a server that misbehaves: what is sent, and what is made of what comes back."""
+
+import asyncio
+import threading
+from dataclasses import replace
+
+import pytest
+
+from alchemist_exp.core.errors import LLMError
+from alchemist_exp.llm.providers.openai import completion_of, payload
+from alchemist_exp.llm.types import Finish, Unanswered, Usage
+
+CHAT, RESPONSES = "llm.model=gpt-4.1-mini", "llm.model=gpt-6-luna"
+SCHEMA = {
+    "type": "object",
+    "properties": {"class": {"enum": ["a", "b"]}},
+    "required": ["class"],
+    "additionalProperties": False,
+}
+MESSAGES = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "say hello"}]
+
+
+@pytest.fixture(params=[CHAT, RESPONSES], ids=["chat", "responses"])
+def llm(request, provider):
+    return provider("openai", request.param)
+
+
+def test_chat_completions_get_what_the_card_allows(provider, server, ask, key) -> None:
+    llm = provider("openai", CHAT, "llm.seed=7", "llm.max_output_tokens=99")
+    ask(llm, llm.request("be brief", "say hello", sample=2, schema=SCHEMA))
+    assert server.asked[0].path == "/v1/chat/completions"
+    assert server.asked[0].headers["authorization"] == f"Bearer {key}"
+    assert server.last == {
+        "model": "gpt-4.1-mini",
+        "messages": MESSAGES,
+        "max_completion_tokens": 99,
+        "temperature": 0.7,
+        "seed": 9,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "reply", "strict": True, "schema": SCHEMA},
+        },
+    }
+
+
+def test_responses_get_no_temperature_no_seed_and_are_not_stored(provider, server, ask) -> None:
+    llm = provider("openai", RESPONSES, "llm.seed=7", "llm.max_output_tokens=99")
+    ask(llm, llm.request("be brief", "say hello", sample=2, schema=SCHEMA))
+    assert server.asked[0].path == "/v1/responses"
+    assert server.last == {
+        "model": "gpt-6-luna",
+        "input": MESSAGES,
+        "max_output_tokens": 99,
+        "store": False,
+        "text": {"format": {"type": "json_schema", "name": "reply", "strict": True, "schema": SCHEMA}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "more"),
+    [
+        ([], {"temperature": 0.7}),
+        (["llm.temperature=null"], {}),
+        (["llm.temperature=0"], {"temperature": 0.0}),
+        (["llm.temperature=null", "llm.seed=0"], {"seed": 0}),
+    ],
+)
+def test_only_what_is_set_is_sent(provider, overrides: list[str], more: dict[str, object]) -> None:
+    llm = provider("openai", CHAT, *overrides)
+    body = payload(llm, llm.request("be brief", "say hello"))
+    assert body == {"model": "gpt-4.1-mini", "messages": MESSAGES, "max_completion_tokens": 4000, **more}
+
+
+def test_a_compatible_server_gets_plain_chat_and_a_placeholder_for_a_key(
+    provider, server, ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_COMPATIBLE_API_KEY")
+    llm = provider("openai_compatible")
+    llm.check()
+    assert ask(llm).text == "hello"
+    assert server.asked[0].headers["authorization"] == "Bearer none"
+    assert server.last == {"model": "tiny", "messages": MESSAGES, "max_tokens": 4000, "temperature": 0.7}
+
+
+def test_a_compatible_server_gets_the_key_that_is_set(provider, server, ask, key) -> None:
+    ask(provider("openai_compatible"))
+    assert server.asked[0].headers["authorization"] == f"Bearer {key}"
+
+
+def test_the_vendors_address_is_asked_whatever_the_environment_says(provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere")
+    llm = replace(provider("openai"), base_url=None)
+
+    async def address() -> str:
+        async with llm.connect() as client:
+            return str(client.server.base_url)
+
+    assert asyncio.run(address()) == "https://api.openai.com/v1/"
+
+
+def test_a_reply_is_read_whole(llm, server, scripted, ask) -> None:
+    tokens = scripted.Tokens(total=100, output=20, cached=60, written=30, reasoning=15)
+    server.script = [scripted.Answer(text=" hi\n", model="gpt-x-1", tokens=tokens)]
+    reply = ask(llm)
+    assert (reply.text, reply.model, reply.finish) == (" hi\n", "gpt-x-1", Finish.COMPLETE)
+    assert reply.usage == Usage(
+        input_tokens=100, output_tokens=20, cached_tokens=60, cache_write_tokens=30, reasoning_tokens=15
+    )
+
+
+def test_what_the_server_does_not_meter_is_not_known(llm, server, scripted, ask) -> None:
+    server.script = [scripted.Answer(tokens=None), scripted.Answer()]
+    assert ask(llm).usage is None
+    assert ask(llm).usage == Usage(input_tokens=100, output_tokens=20)
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "finish"),
+    [
+        ("half a pro", "length", Finish.TRUNCATED),
+        ("I would rather not", "refusal", Finish.REFUSED),
+        ("", "stop", Finish.EMPTY),
+        (" \n\0", "stop", Finish.EMPTY),
+        ("a\0b\ud800c", "stop", Finish.COMPLETE),
+    ],
+)
+def test_why_a_reply_ended_is_said(llm, server, scripted, ask, text: str, end: str, finish: Finish) -> None:
+    server.script = [scripted.Answer(text=text, end=end)]
+    reply = ask(llm)
+    assert (reply.text, reply.finish) == (text, finish)
+
+
+@pytest.mark.parametrize("model", [7, ["x"], "", {}])
+def test_a_model_without_a_name_is_called_what_was_asked(llm, server, scripted, ask, model: object) -> None:
+    server.script = [scripted.Answer(model=model)]
+    assert ask(llm).model == llm.model
+
+
+def test_lone_surrogates_in_a_prompt_are_sent_as_replacement_characters(llm, server, ask) -> None:
+    ask(llm, llm.request("s", "a\ud800b \U0001f600"))
+    sent = server.last.get("messages") or server.last["input"]
+    assert sent[1]["content"] == "a�b \U0001f600"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {},
+        [],
+        "text",
+        None,
+        {"choices": []},
+        {"choices": [3]},
+        {"choices": None},
+        {"error": {"message": "overloaded"}},
+        {"status": "failed", "output": []},
+        {"status": "cancelled", "output": []},
+    ],
+)
+def test_a_body_that_is_no_reply_is_asked_again(reply: object) -> None:
+    with pytest.raises(Unanswered):
+        completion_of(reply)
+
+
+def test_nonsense_in_a_reply_is_borne() -> None:
+    choice = {"message": {"content": ["x"]}, "finish_reason": 5}
+    reply = completion_of(
+        {
+            "choices": [choice],
+            "usage": {
+                "prompt_tokens": 5,
+                "completion_tokens": 1,
+                "prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 3},
+                "completion_tokens_details": [],
+            },
+        }
+    )
+    assert (reply.text, reply.model, reply.finish) == ("", "unknown", Finish.EMPTY)
+    assert reply.usage == Usage(input_tokens=5, output_tokens=1, cached_tokens=5)
+    assert completion_of({"choices": [choice], "usage": {"prompt_tokens": "5", "completion_tokens": 1}}).usage is None
+    assert completion_of({"choices": [choice], "usage": {"prompt_tokens": -5, "completion_tokens": 1}}).usage is None
+
+
+def test_a_clients_object_is_read_as_well() -> None:
+    from openai.types.chat import ChatCompletion
+
+    message = {"role": "assistant", "content": "hi"}
+    body = {"id": "1", "model": "m", "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+    assert completion_of(ChatCompletion.model_validate(body | {"created": 0, "object": "chat.completion"})).text == "hi"
+
+
+def test_a_filtered_reply_is_refused() -> None:
+    chat = {"choices": [{"message": {"content": "a"}, "finish_reason": "content_filter"}]}
+    responses = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "output": []}
+    assert completion_of(chat).finish is Finish.REFUSED
+    assert completion_of(responses).finish is Finish.REFUSED
+
+
+def test_a_hundred_requests_are_in_flight_at_once(llm, server, scripted) -> None:
+    all_there = threading.Barrier(100, timeout=60)
+
+    def once_all_are_there(asked: object) -> object:
+        all_there.wait()
+        return scripted.Answer()
+
+    server.script = once_all_are_there
+
+    async def all_at_once() -> list[str]:
+        async with llm.connect() as client:
+            replies = await asyncio.gather(*(client.complete(llm.request("s", f"p{i}")) for i in range(100)))
+        return [reply.text for reply in replies]
+
+    assert asyncio.run(all_at_once()) == ["hello"] * 100
+    assert len(server.asked) == 100
+    assert server.most_in_flight == 100
+
+
+def test_the_key_is_asked_for_by_its_variable(provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    llm = provider("openai")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-“quoted”")
+    with pytest.raises(LLMError, match=r"OPENAI_API_KEY holds a character that no key has") as caught:
+        llm.check()
+    assert "quoted" not in str(caught.value)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(LLMError, match=r"OPENAI_API_KEY is not set"):
+        llm.check()
+
+
+def test_a_model_that_is_switched_off_is_not_asked(provider) -> None:
+    with pytest.raises(LLMError, match=r"gpt-3\.5-turbo-0125 was switched off on 2026-10-23"):
+        provider("openai", "llm.model=gpt-3.5-turbo-0125").check()
+    provider("openai", "llm.model=gpt-3.5-turbo-0125", "llm.cache=only").check()

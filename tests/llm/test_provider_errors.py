@@ -1,0 +1,158 @@
+"""What clients raise is sorted: another attempt, or a sentence with the cure. The key is in neither."""
+
+import asyncio
+import traceback
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from alchemist_exp.core.errors import LLMError
+from alchemist_exp.llm.providers.errors import LONGEST_QUOTE, clean, sorted_faults, wait_of
+from alchemist_exp.llm.types import Unanswered
+
+MODELS = [
+    ("openai", "gpt-4.1-mini", "OPENAI_API_KEY"),
+    ("openai", "gpt-6-luna", "OPENAI_API_KEY"),
+    ("anthropic", "claude-haiku-5-5", "ANTHROPIC_API_KEY"),
+]
+
+
+@pytest.fixture(params=MODELS, ids=["chat", "responses", "messages"])
+def llm(request, provider):
+    name, model, _ = request.param
+    return provider(name, f"llm.model={model}")
+
+
+def fault(llm, ask, kind: type[Exception], key: str) -> str:
+    with pytest.raises(kind) as caught:
+        ask(llm)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert key not in shown
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
+def test_another_attempt_may_mend_it(llm, server, scripted, ask, key, status: int) -> None:
+    server.script = [scripted.failing(status, f"busy {key}")]
+    assert fault(llm, ask, Unanswered, key) == f"the server answered {status}: busy [key]"
+    assert len(server.asked) == 1, "the client itself must not try again"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code", "sentence"),
+    [
+        (401, "Incorrect API key provided: {key}.", "invalid_api_key", "the key in {variable} was refused for {model}"),
+        (403, "not allowed", None, "the key in {variable} may not ask {model}"),
+        (402, "pay", "billing_error", "there is no credit left for {model}"),
+        (429, "You exceeded your current quota", "insufficient_quota", "there is no credit left for {model}"),
+        (400, "Your credit balance is too low", "invalid_request_error", "there is no credit left for {model}"),
+        (404, "The model does not exist", "model_not_found", "llm.model={model} is not known to the server"),
+        (400, "maximum context length is 5", "context_length_exceeded", "the prompt is too long for {model}"),
+        (
+            400,
+            "prompt is too long: 9 tokens > 5 maximum",
+            "invalid_request_error",
+            "the prompt is too long for {model}",
+        ),
+        (413, "Request exceeds the maximum size", "request_too_large", "the prompt is too long for {model}"),
+        (400, "Unsupported value: temperature", None, "{model} refused the request with 400: Unsupported value"),
+        (500, "('body', 'response_format', 'type')", None, "{model} does not take a JSON schema: ('body',"),
+        (400, "json_schema is not supported", None, "{model} does not take a JSON schema: json_schema is not"),
+        (422, "no", None, "{model} refused the request with 422: no"),
+    ],
+)
+def test_a_person_has_to_mend_it(llm, server, scripted, ask, key, status, message, code, sentence) -> None:
+    server.script = [scripted.failing(status, message.format(key=key), code=code)]
+    said = fault(llm, ask, LLMError, key)
+    assert said.startswith(sentence.format(model=llm.model, variable=llm.api_key_env))
+    assert said.endswith(".")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("answer", ["DROPPED", "TRUNCATED_JSON", "NOT_JSON"])
+def test_a_broken_reply_is_asked_again(llm, server, scripted, ask, key, answer: str) -> None:
+    server.script = [getattr(scripted, answer)]
+    assert fault(llm, ask, Unanswered, key)
+
+
+@pytest.mark.parametrize("answer", ["HANG", "DRIP"])
+def test_a_slow_server_is_cut_off(llm, server, scripted, ask, key, answer: str) -> None:
+    llm.timeout_s = 0.2
+    server.script = [getattr(scripted, answer)]
+    assert fault(llm, ask, Unanswered, key) == "no reply within 0.2 s (llm.timeout_s)"
+
+
+def test_nobody_listening_is_asked_again(llm, ask, key) -> None:
+    llm.base_url = "http://127.0.0.1:1/v1"
+    assert fault(llm, ask, Unanswered, key).startswith("the connection failed (")
+
+
+def test_an_error_inside_a_good_answer_is_asked_again(provider, server, scripted, ask, key) -> None:
+    server.script = [scripted.Answer(error={"error": {"message": f"upstream\n{key}"}})]
+    assert fault(provider("openai_compatible"), ask, Unanswered, key) == "the model failed (upstream [key])"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'"no"', b"<p>no</p>", b'{"error": "no"}', b'{"error": {"message": {}}}'])
+def test_errors_of_any_form_are_borne(llm, server, scripted, ask, key, body: bytes) -> None:
+    server.script = [scripted.Answer(status=400, raw=body)]
+    assert "refused the request with 400" in fault(llm, ask, LLMError, key)
+
+
+def test_what_the_server_writes_is_cleaned(llm, server, scripted, ask, key) -> None:
+    server.script = [scripted.failing(400, "\x1b[31mred\r\n\u202e" + "x" * 5000 + key)]
+    said = fault(llm, ask, LLMError, key)
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+    assert len(said) < LONGEST_QUOTE + 150
+
+
+def test_the_key_is_taken_out_before_the_text_is_shortened(key) -> None:
+    assert key[:8] not in clean("x" * (LONGEST_QUOTE - 10) + key, key)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "1500", "retry-after": "7"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
+        ({"retry-after": "86400"}, 120.0),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "1e999"}, 120.0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 99999 07:28:00 GMT"}, None),
+    ],
+)
+def test_the_wait_a_server_asks_for(headers: dict[str, str], wait: float | None) -> None:
+    assert wait_of(headers) == wait
+
+
+def test_the_wait_may_be_a_date() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    assert 50 < (wait_of({"retry-after": soon}) or 0) <= 60
+
+
+def test_the_wait_reaches_whoever_asks_again(llm, server, scripted, ask) -> None:
+    server.script = [scripted.failing(429, "slow down", retry_after="3")]
+    with pytest.raises(Unanswered) as caught:
+        ask(llm)
+    assert caught.value.after_s == 3.0
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("ours"), TimeoutError("not the deadline"), KeyError("x")])
+def test_a_fault_of_the_program_stays_one(llm, key, error: Exception) -> None:
+    import openai
+
+    async def attempt() -> None:
+        async with sorted_faults(llm, openai, key):
+            raise error
+
+    with pytest.raises(type(error)):
+        asyncio.run(attempt())

@@ -1,0 +1,129 @@
+"""Votes of programs over splits: rejection after execution, and the cache of columns."""
+
+from dataclasses import replace
+
+import datasets
+import numpy as np
+import pytest
+
+from alchemist_exp import config
+from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.task import Task
+from alchemist_exp.core.types import Split
+from alchemist_exp.data.base import TextData
+from alchemist_exp.programs.execution import execute
+from alchemist_exp.programs.types import Program
+from alchemist_exp.sandbox.base import Sandbox
+
+TASK = Task(name="t", description="d", classes=("ham", "spam"), subject="text", relation="is", zero_shot="[text]")
+TEXTS = {"train": ["win", "hello", "win win", ""], "test": ["hello", "win"]}
+GOOD = Program(source="def label_function(t): return 1 if 'win' in t else -1", origin="good")
+BAD = Program(source="import absent_module\ndef label_function(t): return 1", origin="bad")
+FAULTY = Program(source="def label_function(t): return 1 // len(t)", origin="faulty")
+
+
+@pytest.fixture
+def data() -> TextData:
+    table = {split: datasets.Dataset.from_dict({"text": texts}) for split, texts in TEXTS.items()}
+    return TextData(task=TASK, table=datasets.DatasetDict(table))
+
+
+@pytest.fixture
+def sandbox(composed) -> Sandbox:
+    return config.build(composed()).sandbox
+
+
+class Counted:
+    """A sandbox that counts what it is asked to execute."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox, self.executed = sandbox, 0
+
+    def execute(self, sources, texts, n_classes, *, on_progress=None):
+        self.executed += len(sources)
+        return self.sandbox.execute(sources, texts, n_classes, on_progress=on_progress)
+
+    def cache_key(self) -> dict[str, object]:
+        return self.sandbox.cache_key()
+
+
+def test_votes_faults_and_rejections(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    done = execute([GOOD, BAD, FAULTY], data, sandbox, Store(tmp_path))
+    assert done.programs == (GOOD, FAULTY)
+    assert done.matrices[Split.TRAIN].votes[:, 0].tolist() == [1, -1, 1, -1]
+    assert done.matrices[Split.TEST].votes[:, 0].tolist() == [-1, 1]
+    assert done.runs[FAULTY.source][Split.TRAIN].outcomes["exception"] == 1
+    (rejected,) = done.rejected
+    assert (rejected.origin, rejected.id) == ("bad", BAD.id)
+    assert "load error" in rejected.reason
+    assert "absent_module" in rejected.reason
+
+
+def test_programs_that_share_an_id_keep_their_own_votes(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    zero = Program(source="def label_function(t):\n    return 0\n#155e473", origin="zero")
+    one = Program(source="def label_function(t):\n    return 1\n#c76723", origin="one")
+    assert zero.id == one.id
+    votes = execute([zero, one], data, sandbox, Store(tmp_path)).matrices[Split.TEST].votes
+    assert votes.tolist() == [[0, 1], [0, 1]]
+
+
+def test_columns_are_kept_and_each_program_runs_once(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    counted, store = Counted(sandbox), Store(tmp_path)
+    first = execute([GOOD, BAD], data, counted, store)
+    assert counted.executed == 4
+    again = execute([FAULTY, GOOD, BAD], data, counted, store)
+    assert counted.executed == 4 + 2 + 2, "a load error is tried anew"
+    assert np.array_equal(first.matrices[Split.TRAIN].votes[:, 0], again.matrices[Split.TRAIN].votes[:, 1])
+    assert again.rejected == first.rejected
+    assert again.runs[GOOD.source][Split.TRAIN].outcomes == first.runs[GOOD.source][Split.TRAIN].outcomes
+
+
+SILENT = Program(source="def label_function(t): return 'spam'", origin="silent")
+
+
+def test_a_program_without_a_vote_on_train_does_not_count(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    done = execute([GOOD, SILENT], data, sandbox, Store(tmp_path))
+    assert done.programs == (GOOD,)
+    assert "no vote on any training row (4 bad type; row 0: the vote is a str" in done.rejected[0].reason
+
+
+def test_what_may_be_the_machines_fault_is_not_kept(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    class Unlucky(Counted):
+        def execute(self, sources, texts, n_classes, *, on_progress=None):
+            runs = super().execute(sources, texts, n_classes, on_progress=on_progress)
+            return [replace(run, repeatable=False) for run in runs]
+
+    unlucky = Unlucky(sandbox)
+    for _ in range(2):
+        execute([GOOD], data, unlucky, Store(tmp_path))
+    assert unlucky.executed == 4
+
+
+def test_a_nondeterministic_program_stays_flagged(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    counter = Program(
+        source="n = 0\ndef label_function(t):\n    global n\n    n += 1\n    return int(n == 1)\n", origin="counter"
+    )
+    for _ in range(2):
+        runs = execute([GOOD, counter], data, sandbox, Store(tmp_path)).runs
+        assert [runs[p.source][Split.TRAIN].nondeterministic for p in (GOOD, counter)] == [False, True]
+
+
+def test_progress_counts_every_row_of_every_program(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    for _ in range(2):
+        seen: list[int] = []
+        execute([GOOD, FAULTY], data, sandbox, Store(tmp_path), on_progress=seen.append)
+        assert sum(seen) == 2 * 6
+
+
+def test_no_programs_give_matrices_without_columns(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    done = execute([], data, sandbox, Store(tmp_path))
+    assert done.matrices[Split.TRAIN].votes.shape == (4, 0)
+
+
+def test_a_broken_entry_is_named(data: TextData, sandbox: Sandbox, tmp_path) -> None:
+    execute([GOOD], data, sandbox, Store(tmp_path))
+    for entry in (tmp_path / "votes").iterdir():
+        (entry / "votes.npy").write_bytes(b"")
+    with pytest.raises(StoreError, match="delete that folder and run again"):
+        execute([GOOD], data, sandbox, Store(tmp_path))
