@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.errors import ConfigError, unknown
+from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.data.files import EmbeddedDataset, FilesDataset
 from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.features.tfidf import Tfidf
@@ -29,9 +29,9 @@ from alchemist_exp.llm.providers.anthropic import AnthropicLLM
 from alchemist_exp.llm.providers.openai import OpenAICompatibleLLM, OpenAILLM
 from alchemist_exp.llm.providers.recorded import RecordedLLM
 from alchemist_exp.llm.types import Price
-from alchemist_exp.methods.human import HumanVotes
-from alchemist_exp.methods.programs import ProgramFolder, WrittenPrograms
-from alchemist_exp.methods.zero_shot import ZeroShot
+from alchemist_exp.methods.human import HumanVotesMethod
+from alchemist_exp.methods.programs import AlchemistMethod, ProgramFilesMethod
+from alchemist_exp.methods.zero_shot import ZeroShotMethod
 from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Paths, Seeds
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import SelectAll, SelectDiverse, SelectMarginal, SelectRandom
@@ -61,10 +61,10 @@ SCHEMAS: dict[str, dict[str, type[Component]]] = {
         "_rag": RetrievedSupplement,
     },
     "method": {
-        "_alchemist": WrittenPrograms,
-        "_human": HumanVotes,
-        "_program_files": ProgramFolder,
-        "_zero_shot": ZeroShot,
+        "_alchemist": AlchemistMethod,
+        "_human": HumanVotesMethod,
+        "_program_files": ProgramFilesMethod,
+        "_zero_shot": ZeroShotMethod,
     },
     "vetting": {"_vetting": Vetting},
     "repair": {"_repair": Repair},
@@ -102,7 +102,7 @@ SCHEMAS: dict[str, dict[str, type[Component]]] = {
 _DATE = re.compile(r"-(20\d\d-\d\d-\d\d|20\d{6})$")
 
 
-def folder() -> str:
+def config_dir() -> str:
     """The folder of the YAML files: inside an installed package, beside it in a checkout."""
     package = Path(__file__).parent
     installed = package / "conf"
@@ -139,13 +139,13 @@ def _refuse_appended(config: DictConfig, prefix: str) -> None:
     known = [f.name for f in fields(schema)] if schema and is_dataclass(schema) else [str(key) for key in config]
     for key in map(str, config):
         if key not in known:
-            raise ConfigError(unknown("the key", prefix + key, [prefix + name for name in known]))
+            raise ConfigError(unknown_name("the key", prefix + key, [prefix + name for name in known]))
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
             _refuse_appended(node, f"{prefix}{key}.")
 
 
-def refuse_lost(config: DictConfig, overrides: Sequence[str]) -> None:
+def check_interpolated_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
     """Values below a key that is taken from elsewhere would be dropped in silence."""
     for override in overrides:
         *above, _ = override.lstrip("+~").partition("=")[0].split(".")
@@ -162,7 +162,7 @@ def refuse_lost(config: DictConfig, overrides: Sequence[str]) -> None:
             node = node._get_node(key)
 
 
-def as_plain(config: DictConfig) -> dict[str, Any]:
+def to_container(config: DictConfig) -> dict[str, Any]:
     """The resolved configuration as JSON knows it. It holds no secrets: keys are never part of it."""
     plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     if not isinstance(plain, dict):
@@ -179,7 +179,7 @@ def known_keys(schema_name: str) -> list[str]:
 
 def _model_card(provider: str, model: str) -> DictConfig:
     """What conf/llm/models says of a model: by its name, else without its date, else as of one nobody knows."""
-    cards = {path.stem: path for path in Path(folder(), "llm", "models", provider).glob("*.yaml")}
+    cards = {path.stem: path for path in Path(config_dir(), "llm", "models", provider).glob("*.yaml")}
     card = cards.get(str(model)) or cards.get(_DATE.sub("", str(model))) or cards["_unknown"]
     loaded = OmegaConf.load(card)
     if not isinstance(loaded, DictConfig):
@@ -195,9 +195,9 @@ def _members_listed() -> str:
 
 def members(group: str) -> list[str]:
     """The members of a group; names with a leading underscore are parts, not members."""
-    return sorted(path.stem for path in Path(folder(), group).glob("[!_]*.yaml"))
+    return sorted(path.stem for path in Path(config_dir(), group).glob("[!_]*.yaml"))
 
 
 def groups() -> list[str]:
     """The groups of the configuration."""
-    return sorted(path.name for path in Path(folder()).iterdir() if path.is_dir() and path.name != "hydra")
+    return sorted(path.name for path in Path(config_dir()).iterdir() if path.is_dir() and path.name != "hydra")

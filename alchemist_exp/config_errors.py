@@ -18,8 +18,8 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from alchemist_exp import config
-from alchemist_exp.core.errors import ConfigError, unknown
-from alchemist_exp.core.exit_codes import clean_exit, mendable, say
+from alchemist_exp.core.errors import ConfigError, unknown_name
+from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
 
 _shown: set[int] = set()
 
@@ -61,7 +61,7 @@ def _show(error: Exception, where: str) -> None:
     if _traced():
         traceback.print_exception(error)
     else:
-        say(where + sentence(error))
+        print_error(where + sentence(error))
 
 
 def _traced() -> bool:
@@ -73,7 +73,7 @@ def sentence(error: Exception) -> str:
     # Some of Hydra's errors are OSErrors too, so they come first.
     if isinstance(error, HydraException | OmegaConfBaseException):
         return str(_config_error(error))
-    if text := mendable(error):
+    if text := user_error_text(error):
         return text
     if "Unexpected type for root: NoneType" in str(error):
         return "a part was given of a value that is null; give all of it, as in 'llm.price={...}' (see conf/llm)."
@@ -122,8 +122,8 @@ def _no_member(match: re.Match[str]) -> str:
     if group.startswith("hydra/"):
         return f"{group} has no member {name!r} here; a launcher or sweeper of that name must be installed first."
     if group in config.groups():
-        return unknown(group, name, config.members(group))
-    return unknown("the group", group, config.groups())
+        return unknown_name(group, name, config.members(group))
+    return unknown_name("the group", group, config.groups())
 
 
 def _no_key(match: re.Match[str]) -> str:
@@ -131,13 +131,13 @@ def _no_key(match: re.Match[str]) -> str:
         return _no_root_key(match)
     prefix = match["key"].rpartition(".")[0]
     known = [f"{prefix}.{k}" for k in config.known_keys(match["schema"])]
-    return unknown("the key", match["key"], known)
+    return unknown_name("the key", match["key"], known)
 
 
 def _no_root_key(match: re.Match[str]) -> str:
     if match["key"] == "experiment":
         return "an experiment is added, not chosen: write +experiment=... (see --help)."
-    return unknown("the key", match["key"], config.known_keys("Experiment"))
+    return unknown_name("the key", match["key"], config.known_keys("Experiment"))
 
 
 def _no_schema(match: re.Match[str]) -> str:

@@ -14,16 +14,16 @@ from alchemist_exp.results.progress import RichProgress
 config.register()
 
 
-@hydra.main(version_base="1.3", config_path=config.folder(), config_name="config")
+@hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
 def job(cfg: DictConfig) -> None:
     """One run."""
     from alchemist_exp.pipeline.run import run
 
     overrides = list(HydraConfig.get().overrides.task)
     with shown(overrides):
-        config.refuse_lost(cfg, overrides)
+        config.check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
-        answer = run(experiment, config.as_plain(cfg), overrides, RichProgress())
+        answer = run(experiment, config.to_container(cfg), overrides, RichProgress())
         show(answer.record, str(answer.folder), reused=answer.reused)
 
 

@@ -50,7 +50,7 @@ class _Task:
 
 def _task() -> _Task:
     config.register()
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         experiment = config.build(compose("config"))
     data, extractor = experiment.dataset.load(), experiment.feature_extractor
     extractor.fit(data.texts(Split.TRAIN))

@@ -83,7 +83,7 @@ def measure(_: list[int] | None) -> Iterator[str]:
 
 def _members() -> list[LabelModel]:
     config.register()
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         found = [
             config.build(compose("config", [f"label_model={n}"])).label_model for n in config.members("label_model")
         ]

@@ -33,13 +33,13 @@ LIGHT = "def label_function(text):\n    return 1 if 'free' in text else 0\n"
 
 def _sandbox(*overrides: str) -> Sandbox:
     config.register()
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         return config.build(compose("config", overrides=["sandbox.determinism_rows=0", *overrides])).sandbox
 
 
 def _sources_and_texts(dataset: str) -> tuple[list[str], list[str]]:
     config.register()
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         experiment = config.build(compose("config", overrides=[f"dataset={dataset}"]))
     data = experiment.dataset.load()
     prompt = programs.program_prompt(data.task)

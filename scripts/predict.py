@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from alchemist_exp import config
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.pipeline.artifacts import MODEL
-from alchemist_exp.results.record import RunRecord, Status
+from alchemist_exp.results.record import RunRecord, RunStatus
 
 
 def main() -> None:
@@ -21,10 +21,10 @@ def main() -> None:
     folder = Path(sys.argv[1])
     try:
         record = RunRecord.read(folder)
-        if record is None or record.status is not Status.FINISHED:
+        if record is None or record.status is not RunStatus.FINISHED:
             sys.exit(f"error: {folder} holds no finished run; name a folder under outputs/runs/.")
         config.register()
-        with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+        with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
             experiment = config.build(compose("config", overrides=record.overrides))
         texts = sys.stdin.read().splitlines()
         features = experiment.feature_extractor.load(folder / MODEL).transform(texts)

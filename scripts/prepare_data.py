@@ -21,8 +21,8 @@ from hydra import compose, initialize_config_dir
 
 from alchemist_exp import config
 from alchemist_exp.cli.arguments import Parser
-from alchemist_exp.core.errors import ConfigError, unknown
-from alchemist_exp.core.exit_codes import clean_exit, mendable, say
+from alchemist_exp.core.errors import ConfigError, unknown_name
+from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
 from alchemist_exp.data.files import EmbeddedDataset, FilesDataset
 from alchemist_exp.data_prep.hub import Fetched, fetch
 from alchemist_exp.data_prep.prepare import Prepared, prepare, require_free
@@ -34,11 +34,11 @@ def main(arguments: Sequence[str]) -> None:
     chosen = _parser().parse_args(arguments)
     name = chosen.name
     if name not in RECIPES:
-        raise ConfigError(unknown("the dataset", name, RECIPES))
+        raise ConfigError(unknown_name("the dataset", name, RECIPES))
     if chosen.source and chosen.hub:
         raise ConfigError("--source and --hub were both given; name the files, or have them fetched.")
     config.register()
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         experiment = config.build(compose("config", overrides=[f"dataset={name}"]))
     dataset, out = experiment.dataset, chosen.out or Path(experiment.paths.data)
     assert isinstance(dataset, FilesDataset)
@@ -119,8 +119,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(error: Exception) -> None:
-    if text := mendable(error):
-        say(text)
+    if text := user_error_text(error):
+        print_error(text)
     else:
         traceback.print_exception(error)
 

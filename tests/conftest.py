@@ -40,7 +40,7 @@ def composed() -> Callable[..., DictConfig]:
 
 @cache  # composing takes a tenth of a second, copying some thousandths
 def _composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         return compose("config", overrides=list(overrides))
 
 

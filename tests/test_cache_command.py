@@ -20,8 +20,8 @@ from alchemist_exp import config
 from alchemist_exp.cli.cache import main
 from alchemist_exp.core.hashing import joined
 from alchemist_exp.llm.providers.recorded import RecordedLLM
-from alchemist_exp.llm.response_cache import ReplyCache
-from alchemist_exp.llm.types import Completion, Finish, Message, Request, Role, Usage
+from alchemist_exp.llm.response_cache import ResponseCache
+from alchemist_exp.llm.types import FinishReason, Message, Request, Response, Role, Usage
 from tests.conftest import REPOSITORY
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\x00\u2028\ud800 [bold]x[/bold] \r\n\tend"
@@ -34,15 +34,15 @@ def request(prompt: str = "Label it", system: str = "You label.", **changes: obj
     return replace(asked, **changes)
 
 
-def reply(text: str = "Yes.", **changes: object) -> Completion:
-    return replace(Completion(text=text, model="gpt-1", finish=Finish.COMPLETE, usage=USAGE), **changes)
+def reply(text: str = "Yes.", **changes: object) -> Response:
+    return replace(Response(text=text, model="gpt-1", finish=FinishReason.COMPLETE, usage=USAGE), **changes)
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReplyCache:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ResponseCache:
     """Empty, where `alchemist cache` looks for it."""
     monkeypatch.chdir(tmp_path)
-    cache = ReplyCache(tmp_path / "outputs" / "cache" / "replies")
+    cache = ResponseCache(tmp_path / "outputs" / "cache" / "replies")
     cache.root.mkdir(parents=True)
     return cache
 
@@ -75,7 +75,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return run
 
 
-def at(cache: ReplyCache, asked: Request, time: str, answered: Completion | None = None) -> Path:
+def at(cache: ResponseCache, asked: Request, time: str, answered: Response | None = None) -> Path:
     cache.write(asked, answered or reply())
     path = cache.path(asked)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"time": time}))
@@ -86,7 +86,7 @@ def is_harmless(text: str) -> bool:
     return all(unicodedata.category(c)[0] != "C" or c in "\n\t" for c in text) and "\u2028" not in text
 
 
-def test_ls_has_a_line_for_each_reply_newest_last_and_totals(cache: ReplyCache, said) -> None:
+def test_ls_has_a_line_for_each_reply_newest_last_and_totals(cache: ResponseCache, said) -> None:
     newer = at(cache, request("Second\nmore"), "2026-02-01T10:00:00+00:00", reply(usage=None))
     older = at(cache, request("First", sample=3), "2026-01-01T10:00:00+00:00")
     header, *lines, totals = said("ls").splitlines()
@@ -99,7 +99,7 @@ def test_ls_has_a_line_for_each_reply_newest_last_and_totals(cache: ReplyCache, 
     assert len({header.index("prompt"), lines[0].index("First"), lines[1].index("Second")}) == 1
 
 
-def test_ls_chooses_by_model_text_and_number(cache: ReplyCache, said) -> None:
+def test_ls_chooses_by_model_text_and_number(cache: ResponseCache, said) -> None:
     for i in range(4):
         at(cache, request(f"Prompt {i}"), f"2026-01-0{i + 1}T00:00:00+00:00", reply(f"Answer {i}", model=f"gpt-{i}"))
     assert "Prompt 3" in said("ls", "--model", "gpt-3")
@@ -112,13 +112,13 @@ def test_ls_chooses_by_model_text_and_number(cache: ReplyCache, said) -> None:
     assert "4 replies" in said("ls", "--last", "9")
 
 
-def test_ls_counts_what_it_leaves_out(cache: ReplyCache, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ls_counts_what_it_leaves_out(cache: ResponseCache, capsys: pytest.CaptureFixture[str]) -> None:
     at(cache, request(), "x")
     assert main(["ls"]) == 0
     assert capsys.readouterr().err == "note: 1 file left out; alchemist cache verify says what is wrong\n"
 
 
-def test_show_shows_everything(cache: ReplyCache, said) -> None:
+def test_show_shows_everything(cache: ResponseCache, said) -> None:
     path = at(cache, request("Line\n\tindented"), "2026-01-01T10:00:00+00:00", reply("a\n\tb", batch=True))
     shown = said("show", path.stem[:5])
     assert re.search(rf"key +{path.stem}\n", shown)
@@ -134,7 +134,7 @@ def test_show_shows_everything(cache: ReplyCache, said) -> None:
         assert part in shown
 
 
-def test_no_control_character_reaches_the_terminal(cache: ReplyCache, said, capsys) -> None:
+def test_no_control_character_reaches_the_terminal(cache: ResponseCache, said, capsys) -> None:
     hostile = request(HOSTILE, HOSTILE, model=HOSTILE, provider=HOSTILE, parameters={HOSTILE: HOSTILE})
     cache.write(hostile, reply(HOSTILE + "x" * 1_000, model=HOSTILE))
     (cache.root / f"{HOSTILE[:-20]}").with_name("\x1b[31mred\n\udcff").write_text("x")
@@ -153,7 +153,7 @@ def test_no_control_character_reaches_the_terminal(cache: ReplyCache, said, caps
     assert sum(map(bool, everything)) == 6
 
 
-def test_show_refuses_ambiguous_unknown_and_broken(cache: ReplyCache, refused) -> None:
+def test_show_refuses_ambiguous_unknown_and_broken(cache: ResponseCache, refused) -> None:
     keys = []
     for i in range(20):
         cache.write(request(sample=i), reply())
@@ -165,7 +165,7 @@ def test_show_refuses_ambiguous_unknown_and_broken(cache: ReplyCache, refused) -
     assert "is broken" in refused("show", keys[0])
 
 
-def test_verify_says_ok_or_what_is_wrong(cache: ReplyCache, said) -> None:
+def test_verify_says_ok_or_what_is_wrong(cache: ResponseCache, said) -> None:
     cache.write(request(), reply())
     assert said("verify").startswith("OK: 1 reply in ")
     (cache.root / "notes").write_text("x")
@@ -177,7 +177,7 @@ def test_verify_says_ok_or_what_is_wrong(cache: ReplyCache, said) -> None:
     assert lines[2] == "2 problems, 0 sound replies; alchemist cache prune --broken deletes 1 of them"
 
 
-def test_prune_says_what_it_deletes(cache: ReplyCache, said) -> None:
+def test_prune_says_what_it_deletes(cache: ResponseCache, said) -> None:
     old = at(cache, request("old"), "2025-12-31T23:59:59+00:00")
     new = at(cache, request("new"), "2026-01-01T00:00:00+00:00")
     size = old.stat().st_size
@@ -217,27 +217,27 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("arguments", MISTAKES)
-def test_a_mistake_is_one_sentence(cache: ReplyCache, refused, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_mistake_is_one_sentence(cache: ResponseCache, refused, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     (tmp_path / "file").write_text("x")
     if "file/pack.jsonl" in arguments:
         cache.write(request(), reply())
     assert MISTAKES[arguments] in refused(*arguments)
 
 
-def test_a_fault_of_the_program_is_a_traceback(cache: ReplyCache, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(ReplyCache, "scan", lambda self: 1 / 0)
+def test_a_fault_of_the_program_is_a_traceback(cache: ResponseCache, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(ResponseCache, "scan", lambda self: 1 / 0)
     with pytest.raises(SystemExit, match="1"):
         main(["verify"])
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def replayed(pack: Path, asked: Request) -> Completion:
+def replayed(pack: Path, asked: Request) -> Response:
     llm = RecordedLLM(name="recorded", model="recorded", price=None, pack=str(pack))
     system, user = asked.messages
     return asyncio.run(llm.complete(llm.request(system.text, user.text, sample=asked.sample)))
 
 
-def test_an_exported_pack_replays_every_reply(cache: ReplyCache, said, tmp_path: Path) -> None:
+def test_an_exported_pack_replays_every_reply(cache: ResponseCache, said, tmp_path: Path) -> None:
     texts = [HOSTILE, "\ud800", "\\\ud800", "\u2028\u2029\x85\x0b\x0cx", '"\\n', "a\r", "é\x00", "\udfff\ud800", " a\n"]
     answers = [(request(text, text + "s", sample=i), reply(text * 2)) for i, text in enumerate(texts)]
     answers += [(request(sample=i), reply(f"draw {i}", model=f"gpt-{i}")) for i in range(3)]
@@ -266,7 +266,7 @@ def test_the_command_that_export_names_replays_the_pack(cache, said, composed, t
     assert len(llm.replies) == 1
 
 
-def test_export_chooses_and_overwrites_only_by_force(cache: ReplyCache, said, refused, tmp_path: Path) -> None:
+def test_export_chooses_and_overwrites_only_by_force(cache: ResponseCache, said, refused, tmp_path: Path) -> None:
     cache.write(request("one"), reply("ONE"))
     cache.write(request("two"), reply("TWO"))
     pack = tmp_path / "pack.jsonl"
@@ -278,7 +278,7 @@ def test_export_chooses_and_overwrites_only_by_force(cache: ReplyCache, said, re
     assert len(pack.read_text().splitlines()) == 2
 
 
-def test_export_refuses_two_replies_to_one_question(cache: ReplyCache, said, refused, tmp_path: Path) -> None:
+def test_export_refuses_two_replies_to_one_question(cache: ResponseCache, said, refused, tmp_path: Path) -> None:
     cache.write(request(), reply("first"))
     cache.write(request(model="claude"), reply("second", model="claude-2"))
     pack = tmp_path / "pack.jsonl"
@@ -292,7 +292,7 @@ def test_export_refuses_two_replies_to_one_question(cache: ReplyCache, said, ref
     assert "both by gpt-1, with other parameters" in refused("export", str(pack), "--force", "--model", "gpt")
 
 
-def test_export_refuses_what_a_pack_cannot_replay(cache: ReplyCache, refused) -> None:
+def test_export_refuses_what_a_pack_cannot_replay(cache: ResponseCache, refused) -> None:
     cache.write(replace(request(), messages=request().messages[1:]), reply())
     assert "a pack cannot replay that; leave it out" in refused("export", "pack.jsonl")
 
@@ -311,7 +311,7 @@ def alchemist(*arguments: str, **options: object) -> subprocess.Popen[str]:
     )
 
 
-def test_the_console_script_has_the_command(cache: ReplyCache) -> None:
+def test_the_console_script_has_the_command(cache: ResponseCache) -> None:
     cache.write(request(), reply())
     out, error = alchemist("verify").communicate(timeout=60)
     assert (out[:11], error) == ("OK: 1 reply", "")
@@ -327,7 +327,7 @@ def test_help_of_every_command() -> None:
         assert stopped.value.code == 0
 
 
-def test_a_reader_that_leaves_is_no_error(cache: ReplyCache) -> None:
+def test_a_reader_that_leaves_is_no_error(cache: ResponseCache) -> None:
     for i in range(40):
         cache.write(request("x" * 300, sample=i), reply("y" * 10_000))
     for command in (["ls"], ["show", request("x" * 300).key]):
@@ -337,7 +337,7 @@ def test_a_reader_that_leaves_is_no_error(cache: ReplyCache) -> None:
         assert job.wait(timeout=60) == 1
 
 
-def test_ctrl_c_is_130(cache: ReplyCache) -> None:
+def test_ctrl_c_is_130(cache: ResponseCache) -> None:
     # Nobody reads on, and the pipe is full: the command is there to be interrupted.
     cache.write(request("x"), reply("y" * 500_000))
     job = alchemist("show", request("x").key)
@@ -349,7 +349,7 @@ def test_ctrl_c_is_130(cache: ReplyCache) -> None:
     assert job.wait(timeout=60) == 130
 
 
-def test_nothing_heavy_is_imported(cache: ReplyCache) -> None:
+def test_nothing_heavy_is_imported(cache: ResponseCache) -> None:
     cache.write(request(), reply())
     code = (
         "import sys; from alchemist_exp.cli.cache import main; main(['ls'])\n"

@@ -8,9 +8,9 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import canonical_json
-from alchemist_exp.llm.providers.base import ModelCard
+from alchemist_exp.llm.providers.base import ModelSpec
 
-CONF = Path(config.folder())
+CONF = Path(config.config_dir())
 NEEDED = {
     "feature_extractor=transformer": ["feature_extractor.model=a/b", f"feature_extractor.revision={'0' * 40}"],
     "dataset=files": ["dataset.path=x", "dataset.classes=[a,b]", "dataset.task=t"],
@@ -60,7 +60,7 @@ def test_every_key_is_explained_and_every_file_says_what_it_is(path: Path) -> No
 
 
 def test_the_configuration_in_a_record_is_plain_and_resolved(composed) -> None:
-    plain = config.as_plain(composed())
+    plain = config.to_container(composed())
     assert plain["llm"]["pack"] == "youtube"
     assert "${" not in canonical_json(plain)
 
@@ -82,8 +82,10 @@ def test_an_appended_key_that_nobody_reads_is_refused(composed) -> None:
 @pytest.mark.parametrize("override", ["llm.price.input_usd_per_million=3", "+llm.card.seed=true", "llm.price.a.b=1"])
 def test_a_part_of_what_the_models_card_says_is_not_dropped_in_silence(composed, override: str) -> None:
     with pytest.raises(ConfigError, match=r"changes a part of llm\.(price|card), .*give all of it"):
-        config.refuse_lost(composed("llm=openai"), [override])
-    config.refuse_lost(composed(), ["llm.price.input_usd_per_million=3", "llm=recorded", "+experiment=x", "~logger"])
+        config.check_interpolated_overrides(composed("llm=openai"), [override])
+    config.check_interpolated_overrides(
+        composed(), ["llm.price.input_usd_per_million=3", "llm=recorded", "+experiment=x", "~logger"]
+    )
 
 
 PRICE = "llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:mine}"
@@ -113,7 +115,7 @@ def test_every_model_has_a_card_with_a_dated_price(composed, path: Path) -> None
     cfg = composed(f"llm={provider}", "llm.model=m", "llm.base_url=http://x/v1")
     cfg.llm.model = model
     llm = config.build(cfg).llm
-    assert isinstance(llm.card, ModelCard)
+    assert isinstance(llm.card, ModelSpec)
     if model.startswith("_"):
         assert llm.price is None
         return

@@ -22,10 +22,10 @@ from rich.text import Text
 from alchemist_exp.cli.arguments import Parser, age, date, positive
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
-from alchemist_exp.core.exit_codes import clean_exit, mendable, say
-from alchemist_exp.core.terminal import harmless, on_one_line, visible
-from alchemist_exp.llm.providers.recorded import Question, Reply, pack_of
-from alchemist_exp.llm.response_cache import Entry, Fault, Problem, ReplyCache, load
+from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
+from alchemist_exp.core.terminal import escape_controls, sanitize, single_line
+from alchemist_exp.llm.providers.recorded import RecordedPrompt, RecordedResponse, pack_of
+from alchemist_exp.llm.response_cache import CacheDefect, Entry, Problem, ResponseCache, load
 from alchemist_exp.llm.types import Role
 
 KEY_SHOWN = 12
@@ -45,19 +45,19 @@ def main(arguments: Sequence[str]) -> int:
                 f"there are no cached replies at {root}, as replayed ones are not kept there; name the runs' folder "
                 "with --outputs DIR."
             )
-        command: Callable[[ReplyCache, argparse.Namespace], int] = chosen.command
-        return command(ReplyCache(root), chosen)
+        command: Callable[[ResponseCache, argparse.Namespace], int] = chosen.command
+        return command(ResponseCache(root), chosen)
     raise AssertionError("clean_exit ends the process after an error")
 
 
 def _show_error(error: Exception) -> None:
-    if text := mendable(error):
-        say(text)
+    if text := user_error_text(error):
+        print_error(text)
     else:
         traceback.print_exception(error)
 
 
-def ls(cache: ReplyCache, chosen: argparse.Namespace) -> int:
+def ls(cache: ResponseCache, chosen: argparse.Namespace) -> int:
     """One line for each reply, newest last, and a line of totals."""
     rows: list[tuple[datetime, tuple[str, ...]]] = []
     unmetered = tokens_in = tokens_out = size = 0
@@ -68,7 +68,7 @@ def ls(cache: ReplyCache, chosen: argparse.Namespace) -> int:
         tokens_in += usage.input_tokens if usage else 0
         tokens_out += usage.output_tokens if usage else 0
         size += entry.size
-        model, prompt = harmless(entry.model)[:40], harmless(entry.first_line[:400])
+        model, prompt = sanitize(entry.model)[:40], sanitize(entry.first_line[:400])
         cells = (entry.key[:KEY_SHOWN], f"{entry.time:%Y-%m-%d %H:%M}", model, f"{entry.sample:,}", *counts, prompt)
         rows.append((entry.time, cells))
     rows.sort()
@@ -101,7 +101,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 _NUMBERS = (3, 4, 5)
 
 
-def show(cache: ReplyCache, chosen: argparse.Namespace) -> int:
+def show(cache: ResponseCache, chosen: argparse.Namespace) -> int:
     """Everything about one reply."""
     found = cache.find(chosen.key)
     if not found:
@@ -124,12 +124,12 @@ def show(cache: ReplyCache, chosen: argparse.Namespace) -> int:
         "usage": _usage(entry),
         "parameters": json.dumps(request.parameters, ensure_ascii=False),
     }.items():
-        print(f"{name:<11}{on_one_line(value)}")
+        print(f"{name:<11}{single_line(value)}")
     console = _console()
     messages = [("prompt" if m.role is Role.USER else m.role.value, m.text) for m in request.messages]
     for title, text in [*messages, ("reply", entry.reply)]:
         console.print(Text(f"\n-- {title} --", style="bold cyan"))
-        print(visible(text))
+        print(escape_controls(text))
     return 0
 
 
@@ -143,25 +143,25 @@ def _usage(entry: Entry) -> str:
     )
 
 
-def verify(cache: ReplyCache, chosen: argparse.Namespace) -> int:
+def verify(cache: ResponseCache, chosen: argparse.Namespace) -> int:
     """Says what is wrong, or that nothing is. 1 when something is."""
     sound, problems = 0, []
     for found in cache.scan():
         if isinstance(found, Problem):
             problems.append(found)
-            print(on_one_line(found.sentence))
+            print(single_line(found.sentence))
         else:
             sound += 1
     if not problems:
-        print(f"OK: {_count(sound, 'reply')} in {on_one_line(str(cache.root))}, each is what was written")
+        print(f"OK: {_count(sound, 'reply')} in {single_line(str(cache.root))}, each is what was written")
         return 0
-    removable = sum(problem.fault in (Fault.BROKEN, Fault.DRAFT) for problem in problems)
+    removable = sum(problem.fault in (CacheDefect.BROKEN, CacheDefect.DRAFT) for problem in problems)
     cure = f"; alchemist cache prune --broken deletes {removable:,} of them" if removable else ""
     print(f"{_count(len(problems), 'problem')}, {_count(sound, 'sound reply')}{cure}")
     return 1
 
 
-def prune(cache: ReplyCache, chosen: argparse.Namespace) -> int:
+def prune(cache: ResponseCache, chosen: argparse.Namespace) -> int:
     """Deletes what the criteria name and says so."""
     before = chosen.before or chosen.older_than
     if before is None and chosen.model is None and not chosen.broken:
@@ -169,42 +169,42 @@ def prune(cache: ReplyCache, chosen: argparse.Namespace) -> int:
     pruned = cache.prune(before=before, model=chosen.model, broken=chosen.broken, dry_run=chosen.dry_run)
     for one in pruned:
         what = one.fault.value if isinstance(one, Problem) else f"{one.time:%Y-%m-%d %H:%M}  {one.model}"
-        print(on_one_line(f"{one.path}  {what}"))
+        print(single_line(f"{one.path}  {what}"))
     done = "would delete" if chosen.dry_run else "deleted"
     print(f"{done} {_count(len(pruned), 'file')}, {decimal(sum(one.size for one in pruned))}")
     return 0
 
 
-def export(cache: ReplyCache, chosen: argparse.Namespace) -> int:
+def export(cache: ResponseCache, chosen: argparse.Namespace) -> int:
     """Writes a pack that replays the replies."""
     pack: Path = chosen.pack
     if pack.suffix != ".jsonl":
         raise ConfigError(f"{str(pack)!r} is no name for a pack; it has to end in .jsonl.")
     if pack.exists() and not chosen.force:
         raise StoreError(f"{pack} is there already; name another file or say --force.")
-    entries: dict[Question, Entry] = {}
+    entries: dict[RecordedPrompt, Entry] = {}
     for entry in sorted(_chosen(cache, chosen), key=lambda entry: (entry.time, entry.key)):
         question = _question(entry)
         if (other := entries.setdefault(question, entry)) is not entry:
             raise StoreError(_conflict(other, entry))
     if not entries:
         raise StoreError(f"no reply in {cache.root} is chosen; alchemist cache ls lists them all.")
-    raw = pack_of({question: Reply(entry.reply, entry.model) for question, entry in entries.items()})
+    raw = pack_of({question: RecordedResponse(entry.reply, entry.model) for question, entry in entries.items()})
     try:
         write_bytes(pack, raw)
     except StoreError as error:
         if isinstance(error.__cause__, OSError):
             raise StoreError(f"{pack} could not be written: {error.__cause__.strerror}; name another file.") from error
         raise
-    print(f"{_count(len(entries), 'reply')} in {on_one_line(str(pack))}; replay with")
-    print(f"  alchemist run llm=recorded {on_one_line(_override('llm.pack', str(pack)))}")
+    print(f"{_count(len(entries), 'reply')} in {single_line(str(pack))}; replay with")
+    print(f"  alchemist run llm=recorded {single_line(_override('llm.pack', str(pack)))}")
     return 0
 
 
-def _question(entry: Entry) -> Question:
+def _question(entry: Entry) -> RecordedPrompt:
     match entry.request.messages:
         case (system, user) if (system.role, user.role) == (Role.SYSTEM, Role.USER):
-            return Question(system.text, user.text, entry.sample)
+            return RecordedPrompt(system.text, user.text, entry.sample)
     raise StoreError(
         f"{entry.path} answers something else than a system message and a prompt, and a pack cannot replay that; "
         "leave it out with --model or --grep."
@@ -232,7 +232,7 @@ def _override(key: str, value: str) -> str:
     return shlex.quote(f'{key}="{escaped}"')
 
 
-def _chosen(cache: ReplyCache, chosen: argparse.Namespace) -> Iterator[Entry]:
+def _chosen(cache: ResponseCache, chosen: argparse.Namespace) -> Iterator[Entry]:
     """The sound replies that --model and --grep choose; the others are counted on standard error."""
     text = None if chosen.grep is None else chosen.grep.casefold()
     problems = 0
@@ -271,7 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(run: Callable[[ReplyCache, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def command(run: Callable[[ResponseCache, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(
             run.__name__, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
         )

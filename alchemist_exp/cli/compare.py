@@ -12,7 +12,7 @@ from pathlib import Path
 from alchemist_exp.cli.arguments import Parser
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
-from alchemist_exp.core.exit_codes import clean_exit, mendable, say
+from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
 from alchemist_exp.results.compare import report
 from alchemist_exp.results.filled import fill
 from alchemist_exp.results.formats import FORMATS, PIPE_WIDTH, as_text
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
             chosen.outputs, found, chosen.table, filters, pictures=kind in ("html", *PICTURES, None)
         )
         for sentence in found.broken:
-            say(sentence)
+            print_error(sentence)
         if chosen.out is None:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
             print(as_text(made, width) if kind == "text" else FORMATS[kind or ""][1](made), end="")
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _show_error(error: Exception) -> None:
-    if text := mendable(error):
-        say(text)
+    if text := user_error_text(error):
+        print_error(text)
     else:
         traceback.print_exception(error)
 

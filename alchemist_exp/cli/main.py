@@ -3,7 +3,7 @@
 import sys
 
 from alchemist_exp import __version__
-from alchemist_exp.core.errors import unknown
+from alchemist_exp.core.errors import unknown_name
 
 USAGE = """\
 alchemist: label datasets with programs an LLM writes, and distil small models from their votes.
@@ -58,7 +58,7 @@ def main() -> None:
             print(USAGE, end="")
         case [command, *_]:
             print(
-                f"error: {unknown('the command', command, COMMANDS)}",
+                f"error: {unknown_name('the command', command, COMMANDS)}",
                 file=sys.stderr,
             )
             sys.exit(1)

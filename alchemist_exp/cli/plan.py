@@ -31,14 +31,14 @@ config.register()
 _planned: list[Planned] = []
 
 
-@hydra.main(version_base="1.3", config_path=config.folder(), config_name="config")
+@hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
 def job(cfg: DictConfig) -> None:
     """One job's plan."""
     from alchemist_exp.pipeline.plan import plan
 
     overrides = list(HydraConfig.get().overrides.task)
     with shown(overrides):
-        config.refuse_lost(cfg, overrides)
+        config.check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
         asked_before = frozenset[str]().union(*(planned.plan.asked for planned in _planned))
         found = plan(experiment, experiment.dataset.load(), asked_before)

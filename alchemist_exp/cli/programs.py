@@ -17,11 +17,11 @@ from rich.text import Text
 
 from alchemist_exp.cli.arguments import Parser
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.exit_codes import clean_exit, mendable, say
-from alchemist_exp.core.terminal import harmless, visible
+from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
+from alchemist_exp.core.terminal import escape_controls, sanitize
 from alchemist_exp.core.types import Split
 from alchemist_exp.programs.header import split_header
-from alchemist_exp.results.record import RunRecord, Section, Status
+from alchemist_exp.results.record import RunRecord, RunStatus, Section
 
 SHOWN_FLIPS = 6
 """Kinds of flips that are named for a split."""
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         ):
             console.print(part)
         if chosen.source:
-            console.print(Text(visible("".join(_sources(before, after)))))
+            console.print(Text(escape_controls("".join(_sources(before, after)))))
         return 0
     raise AssertionError("clean_exit ends the process after an error")
 
@@ -64,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show_error(error: Exception) -> None:
-    if text := mendable(error):
-        say(text)
+    if text := user_error_text(error):
+        print_error(text)
     else:
         traceback.print_exception(error)
 
@@ -93,7 +93,7 @@ def _run(outputs: Path, name: str) -> Run:
             )
         (folder,) = fitting
     record = RunRecord.read(folder)
-    if record is None or record.status is not Status.FINISHED:
+    if record is None or record.status is not RunStatus.FINISHED:
         status = "has no record" if record is None else f"has {record.status}, not finished"
         raise StoreError(f"the run {folder} {status}; compare finished runs.")
     return Run(folder=folder, record=record, programs=record.programs["list"])
@@ -109,7 +109,7 @@ def _heads(before: Run, after: Run) -> Iterator[Text]:
     for name, run in (("A", before), ("B", after)):
         config = run.record.config
         groups = ("dataset", "method", "llm", "supplement", "label_model")
-        chosen = "  ·  ".join(harmless(str(config[group]["name"])) for group in groups if group in config)
+        chosen = "  ·  ".join(sanitize(str(config[group]["name"])) for group in groups if group in config)
         yield Text.assemble((f"{name}  ", "bold cyan"), (run.record.run_key[:12], "bold"), f"  {chosen}")
 
 
@@ -121,10 +121,10 @@ def _programs(before: Run, after: Run) -> Iterator[Text | Table]:
         counts[kind or "the same"] += 1
         if kind:
             there = next(program for program in (old, new) if program is not None)
-            ids = [harmless(str(program["id"])) if program else "-" for program in (old, new)]
+            ids = [sanitize(str(program["id"])) if program else "-" for program in (old, new)]
             lost = _lost(there, after) if new is None else _lost(there, before) if old is None else ""
             steps = _step(old, new, "coverage"), _step(old, new, "accuracy")
-            table.add_row(harmless(_asked_for(there)), *ids, *steps, f"{kind}{lost}")
+            table.add_row(sanitize(_asked_for(there)), *ids, *steps, f"{kind}{lost}")
     yield Text(f"\nPrograms  {', '.join(f'{count} {kind}' for kind, count in counts.items())}", style="bold cyan")
     if table.row_count:
         yield table
@@ -137,7 +137,7 @@ def _lost(program: Section, other: Run) -> str:
             return ", not chosen in the other"
     for rejected in other.record.programs["rejected"]:
         if program["id"] in (rejected["id"], rejected.get("made_from")) or _asked_for(rejected) == _asked_for(program):
-            return f", rejected in the other: {harmless(rejected['reason'])}"
+            return f", rejected in the other: {sanitize(rejected['reason'])}"
     return ""
 
 
@@ -182,7 +182,7 @@ def _flips(before: Run, after: Run) -> Iterator[Text | Table]:
 
 
 def _name(label: str | None) -> str:
-    return "none" if label is None else harmless(label)
+    return "none" if label is None else sanitize(label)
 
 
 def _labels(run: Run) -> dict[str, list[Any]]:

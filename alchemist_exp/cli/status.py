@@ -17,9 +17,9 @@ from omegaconf import DictConfig
 from alchemist_exp import config
 from alchemist_exp.config_errors import exits_cleanly
 from alchemist_exp.core.errors import AlchemistError, ConfigError
-from alchemist_exp.core.exit_codes import say
+from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.core.hashing import canonical_json
-from alchemist_exp.core.terminal import on_one_line
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.runs import UNUSED, Run, State, find
 
 USAGE = """\
@@ -57,13 +57,13 @@ _fingerprints: dict[str, str] = {}
 """Of each dataset that was loaded, under what it was loaded with."""
 
 
-@hydra.main(version_base="1.3", config_path=config.folder(), config_name="config")
+@hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
 def job(cfg: DictConfig) -> None:
     """Notes one job of the sweep, as if it had no run."""
     task = list(HydraConfig.get().overrides.task)
     what = " ".join(task)
     try:
-        config.refuse_lost(cfg, task)
+        config.check_interpolated_overrides(cfg, task)
         experiment = config.build(cfg)
         dataset = canonical_json(experiment.dataset.cache_key())
         if dataset not in _fingerprints:
@@ -94,7 +94,7 @@ def main() -> None:
     if others := len(lines.keys() - {line.key for line in shown}):
         print(f"not of this sweep as it would be run now: {others:,} runs")
     for sentence in found.broken:
-        say(sentence)
+        print_error(sentence)
     if found.broken or any(line.state != State.DONE for line in shown):
         sys.stdout.flush()
         sys.exit(1)
@@ -129,7 +129,7 @@ def _print(lines: Sequence[Line]) -> None:
     for line in lines:
         began = line.at[:19].replace("T", " ")
         cells = f"{line.state:<9}{line.key[:KEY_SHOWN]:<14}", f"{line.what:<{width}}", f"{began:<19}", line.why
-        print("  ".join(map(on_one_line, cells)).rstrip())
+        print("  ".join(map(single_line, cells)).rstrip())
     counts = Counter(line.state for line in lines)
     order = [*(state.value for state in State), MISSING]
     print(", ".join(f"{counts[state]:,} {state}" for state in order if counts[state]) or "no runs")

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.atomic_io import locked, read_json, remove_drafts, write_folder, write_json
+from alchemist_exp.core.atomic_io import locked, read_json, remove_drafts, write_directory, write_json
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.hashing import key_of
 
 CHECKSUMS = "checksums.json"
 
 
-class Store:
+class ArtifactCache:
     """Entries under `root`/<kind>/<key>/."""
 
     def __init__(self, root: Path) -> None:
@@ -53,7 +53,7 @@ class Store:
                 make(folder)
                 write_json(folder / CHECKSUMS, _checksums(folder))
 
-            write_folder(path, fill)
+            write_directory(path, fill)
         return path
 
 

@@ -119,7 +119,7 @@ def read_json(path: Path, *, what: str) -> Any:
         raise StoreError(f"{what} {path} is broken ({error}); delete it and run again.") from error
 
 
-def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
+def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
     """Makes the folder `target` with what `fill` puts into it, all or nothing. The target must not be there yet."""
     with writing(target):
         draft = _draft_of(target)
@@ -190,7 +190,7 @@ def _lock_at_once(path: Path) -> int | None:
     return handle
 
 
-def user_path(text: str, key: str) -> Path:
+def resolve_user_path(text: str, key: str) -> Path:
     """The path that a person gave as `key`, ~ spelled out. ConfigError when it cannot be one."""
     try:
         path = Path(text).expanduser()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.hashing import plain
+from alchemist_exp.core.hashing import to_jsonable
 
 
 @dataclass(kw_only=True)
@@ -18,5 +18,5 @@ class Component:
 
     def cache_key(self) -> dict[str, object]:
         """All that alters what the component makes, as JSON knows it. By default every value."""
-        key: dict[str, object] = plain(self)
+        key: dict[str, object] = to_jsonable(self)
         return key

@@ -39,7 +39,7 @@ class Terminated(KeyboardInterrupt):
     """The process was told to end (SIGTERM), as a cluster does at a time limit; treated as Ctrl-C is."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The opening of a sentence about a name nobody knows: says what is known and the likely meaning."""
     names = sorted(known)
     close = get_close_matches(name, names, n=1)

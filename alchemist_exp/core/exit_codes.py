@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from alchemist_exp.core.errors import AlchemistError, Terminated
-from alchemist_exp.core.terminal import on_one_line
+from alchemist_exp.core.terminal import single_line
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -22,10 +22,10 @@ def clean_exit(show: Callable[[Exception], None]) -> Iterator[None]:
         # Here a reader of our output that has left is still noticed below.
         sys.stdout.flush()
     except Terminated:
-        say("terminated")
+        print_error("terminated")
         sys.exit(TERMINATED)
     except KeyboardInterrupt:
-        say("interrupted")
+        print_error("interrupted")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # Nobody is there to be told.
@@ -40,12 +40,12 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def say(text: str) -> None:
+def print_error(text: str) -> None:
     """Tells the user of an error; what a server or a file put into the text cannot act on the terminal."""
-    print(f"error: {on_one_line(text)}", file=sys.stderr, flush=True)
+    print(f"error: {single_line(text)}", file=sys.stderr, flush=True)
 
 
-def mendable(error: Exception) -> str | None:
+def user_error_text(error: Exception) -> str | None:
     """The sentence about an error that the user can mend; None for any other."""
     if isinstance(error, AlchemistError):
         return str(error)

@@ -13,24 +13,24 @@ KEY_LENGTH = 24
 """Hex digits kept of a sha256: 96 bits, short enough for a folder's name."""
 
 
-def plain(value: Any) -> Any:
+def to_jsonable(value: Any) -> Any:
     """`value` as what JSON knows: dataclasses become mappings, enums their values, paths and keys strings."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: to_jsonable(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): to_jsonable(v) for k, v in value.items()}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return [to_jsonable(v) for v in value]
     return value
 
 
 def canonical_json(value: Any) -> str:
     """One spelling for equal values: sorted keys, no spaces, no NaN. Raises TypeError for what JSON does not know."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(to_jsonable(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def key_of(tag: str, value: Any) -> str:

@@ -22,7 +22,7 @@ class Progress(Protocol):
         """The stage is over."""
 
 
-class Stages:
+class StageProgress:
     """Times stages and shows their progress."""
 
     def __init__(self, progress: Progress) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 
 @contextmanager
-def global_random_state_kept() -> Iterator[None]:
+def preserve_global_random_state() -> Iterator[None]:
     """Leaves the global generators of random, numpy and torch as they were found.
 
     For libraries that reseed them (Snorkel's LabelModel.fit does). torch counts only when it is already imported.

@@ -9,7 +9,7 @@ MESSAGE_CHARS: Final = 300
 _ANSI_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 
 
-def harmless(text: str) -> str:
+def sanitize(text: str) -> str:
     """`text` on one line, without terminal sequences and unprintable characters, at most MESSAGE_CHARS long."""
     printable = "".join(
         " " if unicodedata.category(character)[0] in "CZ" else character for character in _ANSI_SEQUENCE.sub("", text)
@@ -17,7 +17,7 @@ def harmless(text: str) -> str:
     return " ".join(printable.split())[:MESSAGE_CHARS].rstrip()
 
 
-def visible(text: str) -> str:
+def escape_controls(text: str) -> str:
     """All of `text`; what is unprintable, or turns the direction of writing, is spelled as its escape.
 
     Newlines, tabs and spaces of any width stay.
@@ -25,9 +25,9 @@ def visible(text: str) -> str:
     return "".join(map(_spelled, text.replace("\r\n", "\n")))
 
 
-def on_one_line(text: str) -> str:
+def single_line(text: str) -> str:
     """As `visible`, and newlines and tabs are spelled too: what is quoted cannot pass for a line of ours."""
-    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+    return escape_controls(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _spelled(character: str) -> str:

@@ -29,7 +29,7 @@ class Split(StrEnum):
     TEST = "test"
 
 
-def frozen(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+def read_only(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """`array` as a read-only array of `dtype`; the caller's own array stays writable."""
     view = np.asarray(array, dtype=dtype).view()
     view.flags.writeable = False
@@ -47,7 +47,7 @@ class LabelMatrix:
     n_classes: int
 
     def __post_init__(self) -> None:
-        votes = frozen(self.votes, np.int8)
+        votes = read_only(self.votes, np.int8)
         if votes.ndim != 2:
             raise ValueError(f"votes have shape {votes.shape}; (rows, programs) is needed")
         if votes.size and (votes.min() < ABSTAIN or votes.max() >= self.n_classes):
@@ -83,14 +83,14 @@ class SoftLabels:
     covered: BoolArray
 
     def __post_init__(self) -> None:
-        covered = frozen(self.covered, np.bool_)
+        covered = read_only(self.covered, np.bool_)
         probs = np.array(self.probs, dtype=np.float32)
         if probs.ndim != 2 or covered.shape != probs.shape[:1]:
             raise ValueError(f"probs {probs.shape} and covered {covered.shape} do not fit; (n, k) and (n,) are needed")
         probs[~covered] = 0.0
         if not np.isfinite(probs).all() or not np.allclose(probs[covered].sum(axis=1), 1.0, atol=1e-3):
             raise ValueError("the probabilities of a covered row do not sum to 1")
-        object.__setattr__(self, "probs", frozen(probs, np.float32))
+        object.__setattr__(self, "probs", read_only(probs, np.float32))
         object.__setattr__(self, "covered", covered)
 
     def hard(self) -> IntArray:

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.errors import ConfigError, DataError, unknown
+from alchemist_exp.core.errors import ConfigError, DataError, unknown_name
 from alchemist_exp.core.hashing import key_of, texts_fingerprint
 from alchemist_exp.core.task import Task
-from alchemist_exp.core.types import ABSTAIN, MAX_CLASSES, IntArray, Split, frozen
+from alchemist_exp.core.types import ABSTAIN, MAX_CLASSES, IntArray, Split, read_only
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -58,7 +58,7 @@ class TextData:
         """int64 (n,) true classes, or None where the split is absent or unlabeled."""
         if split not in self.table or LABEL not in self.table[split].column_names:
             return None
-        gold: IntArray = frozen(self.table[split].data.column(LABEL).to_numpy(), np.int64)
+        gold: IntArray = read_only(self.table[split].data.column(LABEL).to_numpy(), np.int64)
         return gold
 
     def human_votes(self, split: Split) -> npt.NDArray[np.int8] | None:
@@ -187,7 +187,7 @@ def class_ids(labels: Sequence[object], classes: Sequence[str], where: str) -> l
             )
         if spelled[row - 1] not in ids:
             raise DataError(
-                f"{where}: row {row}: {unknown('the label', str(label)[:80], classes)} "
+                f"{where}: row {row}: {unknown_name('the label', str(label)[:80], classes)} "
                 f"Indices 0..{len(classes) - 1} will do too, if every label is one."
             )
     return [ids[label] for label in spelled]

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.atomic_io import user_path
+from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, HubFiles, TextData, checked_votes, class_ids
@@ -40,7 +40,7 @@ class FilesDataset(Dataset):
     @property
     def root(self) -> Path:
         """The file or folder that is read."""
-        return user_path(self.path, "dataset.path")
+        return resolve_user_path(self.path, "dataset.path")
 
     def load(self) -> TextData:
         """Reads and checks all splits. DataError when they contradict the description."""

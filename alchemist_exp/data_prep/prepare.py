@@ -12,11 +12,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from alchemist_exp.core.atomic_io import write_folder, write_json
+from alchemist_exp.core.atomic_io import write_directory, write_json
 from alchemist_exp.core.errors import DataError, StoreError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data_prep.raw import Parts, Row
-from alchemist_exp.data_prep.recipes import SEED, Recipe, Source
+from alchemist_exp.data_prep.raw import Parts, RawRow
+from alchemist_exp.data_prep.recipes import SEED, RawSource, Recipe
 from alchemist_exp.data_prep.split import divided
 
 MANIFEST = "manifest.json"
@@ -108,18 +108,18 @@ def require_free(target: Path, force: bool) -> None:
 def _replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
     """The old folder stays until the new one is whole."""
     if not target.exists():
-        write_folder(target, fill)
+        write_directory(target, fill)
         return
     fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
     for left_by_a_killed_run in (fresh, old):
         shutil.rmtree(left_by_a_killed_run, ignore_errors=True)
-    write_folder(fresh, fill)
+    write_directory(fresh, fill)
     target.rename(old)
     fresh.rename(target)
     shutil.rmtree(old)
 
 
-def _chosen(name: str, recipe: Recipe, paths: Sequence[Path]) -> tuple[Source, list[Path]]:
+def _chosen(name: str, recipe: Recipe, paths: Sequence[Path]) -> tuple[RawSource, list[Path]]:
     """The first of the recipe's sources that every one of `paths` fits, and its files."""
     for path in paths:
         if not path.exists():
@@ -145,11 +145,11 @@ def _matching(path: Path, patterns: Sequence[str]) -> list[Path]:
     return [path] if any(fnmatchcase(path.name, pattern) for pattern in patterns) else []
 
 
-def _rows(parts: Mapping[Any, Sequence[Row]]) -> int:
+def _rows(parts: Mapping[Any, Sequence[RawRow]]) -> int:
     return sum(map(len, parts.values()))
 
 
-def _miscounted(source: Source, parts: Parts) -> list[str]:
+def _miscounted(source: RawSource, parts: Parts) -> list[str]:
     """A note for each part that has another number of rows than was published."""
     return [
         f"{'The source' if split is None else split.value.capitalize()} has {len(rows):,} rows, "
@@ -159,14 +159,14 @@ def _miscounted(source: Source, parts: Parts) -> list[str]:
     ]
 
 
-def _require_every_class(splits: Mapping[Split, Sequence[Row]], classes: Sequence[str], where: str) -> None:
+def _require_every_class(splits: Mapping[Split, Sequence[RawRow]], classes: Sequence[str], where: str) -> None:
     for split, rows in splits.items():
         absent = [name for i, name in enumerate(classes) if not any(row.label == i for row in rows)]
         if absent:
             raise DataError(f"{where}: {split.value} would have no row of {', '.join(absent)}; get it again, whole.")
 
 
-def _splits(recipe: Recipe, source: Source, parts: Parts, where: str) -> dict[Split, list[Row]]:
+def _splits(recipe: Recipe, source: RawSource, parts: Parts, where: str) -> dict[Split, list[RawRow]]:
     """The three splits: as published where they are, made by `SEED` where not. Votes only where they are sound."""
     if None in parts:
         return divided(parts[None], recipe.sizes, SEED, where)
@@ -180,7 +180,7 @@ def _splits(recipe: Recipe, source: Source, parts: Parts, where: str) -> dict[Sp
     return splits
 
 
-def _write(folder: Path, split: Split, rows: Sequence[Row], classes: Sequence[str]) -> dict[str, Any]:
+def _write(folder: Path, split: Split, rows: Sequence[RawRow], classes: Sequence[str]) -> dict[str, Any]:
     """Writes one split, and gives its line in the manifest."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -203,7 +203,7 @@ def _pyarrow_version() -> str:
     return str(pyarrow.__version__)
 
 
-def repeats(splits: Mapping[Split, Sequence[Row]], split: Split) -> dict[str, int]:
+def repeats(splits: Mapping[Split, Sequence[RawRow]], split: Split) -> dict[str, int]:
     """How many rows of `split` also stand in train, going by letters and digits; how many only under other labels."""
     labels: dict[str, set[int]] = {}
     for row in splits[Split.TRAIN]:

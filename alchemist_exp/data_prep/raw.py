@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alchemist_exp.core.errors import DataError, unknown
+from alchemist_exp.core.errors import DataError, unknown_name
 from alchemist_exp.core.types import ABSTAIN, Split
 
 Labels = Mapping[str, int]
@@ -20,7 +20,7 @@ Labels = Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class Row:
+class RawRow:
     """One labeled text. votes: of the human-crafted labeling functions, None where the source has none."""
 
     text: str
@@ -28,7 +28,7 @@ class Row:
     votes: tuple[int, ...] | None = None
 
 
-Parts = dict[Split | None, list[Row]]
+Parts = dict[Split | None, list[RawRow]]
 Reader = Callable[[Sequence[Path]], Parts]
 
 
@@ -53,7 +53,7 @@ def split_tables(labels: Labels, *, text: str, label: str) -> Reader:
     return read
 
 
-def _table_rows(file: Path, labels: Labels, text: str, label: str, encoding: str) -> Iterator[Row]:
+def _table_rows(file: Path, labels: Labels, text: str, label: str, encoding: str) -> Iterator[RawRow]:
     records = _records(file, encoding)
     _, header = next(records, (1, []))
     absent = [name for name in (text, label) if name not in header]
@@ -66,7 +66,7 @@ def _table_rows(file: Path, labels: Labels, text: str, label: str, encoding: str
     for line, record in records:
         if len(record) != len(header):
             raise DataError(f"{file}: line {line} has {len(record)} fields and the header {len(header)}; get it again.")
-        yield Row(record[at_text], _class_of(record[at_label], labels, f"{file}: line {line}"))
+        yield RawRow(record[at_text], _class_of(record[at_label], labels, f"{file}: line {line}"))
 
 
 def _records(file: Path, encoding: str) -> Iterator[tuple[int, list[str]]]:
@@ -88,7 +88,7 @@ def _records(file: Path, encoding: str) -> Iterator[tuple[int, list[str]]]:
 
 def _class_of(spelled: str, labels: Labels, where: str) -> int:
     if spelled.strip() not in labels:
-        raise DataError(f"{where}: {unknown('the label', spelled.strip()[:40], labels)}")
+        raise DataError(f"{where}: {unknown_name('the label', spelled.strip()[:40], labels)}")
     return labels[spelled.strip()]
 
 
@@ -109,19 +109,19 @@ def yelp_polarity(files: Sequence[Path]) -> Parts:
             if len(record) != 2:
                 raise DataError(f"{file}: line {line} has {len(record)} fields; a label and a review are needed.")
             text = record[1].replace("\\n", "\n").replace('\\"', '"')
-            rows.append(Row(text, _class_of(record[0], {"1": 0, "2": 1}, f"{file}: line {line}")))
+            rows.append(RawRow(text, _class_of(record[0], {"1": 0, "2": 1}, f"{file}: line {line}")))
     return {None: rows}
 
 
 def lines(labels: Labels, *, separator: str, label_first: bool, encoding: str) -> Reader:
     """Reads a row a line without quoting: label, separator, text; or the other way round, cut at the last separator."""
 
-    def row(line: str, where: str) -> Row:
+    def row(line: str, where: str) -> RawRow:
         before, found, after = line.partition(separator) if label_first else line.rpartition(separator)
         if not found:
             raise DataError(f"{where} has no {separator!r} between label and text; it is another file or a broken one.")
         label, text = (before, after) if label_first else (after, before)
-        return Row(text, _class_of(label, labels, where))
+        return RawRow(text, _class_of(label, labels, where))
 
     def read(files: Sequence[Path]) -> Parts:
         rows = []
@@ -141,7 +141,7 @@ def without_breaks(read: Reader) -> Reader:
     def read_clean(files: Sequence[Path]) -> Parts:
         parts = read(files)
         return {
-            split: [Row(row.text.replace("<br />", " "), row.label) for row in rows] for split, rows in parts.items()
+            split: [RawRow(row.text.replace("<br />", " "), row.label) for row in rows] for split, rows in parts.items()
         }
 
     return read_clean
@@ -151,7 +151,9 @@ def folders(labels: Labels) -> Reader:
     """Reads files that are one text each, in folders named as the labels."""
 
     def read(files: Sequence[Path]) -> Parts:
-        return {None: [Row(_decoded(file, "utf-8"), _class_of(file.parent.name, labels, str(file))) for file in files]}
+        return {
+            None: [RawRow(_decoded(file, "utf-8"), _class_of(file.parent.name, labels, str(file))) for file in files]
+        }
 
     return read
 
@@ -165,7 +167,7 @@ def wrench(n_classes: int) -> Reader:
     return read
 
 
-def _wrench_rows(file: Path, n_classes: int) -> list[Row]:
+def _wrench_rows(file: Path, n_classes: int) -> list[RawRow]:
     try:
         content = json.loads(_decoded(file, "utf-8-sig"))
     except (json.JSONDecodeError, RecursionError) as error:
@@ -179,7 +181,7 @@ def _wrench_rows(file: Path, n_classes: int) -> list[Row]:
     return rows
 
 
-def _wrench_row(row: Any, where: str, n_classes: int) -> Row:
+def _wrench_row(row: Any, where: str, n_classes: int) -> RawRow:
     try:
         text, label, votes = row["data"]["text"], row["label"], row["weak_labels"]
     except (KeyError, TypeError) as error:
@@ -192,7 +194,7 @@ def _wrench_row(row: Any, where: str, n_classes: int) -> Row:
         raise DataError(f"{where} has the label {str(label)[:40]}; 0..{n_classes - 1} is needed.")
     if not isinstance(votes, list) or not all(_is_class(vote, range(ABSTAIN, n_classes)) for vote in votes):
         raise DataError(f"{where} has weak_labels {str(votes)[:40]}; a list of -1..{n_classes - 1} is needed.")
-    return Row(text, label, tuple(votes) or None)
+    return RawRow(text, label, tuple(votes) or None)
 
 
 def _is_class(value: Any, allowed: range) -> bool:

@@ -18,7 +18,7 @@ Counts = Mapping[Split | None, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class RawSource:
     """One form in which a dataset is published.
 
     files: patterns of the files' names, below a folder or of files named one by one. rows: how many were published,
@@ -41,11 +41,11 @@ class Recipe:
     """How one dataset is made. sizes: rows of each split where the publisher has not split them."""
 
     sizes: Sizes
-    sources: tuple[Source, ...]
+    sources: tuple[RawSource, ...]
 
 
-def _wrench(name: str, train: int, valid: int, test: int) -> Source:
-    return Source(
+def _wrench(name: str, train: int, valid: int, test: int) -> RawSource:
+    return RawSource(
         what="train.json, valid.json and test.json of WRENCH",
         files=tuple(f"{split}.json" for split in Split),
         where=f"https://huggingface.co/datasets/jieyuz2/WRENCH (folder classification/{name})",
@@ -67,7 +67,7 @@ RECIPES: dict[str, Recipe] = {
         sizes=Sizes(1586, 120),
         sources=(
             _wrench("youtube", 1586, 120, 250),
-            Source(
+            RawSource(
                 what="the five CSV files of the YouTube Spam Collection, or their folder",
                 files=("Youtube*.csv",),
                 where="https://archive.ics.uci.edu/dataset/380/youtube+spam+collection (doi:10.24432/C58885)",
@@ -86,7 +86,7 @@ RECIPES: dict[str, Recipe] = {
                 votes_on=(Split.TRAIN,),
                 note="The votes on valid and test are left out: in known copies they are on other rows than their own.",
             ),
-            Source(
+            RawSource(
                 what="the file SMSSpamCollection",
                 files=("SMSSpamCollection*",),
                 where="https://archive.ics.uci.edu/dataset/228/sms+spam+collection (doi:10.24432/C5CC84)",
@@ -101,7 +101,7 @@ RECIPES: dict[str, Recipe] = {
         sizes=Sizes(30400, 3800, 3800),
         sources=(
             replace(_wrench("yelp", 30400, 3800, 3800), note=_RENAMED),
-            Source(
+            RawSource(
                 what="test.csv of Yelp Review Polarity",
                 files=("*test.csv",),
                 where="https://s3.amazonaws.com/fast-ai-nlp/yelp_review_polarity_csv.tgz (Zhang et al., 2015)",
@@ -116,7 +116,7 @@ RECIPES: dict[str, Recipe] = {
         sizes=Sizes(20000, 2500, 2500),
         sources=(
             replace(_wrench("imdb", 20000, 2500, 2500), note=_RENAMED),
-            Source(
+            RawSource(
                 what="the folder aclImdb, of which the training reviews are taken",
                 files=("train/pos/*.txt", "train/neg/*.txt"),
                 where="https://ai.stanford.edu/~amaas/data/sentiment/ (Maas et al., 2011)",
@@ -125,7 +125,7 @@ RECIPES: dict[str, Recipe] = {
                 read=raw.without_breaks(raw.folders({"neg": 0, "pos": 1})),
                 note=_NOT_WRENCH,
             ),
-            Source(
+            RawSource(
                 what='"IMDB Dataset.csv" of Kaggle',
                 files=("*.csv",),
                 where="https://www.kaggle.com/datasets/lakshmi25npathi/imdb-dataset-of-50k-movie-reviews",
@@ -141,7 +141,7 @@ RECIPES: dict[str, Recipe] = {
     "medabs": Recipe(
         sizes=Sizes(10395, 1155, 0),
         sources=(
-            Source(
+            RawSource(
                 what="medical_tc_train.csv and medical_tc_test.csv of the Medical Abstracts corpus",
                 files=("*train.csv", "*test.csv"),
                 where="https://github.com/sebischair/Medical-Abstracts-TC-Corpus",
@@ -157,7 +157,7 @@ RECIPES: dict[str, Recipe] = {
     "cancer": Recipe(
         sizes=Sizes(5450, 606),
         sources=(
-            Source(
+            RawSource(
                 what="alldata_1_for_kaggle.csv",
                 files=("*.csv",),
                 where="https://www.kaggle.com/datasets/falgunipatel19/biomedical-text-publication-classification",
@@ -172,7 +172,7 @@ RECIPES: dict[str, Recipe] = {
     "finance": Recipe(
         sizes=Sizes(3488, 388),
         sources=(
-            Source(
+            RawSource(
                 what="Sentences_50Agree.txt of the FinancialPhraseBank",
                 files=("Sentences_50Agree*.txt",),
                 where="https://huggingface.co/datasets/takala/financial_phrasebank (FinancialPhraseBank-v1.0.zip)",
@@ -185,7 +185,7 @@ RECIPES: dict[str, Recipe] = {
     "french": Recipe(
         sizes=Sizes(6953, 763),
         sources=(
-            Source(
+            RawSource(
                 what="french_books_reviews.csv",
                 files=("*.csv",),
                 where="https://huggingface.co/datasets/Abirate/french_book_reviews",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data_prep.raw import Row
+from alchemist_exp.data_prep.raw import RawRow
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Sizes:
         return self.train + self.valid + (1 if self.test is None else self.test)
 
 
-def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
+def shuffled(rows: Sequence[RawRow], seed: int) -> list[RawRow]:
     """The rows in the order of their hashes."""
     seen: Counter[tuple[str, int]] = Counter()
     places = []
@@ -41,7 +41,7 @@ def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
     return [rows[i] for i in sorted(range(len(rows)), key=places.__getitem__)]
 
 
-def divided(rows: Sequence[Row], sizes: Sizes, seed: int, where: str) -> dict[Split, list[Row]]:
+def divided(rows: Sequence[RawRow], sizes: Sizes, seed: int, where: str) -> dict[Split, list[RawRow]]:
     """The splits, each shuffled and with the classes in their shares. DataError when there are too few rows.
 
     Rows that no split takes, because `sizes.test` is given, are left out.
@@ -53,7 +53,7 @@ def divided(rows: Sequence[Row], sizes: Sizes, seed: int, where: str) -> dict[Sp
     left = defaultdict(list)
     for row in shuffled(rows, seed):
         left[row.label].append(row)
-    splits: dict[Split, list[Row]] = {}
+    splits: dict[Split, list[RawRow]] = {}
     for split, size in ((Split.TRAIN, sizes.train), (Split.VALID, sizes.valid), (Split.TEST, sizes.test)):
         counts = {label: len(left[label]) for label in sorted(left)}
         taken = counts if size is None else shares(size, counts)

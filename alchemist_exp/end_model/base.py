@@ -9,7 +9,7 @@ import numpy as np
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import AlchemistError, DataError
-from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, frozen
+from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, read_only
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,7 +26,7 @@ class Validation:
     positive: int | None
 
     def __post_init__(self) -> None:
-        gold = frozen(self.gold, np.int64)
+        gold = read_only(self.gold, np.int64)
         if self.features.ndim != 2 or gold.shape != self.features.shape[:1]:
             raise ValueError(
                 f"features {self.features.shape} and gold {gold.shape} do not fit; (n, d), (n,) are needed"

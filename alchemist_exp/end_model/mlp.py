@@ -87,9 +87,9 @@ class Mlp(EndModel):
 
     def load(self, folder: Path) -> FittedEndModel:
         """What `FittedEndModel.save` wrote, on this configuration's device."""
-        from alchemist_exp.end_model.network import load_stack
+        from alchemist_exp.end_model.network import load_stacked_mlp
 
-        return load_stack(folder, self.device)
+        return load_stacked_mlp(folder, self.device)
 
 
 def _refuse_absent_cuda() -> None:

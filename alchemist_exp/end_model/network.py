@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from alchemist_exp.core.atomic_io import read_json, write_bytes, write_json
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.types import FloatArray, frozen
+from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.end_model.base import EpochCurve, FittedEndModel
 from alchemist_exp.end_model.mlp import Device
 
@@ -24,7 +24,7 @@ _CHUNK = 8192
 """Rows predicted at once: bounds memory, whatever the size of a split."""
 
 
-class Stack(nn.Module):
+class StackedMLP(nn.Module):
     """s perceptrons: `sizes` numbers in, through the hidden layers, to classes out."""
 
     def __init__(self, sizes: Sequence[int], n_seeds: int) -> None:
@@ -56,10 +56,10 @@ class Stack(nn.Module):
         return torch.cat(chunks, dim=1)
 
 
-class FittedStack(FittedEndModel):
+class FittedStackedMLP(FittedEndModel):
     """A trained `Stack`, for features as they came to `fit`."""
 
-    def __init__(self, stack: Stack, curves: Sequence[EpochCurve], device: torch.device) -> None:
+    def __init__(self, stack: StackedMLP, curves: Sequence[EpochCurve], device: torch.device) -> None:
         self.curves = tuple(curves)
         self._stack = stack.to(device).requires_grad_(False)
         self._device = device
@@ -74,7 +74,7 @@ class FittedStack(FittedEndModel):
         for start in range(0, len(features), _CHUNK):
             rows = tensor_of(features[start : start + _CHUNK], self._device)
             probs[:, start : start + _CHUNK] = self._stack.logits(rows).softmax(dim=-1).cpu().numpy()
-        return frozen(probs, np.float32)
+        return read_only(probs, np.float32)
 
     def save(self, folder: Path) -> None:
         """Writes end_model.pt, plain tensors that load with `weights_only`, and end_model.json, sizes and curves."""
@@ -89,20 +89,20 @@ class FittedStack(FittedEndModel):
         return [first, *(weight.shape[2] for weight in self._stack.weights)]
 
 
-def load_stack(folder: Path, device: Device) -> FittedStack:
-    """What `FittedStack.save` wrote. StoreError when it is absent, broken or of another version."""
+def load_stacked_mlp(folder: Path, device: Device) -> FittedStackedMLP:
+    """What `FittedStackedMLP.save` wrote. StoreError when it is absent, broken or of another version."""
     try:
         stored = read_json(folder / "end_model.json", what="the end model")
         if stored["version"] != _VERSION:
             raise ValueError(f"its version is {stored['version']}, {_VERSION} is known")
         curves = [_curve(fields) for fields in stored["curves"]]
-        stack = Stack(stored["sizes"], len(curves))
+        stack = StackedMLP(stored["sizes"], len(curves))
         stack.load_state_dict(torch.load(folder / "end_model.pt", map_location="cpu", weights_only=True))
     except StoreError:
         raise
     except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         raise StoreError(f"the end model in {folder} cannot be read: {error}; fit it again.") from error
-    return FittedStack(stack, curves, torch_device(device))
+    return FittedStackedMLP(stack, curves, torch_device(device))
 
 
 def _curve(fields: dict[str, Any]) -> EpochCurve:

@@ -17,7 +17,7 @@ from torch import Tensor
 from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.end_model.base import EpochCurve, Validation
-from alchemist_exp.end_model.network import FittedStack, Stack, tensor_of, torch_device
+from alchemist_exp.end_model.network import FittedStackedMLP, StackedMLP, tensor_of, torch_device
 
 if TYPE_CHECKING:
     from alchemist_exp.end_model.mlp import Mlp
@@ -30,35 +30,37 @@ def train(
     seeds: tuple[int, ...],
     validation: Validation,
     on_epoch: Callable[[int], None] | None,
-) -> FittedStack:
+) -> FittedStackedMLP:
     """Distils targets (n, k) from features (n, d), n from 1 up. AlchemistError when a seed's training diverges."""
     device = torch_device(settings.device)
     scale = _root_mean_square(features)
     # A seed's randomness comes from its own generator: first the initial weights, then an order for each epoch.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    stack = Stack([features.shape[1], *settings.hidden, targets.shape[1]], len(seeds))
+    stack = StackedMLP([features.shape[1], *settings.hidden, targets.shape[1]], len(seeds))
     stack.draw(generators)
     stack.to(device)
     distillation = Distillation(
         stack,
         rows=tensor_of(features, device) / scale,
         targets=tensor_of(targets, device),
-        exam=Exam(
+        exam=ValidationSet(
             tensor_of(validation.features, device) / scale, tensor_of(validation.gold, device), validation.positive
         ),
-        best=Best(stack, settings.patience),
+        best=BestWeights(stack, settings.patience),
         settings=settings,
         on_epoch=on_epoch,
     )
-    _fit(distillation, Batches(len(features), settings.batch_size, generators, device), settings.max_epochs, device)
+    _fit(
+        distillation, SeededBatches(len(features), settings.batch_size, generators, device), settings.max_epochs, device
+    )
     curves = distillation.curves(seeds)
     distillation.best.restore(stack)
     with torch.no_grad():
         stack.weights[0] /= scale  # the stored network takes features as they come
-    return FittedStack(stack, curves, device)
+    return FittedStackedMLP(stack, curves, device)
 
 
-class Batches:
+class SeededBatches:
     """Row indices (s, b): every epoch each seed sees all rows once, in an order of its own."""
 
     def __init__(self, n_rows: int, batch_size: int, generators: list[torch.Generator], device: torch.device) -> None:
@@ -75,7 +77,7 @@ class Batches:
         return iter(torch.split(orders.to(self._device), self._batch_size, dim=1))
 
 
-class Exam:
+class ValidationSet:
     """Rows (n, d) that tell how good each seed is by now."""
 
     def __init__(self, rows: Tensor, gold: Tensor, positive: int | None) -> None:
@@ -83,7 +85,7 @@ class Exam:
         self._gold = gold
         self._positive = positive
 
-    def score(self, stack: Stack) -> Tensor:
+    def score(self, stack: StackedMLP) -> Tensor:
         """float64 (s,): accuracy, or the positive class's F1; NaN for a seed whose training diverged."""
         logits = stack.logits(self._rows)
         predicted = logits.argmax(dim=-1)
@@ -95,10 +97,10 @@ class Exam:
         return score.where(logits.isfinite().all(dim=-1).all(dim=-1), torch.nan)
 
 
-class Best:
+class BestWeights:
     """The best weights of each seed so far; a seed without progress for `patience` epochs has stopped for good."""
 
-    def __init__(self, stack: Stack, patience: int) -> None:
+    def __init__(self, stack: StackedMLP, patience: int) -> None:
         self._patience = patience
         self._weights = [weight.detach().clone() for weight in stack.parameters()]
         n_seeds = len(self._weights[0])
@@ -107,7 +109,7 @@ class Best:
         self.epochs = torch.zeros(n_seeds, dtype=torch.int64)
         self._running = torch.ones(n_seeds, dtype=torch.bool)
 
-    def see(self, stack: Stack, score: Tensor) -> None:
+    def see(self, stack: StackedMLP, score: Tensor) -> None:
         """Takes in one more epoch's scores (s,), on any device. Diverged seeds stop, and the epoch is not counted."""
         score = score.cpu()
         self._running &= score.isfinite()
@@ -126,7 +128,7 @@ class Best:
         return not bool(self._running.any())
 
     @torch.no_grad()
-    def restore(self, stack: Stack) -> None:
+    def restore(self, stack: StackedMLP) -> None:
         """Gives `stack` each seed's best weights."""
         for kept, weight in zip(self._weights, stack.parameters(), strict=True):
             weight.copy_(kept)
@@ -137,12 +139,12 @@ class Distillation(lightning.LightningModule):
 
     def __init__(
         self,
-        stack: Stack,
+        stack: StackedMLP,
         *,
         rows: Tensor,
         targets: Tensor,
-        exam: Exam,
-        best: Best,
+        exam: ValidationSet,
+        best: BestWeights,
         settings: "Mlp",
         on_epoch: Callable[[int], None] | None,
     ) -> None:
@@ -204,7 +206,7 @@ class Distillation(lightning.LightningModule):
         ]
 
 
-def _fit(distillation: Distillation, batches: Batches, max_epochs: int, device: torch.device) -> None:
+def _fit(distillation: Distillation, batches: SeededBatches, max_epochs: int, device: torch.device) -> None:
     """Lightning's fit without its files, words and handling of Ctrl-C."""
     try:
         with _quiet(), _one_thread():

@@ -8,7 +8,7 @@ WIDE: Final = 0.03
 differ by on one dataset; sound runs have .005 to .015."""
 
 
-def wide_spread(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], metric: str) -> list[str]:
+def high_seed_variance(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], metric: str) -> list[str]:
     """A sentence for each split on which the seeds spread wide.
 
     metrics: the record's, by split and score. metric: the score that the dataset is judged by.

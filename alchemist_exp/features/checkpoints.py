@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _READ = ("*.json", "*.txt", "*.model", "*.safetensors")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-class Weights(ABC):
+class Checkpoint(ABC):
     """One model's files."""
 
     @abstractmethod
@@ -42,7 +42,7 @@ class Weights(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderWeights(Weights):
+class LocalCheckpoint(Checkpoint):
     """A folder with config.json, a tokenizer and *.safetensors, as `save_pretrained` writes it."""
 
     path: Path
@@ -77,7 +77,7 @@ class FolderWeights(Weights):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HubWeights(Weights):
+class HubCheckpoint(Checkpoint):
     """A model of the Hugging Face hub: owner/name, and a commit, branch or tag of its repository.
 
     A branch or tag means the commit that the local cache knows by that name; the hub is asked only when it knows none.
@@ -151,7 +151,7 @@ class HubWeights(Weights):
             ) from error
         except (OSError, httpx2.HTTPError) as error:
             raise ConfigError(
-                f"{self} could not be downloaded ({harmless(str(error))}); try again with a network, name a folder "
+                f"{self} could not be downloaded ({sanitize(str(error))}); try again with a network, name a folder "
                 "in feature_extractor.model, or use feature_extractor=minilm."
             ) from error
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.hashing import joined
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import FloatArray
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -119,7 +119,7 @@ def load_network(folder: Path) -> Network:
             )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ConfigError(
-            f"the model in {folder} cannot be loaded ({harmless(str(error))}); name another feature_extractor.model."
+            f"the model in {folder} cannot be loaded ({sanitize(str(error))}); name another feature_extractor.model."
         ) from error
     # A pooler is not used here, and many checkpoints have none. Anything else that lacks would be random numbers.
     absent = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))

@@ -15,7 +15,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import ConfigError, StoreError
-from alchemist_exp.core.types import FloatArray, frozen
+from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.chunk_cache import write_array
 
@@ -72,7 +72,7 @@ class Tfidf(FeatureExtractor):
             rows = np.zeros((len(texts), self.dimensions))
         if on_progress is not None:
             on_progress(len(texts))
-        return frozen(rows, np.float32)
+        return read_only(rows, np.float32)
 
     def save(self, folder: Path) -> None:
         """Writes tfidf.json, idf.npy and components.npy."""
@@ -101,7 +101,9 @@ class Tfidf(FeatureExtractor):
                 f"the fitted feature extractor in {folder} is broken or was made with other values than "
                 f"feature_extractor.dimensions={self.dimensions}; fit it again."
             )
-        return self._take(_Fitted(terms=terms, idf=frozen(idf, np.float32), components=frozen(components, np.float32)))
+        return self._take(
+            _Fitted(terms=terms, idf=read_only(idf, np.float32), components=read_only(components, np.float32))
+        )
 
     def _new_vectorizer(self, **learnt: Any) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer

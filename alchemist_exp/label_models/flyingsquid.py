@@ -19,7 +19,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
-from alchemist_exp.label_models.vote_patterns import Patterns
+from alchemist_exp.label_models.vote_patterns import VotePatterns
 
 _Floats = npt.NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class FlyingSquid(LabelModel):
     def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
         """Solves each class against the rest. ProgramsError with fewer than three programs."""
         self.require_programs(matrix)
-        patterns = Patterns.of(matrix)
+        patterns = VotePatterns.of(matrix)
         signs = [_signs(patterns.votes, c) for c in range(matrix.n_classes)]
         self.log_odds_: _Floats = np.log(class_balance / (1 - class_balance))
         self.weights_ = [

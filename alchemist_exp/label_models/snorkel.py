@@ -11,7 +11,7 @@ import numpy as np
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.random_state import global_random_state_kept
+from alchemist_exp.core.random_state import preserve_global_random_state
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel
 
@@ -47,7 +47,7 @@ class Snorkel(LabelModel):
         # A row without a vote says nothing, and where most have none the fit explains those: with the 73 human-crafted
         # functions of sms, which cover 41%, it labeled train with an F1 of .44, without those rows .87.
         votes = np.array(matrix.votes[matrix.covered] if matrix.covered.any() else matrix.votes)
-        with global_random_state_kept():
+        with preserve_global_random_state():
             self.model_ = SnorkelModel(cardinality=matrix.n_classes, verbose=False)
             try:
                 self.model_.fit(

@@ -12,7 +12,7 @@ _MOST_CODES = 2**62
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Patterns:
+class VotePatterns:
     """The different rows of a label matrix. votes: int8 (u, m). rows: float64 (u,), how many rows vote so."""
 
     votes: npt.NDArray[np.int8]

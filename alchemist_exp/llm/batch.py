@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.core.hashing import plain
-from alchemist_exp.llm.batch_jobs import Book, Books, State
-from alchemist_exp.llm.providers.base import Batches, BatchResults, ProviderLLM
-from alchemist_exp.llm.types import Completion, Request, Unanswered
+from alchemist_exp.core.hashing import to_jsonable
+from alchemist_exp.llm.batch_jobs import BatchJob, BatchJobState, BatchJobStore
+from alchemist_exp.llm.providers.base import BatchAPI, BatchResults, ProviderLLM
+from alchemist_exp.llm.types import Request, Response, TransientError
 
 MOST_REQUESTS = 10_000
 MOST_BYTES = 90_000_000
@@ -46,15 +46,15 @@ _log = logging.getLogger(__name__)
 async def ask_in_batches(
     requests: Sequence[Request],
     llm: ProviderLLM,
-    batches: Batches,
+    batches: BatchAPI,
     books: Path,
     *,
-    known: Callable[[Request], Completion | None],
-    on_reply: Callable[[Request, Completion], None],
+    known: Callable[[Request], Response | None],
+    on_reply: Callable[[Request, Response], None],
     notice: Callable[[str], None] = _log.info,
     poll_s: float = POLL_S,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> Mapping[str, Completion | str]:
+) -> Mapping[str, Response | str]:
     """For each request's key its reply, or why there is none.
 
     books: the folder of the batches' books. known: a reply that is at hand, None where there is none. on_reply: called
@@ -63,7 +63,7 @@ async def ask_in_batches(
     At most one call at a time in an event loop.
     """
     wanted = {request.key: request for request in requests}
-    asking = _Asking(wanted, llm, batches, Books(books), known, on_reply, notice, poll_s, sleep)
+    asking = _Asking(wanted, llm, batches, BatchJobStore(books), known, on_reply, notice, poll_s, sleep)
     while asking.wanted:
         await asking.collect(await asking.plan())
         asking.give_up()
@@ -76,21 +76,21 @@ class _Asking:
 
     wanted: dict[str, Request]
     llm: ProviderLLM
-    batches: Batches
-    books: Books
-    known: Callable[[Request], Completion | None]
-    on_reply: Callable[[Request, Completion], None]
+    batches: BatchAPI
+    books: BatchJobStore
+    known: Callable[[Request], Response | None]
+    on_reply: Callable[[Request, Response], None]
     notice: Callable[[str], None]
     poll_s: float
     sleep: Callable[[float], Awaitable[None]]
-    outcomes: dict[str, Completion | str] = field(default_factory=dict)
+    outcomes: dict[str, Response | str] = field(default_factory=dict)
     attempts: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.wanted = dict(self.wanted)
 
-    async def plan(self) -> list[Book]:
+    async def plan(self) -> list[BatchJob]:
         """The batches that hold what is wanted: those of the books, and new ones for what none of them holds."""
         with self.books.locked():
             # A batch counts as collected only after its replies were kept, so none is missed between here and there.
@@ -99,7 +99,7 @@ class _Asking:
                     self._settle(key, reply)
             held = await self._picked_up()
             holding = {key for book in held for key in book.to_collect}
-            new: list[Book] = []
+            new: list[BatchJob] = []
             for part in _parts([r for key, r in self.wanted.items() if key not in holding]):
                 try:
                     new.append(await self._hand_in(part))
@@ -111,25 +111,25 @@ class _Asking:
             self.notice(f"{_count(new)} handed in; a job that ends earlier collects them when it is run again.")
         return held + new
 
-    async def _picked_up(self) -> list[Book]:
+    async def _picked_up(self) -> list[BatchJob]:
         """The open batches that hold what is wanted. Intents were left by killed jobs: we hold the lock."""
         held = []
         for book in self.books.open_books():
             if self.wanted.keys().isdisjoint(book.to_collect):
                 continue
-            if book.state is State.INTENT:
+            if book.state is BatchJobState.INTENT:
                 batch = await self._persistently(partial(self.batches.find, book.mark))
                 if batch is None:
-                    self.books.write(replace(book, state=State.LOST))
+                    self.books.write(replace(book, state=BatchJobState.LOST))
                     self._tell_of_loss(book)
                     continue
-                book = self.books.write(replace(book, state=State.SUBMITTED, batch=batch))
+                book = self.books.write(replace(book, state=BatchJobState.SUBMITTED, batch=batch))
             held.append(book)
         if held:
             self.notice(f"{_count(held)} handed in before, picked up.")
         return held
 
-    async def _hand_in(self, requests: list[Request]) -> Book:
+    async def _hand_in(self, requests: list[Request]) -> BatchJob:
         """Hands one batch in, its book first. After a fault it is looked for before it is handed in again."""
         keys = tuple(request.key for request in requests)
         book = self.books.begin(keys, provider=self.llm.name, model=self.llm.model)
@@ -150,7 +150,7 @@ class _Asking:
                 raise
 
         batch = await self._persistently(attempt)
-        return self.books.write(replace(book, state=State.SUBMITTED, batch=batch))
+        return self.books.write(replace(book, state=BatchJobState.SUBMITTED, batch=batch))
 
     async def _persistently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """What `ask` brings, after faults again. LLMError after llm.max_attempts."""
@@ -158,7 +158,7 @@ class _Asking:
         for attempt in itertools.count(1):
             try:
                 return await ask()
-            except Unanswered as fault:
+            except TransientError as fault:
                 if attempt >= self.llm.max_attempts:
                     raise LLMError(
                         f"the batch API of {self.llm.name} failed {attempt} times ({fault}); run again later."
@@ -176,7 +176,7 @@ class _Asking:
             yield pause
             pause = max(self.poll_s, min(pause * POLL_GROWTH, LONGEST_POLL_S))
 
-    async def collect(self, books: list[Book]) -> None:
+    async def collect(self, books: list[BatchJob]) -> None:
         """Waits for `books` to end and takes their results. One the server is silent about is asked after again."""
         waiting = {book.mark: book for book in books}
         done = dict.fromkeys(waiting, 0)
@@ -191,7 +191,7 @@ class _Asking:
                         self._take(book, results)
                         done[book.mark] = len(book.keys)
                         del waiting[book.mark]
-                except Unanswered as fault:
+                except TransientError as fault:
                     faults.append(fault)
                 except LLMError as error:
                     raise LLMError(self._ended_early(book, error)) from error
@@ -208,12 +208,12 @@ class _Asking:
                 raise LLMError(self._ended_early(next(iter(waiting.values())), faults[0]))
             await self.sleep(wait)
 
-    def _take(self, book: Book, results: BatchResults) -> None:
+    def _take(self, book: BatchJob, results: BatchResults) -> None:
         """Settles what `results` answer, then notes in the book that they were taken."""
         mine = [key for key in book.to_collect if key in self.wanted]
         for key in mine:
             match results.answers.get(key):
-                case Completion() as reply:
+                case Response() as reply:
                     self.on_reply(self.wanted[key], reply)
                     self._settle(key, reply)
                 case LLMError() as error:
@@ -239,23 +239,23 @@ class _Asking:
             if self.attempts[key] >= self.llm.max_attempts:
                 self._settle(key, f"no reply in {self.attempts[key]} batches ({self.reasons[key]})")
 
-    def _settle(self, key: str, outcome: Completion | str) -> None:
+    def _settle(self, key: str, outcome: Response | str) -> None:
         self.outcomes[key] = outcome
         del self.wanted[key]
 
-    def _ended_early(self, book: Book, error: Exception) -> str:
+    def _ended_early(self, book: BatchJob, error: Exception) -> str:
         reason = str(error).rstrip(".")
         return (
             f"batch {book.batch} could not be asked after ({reason}). {_GO_ON} "
             f"If the batch is gone, delete {self.books.path(book)}."
         )
 
-    def _tell_of_loss(self, book: Book) -> None:
+    def _tell_of_loss(self, book: BatchJob) -> None:
         doubt = "" if self.batches.can_find else "; if it was accepted, which cannot be found out, it is paid as well"
         self.notice(f"a batch of {len(book.keys):,} requests got no id and is handed in anew{doubt}.")
 
 
-def _id(book: Book) -> str:
+def _id(book: BatchJob) -> str:
     """The vendor's id of a batch that was handed in."""
     if book.batch is None:
         raise AssertionError(f"the batch {book.mark} was never handed in")
@@ -268,7 +268,7 @@ def _parts(requests: Sequence[Request]) -> Iterator[list[Request]]:
     size = 0
     for request in requests:
         # Escaped as it is here a request is longer than on the wire, whatever the vendor calls its fields.
-        own = len(json.dumps(plain(request)))
+        own = len(json.dumps(to_jsonable(request)))
         if part and (len(part) == MOST_REQUESTS or size + own > MOST_BYTES):
             yield part
             part, size = [], 0
@@ -278,5 +278,5 @@ def _parts(requests: Sequence[Request]) -> Iterator[list[Request]]:
         yield part
 
 
-def _count(books: Sequence[Book]) -> str:
+def _count(books: Sequence[BatchJob]) -> str:
     return f"{len(books)} batch{'' if len(books) == 1 else 'es'} of {sum(len(b.keys) for b in books):,} requests"

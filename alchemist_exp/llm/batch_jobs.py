@@ -12,10 +12,10 @@ from pathlib import Path
 
 from alchemist_exp.core.atomic_io import locked, read_json, remove_drafts, write_json
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.hashing import key_of, plain
+from alchemist_exp.core.hashing import key_of, to_jsonable
 
 
-class State(StrEnum):
+class BatchJobState(StrEnum):
     """Where a batch stands.
 
     intent: about to be handed in, or handed in by a job that was killed before it learned the id. submitted: handed in.
@@ -29,7 +29,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Book:
+class BatchJob:
     """What is known of one batch.
 
     mark: its name here and, where the vendor keeps one, there. batch: the vendor's id, None before it is known. keys:
@@ -37,7 +37,7 @@ class Book:
     """
 
     mark: str
-    state: State
+    state: BatchJobState
     batch: str | None
     provider: str
     model: str
@@ -48,10 +48,10 @@ class Book:
     @property
     def is_open(self) -> bool:
         """Whether it has, or may have, results to collect."""
-        return self.state in (State.INTENT, State.SUBMITTED)
+        return self.state in (BatchJobState.INTENT, BatchJobState.SUBMITTED)
 
 
-class Books:
+class BatchJobStore:
     """The books under `root`. Whoever plans or writes holds the lock."""
 
     def __init__(self, root: Path) -> None:
@@ -63,22 +63,22 @@ class Books:
         with locked(self.root / ".lock"):
             yield
 
-    def path(self, book: Book) -> Path:
+    def path(self, book: BatchJob) -> Path:
         """Where `book` lies or will lie."""
         return self.root / f"{book.mark}.json"
 
-    def open_books(self) -> list[Book]:
+    def open_books(self) -> list[BatchJob]:
         """All that are open, oldest first. StoreError, naming the file, when one is broken."""
         books = [_read(path) for path in self.root.glob("*.json")]
         return sorted((book for book in books if book.is_open), key=lambda book: (book.time, book.mark))
 
-    def begin(self, keys: tuple[str, ...], *, provider: str, model: str) -> Book:
+    def begin(self, keys: tuple[str, ...], *, provider: str, model: str) -> BatchJob:
         """A new book, an intent, on disk."""
         time = datetime.now(UTC).isoformat(timespec="microseconds")
         mark = key_of("batch", {"keys": keys, "time": time})
-        book = Book(
+        book = BatchJob(
             mark=mark,
-            state=State.INTENT,
+            state=BatchJobState.INTENT,
             batch=None,
             provider=provider,
             model=model,
@@ -88,38 +88,38 @@ class Books:
         )
         return self.write(book)
 
-    def write(self, book: Book) -> Book:
+    def write(self, book: BatchJob) -> BatchJob:
         """Puts `book` on disk."""
-        write_json(self.path(book), plain(book))
+        write_json(self.path(book), to_jsonable(book))
         return book
 
-    def remove(self, book: Book) -> None:
+    def remove(self, book: BatchJob) -> None:
         """Forgets a batch that was never accepted."""
         self.path(book).unlink(missing_ok=True)
         remove_drafts(self.path(book))
 
-    def collected(self, book: Book, keys: frozenset[str]) -> None:
+    def collected(self, book: BatchJob, keys: frozenset[str]) -> None:
         """Notes that the results of `keys` were taken; others may have taken theirs meanwhile."""
         if not self.path(book).exists():
             return
         now = _read(self.path(book))
         left = tuple(key for key in now.to_collect if key not in keys)
-        self.write(replace(now, to_collect=left, state=now.state if left else State.COLLECTED))
+        self.write(replace(now, to_collect=left, state=now.state if left else BatchJobState.COLLECTED))
 
 
-def _read(path: Path) -> Book:
+def _read(path: Path) -> BatchJob:
     entry = read_json(path, what="the book of a batch")
     try:
-        book = Book(
+        book = BatchJob(
             **{
                 **entry,
-                "state": State(entry["state"]),
+                "state": BatchJobState(entry["state"]),
                 "keys": tuple(entry["keys"]),
                 "to_collect": tuple(entry["to_collect"]),
             }
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the book of a batch {path} is broken ({error!r}); delete it and run again.") from error
-    if book.mark != path.stem or (book.state is State.SUBMITTED and not isinstance(book.batch, str)):
+    if book.mark != path.stem or (book.state is BatchJobState.SUBMITTED and not isinstance(book.batch, str)):
         raise StoreError(f"the book of a batch {path} contradicts itself; delete it and run again.")
     return book

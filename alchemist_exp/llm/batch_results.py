@@ -8,20 +8,20 @@ from typing import Any
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.providers.base import BatchResults
 from alchemist_exp.llm.providers.errors import clean
-from alchemist_exp.llm.types import Completion, Unanswered
+from alchemist_exp.llm.types import Response, TransientError
 
 TRANSFER_S = 1800.0
 """Seconds for sending or fetching a whole batch."""
 
 
 def read_results(
-    raw: bytes, answer_of: Callable[[Mapping[str, Any]], Completion], *, key: str, shortfall: str
+    raw: bytes, answer_of: Callable[[Mapping[str, Any]], Response], *, key: str, shortfall: str
 ) -> BatchResults:
     """The answers in JSONL, by custom_id; of several under one id the first.
 
     answer_of: the reply in a line; raises Unanswered or LLMError where there is none. key: what must not be shown.
     """
-    answers: dict[str, Completion | Unanswered | LLMError] = {}
+    answers: dict[str, Response | TransientError | LLMError] = {}
     unreadable = 0
     for line in raw.splitlines():
         if not line.strip():
@@ -39,12 +39,12 @@ def read_results(
 
 
 def _answer(
-    row: Mapping[str, Any], answer_of: Callable[[Mapping[str, Any]], Completion], key: str
-) -> Completion | Unanswered | LLMError:
+    row: Mapping[str, Any], answer_of: Callable[[Mapping[str, Any]], Response], key: str
+) -> Response | TransientError | LLMError:
     try:
         reply = answer_of(row)
-    except Unanswered as fault:
-        return Unanswered(clean(str(fault), key), fault.after_s)
+    except TransientError as fault:
+        return TransientError(clean(str(fault), key), fault.after_s)
     except LLMError as error:
         return error
     return replace(reply, model=clean(reply.model, key), batch=True)

@@ -55,7 +55,7 @@ class Reservation:
     Neither: it counts as reserved while its process lives, and as spent afterwards.
     """
 
-    def __init__(self, ledger: "Ledger", id_: str, usd: float) -> None:
+    def __init__(self, ledger: "BudgetLedger", id_: str, usd: float) -> None:
         self.usd = usd
         self._ledger = ledger
         self._id = id_
@@ -108,7 +108,7 @@ class _Totals:
     reserved: float
 
 
-class Ledger:
+class BudgetLedger:
     """The account in the file `path`: one line of JSON for each event, only ever appended, under an exclusive flock.
 
     A line that a killed writer left unfinished is cut off: a reservation nobody has used, or a settlement without

@@ -16,15 +16,25 @@ from typing import Final
 from alchemist_exp.core.errors import AlchemistError, LLMError
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.llm.batch import ask_in_batches
-from alchemist_exp.llm.batch_jobs import Books
-from alchemist_exp.llm.budget import Ledger, Reservation
+from alchemist_exp.llm.batch_jobs import BatchJobStore
+from alchemist_exp.llm.budget import BudgetLedger, Reservation
 from alchemist_exp.llm.cost import price_of
-from alchemist_exp.llm.dialogue import Ask
+from alchemist_exp.llm.dialogue import RequestBatch
 from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM
-from alchemist_exp.llm.rate_limits import Rates
-from alchemist_exp.llm.response_cache import ReplyCache
+from alchemist_exp.llm.rate_limits import RateLimiter
+from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.tokens import count_messages, upper_bound
-from alchemist_exp.llm.types import LLM, Client, Completion, Exchange, Finish, Price, Request, Unanswered, Usage
+from alchemist_exp.llm.types import (
+    LLM,
+    FinishReason,
+    LLMCall,
+    Price,
+    ProviderClient,
+    Request,
+    Response,
+    TransientError,
+    Usage,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -37,18 +47,18 @@ _BUDGET_POLL_S: Final = 0.05
 _BATCH_POLL_S: Final = 30.0
 
 
-class Asker:
+class LLMClient:
     """Asks one LLM on behalf of a job.
 
     folder: where the limits that jobs share are kept. cap_usd: the most that all who use the folder may spend.
     """
 
-    def __init__(self, llm: LLM, cache: ReplyCache, folder: Path, cap_usd: float | None = None) -> None:
+    def __init__(self, llm: LLM, cache: ResponseCache, folder: Path, cap_usd: float | None = None) -> None:
         self.llm = llm
         self._cache = cache
         self._folder = folder
         self._cap_usd = math.inf if cap_usd is None else cap_usd
-        self._ledger = Ledger(folder / "budget.jsonl")
+        self._ledger = BudgetLedger(folder / "budget.jsonl")
         self.paid_usd = 0.0
         """What the replies so far have cost, as far as that is known."""
 
@@ -59,13 +69,13 @@ class Asker:
             return 0.0
         return self._ledger.spent_usd + self._ledger.unsettled_usd
 
-    def cached(self, request: Request) -> Completion | None:
+    def cached(self, request: Request) -> Response | None:
         """The reply to `request` if it need not be asked for."""
         if not isinstance(self.llm, ProviderLLM) or self.llm.cache is CacheMode.refresh:
             return None
         return self._cache.read(request)
 
-    def ask(self, ask: Ask, on_reply: Callable[[Exchange], None] = lambda _: None) -> list[Exchange]:
+    def ask(self, ask: RequestBatch, on_reply: Callable[[LLMCall], None] = lambda _: None) -> list[LLMCall]:
         """An exchange for each request, in their order. `on_reply` is told of each as it comes.
 
         A reply that is still refused or empty after `llm.max_attempts`, or truncated twice, is returned as it is.
@@ -74,10 +84,10 @@ class Asker:
         """
         return asyncio.run(self._ask(ask, on_reply))
 
-    async def _ask(self, ask: Ask, on_reply: Callable[[Exchange], None]) -> list[Exchange]:
-        done: dict[str, Exchange] = {}
+    async def _ask(self, ask: RequestBatch, on_reply: Callable[[LLMCall], None]) -> list[LLMCall]:
+        done: dict[str, LLMCall] = {}
 
-        def take(exchange: Exchange) -> None:
+        def take(exchange: LLMCall) -> None:
             done[exchange.request.key] = exchange
             paid = [c for c in (exchange.completion, *exchange.incomplete) if not c.from_cache]
             self.paid_usd += price_of(paid, self.llm.price) or 0.0
@@ -86,7 +96,7 @@ class Asker:
         distinct = {request.key: request for request in ask.requests}
         for request in distinct.values():
             if found := self.cached(request):
-                take(Exchange(request=request, completion=found))
+                take(LLMCall(request=request, completion=found))
         missing = [request for key, request in distinct.items() if key not in done]
         if missing:
             if isinstance(self.llm, ProviderLLM):
@@ -94,11 +104,11 @@ class Asker:
             else:
                 async with self.llm.connect() as client:
                     for request in missing:
-                        take(Exchange(request=request, completion=await client.complete(request)))
+                        take(LLMCall(request=request, completion=await client.complete(request)))
         return [done[request.key] for request in ask.requests]
 
     async def _ask_provider(
-        self, llm: ProviderLLM, missing: Sequence[Request], take: Callable[[Exchange], None], ask: Ask
+        self, llm: ProviderLLM, missing: Sequence[Request], take: Callable[[LLMCall], None], ask: RequestBatch
     ) -> None:
         if llm.cache is CacheMode.only:
             raise LLMError(_miss(missing, llm))
@@ -124,7 +134,13 @@ class _Asking:
     """Asks side by side. One event loop."""
 
     def __init__(
-        self, llm: ProviderLLM, client: Client, cache: ReplyCache, ledger: Ledger, folder: Path, cap_usd: float
+        self,
+        llm: ProviderLLM,
+        client: ProviderClient,
+        cache: ResponseCache,
+        ledger: BudgetLedger,
+        folder: Path,
+        cap_usd: float,
     ) -> None:
         self._llm = llm
         self._client = client
@@ -132,7 +148,7 @@ class _Asking:
         self._ledger = ledger
         self._cap_usd = cap_usd
         name = key_of("limits", {"provider": llm.name, "model": llm.model, "base_url": llm.base_url})
-        self._rates = Rates(
+        self._rates = RateLimiter(
             folder / "limits" / name,
             max_in_flight=llm.max_in_flight,
             requests_per_minute=llm.requests_per_minute,
@@ -140,7 +156,7 @@ class _Asking:
         )
         self._failure: AlchemistError | None = None
 
-    async def ask(self, requests: Sequence[Request], take: Callable[[Exchange], None]) -> None:
+    async def ask(self, requests: Sequence[Request], take: Callable[[LLMCall], None]) -> None:
         waiting = iter(requests)
         workers = min(self._llm.max_in_flight, len(requests))
         try:
@@ -152,7 +168,7 @@ class _Asking:
         if self._failure is not None:
             raise self._failure
 
-    async def _work(self, waiting: Iterator[Request], take: Callable[[Exchange], None]) -> None:
+    async def _work(self, waiting: Iterator[Request], take: Callable[[LLMCall], None]) -> None:
         for request in waiting:
             if self._failure is not None:
                 return
@@ -162,33 +178,33 @@ class _Asking:
                 # The other tasks finish what is on its way, which is paid for, and take up nothing new.
                 self._failure = self._failure or failure
 
-    async def _exchange(self, request: Request) -> Exchange:
+    async def _exchange(self, request: Request) -> LLMCall:
         async with self._cache.asking(request):
             if self._llm.cache is CacheMode.use and (found := self._cache.read(request)):
-                return Exchange(request=request, completion=found)  # another job was quicker
-            incomplete: list[Completion] = []
+                return LLMCall(request=request, completion=found)  # another job was quicker
+            incomplete: list[Response] = []
             reason = ""
             for attempt in range(self._llm.max_attempts):
                 try:
                     completion = await self._attempt(request)
-                except Unanswered as unanswered:
+                except TransientError as unanswered:
                     reason = str(unanswered)
                     if attempt + 1 < self._llm.max_attempts:
                         await self._back_off(attempt, unanswered)
                     continue
-                if completion.finish is Finish.COMPLETE:
-                    return Exchange(request=request, completion=completion, incomplete=tuple(incomplete))
+                if completion.finish is FinishReason.COMPLETE:
+                    return LLMCall(request=request, completion=completion, incomplete=tuple(incomplete))
                 incomplete.append(completion)
-                if [reply.finish for reply in incomplete].count(Finish.TRUNCATED) == _TRUNCATED_MOST:
+                if [reply.finish for reply in incomplete].count(FinishReason.TRUNCATED) == _TRUNCATED_MOST:
                     break
             if incomplete:
-                return Exchange(request=request, completion=incomplete[-1], incomplete=tuple(incomplete[:-1]))
+                return LLMCall(request=request, completion=incomplete[-1], incomplete=tuple(incomplete[:-1]))
         raise LLMError(
             f"{self._llm.model} gave no reply in {self._llm.max_attempts} attempts ({reason}); run again later: the "
             "replies that came are kept."
         )
 
-    async def _attempt(self, request: Request) -> Completion:
+    async def _attempt(self, request: Request) -> Response:
         """One attempt, within rates and budget; what it gives is kept and booked."""
         estimate = 0
         if self._llm.tokens_per_minute is not None:
@@ -202,7 +218,7 @@ class _Asking:
             reservation = await self._reserve(request)
             try:
                 completion = await self._client.complete(request)
-            except Unanswered as unanswered:
+            except TransientError as unanswered:
                 _settle_unanswered(reservation, unanswered)
                 raise
             except AlchemistError:
@@ -210,7 +226,7 @@ class _Asking:
                     reservation.release()
                 raise
         try:
-            if completion.finish is Finish.COMPLETE:
+            if completion.finish is FinishReason.COMPLETE:
                 await asyncio.to_thread(self._cache.write, request, completion)
         finally:
             _settle(reservation, completion, self._llm)
@@ -229,7 +245,7 @@ class _Asking:
                 raise self._failure
         return reservation
 
-    async def _back_off(self, attempt: int, unanswered: Unanswered) -> None:
+    async def _back_off(self, attempt: int, unanswered: TransientError) -> None:
         if unanswered.after_s is not None:
             self._rates.hold(unanswered.after_s)
         wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt) * random.uniform(0.5, 1.5)
@@ -241,7 +257,13 @@ class _Batching:
     """Asks through a batch API. A reply that is not complete is not asked for again by this run: that takes a day."""
 
     def __init__(
-        self, llm: ProviderLLM, client: Client, cache: ReplyCache, ledger: Ledger, folder: Path, cap_usd: float
+        self,
+        llm: ProviderLLM,
+        client: ProviderClient,
+        cache: ResponseCache,
+        ledger: BudgetLedger,
+        folder: Path,
+        cap_usd: float,
     ) -> None:
         self._llm = llm
         self._client = client
@@ -250,13 +272,13 @@ class _Batching:
         self._books = folder / "batches"
         self._cap_usd = cap_usd
 
-    async def ask(self, requests: Sequence[Request], take: Callable[[Exchange], None], *, name: str) -> None:
+    async def ask(self, requests: Sequence[Request], take: Callable[[LLMCall], None], *, name: str) -> None:
         """name: the same for a run that is started again, so that what it had reserved is not reserved twice."""
         reservation = await self._reserve(requests, name)
         in_batch = {request.key for request in requests}
 
-        def keep(request: Request, completion: Completion) -> None:
-            if completion.finish is Finish.COMPLETE:
+        def keep(request: Request, completion: Response) -> None:
+            if completion.finish is FinishReason.COMPLETE:
                 self._cache.write(request, completion)
             if reservation is not None and self._llm.price is not None:
                 if completion.usage is None:
@@ -264,7 +286,7 @@ class _Batching:
                 else:
                     reservation.settle_part(self._llm.price.usd(completion.usage, batch=True))
             in_batch.discard(request.key)
-            take(Exchange(request=request, completion=completion))
+            take(LLMCall(request=request, completion=completion))
 
         try:
             outcomes = await ask_in_batches(
@@ -288,11 +310,11 @@ class _Batching:
             raise LLMError(f"no request of {len(requests)} was answered by a batch: {reasons[0]}")
         for request in requests:
             if request.key in in_batch:
-                take(Exchange(request=request, completion=_completion_of(outcomes[request.key], self._llm)))
+                take(LLMCall(request=request, completion=_completion_of(outcomes[request.key], self._llm)))
 
     def _handed_in(self, keys: Set[str]) -> bool:
         """Whether a batch that may yet be paid holds any of the requests."""
-        return any(not keys.isdisjoint(book.to_collect) for book in Books(self._books).open_books())
+        return any(not keys.isdisjoint(book.to_collect) for book in BatchJobStore(self._books).open_books())
 
     async def _reserve(self, requests: Sequence[Request], name: str) -> Reservation | None:
         if self._llm.price is None:
@@ -303,12 +325,12 @@ class _Batching:
         return reservation
 
 
-def _completion_of(outcome: Completion | str, llm: ProviderLLM) -> Completion:
+def _completion_of(outcome: Response | str, llm: ProviderLLM) -> Response:
     """A reply that another job has collected, or the failure that stands in for one."""
-    if isinstance(outcome, Completion):
+    if isinstance(outcome, Response):
         return outcome
     nothing = Usage(input_tokens=0, output_tokens=0)
-    return Completion(text=outcome, model=llm.model, finish=Finish.FAILED, usage=nothing, batch=True)
+    return Response(text=outcome, model=llm.model, finish=FinishReason.FAILED, usage=nothing, batch=True)
 
 
 def _most_usd(request: Request, price: Price, *, batch: bool = False) -> float:
@@ -317,7 +339,7 @@ def _most_usd(request: Request, price: Price, *, batch: bool = False) -> float:
     return price.usd(most, batch=batch)
 
 
-def _settle(reservation: Reservation | None, completion: Completion, llm: ProviderLLM) -> None:
+def _settle(reservation: Reservation | None, completion: Response, llm: ProviderLLM) -> None:
     """Books what a reply cost; where the server does not say, the reservation stays what it was."""
     if reservation is None:
         return
@@ -327,7 +349,7 @@ def _settle(reservation: Reservation | None, completion: Completion, llm: Provid
         reservation.settle(llm.price.usd(completion.usage, batch=completion.batch))
 
 
-def _settle_unanswered(reservation: Reservation | None, unanswered: Unanswered) -> None:
+def _settle_unanswered(reservation: Reservation | None, unanswered: TransientError) -> None:
     if reservation is None:
         return
     if unanswered.perhaps_paid:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from alchemist_exp.llm.types import LLM, Completion, Exchange, Finish, Price, Usage
+from alchemist_exp.llm.types import LLM, FinishReason, LLMCall, Price, Response, Usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class BreakEven:
     price_as_of: str | None
 
 
-def cost_of(exchanges: Sequence[Exchange], llm: LLM) -> Cost:
+def cost_of(exchanges: Sequence[LLMCall], llm: LLM) -> Cost:
     """The cost of `exchanges`. Replayed recordings cost nothing, whatever their usage."""
     finals = [exchange.completion for exchange in exchanges]
     wasted = [completion for exchange in exchanges for completion in exchange.incomplete]
@@ -61,7 +61,7 @@ def cost_of(exchanges: Sequence[Exchange], llm: LLM) -> Cost:
     return Cost(
         calls=len(asked),
         cached_calls=len(replies) - len(asked),
-        incomplete=Counter(c.finish.value for c in replies if c.finish is not Finish.COMPLETE),
+        incomplete=Counter(c.finish.value for c in replies if c.finish is not FinishReason.COMPLETE),
         input_tokens=sum(u.input_tokens for u in usages) if metered else None,
         cached_tokens=sum(u.cached_tokens for u in usages) if metered else None,
         output_tokens=sum(u.output_tokens for u in usages) if metered else None,
@@ -71,7 +71,7 @@ def cost_of(exchanges: Sequence[Exchange], llm: LLM) -> Cost:
     )
 
 
-def price_of(completions: Sequence[Completion], price: Price | None) -> float | None:
+def price_of(completions: Sequence[Response], price: Price | None) -> float | None:
     """The dollars of `completions`; None where a price or a usage is not known."""
     if price is None or any(completion.usage is None for completion in completions):
         return None

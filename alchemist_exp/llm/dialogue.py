@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from alchemist_exp.llm.types import Exchange, Request
+from alchemist_exp.llm.types import LLMCall, Request
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class RequestBatch:
     """Requests that do not depend on each other's replies.
 
     what: for the progress bar. answer_tokens: how long a reply is expected to be, for plans. rows: whether it is one
@@ -27,14 +27,14 @@ class Ask:
 
 Result = TypeVar("Result")
 
-Script = Generator[Ask, Sequence[Exchange], Result]
+Dialogue = Generator[RequestBatch, Sequence[LLMCall], Result]
 """Asks, is sent the exchanges in the order of the requests, and asks on, until it returns what it was after.
 
 The same script is followed by a run, which gets replies, and by a plan, which guesses their lengths.
 """
 
 
-def follow(script: Script[Result], answer: Callable[[Ask], Sequence[Exchange]]) -> Result:
+def run_dialogue(script: Dialogue[Result], answer: Callable[[RequestBatch], Sequence[LLMCall]]) -> Result:
     """The result of `script`, each of its asks answered by `answer`."""
     try:
         ask = next(script)
@@ -45,12 +45,12 @@ def follow(script: Script[Result], answer: Callable[[Ask], Sequence[Exchange]]) 
         return result
 
 
-def side_by_side(scripts: Sequence[Script[Result]]) -> Script[list[Result]]:
+def interleave(scripts: Sequence[Dialogue[Result]]) -> Dialogue[list[Result]]:
     """The results of all `scripts`; what they ask at the same time is asked in one go."""
     results: dict[int, Result] = {}
-    asks: dict[int, Ask] = {}
+    asks: dict[int, RequestBatch] = {}
 
-    def resume(number: int, replies: Sequence[Exchange] | None) -> None:
+    def resume(number: int, replies: Sequence[LLMCall] | None) -> None:
         try:
             asks[number] = next(scripts[number]) if replies is None else scripts[number].send(replies)
         except StopIteration as end:
@@ -66,8 +66,8 @@ def side_by_side(scripts: Sequence[Script[Result]]) -> Script[list[Result]]:
     return [results[number] for number in range(len(scripts))]
 
 
-def _in_one(asks: Sequence[Ask]) -> Ask:
-    return Ask(
+def _in_one(asks: Sequence[RequestBatch]) -> RequestBatch:
+    return RequestBatch(
         what=" and ".join(dict.fromkeys(ask.what for ask in asks)),
         requests=[request for ask in asks for request in ask.requests],
         answer_tokens=max(ask.answer_tokens for ask in asks),

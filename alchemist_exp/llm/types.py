@@ -68,7 +68,7 @@ class Usage:
         return Usage(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
 
-class Finish(StrEnum):
+class FinishReason(StrEnum):
     """Why a reply ended. Only `COMPLETE` replies are cached."""
 
     COMPLETE = "complete"
@@ -80,7 +80,7 @@ class Finish(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Completion:
+class Response:
     """One reply.
 
     model: as the server names it. usage: None where it was not metered. batch: whether a batch API, which is cheaper,
@@ -89,19 +89,19 @@ class Completion:
 
     text: str
     model: str
-    finish: Finish
+    finish: FinishReason
     usage: Usage | None
     batch: bool = False
     from_cache: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exchange:
+class LLMCall:
     """A request and its reply. incomplete: replies that came before it and were paid for, yet could not be used."""
 
     request: Request
-    completion: Completion
-    incomplete: tuple[Completion, ...] = ()
+    completion: Response
+    incomplete: tuple[Response, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -146,7 +146,7 @@ def _or(price: float | None, otherwise: float) -> float:
     return otherwise if price is None else price
 
 
-class Unanswered(Exception):  # noqa: N818 - it is not an error yet: the request may be sent again
+class TransientError(Exception):
     """No reply came this time, and another attempt may bring one.
 
     after_s: the wait the server asks for. perhaps_paid: whether the server may have written a reply that got lost.
@@ -158,10 +158,10 @@ class Unanswered(Exception):  # noqa: N818 - it is not an error yet: the request
         self.perhaps_paid = perhaps_paid
 
 
-class Client(Protocol):
+class ProviderClient(Protocol):
     """An open connection to a provider. Used by one event loop."""
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request) -> Response:
         """One attempt. Unanswered when another may succeed, LLMError, one sentence with the cure, when none can."""
 
 
@@ -208,5 +208,5 @@ class LLM(Component, ABC):
         """
 
     @abstractmethod
-    def connect(self) -> AbstractAsyncContextManager[Client]:
+    def connect(self) -> AbstractAsyncContextManager[ProviderClient]:
         """A client, open inside the context."""

@@ -5,22 +5,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.progress import Stages
+from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import FloatArray, IntArray, LabelMatrix, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.label_models.base import LabeledVotes, LabelModel, balance_of, estimated_balance
-from alchemist_exp.llm.client import Asker
-from alchemist_exp.llm.dialogue import Ask, Script
-from alchemist_exp.llm.types import LLM, Exchange
+from alchemist_exp.llm.client import LLMClient
+from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
+from alchemist_exp.llm.types import LLM, LLMCall
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.trials import Trials
 from alchemist_exp.programs.types import Program, Rejected
 from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.sandbox.base import ProgramRun, Sandbox
-from alchemist_exp.supplements.base import Desk, Supplement, Supplied
+from alchemist_exp.supplements.base import Desk, ResolvedSupplement, Supplement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,10 @@ class Workbench:
 
     data: TextData
     gold: Mapping[Split, IntArray]
-    asker: Asker
+    asker: LLMClient
     parts: Parts
-    store: Store
-    stages: Stages
+    store: ArtifactCache
+    stages: StageProgress
     features: Callable[[], Mapping[Split, FloatArray]]
 
     @property
@@ -61,11 +61,11 @@ class Workbench:
         """What a script is written from."""
         return Desk(data=self.data, gold=self.gold, llm=self.asker.llm, trials=trials, store=self.store)
 
-    def answer(self, ask: Ask) -> list[Exchange]:
+    def answer(self, ask: RequestBatch) -> list[LLMCall]:
         """The exchanges of `ask`, shown as they come."""
         with self.stages.stage("prompts", ask.what, len(ask.requests)) as advance:
 
-            def show(_: Exchange) -> None:
+            def show(_: LLMCall) -> None:
                 advance(1)
                 self.stages.note(f"${self.asker.paid_usd:.4f}" if self.asker.paid_usd else "")
 
@@ -73,7 +73,7 @@ class Workbench:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Voters:
+class LabelSources:
     """Who voted: programs or human-crafted functions, their votes, and what was lost on the way.
 
     ids: one per column of the matrices, for people. requested: how many were asked for. written: how many candidates
@@ -91,7 +91,7 @@ class Voters:
     written: int = 0
     programs: tuple[Program, ...] = ()
     spare: tuple[Program, ...] = ()
-    supplied: tuple[Supplied, ...] = ()
+    supplied: tuple[ResolvedSupplement, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     runs: Mapping[str, Mapping[Split, ProgramRun]] = field(default_factory=dict)
     answers: Mapping[str, int] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class Voters:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Labeling:
+class LabelingResult:
     """Soft labels of train, and of the other splits where the voters voted there, and how they came about.
 
     labeled_by: the label model, or what answered in its stead. balance: the class balance the label model was given,
@@ -113,15 +113,15 @@ class Labeling:
 
     labels: Mapping[Split, SoftLabels]
     labeled_by: str
-    voters: Voters
-    exchanges: tuple[Exchange, ...]
+    voters: LabelSources
+    exchanges: tuple[LLMCall, ...]
     balance: tuple[float, ...] | None
     gold_used: tuple[str, ...]
     labeled: LabeledVotes | None = None
 
 
 @dataclass(kw_only=True)
-class Labeler(Component, ABC):
+class Method(Component, ABC):
     """A method group member."""
 
     def used(self, parts: Parts) -> tuple[Component, ...]:
@@ -132,16 +132,16 @@ class Labeler(Component, ABC):
         """How many programs can vote at most; None where that is not known before, or none do."""
         return None
 
-    def script(self, desk: Desk, parts: Parts) -> Script[Any] | None:
+    def script(self, desk: Desk, parts: Parts) -> Dialogue[Any] | None:
         """What the LLM is asked; None where it is not."""
         return None
 
     @abstractmethod
-    def label(self, bench: Workbench) -> Labeling:
+    def label(self, bench: Workbench) -> LabelingResult:
         """Labels every split."""
 
 
-def aggregate(voters: Voters, bench: Workbench, exchanges: tuple[Exchange, ...] = ()) -> Labeling:
+def aggregate(voters: LabelSources, bench: Workbench, exchanges: tuple[LLMCall, ...] = ()) -> LabelingResult:
     """Votes to soft labels: the label model is fitted on train and weighs the votes of every split.
 
     The class balance comes from the validation labels where they may be used, else from the votes themselves. Only a
@@ -154,7 +154,7 @@ def aggregate(voters: Voters, bench: Workbench, exchanges: tuple[Exchange, ...] 
     with bench.stages.stage("label_model", f"fitting the label model {model.name}"):
         model = model.fit(train, balance, labeled if model.learns_from_gold else None)
         labels = {split: model.predict_proba(matrix) for split, matrix in voters.matrices.items()}
-    return Labeling(
+    return LabelingResult(
         labels=labels,
         labeled_by=model.name,
         voters=voters,

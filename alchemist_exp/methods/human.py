@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.types import LabelMatrix, Split
-from alchemist_exp.methods.base import Labeler, Labeling, Parts, Voters, Workbench, aggregate
+from alchemist_exp.methods.base import LabelingResult, LabelSources, Method, Parts, Workbench, aggregate
 
 
 @dataclass(kw_only=True)
-class HumanVotes(Labeler):
+class HumanVotesMethod(Method):
     """The dataset's own votes; nothing is asked and nothing is executed."""
 
     def used(self, parts: Parts) -> tuple[Component, ...]:
         """Only what weighs the votes."""
         return (parts.label_model,)
 
-    def label(self, bench: Workbench) -> Labeling:
+    def label(self, bench: Workbench) -> LabelingResult:
         """Labels every split that has human votes. DataError when train has none."""
         matrices = {
             split: LabelMatrix(votes=votes, n_classes=len(bench.data.task.classes))
@@ -29,5 +29,5 @@ class HumanVotes(Labeler):
                 "use dataset=youtube or dataset=sms, or name their column by dataset.human_votes_column."
             )
         ids = tuple(f"human-{i + 1:02d}" for i in range(matrices[Split.TRAIN].votes.shape[1]))
-        voters = Voters(source=self.name, requested=len(ids), ids=ids, origins=ids, matrices=matrices)
+        voters = LabelSources(source=self.name, requested=len(ids), ids=ids, origins=ids, matrices=matrices)
         return aggregate(voters, bench)

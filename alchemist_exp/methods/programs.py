@@ -8,20 +8,20 @@ from typing import ClassVar, Final
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.atomic_io import user_path
+from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError, ProgramsError
-from alchemist_exp.core.hashing import plain
+from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.label_models.base import LabelModel
-from alchemist_exp.llm.dialogue import Ask, Script, follow
-from alchemist_exp.llm.types import Exchange
-from alchemist_exp.methods.base import Labeler, Labeling, Parts, Voters, Workbench, aggregate
+from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, run_dialogue
+from alchemist_exp.llm.types import LLMCall
+from alchemist_exp.methods.base import LabelingResult, LabelSources, Method, Parts, Workbench, aggregate
 from alchemist_exp.methods.trials import Tried
-from alchemist_exp.methods.writing import Written, write
-from alchemist_exp.programs.execution import Executed, execute
+from alchemist_exp.methods.writing import GeneratedPrograms, write
+from alchemist_exp.programs.execution import ExecutionResult, execute
 from alchemist_exp.programs.files import read_folder
-from alchemist_exp.programs.selection import Bank
+from alchemist_exp.programs.selection import ProgramPool
 from alchemist_exp.programs.types import Candidate, Rejected
 from alchemist_exp.programs.vetting import Ground, Vetter
 from alchemist_exp.supplements.base import Desk
@@ -30,7 +30,7 @@ _MOST_REASONS: Final = 10
 
 
 @dataclass(kw_only=True)
-class ProgramLabeler(Labeler):
+class ProgramMethod(Method):
     """Programs are vetted, executed and chosen, and their votes weighed.
 
     cure: of having no program at all. repairs: whether an LLM writes them, by strategies, and can be asked again.
@@ -44,10 +44,10 @@ class ProgramLabeler(Labeler):
         return (parts.sandbox, parts.vetting, parts.selection, parts.label_model)
 
     @abstractmethod
-    def write(self, bench: Workbench, vetter: Vetter) -> tuple[Written, tuple[Exchange, ...]]:
+    def write(self, bench: Workbench, vetter: Vetter) -> tuple[GeneratedPrograms, tuple[LLMCall, ...]]:
         """Vetted programs, and the exchanges they came from."""
 
-    def label(self, bench: Workbench) -> Labeling:
+    def label(self, bench: Workbench) -> LabelingResult:
         """Labels every split. ProgramsError, with the reasons, when too few programs are left."""
         ground = Ground(
             data=bench.data,
@@ -67,7 +67,7 @@ class ProgramLabeler(Labeler):
             raise self._too_few(len(done.programs), written.replies, rejected, bench.parts.label_model)
         chosen = _chosen(done, bench)
         programs = [done.programs[column] for column in chosen]
-        voters = Voters(
+        voters = LabelSources(
             source=self.name,
             requested=self.n_requested(bench.parts),
             written=written.replies,
@@ -101,7 +101,9 @@ class ProgramLabeler(Labeler):
             reasons.append(f"and {len(rejected) - _MOST_REASONS} more")
         return ProgramsError(f"{said} ({'; '.join(reasons)}); {cure}.")
 
-    def _notes(self, written: Written, done: Executed, bench: Workbench, chosen: int) -> tuple[str, ...]:
+    def _notes(
+        self, written: GeneratedPrograms, done: ExecutionResult, bench: Workbench, chosen: int
+    ) -> tuple[str, ...]:
         """What fell short."""
         parts, wanted = bench.parts, self.n_requested(bench.parts)
         notes = []
@@ -128,10 +130,10 @@ class ProgramLabeler(Labeler):
         return parts.selection.most(self.n_requested(parts), len(parts.supplement.members()) if self.repairs else 1)
 
 
-def _chosen(done: Executed, bench: Workbench) -> list[int]:
+def _chosen(done: ExecutionResult, bench: Workbench) -> list[int]:
     """The columns that vote."""
     gold = bench.valid_gold
-    bank = Bank(
+    bank = ProgramPool(
         programs=done.programs,
         train=done.matrices[Split.TRAIN],
         valid=None if gold is None else done.matrices[Split.VALID],
@@ -141,7 +143,7 @@ def _chosen(done: Executed, bench: Workbench) -> list[int]:
 
 
 @dataclass(kw_only=True)
-class WrittenPrograms(ProgramLabeler):
+class AlchemistMethod(ProgramMethod):
     """`n_programs` for each strategy (paper, Section 3.1). advice: whether the prompt says what makes programs fast."""
 
     cure = (
@@ -159,21 +161,21 @@ class WrittenPrograms(ProgramLabeler):
         """The LLM, what it is told, and how often it is asked again."""
         return (parts.llm, parts.supplement, parts.repair, *super().used(parts))
 
-    def script(self, desk: Desk, parts: Parts) -> Script[Written]:
+    def script(self, desk: Desk, parts: Parts) -> Dialogue[GeneratedPrograms]:
         """Supplements where they are configured, then programs."""
         return write(desk, parts.supplement, parts.repair, n_programs=self.n_programs, advice=self.advice)
 
-    def write(self, bench: Workbench, vetter: Vetter) -> tuple[Written, tuple[Exchange, ...]]:
+    def write(self, bench: Workbench, vetter: Vetter) -> tuple[GeneratedPrograms, tuple[LLMCall, ...]]:
         """What the LLM answers."""
-        asked: list[Exchange] = []
+        asked: list[LLMCall] = []
 
-        def answer(ask: Ask) -> Sequence[Exchange]:
+        def answer(ask: RequestBatch) -> Sequence[LLMCall]:
             exchanges = bench.answer(ask)
             asked.extend(exchanges)
             return exchanges
 
         desk = bench.desk(Tried(bench=bench, vetter=vetter))
-        written = follow(self.script(desk, bench.parts), answer)
+        written = run_dialogue(self.script(desk, bench.parts), answer)
         paid = {exchange.request.key: exchange for exchange in reversed(asked)}  # two scripts may ask the same
         return written, tuple(reversed(paid.values()))
 
@@ -184,12 +186,12 @@ class WrittenPrograms(ProgramLabeler):
 
 def _content(candidate: Candidate) -> dict[str, object]:
     """What of a file alters a run: not the header that says how it was written."""
-    content: dict[str, object] = plain(candidate)
+    content: dict[str, object] = to_jsonable(candidate)
     return content | {"header": None}
 
 
 @dataclass(kw_only=True)
-class ProgramFolder(ProgramLabeler):
+class ProgramFilesMethod(ProgramMethod):
     """The *.py files of a folder: programs that people wrote, mended or chose."""
 
     path: str = MISSING
@@ -202,9 +204,9 @@ class ProgramFolder(ProgramLabeler):
         """The programs themselves, wherever they lie."""
         return {"name": self.name, "programs": [_content(candidate) for candidate in self._read]}
 
-    def write(self, bench: Workbench, vetter: Vetter) -> tuple[Written, tuple[Exchange, ...]]:
+    def write(self, bench: Workbench, vetter: Vetter) -> tuple[GeneratedPrograms, tuple[LLMCall, ...]]:
         """The folder's programs; no LLM is asked."""
-        return Written(vetted=vetter.vet(self._read), supplied=(), replies=len(self._read)), ()
+        return GeneratedPrograms(vetted=vetter.vet(self._read), supplied=(), replies=len(self._read)), ()
 
     def n_requested(self, parts: Parts) -> int:
         """All of the folder."""
@@ -213,4 +215,4 @@ class ProgramFolder(ProgramLabeler):
     @cached_property
     def _read(self) -> list[Candidate]:
         # Once: the programs that run are those that are in the run's key.
-        return read_folder(user_path(self.path, "method.path"))
+        return read_folder(resolve_user_path(self.path, "method.path"))

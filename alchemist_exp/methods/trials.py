@@ -9,8 +9,8 @@ from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
 from alchemist_exp.label_models.base import LabeledVotes, balance_of, estimated_balance
 from alchemist_exp.methods.base import Workbench
-from alchemist_exp.programs.execution import fault_of_run, votes_of
-from alchemist_exp.programs.types import Candidate, Program, Vetted
+from alchemist_exp.programs.execution import failure_of_run, votes_of
+from alchemist_exp.programs.types import Candidate, Program, VettingResult
 from alchemist_exp.programs.vetting import Vetter
 from alchemist_exp.sandbox.base import ProgramRun
 
@@ -22,7 +22,7 @@ class Tried:
     bench: Workbench
     vetter: Vetter
 
-    def vet(self, candidates: Sequence[Candidate]) -> Vetted:
+    def vet(self, candidates: Sequence[Candidate]) -> VettingResult:
         """By the funnel."""
         return self.vetter.vet(candidates)
 
@@ -37,7 +37,7 @@ class Tried:
             with self.bench.stages.stage("votes", "running first programs", len(texts) * len(programs)) as advance:
                 key = data.texts_key(of)
                 runs[of] = votes_of(programs, texts, key, n_classes, parts.sandbox, self.bench.store, advance)
-        kept = [c for c in range(len(programs)) if not any(fault_of_run(made[c], of) for of, made in runs.items())]
+        kept = [c for c in range(len(programs)) if not any(failure_of_run(made[c], of) for of, made in runs.items())]
         if len(kept) < parts.label_model.fewest_programs:
             raise ProgramsError(
                 f"{len(kept)} different first programs ran and label_model={parts.label_model.name} needs "

@@ -5,41 +5,43 @@ from dataclasses import dataclass
 
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.llm.cost import price_of
-from alchemist_exp.llm.dialogue import Ask, Script, side_by_side
-from alchemist_exp.llm.types import Exchange, Finish, Request
+from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, interleave
+from alchemist_exp.llm.types import FinishReason, LLMCall, Request
 from alchemist_exp.programs.extract import extract_source
-from alchemist_exp.programs.repair import Repair, RowHider
+from alchemist_exp.programs.repair import Repair, RowRedactor
 from alchemist_exp.programs.types import (
-    NOTHING_VETTED,
+    EMPTY_RESULT,
     Candidate,
     Program,
     Provenance,
     Rejected,
-    Stage,
-    Vetted,
+    RejectionStage,
+    VettingResult,
 )
 from alchemist_exp.prompts import programs as prompts
-from alchemist_exp.supplements.base import Desk, Supplement, Supplied
+from alchemist_exp.supplements.base import Desk, ResolvedSupplement, Supplement
 from alchemist_exp.supplements.written import ANSWER_TOKENS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class GeneratedPrograms:
     """What an LLM has written. replies: how many candidates that took, repairs included."""
 
-    vetted: Vetted
-    supplied: tuple[Supplied, ...]
+    vetted: VettingResult
+    supplied: tuple[ResolvedSupplement, ...]
     replies: int
 
 
-def write(desk: Desk, supplement: Supplement, repair: Repair, *, n_programs: int, advice: bool) -> Script[Written]:
+def write(
+    desk: Desk, supplement: Supplement, repair: Repair, *, n_programs: int, advice: bool
+) -> Dialogue[GeneratedPrograms]:
     """`n_programs` for each member of `supplement`, all members at once."""
-    hider = RowHider(desk.data)
+    hider = RowRedactor(desk.data)
     members = supplement.members()
     writers = [_Writer(desk, member, repair, hider, n_programs=n_programs, advice=advice) for member in members]
-    written = yield from side_by_side([writer.write() for writer in writers])
-    return Written(
-        vetted=sum((part.vetted for part in written), NOTHING_VETTED),
+    written = yield from interleave([writer.write() for writer in writers])
+    return GeneratedPrograms(
+        vetted=sum((part.vetted for part in written), EMPTY_RESULT),
         supplied=tuple(supplied for part in written for supplied in part.supplied),
         replies=sum(part.replies for part in written),
     )
@@ -49,7 +51,7 @@ class _Writer:
     """Has programs written for one prompt."""
 
     def __init__(
-        self, desk: Desk, supplement: Supplement, repair: Repair, hider: RowHider, *, n_programs: int, advice: bool
+        self, desk: Desk, supplement: Supplement, repair: Repair, hider: RowRedactor, *, n_programs: int, advice: bool
     ) -> None:
         self._desk = desk
         self._supplement = supplement
@@ -57,10 +59,10 @@ class _Writer:
         self._hider = hider
         self._n_programs = n_programs
         self._advice = advice
-        self._vetted = NOTHING_VETTED
+        self._vetted = EMPTY_RESULT
         self._replies = 0
 
-    def write(self) -> Script[Written]:
+    def write(self) -> Dialogue[GeneratedPrograms]:
         """Drafts and their repairs, then new drafts where there is room for more replies."""
         supplied = yield from self._supplement.script(self._desk)
         prompt = prompts.program_prompt(self._desk.data.task, supplied.text, advice=self._advice)
@@ -77,7 +79,7 @@ class _Writer:
                 rejected = self._vet(candidates)
             if self._repair.max_replies is None:
                 break
-        return Written(vetted=self._vetted, supplied=(supplied,), replies=self._replies)
+        return GeneratedPrograms(vetted=self._vetted, supplied=(supplied,), replies=self._replies)
 
     def _room(self) -> int:
         """Replies that may still be asked for."""
@@ -91,7 +93,7 @@ class _Writer:
         self._vetted += vetted
         return vetted.rejected
 
-    def _drafts(self, prompt: str, samples: range) -> Script[list[Candidate]]:
+    def _drafts(self, prompt: str, samples: range) -> Dialogue[list[Candidate]]:
         llm = self._desk.llm
         if not llm.asks_for_variety:
             requests = [llm.request(prompts.SYSTEM, prompt, sample=sample) for sample in samples]
@@ -106,14 +108,14 @@ class _Writer:
             written += [c.source for c in candidates[-1:] if isinstance(c, Program)]
         return candidates
 
-    def _repairs(self, prompt: str, rejected: Sequence[Rejected]) -> Script[list[Candidate]]:
+    def _repairs(self, prompt: str, rejected: Sequence[Rejected]) -> Dialogue[list[Candidate]]:
         requests, written = [], []
         for rejection in rejected:
             program = rejection.program
             if program is None or program.written is None:
                 raise ValueError(f"{rejection.origin} was not written by an LLM")
             reason = self._hider.without_rows(rejection.reason)
-            if rejection.stage is Stage.BELOW_CHANCE:
+            if rejection.stage is RejectionStage.BELOW_CHANCE:
                 reason = "it is right less often than chance"  # figures taken on gold labels stay here
             text = prompts.repair_prompt(prompt, program.source, reason)
             requests.append(self._desk.llm.request(prompts.SYSTEM, text, sample=program.written.sample))
@@ -124,18 +126,18 @@ class _Writer:
             for reply, before in zip(replies, written, strict=True)
         ]
 
-    def _ask(self, requests: Sequence[Request], what: str = "asking for programs") -> Ask:
-        return Ask(what=what, requests=requests, answer_tokens=ANSWER_TOKENS)
+    def _ask(self, requests: Sequence[Request], what: str = "asking for programs") -> RequestBatch:
+        return RequestBatch(what=what, requests=requests, answer_tokens=ANSWER_TOKENS)
 
-    def _candidate(self, prompt: str, reply: Exchange, sample: int, version: int = 0) -> Candidate:
+    def _candidate(self, prompt: str, reply: LLMCall, sample: int, version: int = 0) -> Candidate:
         strategy = self._supplement.strategy
         origin = f"{strategy} {sample}{f'.{version}' if version else ''}"
         completion = reply.completion
-        if completion.finish is not Finish.COMPLETE:
-            return Rejected(origin=origin, stage=Stage.NO_REPLY, reason=f"the reply is {completion.finish}")
+        if completion.finish is not FinishReason.COMPLETE:
+            return Rejected(origin=origin, stage=RejectionStage.NO_REPLY, reason=f"the reply is {completion.finish}")
         source = extract_source(completion.text)
         if source is None:
-            return Rejected(origin=origin, stage=Stage.NO_CODE, reason="the reply holds no code")
+            return Rejected(origin=origin, stage=RejectionStage.NO_CODE, reason="the reply holds no code")
         written = Provenance(
             model=completion.model,
             prompt=key_of("prompt", prompt)[:12],

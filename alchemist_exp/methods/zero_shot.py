@@ -8,12 +8,12 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError, LLMError
-from alchemist_exp.core.terminal import on_one_line
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels, Split
-from alchemist_exp.llm.dialogue import Ask, Script, follow
-from alchemist_exp.llm.types import Completion, Exchange, Finish
-from alchemist_exp.methods.base import Labeler, Labeling, Parts, Voters, Workbench
-from alchemist_exp.programs.trials import Assumed
+from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, run_dialogue
+from alchemist_exp.llm.types import FinishReason, LLMCall, Response
+from alchemist_exp.methods.base import LabelingResult, LabelSources, Method, Parts, Workbench
+from alchemist_exp.programs.trials import AssumedTrials
 from alchemist_exp.prompts import zero_shot as prompts
 from alchemist_exp.supplements.base import Desk
 
@@ -24,7 +24,7 @@ LABELED, UNPARSEABLE = "labeled", "unparseable"
 
 
 @dataclass(kw_only=True)
-class ZeroShot(Labeler):
+class ZeroShotMethod(Method):
     """One question per training row. An answer that names no class, or is refused, leaves its row without a label."""
 
     max_output_tokens: int = MISSING
@@ -37,7 +37,7 @@ class ZeroShot(Labeler):
         """The LLM alone: there is one answer to a row, and nothing to weigh."""
         return (parts.llm,)
 
-    def script(self, desk: Desk, parts: Parts) -> Script[tuple[Exchange, ...]]:
+    def script(self, desk: Desk, parts: Parts) -> Dialogue[tuple[LLMCall, ...]]:
         """One question per row, none of which depends on another."""
         llm, task, texts = desk.llm, desk.data.task, desk.data.texts(Split.TRAIN)
         system, schema, most = prompts.system(task), prompts.schema(task), self.max_output_tokens
@@ -45,27 +45,29 @@ class ZeroShot(Labeler):
             llm.request(system, prompts.question(task, text), schema=schema, max_output_tokens=most) for text in texts
         ]
         what = f"asking for {len(texts):,} rows"
-        exchanges = yield Ask(what=what, requests=requests, answer_tokens=ANSWER_TOKENS, rows=True)
+        exchanges = yield RequestBatch(what=what, requests=requests, answer_tokens=ANSWER_TOKENS, rows=True)
         return tuple(exchanges)
 
-    def label(self, bench: Workbench) -> Labeling:
+    def label(self, bench: Workbench) -> LabelingResult:
         """Labels train. LLMError when no row got a label."""
         classes = bench.data.task.classes
-        exchanges = follow(self.script(bench.desk(Assumed(data=bench.data, accepting=True)), bench.parts), bench.answer)
+        exchanges = run_dialogue(
+            self.script(bench.desk(AssumedTrials(data=bench.data, accepting=True)), bench.parts), bench.answer
+        )
         parsed = [_parsed(exchange.completion, classes) for exchange in exchanges]
         votes = np.array([vote for vote, _ in parsed], dtype=np.int8)
         answers = Counter(what for _, what in parsed)
         covered = votes != ABSTAIN
         if not covered.any():
             counts = ", ".join(f"{count} {what}" for what, count in answers.items())
-            first = on_one_line(exchanges[0].completion.text)[:80]
+            first = single_line(exchanges[0].completion.text)[:80]
             raise LLMError(
                 f"none of {len(votes)} answers names a class ({counts}; the first is {first!r}); name another "
                 "llm.model, or raise method.max_output_tokens if answers are truncated."
             )
         probs = np.zeros((len(votes), len(classes)), dtype=np.float32)
         probs[np.flatnonzero(covered), votes[covered]] = 1.0
-        voters = Voters(
+        voters = LabelSources(
             source=self.name,
             requested=1,
             ids=(exchanges[0].completion.model,),
@@ -73,7 +75,7 @@ class ZeroShot(Labeler):
             matrices={Split.TRAIN: LabelMatrix(votes=votes[:, np.newaxis], n_classes=len(classes))},
             answers=answers,
         )
-        return Labeling(
+        return LabelingResult(
             labels={Split.TRAIN: SoftLabels(probs=probs, covered=covered)},
             labeled_by=self.name,
             voters=voters,
@@ -83,9 +85,9 @@ class ZeroShot(Labeler):
         )
 
 
-def _parsed(reply: Completion, classes: tuple[str, ...]) -> tuple[int, str]:
+def _parsed(reply: Response, classes: tuple[str, ...]) -> tuple[int, str]:
     """The vote a reply stands for, and what kind of answer it is."""
-    if reply.finish is not Finish.COMPLETE:
+    if reply.finish is not FinishReason.COMPLETE:
         return ABSTAIN, reply.finish.value
     vote = prompts.parse_answer(reply.text, classes)
     return vote, UNPARSEABLE if vote == ABSTAIN else LABELED

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from alchemist_exp.core.atomic_io import write_bytes, write_folder
+from alchemist_exp.core.atomic_io import write_bytes, write_directory
 from alchemist_exp.core.types import ABSTAIN, FloatArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.end_model.base import FittedEndModel
-from alchemist_exp.methods.base import Labeling
+from alchemist_exp.methods.base import LabelingResult
 from alchemist_exp.programs.header import with_header
 
 PROGRAMS, LABELS, MODEL = "programs", "labels.parquet", "model"
 
 
-def save_programs(folder: Path, labeling: Labeling) -> None:
+def save_programs(folder: Path, labeling: LabelingResult) -> None:
     """The programs that vote as files that people can read, correct and run again by method=program_files.
 
     Those that were accepted and not chosen, and those that were rejected, lie in folders of their own.
@@ -42,7 +42,7 @@ def _write_program(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", "replace"))
 
 
-def save_labels(path: Path, data: TextData, labeling: Labeling, probs: Mapping[Split, FloatArray]) -> None:
+def save_labels(path: Path, data: TextData, labeling: LabelingResult, probs: Mapping[Split, FloatArray]) -> None:
     """Every row of every split. probs: float32 (seeds, n, k) of the end model for each split."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -103,4 +103,4 @@ def save_model(folder: Path, extractor: Path, model: FittedEndModel) -> None:
                 shutil.copyfile(file, draft / file.name)
         model.save(draft)
 
-    write_folder(folder, fill)
+    write_directory(folder, fill)

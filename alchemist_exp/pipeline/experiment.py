@@ -15,11 +15,11 @@ from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.llm.budget import Budget
-from alchemist_exp.llm.client import Asker
+from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.providers.base import CacheMode
-from alchemist_exp.llm.response_cache import ReplyCache
+from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLM
-from alchemist_exp.methods.base import Labeler, Parts
+from alchemist_exp.methods.base import Method, Parts
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.vetting import Vetting
@@ -97,7 +97,7 @@ class Experiment:
     dataset: Dataset = MISSING
     llm: LLM = MISSING
     supplement: Supplement = MISSING
-    method: Labeler = MISSING
+    method: Method = MISSING
     vetting: Vetting = MISSING
     repair: Repair = MISSING
     selection: Selection = MISSING
@@ -192,9 +192,9 @@ class Experiment:
         """Whether to run although such a run has finished: asked for, or implied by asking the LLM anew."""
         return self.force or getattr(self.llm, "cache", None) is CacheMode.refresh
 
-    def asker(self) -> Asker:
+    def asker(self) -> LLMClient:
         """Who asks the LLM."""
-        return Asker(self.llm, ReplyCache(self.paths.cache / "replies"), self.paths.cache, self.budget.usd)
+        return LLMClient(self.llm, ResponseCache(self.paths.cache / "replies"), self.paths.cache, self.budget.usd)
 
     def run_key(self, data_fingerprint: str) -> str:
         """The key of all that matters: every component that the method uses, the data, the code and its packages."""

@@ -6,29 +6,29 @@ A plan follows the same script as a run, with guessed replies where none is cach
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import AlchemistError
-from alchemist_exp.core.hashing import plain
+from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import IntArray, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.llm.cost import BreakEven, break_even, cost_of
-from alchemist_exp.llm.dialogue import Ask, follow
+from alchemist_exp.llm.dialogue import RequestBatch, run_dialogue
 from alchemist_exp.llm.providers.base import CacheMode
 from alchemist_exp.llm.tokens import basis, count_messages, count_tokens
-from alchemist_exp.llm.types import LLM, Completion, Exchange, Finish, Request, Usage
-from alchemist_exp.methods.base import Labeler, Labeling
-from alchemist_exp.methods.programs import WrittenPrograms
-from alchemist_exp.methods.zero_shot import ZeroShot
+from alchemist_exp.llm.types import LLM, FinishReason, LLMCall, Request, Response, Usage
+from alchemist_exp.methods.base import LabelingResult, Method
+from alchemist_exp.methods.programs import AlchemistMethod
+from alchemist_exp.methods.zero_shot import ZeroShotMethod
 from alchemist_exp.pipeline.experiment import Experiment
-from alchemist_exp.programs.trials import Assumed
+from alchemist_exp.programs.trials import AssumedTrials
 from alchemist_exp.results.record import Section
 from alchemist_exp.supplements.base import Desk
 
 _COUNTED_ROWS = 1000
 """Rows whose tokens are counted, evenly spaced; the others are taken to be like them."""
 
-_PROGRAMS = WrittenPrograms(name="alchemist", n_programs=10, advice=False)
-_ROWS = ZeroShot(name="zero_shot", max_output_tokens=1_000)
+_PROGRAMS = AlchemistMethod(name="alchemist", n_programs=10, advice=False)
+_ROWS = ZeroShotMethod(name="zero_shot", max_output_tokens=1_000)
 """What is compared: ten programs by the general prompt, and a question for each row."""
 
 
@@ -99,20 +99,20 @@ def _warnings(experiment: Experiment, data: TextData, guesses: "_Guesses", most_
     return tuple(found)
 
 
-def cost_section(experiment: Experiment, labeling: Labeling, data: TextData) -> Section:
+def cost_section(experiment: Experiment, labeling: LabelingResult, data: TextData) -> Section:
     """What was paid, and what programs and zero-shot labeling of every training row cost by the same price."""
     llm = experiment.llm
-    section: Section = plain(cost_of(labeling.exchanges, llm))
-    against = plain(_against(experiment, data, labeling.exchanges))
+    section: Section = to_jsonable(cost_of(labeling.exchanges, llm))
+    against = to_jsonable(_against(experiment, data, labeling.exchanges))
     # Beside what the server counted, so that whoever trusts a plan can see how far off its counts are.
     estimated = _input_tokens([e.request for e in labeling.exchanges for _ in (e, *e.incomplete)], llm.encoding)
     return section | {"estimated_input_tokens": estimated, "replayed": llm.replays, "break_even": against}
 
 
-def _against(experiment: Experiment, data: TextData, exchanges: Sequence[Exchange]) -> BreakEven:
+def _against(experiment: Experiment, data: TextData, exchanges: Sequence[LLMCall]) -> BreakEven:
     """Programs against zero-shot labeling; measured for what `exchanges` are of, else estimated."""
     llm, method = experiment.llm, experiment.method
-    by_rows = isinstance(method, ZeroShot)
+    by_rows = isinstance(method, ZeroShotMethod)
     basis_of_counts = f"tokens counted by {basis(llm.encoding)}"
     metered = _metered(exchanges)
     if metered is not None:
@@ -126,7 +126,7 @@ def _against(experiment: Experiment, data: TextData, exchanges: Sequence[Exchang
     return break_even(llm.price, programs=programs, zero_shot=rows, basis=basis_of_counts)
 
 
-def _expected(method: Labeler, experiment: Experiment, data: TextData) -> tuple[int, Usage]:
+def _expected(method: Method, experiment: Experiment, data: TextData) -> tuple[int, Usage]:
     """Calls and tokens of a method with nothing cached."""
     guesses = _Guesses(experiment.llm, lambda request: None)
     _follow(method, experiment, data, guesses)
@@ -134,19 +134,19 @@ def _expected(method: Labeler, experiment: Experiment, data: TextData) -> tuple[
 
 
 def _follow(
-    method: Labeler, experiment: Experiment, data: TextData, guesses: "_Guesses", *, accepting: bool = True
+    method: Method, experiment: Experiment, data: TextData, guesses: "_Guesses", *, accepting: bool = True
 ) -> None:
     """Counts what `method` asks when all programs are accepted, or none."""
     desk = Desk(
         data=data,
         gold=usable_gold(experiment, data),
         llm=experiment.llm,
-        trials=Assumed(data=data, accepting=accepting),
-        store=Store(experiment.paths.cache),
+        trials=AssumedTrials(data=data, accepting=accepting),
+        store=ArtifactCache(experiment.paths.cache),
     )
     script = method.script(desk, experiment.parts)
     if script is not None:
-        follow(script, guesses.answer)
+        run_dialogue(script, guesses.answer)
 
 
 def usable_gold(experiment: Experiment, data: TextData) -> dict[Split, IntArray]:
@@ -156,14 +156,14 @@ def usable_gold(experiment: Experiment, data: TextData) -> dict[Split, IntArray]
     return {split: gold for split in (Split.TRAIN, Split.VALID) if (gold := data.gold(split)) is not None}
 
 
-def _metered(exchanges: Sequence[Exchange]) -> Usage | None:
+def _metered(exchanges: Sequence[LLMCall]) -> Usage | None:
     """The tokens of all replies; None where a server did not say, or nothing was asked."""
     replies = [c for exchange in exchanges for c in (exchange.completion, *exchange.incomplete)]
     usages = [reply.usage for reply in replies if reply.usage is not None]
     return sum(usages[1:], usages[0]) if usages and len(usages) == len(replies) else None
 
 
-def _counted(exchanges: Sequence[Exchange], llm: LLM) -> Usage:
+def _counted(exchanges: Sequence[LLMCall], llm: LLM) -> Usage:
     asked = _input_tokens([exchange.request for exchange in exchanges], llm.encoding)
     answered = sum(count_tokens(exchange.completion.text, llm.encoding) for exchange in exchanges)
     return Usage(input_tokens=asked, output_tokens=answered)
@@ -175,7 +175,7 @@ class _Guesses:
     def __init__(
         self,
         llm: LLM,
-        find: Callable[[Request], Completion | None],
+        find: Callable[[Request], Response | None],
         asked_before: frozenset[str] = frozenset(),
         *,
         longest: bool = False,
@@ -189,7 +189,7 @@ class _Guesses:
         self.batch = False
         self.asked: set[str] = set()
 
-    def answer(self, ask: Ask) -> list[Exchange]:
+    def answer(self, ask: RequestBatch) -> list[LLMCall]:
         """An exchange for each request."""
         distinct = {request.key: request for request in ask.requests}
         found = {key: self._find(request) for key, request in distinct.items()}
@@ -205,20 +205,20 @@ class _Guesses:
         asked = _input_tokens(missing, self._llm.encoding)
         self.usage += Usage(input_tokens=asked, output_tokens=sum(self._length(request, ask) for request in missing))
         return [
-            Exchange(request=request, completion=found[request.key] or _guess(self._length(request, ask), request.key))
+            LLMCall(request=request, completion=found[request.key] or _guess(self._length(request, ask), request.key))
             for request in ask.requests
         ]
 
-    def _length(self, request: Request, ask: Ask) -> int:
+    def _length(self, request: Request, ask: RequestBatch) -> int:
         """Tokens of the reply."""
         longest: int = request.parameters.get("max_output_tokens", ask.answer_tokens)
         return longest if self._longest else ask.answer_tokens
 
 
-def _guess(tokens: int, key: str) -> Completion:
+def _guess(tokens: int, key: str) -> Response:
     """A reply of about so many tokens, unlike those to other requests: prompts are made of replies."""
     text = f"```python\n{key}\n" + "text " * tokens + "\n```"
-    return Completion(text=text, model="", finish=Finish.COMPLETE, usage=None)
+    return Response(text=text, model="", finish=FinishReason.COMPLETE, usage=None)
 
 
 def _input_tokens(requests: Sequence[Request], encoding: str | None) -> int:

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from alchemist_exp.core.hashing import plain
+from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarise
 from alchemist_exp.label_models.diagnostics import diagnose
-from alchemist_exp.methods.base import Labeling, Voters
+from alchemist_exp.methods.base import LabelingResult, LabelSources
 from alchemist_exp.programs.header import made_from
-from alchemist_exp.programs.types import Rejected, Stage
+from alchemist_exp.programs.types import Rejected, RejectionStage
 from alchemist_exp.results.record import Section
 from alchemist_exp.sandbox.base import ProgramRun
 
@@ -41,7 +41,7 @@ def _most_frequent(data: TextData) -> dict[str, float]:
     }
 
 
-def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
+def programs_section(voters: LabelSources, data: TextData, sandbox: str) -> Section:
     """What was asked for, accepted and rejected; per program coverage and, where gold exists, accuracy."""
     gold = data.gold(Split.TRAIN)
     train = voters.matrices[Split.TRAIN]
@@ -60,7 +60,7 @@ def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
     for column, program in enumerate(programs):
         program |= _outcomes(voters.runs_of(column))
         if voters.programs:
-            program["written"] = plain(voters.programs[column].written)
+            program["written"] = to_jsonable(voters.programs[column].written)
             program["made_from"] = made_from(voters.programs[column])
     total: Counter[str] = Counter()
     for runs in voters.runs.values():
@@ -76,7 +76,7 @@ def programs_section(voters: Voters, data: TextData, sandbox: str) -> Section:
         "rejected": [_rejection(rejected) for rejected in voters.rejected],
         "rejected_by_stage": _by_stage(voters.rejected),
         "spare": [{"id": program.id, "origin": program.origin} for program in voters.spare],
-        "supplements": [plain(supplied) for supplied in voters.supplied],
+        "supplements": [to_jsonable(supplied) for supplied in voters.supplied],
         "outcomes": dict(total),
         "answers": dict(voters.answers),
         "list": programs,
@@ -89,7 +89,7 @@ def _rejection(rejected: Rejected) -> Section:
         "origin": rejected.origin,
         "stage": rejected.stage.value,
         "reason": rejected.reason,
-        "written": None if rejected.program is None else plain(rejected.program.written),
+        "written": None if rejected.program is None else to_jsonable(rejected.program.written),
         "made_from": None if rejected.program is None else made_from(rejected.program),
     }
 
@@ -97,7 +97,7 @@ def _rejection(rejected: Rejected) -> Section:
 def _by_stage(rejected: Sequence[Rejected]) -> dict[str, int]:
     """Counts in the funnel's order."""
     counts = Counter(r.stage for r in rejected)
-    return {stage.value: counts[stage] for stage in Stage if counts[stage]}
+    return {stage.value: counts[stage] for stage in RejectionStage if counts[stage]}
 
 
 def _outcomes(runs: Sequence[ProgramRun]) -> Section:
@@ -106,12 +106,12 @@ def _outcomes(runs: Sequence[ProgramRun]) -> Section:
     messages: dict[str, str] = {}
     for run in runs:
         faults.update({o.value: n for o, n in run.outcomes.items() if n and o.value not in ("vote", "abstain")})
-        messages = plain(run.messages) | messages
+        messages = to_jsonable(run.messages) | messages
     nondeterministic = any(run.nondeterministic for run in runs)
     return {"faults": dict(faults), "messages": messages, "nondeterministic": nondeterministic}
 
 
-def label_model_section(labeling: Labeling, data: TextData, positive: int | None) -> Section:
+def label_model_section(labeling: LabelingResult, data: TextData, positive: int | None) -> Section:
     """Coverage of every split; scores over covered rows where gold exists; what looks wrong with train's labels."""
     metrics = {}
     for split, labels in labeling.labels.items():
@@ -139,7 +139,7 @@ def label_model_section(labeling: Labeling, data: TextData, positive: int | None
 
 
 def _scores(scores: Scores | None) -> Section | None:
-    return None if scores is None else plain(scores)
+    return None if scores is None else to_jsonable(scores)
 
 
 def end_model_section(
@@ -154,7 +154,7 @@ def end_model_section(
         gold = data.gold(split)
         if gold is not None:
             per_seed = [_end_score(gold, p, positive) for p in probs[split]]
-            metrics[split.value] = plain(summarise(per_seed))
+            metrics[split.value] = to_jsonable(summarise(per_seed))
     return {"name": name, "seeds": seeds, "metrics": metrics}
 
 

@@ -14,21 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from alchemist_exp.core.artifact_cache import Store, read_array
+from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
 from alchemist_exp.core.atomic_io import locked, write_bytes, writing
 from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.hashing import code_fingerprint
-from alchemist_exp.core.progress import Progress, Stages
+from alchemist_exp.core.progress import Progress, StageProgress
 from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, Validation
-from alchemist_exp.evaluation.seed_variance import wide_spread
+from alchemist_exp.evaluation.seed_variance import high_seed_variance
 from alchemist_exp.features.chunk_cache import transformed
-from alchemist_exp.methods.base import Labeling, Workbench
+from alchemist_exp.methods.base import LabelingResult, Workbench
 from alchemist_exp.pipeline import artifacts, plan, record_sections
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.results.provenance import git_state, host, package_versions
-from alchemist_exp.results.record import RunRecord, Status, now
+from alchemist_exp.results.record import RunRecord, RunStatus, utc_now
 from alchemist_exp.tracking.base import RunInfo, Tracker
 
 MADE = (artifacts.PROGRAMS, artifacts.MODEL, artifacts.LABELS, "csv", "wandb")
@@ -40,7 +40,7 @@ RESERVE, RESERVED_BYTES = ".reserve", 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class RunResult:
     """The record of a run, where it lies, and whether it was there already."""
 
     record: RunRecord
@@ -48,12 +48,12 @@ class Answer:
     reused: bool
 
 
-def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str], progress: Progress) -> Answer:
+def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str], progress: Progress) -> RunResult:
     """The record of `experiment`: found, when such a run has finished, else made. `config` goes into it as it is."""
     experiment.check()
     # torchmetrics imports matplotlib where it is installed, which keeps a cache of fonts.
     os.environ.setdefault("MPLCONFIGDIR", str(experiment.paths.cache / "matplotlib"))
-    stages = Stages(progress)
+    stages = StageProgress(progress)
     with stages.stage("load", f"loading {experiment.dataset.name}"):
         data = experiment.dataset.load()
         experiment.check_against(data)
@@ -61,12 +61,12 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
     folder = experiment.paths.runs / key
     with locked(experiment.paths.runs / ".locks" / f"{key}.lock"):
         found = RunRecord.read(folder)
-        if found and found.status is Status.FINISHED and not experiment.anew:
-            return Answer(record=found, folder=folder, reused=True)
+        if found and found.status is RunStatus.FINISHED and not experiment.anew:
+            return RunResult(record=found, folder=folder, reused=True)
         record = RunRecord(
             run_key=key,
-            status=Status.STARTED,
-            started_at=now(),
+            status=RunStatus.STARTED,
+            started_at=utc_now(),
             config=dict(config),
             overrides=overrides,
             code=code_fingerprint(),
@@ -75,10 +75,12 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
             data=record_sections.data_section(experiment.dataset, data),
         )
         _recorded_run(experiment, data, record, folder, stages)
-    return Answer(record=record, folder=folder, reused=False)
+    return RunResult(record=record, folder=folder, reused=False)
 
 
-def _recorded_run(experiment: Experiment, data: TextData, record: RunRecord, folder: Path, stages: Stages) -> None:
+def _recorded_run(
+    experiment: Experiment, data: TextData, record: RunRecord, folder: Path, stages: StageProgress
+) -> None:
     """Runs the stages between a record `started` and one `finished` or `failed`."""
     _clear(folder)
     record.write(folder)
@@ -97,11 +99,11 @@ def _recorded_run(experiment: Experiment, data: TextData, record: RunRecord, fol
             with stages.stage("tracking", f"closing the logger {experiment.logger.name}"):
                 opened.close()
         record.seconds = stages.finish()
-        record.status, record.finished_at = Status.FINISHED, now()
+        record.status, record.finished_at = RunStatus.FINISHED, utc_now()
         record.write(folder)
     except BaseException as error:
         record.seconds = stages.finish()
-        record.status, record.finished_at, record.error = Status.FAILED, now(), _sentence(error)
+        record.status, record.finished_at, record.error = RunStatus.FAILED, utc_now(), _sentence(error)
         (folder / RESERVE).unlink(missing_ok=True)
         record.write(folder)
         raise
@@ -130,7 +132,7 @@ def _clear(folder: Path) -> None:
 
 
 def _stages(
-    experiment: Experiment, data: TextData, record: RunRecord, folder: Path, stages: Stages, tracker: Tracker
+    experiment: Experiment, data: TextData, record: RunRecord, folder: Path, stages: StageProgress, tracker: Tracker
 ) -> None:
     """Fills the record's sections in the order of the paper."""
     valid_gold = _usable_gold(experiment, data, record)
@@ -159,7 +161,7 @@ def _stages(
         artifacts.save_model(folder / artifacts.MODEL, extractor, model)
     _note_gold(record, data, labeling, valid_gold)
     _note_classes(record, labeling)
-    record.notes += wide_spread(record.end_model["metrics"], experiment.dataset.metric.value)
+    record.notes += high_seed_variance(record.end_model["metrics"], experiment.dataset.metric.value)
     _track(tracker, record)
 
 
@@ -175,22 +177,22 @@ def _usable_gold(experiment: Experiment, data: TextData, record: RunRecord) -> I
 
 
 def _workbench(
-    experiment: Experiment, data: TextData, stages: Stages, features: Callable[[], Mapping[Split, FloatArray]]
+    experiment: Experiment, data: TextData, stages: StageProgress, features: Callable[[], Mapping[Split, FloatArray]]
 ) -> Workbench:
     return Workbench(
         data=data,
         gold=plan.usable_gold(experiment, data),
         asker=experiment.asker(),
         parts=experiment.parts,
-        store=Store(experiment.paths.cache),
+        store=ArtifactCache(experiment.paths.cache),
         stages=stages,
         features=features,
     )
 
 
-def _features(experiment: Experiment, data: TextData, stages: Stages) -> tuple[dict[Split, FloatArray], Path]:
+def _features(experiment: Experiment, data: TextData, stages: StageProgress) -> tuple[dict[Split, FloatArray], Path]:
     """Features of every split, fitted on train, and the cache entry that holds the fitted extractor."""
-    extractor, store = experiment.feature_extractor, Store(experiment.paths.cache)
+    extractor, store = experiment.feature_extractor, ArtifactCache(experiment.paths.cache)
     key = {"extractor": extractor.cache_key(), "texts": {s.value: data.texts_key(s) for s in data.splits}}
     parts = store.path("feature_parts", key)
     rows = sum(len(data.texts(split)) for split in data.splits)
@@ -211,9 +213,9 @@ def _features(experiment: Experiment, data: TextData, stages: Stages) -> tuple[d
 def _distil(
     experiment: Experiment,
     features: Mapping[Split, FloatArray],
-    labeling: Labeling,
+    labeling: LabelingResult,
     valid_gold: IntArray | None,
-    stages: Stages,
+    stages: StageProgress,
     tracker: Tracker,
 ) -> FittedEndModel:
     """Trains the end model on the soft labels of the covered training rows, all seeds at once."""
@@ -247,7 +249,7 @@ def _track_curves(tracker: Tracker, model: FittedEndModel) -> None:
         tracker.curve(epoch, losses | scores)
 
 
-def _note_gold(record: RunRecord, data: TextData, labeling: Labeling, valid_gold: IntArray | None) -> None:
+def _note_gold(record: RunRecord, data: TextData, labeling: LabelingResult, valid_gold: IntArray | None) -> None:
     """Says which gold labels were used for what, and which scores could not be given."""
     used = list(labeling.gold_used)
     if valid_gold is not None:
@@ -263,7 +265,7 @@ def _note_gold(record: RunRecord, data: TextData, labeling: Labeling, valid_gold
     record.data["gold_used"] = used
 
 
-def _note_classes(record: RunRecord, labeling: Labeling) -> None:
+def _note_classes(record: RunRecord, labeling: LabelingResult) -> None:
     """Names classes that nobody ever votes for: no model distilled from the votes can know them."""
     counts = labeling.voters.matrices[Split.TRAIN].counts().sum(axis=0)
     silent = [name for name, count in zip(record.data["classes"], counts, strict=True) if not count]

@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from alchemist_exp.core.artifact_cache import Store, read_array
+from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
 from alchemist_exp.core.atomic_io import locked, read_json
-from alchemist_exp.core.hashing import key_of, plain
+from alchemist_exp.core.hashing import key_of, to_jsonable
 from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.programs.static_checks import Fault
-from alchemist_exp.programs.types import Program, Rejected, Stage, reject
-from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox, Status
+from alchemist_exp.programs.static_checks import CheckFailure
+from alchemist_exp.programs.types import Program, Rejected, RejectionStage, reject
+from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Executed:
+class ExecutionResult:
     """The programs that ran to their end, their votes, and what happened on the way.
 
     runs: by source, for every program that was executed, rejected ones too, what happened on each split.
@@ -41,10 +41,10 @@ def execute(
     programs: Sequence[Program],
     data: TextData,
     sandbox: Sandbox,
-    store: Store,
+    store: ArtifactCache,
     *,
     on_progress: Callable[[int], None] | None = None,
-) -> Executed:
+) -> ExecutionResult:
     """The votes of `programs` on every split of `data`. `on_progress` is told of each batch of votes."""
     n_classes, report = len(data.task.classes), on_progress or (lambda _: None)
     columns = {
@@ -62,7 +62,7 @@ def execute(
         for split in data.splits
     }
     rejected = tuple(reject(p, *fault) for p in programs if (fault := faults[p.source]))
-    return Executed(programs=passed, rejected=rejected, matrices=matrices, runs=runs)
+    return ExecutionResult(programs=passed, rejected=rejected, matrices=matrices, runs=runs)
 
 
 def _side_by_side(runs: Sequence[ProgramRun], rows: int) -> np.ndarray[Any, np.dtype[np.int8]]:
@@ -71,27 +71,29 @@ def _side_by_side(runs: Sequence[ProgramRun], rows: int) -> np.ndarray[Any, np.d
     return np.stack([run.votes for run in runs], axis=1)
 
 
-def fault_of_run(run: ProgramRun, where: str) -> Fault | None:
+def failure_of_run(run: ProgramRun, where: str) -> CheckFailure | None:
     """Why a program cannot count: it was not loaded, or did not run to its end."""
-    if run.status is Status.OK:
+    if run.status is ProgramStatus.OK:
         return None
-    stage = Stage.LOAD if run.status is Status.LOAD_ERROR else Stage.NOT_FINISHED
-    return Fault(stage, f"{run.status.replace('_', ' ')} on {where}: {run.detail}")
+    stage = RejectionStage.LOAD if run.status is ProgramStatus.LOAD_ERROR else RejectionStage.NOT_FINISHED
+    return CheckFailure(stage, f"{run.status.replace('_', ' ')} on {where}: {run.detail}")
 
 
-def _fault(runs: Mapping[Split, ProgramRun]) -> Fault | None:
+def _fault(runs: Mapping[Split, ProgramRun]) -> CheckFailure | None:
     """As `fault_of_run` on every split, or that it has no vote to weigh."""
-    faults = (fault_of_run(run, split) for split, run in runs.items())
-    return next((fault for fault in faults if fault), None) or fault_of_votes(runs[Split.TRAIN])
+    faults = (failure_of_run(run, split) for split, run in runs.items())
+    return next((fault for fault in faults if fault), None) or failure_of_votes(runs[Split.TRAIN])
 
 
-def fault_of_votes(run: ProgramRun) -> Fault | None:
+def failure_of_votes(run: ProgramRun) -> CheckFailure | None:
     """Whether there is a vote at all."""
     if run.outcomes.get(Outcome.VOTE):
         return None
     faults = ", ".join(f"{n} {o.replace('_', ' ')}" for o, n in run.outcomes.items() if n)
     first = next(iter(run.messages.values()), "")
-    return Fault(Stage.NO_VOTE, f"no vote on any training row ({faults}{f'; {first}' if first else ''})")
+    return CheckFailure(
+        RejectionStage.NO_VOTE, f"no vote on any training row ({faults}{f'; {first}' if first else ''})"
+    )
 
 
 def votes_of(
@@ -100,7 +102,7 @@ def votes_of(
     texts_key: str,
     n_classes: int,
     sandbox: Sandbox,
-    store: Store,
+    store: ArtifactCache,
     on_progress: Callable[[int], None],
 ) -> list[ProgramRun]:
     """The runs of all programs on `texts`, from the store where they are kept."""
@@ -125,8 +127,8 @@ def _write(run: ProgramRun, folder: Path) -> None:
     np.save(folder / "votes.npy", run.votes)
     rest = {
         "status": run.status,
-        "outcomes": plain(run.outcomes),
-        "messages": plain(run.messages),
+        "outcomes": to_jsonable(run.outcomes),
+        "messages": to_jsonable(run.messages),
         "detail": run.detail,
         "restarts": run.restarts,
         "cpu_seconds": run.cpu_seconds,
@@ -139,7 +141,7 @@ def _read(folder: Path) -> ProgramRun:
     rest = read_json(folder / "run.json", what="the cached votes'")
     return ProgramRun(
         votes=read_array(folder / "votes.npy"),
-        status=Status(rest["status"]),
+        status=ProgramStatus(rest["status"]),
         outcomes={Outcome(k): v for k, v in rest["outcomes"].items()},
         messages={Outcome(k): v for k, v in rest["messages"].items()},
         detail=rest["detail"],

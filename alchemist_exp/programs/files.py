@@ -5,9 +5,9 @@ from typing import Final
 
 from alchemist_exp.core.atomic_io import first_bytes
 from alchemist_exp.core.errors import ProgramsError
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.programs.header import split_header
-from alchemist_exp.programs.types import Candidate, Program, Rejected, Stage
+from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage
 
 _MOST_BYTES: Final = 16 << 20
 """Of a file that is read at all. What a program may have is sandbox.max_source_bytes; vetting sees to that."""
@@ -26,15 +26,15 @@ def read_folder(folder: Path) -> list[Candidate]:
 
 
 def _read(file: Path) -> Candidate:
-    origin = harmless(file.name)
+    origin = sanitize(file.name)
     try:
         raw = first_bytes(file, _MOST_BYTES + 1)
         if len(raw) > _MOST_BYTES:
-            return Rejected(origin=origin, stage=Stage.UNREADABLE, reason=f"has more than {_MOST_BYTES} bytes")
+            return Rejected(origin=origin, stage=RejectionStage.UNREADABLE, reason=f"has more than {_MOST_BYTES} bytes")
         source = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        return Rejected(origin=origin, stage=Stage.UNREADABLE, reason=f"not UTF-8 (byte {error.start})")
+        return Rejected(origin=origin, stage=RejectionStage.UNREADABLE, reason=f"not UTF-8 (byte {error.start})")
     except OSError as error:
-        return Rejected(origin=origin, stage=Stage.UNREADABLE, reason=f"cannot be read: {error.strerror}")
+        return Rejected(origin=origin, stage=RejectionStage.UNREADABLE, reason=f"cannot be read: {error.strerror}")
     header, source = split_header(source)
     return Program(source=source, origin=origin, header=header)

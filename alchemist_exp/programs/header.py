@@ -6,7 +6,7 @@ that was corrected keeps saying what it was made from.
 
 import re
 
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.programs.types import Program, Rejected
 
 _MARK = "#: "
@@ -34,7 +34,7 @@ def with_header(program: Program, rejection: Rejected | None = None) -> str:
         lines |= {name: value for name, value in earlier.items() if name not in (*lines, "rejected")}
     if rejection is not None:
         lines["rejected"] = f"{rejection.stage}: {rejection.reason}"
-    return "".join(f"{_MARK}{name}: {harmless(value)}\n" for name, value in lines.items()) + _END + program.source
+    return "".join(f"{_MARK}{name}: {sanitize(value)}\n" for name, value in lines.items()) + _END + program.source
 
 
 def split_header(text: str) -> tuple[tuple[tuple[str, str], ...], str]:

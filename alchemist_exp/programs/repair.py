@@ -9,7 +9,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.data.base import TextData
 
 HIDDEN: Final = "[text of a row]"
@@ -33,7 +33,7 @@ class Repair(Component):
             raise ConfigError(f"repair.max_replies is {self.max_replies}; 1 or more, or null, is needed.")
 
 
-class RowHider:
+class RowRedactor:
     """Takes out of error messages what they quote of the rows.
 
     The rows are the user's, and a program is free to raise an error with a whole row in it. Letters and digits are
@@ -46,7 +46,7 @@ class RowHider:
 
     def without_rows(self, reason: str) -> str:
         """`reason` on one line, every stretch hidden that also stands in a row."""
-        reason = harmless(reason)
+        reason = sanitize(reason)
         places = [(c, at) for at, character in enumerate(reason) for c in _compared(character)]
         letters = "".join(c for c, _ in places)
         hidden = [False] * len(reason)

@@ -16,7 +16,7 @@ from alchemist_exp.programs.vetting import agreement
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Bank:
+class ProgramPool:
     """Accepted programs and how they vote. A column for each program in both matrices.
 
     gold: int64 (n,) of the rows of valid; valid and gold are None where validation labels may not be used.
@@ -39,7 +39,7 @@ class Selection(Component, ABC):
         """How many can be chosen of so many programs, alike for each of so many strategies."""
 
     @abstractmethod
-    def choose(self, bank: Bank) -> list[int]:
+    def choose(self, bank: ProgramPool) -> list[int]:
         """Columns of the chosen programs, ascending; all of them where the bank has no more than are wanted."""
 
 
@@ -51,7 +51,7 @@ class SelectAll(Selection):
         """All."""
         return programs
 
-    def choose(self, bank: Bank) -> list[int]:
+    def choose(self, bank: ProgramPool) -> list[int]:
         """All columns."""
         return list(range(len(bank.programs)))
 
@@ -86,7 +86,7 @@ class SelectRandom(SelectSome):
         if self.seed < 0:
             raise ConfigError(f"selection.seed is {self.seed}; 0 or more is needed.")
 
-    def choose(self, bank: Bank) -> list[int]:
+    def choose(self, bank: ProgramPool) -> list[int]:
         """The same columns for the same seed and the same number of programs of each strategy."""
         rng = np.random.default_rng(self.seed)
         chosen: list[int] = []
@@ -101,7 +101,7 @@ class SelectRandom(SelectSome):
 class SelectDiverse(SelectSome):
     """The program that votes most, then each time the one that agrees least with its nearest among the chosen."""
 
-    def choose(self, bank: Bank) -> list[int]:
+    def choose(self, bank: ProgramPool) -> list[int]:
         """Farthest-first traversal (Gonzalez, 1985) by the share of unequal votes on train."""
         votes = bank.train.votes
         chosen = [int((votes != ABSTAIN).sum(axis=0).argmax())]
@@ -128,7 +128,7 @@ class SelectMarginal(SelectSome):
 
     uses_gold = True
 
-    def choose(self, bank: Bank) -> list[int]:
+    def choose(self, bank: ProgramPool) -> list[int]:
         """Greedy; ties go to the earlier program."""
         matrix, target = bank.valid, bank.gold
         if matrix is None or target is None:

@@ -8,34 +8,36 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from alchemist_exp.programs.types import FUNCTION, Stage
+from alchemist_exp.programs.types import FUNCTION, RejectionStage
 
 
-class Fault(NamedTuple):
+class CheckFailure(NamedTuple):
     """What is wrong with a program."""
 
-    stage: Stage
+    stage: RejectionStage
     reason: str
 
 
-def fault(source: str, *, max_source_bytes: int, importable: Sequence[str]) -> Fault | None:
+def check_source(source: str, *, max_source_bytes: int, importable: Sequence[str]) -> CheckFailure | None:
     """Why `source` cannot be a labeling program, None when it can. importable: the modules the sandbox knows."""
     size = len(source.encode("utf-8", "replace"))
     if size > max_source_bytes:
-        return Fault(Stage.TOO_LONG, f"the source has {size} bytes, over the limit of {max_source_bytes}")
+        return CheckFailure(
+            RejectionStage.TOO_LONG, f"the source has {size} bytes, over the limit of {max_source_bytes}"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
             if reason := _fault_of_function(_definition(tree)):
-                return Fault(Stage.SIGNATURE, reason)
+                return CheckFailure(RejectionStage.SIGNATURE, reason)
             if name := next((name for name in _needed_modules(tree) if not _fits(name, importable)), None):
-                return Fault(Stage.IMPORT, f"module {name!r} is not allowed in a labeling program")
+                return CheckFailure(RejectionStage.IMPORT, f"module {name!r} is not allowed in a labeling program")
     except SyntaxError as error:
         where = f" in line {error.lineno}" if error.lineno else ""
-        return Fault(Stage.SYNTAX, f"syntax error{where}: {error.msg}")
+        return CheckFailure(RejectionStage.SYNTAX, f"syntax error{where}: {error.msg}")
     except (ValueError, MemoryError, RecursionError) as error:
-        return Fault(Stage.SYNTAX, f"cannot be parsed: {type(error).__name__}")
+        return CheckFailure(RejectionStage.SYNTAX, f"cannot be parsed: {type(error).__name__}")
     return None
 
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from alchemist_exp.core.types import FloatArray, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.programs.types import Candidate, Program, Rejected, Stage, Vetted, reject
+from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, reject
 
 
 class Trials(Protocol):
     """A run tries; a plan assumes."""
 
-    def vet(self, candidates: Sequence[Candidate]) -> Vetted:
+    def vet(self, candidates: Sequence[Candidate]) -> VettingResult:
         """Which candidates are accepted, held against all that were before."""
 
     def uncertainty(self, programs: Sequence[Program], split: Split) -> FloatArray:
@@ -25,19 +25,21 @@ class Trials(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assumed:
+class AssumedTrials:
     """Nothing is run: every program is accepted, or every one rejected, which tells the most a job may ask."""
 
     data: TextData
     accepting: bool
 
-    def vet(self, candidates: Sequence[Candidate]) -> Vetted:
+    def vet(self, candidates: Sequence[Candidate]) -> VettingResult:
         """All one way; what was rejected before stays so."""
         programs = [candidate for candidate in candidates if isinstance(candidate, Program)]
         before = [candidate for candidate in candidates if isinstance(candidate, Rejected)]
         if self.accepting:
-            return Vetted(accepted=tuple(programs), rejected=tuple(before))
-        return Vetted(accepted=(), rejected=(*before, *(reject(p, Stage.FAULTS, "assumed") for p in programs)))
+            return VettingResult(accepted=tuple(programs), rejected=tuple(before))
+        return VettingResult(
+            accepted=(), rejected=(*before, *(reject(p, RejectionStage.FAULTS, "assumed") for p in programs))
+        )
 
     def uncertainty(self, programs: Sequence[Program], split: Split) -> FloatArray:
         """Alike for all rows."""

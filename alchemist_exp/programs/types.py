@@ -51,7 +51,7 @@ class Program:
         return self.written.strategy if self.written else ""
 
 
-class Stage(StrEnum):
+class RejectionStage(StrEnum):
     """Where in the funnel a candidate was lost, in the funnel's order."""
 
     NO_REPLY = "no whole reply"
@@ -78,7 +78,7 @@ class Rejected:
     """A reply, file or program that will not vote, and why. program: None where there was no code at all."""
 
     origin: str
-    stage: Stage
+    stage: RejectionStage
     reason: str
     program: Program | None = None
 
@@ -92,19 +92,19 @@ Candidate = Program | Rejected
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vetted:
+class VettingResult:
     """What passed and what did not, each in its first order."""
 
     accepted: tuple[Program, ...]
     rejected: tuple[Rejected, ...]
 
-    def __add__(self, other: "Vetted") -> "Vetted":
-        return Vetted(accepted=self.accepted + other.accepted, rejected=self.rejected + other.rejected)
+    def __add__(self, other: "VettingResult") -> "VettingResult":
+        return VettingResult(accepted=self.accepted + other.accepted, rejected=self.rejected + other.rejected)
 
 
-NOTHING_VETTED = Vetted(accepted=(), rejected=())
+EMPTY_RESULT = VettingResult(accepted=(), rejected=())
 
 
-def reject(program: Program, stage: Stage, reason: str) -> Rejected:
+def reject(program: Program, stage: RejectionStage, reason: str) -> Rejected:
     """`program`, rejected."""
     return Rejected(origin=program.origin, stage=stage, reason=reason, program=program)

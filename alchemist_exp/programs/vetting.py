@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import MISSING
 
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import texts_fingerprint
-from alchemist_exp.core.progress import Stages
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.progress import StageProgress
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN, IntArray, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.programs.execution import fault_of_run, fault_of_votes, votes_of
-from alchemist_exp.programs.static_checks import Fault, fault, text_key
-from alchemist_exp.programs.types import Candidate, Program, Rejected, Stage, Vetted, reject
+from alchemist_exp.programs.execution import failure_of_run, failure_of_votes, votes_of
+from alchemist_exp.programs.static_checks import CheckFailure, check_source, text_key
+from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox
 
 FEWEST_VOTES: Final = 10
@@ -64,8 +64,8 @@ class Ground:
     data: TextData
     valid_gold: IntArray | None
     sandbox: Sandbox
-    store: Store
-    stages: Stages
+    store: ArtifactCache
+    stages: StageProgress
 
 
 class Vetter:
@@ -78,42 +78,48 @@ class Vetter:
         self._columns: list[tuple[str, Votes]] = []
         self.used_gold = False
 
-    def vet(self, candidates: Sequence[Candidate]) -> Vetted:
+    def vet(self, candidates: Sequence[Candidate]) -> VettingResult:
         """Sorts `candidates` into accepted and rejected; what was rejected before stays so."""
         programs = [candidate for candidate in candidates if isinstance(candidate, Program)]
-        faults: dict[int, Fault] = {}
+        faults: dict[int, CheckFailure] = {}
         for stage in (self._by_source, self._by_probes, self._by_votes):
             faults |= stage(programs) if programs else {}
             programs = [program for program in programs if id(program) not in faults]
         for program in candidates:
-            if isinstance(program, Program) and (found := faults.get(id(program))) and found.stage is not Stage.COPY:
+            if (
+                isinstance(program, Program)
+                and (found := faults.get(id(program)))
+                and found.stage is not RejectionStage.COPY
+            ):
                 # An LLM that sends it once more should hear what is wrong with it.
                 self._texts[text_key(program.source)] = (
-                    f"{_COPY} {program.origin}, which was rejected: {harmless(found.reason)}"
+                    f"{_COPY} {program.origin}, which was rejected: {sanitize(found.reason)}"
                 )
         rejected: list[Rejected] = []
         for candidate in candidates:
             if isinstance(candidate, Rejected):
                 rejected.append(candidate)
             elif found := faults.get(id(candidate)):
-                rejected.append(reject(candidate, found.stage, harmless(found.reason)))
-        return Vetted(accepted=tuple(programs), rejected=tuple(rejected))
+                rejected.append(reject(candidate, found.stage, sanitize(found.reason)))
+        return VettingResult(accepted=tuple(programs), rejected=tuple(rejected))
 
-    def _by_source(self, programs: Sequence[Program]) -> dict[int, Fault]:
-        sandbox, faults = self._ground.sandbox, dict[int, Fault]()
+    def _by_source(self, programs: Sequence[Program]) -> dict[int, CheckFailure]:
+        sandbox, faults = self._ground.sandbox, dict[int, CheckFailure]()
         for program in programs:
             found = None
             if self._vetting.read_source:
-                found = fault(program.source, max_source_bytes=sandbox.max_source_bytes, importable=sandbox.importable)
+                found = check_source(
+                    program.source, max_source_bytes=sandbox.max_source_bytes, importable=sandbox.importable
+                )
             if found is None and self._vetting.reject_copies:
                 text = text_key(program.source)
-                found = Fault(Stage.COPY, self._texts[text]) if text in self._texts else None
+                found = CheckFailure(RejectionStage.COPY, self._texts[text]) if text in self._texts else None
                 self._texts.setdefault(text, f"{_COPY} {program.origin}")
             if found:
                 faults[id(program)] = found
         return faults
 
-    def _by_probes(self, programs: Sequence[Program]) -> dict[int, Fault]:
+    def _by_probes(self, programs: Sequence[Program]) -> dict[int, CheckFailure]:
         texts = self._ground.data.texts(Split.TRAIN)
         if not self._vetting.probes:
             return {}
@@ -121,9 +127,9 @@ class Vetter:
         probes = [texts[row] for row in spaced]
         runs = self._runs(programs, probes, texts_fingerprint(probes), f"trying {len(programs)} programs")
         found = {id(p): self._fault_of_probes(run) for p, run in zip(programs, runs, strict=True)}
-        return {key: fault for key, fault in found.items() if fault}
+        return {key: check_source for key, check_source in found.items() if check_source}
 
-    def _by_votes(self, programs: Sequence[Program]) -> dict[int, Fault]:
+    def _by_votes(self, programs: Sequence[Program]) -> dict[int, CheckFailure]:
         data, gold = self._ground.data, None
         runs = self._runs_on(Split.TRAIN, programs)
         valid: Sequence[ProgramRun | None] = [None] * len(programs)
@@ -132,7 +138,7 @@ class Vetter:
             valid = self._runs_on(Split.VALID, programs)
         faults = {}
         for program, run, on_valid in zip(programs, runs, valid, strict=True):
-            found = fault_of_run(run, Split.TRAIN) or fault_of_votes(run) or self._fault_of_train(run)
+            found = failure_of_run(run, Split.TRAIN) or failure_of_votes(run) or self._fault_of_train(run)
             if found is None and gold is not None and on_valid is not None:
                 found = below_chance(on_valid.votes, gold, len(data.task.classes))
             if found is None:
@@ -141,31 +147,35 @@ class Vetter:
                 faults[id(program)] = found
         return faults
 
-    def _fault_of_probes(self, run: ProgramRun) -> Fault | None:
-        if found := fault_of_run(run, "probes"):
+    def _fault_of_probes(self, run: ProgramRun) -> CheckFailure | None:
+        if found := failure_of_run(run, "probes"):
             return found
         if self._vetting.reject_nondeterministic and run.nondeterministic:
-            return Fault(Stage.NONDETERMINISTIC, "the votes change with the order of the rows")
+            return CheckFailure(RejectionStage.NONDETERMINISTIC, "the votes change with the order of the rows")
         bad = {o: n for o, n in run.outcomes.items() if n and o not in _GOOD}
         share = sum(bad.values()) / max(1, len(run.votes))
         if share <= self._vetting.max_faults:
             return None
         counts = ", ".join(f"{n} {o.replace('_', ' ')}" for o, n in bad.items())
         first = next(iter(run.messages.values()), "")
-        return Fault(Stage.FAULTS, f"{counts} on {len(run.votes)} probes{f'; {first}' if first else ''}")
+        return CheckFailure(
+            RejectionStage.FAULTS, f"{counts} on {len(run.votes)} probes{f'; {first}' if first else ''}"
+        )
 
-    def _fault_of_train(self, run: ProgramRun) -> Fault | None:
+    def _fault_of_train(self, run: ProgramRun) -> CheckFailure | None:
         if self._vetting.reject_constant and (run.votes == run.votes[0]).all():
-            return Fault(Stage.CONSTANT, f"the vote is {run.votes[0]} on every training row")
+            return CheckFailure(RejectionStage.CONSTANT, f"the vote is {run.votes[0]} on every training row")
         coverage = float((run.votes != ABSTAIN).mean())
         if coverage < self._vetting.min_coverage:
-            return Fault(
-                Stage.COVERAGE, f"votes on {coverage:.2%} of train; {self._vetting.min_coverage:.2%} is needed"
+            return CheckFailure(
+                RejectionStage.COVERAGE, f"votes on {coverage:.2%} of train; {self._vetting.min_coverage:.2%} is needed"
             )
         if self._vetting.max_agreement is not None:
             for origin, votes in self._columns:
                 if (share := agreement(run.votes, votes)) > self._vetting.max_agreement:
-                    return Fault(Stage.SAME_VOTES, f"votes as {origin} does on {share:.1%} of the rows either votes on")
+                    return CheckFailure(
+                        RejectionStage.SAME_VOTES, f"votes as {origin} does on {share:.1%} of the rows either votes on"
+                    )
         return None
 
     def _runs_on(self, split: Split, programs: Sequence[Program]) -> list[ProgramRun]:
@@ -189,7 +199,7 @@ def agreement(one: Votes, other: Votes) -> float:
     return float((one == other)[either].mean()) if either.any() else 1.0
 
 
-def below_chance(votes: Votes, gold: IntArray, n_classes: int) -> Fault | None:
+def below_chance(votes: Votes, gold: IntArray, n_classes: int) -> CheckFailure | None:
     """Whether `votes` (n,) are right less often than the same votes, dealt out by chance, would be.
 
     Chance is what the classes' shares give: a program that votes for one class only is held to that class's share.
@@ -203,4 +213,6 @@ def below_chance(votes: Votes, gold: IntArray, n_classes: int) -> Fault | None:
     chance = float(of_votes @ of_gold)
     if accuracy >= chance:
         return None
-    return Fault(Stage.BELOW_CHANCE, f"right on {accuracy:.1%} of {voted.sum()} valid rows; chance gives {chance:.1%}")
+    return CheckFailure(
+        RejectionStage.BELOW_CHANCE, f"right on {accuracy:.1%} of {voted.sum()} valid rows; chance gives {chance:.1%}"
+    )

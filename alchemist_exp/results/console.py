@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.results.record import RunRecord, Section
 
 SHOWN_PROGRAMS = 12
@@ -19,7 +19,7 @@ def render(record: RunRecord, folder: str, *, reused: bool) -> RenderableType:
     """The tables of a finished record."""
     dataset, method, end_model = (record.config[group]["name"] for group in ("dataset", "method", "end_model"))
     chosen = dict.fromkeys((dataset, method, record.label_model["name"], end_model))  # zero-shot labels by itself
-    parts: list[RenderableType] = [Text("\n" + "  ·  ".join(map(harmless, chosen)), style="bold")]
+    parts: list[RenderableType] = [Text("\n" + "  ·  ".join(map(sanitize, chosen)), style="bold")]
     if reused:
         parts.append(
             Text(

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from alchemist_exp.core.errors import ConfigError, unknown
+from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.results import paper
 from alchemist_exp.results.figures import Figure, figure, refuse_mixed
 from alchemist_exp.results.runs import Run, State, as_text
@@ -87,7 +87,7 @@ def _refuse_unknown(name: str, filters: Mapping[str, Sequence[str]]) -> None:
         known = {as_text(runs[key]) for runs in selectors if key in runs}
         for text in texts:
             if known and text not in known:
-                raise ConfigError(f"in {name}, {unknown(key, text, known)}")
+                raise ConfigError(f"in {name}, {unknown_name(key, text, known)}")
 
 
 def ours_with(gold: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
-from alchemist_exp.core.terminal import on_one_line
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.report import Column, Grid, Report
 
 PIPE_WIDTH = 120
@@ -23,40 +23,40 @@ PIPE_WIDTH = 120
 
 def as_text(report: Report, width: int = PIPE_WIDTH) -> str:
     """For a terminal: no line of a table is longer than `width` unless a single group of columns is."""
-    parts = ["", on_one_line(report.title), *(_wrapped(caption, width) for caption in report.captions)]
+    parts = ["", single_line(report.title), *(_wrapped(caption, width) for caption in report.captions)]
     for grid in report.grids:
         for part in grid.parts(width):
-            parts += ["", *([on_one_line(part.title)] if part.title else []), *_aligned(part)]
+            parts += ["", *([single_line(part.title)] if part.title else []), *_aligned(part)]
     if report.notes:
         parts += ["", *(_wrapped(f"! {note}", width) for note in report.notes)]
     if report.gaps:
         parts += ["", f"Not there ({len(report.gaps)}):"]
         for gap in report.gaps:
-            parts += [f"  {on_one_line(gap.place)}: {on_one_line(gap.why)}", f"    {on_one_line(gap.command)}"]
-        parts += ["All of the sweep's:", f"    {on_one_line(report.filling or '')}"]
+            parts += [f"  {single_line(gap.place)}: {single_line(gap.why)}", f"    {single_line(gap.command)}"]
+        parts += ["All of the sweep's:", f"    {single_line(report.filling or '')}"]
     return "\n".join(parts) + "\n"
 
 
 def _wrapped(text: str, width: int) -> str:
-    return textwrap.fill(on_one_line(text), max(width, 40), subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.fill(single_line(text), max(width, 40), subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _aligned(grid: Grid) -> list[str]:
     """The grid in columns, figures to the right, labels that repeat left out."""
     left = len(grid.stubs)
-    body = [[*labels, *map(on_one_line, row.cells)] for labels, row in zip(_labels(grid), grid.rows, strict=True)]
-    names = [*map(on_one_line, grid.stubs), *(on_one_line(column.name) for column in grid.columns)]
+    body = [[*labels, *map(single_line, row.cells)] for labels, row in zip(_labels(grid), grid.rows, strict=True)]
+    names = [*map(single_line, grid.stubs), *(single_line(column.name) for column in grid.columns)]
     widths = [max(map(cell_len, cells)) for cells in zip(names, *body, strict=True)]
     spans = _spans(grid.columns)
     for group, start, stop in spans:
-        lacking = cell_len(on_one_line(group)) - sum(widths[left + start : left + stop]) - 2 * (stop - start - 1)
+        lacking = cell_len(single_line(group)) - sum(widths[left + start : left + stop]) - 2 * (stop - start - 1)
         widths[left + stop - 1] += max(0, lacking)
     lines = []
     if any(group for group, _, _ in spans):
         heads = [" " * (sum(widths[:left]) + 2 * (left - 1))]
         for group, start, stop in spans:
             room = sum(widths[left + start : left + stop]) + 2 * (stop - start - 1)
-            heads.append(on_one_line(group).center(room, "─" if stop - start > 1 and group else " "))
+            heads.append(single_line(group).center(room, "─" if stop - start > 1 and group else " "))
         lines.append("  ".join(heads).rstrip())
     for cells in (names, *body):
         padded = [
@@ -76,7 +76,7 @@ def _labels(grid: Grid) -> list[list[str]]:
     shown: list[list[str]] = []
     above: list[str] = []
     for row in grid.rows:
-        labels = [on_one_line(label) for label in row.labels]
+        labels = [single_line(label) for label in row.labels]
         same = 0
         while same < len(labels) - 1 and above and above[same] == labels[same]:
             same += 1
@@ -116,13 +116,13 @@ def as_markdown(report: Report) -> str:
 
 
 def _markdown(text: str) -> str:
-    escaped = re.sub(r"([\\`*_{}\[\]#|~$])", r"\\\1", on_one_line(text))
+    escaped = re.sub(r"([\\`*_{}\[\]#|~$])", r"\\\1", single_line(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _code(command: str) -> str:
     """A code span that no backtick of the command ends."""
-    text = on_one_line(command)
+    text = single_line(command)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
 
@@ -139,18 +139,18 @@ def as_csv(report: Report) -> str:
 
 def _cell(text: str) -> str:
     """A text that a spreadsheet would take for a formula is quoted."""
-    cell = on_one_line(text)
+    cell = single_line(text)
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") and len(cell) > 1 else cell
 
 
 def as_latex(report: Report) -> str:
     """A table environment for each part that fits a page; needs the package booktabs."""
-    parts = [f"% {on_one_line(report.title)}; needs \\usepackage{{booktabs}}"]
+    parts = [f"% {single_line(report.title)}; needs \\usepackage{{booktabs}}"]
     caption = f"{report.title}. {' '.join(report.captions)}"
     for grid in report.grids:
         parts += [_tabular(part, part.title or caption) for part in grid.parts(PIPE_WIDTH)]
-    parts += [f"% {on_one_line(note)}" for note in report.notes]
-    parts += [f"% not there: {on_one_line(gap.place)}: {on_one_line(gap.why)}" for gap in report.gaps]
+    parts += [f"% {single_line(note)}" for note in report.notes]
+    parts += [f"% not there: {single_line(gap.place)}: {single_line(gap.why)}" for gap in report.gaps]
     return "\n".join(parts) + "\n"
 
 
@@ -182,7 +182,7 @@ _LATEX = {
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in on_one_line(text))
+    return "".join(_LATEX.get(character, character) for character in single_line(text))
 
 
 def as_html(report: Report) -> str:
@@ -236,7 +236,7 @@ def _class(ours: bool, first: bool) -> str:
 
 
 def _html(text: str) -> str:
-    return html.escape(on_one_line(text))
+    return html.escape(single_line(text))
 
 
 FORMATS: dict[str, tuple[str, Callable[[Report], str]]] = {

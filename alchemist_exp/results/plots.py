@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.results.details import SCORES
 from alchemist_exp.results.filled import Filled, ours_with
 from alchemist_exp.results.paper import score_of
@@ -71,7 +71,7 @@ def _draw(axes: "Axes", filled: Filled, dataset: str, gold: str, **style: Any) -
     spread = np.array([0.0 if figure is None else figure.std or 0.0 for figure in found])
     label = f"{dataset} ({SCORES[score_of(dataset)]})"
     if len(filled.golds) > 1:
-        label += f", gold={harmless(gold)}"
+        label += f", gold={sanitize(gold)}"
     counts = _counts(filled)
     axes.fill_between(counts, means - spread, means + spread, color=style["color"], alpha=0.16, linewidth=0)
     # The band needs a neighbour; a point that has none shows its spread as a bar.

@@ -26,7 +26,7 @@ SECTIONS = ("config", "data", "programs", "label_model", "end_model", "cost", "s
 """What every finished record has."""
 
 
-class Status(StrEnum):
+class RunStatus(StrEnum):
     """How far a run has come."""
 
     STARTED = "started"
@@ -34,7 +34,7 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-def now() -> str:
+def utc_now() -> str:
     """The time as records write it: UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -44,7 +44,7 @@ class RunRecord:
     """One run. Sections of a run that has not finished are empty."""
 
     run_key: str
-    status: Status
+    status: RunStatus
     started_at: str
     finished_at: str | None = None
     error: str | None = None
@@ -81,8 +81,8 @@ class RunRecord:
         try:
             known = {f.name for f in fields(cls)}
             record = cls(**{name: value for name, value in raw.items() if name in known})
-            record.status = Status(record.status)
-            if record.status is Status.FINISHED and (
+            record.status = RunStatus(record.status)
+            if record.status is RunStatus.FINISHED and (
                 lacking := [name for name in SECTIONS if not getattr(record, name)]
             ):
                 raise ValueError(f"finished without {' and '.join(lacking)}")

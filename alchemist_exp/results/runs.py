@@ -11,8 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from alchemist_exp.core.errors import ConfigError, StoreError, unknown
-from alchemist_exp.results.record import RunRecord, Status
+from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
+from alchemist_exp.results.record import RunRecord, RunStatus
 
 GROUPS = ("dataset", "method", "supplement", "selection", "label_model")
 """The groups a comparison compares; runs of the same member have to agree in its other values."""
@@ -130,11 +130,11 @@ def read(folder: Path) -> Run | None:
     record = RunRecord.read(folder)
     if record is None:
         return None
-    state = State.DONE if record.status is Status.FINISHED else State.FAILED
-    if record.status is Status.STARTED:
+    state = State.DONE if record.status is RunStatus.FINISHED else State.FAILED
+    if record.status is RunStatus.STARTED:
         held = _is_held(folder.parent / ".locks" / f"{folder.name}.lock")
         again = None if held else RunRecord.read(folder)
-        if again is not None and again.status is not Status.STARTED:
+        if again is not None and again.status is not RunStatus.STARTED:
             return read(folder)  # it has ended just now
         state = State.RUNNING if held else State.KILLED
     try:
@@ -238,7 +238,7 @@ def narrowed(runs: Sequence[Run], filters: Mapping[str, Sequence[str]]) -> list[
     for key in filters:
         if runs and key not in known:
             alike = {name for name in known if "." in name and name.split(".")[0] == key.split(".")[0]}
-            raise ConfigError(unknown("the filter", key, alike or {name for name in known if "." not in name}))
+            raise ConfigError(unknown_name("the filter", key, alike or {name for name in known if "." not in name}))
     kept = list(runs)
     for key, texts in filters.items():
         fit = {run.key for run in kept if passes(run, key, texts)}

@@ -14,7 +14,7 @@ from typing import Final
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.hashing import bytes_fingerprint, key_of
-from alchemist_exp.core.terminal import on_one_line
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.retrieval.formats import FORMATS, Part
 from alchemist_exp.retrieval.reader import FILE_BYTES, bytes_of, read_files
 
@@ -93,7 +93,7 @@ def find(path: Path) -> Listing:
         path=path,
         files=tuple(file for file, reason in zip(files, reasons, strict=True) if not reason),
         left_out=tuple(
-            LeftOut(on_one_line(file.name), reason) for file, reason in zip(files, reasons, strict=True) if reason
+            LeftOut(single_line(file.name), reason) for file, reason in zip(files, reasons, strict=True) if reason
         ),
     )
     if not listing.files:
@@ -157,7 +157,7 @@ def read(listing: Listing) -> Library:
     left_out: list[LeftOut] = []
     characters = 0
     for file, reading in zip(listing.files, read_files([file.path for file in listing.files]), strict=True):
-        name = on_one_line(file.name)
+        name = single_line(file.name)
         parts = tuple(part for part in reading.parts if _has_words(part))
         if parts:
             documents.append(Document(name, parts))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -91,7 +91,7 @@ def read_html(raw: bytes) -> list[Part]:
     try:
         soup = BeautifulSoup(_decoded(raw, declared=_declared_encoding), "html.parser")
     except ParserRejectedMarkup as error:
-        raise UnreadableError(f"it is no HTML ({harmless(str(error.__context__))})") from error
+        raise UnreadableError(f"it is no HTML ({sanitize(str(error.__context__))})") from error
     sections = [_Section()]
     block_of = {id(soup): id(soup)}
     hidden: set[int] = set()
@@ -140,7 +140,7 @@ class _Section:
 
     def part(self) -> Part:
         """The section's text and the name of its heading."""
-        title = harmless("".join(self._title))[:80]
+        title = sanitize("".join(self._title))[:80]
         return Part(printable("".join(self.pieces)), place=f"section {title!r}" if title else "")
 
 
@@ -178,7 +178,7 @@ def read_pdf(raw: bytes) -> list[Part]:
     except MemoryError:
         raise
     except Exception as error:  # pypdf says that a broken file may raise anything
-        raise UnreadableError(f"it is broken at {place} ({harmless(str(error)) or type(error).__name__})") from error
+        raise UnreadableError(f"it is broken at {place} ({sanitize(str(error)) or type(error).__name__})") from error
     return parts
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.retrieval.documents import LeftOut, Listing, find, read, told
@@ -95,7 +95,7 @@ def check(path: Path) -> None:
     _needed(find(path))
 
 
-def open_index(path: Path, *, passage_words: int, store: Store) -> Index:
+def open_index(path: Path, *, passage_words: int, store: ArtifactCache) -> Index:
     """The index of the documents under `path`, a file or a folder, from `store` when it was made before.
 
     passage_words: about how many words a passage has, see `passages.split`. DataError when no document has a text.

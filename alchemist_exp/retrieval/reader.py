@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from alchemist_exp.core.errors import DataError
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.retrieval.formats import FORMATS, Part, UnreadableError
 
 FILE_BYTES: Final = 64 * 2**20
@@ -114,7 +114,7 @@ class _Warnings(logging.Handler):
     first = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.first = self.first or harmless(record.getMessage())
+        self.first = self.first or sanitize(record.getMessage())
 
 
 def main() -> None:

@@ -12,31 +12,31 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.sandbox import worker
-from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox, Status
-from alchemist_exp.sandbox.worker_report import CRASH, NOT_RUN, Report, count_outcomes, n_done, well_formed
+from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
+from alchemist_exp.sandbox.worker_report import CRASH, NOT_RUN, WorkerReport, count_outcomes, n_done, well_formed
 
 _VOID: Final = {
-    Status.LOAD_ERROR: Outcome.NOT_RUN,
-    Status.VIOLATION: Outcome.VIOLATION,
-    Status.INVALID_OUTPUT: Outcome.INVALID_OUTPUT,
+    ProgramStatus.LOAD_ERROR: Outcome.NOT_RUN,
+    ProgramStatus.VIOLATION: Outcome.VIOLATION,
+    ProgramStatus.INVALID_OUTPUT: Outcome.INVALID_OUTPUT,
 }
 """Programs that keep no vote, and what their rows count as."""
 
 
-_CAUGHT: Final = (Status.VIOLATION, Status.INVALID_OUTPUT)
+_CAUGHT: Final = (ProgramStatus.VIOLATION, ProgramStatus.INVALID_OUTPUT)
 """What only an attack ends in."""
 
 _OF_THE_MACHINE: Final = (worker.TIMEOUT, CRASH, NOT_RUN)
 """Codes that a slower machine may give where another gives a vote."""
 
-_OWN_DOING: Final = (Status.OK, *_CAUGHT)
+_OWN_DOING: Final = (ProgramStatus.OK, *_CAUGHT)
 """What a program ends in whatever the machine, if no worker of it ended early."""
 
 
-class Cut(Enum):
+class StopReason(Enum):
     """Why the parent ended a worker."""
 
     NONE = "none"
@@ -44,7 +44,7 @@ class Cut(Enum):
     WALL = "wall"
 
 
-class ChunkLedger:
+class ChunkAccount:
     """The account of one program on one chunk of rows, given in reverse order if so said. For one thread at a time."""
 
     def __init__(
@@ -62,7 +62,7 @@ class ChunkLedger:
         self._limits = limits
         self._timeouts_left = timeouts_left
         self.codes = np.full(rows, NOT_RUN, dtype=np.int8)
-        self.status = Status.OK
+        self.status = ProgramStatus.OK
         self.detail = ""
         self.messages: dict[Outcome, str] = {}
         self.early_ends: dict[int, str] = {}
@@ -88,7 +88,7 @@ class ChunkLedger:
     def may_go_on(self) -> bool:
         """Whether another worker may be started for the rows that are left."""
         within = self.timeouts_left > 0 and len(self.early_ends) <= self._limits.max_restarts
-        return within and self.status is Status.OK
+        return within and self.status is ProgramStatus.OK
 
     def repeats(self, codes: npt.NDArray[np.int8]) -> bool:
         """Whether this account has all that `codes`, int8 (rows,), has, ends for want of time or a process aside."""
@@ -103,7 +103,13 @@ class ChunkLedger:
         self.cpu_s += cpu_s
 
     def settle(
-        self, start: int, codes: npt.NDArray[np.int8], report: Report, cut: Cut, returncode: int, n_classes: int
+        self,
+        start: int,
+        codes: npt.NDArray[np.int8],
+        report: WorkerReport,
+        cut: StopReason,
+        returncode: int,
+        n_classes: int,
     ) -> int:
         """Judge what one worker left for the rows from `start` on, and return how many rows that settles.
 
@@ -118,27 +124,31 @@ class ChunkLedger:
             where = f"at row {self._row(start + done)}" if report.loaded else "while it was loaded"
             if well_formed(codes, n_classes):  # void, but a budget may have been used up before
                 self.codes[start : start + done] = codes[:done]
-            self._stop(Status.VIOLATION, f"it made a forbidden system call {where}", Outcome.VIOLATION)
-        elif not report.loaded and cut is not Cut.WALL:
+            self._stop(ProgramStatus.VIOLATION, f"it made a forbidden system call {where}", Outcome.VIOLATION)
+        elif not report.loaded and cut is not StopReason.WALL:
             said = report.messages.get(worker.LOAD_MESSAGE)
-            self._stop(Status.LOAD_ERROR, said or f"loading it ended in {_describe(cut, returncode)}", Outcome.NOT_RUN)
+            self._stop(
+                ProgramStatus.LOAD_ERROR, said or f"loading it ended in {_describe(cut, returncode)}", Outcome.NOT_RUN
+            )
         elif not well_formed(codes, n_classes):
-            self._stop(Status.INVALID_OUTPUT, "it wrote over the memory its votes are kept in", Outcome.INVALID_OUTPUT)
+            self._stop(
+                ProgramStatus.INVALID_OUTPUT, "it wrote over the memory its votes are kept in", Outcome.INVALID_OUTPUT
+            )
         else:
             self.codes[start : start + done] = codes[:done]
             if done < len(codes):
                 return done + self._settle_early_end(start + done, cut, returncode)
         return done
 
-    def _settle_early_end(self, row: int, cut: Cut, returncode: int) -> int:
+    def _settle_early_end(self, row: int, cut: StopReason, returncode: int) -> int:
         """Account for a worker that left `row` without a vote; 1 if that settles the row, else 0."""
-        if cut is Cut.WALL:
-            self._stop(Status.WALL_LIMIT, "")  # how many rows are left the program's ledger knows
+        if cut is StopReason.WALL:
+            self._stop(ProgramStatus.WALL_LIMIT, "")  # how many rows are left the program's ledger knows
             return 0
-        if cut is Cut.NONE and self.timeouts_left <= 0:
+        if cut is StopReason.NONE and self.timeouts_left <= 0:
             return 0  # the worker ended itself for this
         self.early_ends[row] = _describe(cut, returncode)
-        self.codes[row] = worker.TIMEOUT if cut is Cut.STALL else CRASH
+        self.codes[row] = worker.TIMEOUT if cut is StopReason.STALL else CRASH
         return 1
 
     def _row(self, index: int) -> int:
@@ -146,13 +156,13 @@ class ChunkLedger:
         index = min(index, len(self.codes) - 1)
         return self._first_row + (len(self.codes) - 1 - index if self.reverse else index)
 
-    def _stop(self, status: Status, detail: str, outcome: Outcome | None = None) -> None:
-        self.status, self.detail = status, harmless(detail)
+    def _stop(self, status: ProgramStatus, detail: str, outcome: Outcome | None = None) -> None:
+        self.status, self.detail = status, sanitize(detail)
         if outcome is not None:
             self.messages.setdefault(outcome, self.detail)
 
 
-class Ledger:
+class ProgramAccount:
     """The account of one program over all chunks, which may be open at once, in threads of their own.
 
     Budgets hold for the whole program, in the order of the rows: what is beyond the row that uses one up counts as not
@@ -162,16 +172,16 @@ class Ledger:
     def __init__(self, source: str, limits: Sandbox) -> None:
         self._limits = limits
         self._lock = threading.Lock()
-        self._chunks: dict[int, ChunkLedger] = {}
-        self._trial: ChunkLedger | None = None
+        self._chunks: dict[int, ChunkAccount] = {}
+        self._trial: ChunkAccount | None = None
         self._nondeterministic = False
-        self._status, self._detail = Status.OK, ""
+        self._status, self._detail = ProgramStatus.OK, ""
         self._messages: dict[Outcome, str] = {}
         self._restarts = self._timeouts = 0
         self.encoded = b""
         self._encode(source)
 
-    def open(self, first_row: int, rows: int) -> ChunkLedger | None:
+    def open(self, first_row: int, rows: int) -> ChunkAccount | None:
         """The account of the chunk that begins at `first_row`; None when its rows are not to be run."""
         with self._lock:
             before = [chunk for first, chunk in self._chunks.items() if first < first_row]
@@ -179,21 +189,21 @@ class Ledger:
         if self._is_over(before):
             return None
         left = self._limits.max_timeouts - sum(chunk.timeouts for chunk in before)
-        return ChunkLedger(rows, first_row, self._limits, timeouts_left=left, wall_left_s=wall_left_s)
+        return ChunkAccount(rows, first_row, self._limits, timeouts_left=left, wall_left_s=wall_left_s)
 
-    def book(self, first_row: int, chunk: ChunkLedger) -> None:
+    def book(self, first_row: int, chunk: ChunkAccount) -> None:
         """Take in the finished account of a chunk."""
         with self._lock:
             self._chunks[first_row] = chunk
 
-    def open_trial(self, rows: int) -> ChunkLedger | None:
+    def open_trial(self, rows: int) -> ChunkAccount | None:
         """The account of the first rows in reverse order; None for a program that was stopped: it cost enough."""
         if 0 not in self._chunks or self._is_over(list(self._chunks.values())):
             return None
         timeouts, wall_left_s = self._limits.max_timeouts, self._wall_left_s()
-        return ChunkLedger(rows, 0, self._limits, timeouts_left=timeouts, wall_left_s=wall_left_s, reverse=True)
+        return ChunkAccount(rows, 0, self._limits, timeouts_left=timeouts, wall_left_s=wall_left_s, reverse=True)
 
-    def book_trial(self, trial: ChunkLedger) -> None:
+    def book_trial(self, trial: ChunkAccount) -> None:
         """Take in the finished account of the first rows in reverse order."""
         self._trial = trial
 
@@ -201,7 +211,7 @@ class Ledger:
         """Return the program's result over all `rows`."""
         codes = np.full(rows, NOT_RUN, dtype=np.int8)
         for first_row in sorted(self._chunks):
-            if self._status is Status.OK:
+            if self._status is ProgramStatus.OK:
                 self._take(first_row, self._chunks[first_row], codes)
         accounts = list(self._chunks.values())
         if self._trial is not None:
@@ -224,24 +234,24 @@ class Ledger:
             and all(account.status in _OWN_DOING and not account.early_ends for account in accounts),
         )
 
-    def _is_over(self, chunks: Sequence[ChunkLedger]) -> bool:
+    def _is_over(self, chunks: Sequence[ChunkAccount]) -> bool:
         """Whether the program has been stopped, or has used up a budget, on these chunks."""
         timeouts = sum(chunk.timeouts for chunk in chunks)
         ends = sum(len(chunk.early_ends) for chunk in chunks)
-        stopped = self._status is not Status.OK or any(chunk.status is not Status.OK for chunk in chunks)
+        stopped = self._status is not ProgramStatus.OK or any(chunk.status is not ProgramStatus.OK for chunk in chunks)
         return stopped or timeouts >= self._limits.max_timeouts or ends > self._limits.max_restarts
 
     def _wall_left_s(self) -> float:
         return self._limits.program_wall_s - sum(chunk.wall_s for chunk in self._chunks.values())
 
-    def _judge(self, trial: ChunkLedger) -> None:
+    def _judge(self, trial: ChunkAccount) -> None:
         """Flag a program that did not answer the first rows alike; one that attacked only then has no vote either."""
         self._nondeterministic = not trial.repeats(self._chunks[0].codes[: len(trial.codes)][::-1])
         if trial.status in _CAUGHT and self._status not in _VOID:
             detail = f"{trial.detail}, when the first rows were given in reverse order"
             self._stop(trial.status, detail, _VOID[trial.status])
 
-    def _take(self, first_row: int, chunk: ChunkLedger, codes: npt.NDArray[np.int8]) -> None:
+    def _take(self, first_row: int, chunk: ChunkAccount, codes: npt.NDArray[np.int8]) -> None:
         """Copy a chunk's codes up to the row where a budget is used up, or all."""
         for kind, message in chunk.messages.items():
             self._messages.setdefault(kind, message)
@@ -255,23 +265,23 @@ class Ledger:
             self._timeouts += int(chunk.codes[row]) == worker.TIMEOUT
             if not is_last and row in chunk.early_ends and self._restarts >= self._limits.max_restarts:
                 end = f"worker {self._restarts + 1} ended in {chunk.early_ends[row]} at row {first_row + row}"
-                self._stop(Status.QUARANTINED, f"{end} (sandbox.max_restarts)")
+                self._stop(ProgramStatus.QUARANTINED, f"{end} (sandbox.max_restarts)")
             elif not is_last and self._timeouts >= self._limits.max_timeouts:
                 said = f"{self._timeouts} rows ran out of time (sandbox.max_timeouts)"
                 self._restarts += row in chunk.early_ends
-                self._stop(Status.QUARANTINED, said)
+                self._stop(ProgramStatus.QUARANTINED, said)
             else:
                 self._restarts += not is_last and row in chunk.early_ends
                 continue
             target[row + 1 :] = NOT_RUN
             return
         self._status, self._detail = chunk.status, chunk.detail
-        if chunk.status is Status.WALL_LIMIT:
+        if chunk.status is ProgramStatus.WALL_LIMIT:
             rest = len(codes) - first_row - int((chunk.codes != NOT_RUN).sum())
             said = f"{rest} rows were left after {self._limits.program_wall_s:g} s (sandbox.program_wall_s)"
-            self._stop(Status.WALL_LIMIT, said)
+            self._stop(ProgramStatus.WALL_LIMIT, said)
 
-    def _stop(self, status: Status, detail: str, outcome: Outcome | None = None) -> None:
+    def _stop(self, status: ProgramStatus, detail: str, outcome: Outcome | None = None) -> None:
         self._status, self._detail = status, detail
         if outcome is not None:
             self._messages.setdefault(outcome, detail)
@@ -280,16 +290,18 @@ class Ledger:
         try:
             self.encoded = source.encode()
         except UnicodeEncodeError:
-            self._stop(Status.LOAD_ERROR, "the source is not valid Unicode", Outcome.NOT_RUN)
+            self._stop(ProgramStatus.LOAD_ERROR, "the source is not valid Unicode", Outcome.NOT_RUN)
         if len(self.encoded) > self._limits.max_source_bytes:
             size, most = len(self.encoded), self._limits.max_source_bytes
             self._stop(
-                Status.LOAD_ERROR, f"the source has {size} bytes; sandbox.max_source_bytes is {most}", Outcome.NOT_RUN
+                ProgramStatus.LOAD_ERROR,
+                f"the source has {size} bytes; sandbox.max_source_bytes is {most}",
+                Outcome.NOT_RUN,
             )
 
 
-def _describe(cut: Cut, returncode: int) -> str:
-    if cut is Cut.STALL:
+def _describe(cut: StopReason, returncode: int) -> str:
+    if cut is StopReason.STALL:
         return "a stall (sandbox.stall_s)"
     if returncode >= 0:
         return f"exit status {returncode}"

@@ -19,8 +19,8 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.types import frozen
-from alchemist_exp.sandbox.inputs import Inputs, Texts
+from alchemist_exp.core.types import read_only
+from alchemist_exp.sandbox.inputs import Inputs, TextInputs
 from alchemist_exp.sandbox.worker import IMPORTED_BY_INTERPRETER
 
 _MOST: Final = 1e9
@@ -51,7 +51,7 @@ class Outcome(StrEnum):
     """Void: the program tampered with the memory its votes are kept in."""
 
 
-class Status(StrEnum):
+class ProgramStatus(StrEnum):
     """What became of one program."""
 
     OK = "ok"
@@ -82,7 +82,7 @@ class ProgramRun:
     """
 
     votes: npt.NDArray[np.int8]
-    status: Status
+    status: ProgramStatus
     outcomes: dict[Outcome, int]
     messages: dict[Outcome, str]
     detail: str
@@ -92,7 +92,7 @@ class ProgramRun:
     repeatable: bool = True
 
     def __post_init__(self) -> None:
-        votes = frozen(self.votes, np.int8)
+        votes = read_only(self.votes, np.int8)
         if votes.ndim != 1 or sum(self.outcomes.values()) != len(votes):
             raise ValueError(
                 f"votes {votes.shape} and outcomes {self.outcomes} do not fit; (n,) and a sum of n are needed"
@@ -161,7 +161,7 @@ class Sandbox(Component, ABC):
         ValueError when `n_classes` is not in 1..MAX_CLASSES. `on_progress` is called from the calling thread.
         """
 
-    def cache_key(self, inputs: type[Inputs] = Texts) -> dict[str, object]:
+    def cache_key(self, inputs: type[Inputs] = TextInputs) -> dict[str, object]:
         """All that can alter votes on such inputs, as JSON. Not `workers` and `zygote`: programs share nothing."""
         return {
             "version": VERSION,

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.core.types import MAX_CLASSES
 from alchemist_exp.sandbox import worker
-from alchemist_exp.sandbox.accounting import ChunkLedger, Cut, Ledger
+from alchemist_exp.sandbox.accounting import ChunkAccount, ProgramAccount, StopReason
 from alchemist_exp.sandbox.base import ProgramRun, Progress, Sandbox
 from alchemist_exp.sandbox.inputs import Inputs
 from alchemist_exp.sandbox.seccomp_filter import ARCHITECTURES, build_filter
 from alchemist_exp.sandbox.shared_memory import SharedRows, VotesArea
 from alchemist_exp.sandbox.worker_process import WorkerProcess
 from alchemist_exp.sandbox.worker_report import parse_report
-from alchemist_exp.sandbox.zygote import POLL_S, Walls, Zygote
+from alchemist_exp.sandbox.zygote import POLL_S, IsolationPolicy, Zygote
 
 _PROGRESS_S = 0.2
 # The kernel's own stop, should the parent's fail: CPU time cannot be more than wall time and the start.
@@ -37,14 +37,14 @@ def run_programs(
     sources: Sequence[str],
     inputs: Inputs,
     n_classes: int,
-    walls: Walls,
+    walls: IsolationPolicy,
     *,
     on_progress: Progress | None = None,
 ) -> list[ProgramRun]:
     """`Sandbox.execute` behind `walls`. On any error, Ctrl-C too, every worker is ended."""
     if not 1 <= n_classes <= MAX_CLASSES:
         raise ValueError(f"n_classes is {n_classes}; 1..{MAX_CLASSES} is allowed")
-    ledgers = [Ledger(source, sandbox) for source in sources]
+    ledgers = [ProgramAccount(source, sandbox) for source in sources]
     execution = _Execution(sandbox, inputs, n_classes, walls)
     report_progress = on_progress or (lambda finished: None)
     # Enough chunks that every worker has one when there are few programs, and one more to come.
@@ -115,7 +115,10 @@ class _OpenChunk:
             raise
 
     def hand_out(
-        self, pool: ThreadPoolExecutor, run: Callable[[Ledger, "_OpenChunk"], None], ledgers: Sequence[Ledger]
+        self,
+        pool: ThreadPoolExecutor,
+        run: Callable[[ProgramAccount, "_OpenChunk"], None],
+        ledgers: Sequence[ProgramAccount],
     ) -> None:
         """Have a program of each ledger run on the chunk. Raises SandboxError where no thread can be started."""
         try:
@@ -147,7 +150,7 @@ class _Execution:
     sandbox: Sandbox
     inputs: Inputs
     n_classes: int
-    walls: Walls
+    walls: IsolationPolicy
 
     def __post_init__(self) -> None:
         self.cancelled = threading.Event()
@@ -173,7 +176,7 @@ class _Execution:
         )
         return Zygote(setup, rows.fd, self.walls.launcher, self.cancelled)
 
-    def run_chunk(self, ledger: Ledger, chunk: _OpenChunk) -> None:
+    def run_chunk(self, ledger: ProgramAccount, chunk: _OpenChunk) -> None:
         """One program on one chunk, in one worker and as many more as its crashes cost."""
         account = ledger.open(chunk.rows.first, chunk.rows.n)
         if account is None:
@@ -183,14 +186,14 @@ class _Execution:
         self.meter.add(chunk.rows.n - settled)
         ledger.book(chunk.rows.first, account)
 
-    def try_reversed(self, ledger: Ledger, chunk: _OpenChunk) -> None:
+    def try_reversed(self, ledger: ProgramAccount, chunk: _OpenChunk) -> None:
         """Run a program on the first rows once more, in reverse order and in fresh workers, to see what it repeats."""
         account = ledger.open_trial(chunk.rows.n)
         if account is not None:
             self._run_workers(ledger.encoded, account, chunk)
             ledger.book_trial(account)
 
-    def _run_workers(self, source: bytes, account: ChunkLedger, chunk: _OpenChunk) -> int:
+    def _run_workers(self, source: bytes, account: ChunkAccount, chunk: _OpenChunk) -> int:
         """Return how many rows were settled before a budget was used up."""
         settled = 0
         try:
@@ -200,7 +203,7 @@ class _Execution:
             raise SandboxError(_too_little(error)) from error
         return settled
 
-    def _run_worker(self, source: bytes, account: ChunkLedger, chunk: _OpenChunk, first: int) -> int:
+    def _run_worker(self, source: bytes, account: ChunkAccount, chunk: _OpenChunk, first: int) -> int:
         """Return how many rows that settles: those with a vote, and the one at which the worker ended too early.
 
         first: rows settled before, counted in the order they are given in.
@@ -233,7 +236,7 @@ class _Execution:
 
     def _watch(
         self, process: WorkerProcess, votes: VotesArea, deadline: float, tell: Callable[[int], None]
-    ) -> tuple[Cut, int]:
+    ) -> tuple[StopReason, int]:
         """Wait for the end of a worker, or find a reason to end it; with the rows told of meanwhile."""
         limits = self.sandbox
         loaded, row, moved = False, 0, time.monotonic()
@@ -244,12 +247,12 @@ class _Execution:
                 tell(now_row - row)
                 loaded, row, moved = now_loaded, now_row, now
             elif now - moved > (limits.stall_s if loaded else limits.init_cpu_s + limits.stall_s):
-                return Cut.STALL, row
+                return StopReason.STALL, row
             if now > deadline:
-                return Cut.WALL, row
-        return Cut.NONE, row
+                return StopReason.WALL, row
+        return StopReason.NONE, row
 
-    def _job(self, account: ChunkLedger, rows: SharedRows, first: int, control_fd: int) -> worker.Job:
+    def _job(self, account: ChunkAccount, rows: SharedRows, first: int, control_fd: int) -> worker.Job:
         limits = self.sandbox
         machine = os.uname().machine
         return worker.Job(

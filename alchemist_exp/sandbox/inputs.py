@@ -32,7 +32,7 @@ class Inputs(ABC):
 
 
 @dataclass(frozen=True)
-class Texts(Inputs):
+class TextInputs(Inputs):
     """A program is given each as str, lone surrogates and all."""
 
     kind = worker.TEXTS
@@ -48,7 +48,7 @@ class Texts(Inputs):
 
 
 @dataclass(frozen=True)
-class Scores(Inputs):
+class ScoreInputs(Inputs):
     """float (n, d): a program is given each row as list[float]."""
 
     kind = worker.SCORES
@@ -68,7 +68,7 @@ class Scores(Inputs):
 
 
 @dataclass(frozen=True)
-class Images(Inputs):
+class ImageInputs(Inputs):
     """A program is given each as a numpy array uint8 (height, width, 3) of its own. The sequence may be lazy."""
 
     kind = worker.IMAGES
@@ -90,4 +90,4 @@ class Images(Inputs):
 
 def as_inputs(rows: "Sequence[str] | Inputs") -> Inputs:
     """Return `rows`, texts if they are not `Inputs` yet."""
-    return rows if isinstance(rows, Inputs) else Texts(rows)
+    return rows if isinstance(rows, Inputs) else TextInputs(rows)

@@ -20,11 +20,11 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, SandboxError
-from alchemist_exp.sandbox.base import ProgramRun, Progress, Sandbox, Status
+from alchemist_exp.sandbox.base import ProgramRun, ProgramStatus, Progress, Sandbox
 from alchemist_exp.sandbox.bubblewrap import command_in_namespaces, require_namespaces
 from alchemist_exp.sandbox.inputs import Inputs, as_inputs
 from alchemist_exp.sandbox.seccomp_filter import ARCHITECTURES
-from alchemist_exp.sandbox.zygote import Walls
+from alchemist_exp.sandbox.zygote import IsolationPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class _WorkerSandbox(Sandbox):
         """See `Sandbox.check`."""
         self._require_support()
         run = self.execute([_PROBE], ["probe"], 2)[0]
-        if run.status is not Status.OK or run.votes[0] != 1:
+        if run.status is not ProgramStatus.OK or run.votes[0] != 1:
             reason = run.detail or next(iter(run.messages.values()), "it gave the wrong vote")
             raise SandboxError(
                 f"A trivial program fails in sandbox {self.name!r} ({reason}); raise the sandbox's limits."
@@ -62,7 +62,7 @@ class _WorkerSandbox(Sandbox):
         return run_programs(self, sources, as_inputs(inputs), n_classes, self._walls(), on_progress=on_progress)
 
     @abstractmethod
-    def _walls(self) -> Walls:
+    def _walls(self) -> IsolationPolicy:
         """What the kernel must deny workers."""
 
     def _require_support(self) -> None:
@@ -79,8 +79,8 @@ class SeccompSandbox(_WorkerSandbox):
         super().__post_init__()
         _require_name(self.name, "seccomp")
 
-    def _walls(self) -> Walls:
-        return Walls(confined=True)
+    def _walls(self) -> IsolationPolicy:
+        return IsolationPolicy(confined=True)
 
     def _require_support(self) -> None:
         super()._require_support()
@@ -107,8 +107,8 @@ class BwrapSandbox(SeccompSandbox):
         Sandbox.__post_init__(self)
         _require_name(self.name, "bwrap")
 
-    def _walls(self) -> Walls:
-        return Walls(confined=True, launcher=command_in_namespaces)
+    def _walls(self) -> IsolationPolicy:
+        return IsolationPolicy(confined=True, launcher=command_in_namespaces)
 
     def _require_support(self) -> None:
         super()._require_support()
@@ -139,8 +139,8 @@ class AutoSandbox(SeccompSandbox):
                 _log.info("sandbox=auto: bwrap.")
         return self._chosen
 
-    def _walls(self) -> Walls:
-        return Walls(confined=True, launcher=command_in_namespaces if self.effective == "bwrap" else None)
+    def _walls(self) -> IsolationPolicy:
+        return IsolationPolicy(confined=True, launcher=command_in_namespaces if self.effective == "bwrap" else None)
 
     def _require_support(self) -> None:
         super()._require_support()
@@ -163,8 +163,8 @@ class UnconfinedSandbox(_WorkerSandbox):
         super().check()
         _log.warning("sandbox=none: programs written by an LLM run with your rights; they can delete your files.")
 
-    def _walls(self) -> Walls:
-        return Walls(confined=False)
+    def _walls(self) -> IsolationPolicy:
+        return IsolationPolicy(confined=False)
 
     def _require_support(self) -> None:
         super()._require_support()

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.base import Outcome
@@ -28,7 +28,7 @@ OUTCOME_OF_CODE: Final[Mapping[int, Outcome]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class WorkerReport:
     """A worker's own account, made harmless.
 
     loaded: whether the program's module ran to its end.
@@ -39,16 +39,16 @@ class Report:
     messages: dict[str, str]
 
 
-def parse_report(area: bytes) -> Report:
+def parse_report(area: bytes) -> WorkerReport:
     """Read the report in `area`, whatever it holds: bytes that make no sense make an odd message, never an error."""
     messages = {}
     for kind, slot in worker.MESSAGE_SLOTS.items():
         data = area[slot * worker.SLOT_BYTES : (slot + 1) * worker.SLOT_BYTES]
         size = min(int.from_bytes(data[:2], "little"), worker.SLOT_BYTES - 2)
-        message = harmless(data[2 : 2 + size].decode("utf-8", "replace"))
+        message = sanitize(data[2 : 2 + size].decode("utf-8", "replace"))
         if message:
             messages[kind] = message
-    return Report(loaded=area[:1] == bytes([worker.LOADED]), messages=messages)
+    return WorkerReport(loaded=area[:1] == bytes([worker.LOADED]), messages=messages)
 
 
 def well_formed(codes: npt.NDArray[np.int8], n_classes: int) -> bool:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from alchemist_exp.core.errors import SandboxError
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.sandbox import worker
 
 START_S: Final = 120.0
@@ -61,7 +61,7 @@ class Launcher(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Walls:
+class IsolationPolicy:
     """What the kernel denies a worker.
 
     confined: whether the system call filter must hold it.
@@ -148,7 +148,7 @@ class Zygote:
         """Return the error that says why no program is run."""
         # Only the interpreter's own start can write to stderr: a worker closes it before it takes a program.
         said = os.pread(self._stderr, 4096, 0).decode("utf-8", "replace").strip().rpartition("\n")[2]
-        reason = harmless(reason or said or "it ended without a word")
+        reason = sanitize(reason or said or "it ended without a word")
         return SandboxError(
             f"A sandbox worker did not get ready, so its program was not run: {reason}. Check sandbox.extra_modules, "
             "sandbox.memory_mb, that the kernel allows seccomp filters, and that /proc shows one's own processes."

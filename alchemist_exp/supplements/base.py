@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.types import IntArray, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.llm.dialogue import Script
+from alchemist_exp.llm.dialogue import Dialogue
 from alchemist_exp.llm.types import LLM
 from alchemist_exp.programs.trials import Trials
 
 
-class WrittenBy(StrEnum):
+class TextOrigin(StrEnum):
     """Where a supplement's words are from."""
 
     NOBODY = "nobody"
@@ -25,7 +25,7 @@ class WrittenBy(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Supplied:
+class ResolvedSupplement:
     """A supplement as it goes into a prompt.
 
     strategy: its name in tables. sources: of the words, where they are not the LLM's own. gold_used: which gold labels
@@ -34,7 +34,7 @@ class Supplied:
 
     strategy: str
     text: str
-    written_by: WrittenBy
+    written_by: TextOrigin
     sources: tuple[str, ...] = ()
     gold_used: tuple[str, ...] = ()
 
@@ -47,7 +47,7 @@ class Desk:
     gold: Mapping[Split, IntArray]
     llm: LLM
     trials: Trials
-    store: Store
+    store: ArtifactCache
 
 
 @dataclass(kw_only=True)
@@ -69,5 +69,5 @@ class Supplement(Component, ABC):
         return (self,)
 
     @abstractmethod
-    def script(self, desk: Desk) -> Script[Supplied]:
+    def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
         """Asks what must be asked for it. LLMError when the LLM gave nothing that can be used."""

@@ -9,24 +9,24 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import FloatArray, IntArray, Split
-from alchemist_exp.llm.dialogue import Ask, Script
-from alchemist_exp.llm.types import Finish
+from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
+from alchemist_exp.llm.types import FinishReason
 from alchemist_exp.programs.extract import extract_source
 from alchemist_exp.programs.types import Program
 from alchemist_exp.prompts import programs as program_prompts
 from alchemist_exp.prompts import supplement as prompts
-from alchemist_exp.supplements.base import Desk, Supplied, WrittenBy
+from alchemist_exp.supplements.base import Desk, ResolvedSupplement, TextOrigin
 from alchemist_exp.supplements.written import ANSWER_TOKENS, WrittenSupplement
 
 
-class Source(StrEnum):
+class ExemplarSource(StrEnum):
     """Who gives the exemplars. In lower case because a configuration names them."""
 
     llm = "llm"
     data = "data"
 
 
-class Draw(StrEnum):
+class ExemplarSampling(StrEnum):
     """How rows are drawn from the data. In lower case because a configuration names them."""
 
     random = "random"
@@ -38,10 +38,10 @@ class Draw(StrEnum):
 class ExemplarSupplement(WrittenSupplement):
     """`per_class` rows of each class from the labeled rows of `split`, where `source` is the data."""
 
-    source: Source = MISSING
+    source: ExemplarSource = MISSING
     split: str = MISSING
     per_class: int = MISSING
-    draw: Draw | None = MISSING
+    draw: ExemplarSampling | None = MISSING
     first_programs: int = MISSING
     seed: int = MISSING
 
@@ -54,46 +54,46 @@ class ExemplarSupplement(WrittenSupplement):
         for key, least, most in (("per_class", 1, 50), ("first_programs", 3, 100), ("seed", 0, 2**32)):
             if not least <= getattr(self, key) <= most:
                 raise ConfigError(f"supplement.{key} is {getattr(self, key)}; {least} to {most} will do.")
-        if self.draw is not None and self.source is Source.llm:
+        if self.draw is not None and self.source is ExemplarSource.llm:
             raise ConfigError(f"supplement.draw={self.draw} draws rows of the data; say supplement.source=data, too.")
-        if self.source is Source.data and not (self.text is None and self.file is None):
+        if self.source is ExemplarSource.data and not (self.text is None and self.file is None):
             raise ConfigError("supplement.source is data, and words of your own are given too; leave one of them out.")
 
     @property
     def needs_gold(self) -> bool:
         """Where rows of the data are shown with their classes."""
-        return self.source is Source.data
+        return self.source is ExemplarSource.data
 
-    def script(self, desk: Desk) -> Script[Supplied]:
+    def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
         """As a written supplement; by uncertainty, the first programs are asked for."""
-        if self.source is Source.llm:
+        if self.source is ExemplarSource.llm:
             return (yield from super().script(desk))
         split = Split(self.split)
         gold = desk.gold.get(split)
         if gold is None:
             raise ConfigError(f"supplement.source is data, and {split} has no labels; use supplement.source=llm.")
-        if self.draw is Draw.uncertain:
+        if self.draw is ExemplarSampling.uncertain:
             programs = yield from self._first_programs(desk)
             rows = uncertain(desk.trials.uncertainty(programs, split), gold, self.per_class)
-        elif self.draw is Draw.diverse:
+        elif self.draw is ExemplarSampling.diverse:
             rows = diverse(desk.trials.features(split), gold, self.per_class, np.random.default_rng(self.seed))
         else:
             rows = random(gold, self.per_class, np.random.default_rng(self.seed))
         texts = desk.data.texts(split)
-        return Supplied(
+        return ResolvedSupplement(
             strategy=self.strategy,
             text=prompts.exemplars(desk.data.task, [(texts[row], int(gold[row])) for row in rows]),
-            written_by=WrittenBy.DATA,
+            written_by=TextOrigin.DATA,
             sources=tuple(f"{split}, row {row}" for row in rows),
             gold_used=(f"{split}: exemplars ({len(rows)} rows)",),
         )
 
-    def _first_programs(self, desk: Desk) -> Script[list[Program]]:
+    def _first_programs(self, desk: Desk) -> Dialogue[list[Program]]:
         """The accepted programs of the general prompt."""
         llm, prompt = desk.llm, program_prompts.program_prompt(desk.data.task)
         requests = [llm.request(program_prompts.SYSTEM, prompt, sample=n) for n in range(self.first_programs)]
-        replies = yield Ask(what="asking for first programs", requests=requests, answer_tokens=ANSWER_TOKENS)
-        complete = [reply.completion.text for reply in replies if reply.completion.finish is Finish.COMPLETE]
+        replies = yield RequestBatch(what="asking for first programs", requests=requests, answer_tokens=ANSWER_TOKENS)
+        complete = [reply.completion.text for reply in replies if reply.completion.finish is FinishReason.COMPLETE]
         sources = dict.fromkeys(source for text in complete if (source := extract_source(text)))
         return [Program(source=source, origin=f"first {n}") for n, source in enumerate(sources)]
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.errors import ConfigError, unknown
-from alchemist_exp.llm.dialogue import Script
-from alchemist_exp.supplements.base import Desk, Supplement, Supplied
+from alchemist_exp.core.errors import ConfigError, unknown_name
+from alchemist_exp.llm.dialogue import Dialogue
+from alchemist_exp.supplements.base import Desk, ResolvedSupplement, Supplement
 
 
 @dataclass(kw_only=True)
@@ -24,7 +24,7 @@ class MixedSupplement(Supplement):
         for name in self.strategies:
             if name not in self.of:
                 added = " Another member of the group is added by +supplement@supplement.of.NAME=MEMBER."
-                raise ConfigError(unknown("the strategy", name, self.of) + added)
+                raise ConfigError(unknown_name("the strategy", name, self.of) + added)
         names = [member.strategy for member in self.members()]
         if len(set(names)) < len(names):
             raise ConfigError(
@@ -49,6 +49,6 @@ class MixedSupplement(Supplement):
         """Those that are used."""
         return {"name": self.name, "of": [member.cache_key() for member in self.members()]}
 
-    def script(self, desk: Desk) -> Script[Supplied]:
+    def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
         """Its members have scripts; there is none for all."""
         raise TypeError(f"{self.name} is several supplements: follow the scripts of its members")

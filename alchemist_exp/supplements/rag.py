@@ -7,13 +7,13 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.atomic_io import user_path
+from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.task import Task
-from alchemist_exp.llm.dialogue import Script
+from alchemist_exp.llm.dialogue import Dialogue
 from alchemist_exp.prompts import supplement as prompts
 from alchemist_exp.retrieval import index
-from alchemist_exp.supplements.base import Desk, Supplement, Supplied, WrittenBy
+from alchemist_exp.supplements.base import Desk, ResolvedSupplement, Supplement, TextOrigin
 from alchemist_exp.supplements.written import asked
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class RetrievedSupplement(Supplement):
     @property
     def path(self) -> Path:
         """Where the documents lie."""
-        return user_path(self.documents, "supplement.documents")
+        return resolve_user_path(self.documents, "supplement.documents")
 
     def check(self) -> None:
         """DataError or ConfigError when there is nothing to read, or a package to read it is missing."""
@@ -54,7 +54,7 @@ class RetrievedSupplement(Supplement):
         """The documents' content counts, wherever they lie."""
         return super().cache_key() | {"documents": index.fingerprint(self.path)}
 
-    def script(self, desk: Desk) -> Script[Supplied]:
+    def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
         """One question where the passages are to be summed up, else none. LLMError when no passage fits."""
         task = desk.data.task
         found = index.open_index(self.path, passage_words=self.passage_words, store=desk.store)
@@ -69,10 +69,10 @@ class RetrievedSupplement(Supplement):
         text = prompts.passages([(passage.text, passage.source) for passage in passages])
         if self.summarize:
             text = yield from asked(desk, prompts.summary_question(task, text, self.instruction))
-        return Supplied(
+        return ResolvedSupplement(
             strategy=self.strategy,
             text=text,
-            written_by=WrittenBy.LLM if self.summarize else WrittenBy.DOCUMENTS,
+            written_by=TextOrigin.LLM if self.summarize else TextOrigin.DOCUMENTS,
             sources=tuple(passage.source for passage in passages),
         )
 

@@ -6,12 +6,12 @@ from typing import Final
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.atomic_io import first_bytes, user_path
+from alchemist_exp.core.atomic_io import first_bytes, resolve_user_path
 from alchemist_exp.core.errors import ConfigError, LLMError
-from alchemist_exp.llm.dialogue import Ask, Script
-from alchemist_exp.llm.types import Finish
+from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
+from alchemist_exp.llm.types import FinishReason
 from alchemist_exp.prompts import supplement as prompts
-from alchemist_exp.supplements.base import Desk, Supplement, Supplied, WrittenBy
+from alchemist_exp.supplements.base import Desk, ResolvedSupplement, Supplement, TextOrigin
 
 ANSWER_TOKENS: Final = 450
 """How long supplements and programs are expected to be: about the mean of the recorded ones, for plans."""
@@ -29,10 +29,10 @@ class NoSupplement(Supplement):
         """What the paper calls it."""
         return "general"
 
-    def script(self, desk: Desk) -> Script[Supplied]:
+    def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
         """Nothing is asked."""
         yield from ()
-        return Supplied(strategy=self.strategy, text="", written_by=WrittenBy.NOBODY)
+        return ResolvedSupplement(strategy=self.strategy, text="", written_by=TextOrigin.NOBODY)
 
 
 @dataclass(kw_only=True)
@@ -65,20 +65,22 @@ class WrittenSupplement(Supplement):
         if self.file is None:
             return self.text
         try:
-            text = first_bytes(user_path(self.file, "supplement.file"), 4 * _LONGEST + 4).decode("utf-8-sig")
+            text = first_bytes(resolve_user_path(self.file, "supplement.file"), 4 * _LONGEST + 4).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise ConfigError(f"supplement.file is {self.file!r}, which cannot be read: {reason}.") from error
         _require_words(text, f"the file {self.file}")
         return text
 
-    def script(self, desk: Desk) -> Script[Supplied]:
+    def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
         """One question, where the user gave no words."""
         if self.own is not None:
             sources = () if self.file is None else (self.file,)
-            return Supplied(strategy=self.strategy, text=self.own, written_by=WrittenBy.USER, sources=sources)
+            return ResolvedSupplement(
+                strategy=self.strategy, text=self.own, written_by=TextOrigin.USER, sources=sources
+            )
         text = yield from asked(desk, prompts.question(desk.data.task, self.instruction))
-        return Supplied(strategy=self.strategy, text=text, written_by=WrittenBy.LLM)
+        return ResolvedSupplement(strategy=self.strategy, text=text, written_by=TextOrigin.LLM)
 
 
 def _require_words(text: str, where: str) -> None:
@@ -91,11 +93,11 @@ def _require_words(text: str, where: str) -> None:
         )
 
 
-def asked(desk: Desk, question: str) -> Script[str]:
+def asked(desk: Desk, question: str) -> Dialogue[str]:
     """The LLM's answer to `question`. LLMError when it gave none."""
     request = desk.llm.request(prompts.SYSTEM, question)
-    (reply,) = yield Ask(what="asking for the supplement", requests=[request], answer_tokens=ANSWER_TOKENS)
-    if reply.completion.finish is not Finish.COMPLETE:
+    (reply,) = yield RequestBatch(what="asking for the supplement", requests=[request], answer_tokens=ANSWER_TOKENS)
+    if reply.completion.finish is not FinishReason.COMPLETE:
         raise LLMError(
             f"the reply to the supplement's question is {reply.completion.finish}; raise llm.max_output_tokens, name "
             "another llm.model, or use supplement=none."

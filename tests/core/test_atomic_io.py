@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alchemist_exp.core.artifact_cache import Store, read_array
-from alchemist_exp.core.atomic_io import locked, read_json, write_bytes, write_folder, write_json
+from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
+from alchemist_exp.core.atomic_io import locked, read_json, write_bytes, write_directory, write_json
 from alchemist_exp.core.errors import StoreError
 
 
@@ -68,7 +68,7 @@ def test_a_folder_is_all_or_nothing(tmp_path: Path) -> None:
         raise RuntimeError("broken off")
 
     with pytest.raises(RuntimeError, match="broken off"):
-        write_folder(tmp_path / "entry", half)
+        write_directory(tmp_path / "entry", half)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -134,7 +134,7 @@ def test_a_long_wait_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
 
 
 def test_store_makes_an_entry_once_and_reads_it_back(tmp_path: Path) -> None:
-    store, made = Store(tmp_path), []
+    store, made = ArtifactCache(tmp_path), []
 
     def make(folder: Path) -> None:
         made.append(folder)
@@ -151,7 +151,7 @@ def test_store_makes_an_entry_once_and_reads_it_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"garbage", b"\x93NUMPY\x01\x00\x10"])
 def test_a_broken_array_is_a_loud_error_with_its_path(tmp_path: Path, raw: bytes) -> None:
-    entry = Store(tmp_path).entry("kind", {}, lambda folder: (folder / "a.npy").write_bytes(raw) and None)
+    entry = ArtifactCache(tmp_path).entry("kind", {}, lambda folder: (folder / "a.npy").write_bytes(raw) and None)
     with pytest.raises(StoreError, match=rf"{entry}.*delete that folder"):
         read_array(entry / "a.npy")
     with pytest.raises(StoreError, match=rf"{entry} lacks b\.npy"):
@@ -159,7 +159,7 @@ def test_a_broken_array_is_a_loud_error_with_its_path(tmp_path: Path, raw: bytes
 
 
 def test_an_entry_that_is_not_what_was_written_is_an_error(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = ArtifactCache(tmp_path)
 
     def make(folder: Path) -> None:
         np.save(folder / "a.npy", np.arange(300))
@@ -173,7 +173,7 @@ def test_an_entry_that_is_not_what_was_written_is_an_error(tmp_path: Path) -> No
 
 
 def test_drafts_of_killed_writers_are_removed(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = ArtifactCache(tmp_path)
     draft = store.path("kind", {}).parent / f".{store.path('kind', {}).name}.1-dead"
     draft.mkdir(parents=True)
     (draft / "half").write_text("x")
@@ -186,4 +186,4 @@ def test_a_short_write_without_a_number_is_a_full_disk(tmp_path: Path) -> None:
         raise OSError("102400 requested and 87008 written")
 
     with pytest.raises(StoreError, match="disk is full"):
-        write_folder(tmp_path / "entry", short)
+        write_directory(tmp_path / "entry", short)

@@ -2,7 +2,7 @@ import random
 
 import numpy as np
 
-from alchemist_exp.core.random_state import global_random_state_kept
+from alchemist_exp.core.random_state import preserve_global_random_state
 
 
 def test_global_generators_are_left_as_found() -> None:
@@ -14,7 +14,7 @@ def test_global_generators_are_left_as_found() -> None:
     random.seed(1), np.random.seed(1), torch.manual_seed(1)  # noqa: NPY002
     expected = draw()
     random.seed(1), np.random.seed(1), torch.manual_seed(1)  # noqa: NPY002
-    with global_random_state_kept():
+    with preserve_global_random_state():
         draw()
         random.seed(7), np.random.seed(7), torch.manual_seed(7)  # noqa: NPY002
     assert draw() == expected

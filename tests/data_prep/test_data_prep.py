@@ -19,7 +19,7 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.data.files import FilesDataset
 from alchemist_exp.data.readers import PREPARED
 from alchemist_exp.data_prep.prepare import MANIFEST, Prepared, prepare, repeats
-from alchemist_exp.data_prep.raw import Row
+from alchemist_exp.data_prep.raw import RawRow
 from alchemist_exp.data_prep.recipes import RECIPES
 from alchemist_exp.data_prep.split import Sizes, divided, shares
 
@@ -138,7 +138,7 @@ FORMS: dict[str, tuple[str, Callable[[Path], list[Path]], Sizes, tuple[int, int,
 @cache
 def described(name: str) -> FilesDataset:
     """The dataset as conf describes it; composed once, for it takes a while."""
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         dataset = config.build(compose("config", overrides=[f"dataset={name}"])).dataset
     assert isinstance(dataset, FilesDataset)
     return dataset
@@ -363,7 +363,7 @@ labels = st.lists(st.integers(0, 3), min_size=3, max_size=60)
 
 @given(labels, st.data())
 def test_splits_hold_each_row_once_and_classes_in_their_shares(classes: list[int], data: st.DataObject) -> None:
-    rows = [Row(f"text {i // 2}", label) for i, label in enumerate(classes)]
+    rows = [RawRow(f"text {i // 2}", label) for i, label in enumerate(classes)]
     train = data.draw(st.integers(1, len(rows) - 2))
     valid = data.draw(st.integers(1, len(rows) - train - 1))
     splits = divided(rows, Sizes(train, valid), 0, "here")
@@ -376,7 +376,7 @@ def test_splits_hold_each_row_once_and_classes_in_their_shares(classes: list[int
 
 
 def test_another_seed_gives_another_split() -> None:
-    rows = [Row(f"text {i}", i % 2) for i in range(40)]
+    rows = [RawRow(f"text {i}", i % 2) for i in range(40)]
     assert divided(rows, Sizes(20, 10), 0, "here") != divided(rows, Sizes(20, 10), 1, "here")
 
 
@@ -386,8 +386,8 @@ def test_shares_add_up() -> None:
 
 
 def test_repeats_go_by_words_and_tell_other_labels() -> None:
-    train = [Row("Win a PRIZE!", 1), Row("hello", 0), Row("???", 0)]
-    test = [Row("win a prize", 1), Row("Hello...", 1), Row("!!!", 0), Row("new", 0)]
+    train = [RawRow("Win a PRIZE!", 1), RawRow("hello", 0), RawRow("???", 0)]
+    test = [RawRow("win a prize", 1), RawRow("Hello...", 1), RawRow("!!!", 0), RawRow("new", 0)]
     assert repeats({Split.TRAIN: train, Split.TEST: test}, Split.TEST) == {"in_train": 2, "under_other_labels": 1}
 
 

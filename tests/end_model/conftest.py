@@ -40,7 +40,7 @@ def toy() -> Toy:
 @pytest.fixture(scope="session")
 def make() -> Callable[..., Mlp]:
     """The component of the YAML on the CPU, some values replaced."""
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         component = OmegaConf.to_object(compose(overrides=["+end_model=mlp", "end_model.device=cpu"]).end_model)
     assert isinstance(component, Mlp)
     return lambda **values: dataclasses.replace(component, **values)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 
 from alchemist_exp.end_model.mlp import Mlp
-from alchemist_exp.end_model.network import Stack
-from alchemist_exp.end_model.training import Batches, Best, Distillation, Exam
+from alchemist_exp.end_model.network import StackedMLP
+from alchemist_exp.end_model.training import BestWeights, Distillation, SeededBatches, ValidationSet
 
 CPU = torch.device("cpu")
 
@@ -15,8 +15,8 @@ def generators(*seeds: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-def drawn(*seeds: int) -> Stack:
-    stack = Stack([5, 4, 3], len(seeds))
+def drawn(*seeds: int) -> StackedMLP:
+    stack = StackedMLP([5, 4, 3], len(seeds))
     stack.draw(generators(*seeds))
     return stack
 
@@ -46,8 +46,8 @@ def test_a_seeds_gradient_does_not_depend_on_the_number_of_seeds(make: Callable[
     rows = torch.randn(6, 5, generator=generators(0)[0])
     targets = torch.rand(6, 3, generator=generators(1)[0]).softmax(dim=-1)
 
-    def gradients(stack: Stack, batch: list[list[int]]) -> list[torch.Tensor]:
-        exam, best = Exam(rows, targets.argmax(dim=-1), None), Best(stack, 1)
+    def gradients(stack: StackedMLP, batch: list[list[int]]) -> list[torch.Tensor]:
+        exam, best = ValidationSet(rows, targets.argmax(dim=-1), None), BestWeights(stack, 1)
         task = Distillation(stack, rows=rows, targets=targets, exam=exam, best=best, settings=make(), on_epoch=None)
         return list(torch.autograd.grad(task.training_step(torch.tensor(batch)), list(stack.parameters())))
 
@@ -63,7 +63,7 @@ def test_the_stack_is_the_network_of_the_paper() -> None:
 
 
 def test_every_epoch_each_seed_sees_all_rows_once_in_an_order_of_its_own() -> None:
-    batches = Batches(10, 4, generators(0, 1), CPU)
+    batches = SeededBatches(10, 4, generators(0, 1), CPU)
     epochs = [torch.cat(list(batches), dim=1) for _ in range(2)]
     assert [batch.shape for batch in batches] == [(2, 4), (2, 4), (2, 2)]
     assert len(batches) == 3
@@ -71,12 +71,12 @@ def test_every_epoch_each_seed_sees_all_rows_once_in_an_order_of_its_own() -> No
         assert torch.equal(epoch.sort(dim=1).values, torch.arange(10).expand(2, 10))
     assert not torch.equal(epochs[0][0], epochs[0][1])
     assert not torch.equal(epochs[0], epochs[1])
-    assert torch.equal(torch.cat(list(Batches(10, 4, generators(1), CPU)), dim=1)[0], epochs[0][1])
+    assert torch.equal(torch.cat(list(SeededBatches(10, 4, generators(1), CPU)), dim=1)[0], epochs[0][1])
 
 
 def test_a_seed_that_has_stopped_changes_no_more() -> None:
     stack = drawn(0, 1)
-    best = Best(stack, patience=2)
+    best = BestWeights(stack, patience=2)
 
     def epoch(*scores: float) -> None:
         with torch.no_grad():
@@ -97,14 +97,14 @@ def test_a_seed_that_has_stopped_changes_no_more() -> None:
 
 
 def test_the_score_is_accuracy_or_the_positive_classs_f1() -> None:
-    stack = Stack([2, 2], 1)
+    stack = StackedMLP([2, 2], 1)
     with torch.no_grad():
         stack.weights[0][0] = torch.eye(2)
     rows = torch.eye(2)[[0, 0, 0, 1, 1, 0]]
     gold = torch.tensor([0, 0, 0, 0, 1, 1])
-    assert Exam(rows, gold, None).score(stack).item() == 4 / 6
-    assert Exam(rows, gold, 1).score(stack).item() == 0.5
-    assert Exam(rows, gold, 0).score(stack).item() == 0.75
+    assert ValidationSet(rows, gold, None).score(stack).item() == 4 / 6
+    assert ValidationSet(rows, gold, 1).score(stack).item() == 0.5
+    assert ValidationSet(rows, gold, 0).score(stack).item() == 0.75
     with torch.no_grad():
         stack.weights[0][0, 0, 0] = torch.nan
-    assert Exam(rows, gold, None).score(stack).isnan().all()
+    assert ValidationSet(rows, gold, None).score(stack).isnan().all()

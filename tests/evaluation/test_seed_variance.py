@@ -1,7 +1,7 @@
 """When seeds are said to spread wide."""
 
 from alchemist_exp.evaluation.metrics import Summary
-from alchemist_exp.evaluation.seed_variance import wide_spread
+from alchemist_exp.evaluation.seed_variance import high_seed_variance
 
 
 def summary(std: float, *per_seed: float) -> dict[str, object]:
@@ -13,11 +13,11 @@ def test_the_datasets_own_metric_is_watched_on_every_split() -> None:
         "valid": {"accuracy": summary(0.002, 0.93, 0.934), "f1": summary(0.01, 0.65, 0.66)},
         "test": {"accuracy": summary(0.006, 0.91, 0.92), "f1": summary(0.046, 0.5, 0.61)},
     }
-    assert wide_spread(metrics, "accuracy") == []
-    (note,) = wide_spread(metrics, "f1")
+    assert high_seed_variance(metrics, "accuracy") == []
+    (note,) = high_seed_variance(metrics, "f1")
     assert note.startswith("Seeds spread wide: f1 on test from 0.500 to 0.610 (sd 0.046, over 0.03)")
 
 
 def test_no_scores_and_a_single_seed_say_nothing() -> None:
-    assert wide_spread({}, "accuracy") == []
-    assert wide_spread({"test": {"accuracy": summary(0.0, 0.9)}}, "accuracy") == []
+    assert high_seed_variance({}, "accuracy") == []
+    assert high_seed_variance({"test": {"accuracy": summary(0.0, 0.9)}}, "accuracy") == []

@@ -67,7 +67,7 @@ def extractor() -> Make:
 
     def made(member: str, **values: object) -> FeatureExtractor:
         overrides = [f"feature_extractor.{key}={value}" for key, value in values.items()]
-        with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+        with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
             cfg = compose(overrides=[f"+feature_extractor={member}", *overrides])
         component = OmegaConf.to_object(cfg.feature_extractor)
         assert isinstance(component, FeatureExtractor)

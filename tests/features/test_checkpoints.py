@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.features.checkpoints import HubWeights
+from alchemist_exp.features.checkpoints import HubCheckpoint
 from tests.features.conftest import Make
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -102,7 +102,7 @@ def hub(bert: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 def test_a_branch_is_the_commit_that_the_cache_knows_by_that_name(cache: Path, bert: Path, make: Make) -> None:
     snapshot = cached(cache, bert)
-    named, pinned = (HubWeights(model="owner/tiny", revision=revision) for revision in ("main", COMMIT))
+    named, pinned = (HubCheckpoint(model="owner/tiny", revision=revision) for revision in ("main", COMMIT))
     assert named.here() == pinned.here() == named.folder() == snapshot
     assert named.identity() == pinned.identity() == {"model": "owner/tiny", "commit": COMMIT}
     keys = [make(model="owner/tiny", revision=revision).cache_key() for revision in ("main", COMMIT, OTHER)]
@@ -169,7 +169,7 @@ def test_only_what_is_missing_is_downloaded_and_not_before_it_is_needed(cache: P
 def test_what_the_hub_refuses_is_one_sentence(hub: Hub, status: int, code: str, message: str) -> None:
     hub.refusal = (status, code)
     with pytest.raises(ConfigError, match=rf"owner/tiny \(revision main\) {message}"):
-        HubWeights(model="owner/tiny", revision="main").folder()
+        HubCheckpoint(model="owner/tiny", revision="main").folder()
 
 
 def test_pickled_weights_are_not_read(hub: Hub, tmp_path: Path) -> None:
@@ -178,5 +178,5 @@ def test_pickled_weights_are_not_read(hub: Hub, tmp_path: Path) -> None:
     (hub.model / "config.json").write_text("{}")
     (hub.model / "pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(ConfigError, match="has no safetensors, and pickled weights are not read"):
-        HubWeights(model="owner/tiny", revision="main").folder()
+        HubCheckpoint(model="owner/tiny", revision="main").folder()
     assert not any("pytorch_model.bin" in path and "/resolve/" in path for path in hub.asked)

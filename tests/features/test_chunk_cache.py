@@ -13,7 +13,7 @@ from alchemist_exp.core.types import FloatArray
 from alchemist_exp.features import chunk_cache, encoding
 from alchemist_exp.features.tfidf import Tfidf
 from alchemist_exp.pipeline.run import run
-from alchemist_exp.results.record import Status
+from alchemist_exp.results.record import RunStatus
 from tests.pipeline.test_run import NoProgress
 
 TEXTS = [f"word{row} and word{row % 7}" for row in range(23)]
@@ -97,13 +97,13 @@ def test_a_run_with_an_encoder_is_killed_goes_on_and_predicts(
 
     def ran(*more: str):
         cfg = composed(*overrides, *more)
-        return run(config.build(cfg), config.as_plain(cfg), [], NoProgress())
+        return run(config.build(cfg), config.to_container(cfg), [], NoProgress())
 
     with pytest.raises(KeyboardInterrupt):
         ran()
     left[0] = 100
     answer = ran()
-    assert answer.record.status is Status.FINISHED
+    assert answer.record.status is RunStatus.FINISHED
     rows = sum(answer.record.data["rows"].values())
     assert len(encoded) == rows
     ran("seed=s1")

@@ -29,7 +29,7 @@ def make() -> Make:
     """The component of the YAML, some values replaced."""
 
     def made(**values: object) -> Tfidf:
-        with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+        with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
             component = OmegaConf.to_object(compose(overrides=["+feature_extractor=tfidf"]).feature_extractor)
         assert isinstance(component, Tfidf)
         return dataclasses.replace(component, **values)

@@ -13,7 +13,7 @@ from alchemist_exp.label_models.base import LabelModel
 
 @cache
 def _of_yaml(name: str) -> LabelModel:
-    with initialize_config_dir(config_dir=config.folder(), version_base="1.3"):
+    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         return config.build(compose("config", overrides=[f"label_model={name}"])).label_model
 
 

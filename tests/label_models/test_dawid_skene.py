@@ -12,7 +12,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.base import balance_of
 from alchemist_exp.label_models.dawid_skene import ClassPrior
-from alchemist_exp.label_models.vote_patterns import Patterns
+from alchemist_exp.label_models.vote_patterns import VotePatterns
 from tests.label_models.crowd import crowd, one_sided_crowd
 
 AS_CROWDKIT = {"class_prior": ClassPrior.learned, "smoothing": 0.0, "max_iterations": 20, "tolerance": 0.0}
@@ -77,7 +77,7 @@ def test_each_step_of_em_is_uphill(make, name: str) -> None:
     votes=arrays.arrays(np.int8, st.tuples(st.integers(0, 12), st.integers(1, 70)), elements=st.integers(-1, 4)),
 )
 def test_patterns_are_the_different_rows_and_how_often_they_occur(votes: np.ndarray) -> None:
-    patterns = Patterns.of(LabelMatrix(votes=votes, n_classes=5))
+    patterns = VotePatterns.of(LabelMatrix(votes=votes, n_classes=5))
     counted = {tuple(row): int(count) for row, count in zip(patterns.votes.tolist(), patterns.rows, strict=True)}
     expected: dict[tuple[int, ...], int] = {}
     for row in map(tuple, votes.tolist()):

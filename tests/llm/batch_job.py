@@ -13,7 +13,7 @@ from alchemist_exp.llm.batch import ask_in_batches
 from alchemist_exp.llm.providers.anthropic import AnthropicLLM
 from alchemist_exp.llm.providers.base import CacheMode, Diversity, ProviderLLM
 from alchemist_exp.llm.providers.openai import OpenAILLM
-from alchemist_exp.llm.types import Completion, Finish, Request
+from alchemist_exp.llm.types import FinishReason, Request, Response
 
 CARD: dict[str, Any] = {
     "temperature": True,
@@ -69,13 +69,13 @@ class Job:
     kept: int = 0
     killed_after: int | None = None
 
-    def run(self, texts: Sequence[str]) -> dict[str, Completion | str]:
+    def run(self, texts: Sequence[str]) -> dict[str, Response | str]:
         """For each text what came of it."""
         requests = {text: self.llm.request("system", text) for text in texts}
         outcomes = asyncio.run(self._ask(list(requests.values())))
         return {text: outcomes[request.key] for text, request in requests.items()}
 
-    async def _ask(self, requests: Sequence[Request]) -> Mapping[str, Completion | str]:
+    async def _ask(self, requests: Sequence[Request]) -> Mapping[str, Response | str]:
         async with self.llm.connect() as client:
             return await ask_in_batches(
                 requests,
@@ -89,15 +89,15 @@ class Job:
                 sleep=self.wait,
             )
 
-    def known(self, request: Request) -> Completion | None:
+    def known(self, request: Request) -> Response | None:
         path = self.folder / request.key
         if not path.exists():
             return None
         text = path.read_text()
-        return Completion(text=text, model="m", finish=Finish.COMPLETE, usage=None, from_cache=True)
+        return Response(text=text, model="m", finish=FinishReason.COMPLETE, usage=None, from_cache=True)
 
-    def keep(self, request: Request, reply: Completion) -> None:
-        if reply.finish is Finish.COMPLETE:
+    def keep(self, request: Request, reply: Response) -> None:
+        if reply.finish is FinishReason.COMPLETE:
             self.folder.mkdir(exist_ok=True)
             (self.folder / request.key).write_text(reply.text)
             self.kept += 1

@@ -12,7 +12,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.llm.providers.base import ProviderLLM
-from alchemist_exp.llm.types import Completion, Request
+from alchemist_exp.llm.types import Request, Response
 
 KEY = "sk-planted-0123456789-secret"
 
@@ -62,11 +62,11 @@ def provider(composed, server, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
 
 @pytest.fixture
-def ask() -> Callable[..., Completion]:
+def ask() -> Callable[..., Response]:
     """One attempt at one request."""
 
-    def once(llm: ProviderLLM, request: Request | None = None) -> Completion:
-        async def attempt() -> Completion:
+    def once(llm: ProviderLLM, request: Request | None = None) -> Response:
+        async def attempt() -> Response:
             async with llm.connect() as client:
                 return await client.complete(request or llm.request("be brief", "say hello"))
 

@@ -13,7 +13,7 @@ import pytest
 
 from alchemist_exp.core.errors import ConfigError, LLMError, StoreError
 from alchemist_exp.llm import batch
-from alchemist_exp.llm.types import Completion, Finish, Usage
+from alchemist_exp.llm.types import FinishReason, Response, Usage
 from tests.conftest import REPOSITORY
 from tests.llm.batch_job import Job, llm_of
 from tests.llm.batch_server import BatchServer, Script, serving
@@ -50,7 +50,7 @@ def told(job: Job, words: str) -> bool:
     return any(words in notice for notice in job.notices)
 
 
-def texts_of(outcomes: dict[str, Completion | str]) -> dict[str, str]:
+def texts_of(outcomes: dict[str, Response | str]) -> dict[str, str]:
     return {text: reply if isinstance(reply, str) else reply.text for text, reply in outcomes.items()}
 
 
@@ -67,8 +67,8 @@ def test_replies_are_matched_by_id_in_whatever_order_they_come(job: Job, server:
     outcomes = job.run(TEXTS)
     assert texts_of(outcomes) == ALL
     reply = outcomes[TEXTS[0]]
-    assert isinstance(reply, Completion)
-    assert (reply.batch, reply.from_cache, reply.finish) == (True, False, Finish.COMPLETE)
+    assert isinstance(reply, Response)
+    assert (reply.batch, reply.from_cache, reply.finish) == (True, False, FinishReason.COMPLETE)
     assert reply.usage == Usage(input_tokens=30, output_tokens=3)
     assert Counter(server.seen) == Counter(job.llm.request("system", text).key for text in TEXTS)
     (book,) = books(job)
@@ -93,7 +93,7 @@ def test_what_is_at_hand_is_not_asked(job: Job, server: BatchServer) -> None:
     job.run(TEXTS[:4])
     outcomes = job.run(TEXTS)
     assert texts_of(outcomes) == ALL
-    assert [r.from_cache for r in outcomes.values() if isinstance(r, Completion)] == [True] * 4 + [False] * 3
+    assert [r.from_cache for r in outcomes.values() if isinstance(r, Response)] == [True] * 4 + [False] * 3
     assert len(server.seen) == len(set(server.seen)) == 7
     assert job.run([]) == {}
 
@@ -114,8 +114,8 @@ def test_only_unfinished_rows_are_handed_in_again(job: Job, server: BatchServer)
     texts = texts_of(outcomes)
     assert [texts[t] for t in "abdef"] == [f"reply to {t}" for t in "abdef"]
     assert "refused the request with 400: wrong" in texts["c"]
-    assert isinstance(outcomes["f"], Completion)
-    assert outcomes["f"].finish is Finish.TRUNCATED
+    assert isinstance(outcomes["f"], Response)
+    assert outcomes["f"].finish is FinishReason.TRUNCATED
     assert {key for key, _ in server.batches[1].rows} == {job.llm.request("system", t).key for t in "bde"}
     assert told(job, "batch batch_0: 3 requests without a reply")
     # The truncated reply is not kept, so it is asked for again; the refused one too.
@@ -366,10 +366,10 @@ def test_what_was_collected_is_not_taken_again(job: Job, server: BatchServer) ->
     server.faults = [401]
     with pytest.raises(LLMError):
         job.run(["a", "b"])
-    assert isinstance(reply := job.run(["a"])["a"], Completion)
-    assert reply.finish is Finish.TRUNCATED
-    assert isinstance(reply := job.run(["a", "b"])["a"], Completion)
-    assert reply.finish is Finish.COMPLETE
+    assert isinstance(reply := job.run(["a"])["a"], Response)
+    assert reply.finish is FinishReason.TRUNCATED
+    assert isinstance(reply := job.run(["a", "b"])["a"], Response)
+    assert reply.finish is FinishReason.COMPLETE
     assert [len(b.rows) for b in server.batches] == [2, 1]
 
 

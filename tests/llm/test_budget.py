@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp.core.errors import ConfigError, LLMError, StoreError
-from alchemist_exp.llm.budget import Budget, BudgetError, Ledger, Reservation
+from alchemist_exp.llm.budget import Budget, BudgetError, BudgetLedger, Reservation
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -22,34 +22,34 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "ledger.jsonl"
 
 
-def reserved(ledger: Ledger, usd: float, cap_usd: float | None = 5.0) -> Reservation:
+def reserved(ledger: BudgetLedger, usd: float, cap_usd: float | None = 5.0) -> Reservation:
     reservation = ledger.reserve(usd, cap_usd, "a call")
     assert reservation is not None
     return reservation
 
 
-def sums(ledger: Ledger) -> tuple[float, float, float]:
+def sums(ledger: BudgetLedger) -> tuple[float, float, float]:
     return tuple(round(usd, 9) for usd in (ledger.spent_usd, ledger.unsettled_usd, ledger.reserved_usd))
 
 
 def test_a_call_is_reserved_and_settled(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     call = reserved(ledger, 2.0)
     assert sums(ledger) == (0, 0, 2)
     call.settle(0.5)
     assert sums(ledger) == (0.5, 0, 0)
-    assert sums(Ledger(path)) == (0.5, 0, 0)
+    assert sums(BudgetLedger(path)) == (0.5, 0, 0)
 
 
 def test_released_dollars_are_free_again(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     reserved(ledger, 5.0).release()
     assert sums(ledger) == (0, 0, 0)
     reserved(ledger, 5.0)
 
 
 def test_calls_under_way_let_others_wait_and_spent_dollars_end_it(path: Path) -> None:
-    ledger, other = Ledger(path), Ledger(path)
+    ledger, other = BudgetLedger(path), BudgetLedger(path)
     call = reserved(ledger, 4.98)
     assert other.reserve(0.03, 5.0, "another call") is None
     call.settle(4.98)
@@ -67,31 +67,31 @@ def test_calls_under_way_let_others_wait_and_spent_dollars_end_it(path: Path) ->
 
 def test_a_call_above_the_whole_budget_has_a_cure_of_its_own(path: Path) -> None:
     with pytest.raises(BudgetError, match=r"one call may cost \$1,200\.0005, more .* \$5\.00; .*max_output_tokens"):
-        Ledger(path).reserve(1200.0005, 5.0, "a call")
+        BudgetLedger(path).reserve(1200.0005, 5.0, "a call")
 
 
 def test_rounding_of_sums_refuses_nothing(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     for usd in (0.1, 0.2):  # their sum as floats is above 0.3
         reserved(ledger, usd, 0.3).settle(usd)
     assert sums(ledger) == (0.3, 0, 0)
 
 
 def test_without_a_cap_calls_are_entered_all_the_same(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     reserved(ledger, 100.0, None).settle(7.0)
     with pytest.raises(BudgetError, match=r"\$7\.00 spent"):
         ledger.reserve(0.1, 5.0, "a call")
 
 
 def test_what_a_call_cost_beyond_its_reservation_is_entered(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     reserved(ledger, 1.0).settle(6.0)
     assert ledger.spent_usd == 6
 
 
 def test_a_reservation_is_closed_once(path: Path) -> None:
-    call = reserved(Ledger(path), 1.0)
+    call = reserved(BudgetLedger(path), 1.0)
     call.settle(1.0)
     for close in (lambda: call.settle(1.0), call.release):
         with pytest.raises(ValueError, match="once"):
@@ -100,7 +100,7 @@ def test_a_reservation_is_closed_once(path: Path) -> None:
 
 @pytest.mark.parametrize("usd", [-1.0, math.nan, math.inf])
 def test_what_is_no_sum_is_never_entered(path: Path, usd: float) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     call = reserved(ledger, 1.0)
     with pytest.raises(ValueError, match="no sum"):
         call.settle(usd)
@@ -110,28 +110,28 @@ def test_what_is_no_sum_is_never_entered(path: Path, usd: float) -> None:
 
 
 def test_threads_share_a_ledger(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: reserved(ledger, 0.5, 100.0).settle(0.25), range(64)))
     assert sums(ledger) == (16, 0, 0)
 
 
 def test_only_what_is_new_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     for _ in range(20):
         reserved(ledger, 0.1).settle(0.1)
     assert ledger.spent_usd > 0
     starts, real = [], os.pread
     monkeypatch.setattr(os, "pread", lambda file, size, start: starts.append(start) or real(file, size, start))
     size = path.stat().st_size
-    reserved(Ledger(path), 0.1).release()
+    reserved(BudgetLedger(path), 0.1).release()
     starts.clear()
     assert sums(ledger) == (2, 0, 0)
     assert starts == [size]
 
 
 def test_a_torn_last_line_is_cut_off_wherever_it_is_torn(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     reserved(ledger, 1.0).settle(0.5)
     call = reserved(ledger, 1.0)
     whole = path.read_bytes()
@@ -139,11 +139,11 @@ def test_a_torn_last_line_is_cut_off_wherever_it_is_torn(path: Path) -> None:
     settlement = path.read_bytes()[len(whole) :]
     for length in range(1, len(settlement)):
         path.write_bytes(whole + settlement[:length])
-        survivor = Ledger(path)
+        survivor = BudgetLedger(path)
         assert sums(survivor) == (0.5, 0, 1)
         assert path.read_bytes() == whole
         reserved(survivor, 1.0).release()
-        assert sums(Ledger(path)) == (0.5, 0, 1)
+        assert sums(BudgetLedger(path)) == (0.5, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -162,20 +162,20 @@ def test_a_torn_last_line_is_cut_off_wherever_it_is_torn(path: Path) -> None:
     ],
 )
 def test_any_other_broken_line_is_an_error_that_names_it(path: Path, broken: str) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     reserved(ledger, 1.0).settle(0.5)
     good = path.read_text()
     path.write_text(good + broken + "\n" + good)
-    for book in (ledger, Ledger(path)):
+    for book in (ledger, BudgetLedger(path)):
         for _ in range(2):
             with pytest.raises(StoreError, match=r"ledger\.jsonl is broken in line 3 \(.*\); delete that line"):
                 book.reserve(1.0, 5.0, "a call")
     path.write_text(good + good)
-    assert sums(Ledger(path)) == (1, 0, 0)
+    assert sums(BudgetLedger(path)) == (1, 0, 0)
 
 
 def test_a_ledger_that_was_deleted_begins_anew(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     reserved(ledger, 5.0).settle(5.0)
     path.unlink()
     reserved(ledger, 5.0)
@@ -183,7 +183,7 @@ def test_a_ledger_that_was_deleted_begins_anew(path: Path) -> None:
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     call = reserved(ledger, 1.0)
     before, real = path.read_bytes(), os.write
     monkeypatch.setattr(os, "write", lambda file, line: real(file, line[:10]))
@@ -197,20 +197,20 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_line(path: Path, monkeyp
 
 def reserve_as(path: Path, **holder: object) -> None:
     """A line as another process writes it: this one's, with some fields altered."""
-    reserved(Ledger(path), 1.0)
+    reserved(BudgetLedger(path), 1.0)
     *lines, last = path.read_text().splitlines()
     path.write_text("\n".join([*lines, json.dumps(json.loads(last) | holder)]) + "\n")
 
 
 def test_a_pid_that_was_given_out_again_is_another_process(path: Path) -> None:
     reserve_as(path, start=1)
-    assert sums(Ledger(path)) == (0, 1, 0)
+    assert sums(BudgetLedger(path)) == (0, 1, 0)
 
 
 def test_a_process_on_another_host_lives_for_a_day_at_most(path: Path) -> None:
     reserve_as(path, host="elsewhere", pid=1, start=1, time=1000.0)
-    assert sums(Ledger(path, clock=lambda: 1000.0 + 86399)) == (0, 0, 1)
-    assert sums(Ledger(path, clock=lambda: 1000.0 + 86400)) == (0, 1, 0)
+    assert sums(BudgetLedger(path, clock=lambda: 1000.0 + 86399)) == (0, 0, 1)
+    assert sums(BudgetLedger(path, clock=lambda: 1000.0 + 86400)) == (0, 1, 0)
 
 
 def python(script: str, path: Path, **options: object) -> "subprocess.Popen[str]":
@@ -237,7 +237,7 @@ sys.stdin.read()
 
 
 def test_what_a_killed_process_reserved_counts_as_spent(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     with python(HOLD, path) as holder:
         assert holder.stdout.readline() == "held\n"
         assert sums(ledger) == (0.5, 0, 1)
@@ -317,7 +317,7 @@ def test_processes_side_by_side_stay_within_the_cap_even_if_one_is_killed(path: 
         refused = sum(int(process.stdout.readline()) for process in processes)
     assert refused > 0, "the cap was never reached"
     assert max(running_totals(path)) <= 5.0 + 1e-9
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     assert sums(ledger)[1:] == (0.01, 0)
     assert 4.9 < ledger.spent_usd + ledger.unsettled_usd <= 5.0 + 1e-9
 
@@ -329,14 +329,14 @@ def test_a_budget_is_above_zero(usd: float) -> None:
 
 
 def test_a_batch_is_settled_part_by_part(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     batch = ledger.reserve(3.0, None, "batch")
     assert batch is not None
     batch.settle_part(0.5)
     batch.settle_part(0.25)
-    assert sums(Ledger(path)) == (0.75, 0, 2.25)
+    assert sums(BudgetLedger(path)) == (0.75, 0, 2.25)
     batch.release()
-    assert sums(ledger) == sums(Ledger(path)) == (0.75, 0, 0)
+    assert sums(ledger) == sums(BudgetLedger(path)) == (0.75, 0, 0)
 
 
 DIES = """
@@ -350,7 +350,7 @@ Ledger(Path(sys.argv[1])).reserve(3.0, None, "batch").settle_part(1.0)
 def test_a_batch_that_a_dead_process_handed_in_is_reserved_once(path: Path) -> None:
     with python(DIES, path) as process:
         process.wait()
-    ledger = Ledger(path)
+    ledger = BudgetLedger(path)
     assert sums(ledger) == (1.0, 2.0, 0)
     assert ledger.reserve(2.5, 3.5, "batch", anew=True) is not None
     assert sums(ledger) == (1.0, 0, 2.5)

@@ -10,11 +10,11 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm import client
-from alchemist_exp.llm.budget import BudgetError, Ledger
-from alchemist_exp.llm.client import Ask, Asker
+from alchemist_exp.llm.budget import BudgetError, BudgetLedger
+from alchemist_exp.llm.client import Ask, LLMClient
 from alchemist_exp.llm.providers.base import ProviderLLM
-from alchemist_exp.llm.response_cache import ReplyCache
-from alchemist_exp.llm.types import Completion, Finish, Request, Unanswered, Usage
+from alchemist_exp.llm.response_cache import ResponseCache
+from alchemist_exp.llm.types import FinishReason, Request, Response, TransientError, Usage
 
 USAGE = Usage(input_tokens=10, output_tokens=10)
 PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of:today}"
@@ -23,7 +23,7 @@ PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of
 class Scripted(ProviderLLM):
     """Answers each request by `script`: a text, a finish, or an error, in turn; the last for ever."""
 
-    def say(self, *script: str | Finish | Exception) -> "Scripted":
+    def say(self, *script: str | FinishReason | Exception) -> "Scripted":
         self.scripts = script
         self.asked: list[Request] = []
         self.now = self.most_at_once = 0
@@ -33,7 +33,7 @@ class Scripted(ProviderLLM):
     async def connect(self):
         yield self
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request) -> Response:
         said = self.scripts[min(len(self.asked), len(self.scripts) - 1)]
         self.asked.append(request)
         self.now += 1
@@ -42,9 +42,9 @@ class Scripted(ProviderLLM):
         self.now -= 1
         if isinstance(said, Exception):
             raise said
-        if isinstance(said, Finish):
-            return Completion(text="half", model="m", finish=said, usage=USAGE)
-        return Completion(text=f"{said} {request.sample}", model="m", finish=Finish.COMPLETE, usage=USAGE)
+        if isinstance(said, FinishReason):
+            return Response(text="half", model="m", finish=said, usage=USAGE)
+        return Response(text=f"{said} {request.sample}", model="m", finish=FinishReason.COMPLETE, usage=USAGE)
 
     def batches(self, client):
         raise AssertionError
@@ -64,7 +64,7 @@ def llm(composed, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def asker(tmp_path: Path):
-    return lambda llm, cap_usd=None: Asker(llm, ReplyCache(tmp_path / "replies"), tmp_path, cap_usd)
+    return lambda llm, cap_usd=None: LLMClient(llm, ResponseCache(tmp_path / "replies"), tmp_path, cap_usd)
 
 
 def questions(llm: Scripted, count: int) -> Ask:
@@ -108,27 +108,30 @@ def test_what_is_cached_is_not_asked_and_refresh_asks_anew(llm, asker) -> None:
 
 
 def test_a_fault_that_passes_is_asked_again(llm, asker) -> None:
-    model = llm().say(Unanswered("busy"), Unanswered("busy", after_s=0.01), "yes")
+    model = llm().say(TransientError("busy"), TransientError("busy", after_s=0.01), "yes")
     assert texts(asker(model).ask(questions(model, 1))) == ["yes 0"]
     assert len(model.asked) == 3
 
 
 def test_a_fault_that_stays_ends_in_one_sentence(llm, asker) -> None:
-    model = llm("llm.max_attempts=3").say(Unanswered("the server answered 500"))
+    model = llm("llm.max_attempts=3").say(TransientError("the server answered 500"))
     with pytest.raises(LLMError, match=r"m gave no reply in 3 attempts \(the server answered 500\); run again later"):
         asker(model).ask(questions(model, 1))
     assert len(model.asked) == 3
 
 
-@pytest.mark.parametrize("finish", [Finish.TRUNCATED, Finish.REFUSED, Finish.EMPTY])
-def test_a_reply_that_is_not_complete_is_paid_asked_again_and_never_kept(llm, asker, finish: Finish) -> None:
+@pytest.mark.parametrize("finish", [FinishReason.TRUNCATED, FinishReason.REFUSED, FinishReason.EMPTY])
+def test_a_reply_that_is_not_complete_is_paid_asked_again_and_never_kept(llm, asker, finish: FinishReason) -> None:
     model = llm("llm.max_attempts=3").say(finish, "yes")
     (exchange,) = asker(model).ask(questions(model, 1))
     assert exchange.completion.text == "yes 0"
     assert [reply.finish for reply in exchange.incomplete] == [finish]
     never = llm("llm.max_attempts=3", "llm.seed=1").say(finish)
     (exchange,) = asker(never).ask(questions(never, 1))
-    assert (exchange.completion.finish, len(exchange.incomplete)) == (finish, 1 if finish is Finish.TRUNCATED else 2)
+    assert (exchange.completion.finish, len(exchange.incomplete)) == (
+        finish,
+        1 if finish is FinishReason.TRUNCATED else 2,
+    )
     assert asker(never).cached(exchange.request) is None
 
 
@@ -148,7 +151,7 @@ def test_at_the_budget_a_job_stops_and_goes_on_when_it_is_raised(llm, asker, tmp
         asker(model, 0.15).ask(questions(model, 20))
     paid = len(model.asked)
     assert 1 <= paid < 20
-    ledger = Ledger(tmp_path / "budget.jsonl")
+    ledger = BudgetLedger(tmp_path / "budget.jsonl")
     assert ledger.spent_usd == pytest.approx(paid * 0.02)
     assert ledger.spent_usd <= 0.15
     assert ledger.reserved_usd == 0
@@ -158,9 +161,11 @@ def test_at_the_budget_a_job_stops_and_goes_on_when_it_is_raised(llm, asker, tmp
 
 
 def test_what_may_have_been_paid_counts_in_full(llm, asker, tmp_path: Path) -> None:
-    model = llm(PRICE, "llm.max_output_tokens=10").say(Unanswered("late", perhaps_paid=True), Unanswered("busy"), "yes")
+    model = llm(PRICE, "llm.max_output_tokens=10").say(
+        TransientError("late", perhaps_paid=True), TransientError("busy"), "yes"
+    )
     asker(model).ask(questions(model, 1))
-    spent = Ledger(tmp_path / "budget.jsonl").spent_usd
+    spent = BudgetLedger(tmp_path / "budget.jsonl").spent_usd
     assert spent > 0.02 + 0.01 * 10 / 10  # the late one at its upper bound, the busy one at nothing
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.llm.cost import break_even, cost_of
-from alchemist_exp.llm.types import LLM, Completion, Exchange, Finish, Price, Request, Usage
+from alchemist_exp.llm.types import LLM, FinishReason, LLMCall, Price, Request, Response, Usage
 
-METERED = Completion(text="", model="m", finish=Finish.COMPLETE, usage=Usage(input_tokens=1000, output_tokens=2000))
+METERED = Response(text="", model="m", finish=FinishReason.COMPLETE, usage=Usage(input_tokens=1000, output_tokens=2000))
 UNMETERED = replace(METERED, usage=None)
 
 
@@ -18,8 +18,8 @@ class Paid(LLM):
         raise AssertionError
 
 
-def exchanges(*replies: Completion) -> list[Exchange]:
-    return [Exchange(request=Request(provider="p", model="m", messages=()), completion=reply) for reply in replies]
+def exchanges(*replies: Response) -> list[LLMCall]:
+    return [LLMCall(request=Request(provider="p", model="m", messages=()), completion=reply) for reply in replies]
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_replaying_costs_nothing(composed) -> None:
 
 def test_replies_that_could_not_be_used_are_paid_for_and_counted(paid: Paid) -> None:
     (exchange,) = exchanges(METERED)
-    cost = cost_of([replace(exchange, incomplete=(replace(METERED, finish=Finish.TRUNCATED),) * 2)], paid)
+    cost = cost_of([replace(exchange, incomplete=(replace(METERED, finish=FinishReason.TRUNCATED),) * 2)], paid)
     assert (cost.calls, cost.incomplete) == (3, {"truncated": 2})
     assert cost.spent_usd == pytest.approx(3 * (1000 * 0.5 + 2000 * 1.5) / 1e6)
 

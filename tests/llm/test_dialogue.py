@@ -2,16 +2,16 @@
 
 import pytest
 
-from alchemist_exp.llm.dialogue import Ask, Script, follow, side_by_side
-from alchemist_exp.llm.types import Completion, Exchange, Finish, Request
+from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, interleave, run_dialogue
+from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response
 
 
-def ask(*names: str) -> Ask:
+def ask(*names: str) -> RequestBatch:
     requests = [Request(provider="p", model=name, messages=()) for name in names]
-    return Ask(what="asking", requests=requests, answer_tokens=len(names))
+    return RequestBatch(what="asking", requests=requests, answer_tokens=len(names))
 
 
-def talk(*rounds: tuple[str, ...]) -> Script[list[str]]:
+def talk(*rounds: tuple[str, ...]) -> Dialogue[list[str]]:
     heard: list[str] = []
     for names in rounds:
         heard += [exchange.completion.text for exchange in (yield ask(*names))]
@@ -24,12 +24,12 @@ class Echo:
     def __init__(self) -> None:
         self.rounds: list[list[str]] = []
 
-    def __call__(self, asked: Ask) -> list[Exchange]:
+    def __call__(self, asked: RequestBatch) -> list[LLMCall]:
         self.rounds.append([request.model for request in asked.requests])
         return [
-            Exchange(
+            LLMCall(
                 request=request,
-                completion=Completion(text=request.model, model="m", finish=Finish.COMPLETE, usage=None),
+                completion=Response(text=request.model, model="m", finish=FinishReason.COMPLETE, usage=None),
             )
             for request in asked.requests
         ]
@@ -38,19 +38,19 @@ class Echo:
 def test_what_is_asked_at_the_same_time_is_asked_in_one_go() -> None:
     echo = Echo()
     scripts = [talk(("a1", "a2"), ("a3",)), talk(), talk(("c1",)), talk(("d1",), ("d2",), ("d3", "d4"))]
-    heard = follow(side_by_side(scripts), echo)
+    heard = run_dialogue(interleave(scripts), echo)
     assert heard == [["a1", "a2", "a3"], [], ["c1"], ["d1", "d2", "d3", "d4"]]
     assert echo.rounds == [["a1", "a2", "c1", "d1"], ["a3", "d2"], ["d3", "d4"]]
 
 
 def test_no_scripts_ask_nothing() -> None:
-    assert follow(side_by_side([]), Echo()) == []
+    assert run_dialogue(interleave([]), Echo()) == []
 
 
 def test_an_error_in_one_script_ends_all() -> None:
-    def failing() -> Script[list[str]]:
+    def failing() -> Dialogue[list[str]]:
         yield ask("x")
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        follow(side_by_side([talk(("a",), ("b",)), failing()]), Echo())
+        run_dialogue(interleave([talk(("a",), ("b",)), failing()]), Echo())

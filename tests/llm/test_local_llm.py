@@ -19,15 +19,15 @@ from types import SimpleNamespace
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.core.progress import Stages
+from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import ABSTAIN, Split
-from alchemist_exp.llm.client import Asker
+from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.cost import cost_of
-from alchemist_exp.llm.dialogue import Ask, follow
-from alchemist_exp.llm.response_cache import ReplyCache
-from alchemist_exp.llm.types import Exchange, Finish, Request
+from alchemist_exp.llm.dialogue import RequestBatch, run_dialogue
+from alchemist_exp.llm.response_cache import ResponseCache
+from alchemist_exp.llm.types import FinishReason, LLMCall, Request
 from alchemist_exp.programs.vetting import Ground, Vetter
 from alchemist_exp.prompts import zero_shot as prompts
 from alchemist_exp.supplements.base import Desk
@@ -68,7 +68,7 @@ def job(request: pytest.FixtureRequest, composed, tmp_path: Path) -> Callable[..
 
     def build(*overrides: str) -> SimpleNamespace:
         experiment = config.build(composed("llm=openai_compatible", *server, *SERVER, *overrides))
-        asker = Asker(experiment.llm, ReplyCache(tmp_path / "replies"), tmp_path)
+        asker = LLMClient(experiment.llm, ResponseCache(tmp_path / "replies"), tmp_path)
         return SimpleNamespace(
             experiment=experiment,
             data=experiment.dataset.load(),
@@ -80,17 +80,17 @@ def job(request: pytest.FixtureRequest, composed, tmp_path: Path) -> Callable[..
     return build
 
 
-def require_sound(exchanges: list[Exchange], job: SimpleNamespace) -> None:
+def require_sound(exchanges: list[LLMCall], job: SimpleNamespace) -> None:
     """Each reply is whole or says that it is cut off, is metered, and is kept if whole."""
     for exchange in exchanges:
         reply = exchange.completion
-        assert reply.finish in (Finish.COMPLETE, Finish.TRUNCATED)
+        assert reply.finish in (FinishReason.COMPLETE, FinishReason.TRUNCATED)
         assert reply.text
         assert reply.usage is not None
         assert reply.usage.input_tokens > 0
         assert reply.usage.output_tokens > 0
         kept = job.asker.cached(exchange.request)
-        assert (kept is not None) == (reply.finish is Finish.COMPLETE)
+        assert (kept is not None) == (reply.finish is FinishReason.COMPLETE)
         assert kept is None or (kept.text, kept.usage) == (reply.text, reply.usage)
     cost = cost_of(exchanges, job.llm)
     assert cost.calls == len(exchanges)
@@ -98,10 +98,10 @@ def require_sound(exchanges: list[Exchange], job: SimpleNamespace) -> None:
     assert cost.spent_usd is None
 
 
-def held(job: SimpleNamespace, requests: list[Request]) -> list[Exchange]:
+def held(job: SimpleNamespace, requests: list[Request]) -> list[LLMCall]:
     """Replies to requests with a schema; a server that knows none says so in a sentence, and the test ends."""
     try:
-        return job.answer(Ask(what="asking", requests=requests, answer_tokens=10))
+        return job.answer(RequestBatch(what="asking", requests=requests, answer_tokens=10))
     except LLMError as refusal:
         said = str(refusal)
     assert "\n" not in said
@@ -120,9 +120,9 @@ def rows(job: SimpleNamespace) -> list[Request]:
 
 def test_ten_replies_are_programs_or_rejected_with_reasons(job, tmp_path: Path) -> None:
     job = job("method.n_programs=10")
-    exchanges: list[Exchange] = []
+    exchanges: list[LLMCall] = []
 
-    def answer(ask: Ask) -> list[Exchange]:
+    def answer(ask: RequestBatch) -> list[LLMCall]:
         exchanges.extend(job.asker.ask(ask))
         return exchanges[-len(ask.requests) :]
 
@@ -130,12 +130,12 @@ def test_ten_replies_are_programs_or_rejected_with_reasons(job, tmp_path: Path) 
         data=job.data,
         valid_gold=None,
         sandbox=job.experiment.sandbox,
-        store=Store(tmp_path / "cache"),
-        stages=Stages(NoProgress()),
+        store=ArtifactCache(tmp_path / "cache"),
+        stages=StageProgress(NoProgress()),
     )
     trials = SimpleNamespace(vet=Vetter(job.experiment.vetting, ground).vet)
     desk = Desk(data=job.data, gold={}, llm=job.llm, trials=trials, store=ground.store)
-    vetted = follow(job.experiment.method.script(desk, job.experiment.parts), answer).vetted
+    vetted = run_dialogue(job.experiment.method.script(desk, job.experiment.parts), answer).vetted
     require_sound(exchanges, job)
     assert len({exchange.request.key for exchange in exchanges}) == 10
     assert len(vetted.accepted) + len(vetted.rejected) == 10
@@ -149,7 +149,7 @@ def test_answers_about_rows_are_held_to_the_schema(job) -> None:
     require_sound(exchanges, job)
     classes = job.data.task.classes
     for exchange in exchanges:
-        assert exchange.completion.finish is Finish.COMPLETE
+        assert exchange.completion.finish is FinishReason.COMPLETE
         named = json.loads(exchange.completion.text)["class"]
         assert prompts.parse_answer(exchange.completion.text, classes) == classes.index(named)
 
@@ -158,7 +158,7 @@ def test_answers_that_are_held_to_nothing_are_classes_or_abstentions(job) -> Non
     job = job(IN_WORDS)
     requests = rows(job)
     assert not any("schema" in request.parameters for request in requests)
-    exchanges = job.answer(Ask(what="asking", requests=requests, answer_tokens=10))
+    exchanges = job.answer(RequestBatch(what="asking", requests=requests, answer_tokens=10))
     require_sound(exchanges, job)
     classes = job.data.task.classes
     votes = [prompts.parse_answer(exchange.completion.text, classes) for exchange in exchanges]
@@ -172,7 +172,7 @@ def test_a_nested_schema_is_kept_to(job) -> None:
     exchanges = held(job, [job.llm.request(system, prompt, sample=n, schema=CONCEPTS) for n in range(3)])
     require_sound(exchanges, job)
     for exchange in exchanges:
-        assert exchange.completion.finish is Finish.COMPLETE
+        assert exchange.completion.finish is FinishReason.COMPLETE
         concepts = json.loads(exchange.completion.text)["concepts"]
         assert 1 <= len(concepts) <= 3
         assert all(set(concept) == {"name", "description"} for concept in concepts)

@@ -9,7 +9,7 @@ import pytest
 
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.providers.errors import LONGEST_QUOTE, clean, sorted_faults, wait_of
-from alchemist_exp.llm.types import Unanswered
+from alchemist_exp.llm.types import TransientError
 
 MODELS = [
     ("openai", "gpt-4.1-mini", "OPENAI_API_KEY"),
@@ -36,7 +36,7 @@ def fault(llm, ask, kind: type[Exception], key: str) -> str:
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
 def test_another_attempt_may_mend_it(llm, server, scripted, ask, key, status: int) -> None:
     server.script = [scripted.failing(status, f"busy {key}")]
-    assert fault(llm, ask, Unanswered, key) == f"the server answered {status}: busy [key]"
+    assert fault(llm, ask, TransientError, key) == f"the server answered {status}: busy [key]"
     assert len(server.asked) == 1, "the client itself must not try again"
 
 
@@ -74,24 +74,24 @@ def test_a_person_has_to_mend_it(llm, server, scripted, ask, key, status, messag
 @pytest.mark.parametrize("answer", ["DROPPED", "TRUNCATED_JSON", "NOT_JSON"])
 def test_a_broken_reply_is_asked_again(llm, server, scripted, ask, key, answer: str) -> None:
     server.script = [getattr(scripted, answer)]
-    assert fault(llm, ask, Unanswered, key)
+    assert fault(llm, ask, TransientError, key)
 
 
 @pytest.mark.parametrize("answer", ["HANG", "DRIP"])
 def test_a_slow_server_is_cut_off(llm, server, scripted, ask, key, answer: str) -> None:
     llm.timeout_s = 0.2
     server.script = [getattr(scripted, answer)]
-    assert fault(llm, ask, Unanswered, key) == "no reply within 0.2 s (llm.timeout_s)"
+    assert fault(llm, ask, TransientError, key) == "no reply within 0.2 s (llm.timeout_s)"
 
 
 def test_nobody_listening_is_asked_again(llm, ask, key) -> None:
     llm.base_url = "http://127.0.0.1:1/v1"
-    assert fault(llm, ask, Unanswered, key).startswith("the connection failed (")
+    assert fault(llm, ask, TransientError, key).startswith("the connection failed (")
 
 
 def test_an_error_inside_a_good_answer_is_asked_again(provider, server, scripted, ask, key) -> None:
     server.script = [scripted.Answer(error={"error": {"message": f"upstream\n{key}"}})]
-    assert fault(provider("openai_compatible"), ask, Unanswered, key) == "the model failed (upstream [key])"
+    assert fault(provider("openai_compatible"), ask, TransientError, key) == "the model failed (upstream [key])"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'"no"', b"<p>no</p>", b'{"error": "no"}', b'{"error": {"message": {}}}'])
@@ -141,7 +141,7 @@ def test_the_wait_may_be_a_date() -> None:
 
 def test_the_wait_reaches_whoever_asks_again(llm, server, scripted, ask) -> None:
     server.script = [scripted.failing(429, "slow down", retry_after="3")]
-    with pytest.raises(Unanswered) as caught:
+    with pytest.raises(TransientError) as caught:
         ask(llm)
     assert caught.value.after_s == 3.0
 

@@ -13,7 +13,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from alchemist_exp.llm.rate_limits import Rates
+from alchemist_exp.llm.rate_limits import RateLimiter
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -39,7 +39,7 @@ def time() -> Time:
 
 
 @pytest.fixture
-def rates(tmp_path: Path, time: Time) -> Callable[..., Rates]:
+def rates(tmp_path: Path, time: Time) -> Callable[..., RateLimiter]:
     """Each call makes the caps of another job on the same machine."""
 
     def make(
@@ -47,8 +47,8 @@ def rates(tmp_path: Path, time: Time) -> Callable[..., Rates]:
         tokens_per_minute: int | None = None,
         max_in_flight: int = 3,
         sleep: Callable[[float], Awaitable[None]] = time.sleep,
-    ) -> Rates:
-        return Rates(
+    ) -> RateLimiter:
+        return RateLimiter(
             tmp_path / "openai-gpt",
             max_in_flight=max_in_flight,
             requests_per_minute=requests_per_minute,
@@ -60,7 +60,7 @@ def rates(tmp_path: Path, time: Time) -> Callable[..., Rates]:
     return make
 
 
-def starts(rates: Rates, time: Time, tokens: list[int]) -> list[float]:
+def starts(rates: RateLimiter, time: Time, tokens: list[int]) -> list[float]:
     """Seconds after which each of several requests, one after the other, may go out."""
 
     async def wait_for_all() -> list[float]:
@@ -74,42 +74,42 @@ def starts(rates: Rates, time: Time, tokens: list[int]) -> list[float]:
     return asyncio.run(wait_for_all())
 
 
-def test_without_caps_nobody_waits(rates: Callable[..., Rates], time: Time, tmp_path: Path) -> None:
+def test_without_caps_nobody_waits(rates: Callable[..., RateLimiter], time: Time, tmp_path: Path) -> None:
     assert starts(rates(), time, [10**9] * 100) == [0.0] * 100
     assert time.slept == []
 
 
-def test_requests_go_out_at_the_cap_after_a_burst(rates: Callable[..., Rates], time: Time) -> None:
+def test_requests_go_out_at_the_cap_after_a_burst(rates: Callable[..., RateLimiter], time: Time) -> None:
     assert starts(rates(60), time, [0] * 10) == [0, 0, 0, 0, 0, 0, 1, 2, 3, 4]
 
 
-def test_a_cap_of_a_few_requests_lets_the_first_out_at_once(rates: Callable[..., Rates], time: Time) -> None:
+def test_a_cap_of_a_few_requests_lets_the_first_out_at_once(rates: Callable[..., RateLimiter], time: Time) -> None:
     assert starts(rates(2), time, [0] * 3) == [0, 30, 60]
 
 
-def test_tokens_go_out_at_the_cap_after_a_burst(rates: Callable[..., Rates], time: Time) -> None:
+def test_tokens_go_out_at_the_cap_after_a_burst(rates: Callable[..., RateLimiter], time: Time) -> None:
     assert starts(rates(None, 6000), time, [300] * 5) == [0, 0, 3, 6, 9]
 
 
-def test_the_stricter_cap_holds(rates: Callable[..., Rates], time: Time) -> None:
+def test_the_stricter_cap_holds(rates: Callable[..., RateLimiter], time: Time) -> None:
     assert starts(rates(60, 600), time, [30] * 6) == [0, 0, 3, 6, 9, 12]
     time.now += 600
     assert starts(rates(60, 600), time, [1] * 8) == [0, 0, 0, 0, 0, 0, 1, 2]
 
 
-def test_all_jobs_share_the_caps(rates: Callable[..., Rates], time: Time) -> None:
+def test_all_jobs_share_the_caps(rates: Callable[..., RateLimiter], time: Time) -> None:
     assert starts(rates(60), time, [0] * 6) == [0] * 6
     assert starts(rates(60), time, [0] * 2) == [1, 2]
 
 
 @pytest.mark.parametrize("tokens", [1000, 1001, 10**9])
 def test_a_request_above_the_cap_waits_for_a_minute_at_most(
-    rates: Callable[..., Rates], time: Time, tokens: int
+    rates: Callable[..., RateLimiter], time: Time, tokens: int
 ) -> None:
     assert starts(rates(None, 1000), time, [tokens, tokens]) == [54, 114]
 
 
-def test_estimates_are_put_right(rates: Callable[..., Rates], time: Time) -> None:
+def test_estimates_are_put_right(rates: Callable[..., RateLimiter], time: Time) -> None:
     one = rates(None, 6000)
     assert starts(one, time, [600]) == [0]
     one.correct(600, 100)
@@ -118,14 +118,14 @@ def test_estimates_are_put_right(rates: Callable[..., Rates], time: Time) -> Non
     assert starts(one, time, [100]) == [4]
 
 
-def test_a_server_that_asks_for_a_wait_is_heard_by_all_jobs(rates: Callable[..., Rates], time: Time) -> None:
+def test_a_server_that_asks_for_a_wait_is_heard_by_all_jobs(rates: Callable[..., RateLimiter], time: Time) -> None:
     rates().hold(30)
     rates().hold(10)
     assert starts(rates(), time, [0, 0]) == [30, 30]
     assert starts(rates(60), time, [0]) == [0]
 
 
-def test_whoever_wakes_into_a_wait_takes_a_new_place(rates: Callable[..., Rates], time: Time) -> None:
+def test_whoever_wakes_into_a_wait_takes_a_new_place(rates: Callable[..., RateLimiter], time: Time) -> None:
     one = rates(60)
     starts(one, time, [0] * 6)
 
@@ -154,20 +154,22 @@ def test_whoever_wakes_into_a_wait_takes_a_new_place(rates: Callable[..., Rates]
         b'{"written": 5000, "not_before": 5000}',
     ],
 )
-def test_a_broken_state_begins_anew(rates: Callable[..., Rates], time: Time, tmp_path: Path, broken: bytes) -> None:
+def test_a_broken_state_begins_anew(
+    rates: Callable[..., RateLimiter], time: Time, tmp_path: Path, broken: bytes
+) -> None:
     starts(rates(60), time, [0] * 6)
     (tmp_path / "openai-gpt" / "state.json").write_bytes(broken)
     assert starts(rates(60), time, [0] * 7) == [0] * 6 + [1]
 
 
-def test_a_clock_set_back_begins_anew(rates: Callable[..., Rates], time: Time) -> None:
+def test_a_clock_set_back_begins_anew(rates: Callable[..., RateLimiter], time: Time) -> None:
     starts(rates(60), time, [0] * 6)
     rates().hold(3600)
     time.now -= 500
     assert starts(rates(60), time, [0] * 7) == [0] * 6 + [1]
 
 
-def test_those_who_wait_behind_a_large_request_do_not_go_out_at_once(rates: Callable[..., Rates]) -> None:
+def test_those_who_wait_behind_a_large_request_do_not_go_out_at_once(rates: Callable[..., RateLimiter]) -> None:
     one = rates(60, 1000)
     assert [round(one._place(tokens)[0] - 1000, 6) for tokens in (1000, *[0] * 9)] == [54] * 6 + [55, 56, 57, 58]
 
@@ -181,7 +183,7 @@ def test_no_minute_holds_more_than_the_caps_and_a_tenth(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[float, int]], requests: int, tokens: int
 ) -> None:
     clock = Time()
-    rates = Rates(
+    rates = RateLimiter(
         tmp_path_factory.mktemp("rates"),
         max_in_flight=1,
         requests_per_minute=requests,
@@ -199,7 +201,7 @@ def test_no_minute_holds_more_than_the_caps_and_a_tenth(
         assert sum(minute) <= tokens + max(tokens * 0.1, size) + 1e-6
 
 
-def test_tasks_of_one_process_share_the_slots_and_do_not_poll(rates: Callable[..., Rates], time: Time) -> None:
+def test_tasks_of_one_process_share_the_slots_and_do_not_poll(rates: Callable[..., RateLimiter], time: Time) -> None:
     one, under_way, most, done = rates(), 0, 0, 0
 
     async def call() -> None:
@@ -219,7 +221,7 @@ def test_tasks_of_one_process_share_the_slots_and_do_not_poll(rates: Callable[..
     assert time.slept == []
 
 
-def test_a_job_waits_for_the_slots_of_another(rates: Callable[..., Rates], time: Time) -> None:
+def test_a_job_waits_for_the_slots_of_another(rates: Callable[..., RateLimiter], time: Time) -> None:
     async def both() -> None:
         async with contextlib.AsyncExitStack() as held:
             for _ in range(2):
@@ -238,7 +240,7 @@ def test_a_job_waits_for_the_slots_of_another(rates: Callable[..., Rates], time:
     asyncio.run(both())
 
 
-def test_a_slot_is_given_back_after_an_error(rates: Callable[..., Rates], time: Time) -> None:
+def test_a_slot_is_given_back_after_an_error(rates: Callable[..., RateLimiter], time: Time) -> None:
     one = rates(max_in_flight=1)
 
     async def fail_and_try_again() -> None:
@@ -253,7 +255,7 @@ def test_a_slot_is_given_back_after_an_error(rates: Callable[..., Rates], time: 
     assert time.slept == []
 
 
-def test_a_cancelled_caller_gives_its_place_back(rates: Callable[..., Rates], time: Time) -> None:
+def test_a_cancelled_caller_gives_its_place_back(rates: Callable[..., RateLimiter], time: Time) -> None:
     async def cancel() -> None:
         holder, waiter = rates(max_in_flight=1), rates(max_in_flight=1, sleep=asyncio.sleep)
         async with holder.slot():
@@ -344,14 +346,14 @@ def test_the_slot_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
 
         async def take() -> None:
             options: dict[str, Any] = {"requests_per_minute": None, "tokens_per_minute": None}
-            async with Rates(tmp_path, max_in_flight=1, sleep=sleep, **options).slot():
+            async with RateLimiter(tmp_path, max_in_flight=1, sleep=sleep, **options).slot():
                 pass
 
         asyncio.run(take())
         assert len(polls) == 1
 
 
-def test_the_state_is_readable(rates: Callable[..., Rates], time: Time, tmp_path: Path) -> None:
+def test_the_state_is_readable(rates: Callable[..., RateLimiter], time: Time, tmp_path: Path) -> None:
     starts(rates(60, 6000), time, [600])
     assert json.loads((tmp_path / "openai-gpt" / "state.json").read_text()) == {
         "written": 1000.0,

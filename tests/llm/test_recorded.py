@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.llm.dialogue import Ask, follow
+from alchemist_exp.llm.dialogue import RequestBatch, run_dialogue
 from alchemist_exp.llm.providers.recorded import RECORDINGS, RecordedLLM
-from alchemist_exp.llm.types import Exchange, Finish
-from alchemist_exp.programs.trials import Assumed
+from alchemist_exp.llm.types import FinishReason, LLMCall
+from alchemist_exp.programs.trials import AssumedTrials
 from alchemist_exp.prompts import programs
 from alchemist_exp.supplements.base import Desk
 
@@ -37,15 +37,17 @@ def test_every_strategy_of_every_task_can_be_replayed(composed, dataset: str, tm
     experiment = config.build(composed(f"dataset={dataset}", "supplement=mixed"))
     llm, task = experiment.llm, experiment.dataset.describe_task()
     data = SimpleNamespace(task=task)
-    desk = Desk(data=data, gold={}, llm=llm, trials=Assumed(data=data, accepting=True), store=Store(tmp_path))
+    desk = Desk(
+        data=data, gold={}, llm=llm, trials=AssumedTrials(data=data, accepting=True), store=ArtifactCache(tmp_path)
+    )
 
-    def answer(ask: Ask) -> list[Exchange]:
-        return [Exchange(request=request, completion=llm.reply(request)) for request in ask.requests]
+    def answer(ask: RequestBatch) -> list[LLMCall]:
+        return [LLMCall(request=request, completion=llm.reply(request)) for request in ask.requests]
 
     for supplement in experiment.supplement.members():
-        prompt = programs.program_prompt(task, follow(supplement.script(desk), answer).text)
+        prompt = programs.program_prompt(task, run_dialogue(supplement.script(desk), answer).text)
         replies = [llm.reply(llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
-        assert all(reply.finish is Finish.COMPLETE and "label_function" in reply.text for reply in replies)
+        assert all(reply.finish is FinishReason.COMPLETE and "label_function" in reply.text for reply in replies)
         assert len({reply.text for reply in replies}) == 10
 
 

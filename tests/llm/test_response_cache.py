@@ -16,8 +16,8 @@ import pytest
 
 from alchemist_exp.core import atomic_io
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.llm.response_cache import DRAFT_S, Entry, Fault, ReplyCache
-from alchemist_exp.llm.types import Completion, Finish, Message, Request, Role, Usage
+from alchemist_exp.llm.response_cache import DRAFT_S, CacheDefect, Entry, ResponseCache
+from alchemist_exp.llm.types import FinishReason, Message, Request, Response, Role, Usage
 from tests.conftest import REPOSITORY
 
 REQUEST = Request(
@@ -27,15 +27,15 @@ REQUEST = Request(
     parameters={"temperature": 0.7},
 )
 USAGE = Usage(input_tokens=30, output_tokens=20, cached_tokens=3, cache_write_tokens=2, reasoning_tokens=1)
-REPLY = Completion(text="antwört\x00\u2028\udfff", model="m-1", finish=Finish.COMPLETE, usage=USAGE)
+REPLY = Response(text="antwört\x00\u2028\udfff", model="m-1", finish=FinishReason.COMPLETE, usage=USAGE)
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> ReplyCache:
-    return ReplyCache(tmp_path / "replies")
+def cache(tmp_path: Path) -> ResponseCache:
+    return ResponseCache(tmp_path / "replies")
 
 
-def alter(cache: ReplyCache, change: Callable[[dict], object], request: Request = REQUEST) -> Path:
+def alter(cache: ResponseCache, change: Callable[[dict], object], request: Request = REQUEST) -> Path:
     path = cache.path(request)
     entry = json.loads(path.read_text(encoding="utf-8"))
     change(entry)
@@ -43,7 +43,7 @@ def alter(cache: ReplyCache, change: Callable[[dict], object], request: Request 
     return path
 
 
-def test_what_was_written_is_read_and_readable(cache: ReplyCache) -> None:
+def test_what_was_written_is_read_and_readable(cache: ResponseCache) -> None:
     assert cache.read(REQUEST) is None
     cache.write(REQUEST, REPLY)
     assert cache.read(REQUEST) == replace(REPLY, from_cache=True)
@@ -54,13 +54,13 @@ def test_what_was_written_is_read_and_readable(cache: ReplyCache) -> None:
 
 
 @pytest.mark.parametrize("reply", [replace(REPLY, usage=None), replace(REPLY, batch=True), replace(REPLY, text=" ")])
-def test_every_complete_reply_comes_back(cache: ReplyCache, reply: Completion) -> None:
+def test_every_complete_reply_comes_back(cache: ResponseCache, reply: Response) -> None:
     cache.write(REQUEST, REPLY)
     cache.write(REQUEST, reply)
     assert cache.read(REQUEST) == replace(reply, from_cache=True)
 
 
-def test_surrogates_that_make_a_pair_are_the_character_they_mean(cache: ReplyCache) -> None:
+def test_surrogates_that_make_a_pair_are_the_character_they_mean(cache: ResponseCache) -> None:
     halves, whole = "\ud83d\ude00", "\U0001f600"
     asked = replace(REQUEST, messages=(Message(role=Role.USER, text=halves),))
     cache.write(asked, replace(REPLY, text=halves))
@@ -71,7 +71,7 @@ def test_surrogates_that_make_a_pair_are_the_character_they_mean(cache: ReplyCac
     assert cache.verify() == []
 
 
-def test_entries_older_than_batches_and_details_of_usage_still_read(cache: ReplyCache) -> None:
+def test_entries_older_than_batches_and_details_of_usage_still_read(cache: ResponseCache) -> None:
     cache.write(REQUEST, REPLY)
 
     def older(entry: dict) -> None:
@@ -100,8 +100,8 @@ def test_whatever_alters_the_reply_alters_the_key(other: Request) -> None:
     assert other.key != REQUEST.key
 
 
-@pytest.mark.parametrize("finish", [finish for finish in Finish if finish is not Finish.COMPLETE])
-def test_incomplete_replies_are_never_kept(cache: ReplyCache, finish: Finish) -> None:
+@pytest.mark.parametrize("finish", [finish for finish in FinishReason if finish is not FinishReason.COMPLETE])
+def test_incomplete_replies_are_never_kept(cache: ResponseCache, finish: FinishReason) -> None:
     with pytest.raises(ValueError, match="never kept"):
         cache.write(REQUEST, replace(REPLY, finish=finish))
     assert not cache.path(REQUEST).exists()
@@ -112,12 +112,12 @@ def test_incomplete_replies_are_never_kept(cache: ReplyCache, finish: Finish) ->
     ["", "{", "[]", '"x"', '{"request": 1}', '{"reply": 5}', "null", "\ud800", "[" * 100_000],
     ids=lambda text: ascii(text[:20]) or "empty",
 )
-def test_a_broken_file_is_an_error_naming_it(cache: ReplyCache, broken: str) -> None:
+def test_a_broken_file_is_an_error_naming_it(cache: ResponseCache, broken: str) -> None:
     cache.write(REQUEST, REPLY)
     cache.path(REQUEST).write_bytes(broken.encode("utf-8", "surrogatepass"))
     with pytest.raises(StoreError, match=rf"{REQUEST.key}\.json .*delete it"):
         cache.read(REQUEST)
-    assert [problem.fault for problem in cache.verify()] == [Fault.BROKEN]
+    assert [problem.fault for problem in cache.verify()] == [CacheDefect.BROKEN]
 
 
 def changed(**values: object) -> Callable[[dict], object]:
@@ -143,18 +143,18 @@ def changed(**values: object) -> Callable[[dict], object]:
         lambda entry: entry.pop("time"),
     ],
 )
-def test_an_altered_entry_is_an_error_and_a_problem(cache: ReplyCache, change: Callable[[dict], object]) -> None:
+def test_an_altered_entry_is_an_error_and_a_problem(cache: ResponseCache, change: Callable[[dict], object]) -> None:
     cache.write(REQUEST, REPLY)
     path = alter(cache, change)
     with pytest.raises(StoreError, match="delete it and run again"):
         cache.read(REQUEST)
     (problem,) = cache.verify()
-    assert (problem.path, problem.fault) == (path, Fault.BROKEN)
+    assert (problem.path, problem.fault) == (path, CacheDefect.BROKEN)
     assert str(path) in problem.sentence
     assert list(cache.entries()) == []
 
 
-def test_an_entry_for_another_request_is_an_error(cache: ReplyCache) -> None:
+def test_an_entry_for_another_request_is_an_error(cache: ResponseCache) -> None:
     other = replace(REQUEST, sample=5)
     cache.write(REQUEST, REPLY)
     cache.path(other).parent.mkdir(parents=True, exist_ok=True)
@@ -163,14 +163,14 @@ def test_an_entry_for_another_request_is_an_error(cache: ReplyCache) -> None:
         cache.read(other)
 
 
-def fill(cache: ReplyCache, samples: int) -> list[Request]:
+def fill(cache: ResponseCache, samples: int) -> list[Request]:
     requests = [replace(REQUEST, sample=i) for i in range(samples)]
     for request in requests:
         cache.write(request, REPLY)
     return requests
 
 
-def test_entries_say_everything_in_the_order_of_keys(cache: ReplyCache) -> None:
+def test_entries_say_everything_in_the_order_of_keys(cache: ResponseCache) -> None:
     assert list(cache.entries()) == cache.verify() == []
     requests = {request.key: request for request in fill(cache, 5)}
     entries = list(cache.entries())
@@ -188,7 +188,7 @@ def test_entries_say_everything_in_the_order_of_keys(cache: ReplyCache) -> None:
         assert not entry.is_by("p")
 
 
-def test_replies_are_found_by_the_beginning_of_their_key(cache: ReplyCache) -> None:
+def test_replies_are_found_by_the_beginning_of_their_key(cache: ResponseCache) -> None:
     keys = sorted(request.key for request in fill(cache, 20))
     for digits in (1, 2, 3, 24):
         prefix = keys[7][:digits]
@@ -196,7 +196,7 @@ def test_replies_are_found_by_the_beginning_of_their_key(cache: ReplyCache) -> N
     assert cache.find("*") == cache.find("") == cache.find("../") == cache.find(keys[0] + "0") == []
 
 
-def test_strangers_and_old_drafts_are_problems_and_new_drafts_are_not(cache: ReplyCache) -> None:
+def test_strangers_and_old_drafts_are_problems_and_new_drafts_are_not(cache: ResponseCache) -> None:
     cache.write(REQUEST, REPLY)
     path = cache.path(REQUEST)
     draft = path.with_name(f".{path.name}.123-0a1b2c3d")
@@ -213,35 +213,35 @@ def test_strangers_and_old_drafts_are_problems_and_new_drafts_are_not(cache: Rep
     strangers[4].write_bytes(path.read_bytes())
     os.mkfifo(path.with_name("0" * 24 + ".json"))
     faults = {problem.path: problem.fault for problem in cache.verify()}
-    assert faults.pop(draft) is Fault.DRAFT
+    assert faults.pop(draft) is CacheDefect.DRAFT
     expected = {*strangers, cache.root / "zz", path.with_name("0" * 24 + ".json")} - {strangers[2]}
-    assert faults == dict.fromkeys(expected, Fault.FOREIGN)
+    assert faults == dict.fromkeys(expected, CacheDefect.FOREIGN)
     assert [one.path for one in cache.prune(broken=True)] == [draft]
     assert cache.read(REQUEST) is not None
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_cannot_be_read_is_not_called_broken(cache: ReplyCache) -> None:
+def test_what_cannot_be_read_is_not_called_broken(cache: ResponseCache) -> None:
     cache.write(REQUEST, REPLY)
     cache.path(REQUEST).chmod(0)
     with pytest.raises(StoreError, match="cannot be read"):
         cache.read(REQUEST)
-    assert [problem.fault for problem in cache.verify()] == [Fault.UNREADABLE]
+    assert [problem.fault for problem in cache.verify()] == [CacheDefect.UNREADABLE]
     assert cache.prune(broken=True) == []
 
 
-def test_an_unreadable_disk_is_not_called_broken(cache: ReplyCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_disk_is_not_called_broken(cache: ResponseCache, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.write(REQUEST, REPLY)
 
     def fails(_: Path) -> bytes:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Path, "read_bytes", fails)
-    assert [problem.fault for problem in cache.verify()] == [Fault.UNREADABLE]
+    assert [problem.fault for problem in cache.verify()] == [CacheDefect.UNREADABLE]
     assert cache.prune(broken=True) == []
 
 
-def test_pruning_deletes_what_all_criteria_name_and_nothing_else(cache: ReplyCache) -> None:
+def test_pruning_deletes_what_all_criteria_name_and_nothing_else(cache: ResponseCache) -> None:
     requests = fill(cache, 4)
     old = changed(time="2025-12-31T23:59:59+00:00")
     alter(cache, old, requests[0])
@@ -268,7 +268,7 @@ def test_pruning_deletes_what_all_criteria_name_and_nothing_else(cache: ReplyCac
     assert sorted(entry.sample for entry in cache.entries()) == [0, 2, 3]
 
 
-async def ask(cache: ReplyCache, request: Request, asked: list[Request], seconds: float = 0.1) -> Completion:
+async def ask(cache: ResponseCache, request: Request, asked: list[Request], seconds: float = 0.1) -> Response:
     """What a caller does."""
     async with cache.asking(request):
         if found := cache.read(request):
@@ -279,17 +279,17 @@ async def ask(cache: ReplyCache, request: Request, asked: list[Request], seconds
         return REPLY
 
 
-def test_tasks_that_ask_the_same_at_once_ask_once(cache: ReplyCache) -> None:
+def test_tasks_that_ask_the_same_at_once_ask_once(cache: ResponseCache) -> None:
     asked: list[Request] = []
 
-    async def all_at_once() -> list[Completion]:
+    async def all_at_once() -> list[Response]:
         return await asyncio.gather(*(ask(cache, REQUEST, asked) for _ in range(16)))
 
     assert {reply.text for reply in asyncio.run(all_at_once())} == {REPLY.text}
     assert asked == [REQUEST]
 
 
-def test_tasks_that_ask_different_things_do_not_wait_for_each_other(cache: ReplyCache) -> None:
+def test_tasks_that_ask_different_things_do_not_wait_for_each_other(cache: ResponseCache) -> None:
     of_lock = {request.key[:3]: request for request in (replace(REQUEST, sample=i) for i in range(20))}
     requests, asked = list(of_lock.values()), []
 
@@ -304,7 +304,7 @@ def test_tasks_that_ask_different_things_do_not_wait_for_each_other(cache: Reply
     assert cache.verify() == []
 
 
-def test_requests_that_share_a_lock_take_turns(cache: ReplyCache) -> None:
+def test_requests_that_share_a_lock_take_turns(cache: ResponseCache) -> None:
     seen: dict[str, Request] = {}
     for i in range(10_000):
         request = replace(REQUEST, sample=i)
@@ -321,7 +321,7 @@ def test_requests_that_share_a_lock_take_turns(cache: ReplyCache) -> None:
 
 
 def test_who_waits_long_says_so_once(
-    cache: ReplyCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    cache: ResponseCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(atomic_io, "_PATIENCE_S", 0.1)
 
@@ -335,7 +335,7 @@ def test_who_waits_long_says_so_once(
     ]
 
 
-def test_who_is_cancelled_or_fails_frees_the_lock(cache: ReplyCache) -> None:
+def test_who_is_cancelled_or_fails_frees_the_lock(cache: ResponseCache) -> None:
     async def story() -> None:
         holder = asyncio.create_task(ask(cache, REQUEST, [], 60))
         await asyncio.sleep(0.05)
@@ -355,7 +355,7 @@ def test_who_is_cancelled_or_fails_frees_the_lock(cache: ReplyCache) -> None:
 
 
 def start(code: str, *arguments: object) -> subprocess.Popen[bytes]:
-    opening = "from tests.llm.test_response_cache import *\nroot = Path(sys.argv[1])\ncache = ReplyCache(root)\n"
+    opening = "from tests.llm.test_response_cache import *\nroot = Path(sys.argv[1])\ncache = ResponseCache(root)\n"
     return subprocess.Popen(
         [sys.executable, "-c", opening + code, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
@@ -363,7 +363,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[bytes]:
     )
 
 
-def test_two_processes_that_ask_the_same_at_once_ask_once(cache: ReplyCache) -> None:
+def test_two_processes_that_ask_the_same_at_once_ask_once(cache: ResponseCache) -> None:
     code = (
         "asked = []\n"
         "print('ready', flush=True)\n"
@@ -380,7 +380,7 @@ def test_two_processes_that_ask_the_same_at_once_ask_once(cache: ReplyCache) -> 
     assert sorted(job.communicate(timeout=60)[0] for job in jobs) == [b"0\n", b"1\n"]
 
 
-def test_a_killed_holder_frees_the_lock(cache: ReplyCache) -> None:
+def test_a_killed_holder_frees_the_lock(cache: ResponseCache) -> None:
     code = (
         "async def hold():\n"
         "    async with cache.asking(REQUEST):\n"
@@ -399,7 +399,7 @@ def test_a_killed_holder_frees_the_lock(cache: ReplyCache) -> None:
     asyncio.run(soon())
 
 
-def test_killed_writers_leave_no_half_reply(cache: ReplyCache) -> None:
+def test_killed_writers_leave_no_half_reply(cache: ResponseCache) -> None:
     """kill -9 at any moment: each reply is whole or absent, and what is left over is named and pruned."""
     code = (
         "print('ready', flush=True)\n"

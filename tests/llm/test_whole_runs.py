@@ -11,12 +11,12 @@ from alchemist_exp import config
 from alchemist_exp.cli import cache
 from alchemist_exp.core.errors import AlchemistError, LLMError
 from alchemist_exp.llm import client
-from alchemist_exp.llm.budget import BudgetError, Ledger
+from alchemist_exp.llm.budget import BudgetError, BudgetLedger
 from alchemist_exp.llm.types import Usage
 from alchemist_exp.pipeline.plan import plan
 from alchemist_exp.pipeline.run import Answer as Done
 from alchemist_exp.pipeline.run import run
-from alchemist_exp.results.record import RunRecord, Status
+from alchemist_exp.results.record import RunRecord, RunStatus
 from tests.llm.batch_server import Script, serving
 from tests.llm.server import Answer, Asked, Server, Tokens, failing
 from tests.pipeline.test_run import NoProgress
@@ -75,7 +75,7 @@ def experiment(composed, model: Model, tmp_path: Path, monkeypatch: pytest.Monke
 def ran(experiment) -> Runner:
     def run_with(*overrides: str) -> Done:
         built, cfg = experiment(*overrides)
-        return run(built, config.as_plain(cfg), list(overrides), NoProgress())
+        return run(built, config.to_container(cfg), list(overrides), NoProgress())
 
     return run_with
 
@@ -122,7 +122,7 @@ def test_zero_shot_goes_on_where_it_was_stopped(ran: Runner, model: Model, tmp_p
     model.answers = 20
     with pytest.raises(LLMError, match="the key in OPENAI_COMPATIBLE_API_KEY was refused"):
         ran("method=zero_shot", "llm.max_in_flight=4")
-    assert only_record(tmp_path / "outputs").status is Status.FAILED
+    assert only_record(tmp_path / "outputs").status is RunStatus.FAILED
     refused = len(model.asked) - 20
     model.answers = 10**9
     record = ran("method=zero_shot").record
@@ -210,7 +210,7 @@ def test_an_exported_pack_replays_the_same_labels(
     assert f"llm.pack={pack}" in capsys.readouterr().out
     common = ("+experiment=tiny", f"paths.outputs={root}", "label_model=majority", "supplement=rules")
     cfg = composed(*common, "llm=recorded", f"llm.pack={pack}")
-    replayed = run(config.build(cfg), config.as_plain(cfg), [], NoProgress())
+    replayed = run(config.build(cfg), config.to_container(cfg), [], NoProgress())
     assert len(model.asked) == 11
     assert programs_of(replayed) == programs_of(asked)
     assert replayed.record.label_model["labels"] == asked.record.label_model["labels"]
@@ -224,14 +224,14 @@ def test_zero_shot_through_a_batch_api(composed, tmp_path: Path, monkeypatch: py
         server.scripts = [Script(reply='{{"class": "spam"}}', outcomes={first: "wrong"})]
         asked = ("llm=openai", "llm.model=gpt-4.1-mini", f"llm.base_url={server.url}/v1", "llm.batch=true")
         cfg = composed("+experiment=tiny", f"paths.outputs={tmp_path}", "method=zero_shot", "budget.usd=5", *asked)
-        record = run(config.build(cfg), config.as_plain(cfg), [], NoProgress()).record
+        record = run(config.build(cfg), config.to_container(cfg), [], NoProgress()).record
     assert record.programs["answers"] == {"failed": 1, "labeled": 99}
     assert record.cost["incomplete"] == {"failed": 1}
     rows = len(server.seen)
     price = config.build(cfg).llm.price
     usage = Usage(input_tokens=30, output_tokens=3)
     assert record.cost["spent_usd"] == pytest.approx((rows - 1) * price.usd(usage, batch=True))
-    ledger = Ledger(tmp_path / "cache" / "budget.jsonl")
+    ledger = BudgetLedger(tmp_path / "cache" / "budget.jsonl")
     assert ledger.spent_usd == pytest.approx(record.cost["spent_usd"])
     assert (ledger.reserved_usd, ledger.unsettled_usd) == (0.0, 0.0)
 
@@ -244,7 +244,7 @@ def test_a_pack_of_programs_asked_for_one_after_the_other_replays(
     assert cache.main(["export", str(pack), "--outputs", str(root)]) == 0
     common = ("+experiment=tiny", f"paths.outputs={root}", "label_model=majority", "method.n_programs=4")
     cfg = composed(*common, "llm=recorded", f"llm.pack={pack}")
-    replayed = run(config.build(cfg), config.as_plain(cfg), [], NoProgress())
+    replayed = run(config.build(cfg), config.to_container(cfg), [], NoProgress())
     assert programs_of(replayed) == programs_of(asked)
     assert len(model.asked) == 4
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import DataError, LLMError, ProgramsError
-from alchemist_exp.core.progress import Stages
+from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.label_models.majority import Majority
-from alchemist_exp.llm.client import Asker
-from alchemist_exp.llm.response_cache import ReplyCache
-from alchemist_exp.llm.types import LLM, Completion, Finish, Message, Request, Role
-from alchemist_exp.methods.base import Voters, Workbench, aggregate
+from alchemist_exp.llm.client import LLMClient
+from alchemist_exp.llm.response_cache import ResponseCache
+from alchemist_exp.llm.types import LLM, FinishReason, Message, Request, Response, Role
+from alchemist_exp.methods.base import LabelSources, Workbench, aggregate
 from tests.pipeline.test_run import NoProgress
 
 CODE = "```python\ndef label_function(text):\n    return {} if 'win' in text else {}\n```"
@@ -27,7 +27,7 @@ MATRIX = LabelMatrix(votes=np.array([[0], [1], [1]], dtype=np.int8), n_classes=2
 class Scripted(LLM):
     """Answers from a list, and remembers what it was asked."""
 
-    def __init__(self, replies: list[str | Finish]) -> None:
+    def __init__(self, replies: list[str | FinishReason]) -> None:
         self.name, self.model, self.price = "scripted", "m", None
         self.replies, self.asked = replies, list[Request]()
 
@@ -39,12 +39,12 @@ class Scripted(LLM):
     async def connect(self):
         yield self
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request) -> Response:
         reply = self.replies[len(self.asked)]
         self.asked.append(request)
-        if isinstance(reply, Finish):
-            return Completion(text="", model="m", finish=reply, usage=None)
-        return Completion(text=reply, model="m", finish=Finish.COMPLETE, usage=None)
+        if isinstance(reply, FinishReason):
+            return Response(text="", model="m", finish=reply, usage=None)
+        return Response(text=reply, model="m", finish=FinishReason.COMPLETE, usage=None)
 
 
 class Repetitive(Scripted):
@@ -65,10 +65,10 @@ def bench(composed, tmp_path):
         workbench = Workbench(
             data=data,
             gold={Split.VALID: np.array([0, 1, 1])},
-            asker=Asker(llm, ReplyCache(tmp_path / "replies"), tmp_path),
+            asker=LLMClient(llm, ResponseCache(tmp_path / "replies"), tmp_path),
             parts=experiment.parts,
-            store=Store(tmp_path / "cache"),
-            stages=Stages(NoProgress()),
+            store=ArtifactCache(tmp_path / "cache"),
+            stages=StageProgress(NoProgress()),
             features=dict,
         )
         return workbench, experiment.method
@@ -77,7 +77,9 @@ def bench(composed, tmp_path):
 
 
 def test_incomplete_and_codeless_replies_are_rejected_with_their_reason(bench) -> None:
-    llm = Scripted([CODE.format(1, 0), Finish.TRUNCATED, Finish.REFUSED, "I would rather not.", CODE.format(1, -1)])
+    llm = Scripted(
+        [CODE.format(1, 0), FinishReason.TRUNCATED, FinishReason.REFUSED, "I would rather not.", CODE.format(1, -1)]
+    )
     workbench, method = bench(llm, "method.n_programs=5")
     labeling = method.label(workbench)
     assert [(r.origin, r.reason) for r in labeling.voters.rejected] == [
@@ -102,7 +104,7 @@ def test_a_supplement_is_asked_for_first_and_put_before_the_task(bench) -> None:
 
 
 def test_a_truncated_supplement_ends_the_run(bench) -> None:
-    workbench, method = bench(Scripted([Finish.TRUNCATED]), "supplement=rules")
+    workbench, method = bench(Scripted([FinishReason.TRUNCATED]), "supplement=rules")
     with pytest.raises(LLMError, match="supplement's question is truncated; raise"):
         method.label(workbench)
 
@@ -132,7 +134,7 @@ def test_zero_shot_labels_train_by_one_answer_a_row(bench) -> None:
 
 
 def test_zero_shot_without_any_label_is_one_sentence(bench) -> None:
-    workbench, method = bench(Scripted(["?", Finish.REFUSED, "!"]), "method=zero_shot")
+    workbench, method = bench(Scripted(["?", FinishReason.REFUSED, "!"]), "method=zero_shot")
     with pytest.raises(LLMError, match="none of 3 answers names a class"):
         method.label(workbench)
 
@@ -145,10 +147,10 @@ def test_no_program_at_all_is_one_sentence(bench) -> None:
 
 def test_a_label_model_that_learns_from_gold_is_given_it_and_says_so(bench) -> None:
     workbench, _ = bench(Scripted([]), "label_model=accuracy_weighted")
-    alone = Voters(source="x", requested=1, ids=("a",), origins=("a",), matrices={Split.TRAIN: MATRIX})
+    alone = LabelSources(source="x", requested=1, ids=("a",), origins=("a",), matrices={Split.TRAIN: MATRIX})
     with pytest.raises(ProgramsError, match="needs votes on labeled validation rows, and there are none"):
         aggregate(alone, workbench)
-    voters = Voters(
+    voters = LabelSources(
         source="x", requested=1, ids=("a",), origins=("a",), matrices={Split.TRAIN: MATRIX, Split.VALID: MATRIX}
     )
     labeling = aggregate(voters, workbench)

@@ -4,13 +4,13 @@ import datasets
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.task import Task
 from alchemist_exp.data.base import TextData
-from alchemist_exp.llm.dialogue import Ask, follow
-from alchemist_exp.llm.types import Completion, Exchange, Finish, Request
-from alchemist_exp.methods.writing import Written
-from alchemist_exp.programs.types import Program, Stage, Vetted, reject
+from alchemist_exp.llm.dialogue import RequestBatch, run_dialogue
+from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response
+from alchemist_exp.methods.writing import GeneratedPrograms
+from alchemist_exp.programs.types import Program, RejectionStage, VettingResult, reject
 from alchemist_exp.prompts import programs as prompts
 from alchemist_exp.supplements.base import Desk
 from tests.methods.test_methods import Repetitive, Scripted
@@ -23,40 +23,46 @@ class Judge:
 
     def vet(self, candidates):
         programs = [c for c in candidates if isinstance(c, Program)]
-        bad = [reject(p, Stage.FAULTS, "ValueError: my own secret row") for p in programs if "good" not in p.source]
-        return Vetted(
+        bad = [
+            reject(p, RejectionStage.FAULTS, "ValueError: my own secret row")
+            for p in programs
+            if "good" not in p.source
+        ]
+        return VettingResult(
             accepted=tuple(p for p in programs if "good" in p.source),
             rejected=(*(c for c in candidates if not isinstance(c, Program)), *bad),
         )
 
 
-def written(composed, answers, *overrides: str, n: int = 2, llm_type=Scripted) -> tuple[Written, list[list[Request]]]:
+def written(
+    composed, answers, *overrides: str, n: int = 2, llm_type=Scripted
+) -> tuple[GeneratedPrograms, list[list[Request]]]:
     """What came of it, and the requests of each round."""
     rounds: list[list[Request]] = []
     waiting = iter(answers)
 
-    def answer(ask: Ask) -> list[Exchange]:
+    def answer(ask: RequestBatch) -> list[LLMCall]:
         rounds.append(list(ask.requests))
         made = []
         for request in ask.requests:
             text = next(waiting)
-            finish = Finish.TRUNCATED if text is None else Finish.COMPLETE
+            finish = FinishReason.TRUNCATED if text is None else FinishReason.COMPLETE
             text = "" if text is None else text if text.startswith("no ") else f"```python\n# {text}\n```"
             made.append(
-                Exchange(request=request, completion=Completion(text=text, model="m-1", finish=finish, usage=None))
+                LLMCall(request=request, completion=Response(text=text, model="m-1", finish=finish, usage=None))
             )
         return made
 
     experiment = config.build(composed(f"method.n_programs={n}", *overrides))
     table = {"train": datasets.Dataset.from_dict({"text": ["this is my own secret row of text"]})}
     data = TextData(task=TASK, table=datasets.DatasetDict(table))
-    desk = Desk(data=data, gold={}, llm=llm_type([]), trials=Judge(), store=Store(experiment.paths.cache))
-    found = follow(experiment.method.script(desk, experiment.parts), answer)
+    desk = Desk(data=data, gold={}, llm=llm_type([]), trials=Judge(), store=ArtifactCache(experiment.paths.cache))
+    found = run_dialogue(experiment.method.script(desk, experiment.parts), answer)
     assert next(waiting, None) is None
     return found, rounds
 
 
-def origins(found: Written) -> tuple[list[str], list[str]]:
+def origins(found: GeneratedPrograms) -> tuple[list[str], list[str]]:
     return [p.origin for p in found.vetted.accepted], [r.origin for r in found.vetted.rejected]
 
 

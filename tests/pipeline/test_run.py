@@ -12,8 +12,8 @@ from alchemist_exp import config
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ProgramsError, StoreError
 from alchemist_exp.core.progress import Progress
-from alchemist_exp.pipeline.run import RESERVE, Answer, run
-from alchemist_exp.results.record import RunRecord, Status
+from alchemist_exp.pipeline.run import RESERVE, RunResult, run
+from alchemist_exp.results.record import RunRecord, RunStatus
 
 
 class NoProgress:
@@ -28,9 +28,9 @@ class NoProgress:
 
 @pytest.fixture
 def ran(composed, tmp_path: Path):
-    def run_with(*overrides: str, outputs: str = "outputs", progress: Progress | None = None) -> Answer:
+    def run_with(*overrides: str, outputs: str = "outputs", progress: Progress | None = None) -> RunResult:
         cfg = composed("logger=none", f"paths.outputs={tmp_path / outputs}", *overrides)
-        return run(config.build(cfg), config.as_plain(cfg), list(overrides), progress or NoProgress())
+        return run(config.build(cfg), config.to_container(cfg), list(overrides), progress or NoProgress())
 
     return run_with
 
@@ -44,16 +44,16 @@ def without_times(record: RunRecord) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def main_job(composed, tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
+def main_job(composed, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, Path]:
     """The main job, once for all tests that read its record."""
     root = tmp_path_factory.mktemp("main") / "outputs"
     cfg = composed("logger=none", f"paths.outputs={root}")
-    return run(config.build(cfg), config.as_plain(cfg), [], NoProgress()), root
+    return run(config.build(cfg), config.to_container(cfg), [], NoProgress()), root
 
 
 def test_the_main_job_reaches_its_figures(main_job) -> None:
     record = main_job[0].record
-    assert record.status is Status.FINISHED
+    assert record.status is RunStatus.FINISHED
     assert record.programs["accepted"] == 10
     assert record.label_model["coverage"] == {"train": 1.0, "valid": 1.0, "test": 1.0}
     assert record.label_model["metrics"]["test"]["accuracy"] >= 0.93
@@ -93,10 +93,10 @@ def test_a_full_disk_leaves_a_failed_record(ran, tmp_path: Path, monkeypatch: py
     (folder,) = (p for p in (tmp_path / "outputs" / "runs").iterdir() if not p.name.startswith("."))
     record = RunRecord.read(folder)
     assert record is not None
-    assert (record.status, record.error) == (Status.FAILED, "the disk is full")
+    assert (record.status, record.error) == (RunStatus.FAILED, "the disk is full")
     monkeypatch.undo()
     again = ran("+experiment=tiny")
-    assert again.record.status is Status.FINISHED
+    assert again.record.status is RunStatus.FINISHED
     assert not (again.folder / RESERVE).exists()
     assert not (again.folder / "programs" / "half.py").exists()
 
@@ -230,7 +230,7 @@ def test_too_few_programs_for_snorkel_is_a_failed_record(ran, tmp_path: Path) ->
     (folder,) = (p for p in (tmp_path / "outputs" / "runs").iterdir() if not p.name.startswith("."))
     record = RunRecord.read(folder)
     assert record is not None
-    assert record.status is Status.FAILED
+    assert record.status is RunStatus.FAILED
     assert "2.py: " in record.error
     assert record.finished_at
 
@@ -272,5 +272,5 @@ def test_ctrl_c_leaves_a_failed_record_that_says_so_and_the_next_run_goes_on(ran
     (folder,) = (p for p in (tmp_path / "outputs" / "runs").iterdir() if not p.name.startswith("."))
     record = RunRecord.read(folder)
     assert record is not None
-    assert (record.status, record.error) == (Status.FAILED, "interrupted")
-    assert ran("+experiment=tiny").record.status is Status.FINISHED
+    assert (record.status, record.error) == (RunStatus.FAILED, "interrupted")
+    assert ran("+experiment=tiny").record.status is RunStatus.FINISHED

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.types import Split
@@ -49,7 +49,7 @@ class Counted:
 
 
 def test_votes_faults_and_rejections(data: TextData, sandbox: Sandbox, tmp_path) -> None:
-    done = execute([GOOD, BAD, FAULTY], data, sandbox, Store(tmp_path))
+    done = execute([GOOD, BAD, FAULTY], data, sandbox, ArtifactCache(tmp_path))
     assert done.programs == (GOOD, FAULTY)
     assert done.matrices[Split.TRAIN].votes[:, 0].tolist() == [1, -1, 1, -1]
     assert done.matrices[Split.TEST].votes[:, 0].tolist() == [-1, 1]
@@ -64,12 +64,12 @@ def test_programs_that_share_an_id_keep_their_own_votes(data: TextData, sandbox:
     zero = Program(source="def label_function(t):\n    return 0\n#155e473", origin="zero")
     one = Program(source="def label_function(t):\n    return 1\n#c76723", origin="one")
     assert zero.id == one.id
-    votes = execute([zero, one], data, sandbox, Store(tmp_path)).matrices[Split.TEST].votes
+    votes = execute([zero, one], data, sandbox, ArtifactCache(tmp_path)).matrices[Split.TEST].votes
     assert votes.tolist() == [[0, 1], [0, 1]]
 
 
 def test_columns_are_kept_and_each_program_runs_once(data: TextData, sandbox: Sandbox, tmp_path) -> None:
-    counted, store = Counted(sandbox), Store(tmp_path)
+    counted, store = Counted(sandbox), ArtifactCache(tmp_path)
     first = execute([GOOD, BAD], data, counted, store)
     assert counted.executed == 4
     again = execute([FAULTY, GOOD, BAD], data, counted, store)
@@ -83,7 +83,7 @@ SILENT = Program(source="def label_function(t): return 'spam'", origin="silent")
 
 
 def test_a_program_without_a_vote_on_train_does_not_count(data: TextData, sandbox: Sandbox, tmp_path) -> None:
-    done = execute([GOOD, SILENT], data, sandbox, Store(tmp_path))
+    done = execute([GOOD, SILENT], data, sandbox, ArtifactCache(tmp_path))
     assert done.programs == (GOOD,)
     assert "no vote on any training row (4 bad type; row 0: the vote is a str" in done.rejected[0].reason
 
@@ -96,7 +96,7 @@ def test_what_may_be_the_machines_fault_is_not_kept(data: TextData, sandbox: San
 
     unlucky = Unlucky(sandbox)
     for _ in range(2):
-        execute([GOOD], data, unlucky, Store(tmp_path))
+        execute([GOOD], data, unlucky, ArtifactCache(tmp_path))
     assert unlucky.executed == 4
 
 
@@ -105,25 +105,25 @@ def test_a_nondeterministic_program_stays_flagged(data: TextData, sandbox: Sandb
         source="n = 0\ndef label_function(t):\n    global n\n    n += 1\n    return int(n == 1)\n", origin="counter"
     )
     for _ in range(2):
-        runs = execute([GOOD, counter], data, sandbox, Store(tmp_path)).runs
+        runs = execute([GOOD, counter], data, sandbox, ArtifactCache(tmp_path)).runs
         assert [runs[p.source][Split.TRAIN].nondeterministic for p in (GOOD, counter)] == [False, True]
 
 
 def test_progress_counts_every_row_of_every_program(data: TextData, sandbox: Sandbox, tmp_path) -> None:
     for _ in range(2):
         seen: list[int] = []
-        execute([GOOD, FAULTY], data, sandbox, Store(tmp_path), on_progress=seen.append)
+        execute([GOOD, FAULTY], data, sandbox, ArtifactCache(tmp_path), on_progress=seen.append)
         assert sum(seen) == 2 * 6
 
 
 def test_no_programs_give_matrices_without_columns(data: TextData, sandbox: Sandbox, tmp_path) -> None:
-    done = execute([], data, sandbox, Store(tmp_path))
+    done = execute([], data, sandbox, ArtifactCache(tmp_path))
     assert done.matrices[Split.TRAIN].votes.shape == (4, 0)
 
 
 def test_a_broken_entry_is_named(data: TextData, sandbox: Sandbox, tmp_path) -> None:
-    execute([GOOD], data, sandbox, Store(tmp_path))
+    execute([GOOD], data, sandbox, ArtifactCache(tmp_path))
     for entry in (tmp_path / "votes").iterdir():
         (entry / "votes.npy").write_bytes(b"")
     with pytest.raises(StoreError, match="delete that folder and run again"):
-        execute([GOOD], data, sandbox, Store(tmp_path))
+        execute([GOOD], data, sandbox, ArtifactCache(tmp_path))

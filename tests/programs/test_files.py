@@ -5,7 +5,7 @@ import pytest
 
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.programs.files import read_folder
-from alchemist_exp.programs.types import Program, Rejected, Stage
+from alchemist_exp.programs.types import Program, Rejected, RejectionStage
 
 
 def test_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert read_folder(tmp_path) == [
         Program(source="a.py", origin="a.py"),
         Program(source="b.py", origin="b.py"),
-        Rejected(origin="c.py", stage=Stage.UNREADABLE, reason="not UTF-8 (byte 0)"),
+        Rejected(origin="c.py", stage=RejectionStage.UNREADABLE, reason="not UTF-8 (byte 0)"),
     ]
 
 
@@ -30,7 +30,7 @@ def test_what_is_too_long_or_never_ends_is_refused(tmp_path: Path) -> None:
         file.truncate(20 << 30)
     (tmp_path / "b.py").symlink_to("/proc/self/pagemap")
     too_long, endless = read_folder(tmp_path)
-    assert too_long == Rejected(origin="a.py", stage=Stage.UNREADABLE, reason="has more than 16777216 bytes")
+    assert too_long == Rejected(origin="a.py", stage=RejectionStage.UNREADABLE, reason="has more than 16777216 bytes")
     assert isinstance(endless, Rejected)
 
 
@@ -38,7 +38,7 @@ def test_what_keeps_its_reader_waiting_is_refused(tmp_path: Path, monkeypatch: p
     os.mkfifo(tmp_path / "a.py")
     monkeypatch.setattr(Path, "is_file", lambda path: True)  # it was a file when it was looked at
     assert read_folder(tmp_path) == [
-        Rejected(origin="a.py", stage=Stage.UNREADABLE, reason="cannot be read: not a file")
+        Rejected(origin="a.py", stage=RejectionStage.UNREADABLE, reason="cannot be read: not a file")
     ]
 
 

@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alchemist_exp.programs.header import made_from, split_header, with_header
-from alchemist_exp.programs.types import Program, Provenance, Stage, reject
+from alchemist_exp.programs.types import Program, Provenance, RejectionStage, reject
 
 WRITTEN = Provenance(model="m\n#: cost: 0", prompt="p", reply="r", strategy="rules", sample=3, version=1, usd=0.00125)
 
@@ -41,7 +41,7 @@ def test_a_corrected_program_says_what_it_was_made_from() -> None:
 
 def test_the_header_says_who_wrote_it_and_why_it_was_rejected() -> None:
     program = Program(source="x = 1\n", origin="rules 3.1", written=WRITTEN)
-    text = with_header(program, reject(program, Stage.SIGNATURE, "defines no label_function"))
+    text = with_header(program, reject(program, RejectionStage.SIGNATURE, "defines no label_function"))
     assert text.splitlines() == [
         f"#: program: {program.id} (rules 3.1)",
         "#: model: m #: cost: 0",

@@ -9,16 +9,16 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.task import Task
 from alchemist_exp.data.base import TextData
-from alchemist_exp.programs.repair import HIDDEN, RowHider
+from alchemist_exp.programs.repair import HIDDEN, RowRedactor
 
 TASK = Task(name="t", description="d", classes=("a", "b"), subject="text", relation="is", zero_shot="[text]")
 SECRET = "Mr Smith of 12 Elm Street\n has   diabetes of type two"
 
 
 @pytest.fixture(scope="module")
-def hider() -> RowHider:
+def hider() -> RowRedactor:
     table = {"train": datasets.Dataset.from_dict({"text": ["out of range", SECRET]})}
-    return RowHider(TextData(task=TASK, table=datasets.DatasetDict(table)))
+    return RowRedactor(TextData(task=TASK, table=datasets.DatasetDict(table)))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def hider() -> RowHider:
         "short",
     ],
 )
-def test_reasons_that_quote_nothing_stay_as_they_are(hider: RowHider, reason: str) -> None:
+def test_reasons_that_quote_nothing_stay_as_they_are(hider: RowRedactor, reason: str) -> None:
     assert hider.without_rows(reason) == reason
 
 
@@ -40,7 +40,7 @@ SPELLINGS = (str, str.lower, str.upper, repr, lambda text: str(text.split()), la
 
 
 @given(st.integers(0, 25), st.integers(25, 60), st.sampled_from(SPELLINGS))
-def test_what_is_quoted_of_a_row_is_hidden_however_it_is_spelled(hider: RowHider, first, length, spelled) -> None:
+def test_what_is_quoted_of_a_row_is_hidden_however_it_is_spelled(hider: RowRedactor, first, length, spelled) -> None:
     quoted = " ".join(SECRET.split())[first : first + length]
     shown = hider.without_rows(f"row 1: line 2: ValueError: no such rule as <<{spelled(quoted)}>>, sorry")
     assert HIDDEN in shown

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix
-from alchemist_exp.programs.selection import Bank, SelectDiverse, SelectMarginal, SelectRandom
+from alchemist_exp.programs.selection import ProgramPool, SelectDiverse, SelectMarginal, SelectRandom
 from alchemist_exp.programs.types import Program, Provenance
 
 
-def bank_of(votes: np.ndarray, gold: np.ndarray | None = None, strategies: tuple[str, ...] = ("general",)) -> Bank:
+def bank_of(
+    votes: np.ndarray, gold: np.ndarray | None = None, strategies: tuple[str, ...] = ("general",)
+) -> ProgramPool:
     matrix = LabelMatrix(votes=votes.astype(np.int8), n_classes=2)
     programs = [
         Program(
@@ -30,7 +32,7 @@ def bank_of(votes: np.ndarray, gold: np.ndarray | None = None, strategies: tuple
         )
         for column in range(votes.shape[1])
     ]
-    return Bank(programs=programs, train=matrix, valid=None if gold is None else matrix, gold=gold)
+    return ProgramPool(programs=programs, train=matrix, valid=None if gold is None else matrix, gold=gold)
 
 
 @pytest.mark.parametrize("member", config.members("selection"))

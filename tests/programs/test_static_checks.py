@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alchemist_exp.programs.static_checks import fault, text_key
-from alchemist_exp.programs.types import Stage
+from alchemist_exp.programs.static_checks import check_source, text_key
+from alchemist_exp.programs.types import RejectionStage
 
 LIMIT = 1000
 IMPORTABLE = ("re", "collections.abc", "__future__")
@@ -28,7 +28,7 @@ IMPORTABLE = ("re", "collections.abc", "__future__")
     ],
 )
 def test_programs_pass(source: str) -> None:
-    assert fault(source, max_source_bytes=LIMIT, importable=IMPORTABLE) is None
+    assert check_source(source, max_source_bytes=LIMIT, importable=IMPORTABLE) is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_programs_pass(source: str) -> None:
 def test_faults_are_named(source: str, reason: str) -> None:
     import re
 
-    found = fault(source, max_source_bytes=LIMIT, importable=IMPORTABLE)
+    found = check_source(source, max_source_bytes=LIMIT, importable=IMPORTABLE)
     assert found is not None
     assert re.search(reason, found.reason)
 
@@ -67,16 +67,16 @@ def test_faults_are_named(source: str, reason: str) -> None:
 def test_a_long_chain_of_branches_is_no_trouble(branches: int) -> None:
     chain = "if 1: 0\n" + "elif 1: 0\n" * branches
     good = "else:\n    def label_function(t): return 1\n"
-    assert fault(chain, max_source_bytes=1 << 16, importable=IMPORTABLE) is not None
-    assert fault(chain + good, max_source_bytes=1 << 16, importable=IMPORTABLE) in (
+    assert check_source(chain, max_source_bytes=1 << 16, importable=IMPORTABLE) is not None
+    assert check_source(chain + good, max_source_bytes=1 << 16, importable=IMPORTABLE) in (
         None,
-        (Stage.SYNTAX, "cannot be parsed: RecursionError"),
+        (RejectionStage.SYNTAX, "cannot be parsed: RecursionError"),
     )
 
 
 @given(st.text(max_size=300))
 def test_no_source_breaks_the_vetting(source: str) -> None:
-    fault(source, max_source_bytes=LIMIT, importable=IMPORTABLE)
+    check_source(source, max_source_bytes=LIMIT, importable=IMPORTABLE)
 
 
 def test_comments_and_layout_make_no_other_program() -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.progress import Stages
+from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.task import Task
 from alchemist_exp.data.base import TextData
-from alchemist_exp.programs.types import Program, Rejected, Stage
+from alchemist_exp.programs.types import Program, Rejected, RejectionStage
 from alchemist_exp.programs.vetting import Ground, Vetter, agreement, below_chance
 from tests.pipeline.test_run import NoProgress
 
@@ -33,15 +33,15 @@ def vetter(composed, tmp_path: Path):
             data=TextData(task=TASK, table=table),
             valid_gold=GOLD if gold else None,
             sandbox=experiment.sandbox,
-            store=Store(tmp_path),
-            stages=Stages(NoProgress()),
+            store=ArtifactCache(tmp_path),
+            stages=StageProgress(NoProgress()),
         )
         return Vetter(experiment.vetting, ground)
 
     return build
 
 
-def stages(vetter: Vetter, *sources: str) -> list[Stage | None]:
+def stages(vetter: Vetter, *sources: str) -> list[RejectionStage | None]:
     """Where each program was lost, None where it was not."""
     programs = [Program(source=source, origin=f"p{n}") for n, source in enumerate(sources)]
     vetted = vetter.vet(programs)
@@ -51,22 +51,22 @@ def stages(vetter: Vetter, *sources: str) -> list[Stage | None]:
 
 
 ALWAYS_LOST = {
-    Stage.LOAD: "import re\nx = 1 / 0\ndef label_function(t): return 1",
-    Stage.FAULTS: "def label_function(t): return 1 // 0",
+    RejectionStage.LOAD: "import re\nx = 1 / 0\ndef label_function(t): return 1",
+    RejectionStage.FAULTS: "def label_function(t): return 1 // 0",
 }
 BASIC = {
-    Stage.SYNTAX: "def label_function(t) return 1",
-    Stage.SIGNATURE: "def label(t): return 1",
-    Stage.IMPORT: "import nltk\ndef label_function(t): return 1",
-    Stage.COPY: "# mine\n" + GOOD,
-    Stage.NO_VOTE: "def label_function(t): return -1",
-    Stage.CONSTANT: "def label_function(t): return 1",
+    RejectionStage.SYNTAX: "def label_function(t) return 1",
+    RejectionStage.SIGNATURE: "def label(t): return 1",
+    RejectionStage.IMPORT: "import nltk\ndef label_function(t): return 1",
+    RejectionStage.COPY: "# mine\n" + GOOD,
+    RejectionStage.NO_VOTE: "def label_function(t): return -1",
+    RejectionStage.CONSTANT: "def label_function(t): return 1",
 }
 STRICT = {
-    Stage.NONDETERMINISTIC: "n = 0\ndef label_function(t):\n    global n\n    n += 1\n    return n % 2",
-    Stage.COVERAGE: "def label_function(t): return 1 if t == 'win 7' else -1",
-    Stage.SAME_VOTES: GOOD.replace("'win'", "'wi'"),
-    Stage.BELOW_CHANCE: "def label_function(t): return 0 if 'win' in t else 1",
+    RejectionStage.NONDETERMINISTIC: "n = 0\ndef label_function(t):\n    global n\n    n += 1\n    return n % 2",
+    RejectionStage.COVERAGE: "def label_function(t): return 1 if t == 'win 7' else -1",
+    RejectionStage.SAME_VOTES: GOOD.replace("'win'", "'wi'"),
+    RejectionStage.BELOW_CHANCE: "def label_function(t): return 0 if 'win' in t else 1",
 }
 
 
@@ -83,12 +83,12 @@ def test_strict_vetting_names_each_stage(vetter) -> None:
 def test_without_vetting_only_what_cannot_vote_is_lost(vetter) -> None:
     everything = [GOOD, *ALWAYS_LOST.values(), *BASIC.values(), *STRICT.values()]
     cannot_vote = {
-        Stage.SYNTAX: Stage.LOAD,
-        Stage.SIGNATURE: Stage.LOAD,
-        Stage.IMPORT: Stage.LOAD,
-        Stage.LOAD: Stage.LOAD,
+        RejectionStage.SYNTAX: RejectionStage.LOAD,
+        RejectionStage.SIGNATURE: RejectionStage.LOAD,
+        RejectionStage.IMPORT: RejectionStage.LOAD,
+        RejectionStage.LOAD: RejectionStage.LOAD,
     }
-    cannot_vote |= {Stage.FAULTS: Stage.NO_VOTE, Stage.NO_VOTE: Stage.NO_VOTE}
+    cannot_vote |= {RejectionStage.FAULTS: RejectionStage.NO_VOTE, RejectionStage.NO_VOTE: RejectionStage.NO_VOTE}
     lost = [cannot_vote.get(stage) for stage in (*ALWAYS_LOST, *BASIC, *STRICT)]
     assert stages(vetter("vetting=off"), *everything) == [None, *lost]
 
@@ -96,10 +96,10 @@ def test_without_vetting_only_what_cannot_vote_is_lost(vetter) -> None:
 def test_where_rows_are_few_all_of_them_are_probes(vetter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.TRAIN", TRAIN[:20])
     faulty = "def label_function(t): return 1 // (len(t) % 2)"
-    assert stages(vetter("vetting=strict"), GOOD, faulty, STRICT[Stage.NONDETERMINISTIC]) == [
+    assert stages(vetter("vetting=strict"), GOOD, faulty, STRICT[RejectionStage.NONDETERMINISTIC]) == [
         None,
-        Stage.FAULTS,
-        Stage.NONDETERMINISTIC,
+        RejectionStage.FAULTS,
+        RejectionStage.NONDETERMINISTIC,
     ]
 
 
@@ -107,14 +107,14 @@ def test_what_is_sent_once_more_hears_again_what_is_wrong_with_it(vetter) -> Non
     one = vetter("vetting=basic")
     bad = [Program(source="def label_function(t): return -1", origin=f"p{n}") for n in range(2)]
     first, second = one.vet(bad[:1]).rejected[0], one.vet(bad[1:]).rejected[0]
-    assert second.stage is Stage.COPY
+    assert second.stage is RejectionStage.COPY
     assert second.reason == f"the same program as p0, which was rejected: {first.reason}"
 
 
 def test_gold_is_used_only_where_it_may_be_and_then_said(vetter) -> None:
-    inverse = STRICT[Stage.BELOW_CHANCE]
+    inverse = STRICT[RejectionStage.BELOW_CHANCE]
     with_gold, without = vetter("vetting=strict"), vetter("vetting=strict", gold=False)
-    assert stages(with_gold, inverse) == [Stage.BELOW_CHANCE]
+    assert stages(with_gold, inverse) == [RejectionStage.BELOW_CHANCE]
     assert with_gold.used_gold
     assert stages(without, inverse) == [None]
     assert not without.used_gold
@@ -123,17 +123,17 @@ def test_gold_is_used_only_where_it_may_be_and_then_said(vetter) -> None:
 def test_a_later_candidate_is_held_against_those_accepted_before(vetter) -> None:
     one = vetter("vetting=strict")
     assert stages(one, GOOD) == [None]
-    assert stages(one, GOOD) == [Stage.COPY]
-    assert stages(one, GOOD.replace("'win'", "'wi'")) == [Stage.SAME_VOTES]
+    assert stages(one, GOOD) == [RejectionStage.COPY]
+    assert stages(one, GOOD.replace("'win'", "'wi'")) == [RejectionStage.SAME_VOTES]
 
 
 def test_a_program_like_one_that_was_itself_rejected_may_pass(vetter) -> None:
-    inverse = STRICT[Stage.BELOW_CHANCE]
-    assert stages(vetter("vetting=strict"), inverse, GOOD) == [Stage.BELOW_CHANCE, None]
+    inverse = STRICT[RejectionStage.BELOW_CHANCE]
+    assert stages(vetter("vetting=strict"), inverse, GOOD) == [RejectionStage.BELOW_CHANCE, None]
 
 
 def test_order_is_kept_and_earlier_rejections_stay(vetter) -> None:
-    early = Rejected(origin="early", stage=Stage.NO_CODE, reason="the reply holds no code")
+    early = Rejected(origin="early", stage=RejectionStage.NO_CODE, reason="the reply holds no code")
     bad, good = Program(source="x", origin="bad"), Program(source=GOOD, origin="good")
     vetted = vetter("vetting=basic").vet([bad, early, good])
     assert vetted.accepted == (good,)

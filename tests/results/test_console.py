@@ -6,7 +6,7 @@ import io
 from rich.console import Console
 
 from alchemist_exp.results.console import render
-from alchemist_exp.results.record import RunRecord, Status
+from alchemist_exp.results.record import RunRecord, RunStatus
 
 SCORES = {"accuracy": 0.936, "f1": 0.9277, "macro_f1": 0.935, "rows": 250}
 SPREAD = {"mean": 0.934, "std": 0.006, "per_seed": [0.93, 0.94]}
@@ -16,7 +16,7 @@ PROGRAM = {"id": "bb5055", "origin": "sample 0", "coverage": 0.5, "accuracy": 0.
 def record() -> RunRecord:
     return RunRecord(
         run_key="k",
-        status=Status.FINISHED,
+        status=RunStatus.FINISHED,
         started_at="t",
         finished_at="2026-11-22T10:00:00+00:00",
         config={group: {"name": f"{group}-name"} for group in ("dataset", "method", "label_model", "end_model")},

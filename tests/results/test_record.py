@@ -5,12 +5,12 @@ import pytest
 
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.results.provenance import git_state, package_versions
-from alchemist_exp.results.record import RECORD, SECTIONS, RunRecord, Status
+from alchemist_exp.results.record import RECORD, SECTIONS, RunRecord, RunStatus
 
 
 def record() -> RunRecord:
     return RunRecord(
-        run_key="k", status=Status.FINISHED, started_at="t", **{name: {"a": 1} for name in SECTIONS}, notes=["é"]
+        run_key="k", status=RunStatus.FINISHED, started_at="t", **{name: {"a": 1} for name in SECTIONS}, notes=["é"]
     )
 
 

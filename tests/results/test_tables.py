@@ -92,7 +92,7 @@ def test_every_number_of_the_paper_has_a_place_in_its_table(name: str) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_the_experiment_of_a_table_sweeps_over_exactly_its_places(name: str) -> None:
-    file = Path(config.folder(), "experiment", f"{name}.yaml")
+    file = Path(config.config_dir(), "experiment", f"{name}.yaml")
     sweep = yaml.safe_load(file.read_text(encoding="utf-8"))
     chosen = dict(next(iter(d.items())) for d in sweep["defaults"])
     fixed = {"method": "alchemist", "supplement": "none", "selection": "all"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alchemist_exp.core.artifact_cache import Store
+from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import ConfigError, DataError, StoreError
 from alchemist_exp.retrieval import index
 from alchemist_exp.retrieval.formats import FORMATS
@@ -25,7 +25,7 @@ CORPUS = {
 
 @pytest.fixture
 def searched(folder, tmp_path: Path) -> Index:
-    return open_index(folder(CORPUS), passage_words=40, store=Store(tmp_path / "store"))
+    return open_index(folder(CORPUS), passage_words=40, store=ArtifactCache(tmp_path / "store"))
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_only_passages_that_share_a_word_are_found(searched: Index) -> None:
 
 def test_equal_passages_count_once_and_ties_keep_the_order(folder, tmp_path: Path) -> None:
     root = folder({"c.txt": "red fish", "a.txt": "red fish", "b.txt": "red bird", "d.txt": "red cat"})
-    found = open_index(root, passage_words=40, store=Store(tmp_path / "store")).top(["red", "red"], 9)
+    found = open_index(root, passage_words=40, store=ArtifactCache(tmp_path / "store")).top(["red", "red"], 9)
     assert [p.source for p in found] == ["a.txt, line 1", "b.txt, line 1", "d.txt, line 1"]
 
 
 def test_passages_without_words_do_no_harm(folder, tmp_path: Path) -> None:
     root = folder({"a.txt": "*** --- !!! ???\n\nred fish", "b.txt": "_"})
-    found = open_index(root, passage_words=2, store=Store(tmp_path / "store"))
+    found = open_index(root, passage_words=2, store=ArtifactCache(tmp_path / "store"))
     assert [p.text for p in found.top(["fish"], 9)] == ["red fish"]
 
 
@@ -75,7 +75,7 @@ def test_words_of_all_spellings() -> None:
 
 
 def test_the_second_opening_reads_no_document(folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root, store = folder(CORPUS | {"x.png": "", "blank.txt": ""}), Store(tmp_path / "store")
+    root, store = folder(CORPUS | {"x.png": "", "blank.txt": ""}), ArtifactCache(tmp_path / "store")
     first = open_index(root, passage_words=40, store=store)
     monkeypatch.setattr(index, "read", lambda listing: pytest.fail("read again"))
     second = open_index(root, passage_words=40, store=store)
@@ -90,7 +90,7 @@ def test_the_second_opening_reads_no_document(folder, tmp_path: Path, monkeypatc
 
 
 def test_whatever_alters_the_passages_makes_a_new_index(folder, tmp_path: Path) -> None:
-    root, store = folder({"a.txt": "red fish", "b.txt": "blue bird"}), Store(tmp_path / "store")
+    root, store = folder({"a.txt": "red fish", "b.txt": "blue bird"}), ArtifactCache(tmp_path / "store")
 
     def entries(passage_words: int = 40) -> int:
         open_index(root, passage_words=passage_words, store=store)
@@ -114,7 +114,7 @@ def test_the_fingerprint_is_of_documents_alone(folder) -> None:
 
 
 def test_documents_that_change_while_they_are_read_are_not_stored(folder, tmp_path: Path, monkeypatch) -> None:
-    root, store = folder({"a.txt": "one"}), Store(tmp_path / "store")
+    root, store = folder({"a.txt": "one"}), ArtifactCache(tmp_path / "store")
     read = index.read
 
     def read_and_change(listing):
@@ -129,7 +129,7 @@ def test_documents_that_change_while_they_are_read_are_not_stored(folder, tmp_pa
 
 
 def test_a_damaged_index_is_an_error(folder, tmp_path: Path) -> None:
-    root, store = folder({"a.txt": "one"}), Store(tmp_path / "store")
+    root, store = folder({"a.txt": "one"}), ArtifactCache(tmp_path / "store")
     open_index(root, passage_words=40, store=store)
     (passages,) = (store.root / index.KIND).glob("*/passages.json")
     passages.write_text("{}")
@@ -155,6 +155,6 @@ def test_the_extra_brings_every_package() -> None:
 
 def test_bm25s_says_nothing(folder, tmp_path: Path, caplog, capfd) -> None:
     with caplog.at_level(logging.DEBUG, logger="root"):
-        open_index(folder(CORPUS), passage_words=40, store=Store(tmp_path / "store")).top(["refund"], 1)
+        open_index(folder(CORPUS), passage_words=40, store=ArtifactCache(tmp_path / "store")).top(["refund"], 1)
     assert [record for record in caplog.records if record.name.startswith("bm25s")] == []
     assert capfd.readouterr() == ("", "")

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox, Status
+from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
 
 HOSTILE = sorted((Path(__file__).parent / "hostile").glob("*.py"))
 ROWS, ATTACKED = 200, 100
@@ -108,20 +108,24 @@ def test_hostile_program(path: Path, mode: str, siege: Siege) -> None:
 
     assert run.status == expected["status"], run
     assert expected["says"] in run.detail
-    assert bool(run.detail) == (run.status is not Status.OK)
+    assert bool(run.detail) == (run.status is not ProgramStatus.OK)
     assert run.outcomes in _allowed_outcomes(run.status, expected, run)
-    if run.status is Status.OK:
+    if run.status is ProgramStatus.OK:
         outcome = _row_outcome(run)
         assert outcome in expected["row"].split(" or ")
         assert expected["says row"] in run.messages.get(Outcome(outcome), "")
-    if run.status is Status.OK and expected["others"] == "alike":
+    if run.status is ProgramStatus.OK and expected["others"] == "alike":
         others = np.arange(ROWS) != ATTACKED
         assert (run.votes[others] == np.array(_votes_in_process(HONEST[0]))[others]).all()
     assert all(message.isprintable() and len(message) <= 300 for message in (*run.messages.values(), run.detail))
 
 
-def _allowed_outcomes(status: Status, expected: dict[str, str], run: ProgramRun) -> list[dict[str, int]]:
-    void = {Status.VIOLATION: "violation", Status.INVALID_OUTPUT: "invalid_output", Status.LOAD_ERROR: "not_run"}
+def _allowed_outcomes(status: ProgramStatus, expected: dict[str, str], run: ProgramRun) -> list[dict[str, int]]:
+    void = {
+        ProgramStatus.VIOLATION: "violation",
+        ProgramStatus.INVALID_OUTPUT: "invalid_output",
+        ProgramStatus.LOAD_ERROR: "not_run",
+    }
     if status in void:
         assert (run.votes == ABSTAIN).all()
         return [{void[status]: ROWS}]
@@ -141,7 +145,7 @@ def _row_outcome(run: ProgramRun) -> str:
 def test_honest_programs_beside_hostile_ones(siege: Siege) -> None:
     assert len(siege.honest) >= len(siege.runs) // 5
     for source, run in siege.honest:
-        assert run.status is Status.OK
+        assert run.status is ProgramStatus.OK
         assert run.votes.tolist() == _votes_in_process(source)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.sandbox.accounting import ChunkLedger, Cut, Ledger
-from alchemist_exp.sandbox.base import Sandbox, Status
+from alchemist_exp.sandbox.accounting import ChunkAccount, ProgramAccount, StopReason
+from alchemist_exp.sandbox.base import ProgramStatus, Sandbox
 from alchemist_exp.sandbox.worker import UNSET
-from alchemist_exp.sandbox.worker_report import Report
+from alchemist_exp.sandbox.worker_report import WorkerReport
 
 MakeSandbox = Callable[..., Sandbox]
 TEXTS = [f"text {row}" for row in range(300)]
@@ -52,8 +52,8 @@ FEIGNS = {
     "a load error": "f['votes'][200] = 0; sys.modules['os']._exit(0)",
 }
 ATTACKS = {
-    "sys.modules['os'].fork()": Status.VIOLATION,
-    "f['votes'][0:200] = b'\\x63' * 200": Status.INVALID_OUTPUT,
+    "sys.modules['os'].fork()": ProgramStatus.VIOLATION,
+    "f['votes'][0:200] = b'\\x63' * 200": ProgramStatus.INVALID_OUTPUT,
 }
 
 
@@ -61,14 +61,16 @@ ATTACKS = {
 def test_who_is_flagged(make_sandbox: MakeSandbox, mode: str) -> None:
     sources = [*REPEATS.values(), *DIFFERS.values()]
     runs = make_sandbox(mode, determinism_rows=200).execute(sources, TEXTS, 100)
-    assert {run.status for run in runs} == {Status.OK}
+    assert {run.status for run in runs} == {ProgramStatus.OK}
     flagged = [name for name, run in zip([*REPEATS, *DIFFERS], runs, strict=True) if run.nondeterministic]
     assert flagged == list(DIFFERS)
 
 
 def test_who_ends_early_only_when_tried_is_flagged(make_sandbox: MakeSandbox) -> None:
     runs = make_sandbox(determinism_rows=200).execute([TRIED.format(does) for does in FEIGNS.values()], TEXTS, 3)
-    assert [(run.status, run.outcomes, run.nondeterministic) for run in runs] == [(Status.OK, {"vote": 300}, True)] * 5
+    assert [(run.status, run.outcomes, run.nondeterministic) for run in runs] == [
+        (ProgramStatus.OK, {"vote": 300}, True)
+    ] * 5
 
 
 def test_who_attacks_only_when_tried_has_no_vote(make_sandbox: MakeSandbox) -> None:
@@ -79,7 +81,7 @@ def test_who_attacks_only_when_tried_has_no_vote(make_sandbox: MakeSandbox) -> N
 
 
 def test_the_trial_has_what_is_left_of_the_time_and_is_booked(make_sandbox: MakeSandbox) -> None:
-    ledger = Ledger("source", make_sandbox(program_wall_s=30.0))
+    ledger = ProgramAccount("source", make_sandbox(program_wall_s=30.0))
     first = ledger.open(0, 2)
     assert first is not None
     ledger.book(0, _finished(first, seconds=29.0))
@@ -91,9 +93,9 @@ def test_the_trial_has_what_is_left_of_the_time_and_is_booked(make_sandbox: Make
     assert (run.cpu_seconds, run.nondeterministic, run.repeatable) == (30.0, False, True)
 
 
-def _finished(account: ChunkLedger, *, seconds: float) -> ChunkLedger:
+def _finished(account: ChunkAccount, *, seconds: float) -> ChunkAccount:
     account.spend(wall_s=seconds, cpu_s=seconds)
-    account.settle(0, np.ones(2, dtype=np.int8), Report(loaded=True, messages={}), Cut.NONE, 0, 2)
+    account.settle(0, np.ones(2, dtype=np.int8), WorkerReport(loaded=True, messages={}), StopReason.NONE, 0, 2)
     return account
 
 
@@ -103,21 +105,21 @@ def test_zero_rows_try_nobody(make_sandbox: MakeSandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "cut", "returncode"), [("max_timeouts", Cut.STALL, -9), ("max_restarts", Cut.NONE, 0)]
+    ("budget", "cut", "returncode"), [("max_timeouts", StopReason.STALL, -9), ("max_restarts", StopReason.NONE, 0)]
 )
 def test_who_has_used_up_a_budget_is_not_tried(
-    make_sandbox: MakeSandbox, budget: str, cut: Cut, returncode: int
+    make_sandbox: MakeSandbox, budget: str, cut: StopReason, returncode: int
 ) -> None:
-    ledger = Ledger("source", make_sandbox(**{"max_timeouts": 20, "max_restarts": 20, budget: 1}))
+    ledger = ProgramAccount("source", make_sandbox(**{"max_timeouts": 20, "max_restarts": 20, budget: 1}))
     account = ledger.open(0, 3)
     assert account is not None
     for row in range(2):
         codes = np.full(3 - row, UNSET, dtype=np.int8)
-        account.settle(row, codes, Report(loaded=True, messages={}), cut, returncode, 2)
+        account.settle(row, codes, WorkerReport(loaded=True, messages={}), cut, returncode, 2)
     ledger.book(0, account)
     assert ledger.open_trial(3) is None
     run = ledger.close(3, 2)
-    assert (run.status, run.nondeterministic) == (Status.QUARANTINED, False)
+    assert (run.status, run.nondeterministic) == (ProgramStatus.QUARANTINED, False)
 
 
 def test_progress_counts_each_row_once(make_sandbox: MakeSandbox) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.sandbox import shared_memory, worker
-from alchemist_exp.sandbox.base import Sandbox, Status
-from alchemist_exp.sandbox.inputs import Images, Scores, Texts
+from alchemist_exp.sandbox.base import ProgramStatus, Sandbox
+from alchemist_exp.sandbox.inputs import ImageInputs, ScoreInputs, TextInputs
 from alchemist_exp.sandbox.shared_memory import SharedRows
 
 MakeSandbox = Callable[..., Sandbox]
@@ -52,7 +52,7 @@ def _images(rows: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_scores(sandbox: Sandbox, dtype: type) -> None:
     scores = np.random.default_rng(0).normal(size=(300, 8)).astype(dtype)
-    (run,) = sandbox.execute([MEANS], Scores(scores), 2)
+    (run,) = sandbox.execute([MEANS], ScoreInputs(scores), 2)
     assert run.votes.tolist() == _in_process(MEANS, scores.astype(np.float64).tolist())
     assert len(set(run.votes.tolist())) == 2
 
@@ -60,21 +60,21 @@ def test_scores(sandbox: Sandbox, dtype: type) -> None:
 def test_odd_scores_arrive_whole(make_sandbox: MakeSandbox) -> None:
     scores = np.array([[np.nan, np.inf], [-0.0, 5e-324]])
     source = "def label_function(s):\n    return int(repr(s) in ('[nan, inf]', '[-0.0, 5e-324]'))\n"
-    (run,) = make_sandbox().execute([source], Scores(scores), 2)
+    (run,) = make_sandbox().execute([source], ScoreInputs(scores), 2)
     assert run.votes.tolist() == [1, 1]
 
 
 def test_images(make_sandbox: MakeSandbox, mode: str) -> None:
     images = _images(60)
-    (run,) = make_sandbox(mode, memory_mb=512).execute([COLOURS], Images(images), 2)
-    assert run.status is Status.OK, run
+    (run,) = make_sandbox(mode, memory_mb=512).execute([COLOURS], ImageInputs(images), 2)
+    assert run.status is ProgramStatus.OK, run
     assert run.votes.tolist() == _in_process(COLOURS, images)
 
 
 def test_image_can_be_painted_on_and_no_other_row_sees_it(make_sandbox: MakeSandbox) -> None:
     paint = "def label_function(image):\n    seen = int(image[0, 0, 0])\n    image[:] = 255\n    return seen\n"
     images = [np.full((4, 4, 3), row, dtype=np.uint8) for row in range(50)]
-    one, other = make_sandbox(memory_mb=512).execute([paint] * 2, Images(images), 100)
+    one, other = make_sandbox(memory_mb=512).execute([paint] * 2, ImageInputs(images), 100)
     assert one.votes.tolist() == other.votes.tolist() == list(range(50))
 
 
@@ -91,7 +91,7 @@ def test_rows_cannot_be_written(make_sandbox: MakeSandbox, mode: str, attack: st
     )
     look = "def label_function(scores):\n    return int(scores[0])\n"
     sandbox = make_sandbox(mode, memory_mb=512, extra_modules=["numpy"])
-    writer, looker = sandbox.execute([write, look], Scores(np.array([[8.0], *[[7.0]] * 19])), 9)
+    writer, looker = sandbox.execute([write, look], ScoreInputs(np.array([[8.0], *[[7.0]] * 19])), 9)
     assert looker.votes.tolist() == [8] + [7] * 19
     assert writer.votes.tolist() == [-1] + [7] * 19
     assert writer.outcomes == {"vote": 19, "exception" if "_memory[" in attack else "crash": 1}
@@ -112,7 +112,7 @@ def test_chunks_end_by_size_and_a_lazy_sequence_is_read_once_per_row(make_sandbo
             raise AssertionError("rows are read by number")
 
     counter = "n = -1\ndef label_function(image):\n    global n\n    n += 1\n    return n\n"
-    (run,) = make_sandbox(memory_mb=512, chunk_mb=1).execute([counter], Images(Lazy()), 9)
+    (run,) = make_sandbox(memory_mb=512, chunk_mb=1).execute([counter], ImageInputs(Lazy()), 9)
     assert Lazy.read == list(range(10))
     assert run.votes.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]  # three of 480 kB are more than 1 MiB
 
@@ -120,7 +120,7 @@ def test_chunks_end_by_size_and_a_lazy_sequence_is_read_once_per_row(make_sandbo
 def test_reverse_order_holds_for_arrays_too(make_sandbox: MakeSandbox) -> None:
     counter = "n = 0\ndef label_function(row):\n    global n\n    n += 1\n    return n % 2\n"
     sandbox = make_sandbox(memory_mb=512, determinism_rows=10)
-    for inputs, source in ((Scores(np.eye(20)), MEANS), (Images(_images(20)), COLOURS)):
+    for inputs, source in ((ScoreInputs(np.eye(20)), MEANS), (ImageInputs(_images(20)), COLOURS)):
         runs = sandbox.execute([source, counter], inputs, 2)
         assert [run.nondeterministic for run in runs] == [False, True]
 
@@ -131,19 +131,19 @@ def test_reverse_order_holds_for_arrays_too(make_sandbox: MakeSandbox) -> None:
 def test_what_is_no_rgb_image_is_named(make_sandbox: MakeSandbox, image: np.ndarray) -> None:
     images = [*_images(2), image]
     with pytest.raises(ValueError, match="image 2 is"):
-        make_sandbox(memory_mb=512).execute([COLOURS], Images(images), 2)
+        make_sandbox(memory_mb=512).execute([COLOURS], ImageInputs(images), 2)
 
 
 @pytest.mark.parametrize("scores", [np.zeros(3), np.zeros((3, 2), dtype=int)])
 def test_what_is_no_score_matrix_is_named(scores: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"float \(rows, scores\) is needed"):
-        Scores(scores)
+        ScoreInputs(scores)
 
 
 @pytest.mark.parametrize("decoded", [False, True])
 def test_batches_in_both_orders_hold_every_row_once(decoded: bool) -> None:
     texts = [str(row) * (300_000 if row % 5 == 0 else row % 3) for row in range(40)]
-    with SharedRows(Texts(texts), 0, most_rows=100, most_bytes=1 << 30) as shared:
+    with SharedRows(TextInputs(texts), 0, most_rows=100, most_bytes=1 << 30) as shared:
         encoded = worker.EncodedRows(shared.fd, shared.n, shared.offsets_at, worker._DECODE[worker.TEXTS])
         rows = worker.DecodedTexts(encoded, shared.n) if decoded else encoded
         for first, end in ((0, 40), (3, 17), (7, 8), (5, 5)):
@@ -186,7 +186,7 @@ def test_a_kernel_that_cannot_copy_pages_at_once_is_asked_no_more(errno: int) ->
             return -1 if errno else 0
 
     texts = ["a" * 100 + str(row) for row in range(1000)]
-    with SharedRows(Texts(texts), 0, most_rows=1000, most_bytes=1 << 30) as shared:
+    with SharedRows(TextInputs(texts), 0, most_rows=1000, most_bytes=1 << 30) as shared:
         encoded = worker.EncodedRows(shared.fd, shared.n, shared.offsets_at, worker._DECODE[worker.TEXTS])
         rows = worker.DecodedTexts(encoded, shared.n)
     rows.take_pages(Kernel())  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.sandbox import bubblewrap, execution, modes, verify_isolation, worker_process
 from alchemist_exp.sandbox import zygote as zygote_module
 from alchemist_exp.sandbox.base import Sandbox
-from alchemist_exp.sandbox.inputs import Texts
+from alchemist_exp.sandbox.inputs import TextInputs
 from alchemist_exp.sandbox.seccomp_filter import RET_ALLOW, Architecture
 
 HONEST = "def label_function(text):\n    return 0\n"
@@ -277,7 +277,7 @@ def test_a_zygote_that_is_ended_while_it_starts_leaves_nothing(mode: str, make_s
     walls = sandbox._walls()  # type: ignore[attr-defined]
     before = set(psutil.pids())
     for _ in range(8):
-        run = execution._Execution(sandbox, Texts(["text"]), 2, walls)
+        run = execution._Execution(sandbox, TextInputs(["text"]), 2, walls)
         with run.load_rows(0) as rows, run.zygote(rows):
             pass
     left = [process for process in psutil.process_iter(["name"]) if process.pid not in before]

@@ -17,7 +17,7 @@ from alchemist_exp.config import SCHEMAS
 from alchemist_exp.core.errors import ConfigError, SandboxError
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.sandbox.bubblewrap import require_namespaces
-from alchemist_exp.sandbox.inputs import Images
+from alchemist_exp.sandbox.inputs import ImageInputs
 from alchemist_exp.sandbox.modes import SeccompSandbox
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -105,7 +105,7 @@ def test_cache_key_holds_what_alters_votes(make_sandbox: MakeSandbox) -> None:
     assert json.loads(json.dumps(key)) == key
     assert make_sandbox(workers=7, zygote=False).cache_key() == key
     assert make_sandbox("none").cache_key() != key
-    assert make_sandbox().cache_key(Images) == make_sandbox(extra_modules=["numpy"]).cache_key()
+    assert make_sandbox().cache_key(ImageInputs) == make_sandbox(extra_modules=["numpy"]).cache_key()
     assert make_sandbox(allowed_modules=["re"]).cache_key() != key
     assert make_sandbox(extra_modules=["numpy"]).cache_key()["extra_modules"] == {
         "numpy": sys.modules["numpy"].__version__

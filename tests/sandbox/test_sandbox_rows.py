@@ -8,7 +8,7 @@ import pytest
 
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.sandbox.base import Outcome, Sandbox, Status
+from alchemist_exp.sandbox.base import Outcome, ProgramStatus, Sandbox
 
 DIGIT = "def label_function(text):\n    return 1 if '7' in text else 0\n"
 COUNTER = "count = -1\ndef label_function(text):\n    global count\n    count += 1\n    return count % 50\n"
@@ -43,7 +43,7 @@ def test_batches_are_cut_by_size_and_by_rows(sandbox: Sandbox) -> None:
 
 def test_no_rows_and_no_programs(sandbox: Sandbox) -> None:
     (run,) = sandbox.execute([DIGIT], [], 2)
-    assert (run.votes.shape, run.status, run.outcomes) == ((0,), Status.OK, {})
+    assert (run.votes.shape, run.status, run.outcomes) == ((0,), ProgramStatus.OK, {})
     assert sandbox.execute([], ["text"], 2) == []
 
 
@@ -78,13 +78,13 @@ def test_restart_goes_on_at_the_next_row(sandbox: Sandbox) -> None:
     texts = ["go"] * 3 + ["stop"] + ["go"] * 4
     (run,) = sandbox.execute([crash], texts, 50)
     assert run.votes.tolist() == [0, 1, 2, ABSTAIN, 0, 1, 2, 3]
-    assert (run.status, run.restarts, run.outcomes[Outcome.CRASH]) == (Status.OK, 1, 1)
+    assert (run.status, run.restarts, run.outcomes[Outcome.CRASH]) == (ProgramStatus.OK, 1, 1)
     assert run.messages[Outcome.CRASH] == "row 3: exit status 0"
 
 
 def test_crash_on_the_last_row_needs_no_restart(make_sandbox: MakeSandbox) -> None:
     (run,) = make_sandbox(max_restarts=0).execute([OS + "def label_function(t):\n    os._exit(0)\n"], ["text"], 2)
-    assert (run.status, run.restarts, run.outcomes) == (Status.OK, 0, {"crash": 1})
+    assert (run.status, run.restarts, run.outcomes) == (ProgramStatus.OK, 0, {"crash": 1})
 
 
 def test_what_another_machine_may_not_repeat_is_said(make_sandbox: MakeSandbox) -> None:
@@ -105,7 +105,7 @@ def test_texts_that_hold_the_mark_between_texts(sandbox: Sandbox, texts: list[st
 def test_budgets_hold_across_chunks(make_sandbox: MakeSandbox) -> None:
     loop = "def label_function(text):\n    while text == 'loop':\n        pass\n    return 0\n"
     (run,) = make_sandbox(chunk_rows=2, max_timeouts=2, call_cpu_s=0.05).execute([loop], ["loop", "x"] * 4, 2)
-    assert run.status is Status.QUARANTINED
+    assert run.status is ProgramStatus.QUARANTINED
     assert run.outcomes == {"timeout": 2, "vote": 1, "not_run": 5}
     assert run.votes.tolist() == [ABSTAIN, 0, ABSTAIN, ABSTAIN, ABSTAIN, ABSTAIN, ABSTAIN, ABSTAIN]
 
@@ -113,7 +113,7 @@ def test_budgets_hold_across_chunks(make_sandbox: MakeSandbox) -> None:
 def test_wall_limit_keeps_what_there_is(make_sandbox: MakeSandbox) -> None:
     slow = "def label_function(text):\n    sum(range(3_000_000))\n    return 1\n"
     (run,) = make_sandbox(program_wall_s=1.0).execute([slow], ["text"] * 10_000, 2)
-    assert run.status is Status.WALL_LIMIT
+    assert run.status is ProgramStatus.WALL_LIMIT
     assert 0 < run.outcomes[Outcome.VOTE] == int((run.votes == 1).sum())
     assert run.outcomes[Outcome.NOT_RUN] == 10_000 - run.outcomes[Outcome.VOTE]
     assert "sandbox.program_wall_s" in run.detail
@@ -123,7 +123,7 @@ def test_source_too_long_or_not_text(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(max_source_bytes=100)
     for source, why in ((DIGIT + "#" * 100, "max_source_bytes"), ("x = '\ud800'", "Unicode"), ("\0", "null")):
         (run,) = sandbox.execute([source], ["text"], 2)
-        assert run.status is Status.LOAD_ERROR
+        assert run.status is ProgramStatus.LOAD_ERROR
         assert why in run.detail
 
 
@@ -167,7 +167,7 @@ def test_what_allowed_modules_import_late_is_there(sandbox: Sandbox) -> None:
 def test_every_allowed_module_can_be_imported(sandbox: Sandbox) -> None:
     source = "\n".join(f"import {name}" for name in sandbox.allowed_modules) + "\n" + DIGIT
     (run,) = sandbox.execute([source], ["7"], 2)
-    assert run.status is Status.OK, run
+    assert run.status is ProgramStatus.OK, run
 
 
 def test_numpy_integers_count_when_numpy_is_trusted(make_sandbox: MakeSandbox, mode: str) -> None:
@@ -179,7 +179,7 @@ def test_numpy_integers_count_when_numpy_is_trusted(make_sandbox: MakeSandbox, m
     (run,) = sandbox.execute([source], ["i", "f", "b", "r"], 2)
     assert run.votes.tolist() == [1, ABSTAIN, ABSTAIN, 0], run
     (refused,) = make_sandbox(mode).execute([source], ["i"], 2)
-    assert (refused.status, "numpy" in refused.detail) == (Status.LOAD_ERROR, True)
+    assert (refused.status, "numpy" in refused.detail) == (ProgramStatus.LOAD_ERROR, True)
 
 
 def test_extra_module_that_is_not_there(make_sandbox: MakeSandbox) -> None:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alchemist_exp.core.terminal import harmless
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.sandbox import worker
-from alchemist_exp.sandbox.accounting import ChunkLedger, Cut, Ledger
-from alchemist_exp.sandbox.base import ProgramRun, Sandbox, Status
-from alchemist_exp.sandbox.worker_report import Report, n_done, parse_report, well_formed
+from alchemist_exp.sandbox.accounting import ChunkAccount, ProgramAccount, StopReason
+from alchemist_exp.sandbox.base import ProgramRun, ProgramStatus, Sandbox
+from alchemist_exp.sandbox.worker_report import WorkerReport, n_done, parse_report, well_formed
 from alchemist_exp.sandbox.zygote import Ended, parse_ended, parse_forked
 
 FORKED, ENDED = worker.FORKED.size, worker.ENDED.size
@@ -30,7 +30,7 @@ codes = st.lists(st.integers(-128, 127), min_size=1, max_size=8) | st.lists(
 def test_any_report_can_be_read(area: bytes) -> None:
     report = parse_report(area)
     assert set(report.messages) <= set(worker.MESSAGE_SLOTS)
-    assert all(message == harmless(message) and message for message in report.messages.values())
+    assert all(message == sanitize(message) and message for message in report.messages.values())
 
 
 def test_slots_fit_into_the_report() -> None:
@@ -57,14 +57,16 @@ def test_only_codes_in_order_are_well_formed(given_codes: list[int], done: int, 
 
 @given(
     st.lists(
-        st.tuples(codes, areas, st.booleans(), st.sampled_from(Cut), st.integers(-70, 255)), min_size=1, max_size=4
+        st.tuples(codes, areas, st.booleans(), st.sampled_from(StopReason), st.integers(-70, 255)),
+        min_size=1,
+        max_size=4,
     )
 )
 def test_any_end_gives_a_result(
-    make_sandbox: Callable[..., Sandbox], ends: list[tuple[list[int], bytes, bool, Cut, int]]
+    make_sandbox: Callable[..., Sandbox], ends: list[tuple[list[int], bytes, bool, StopReason, int]]
 ) -> None:
     rows = sum(len(end[0]) for end in ends)
-    ledger, start = Ledger("source", make_sandbox()), 0
+    ledger, start = ProgramAccount("source", make_sandbox()), 0
     for left, area, loaded, cut, returncode in ends:
         account = ledger.open(start, len(left))
         if account is None:
@@ -79,7 +81,7 @@ def test_any_end_gives_a_result(
     assert run.votes.shape == (rows,)
     assert set(run.votes.tolist()) <= {ABSTAIN, 0, 1}
     assert sum(run.outcomes.values()) == rows
-    assert bool(run.detail) == (run.status is not Status.OK)
+    assert bool(run.detail) == (run.status is not ProgramStatus.OK)
 
 
 timed = st.lists(
@@ -105,7 +107,7 @@ def test_the_order_of_workers_alters_nothing(
 def _run_chunks(sandbox: Sandbox, chunks: list[list[int | str]], order: Sequence[int], *, at_once: bool) -> ProgramRun:
     """What a ledger says of a program that does on each row what `chunks` tells."""
     starts = [sum(len(chunk) for chunk in chunks[:number]) for number in range(len(chunks))]
-    ledger = Ledger("source", sandbox)
+    ledger = ProgramAccount("source", sandbox)
     opened = {n: ledger.open(starts[n], len(chunks[n])) for n in order} if at_once else {}
     for number in order:
         account = opened[number] if at_once else ledger.open(starts[number], len(chunks[number]))
@@ -115,7 +117,7 @@ def _run_chunks(sandbox: Sandbox, chunks: list[list[int | str]], order: Sequence
     return ledger.close(sum(map(len, chunks)), 2)
 
 
-def _run_chunk(account: ChunkLedger, does: list[int | str]) -> None:
+def _run_chunk(account: ChunkAccount, does: list[int | str]) -> None:
     first = 0
     while first < len(does) and account.may_go_on():
         left = np.full(len(does) - first, worker.UNSET, dtype=np.int8)
@@ -128,9 +130,9 @@ def _run_chunk(account: ChunkLedger, does: list[int | str]) -> None:
             timeouts -= what == worker.TIMEOUT
             if timeouts <= 0:
                 break
-        cut = Cut.STALL if end == "stall" else Cut.NONE
+        cut = StopReason.STALL if end == "stall" else StopReason.NONE
         returncode = {"violation": -31, "crash": -11}.get(end, 0)
-        first += account.settle(first, left, Report(loaded=True, messages={}), cut, returncode, 2)
+        first += account.settle(first, left, WorkerReport(loaded=True, messages={}), cut, returncode, 2)
 
 
 zygote_answers = (
@@ -152,7 +154,7 @@ def test_a_result_must_add_up() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         ProgramRun(
             votes=np.zeros(3, dtype=np.int8),
-            status=Status.OK,
+            status=ProgramStatus.OK,
             outcomes={},
             messages={},
             detail="",

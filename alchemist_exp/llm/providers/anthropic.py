@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.llm.providers.base import Api, Batches, ProviderLLM
+from alchemist_exp.llm.providers.base import Api, BatchAPI, ProviderLLM
 from alchemist_exp.llm.providers.errors import named, sorted_faults
 from alchemist_exp.llm.providers.parsing import (
     count_of,
@@ -18,7 +18,7 @@ from alchemist_exp.llm.providers.parsing import (
     text_of,
     usage_of,
 )
-from alchemist_exp.llm.types import Completion, Request, Role, Unanswered, Usage
+from alchemist_exp.llm.types import Request, Response, Role, TransientError, Usage
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -34,7 +34,7 @@ class AnthropicClient:
     server: "AsyncAnthropic"
     key: str
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request) -> Response:
         """See `Client.complete`."""
         import anthropic
 
@@ -70,7 +70,7 @@ class AnthropicLLM(ProviderLLM):
         ) as server:
             yield AnthropicClient(self, server, key)
 
-    def batches(self, client: Any) -> Batches:
+    def batches(self, client: Any) -> BatchAPI:
         """See `ProviderLLM.batches`."""
         from alchemist_exp.llm.providers.anthropic_batch import AnthropicBatches
 
@@ -99,17 +99,17 @@ def payload(llm: ProviderLLM, request: Request) -> dict[str, Any]:
     return body
 
 
-def completion_of(response: Any, *, model: str = "unknown") -> Completion:
+def completion_of(response: Any, *, model: str = "unknown") -> Response:
     """The completion in a message. model: its name where the reply gives none. Unanswered when it is broken."""
     reply = fields_of(response)
     if not isinstance(reply.get("content"), list):
-        raise Unanswered("the reply has no content")
+        raise TransientError("the reply has no content")
     text = "".join(text_of(block.get("text")) for block in items_of(reply["content"]) if block.get("type") == "text")
     reason = reply.get("stop_reason")
     finish = finish_of(
         text, truncated=reason in ("max_tokens", "model_context_window_exceeded"), refused=reason == "refusal"
     )
-    return Completion(
+    return Response(
         text=text,
         model=text_of(reply.get("model")) or model,
         finish=finish,

@@ -12,7 +12,7 @@ from alchemist_exp.llm.providers.anthropic import completion_of, payload
 from alchemist_exp.llm.providers.base import BatchResults, ProviderLLM
 from alchemist_exp.llm.providers.errors import clean, fault_of, sorted_faults
 from alchemist_exp.llm.providers.parsing import count_of, fields_of, parsed, text_of
-from alchemist_exp.llm.types import Completion, Request, Unanswered
+from alchemist_exp.llm.types import Request, Response, TransientError
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -51,7 +51,7 @@ class AnthropicBatches:
             made = await self._server.messages.batches.with_raw_response.create(requests=entries)
             if identifier := text_of(fields_of(parsed(await made.read())).get("id")):
                 return identifier
-        raise Unanswered("the reply has no id")
+        raise TransientError("the reply has no id")
 
     async def find(self, mark: str) -> str | None:
         """See `Batches.find`. The API cannot tell."""
@@ -73,7 +73,7 @@ class AnthropicBatches:
             raw = await lines.http_response.aread()
         return read_results(raw, self._answer, key=self._key, shortfall="the batch ended without it")
 
-    def _answer(self, row: Mapping[str, Any]) -> Completion:
+    def _answer(self, row: Mapping[str, Any]) -> Response:
         """The reply in a line of results."""
         result = fields_of(row.get("result"))
         if result.get("type") == "succeeded":
@@ -81,7 +81,9 @@ class AnthropicBatches:
         response = fields_of(result.get("error"))
         error = fields_of(response.get("error"))
         if not error:
-            raise Unanswered(f"the request {clean(text_of(result.get('type')), self._key) or 'failed'} in the batch")
+            raise TransientError(
+                f"the request {clean(text_of(result.get('type')), self._key) or 'failed'} in the batch"
+            )
         status = STATUSES.get(text_of(error.get("type")), 500)
         answer = SimpleNamespace(status_code=status, body=response, response=SimpleNamespace(headers={}))
         raise fault_of(self._llm, answer, self._key)

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.errors import ConfigError, LLMError, unknown
-from alchemist_exp.llm.types import LLM, Completion, Message, Price, Request, Role, Unanswered
+from alchemist_exp.core.errors import ConfigError, LLMError, unknown_name
+from alchemist_exp.llm.types import LLM, Message, Price, Request, Response, Role, TransientError
 
 
 class CacheMode(Enum):
@@ -43,7 +43,7 @@ class Api(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelCard:
+class ModelSpec:
     """What a model can do and costs; conf/llm/models has one per known model.
 
     token_parameter: the name under which it takes the most tokens it may write. encoding: of its tokenizer, None where
@@ -72,12 +72,12 @@ class BatchResults:
     can. unreadable: lines that made no sense. shortfall: why requests that are not among the answers were not reached.
     """
 
-    answers: Mapping[str, Completion | Unanswered | LLMError]
+    answers: Mapping[str, Response | TransientError | LLMError]
     unreadable: int = 0
     shortfall: str = "the batch ended without it"
 
 
-class Batches(Protocol):
+class BatchAPI(Protocol):
     """A provider's batch API. Used by one event loop.
 
     All raise Unanswered when another attempt may succeed, LLMError when none can. can_find: whether `find` can tell
@@ -227,7 +227,7 @@ class ProviderLLM(LLM):
         )
 
     @abstractmethod
-    def batches(self, client: Any) -> Batches:
+    def batches(self, client: Any) -> BatchAPI:
         """The batch API behind `client`, one that `connect` has opened."""
 
     def _parameters(self) -> dict[str, Any]:
@@ -247,19 +247,19 @@ def _price(values: Any) -> Price | None:
     return Price(**values) if isinstance(values, Mapping) else values
 
 
-def _card(values: Any) -> ModelCard:
+def _card(values: Any) -> ModelSpec:
     """The card that `values`, a mapping from YAML, describe."""
-    if isinstance(values, ModelCard):
+    if isinstance(values, ModelSpec):
         return values
-    known = [f.name for f in fields(ModelCard)]
+    known = [f.name for f in fields(ModelSpec)]
     for key in values:
         if key not in known:
-            raise ConfigError(unknown("the key", f"llm.card.{key}", known))
+            raise ConfigError(unknown_name("the key", f"llm.card.{key}", known))
     if lacking := [key for key in known if key not in values]:
         raise ConfigError(f"llm.card lacks {' and '.join(lacking)}; say null where something is not known.")
     price, retired = values["price"], values["retired"]
     try:
-        return ModelCard(
+        return ModelSpec(
             **{
                 **values,
                 "api": Api(values["api"]),

@@ -17,7 +17,7 @@ from typing import Any
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.providers.base import ProviderLLM
 from alchemist_exp.llm.providers.parsing import fields_of, text_of
-from alchemist_exp.llm.types import Completion, Unanswered
+from alchemist_exp.llm.types import Response, TransientError
 
 LONGEST_WAIT_S = 120.0
 """The most that a server's Retry-After is obeyed."""
@@ -51,16 +51,16 @@ async def sorted_faults(llm: ProviderLLM, vendor: ModuleType, key: str) -> Async
     except TimeoutError:
         if not deadline.expired():
             raise
-        raise Unanswered(late, perhaps_paid=True) from None
-    except Unanswered as fault:  # a reply that cannot be read
-        raise Unanswered(clean(str(fault), key), fault.after_s, perhaps_paid=True) from None
+        raise TransientError(late, perhaps_paid=True) from None
+    except TransientError as fault:  # a reply that cannot be read
+        raise TransientError(clean(str(fault), key), fault.after_s, perhaps_paid=True) from None
     except vendor.APITimeoutError:
-        raise Unanswered(late, perhaps_paid=True) from None
+        raise TransientError(late, perhaps_paid=True) from None
     except vendor.APIConnectionError as error:
         cause = clean(str(error.__cause__ or error), key) or type(error.__cause__).__name__
-        raise Unanswered(f"the connection failed ({cause})", perhaps_paid=_was_sent(error)) from None
+        raise TransientError(f"the connection failed ({cause})", perhaps_paid=_was_sent(error)) from None
     except vendor.APIResponseValidationError:
-        raise Unanswered("the reply is not what the API promises", perhaps_paid=True) from None
+        raise TransientError("the reply is not what the API promises", perhaps_paid=True) from None
     except vendor.APIStatusError as error:
         raise fault_of(llm, error, key) from None
 
@@ -70,7 +70,7 @@ def _was_sent(error: BaseException) -> bool:
     return "ConnectError" not in type(error.__cause__).__name__
 
 
-def fault_of(llm: ProviderLLM, error: Any, key: str) -> Unanswered | LLMError:
+def fault_of(llm: ProviderLLM, error: Any, key: str) -> TransientError | LLMError:
     """What an answer with a status of 400 or more comes to. error: has status_code, body and response."""
     status: int = error.status_code
     details = fields_of(error.body)
@@ -89,7 +89,7 @@ def fault_of(llm: ProviderLLM, error: Any, key: str) -> Unanswered | LLMError:
             "conf/llm/openai_compatible.yaml shows."
         )
     if status in TRANSIENT or status >= 500:
-        return Unanswered(f"the server answered {status}{quote}", wait_of(error.response.headers))
+        return TransientError(f"the server answered {status}{quote}", wait_of(error.response.headers))
     return LLMError(_mistake(llm, status, marks, quote))
 
 
@@ -113,7 +113,7 @@ def _mistake(llm: ProviderLLM, status: int, marks: str, quote: str) -> str:
     return f"{llm.model} refused the request with {status}{quote}; change what it names, or add a card for the model."
 
 
-def named(completion: Completion, key: str) -> Completion:
+def named(completion: Response, key: str) -> Response:
     """`completion`, its model's name as a server gives it made fit for one line."""
     return replace(completion, model=clean(completion.model, key))
 

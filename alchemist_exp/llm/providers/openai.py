@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.llm.providers.base import Api, Batches, ProviderLLM
+from alchemist_exp.llm.providers.base import Api, BatchAPI, ProviderLLM
 from alchemist_exp.llm.providers.errors import named, sorted_faults
 from alchemist_exp.llm.providers.parsing import fields_of, finish_of, items_of, parsed, sendable, text_of, usage_of
-from alchemist_exp.llm.types import Completion, Finish, Request, Unanswered, Usage
+from alchemist_exp.llm.types import FinishReason, Request, Response, TransientError, Usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -28,7 +28,7 @@ class OpenAIClient:
     server: "AsyncOpenAI"
     key: str
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request) -> Response:
         """See `Client.complete`."""
         import openai
 
@@ -67,7 +67,7 @@ class OpenAILLM(ProviderLLM):
         ) as server:
             yield OpenAIClient(self, server, key)
 
-    def batches(self, client: Any) -> Batches:
+    def batches(self, client: Any) -> BatchAPI:
         """See `ProviderLLM.batches`."""
         from alchemist_exp.llm.providers.openai_batch import OpenAIBatches
 
@@ -114,19 +114,19 @@ def payload(llm: ProviderLLM, request: Request) -> dict[str, Any]:
     return body
 
 
-def completion_of(response: Any, *, model: str = "unknown") -> Completion:
+def completion_of(response: Any, *, model: str = "unknown") -> Response:
     """The completion in a reply of either API. model: its name where the reply gives none. Unanswered when broken."""
     reply = fields_of(response)
     failure = fields_of(reply.get("error"))
     if failure or reply.get("status") in ("failed", "cancelled", "queued", "in_progress"):
-        raise Unanswered(f"the model failed ({text_of(failure.get('message')) or reply.get('status')})")
+        raise TransientError(f"the model failed ({text_of(failure.get('message')) or reply.get('status')})")
     if "output" in reply:
         text, finish = _responses_text(reply)
     elif choices := items_of(reply.get("choices")):
         text, finish = _chat_text(choices[0])
     else:
-        raise Unanswered("the reply has neither choices nor output")
-    return Completion(
+        raise TransientError("the reply has neither choices nor output")
+    return Response(
         text=text,
         model=text_of(reply.get("model")) or model,
         finish=finish,
@@ -134,14 +134,14 @@ def completion_of(response: Any, *, model: str = "unknown") -> Completion:
     )
 
 
-def _chat_text(choice: Mapping[str, Any]) -> tuple[str, Finish]:
+def _chat_text(choice: Mapping[str, Any]) -> tuple[str, FinishReason]:
     message = fields_of(choice.get("message"))
     refusal, reason = text_of(message.get("refusal")), choice.get("finish_reason")
     text = text_of(message.get("content")) or refusal
     return text, finish_of(text, truncated=reason == "length", refused=bool(refusal) or reason == "content_filter")
 
 
-def _responses_text(reply: Mapping[str, Any]) -> tuple[str, Finish]:
+def _responses_text(reply: Mapping[str, Any]) -> tuple[str, FinishReason]:
     parts = [part for item in items_of(reply["output"]) for part in items_of(item.get("content"))]
     refusal = "".join(text_of(part.get("refusal")) for part in parts if part.get("type") == "refusal")
     text = "".join(text_of(part.get("text")) for part in parts if part.get("type") == "output_text") or refusal

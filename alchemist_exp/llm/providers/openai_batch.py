@@ -13,7 +13,7 @@ from alchemist_exp.llm.providers.base import Api, BatchResults, ProviderLLM
 from alchemist_exp.llm.providers.errors import clean, fault_of, sorted_faults
 from alchemist_exp.llm.providers.openai import completion_of, payload
 from alchemist_exp.llm.providers.parsing import count_of, fields_of, items_of, parsed, text_of
-from alchemist_exp.llm.types import Completion, Request, Unanswered
+from alchemist_exp.llm.types import Request, Response, TransientError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -95,13 +95,13 @@ class OpenAIBatches:
         shortfall = f"the batch ended as {status} without it" + "".join(f": {clean(s, self._key)}" for s in said[:1])
         return read_results(raw, self._answer, key=self._key, shortfall=shortfall)
 
-    def _answer(self, row: Mapping[str, Any]) -> Completion:
+    def _answer(self, row: Mapping[str, Any]) -> Response:
         """The reply in a line of results."""
         response, error = fields_of(row.get("response")), fields_of(row.get("error"))
         status = count_of(response.get("status_code"))
         if status is None or status < 200:
             said = text_of(error.get("message")) or text_of(error.get("code")) or "a line without a response"
-            raise Unanswered(clean(said, self._key))
+            raise TransientError(clean(said, self._key))
         if status >= 400:
             body = fields_of(response.get("body")) or error
             answer = SimpleNamespace(status_code=status, body=body, response=SimpleNamespace(headers={}))
@@ -127,5 +127,5 @@ class OpenAIBatches:
 def _id_in(value: Any) -> str:
     identifier = text_of(fields_of(value).get("id"))
     if not identifier:
-        raise Unanswered("the reply has no id")
+        raise TransientError("the reply has no id")
     return identifier

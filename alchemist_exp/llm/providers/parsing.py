@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from alchemist_exp.llm.types import Finish, Unanswered, Usage
+from alchemist_exp.llm.types import FinishReason, TransientError, Usage
 
 MOST_TOKENS = 10**8
 """Of one reply: what is above is no count."""
@@ -15,7 +15,7 @@ def parsed(raw: bytes) -> Any:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        raise Unanswered("the reply is cut off or is not JSON") from None
+        raise TransientError("the reply is cut off or is not JSON") from None
 
 
 def sendable(text: str) -> str:
@@ -40,13 +40,13 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def finish_of(text: str, *, truncated: bool, refused: bool) -> Finish:
+def finish_of(text: str, *, truncated: bool, refused: bool) -> FinishReason:
     """Why a reply ended."""
     if refused:
-        return Finish.REFUSED
+        return FinishReason.REFUSED
     if truncated:
-        return Finish.TRUNCATED
-    return Finish.COMPLETE if text.strip("\0 \t\r\n") else Finish.EMPTY
+        return FinishReason.TRUNCATED
+    return FinishReason.COMPLETE if text.strip("\0 \t\r\n") else FinishReason.EMPTY
 
 
 def usage_of(*, total: Any, cached: Any, cache_write: Any, output: Any, reasoning: Any) -> Usage | None:

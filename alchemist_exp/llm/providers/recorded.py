@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.atomic_io import user_path
-from alchemist_exp.core.errors import LLMError, unknown
+from alchemist_exp.core.atomic_io import resolve_user_path
+from alchemist_exp.core.errors import LLMError, unknown_name
 from alchemist_exp.core.hashing import bytes_fingerprint
-from alchemist_exp.llm.types import LLM, Completion, Finish, Message, Request, Role
+from alchemist_exp.llm.types import LLM, FinishReason, Message, Request, Response, Role
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 """Package data: one pack per task."""
 
 
-class Question(NamedTuple):
+class RecordedPrompt(NamedTuple):
     """What a recorded reply answers."""
 
     system: str
@@ -31,14 +31,14 @@ class Question(NamedTuple):
     sample: int
 
 
-class Reply(NamedTuple):
+class RecordedResponse(NamedTuple):
     """A recorded reply and the model that wrote it."""
 
     text: str
     model: str
 
 
-def pack_of(replies: Mapping[Question, Reply]) -> bytes:
+def pack_of(replies: Mapping[RecordedPrompt, RecordedResponse]) -> bytes:
     """The file that replays `replies`."""
     rows = (
         {"sample": question.sample, "model": reply.model, "system": question.system}
@@ -70,7 +70,7 @@ class RecordedLLM(LLM):
     def path(self) -> Path:
         """The pack's file. LLMError when there is none."""
         if self.pack.endswith(".jsonl"):
-            path = user_path(self.pack, "llm.pack")
+            path = resolve_user_path(self.pack, "llm.pack")
             if not path.is_file():
                 raise LLMError(f"llm.pack is {self.pack!r}, and there is no such file; name a pack or a .jsonl file.")
             return path
@@ -78,20 +78,20 @@ class RecordedLLM(LLM):
         if not path.is_file():
             known = (p.stem for p in RECORDINGS.glob("*.jsonl"))
             raise LLMError(
-                f"{unknown('the recorded pack', self.pack, known)} For data without recordings have a model asked, "
+                f"{unknown_name('the recorded pack', self.pack, known)} For data without recordings ask a model, "
                 "llm=openai, or write programs yourself: method=program_files method.path=DIR."
             )
         return path
 
     @cached_property
-    def replies(self) -> dict[Question, Reply]:
+    def replies(self) -> dict[RecordedPrompt, RecordedResponse]:
         """All recorded replies. LLMError with the line of what is wrong."""
-        replies: dict[Question, Reply] = {}
+        replies: dict[RecordedPrompt, RecordedResponse] = {}
         for number, line in enumerate(self._lines, start=1):
             try:
                 row = json.loads(line)
-                question = Question(row["system"], row["prompt"], row["sample"])
-                replies[question] = Reply(row["response"], row["model"])
+                question = RecordedPrompt(row["system"], row["prompt"], row["sample"])
+                replies[question] = RecordedResponse(row["response"], row["model"])
             except (ValueError, TypeError, KeyError) as error:
                 raise LLMError(f"{self.path}: line {number} is not a recorded reply ({error!r}).") from error
         return replies
@@ -140,18 +140,18 @@ class RecordedLLM(LLM):
         """The pack itself."""
         yield self
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request) -> Response:
         """See `reply`."""
         return self.reply(request)
 
-    def reply(self, request: Request) -> Completion:
+    def reply(self, request: Request) -> Response:
         """The recorded reply to `request`. LLMError, showing where the prompts part, when none was recorded."""
         system, prompt = (message.text for message in request.messages)
-        reply = self.replies.get(Question(system, prompt, request.sample))
+        reply = self.replies.get(RecordedPrompt(system, prompt, request.sample))
         if reply is None:
             raise LLMError(self._refusal(system, prompt, request.sample))
-        finish = Finish.COMPLETE if reply.text.strip() else Finish.EMPTY
-        return Completion(text=reply.text, model=reply.model, finish=finish, usage=None)
+        finish = FinishReason.COMPLETE if reply.text.strip() else FinishReason.EMPTY
+        return Response(text=reply.text, model=reply.model, finish=finish, usage=None)
 
     def _refusal(self, system: str, prompt: str, sample: int) -> str:
         same = [q.sample for q in self.replies if (q.system, q.prompt) == (system, prompt)]
