@@ -112,7 +112,7 @@ def config_dir() -> str:
 def register() -> None:
     """Makes the schemas known to Hydra."""
     OmegaConf.register_new_resolver("members", _members_listed, replace=True)
-    OmegaConf.register_new_resolver("model_card", _model_card, replace=True)
+    OmegaConf.register_new_resolver("model_spec", _model_spec, replace=True)
     store = ConfigStore.instance()
     store.store(name="_experiment", node=Experiment)
     for group, schemas in SCHEMAS.items():
@@ -177,13 +177,13 @@ def known_keys(schema_name: str) -> list[str]:
     return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
 
 
-def _model_card(provider: str, model: str) -> DictConfig:
+def _model_spec(provider: str, model: str) -> DictConfig:
     """What conf/llm/models says of a model: by its name, else without its date, else as of one nobody knows."""
-    cards = {path.stem: path for path in Path(config_dir(), "llm", "models", provider).glob("*.yaml")}
-    card = cards.get(str(model)) or cards.get(_DATE.sub("", str(model))) or cards["_unknown"]
-    loaded = OmegaConf.load(card)
+    specs = {path.stem: path for path in Path(config_dir(), "llm", "models", provider).glob("*.yaml")}
+    spec = specs.get(str(model)) or specs.get(_DATE.sub("", str(model))) or specs["_unknown"]
+    loaded = OmegaConf.load(spec)
     if not isinstance(loaded, DictConfig):
-        raise TypeError(f"{card} is not a mapping")
+        raise TypeError(f"{spec} is not a mapping")
     return loaded
 
 

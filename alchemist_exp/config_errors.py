@@ -129,6 +129,8 @@ def _no_member(match: re.Match[str]) -> str:
 def _no_key(match: re.Match[str]) -> str:
     if match["schema"] == "Experiment":
         return _no_root_key(match)
+    if renamed := RENAMED_KEYS.get(match["key"]):
+        return f"{match['key']} is now called {renamed}; write {renamed}=..."
     prefix = match["key"].rpartition(".")[0]
     known = [f"{prefix}.{k}" for k in config.known_keys(match["schema"])]
     return unknown_name("the key", match["key"], known)
@@ -141,11 +143,37 @@ def _no_root_key(match: re.Match[str]) -> str:
 
 
 def _no_schema(match: re.Match[str]) -> str:
+    group = match["file"].partition("/")[0]
+    if renamed := RENAMED_KEYS.get(f"{group}.{match['key']}"):
+        return (
+            f"the file {match['file']}.yaml has the key {match['key']!r}, which is now called "
+            f"{renamed.partition('.')[2]!r}; rename it there."
+        )
     return (
         f"the file {match['file']}.yaml has the key {match['key']!r}, which is unknown there; a member's file begins "
         "with its schema, as in defaults: [_files, _columns, _self_] (see a member of the same group in conf/)."
     )
 
+
+RENAMED_KEYS = {
+    "llm.pack": "llm.recording",
+    "llm.counted_by": "llm.tokenizer",
+    "llm.card": "llm.spec",
+    "dataset.task": "dataset.prompt",
+    "dataset.zero_shot": "dataset.zero_shot_prompt",
+    "supplement.draw": "supplement.sampling",
+    "supplement.top": "supplement.top_k",
+    "vetting.probes": "vetting.n_probe_rows",
+    "vetting.read_source": "vetting.check_source",
+    "vetting.reject_copies": "vetting.reject_duplicates",
+    "vetting.max_faults": "vetting.max_failure_rate",
+    "repair.max_replies": "repair.max_responses",
+    "method.advice": "method.performance_hint",
+    "feature_extractor.dimensions": "feature_extractor.n_components",
+    "feature_extractor.longest_phrase": "feature_extractor.max_ngram",
+    "feature_extractor.max_terms": "feature_extractor.max_features",
+}
+"""Configuration keys of version 0.1.0 and their names today; an old key is refused with its new name."""
 
 _KINDS = {"Integer": "a whole number", "Float": "a number"}
 

@@ -13,7 +13,7 @@ from alchemist_exp.llm.providers.base import ModelSpec
 CONF = Path(config.config_dir())
 NEEDED = {
     "feature_extractor=transformer": ["feature_extractor.model=a/b", f"feature_extractor.revision={'0' * 40}"],
-    "dataset=files": ["dataset.path=x", "dataset.classes=[a,b]", "dataset.task=t"],
+    "dataset=files": ["dataset.path=x", "dataset.classes=[a,b]", "dataset.prompt=t"],
     "method=program_files": ["method.path=x"],
     "supplement=rag": ["supplement.documents=x"],
     "llm=openai_compatible": ["llm.model=m", "llm.base_url=http://127.0.0.1:8000/v1"],
@@ -79,9 +79,9 @@ def test_an_appended_key_that_nobody_reads_is_refused(composed) -> None:
         config.build(composed("+llm.price.foo=3"))
 
 
-@pytest.mark.parametrize("override", ["llm.price.input_usd_per_million=3", "+llm.card.seed=true", "llm.price.a.b=1"])
+@pytest.mark.parametrize("override", ["llm.price.input_usd_per_million=3", "+llm.spec.seed=true", "llm.price.a.b=1"])
 def test_a_part_of_what_the_models_card_says_is_not_dropped_in_silence(composed, override: str) -> None:
-    with pytest.raises(ConfigError, match=r"changes a part of llm\.(price|card), .*give all of it"):
+    with pytest.raises(ConfigError, match=r"changes a part of llm\.(price|spec), .*give all of it"):
         config.check_interpolated_overrides(composed("llm=openai"), [override])
     config.check_interpolated_overrides(
         composed(), ["llm.price.input_usd_per_million=3", "llm=recorded", "+experiment=x", "~logger"]
@@ -115,20 +115,20 @@ def test_every_model_has_a_card_with_a_dated_price(composed, path: Path) -> None
     cfg = composed(f"llm={provider}", "llm.model=m", "llm.base_url=http://x/v1")
     cfg.llm.model = model
     llm = config.build(cfg).llm
-    assert isinstance(llm.card, ModelSpec)
+    assert isinstance(llm.spec, ModelSpec)
     if model.startswith("_"):
         assert llm.price is None
         return
-    assert llm.card.price is not None
-    assert llm.price == llm.card.price
+    assert llm.spec.price is not None
+    assert llm.price == llm.spec.price
     assert re.search(r"20\d\d|paper", llm.price.as_of)
     assert llm.price.output_usd_per_million > llm.price.input_usd_per_million
-    assert llm.card.batch == (llm.price.batch_factor == 0.5)
+    assert llm.spec.batch == (llm.price.batch_factor == 0.5)
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_the_default_model_is_known_and_stays(composed, provider: str) -> None:
-    card = config.build(composed(f"llm={provider}")).llm.card
+    card = config.build(composed(f"llm={provider}")).llm.spec
     assert card.price is not None
     assert card.retired is None
 
@@ -141,8 +141,8 @@ def test_the_default_model_is_known_and_stays(composed, provider: str) -> None:
         (["llm=openai_compatible", "llm.model=m", "llm.base_url=localhost:80"], r"llm\.base_url is 'localhost:80'"),
         (["llm=openai", "llm.base_url='ftp://x'"], r"llm\.base_url is 'ftp://x'"),
         (["llm=openai", "llm.base_url='https://me:secret@x'"], r"llm\.base_url holds a password"),
-        (["llm=openai", "llm.card=${model_card:anthropic,x}"], r"llm\.card\.api is messages; chat or responses"),
-        (["llm=anthropic", "llm.card=${model_card:openai,x}"], r"llm\.card\.api is chat; messages"),
+        (["llm=openai", "llm.spec=${model_spec:anthropic,x}"], r"llm\.spec\.api is messages; chat or responses"),
+        (["llm=anthropic", "llm.spec=${model_spec:openai,x}"], r"llm\.spec\.api is chat; messages"),
         (["llm=openai", "llm.diversity=sampling"], r"llm\.diversity is sampling, and gpt-6-luna is asked without"),
     ],
 )
@@ -165,7 +165,7 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
         ("llm.price.input_usd_per_million=nan", "llm.price"),
         ("end_model.batch_size=99999999999", "end_model.batch_size is 99999999999"),
         ("end_model.hidden=[99999999999]", "end_model.hidden has a layer of 99999999999"),
-        ("feature_extractor.dimensions=99999999999", "feature_extractor.dimensions is 99999999999"),
+        ("feature_extractor.n_components=99999999999", "feature_extractor.n_components is 99999999999"),
         ("seed.values=[]", r"seed\.values is \[\]"),
         ("paths.outputs=''", r"paths\.outputs is empty"),
         ("llm.price.input_usd_per_million=-1", r"llm\.price has -1\.0; USD per million"),

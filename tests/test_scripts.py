@@ -25,7 +25,7 @@ def predict(folder: str, texts: str, cwd: Path) -> subprocess.CompletedProcess[s
 
 
 def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
-    done = cli("seed=s0", "logger=none", "feature_extractor.dimensions=64", "label_model=majority")
+    done = cli("seed=s0", "logger=none", "feature_extractor.n_components=64", "label_model=majority")
     assert done.returncode == 0, done.stderr
     (record,) = (tmp_path / "outputs" / "runs").glob("*/record.json")
     labeled = predict(str(record.parent), "check out my channel and subscribe\ni love this song so much\n", tmp_path)

@@ -197,7 +197,7 @@ def export(cache: ResponseCache, chosen: argparse.Namespace) -> int:
             raise StoreError(f"{pack} could not be written: {error.__cause__.strerror}; name another file.") from error
         raise
     print(f"{_count(len(entries), 'reply')} in {single_line(str(pack))}; replay with")
-    print(f"  alchemist run llm=recorded {single_line(_override('llm.pack', str(pack)))}")
+    print(f"  alchemist run llm=recorded {single_line(_override('llm.recording', str(pack)))}")
     return 0
 
 

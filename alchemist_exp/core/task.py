@@ -9,7 +9,7 @@ class Task:
 
     name: the dataset's name. description: the sentence that asks for the program. classes: names in the order of
     their indices. subject: what one row is called ("comment"). relation: how the subject and a class are joined
-    ("is", "is about"). zero_shot: the question put to each row by zero-shot prompting, with "[text]" for the row.
+    ("is", "is about"). zero_shot_prompt: the question asked about each row, with "[text]" for the row.
     """
 
     name: str
@@ -17,4 +17,4 @@ class Task:
     classes: tuple[str, ...]
     subject: str
     relation: str
-    zero_shot: str
+    zero_shot_prompt: str

@@ -112,10 +112,10 @@ class Dataset(Component, ABC):
     """A dataset group member: where rows come from and what the task is called."""
 
     classes: list[str] = MISSING
-    task: str = MISSING
+    prompt: str = MISSING
     subject: str = MISSING
     relation: str = MISSING
-    zero_shot: str = MISSING
+    zero_shot_prompt: str = MISSING
     metric: Metric = MISSING
     positive_class: str | None = MISSING
     limit: int | None = MISSING
@@ -136,10 +136,10 @@ class Dataset(Component, ABC):
             )
         if self.metric is Metric.f1 and self.positive_class is None:
             raise ConfigError("dataset.metric=f1 needs dataset.positive_class, the class whose F1 is meant.")
-        if "[text]" not in self.zero_shot:
+        if "[text]" not in self.zero_shot_prompt:
             raise ConfigError(
-                f"dataset.zero_shot is {self.zero_shot!r}; it needs [text] where the row's text goes, as in "
-                "'what is the category of this text: [text]'."
+                f"dataset.zero_shot_prompt is {self.zero_shot_prompt!r}; it needs [text] where the row's text goes, "
+                "as in 'what is the category of this text: [text]'."
             )
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"dataset.limit is {self.limit}; rows per split, 1 or more, or null for all.")
@@ -153,11 +153,11 @@ class Dataset(Component, ABC):
         """The task in the words its prompts are made of."""
         return Task(
             name=self.name,
-            description=self.task,
+            description=self.prompt,
             classes=tuple(self.classes),
             subject=self.subject,
             relation=self.relation,
-            zero_shot=self.zero_shot,
+            zero_shot_prompt=self.zero_shot_prompt,
         )
 
     @abstractmethod

@@ -34,19 +34,24 @@ class _Fitted:
 
 @dataclass(kw_only=True)
 class Tfidf(FeatureExtractor):
-    """Bag of words and word pairs as `dimensions` numbers; a text without a known word is all zero."""
+    """Bag of words and word pairs as `n_components` numbers; a text without a known word is all zero."""
 
-    dimensions: int = MISSING
-    longest_phrase: int = MISSING
-    max_terms: int = MISSING
+    n_components: int = MISSING
+    max_ngram: int = MISSING
+    max_features: int = MISSING
 
     def __post_init__(self) -> None:
-        for key, largest in (("dimensions", 10_000), ("longest_phrase", 10), ("max_terms", 10_000_000)):
+        for key, largest in (("n_components", 10_000), ("max_ngram", 10), ("max_features", 10_000_000)):
             value = getattr(self, key)
             if not 1 <= value <= largest:
                 raise ConfigError(f"feature_extractor.{key} is {value}; a whole number from 1 to {largest} is needed.")
         self._fitted: _Fitted | None = None
         self._vectorizer: Any = None
+
+    def cache_key(self) -> dict[str, object]:
+        """Return every value under the name it had when the first features were stored, so that those stay valid."""
+        stored_names = {"n_components": "dimensions", "max_ngram": "longest_phrase", "max_features": "max_terms"}
+        return {stored_names.get(name, name): value for name, value in super().cache_key().items()}
 
     def fit(self, texts: Sequence[str]) -> Self:
         """Learns terms, their weights and the main directions of the training texts; no texts or no words will do."""
@@ -69,7 +74,7 @@ class Tfidf(FeatureExtractor):
         if fitted.terms and len(texts):
             rows = self._vectorizer.transform(texts) @ fitted.components
         else:
-            rows = np.zeros((len(texts), self.dimensions))
+            rows = np.zeros((len(texts), self.n_components))
         if on_progress is not None:
             on_progress(len(texts))
         return read_only(rows, np.float32)
@@ -95,11 +100,11 @@ class Tfidf(FeatureExtractor):
         if (
             not isinstance(terms, list)
             or idf.shape != (len(terms),)
-            or components.shape != (len(terms), self.dimensions)
+            or components.shape != (len(terms), self.n_components)
         ):
             raise StoreError(
                 f"the fitted feature extractor in {folder} is broken or was made with other values than "
-                f"feature_extractor.dimensions={self.dimensions}; fit it again."
+                f"feature_extractor.n_components={self.n_components}; fit it again."
             )
         return self._take(
             _Fitted(terms=terms, idf=read_only(idf, np.float32), components=read_only(components, np.float32))
@@ -109,22 +114,22 @@ class Tfidf(FeatureExtractor):
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         return TfidfVectorizer(
-            ngram_range=(1, self.longest_phrase),
-            max_features=self.max_terms,
+            ngram_range=(1, self.max_ngram),
+            max_features=self.max_features,
             sublinear_tf=True,
             dtype=np.float32,
             **learnt,
         )
 
     def _no_components(self, terms: int) -> npt.NDArray[np.float32]:
-        return np.zeros((terms, self.dimensions), np.float32)
+        return np.zeros((terms, self.n_components), np.float32)
 
     def _components(self, weights: Any) -> FloatArray:
         """(terms, dimensions): the main directions of `weights` (n, terms); what the texts cannot tell stays zero."""
         from sklearn.utils.extmath import randomized_svd
         from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
-        wanted = min(self.dimensions, *weights.shape)
+        wanted = min(self.n_components, *weights.shape)
         # The seed is part of the method, as the number of iterations is: features must not differ between runs.
         # More threads gain nothing here, and lose much where jobs share the cores.
         with threadpool_limits(1):

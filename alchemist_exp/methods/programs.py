@@ -110,7 +110,7 @@ class ProgramMethod(Method):
         if parts.repair.attempts and self.repairs and len(done.programs) < wanted:
             notes.append(
                 f"{len(done.programs)} of the {wanted} programs asked for were accepted in {written.replies} replies; "
-                "repair.max_replies and repair.attempts say how many may be asked for."
+                "repair.max_responses and repair.attempts say how many may be asked for."
             )
         strategies = len(parts.supplement.members()) if self.repairs else 1
         if (most := parts.selection.most(1 << 30, strategies)) < 1 << 30 and chosen < most:
@@ -144,14 +144,17 @@ def _chosen(done: ExecutionResult, bench: Workbench) -> list[int]:
 
 @dataclass(kw_only=True)
 class AlchemistMethod(ProgramMethod):
-    """`n_programs` for each strategy (paper, Section 3.1). advice: whether the prompt says what makes programs fast."""
+    """`n_programs` for each strategy (paper, Section 3.1).
+
+    performance_hint: whether the prompt says what makes programs fast.
+    """
 
     cure = (
         "name another llm.model, raise llm.max_output_tokens if replies are truncated, or have them mended by repair=on"
     )
     repairs = True
     n_programs: int = MISSING
-    advice: bool = MISSING
+    performance_hint: bool = MISSING
 
     def __post_init__(self) -> None:
         if self.n_programs < 1:
@@ -163,7 +166,9 @@ class AlchemistMethod(ProgramMethod):
 
     def script(self, desk: Desk, parts: Parts) -> Dialogue[GeneratedPrograms]:
         """Supplements where they are configured, then programs."""
-        return write(desk, parts.supplement, parts.repair, n_programs=self.n_programs, advice=self.advice)
+        return write(
+            desk, parts.supplement, parts.repair, n_programs=self.n_programs, performance_hint=self.performance_hint
+        )
 
     def write(self, bench: Workbench, vetter: Vetter) -> tuple[GeneratedPrograms, tuple[LLMCall, ...]]:
         """What the LLM answers."""

@@ -41,7 +41,8 @@ class Tried:
         if len(kept) < parts.label_model.fewest_programs:
             raise ProgramsError(
                 f"{len(kept)} different first programs ran and label_model={parts.label_model.name} needs "
-                f"{parts.label_model.fewest_programs}; raise supplement.first_programs, or use supplement.draw=random."
+                f"{parts.label_model.fewest_programs}; raise supplement.first_programs, or "
+                "use supplement.sampling=random."
             )
         matrices = {
             of: LabelMatrix(votes=np.stack([made[c].votes for c in kept], axis=1), n_classes=n_classes)

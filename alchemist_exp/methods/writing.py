@@ -33,12 +33,15 @@ class GeneratedPrograms:
 
 
 def write(
-    desk: Desk, supplement: Supplement, repair: Repair, *, n_programs: int, advice: bool
+    desk: Desk, supplement: Supplement, repair: Repair, *, n_programs: int, performance_hint: bool
 ) -> Dialogue[GeneratedPrograms]:
     """`n_programs` for each member of `supplement`, all members at once."""
     hider = RowRedactor(desk.data)
     members = supplement.members()
-    writers = [_Writer(desk, member, repair, hider, n_programs=n_programs, advice=advice) for member in members]
+    writers = [
+        _Writer(desk, member, repair, hider, n_programs=n_programs, performance_hint=performance_hint)
+        for member in members
+    ]
     written = yield from interleave([writer.write() for writer in writers])
     return GeneratedPrograms(
         vetted=sum((part.vetted for part in written), EMPTY_RESULT),
@@ -51,21 +54,28 @@ class _Writer:
     """Has programs written for one prompt."""
 
     def __init__(
-        self, desk: Desk, supplement: Supplement, repair: Repair, hider: RowRedactor, *, n_programs: int, advice: bool
+        self,
+        desk: Desk,
+        supplement: Supplement,
+        repair: Repair,
+        hider: RowRedactor,
+        *,
+        n_programs: int,
+        performance_hint: bool,
     ) -> None:
         self._desk = desk
         self._supplement = supplement
         self._repair = repair
         self._hider = hider
         self._n_programs = n_programs
-        self._advice = advice
+        self._advice = performance_hint
         self._vetted = EMPTY_RESULT
         self._replies = 0
 
     def write(self) -> Dialogue[GeneratedPrograms]:
         """Drafts and their repairs, then new drafts where there is room for more replies."""
         supplied = yield from self._supplement.script(self._desk)
-        prompt = prompts.program_prompt(self._desk.data.task, supplied.text, advice=self._advice)
+        prompt = prompts.program_prompt(self._desk.data.task, supplied.text, performance_hint=self._advice)
         drafted = 0
         while (wanted := min(self._n_programs - len(self._vetted.accepted), self._room())) > 0:
             candidates = yield from self._drafts(prompt, range(drafted, drafted + wanted))
@@ -77,13 +87,13 @@ class _Writer:
                     break
                 candidates = yield from self._repairs(prompt, mendable)
                 rejected = self._vet(candidates)
-            if self._repair.max_replies is None:
+            if self._repair.max_responses is None:
                 break
         return GeneratedPrograms(vetted=self._vetted, supplied=(supplied,), replies=self._replies)
 
     def _room(self) -> int:
         """Replies that may still be asked for."""
-        most = self._repair.max_replies
+        most = self._repair.max_responses
         return self._n_programs if most is None else most - self._replies
 
     def _vet(self, candidates: Sequence[Candidate]) -> tuple[Rejected, ...]:

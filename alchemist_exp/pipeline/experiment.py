@@ -152,10 +152,10 @@ class Experiment:
                 "vetting.reject_nondeterministic is true and sandbox.determinism_rows is 0, so nothing would be found; "
                 "raise the latter, or use vetting=basic."
             )
-        drafts, replies = getattr(self.method, "n_programs", None), self.repair.max_replies
+        drafts, replies = getattr(self.method, "n_programs", None), self.repair.max_responses
         if drafts is not None and replies is not None and replies < drafts:
             raise ConfigError(
-                f"repair.max_replies is {replies}, less than method.n_programs, {drafts}; raise it, or ask for fewer."
+                f"repair.max_responses is {replies}, less than method.n_programs, {drafts}; raise it, or ask for fewer."
             )
 
     def without_effect(self, overrides: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ from alchemist_exp.supplements.base import Desk
 _COUNTED_ROWS = 1000
 """Rows whose tokens are counted, evenly spaced; the others are taken to be like them."""
 
-_PROGRAMS = AlchemistMethod(name="alchemist", n_programs=10, advice=False)
+_PROGRAMS = AlchemistMethod(name="alchemist", n_programs=10, performance_hint=False)
 _ROWS = ZeroShotMethod(name="zero_shot", max_output_tokens=1_000)
 """What is compared: ten programs by the general prompt, and a question for each row."""
 
@@ -59,7 +59,7 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     guesses = _Guesses(llm, asker.cached, frozenset() if anew else asked_before)
     _follow(experiment.method, experiment, data, guesses)
     # Replies as long as they may be, and where programs can be repaired, none of them accepted.
-    repairs = experiment.repair.attempts > 0 or experiment.repair.max_replies is not None
+    repairs = experiment.repair.attempts > 0 or experiment.repair.max_responses is not None
     longest = _Guesses(llm, asker.cached, frozenset() if anew else asked_before, longest=True)
     _follow(experiment.method, experiment, data, longest, accepting=not repairs)
     usd, most_usd = (

@@ -24,13 +24,13 @@ class Repair(Component):
     """A repair group member; conf/repair explains its values."""
 
     attempts: int = MISSING
-    max_replies: int | None = MISSING
+    max_responses: int | None = MISSING
 
     def __post_init__(self) -> None:
         if self.attempts < 0:
             raise ConfigError(f"repair.attempts is {self.attempts}; 0 or more is needed.")
-        if self.max_replies is not None and self.max_replies < 1:
-            raise ConfigError(f"repair.max_replies is {self.max_replies}; 1 or more, or null, is needed.")
+        if self.max_responses is not None and self.max_responses < 1:
+            raise ConfigError(f"repair.max_responses is {self.max_responses}; 1 or more, or null, is needed.")
 
 
 class RowRedactor:

@@ -38,10 +38,10 @@ Votes = npt.NDArray[np.int8]
 class Vetting(Component):
     """A vetting group member; conf/vetting explains each value."""
 
-    read_source: bool = MISSING
-    reject_copies: bool = MISSING
-    probes: int = MISSING
-    max_faults: float = MISSING
+    check_source: bool = MISSING
+    reject_duplicates: bool = MISSING
+    n_probe_rows: int = MISSING
+    max_failure_rate: float = MISSING
     reject_nondeterministic: bool = MISSING
     reject_constant: bool = MISSING
     min_coverage: float = MISSING
@@ -49,9 +49,9 @@ class Vetting(Component):
     reject_below_chance: bool = MISSING
 
     def __post_init__(self) -> None:
-        if self.probes < 0:
-            raise ConfigError(f"vetting.probes is {self.probes}; training rows, 0 or more, are needed.")
-        for key in ("max_faults", "min_coverage", "max_agreement"):
+        if self.n_probe_rows < 0:
+            raise ConfigError(f"vetting.n_probe_rows is {self.n_probe_rows}; training rows, 0 or more, are needed.")
+        for key in ("max_failure_rate", "min_coverage", "max_agreement"):
             share = getattr(self, key)
             if share is not None and not 0 <= share <= 1:
                 raise ConfigError(f"vetting.{key} is {share}; a share of the rows, from 0 to 1, is needed.")
@@ -107,11 +107,11 @@ class Vetter:
         sandbox, faults = self._ground.sandbox, dict[int, CheckFailure]()
         for program in programs:
             found = None
-            if self._vetting.read_source:
+            if self._vetting.check_source:
                 found = check_source(
                     program.source, max_source_bytes=sandbox.max_source_bytes, importable=sandbox.importable
                 )
-            if found is None and self._vetting.reject_copies:
+            if found is None and self._vetting.reject_duplicates:
                 text = text_key(program.source)
                 found = CheckFailure(RejectionStage.COPY, self._texts[text]) if text in self._texts else None
                 self._texts.setdefault(text, f"{_COPY} {program.origin}")
@@ -121,9 +121,9 @@ class Vetter:
 
     def _by_probes(self, programs: Sequence[Program]) -> dict[int, CheckFailure]:
         texts = self._ground.data.texts(Split.TRAIN)
-        if not self._vetting.probes:
+        if not self._vetting.n_probe_rows:
             return {}
-        spaced = np.linspace(0, len(texts) - 1, min(self._vetting.probes, len(texts))).astype(int)
+        spaced = np.linspace(0, len(texts) - 1, min(self._vetting.n_probe_rows, len(texts))).astype(int)
         probes = [texts[row] for row in spaced]
         runs = self._runs(programs, probes, texts_fingerprint(probes), f"trying {len(programs)} programs")
         found = {id(p): self._fault_of_probes(run) for p, run in zip(programs, runs, strict=True)}
@@ -154,7 +154,7 @@ class Vetter:
             return CheckFailure(RejectionStage.NONDETERMINISTIC, "the votes change with the order of the rows")
         bad = {o: n for o, n in run.outcomes.items() if n and o not in _GOOD}
         share = sum(bad.values()) / max(1, len(run.votes))
-        if share <= self._vetting.max_faults:
+        if share <= self._vetting.max_failure_rate:
             return None
         counts = ", ".join(f"{n} {o.replace('_', ' ')}" for o, n in bad.items())
         first = next(iter(run.messages.values()), "")

@@ -39,12 +39,12 @@ ADVICE = (
 )
 
 
-def program_prompt(task: Task, supplement: str = "", *, advice: bool = False) -> str:
+def program_prompt(task: Task, supplement: str = "", *, performance_hint: bool = False) -> str:
     """Supplement (when there is one), description, instructions and signature, a blank line between each.
 
-    advice: whether to add, before the signature, how to write a program that runs fast.
+    performance_hint: whether to add, before the signature, how to write a program that runs fast.
     """
-    instructions = [labeling_instructions(task), ADVICE if advice else ""]
+    instructions = [labeling_instructions(task), ADVICE if performance_hint else ""]
     parts = [supplement.strip(), task.description, *instructions, function_signature(task)]
     return "\n\n".join(part for part in parts if part)
 

@@ -20,7 +20,7 @@ def system(task: Task) -> str:
 
 def question(task: Task, text: str) -> str:
     """The prompt for one row."""
-    return task.zero_shot.replace("[text]", text)
+    return task.zero_shot_prompt.replace("[text]", text)
 
 
 def schema(task: Task) -> dict[str, Any]:

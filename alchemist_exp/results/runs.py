@@ -86,7 +86,7 @@ class Run:
 
     def among(self, key: str) -> str:
         """Which runs have to agree with this one in `key`: those of the same dataset, say, or, being "", all."""
-        group = "dataset" if key in ("data.fingerprint", "llm.pack") else key.partition(".")[0]
+        group = "dataset" if key in ("data.fingerprint", "llm.recording") else key.partition(".")[0]
         if group == "llm":
             return f"method={self.member('method')}"
         return f"{group}={self.member(group)}" if group in GROUPS and key != "dataset.limit" else ""

@@ -41,7 +41,7 @@ class ExemplarSupplement(WrittenSupplement):
     source: ExemplarSource = MISSING
     split: str = MISSING
     per_class: int = MISSING
-    draw: ExemplarSampling | None = MISSING
+    sampling: ExemplarSampling | None = MISSING
     first_programs: int = MISSING
     seed: int = MISSING
 
@@ -54,8 +54,8 @@ class ExemplarSupplement(WrittenSupplement):
         for key, least, most in (("per_class", 1, 50), ("first_programs", 3, 100), ("seed", 0, 2**32)):
             if not least <= getattr(self, key) <= most:
                 raise ConfigError(f"supplement.{key} is {getattr(self, key)}; {least} to {most} will do.")
-        if self.draw is not None and self.source is ExemplarSource.llm:
-            raise ConfigError(f"supplement.draw={self.draw} draws rows of the data; say supplement.source=data, too.")
+        if self.sampling is not None and self.source is ExemplarSource.llm:
+            raise ConfigError(f"supplement.sampling={self.sampling} needs supplement.source=data, too.")
         if self.source is ExemplarSource.data and not (self.text is None and self.file is None):
             raise ConfigError("supplement.source is data, and words of your own are given too; leave one of them out.")
 
@@ -72,10 +72,10 @@ class ExemplarSupplement(WrittenSupplement):
         gold = desk.gold.get(split)
         if gold is None:
             raise ConfigError(f"supplement.source is data, and {split} has no labels; use supplement.source=llm.")
-        if self.draw is ExemplarSampling.uncertain:
+        if self.sampling is ExemplarSampling.uncertain:
             programs = yield from self._first_programs(desk)
             rows = uncertain(desk.trials.uncertainty(programs, split), gold, self.per_class)
-        elif self.draw is ExemplarSampling.diverse:
+        elif self.sampling is ExemplarSampling.diverse:
             rows = diverse(desk.trials.features(split), gold, self.per_class, np.random.default_rng(self.seed))
         else:
             rows = random(gold, self.per_class, np.random.default_rng(self.seed))

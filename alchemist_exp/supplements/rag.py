@@ -25,7 +25,7 @@ class RetrievedSupplement(Supplement):
 
     documents: str = MISSING
     passage_words: int = MISSING
-    top: int = MISSING
+    top_k: int = MISSING
     queries: list[str] | None = MISSING
     summarize: bool = MISSING
     instruction: str = MISSING
@@ -35,7 +35,7 @@ class RetrievedSupplement(Supplement):
             raise ConfigError(
                 "supplement.documents is empty; name a file or a folder, as in supplement.documents=docs."
             )
-        for key, least in (("passage_words", 20), ("top", 1)):
+        for key, least in (("passage_words", 20), ("top_k", 1)):
             if getattr(self, key) < least:
                 raise ConfigError(f"supplement.{key} is {getattr(self, key)}; {least} or more is needed.")
         if self.queries is not None and not any(query.strip() for query in self.queries):
@@ -60,7 +60,7 @@ class RetrievedSupplement(Supplement):
         found = index.open_index(self.path, passage_words=self.passage_words, store=desk.store)
         _tell(f"{self.documents}: {found.summary()}", logging.WARNING if found.left_out else logging.INFO)
         queries = self.queries if self.queries is not None else _queries(task)
-        passages = found.top(queries, self.top)
+        passages = found.top(queries, self.top_k)
         if not passages:
             raise LLMError(
                 f"no passage of {self.documents} has a word of the queries {queries}; give supplement.queries=[...] in "

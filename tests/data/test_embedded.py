@@ -34,7 +34,7 @@ def test_embedded_sets_are_as_published(composed, name: str) -> None:
 
 def test_the_fingerprint_follows_content_alone(composed) -> None:
     first = load(composed).fingerprint
-    assert load(composed, "dataset.name=other", "llm.pack=youtube").fingerprint == first
+    assert load(composed, "dataset.name=other", "llm.recording=youtube").fingerprint == first
     assert load(composed, "dataset.limit=100").fingerprint != first
     assert load(composed, "dataset.classes=[no,yes]", "dataset.positive_class=yes").fingerprint != first
     assert load(composed, "dataset.human_votes_column=null").fingerprint != first

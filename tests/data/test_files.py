@@ -10,7 +10,7 @@ from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 
-BASE = ("dataset=files", "dataset.classes=[ham,spam]", "dataset.task=label")
+BASE = ("dataset=files", "dataset.classes=[ham,spam]", "dataset.prompt=label")
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class Counting(Tfidf):
 
 
 def counting(dies_at: int = 0) -> Counting:
-    made = Counting(name="tfidf", dimensions=5, longest_phrase=1, max_terms=50)
+    made = Counting(name="tfidf", n_components=5, max_ngram=1, max_features=50)
     made.fit(TEXTS)
     made.dies_at = dies_at
     return made

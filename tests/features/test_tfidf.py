@@ -40,11 +40,11 @@ def make() -> Make:
 def test_yaml_makes_the_component(make: Make) -> None:
     component = make()
     assert component.name == "tfidf"
-    assert component.dimensions == 256
+    assert component.n_components == 256
 
 
 def test_features_are_read_only_float32_of_the_configured_width(make: Make) -> None:
-    features = make(dimensions=8).fit(TEXTS).transform(TEXTS[:5])
+    features = make(n_components=8).fit(TEXTS).transform(TEXTS[:5])
     assert features.shape == (5, 8)
     assert features.dtype == np.float32
     assert not features.flags.writeable
@@ -52,24 +52,24 @@ def test_features_are_read_only_float32_of_the_configured_width(make: Make) -> N
 
 
 def test_equal_texts_give_equal_features_whatever_the_global_state(make: Make) -> None:
-    first = make(dimensions=8).fit(TEXTS).transform(TEXTS)
+    first = make(n_components=8).fit(TEXTS).transform(TEXTS)
     np.random.seed(5)  # noqa: NPY002 - the global state is what must not matter
     state = str(np.random.get_state())  # noqa: NPY002
-    second = make(dimensions=8).fit(TEXTS).transform(TEXTS)
+    second = make(n_components=8).fit(TEXTS).transform(TEXTS)
     assert np.array_equal(first, second)
     assert str(np.random.get_state()) == state  # noqa: NPY002
 
 
 def test_a_row_does_not_depend_on_its_neighbours(make: Make) -> None:
-    extractor = make(dimensions=8).fit(TEXTS)
+    extractor = make(n_components=8).fit(TEXTS)
     assert np.allclose(extractor.transform(TEXTS)[7:9], extractor.transform(TEXTS[7:9]), atol=1e-6)
 
 
 def test_word_pairs_tell_orders_apart(make: Make) -> None:
     texts = ["not good but bad", "not bad but good", "fine song", "bad film"]
-    one, two = make(dimensions=4).fit(texts).transform(texts[:2])
+    one, two = make(n_components=4).fit(texts).transform(texts[:2])
     assert not np.allclose(one, two, atol=1e-3)
-    one, two = make(dimensions=4, longest_phrase=1).fit(texts).transform(texts[:2])
+    one, two = make(n_components=4, max_ngram=1).fit(texts).transform(texts[:2])
     assert np.allclose(one, two, atol=1e-6)
 
 
@@ -91,10 +91,10 @@ def test_word_pairs_tell_orders_apart(make: Make) -> None:
 def test_degenerate_texts_give_finite_features(make: Make, texts: list[str], tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        extractor = make(dimensions=16).fit(texts)
+        extractor = make(n_components=16).fit(texts)
         features = extractor.transform([*texts, "", "zyzzyva qwerty"])
         extractor.save(tmp_path)
-        again = make(dimensions=16).load(tmp_path).transform([*texts, "", "zyzzyva qwerty"])
+        again = make(n_components=16).load(tmp_path).transform([*texts, "", "zyzzyva qwerty"])
     assert features.shape == (len(texts) + 2, 16)
     assert np.isfinite(features).all()
     assert not features[-2:].any()
@@ -105,43 +105,43 @@ def test_degenerate_texts_give_finite_features(make: Make, texts: list[str], tmp
 def test_what_the_training_texts_cannot_tell_stays_zero(make: Make) -> None:
     """Directions beyond the rank are rounding noise in training, and would not be in other texts."""
     texts = ["red apple", "green pear", "red apple", "green pear"]
-    features = make(dimensions=4).fit(texts).transform(["red pear", "apple green", "red"])
+    features = make(n_components=4).fit(texts).transform(["red pear", "apple green", "red"])
     assert np.count_nonzero(np.abs(features).sum(axis=0)) == 2
 
 
 def test_the_vocabulary_is_bounded(make: Make, tmp_path: Path) -> None:
-    make(dimensions=4, max_terms=5).fit(TEXTS).save(tmp_path)
+    make(n_components=4, max_features=5).fit(TEXTS).save(tmp_path)
     assert len(json.loads((tmp_path / "tfidf.json").read_text())["terms"]) == 5
 
 
 def test_saved_and_loaded_gives_equal_features_without_pickle(make: Make, tmp_path: Path) -> None:
-    extractor = make(dimensions=8).fit(TEXTS)
+    extractor = make(n_components=8).fit(TEXTS)
     extractor.save(tmp_path)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".npy", ".npy"]
-    assert np.array_equal(make(dimensions=8).load(tmp_path).transform(TEXTS), extractor.transform(TEXTS))
+    assert np.array_equal(make(n_components=8).load(tmp_path).transform(TEXTS), extractor.transform(TEXTS))
 
 
 def test_refit_forgets(make: Make) -> None:
-    extractor = make(dimensions=8).fit(TEXTS)
+    extractor = make(n_components=8).fit(TEXTS)
     assert not extractor.fit(["..."]).transform(TEXTS).any()
-    assert np.array_equal(extractor.fit(TEXTS).transform(TEXTS), make(dimensions=8).fit(TEXTS).transform(TEXTS))
+    assert np.array_equal(extractor.fit(TEXTS).transform(TEXTS), make(n_components=8).fit(TEXTS).transform(TEXTS))
 
 
 @pytest.mark.parametrize("file", ["tfidf.json", "idf.npy", "components.npy"])
 @pytest.mark.parametrize("content", [None, b"", b"[]", b'{"version": 1}', b"\x93NUMPY broken"])
 def test_what_is_absent_or_broken_is_named(make: Make, tmp_path: Path, file: str, content: bytes | None) -> None:
-    make(dimensions=8).fit(TEXTS).save(tmp_path)
+    make(n_components=8).fit(TEXTS).save(tmp_path)
     (tmp_path / file).unlink()
     if content is not None:
         (tmp_path / file).write_bytes(content)
     with pytest.raises(StoreError, match=str(tmp_path)):
-        make(dimensions=8).load(tmp_path)
+        make(n_components=8).load(tmp_path)
 
 
 def test_another_width_is_not_loaded(make: Make, tmp_path: Path) -> None:
-    make(dimensions=8).fit(TEXTS).save(tmp_path)
-    with pytest.raises(StoreError, match=r"feature_extractor\.dimensions=9"):
-        make(dimensions=9).load(tmp_path)
+    make(n_components=8).fit(TEXTS).save(tmp_path)
+    with pytest.raises(StoreError, match=r"feature_extractor\.n_components=9"):
+        make(n_components=9).load(tmp_path)
 
 
 def test_unfitted_is_refused(make: Make, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_unfitted_is_refused(make: Make, tmp_path: Path) -> None:
 
 def test_every_value_and_the_version_are_in_the_cache_key(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = canonical_json(make().cache_key())
-    for field in ("dimensions", "longest_phrase", "max_terms"):
+    for field in ("n_components", "max_ngram", "max_features"):
         assert canonical_json(make(**{field: 7}).cache_key()) != plain
     fitted = make()
     fitted.fit(TEXTS)
@@ -162,7 +162,7 @@ def test_every_value_and_the_version_are_in_the_cache_key(make: Make, monkeypatc
     assert canonical_json(make().cache_key()) != plain
 
 
-@pytest.mark.parametrize("key", ["dimensions", "longest_phrase", "max_terms"])
+@pytest.mark.parametrize("key", ["n_components", "max_ngram", "max_features"])
 def test_a_value_out_of_range_names_its_key(make: Make, key: str) -> None:
     with pytest.raises(ConfigError, match=f"feature_extractor.{key} is 0; a whole number from 1 to"):
         make(**{key: 0})

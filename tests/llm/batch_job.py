@@ -48,13 +48,13 @@ def llm_of(vendor: str, url: str, **values: Any) -> ProviderLLM:
     }
     if vendor == "anthropic":
         card = CARD | {"api": "messages", "token_parameter": "max_tokens"}
-        return AnthropicLLM(name="anthropic", base_url=url, card=card, **common | values)
+        return AnthropicLLM(name="anthropic", base_url=url, spec=card, **common | values)
     responses = vendor == "responses"
     card = CARD | {
         "api": "responses" if responses else "chat",
         "token_parameter": "max_output_tokens" if responses else "max_completion_tokens",
     }
-    return OpenAILLM(name="openai", base_url=f"{url}/v1", card=card, **common | values)
+    return OpenAILLM(name="openai", base_url=f"{url}/v1", spec=card, **common | values)
 
 
 @dataclass

@@ -405,6 +405,6 @@ def test_nothing_in_the_books_is_secret_or_a_text(job: Job) -> None:
 
 
 def test_models_without_a_batch_api_are_refused_early(server: BatchServer) -> None:
-    card = llm_of("openai", server.url).card
+    card = llm_of("openai", server.url).spec
     with pytest.raises(ConfigError, match="has no batch API"):
-        replace(llm_of("openai", server.url), card=replace(card, batch=False))
+        replace(llm_of("openai", server.url), spec=replace(card, batch=False))

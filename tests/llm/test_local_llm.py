@@ -37,7 +37,7 @@ pytestmark = pytest.mark.local_llm
 
 URL, MODEL = "ALCHEMIST_LOCAL_LLM_URL", "ALCHEMIST_LOCAL_LLM_MODEL"
 SERVER = ("llm.max_output_tokens=300", "llm.max_attempts=1", "llm.seed=0", "llm.timeout_s=300", "llm.max_in_flight=2")
-IN_WORDS = "llm.card=${model_card:openai_compatible,_no_schema}"
+IN_WORDS = "llm.spec=${model_spec:openai_compatible,_no_schema}"
 
 _WORD = {"type": "string", "maxLength": 60}
 _CONCEPT = {"type": "object", "properties": {"name": _WORD, "description": _WORD}}

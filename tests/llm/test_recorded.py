@@ -27,7 +27,7 @@ def recorded(composed):
 
 @pytest.mark.parametrize("pack", sorted(path.stem for path in RECORDINGS.glob("*.jsonl")))
 def test_every_shipped_pack_reads(recorded, pack: str) -> None:
-    replies = recorded(f"llm.pack={pack}").replies
+    replies = recorded(f"llm.recording={pack}").replies
     assert len(replies) == (21 if pack.endswith("birds") else 54)
     assert all(reply.text.strip() for reply in replies.values())
 
@@ -68,16 +68,16 @@ def test_a_sample_that_was_not_recorded_says_how_many_there_are(composed) -> Non
 
 def test_unknown_packs_name_the_known(recorded) -> None:
     with pytest.raises(LLMError, match=r"'yotube' is unknown; did you mean 'youtube'.*method=program_files"):
-        _ = recorded("llm.pack=yotube").replies
+        _ = recorded("llm.recording=yotube").replies
     with pytest.raises(LLMError, match="there is no such file"):
-        _ = recorded("llm.pack=/absent/a.jsonl").replies
+        _ = recorded("llm.recording=/absent/a.jsonl").replies
 
 
 def test_a_pack_of_ones_own(recorded, tmp_path: Path) -> None:
     row = {"system": "s", "prompt": "p\u2028q", "sample": 0, "model": "m", "response": "r"}
     pack = tmp_path / "mine.jsonl"
     pack.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
-    llm = recorded(f"llm.pack={pack}")
+    llm = recorded(f"llm.recording={pack}")
     assert llm.reply(llm.request("s", "p\u2028q")).text == "r"
 
 
@@ -86,7 +86,7 @@ def test_a_broken_pack_names_the_line(recorded, tmp_path: Path, line: str) -> No
     pack = tmp_path / "mine.jsonl"
     pack.write_text(line + "\n", encoding="utf-8")
     with pytest.raises(LLMError, match="line 1 is not a recorded reply"):
-        _ = recorded(f"llm.pack={pack}").replies
+        _ = recorded(f"llm.recording={pack}").replies
 
 
 def test_the_packs_content_is_part_of_a_runs_key(recorded, tmp_path: Path) -> None:
@@ -95,6 +95,6 @@ def test_the_packs_content_is_part_of_a_runs_key(recorded, tmp_path: Path) -> No
     for text in ("one", "two"):
         pack = tmp_path / "mine.jsonl"
         pack.write_text(json.dumps(row | {"response": text}) + "\n", encoding="utf-8")
-        llm = recorded(f"llm.pack={pack}")
+        llm = recorded(f"llm.recording={pack}")
         keys.add(str(llm.cache_key()))
     assert len(keys) == 2

@@ -122,7 +122,7 @@ def test_a_cut_counts_a_few_tokens_more_at_most(encoding: str) -> None:
 
 
 def test_an_encoding_that_nobody_knows_is_one_sentence_with_the_cure() -> None:
-    with pytest.raises(ConfigError, match=r"llm\.card\.encoding 'o200k' is unknown; did you mean 'o200k_base'\? Known"):
+    with pytest.raises(ConfigError, match=r"llm\.spec\.encoding 'o200k' is unknown; did you mean 'o200k_base'\? Known"):
         count_tokens("text", "o200k")
 
 

@@ -207,9 +207,9 @@ def test_an_exported_pack_replays_the_same_labels(
     asked = ran("supplement=rules")
     pack, root = tmp_path / "mine.jsonl", tmp_path / "outputs"
     assert cache.main(["export", str(pack), "--outputs", str(root)]) == 0
-    assert f"llm.pack={pack}" in capsys.readouterr().out
+    assert f"llm.recording={pack}" in capsys.readouterr().out
     common = ("+experiment=tiny", f"paths.outputs={root}", "label_model=majority", "supplement=rules")
-    cfg = composed(*common, "llm=recorded", f"llm.pack={pack}")
+    cfg = composed(*common, "llm=recorded", f"llm.recording={pack}")
     replayed = run(config.build(cfg), config.to_container(cfg), [], NoProgress())
     assert len(model.asked) == 11
     assert programs_of(replayed) == programs_of(asked)
@@ -243,7 +243,7 @@ def test_a_pack_of_programs_asked_for_one_after_the_other_replays(
     pack, root = tmp_path / "mine.jsonl", tmp_path / "outputs"
     assert cache.main(["export", str(pack), "--outputs", str(root)]) == 0
     common = ("+experiment=tiny", f"paths.outputs={root}", "label_model=majority", "method.n_programs=4")
-    cfg = composed(*common, "llm=recorded", f"llm.pack={pack}")
+    cfg = composed(*common, "llm=recorded", f"llm.recording={pack}")
     replayed = run(config.build(cfg), config.to_container(cfg), [], NoProgress())
     assert programs_of(replayed) == programs_of(asked)
     assert len(model.asked) == 4
@@ -310,7 +310,12 @@ def test_words_of_the_users_own_are_put_into_the_prompt_and_not_asked_for(ran: R
 
 @pytest.mark.parametrize("draw", ["random", "diverse", "uncertain"])
 def test_labeled_rows_are_shown_and_entered_as_gold(ran: Runner, model: Model, draw: str) -> None:
-    options = ["supplement=exemplars", "supplement.source=data", f"supplement.draw={draw}", "supplement.per_class=2"]
+    options = [
+        "supplement=exemplars",
+        "supplement.source=data",
+        f"supplement.sampling={draw}",
+        "supplement.per_class=2",
+    ]
     done = ran(*options, "method.n_programs=2", "supplement.first_programs=4").record
     shown = [line for line in model.asked[-1].splitlines() if line.startswith("- ")]
     assert [line.rpartition(" is ")[2] for line in shown] == ["ham", "ham", "spam", "spam"]
@@ -356,7 +361,7 @@ def test_a_plan_foresees_what_repairs_may_cost_at_most(experiment) -> None:
 
 
 def test_what_two_scripts_ask_is_counted_as_it_is_paid(ran: Runner, model: Model) -> None:
-    exemplars = ["supplement.of.exemplars.source=data", "supplement.of.exemplars.draw=uncertain"]
+    exemplars = ["supplement.of.exemplars.source=data", "supplement.of.exemplars.sampling=uncertain"]
     options = ["supplement=mixed", "supplement.strategies=[general,exemplars]", *exemplars, "llm.max_in_flight=1"]
     cost = ran(PRICE, *options).record.cost
     assert (cost["calls"], cost["cached_calls"], len(model.asked)) == (20, 0, 20)
@@ -368,7 +373,7 @@ def test_what_two_scripts_ask_is_counted_as_it_is_paid(ran: Runner, model: Model
     [
         (["label_model=snorkel", "method.n_programs=2"], "label_model=snorkel needs 3 programs and at most 2 can vote"),
         (["label_model=flyingsquid", "selection=marginal", "selection.n=1"], "needs 3 programs and at most 1 can vote"),
-        (["repair.max_replies=5"], "repair.max_replies is 5, less than method.n_programs, 10"),
+        (["repair.max_responses=5"], "repair.max_responses is 5, less than method.n_programs, 10"),
         (["vetting=strict", "sandbox.determinism_rows=0"], "so nothing would be found"),
     ],
 )
@@ -388,7 +393,7 @@ def test_a_label_model_that_learns_from_gold_is_refused_before_anything_is_paid(
         "dataset=files",
         f"dataset.path={tmp_path / 'train.csv'}",
         "dataset.classes=[ham,spam]",
-        "dataset.task=Label.",
+        "dataset.prompt=Label.",
     ]
     with pytest.raises(AlchemistError, match="learns from labels of valid and files has none"):
         ran(*own, "label_model=accuracy_weighted")

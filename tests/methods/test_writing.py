@@ -90,14 +90,14 @@ def test_a_rejected_program_goes_back_with_its_reason_and_without_the_row(compos
 
 
 def test_a_reply_without_code_cannot_be_repaired_but_asked_for_again(composed) -> None:
-    found, rounds = written(composed, ["no code", "good 1", "good 2"], "repair.attempts=1", "repair.max_replies=9")
+    found, rounds = written(composed, ["no code", "good 1", "good 2"], "repair.attempts=1", "repair.max_responses=9")
     assert origins(found) == (["general 1", "general 2"], ["general 0"])
     assert [[request.sample for request in asked] for asked in rounds] == [[0, 1], [2]]
 
 
 @pytest.mark.parametrize(("attempts", "most", "replies"), [(0, None, 2), (3, None, 8), (0, 5, 5), (2, 7, 7), (1, 1, 1)])
 def test_replies_end_where_they_are_told_to(composed, attempts: int, most: int | None, replies: int) -> None:
-    overrides = [f"repair.attempts={attempts}", f"repair.max_replies={'null' if most is None else most}"]
+    overrides = [f"repair.attempts={attempts}", f"repair.max_responses={'null' if most is None else most}"]
     found, rounds = written(composed, [f"bad {n}" for n in range(replies)], *overrides)
     assert found.replies == sum(map(len, rounds)) == replies
     assert found.vetted.accepted == ()
@@ -113,7 +113,7 @@ def test_strategies_are_written_side_by_side(composed) -> None:
 
 
 def test_without_a_temperature_each_draft_is_shown_those_before(composed) -> None:
-    found, rounds = written(composed, ["good 1", "bad 1", "good 2"], "repair.max_replies=3", n=2, llm_type=Repetitive)
+    found, rounds = written(composed, ["good 1", "bad 1", "good 2"], "repair.max_responses=3", n=2, llm_type=Repetitive)
     texts = [asked[0].messages[1].text for asked in rounds]
     assert texts[1] == prompts.unlike(texts[0], ["# good 1\n"])
     assert texts[2] == prompts.unlike(texts[0], ["# good 1\n"])  # a rejected one is nothing to differ from
@@ -122,6 +122,6 @@ def test_without_a_temperature_each_draft_is_shown_those_before(composed) -> Non
 
 def test_advice_on_speed_is_in_the_prompt_only_when_asked_for(composed) -> None:
     for advice in (False, True):
-        _, rounds = written(composed, ["good"], f"method.advice={str(advice).lower()}", n=1)
+        _, rounds = written(composed, ["good"], f"method.performance_hint={str(advice).lower()}", n=1)
         assert (prompts.ADVICE in rounds[0][0].messages[1].text) is advice
         assert rounds[0][0].messages[1].text.endswith("def label_function(text: str) -> int:")

@@ -185,7 +185,7 @@ def test_unlabeled_text_gives_labels_a_model_and_says_which_scores_it_cannot_giv
     texts.write_text("text\n" + "\n".join(f"check my channel {i}\nlovely song {i}" for i in range(40)))
     programs = main_job[0].folder / "programs"
     answer = ran(
-        "dataset=files", f"dataset.path={texts}", "dataset.classes=[ham,spam]", "dataset.task=label",
+        "dataset=files", f"dataset.path={texts}", "dataset.classes=[ham,spam]", "dataset.prompt=label",
         "method=program_files", f"method.path={programs}",
     )  # fmt: skip
     record = answer.record

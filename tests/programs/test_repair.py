@@ -50,7 +50,7 @@ def test_what_is_quoted_of_a_row_is_hidden_however_it_is_spelled(hider: RowRedac
     assert shown.startswith("row 1: line 2: ValueError: ")
 
 
-@pytest.mark.parametrize("override", ["repair.attempts=-1", "repair.max_replies=0"])
+@pytest.mark.parametrize("override", ["repair.attempts=-1", "repair.max_responses=0"])
 def test_what_cannot_be_is_refused(composed, override: str) -> None:
     with pytest.raises(ConfigError, match=override.partition("=")[0]):
         config.build(composed(override))

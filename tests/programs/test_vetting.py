@@ -171,7 +171,9 @@ def test_chance_is_what_the_classes_give() -> None:
     assert below_chance(frequent[:80], gold[:80], 2) is None  # too few votes to say
 
 
-@pytest.mark.parametrize("override", ["vetting.probes=-1", "vetting.max_faults=1.5", "vetting.max_agreement=-0.1"])
+@pytest.mark.parametrize(
+    "override", ["vetting.n_probe_rows=-1", "vetting.max_failure_rate=1.5", "vetting.max_agreement=-0.1"]
+)
 def test_thresholds_that_cannot_be_are_refused(composed, override: str) -> None:
     with pytest.raises(ConfigError, match=override.partition("=")[0]):
         config.build(composed(override))

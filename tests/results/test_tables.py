@@ -260,7 +260,9 @@ def test_the_score_is_f1_on_sms_and_accuracy_elsewhere(tmp_path: Path) -> None:
 
 
 def test_gaps_say_why_and_how_to_fill_them(tmp_path: Path) -> None:
-    write(tmp_path, "done", record(overrides=["+experiment=table3", "llm.pack=mine", "seed=s0", "dataset=youtube"]))
+    write(
+        tmp_path, "done", record(overrides=["+experiment=table3", "llm.recording=mine", "seed=s0", "dataset=youtube"])
+    )
     sections: dict[str, Any] = {"label_model": {}, "end_model": {}, "programs": {}, "cost": {}}
     failed = record({"dataset": "sms"}) | sections | {"status": "failed", "error": "only 2 programs"}
     write(tmp_path, "failed", failed)
@@ -272,7 +274,7 @@ def test_gaps_say_why_and_how_to_fill_them(tmp_path: Path) -> None:
     assert notes[-1] == f"2 of the runs that belong here have not finished: alchemist status {tmp_path}"
     assert gaps["imdb, Snorkel"].why == "missing, or it could not start"
     assert shlex.split(gaps["imdb, Snorkel"].command) == [
-        "alchemist", "run", "+experiment=table8", "llm.pack=mine", "seed=five", "dataset=imdb", "method=alchemist",
+        "alchemist", "run", "+experiment=table8", "llm.recording=mine", "seed=five", "dataset=imdb", "method=alchemist",
         "supplement=none", "label_model=snorkel", f"paths.outputs={tmp_path}",
     ]  # fmt: skip
     assert "youtube, Snorkel" not in gaps

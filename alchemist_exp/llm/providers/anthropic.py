@@ -52,8 +52,8 @@ class AnthropicLLM(ProviderLLM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.card.api is not Api.messages:
-            raise ConfigError(f"llm.card.api is {self.card.api.value}; messages is needed for llm={self.name}.")
+        if self.spec.api is not Api.messages:
+            raise ConfigError(f"llm.spec.api is {self.spec.api.value}; messages is needed for llm={self.name}.")
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AnthropicClient]:
@@ -88,7 +88,7 @@ def payload(llm: ProviderLLM, request: Request) -> dict[str, Any]:
             for message in request.messages
             if message.role is not Role.SYSTEM
         ],
-        llm.card.token_parameter: asked["max_output_tokens"],
+        llm.spec.token_parameter: asked["max_output_tokens"],
     }
     if system:
         body["system"] = system

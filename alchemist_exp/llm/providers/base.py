@@ -103,7 +103,7 @@ class BatchAPI(Protocol):
 class ProviderLLM(LLM):
     """A model that is asked over the network; the YAML files in conf/llm hold the values and explain each."""
 
-    card: Any = MISSING
+    spec: Any = MISSING
     temperature: float | None = MISSING
     max_output_tokens: int = MISSING
     seed: int | None = MISSING
@@ -119,7 +119,7 @@ class ProviderLLM(LLM):
     batch: bool = MISSING
 
     def __post_init__(self) -> None:
-        self.card = _card(self.card)
+        self.spec = _spec(self.spec)
         self.price = _price(self.price)
         for key, least in (
             ("max_output_tokens", 1),
@@ -149,16 +149,16 @@ class ProviderLLM(LLM):
             raise ConfigError(
                 f"llm.diversity is sampling, and {self.model} is asked without a temperature; use prompt or auto."
             )
-        if self.batch and not self.card.batch:
+        if self.batch and not self.spec.batch:
             raise ConfigError(f"llm.batch is true, and {self.model} has no batch API here; use llm.batch=false.")
 
     def check(self) -> None:
         """LLMError when the model is switched off, or the key is absent, and its replies are wanted."""
         if self.cache is CacheMode.only:
             return
-        if self.card.retired is not None and self.card.retired <= datetime.now(UTC).date():
+        if self.spec.retired is not None and self.spec.retired <= datetime.now(UTC).date():
             raise LLMError(
-                f"{self.model} was switched off on {self.card.retired}; replay its replies (llm.cache=only, "
+                f"{self.model} was switched off on {self.spec.retired}; replay its replies (llm.cache=only, "
                 "llm=recorded) or name another llm.model."
             )
         self.api_key()
@@ -178,14 +178,14 @@ class ProviderLLM(LLM):
             "name": self.name,
             "model": self.model,
             "diversity": self.diversity.value,
-            "structured_output": self.card.structured_output,
+            "structured_output": self.spec.structured_output,
             **self._parameters(),
         }
 
     @property
     def encoding(self) -> str | None:
         """As its card says."""
-        encoding: str | None = self.card.encoding
+        encoding: str | None = self.spec.encoding
         return encoding
 
     @property
@@ -196,7 +196,7 @@ class ProviderLLM(LLM):
     @property
     def samples(self) -> bool:
         """Whether replies are drawn at a temperature, so that two to one prompt differ."""
-        return bool(self.card.temperature and self.temperature)
+        return bool(self.spec.temperature and self.temperature)
 
     @property
     def asks_for_variety(self) -> bool:
@@ -214,7 +214,7 @@ class ProviderLLM(LLM):
     ) -> Request:
         """See `LLM.request`."""
         parameters = self._parameters()
-        if schema is not None and self.card.structured_output:
+        if schema is not None and self.spec.structured_output:
             parameters["schema"] = schema
         if max_output_tokens is not None:
             parameters["max_output_tokens"] = min(max_output_tokens, self.max_output_tokens)
@@ -233,9 +233,9 @@ class ProviderLLM(LLM):
     def _parameters(self) -> dict[str, Any]:
         """What goes to the server beside the messages; the base URL is one, since names of models mean little there."""
         parameters: dict[str, Any] = {"max_output_tokens": self.max_output_tokens}
-        if self.card.temperature and self.temperature is not None:
+        if self.spec.temperature and self.temperature is not None:
             parameters["temperature"] = self.temperature
-        if self.card.seed and self.seed is not None:
+        if self.spec.seed and self.seed is not None:
             parameters["seed"] = self.seed
         if self.base_url is not None:
             parameters["base_url"] = self.base_url
@@ -247,16 +247,16 @@ def _price(values: Any) -> Price | None:
     return Price(**values) if isinstance(values, Mapping) else values
 
 
-def _card(values: Any) -> ModelSpec:
+def _spec(values: Any) -> ModelSpec:
     """The card that `values`, a mapping from YAML, describe."""
     if isinstance(values, ModelSpec):
         return values
     known = [f.name for f in fields(ModelSpec)]
     for key in values:
         if key not in known:
-            raise ConfigError(unknown_name("the key", f"llm.card.{key}", known))
+            raise ConfigError(unknown_name("the key", f"llm.spec.{key}", known))
     if lacking := [key for key in known if key not in values]:
-        raise ConfigError(f"llm.card lacks {' and '.join(lacking)}; say null where something is not known.")
+        raise ConfigError(f"llm.spec lacks {' and '.join(lacking)}; say null where something is not known.")
     price, retired = values["price"], values["retired"]
     try:
         return ModelSpec(
@@ -268,4 +268,4 @@ def _card(values: Any) -> ModelSpec:
             }
         )
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"llm.card is wrong: {error}.") from error
+        raise ConfigError(f"llm.spec is wrong: {error}.") from error

@@ -34,7 +34,7 @@ class OpenAIClient:
 
         body = payload(self.llm, request)
         async with sorted_faults(self.llm, openai, self.key):
-            if self.llm.card.api is Api.responses:
+            if self.llm.spec.api is Api.responses:
                 raw = await self.server.responses.with_raw_response.create(**body)
             else:
                 raw = await self.server.chat.completions.with_raw_response.create(**body)
@@ -47,9 +47,9 @@ class OpenAILLM(ProviderLLM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.card.api not in (Api.chat, Api.responses):
+        if self.spec.api not in (Api.chat, Api.responses):
             raise ConfigError(
-                f"llm.card.api is {self.card.api.value}; chat or responses is needed for llm={self.name}."
+                f"llm.spec.api is {self.spec.api.value}; chat or responses is needed for llm={self.name}."
             )
 
     @asynccontextmanager
@@ -91,13 +91,13 @@ class OpenAICompatibleLLM(OpenAILLM):
 def payload(llm: ProviderLLM, request: Request) -> dict[str, Any]:
     """What is sent to ask `request`: the body, and the keyword arguments of the vendor's client."""
     asked = request.parameters
-    responses = llm.card.api is Api.responses
+    responses = llm.spec.api is Api.responses
     body: dict[str, Any] = {
         "model": request.model,
         "input" if responses else "messages": [
             {"role": message.role.value, "content": sendable(message.text)} for message in request.messages
         ],
-        llm.card.token_parameter: asked["max_output_tokens"],
+        llm.spec.token_parameter: asked["max_output_tokens"],
     }
     if "temperature" in asked:
         body["temperature"] = asked["temperature"]

@@ -43,7 +43,7 @@ class OpenAIBatches:
     async def submit(self, requests: Sequence[Request], mark: str) -> str:
         """See `Batches.submit`."""
         url: Literal["/v1/responses", "/v1/chat/completions"]
-        url = "/v1/responses" if self._llm.card.api is Api.responses else "/v1/chat/completions"
+        url = "/v1/responses" if self._llm.spec.api is Api.responses else "/v1/chat/completions"
         lines = [
             json.dumps({"custom_id": r.key, "method": "POST", "url": url, "body": payload(self._llm, r)})
             for r in requests

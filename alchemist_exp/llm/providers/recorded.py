@@ -55,8 +55,8 @@ class RecordedLLM(LLM):
     """The replies of a pack: a name that the package ships, or the path of a .jsonl file."""
 
     replays = True
-    pack: str = MISSING
-    counted_by: str | None = MISSING
+    recording: str = MISSING
+    tokenizer: str | None = MISSING
 
     def check(self) -> None:
         """LLMError when the pack is absent or broken."""
@@ -64,21 +64,23 @@ class RecordedLLM(LLM):
 
     def cache_key(self) -> dict[str, object]:
         """The pack's content counts, wherever it lies."""
-        return super().cache_key() | {"pack": bytes_fingerprint(self._raw)}
+        return super().cache_key() | {"recording": bytes_fingerprint(self._raw)}
 
     @property
     def path(self) -> Path:
         """The pack's file. LLMError when there is none."""
-        if self.pack.endswith(".jsonl"):
-            path = resolve_user_path(self.pack, "llm.pack")
+        if self.recording.endswith(".jsonl"):
+            path = resolve_user_path(self.recording, "llm.recording")
             if not path.is_file():
-                raise LLMError(f"llm.pack is {self.pack!r}, and there is no such file; name a pack or a .jsonl file.")
+                raise LLMError(
+                    f"llm.recording is {self.recording!r}, which is not a file; name a pack or a .jsonl file."
+                )
             return path
-        path = RECORDINGS / f"{self.pack}.jsonl"
+        path = RECORDINGS / f"{self.recording}.jsonl"
         if not path.is_file():
             known = (p.stem for p in RECORDINGS.glob("*.jsonl"))
             raise LLMError(
-                f"{unknown_name('the recorded pack', self.pack, known)} For data without recordings ask a model, "
+                f"{unknown_name('the recorded pack', self.recording, known)} For data without recordings ask a model, "
                 "llm=openai, or write programs yourself: method=program_files method.path=DIR."
             )
         return path
@@ -107,8 +109,8 @@ class RecordedLLM(LLM):
 
     @property
     def encoding(self) -> str | None:
-        """`counted_by`: the tokenizer of the model whose prices are given."""
-        return self.counted_by
+        """`tokenizer`: the tokenizer of the model whose prices are given."""
+        return self.tokenizer
 
     @cached_property
     def _raw(self) -> bytes:
@@ -132,7 +134,7 @@ class RecordedLLM(LLM):
     ) -> Request:
         """The request that asks `prompt`; the pack is one of its parameters, the rest is not."""
         messages = (Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt))
-        parameters = {"pack": self.pack}
+        parameters = {"pack": self.recording}
         return Request(provider=self.name, model=self.model, messages=messages, parameters=parameters, sample=sample)
 
     @asynccontextmanager
