@@ -13,91 +13,11 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from alchemist_exp.core.component import Component
+from alchemist_exp import registry
 from alchemist_exp.core.errors import ConfigError, unknown_name
-from alchemist_exp.data.files import EmbeddedDataset, FilesDataset
-from alchemist_exp.end_model.mlp import Mlp
-from alchemist_exp.features.tfidf import Tfidf
-from alchemist_exp.features.transformer import MiniLM, Transformer
-from alchemist_exp.label_models.accuracy_weighted import AccuracyWeighted
-from alchemist_exp.label_models.dawid_skene import DawidSkene, OneCoin
-from alchemist_exp.label_models.flyingsquid import FlyingSquid
-from alchemist_exp.label_models.majority import Majority, WeightedMajority
-from alchemist_exp.label_models.snorkel import Snorkel
 from alchemist_exp.llm.budget import Budget
-from alchemist_exp.llm.providers.anthropic import AnthropicLLM
-from alchemist_exp.llm.providers.openai import OpenAICompatibleLLM, OpenAILLM
-from alchemist_exp.llm.providers.recorded import RecordedLLM
 from alchemist_exp.llm.types import Price
-from alchemist_exp.methods.human import HumanVotesMethod
-from alchemist_exp.methods.programs import AlchemistMethod, ProgramFilesMethod
-from alchemist_exp.methods.zero_shot import ZeroShotMethod
-from alchemist_exp.pipeline.experiment import Debug, Experiment, Gold, Paths, Seeds
-from alchemist_exp.programs.repair import Repair
-from alchemist_exp.programs.selection import SelectAll, SelectDiverse, SelectMarginal, SelectRandom
-from alchemist_exp.programs.vetting import Vetting
-from alchemist_exp.sandbox.modes import AutoSandbox, BwrapSandbox, SeccompSandbox, UnconfinedSandbox
-from alchemist_exp.supplements.exemplars import ExemplarSupplement
-from alchemist_exp.supplements.mixed import MixedSupplement
-from alchemist_exp.supplements.rag import RetrievedSupplement
-from alchemist_exp.supplements.written import NoSupplement, WrittenSupplement
-from alchemist_exp.tracking.csv_files import CsvLogger
-from alchemist_exp.tracking.none import NoLogger
-from alchemist_exp.tracking.wandb_run import WandbLogger
-
-SCHEMAS: dict[str, dict[str, type[Component]]] = {
-    "dataset": {"_embedded": EmbeddedDataset, "_files": FilesDataset},
-    "llm": {
-        "_recorded": RecordedLLM,
-        "_openai": OpenAILLM,
-        "_anthropic": AnthropicLLM,
-        "_openai_compatible": OpenAICompatibleLLM,
-    },
-    "supplement": {
-        "_none": NoSupplement,
-        "_written": WrittenSupplement,
-        "_exemplars": ExemplarSupplement,
-        "_mixed": MixedSupplement,
-        "_rag": RetrievedSupplement,
-    },
-    "method": {
-        "_alchemist": AlchemistMethod,
-        "_human": HumanVotesMethod,
-        "_program_files": ProgramFilesMethod,
-        "_zero_shot": ZeroShotMethod,
-    },
-    "vetting": {"_vetting": Vetting},
-    "repair": {"_repair": Repair},
-    "selection": {
-        "_all": SelectAll,
-        "_random": SelectRandom,
-        "_diverse": SelectDiverse,
-        "_marginal": SelectMarginal,
-    },
-    "label_model": {
-        "_majority": Majority,
-        "_weighted_majority": WeightedMajority,
-        "_accuracy_weighted": AccuracyWeighted,
-        "_snorkel": Snorkel,
-        "_dawid_skene": DawidSkene,
-        "_one_coin": OneCoin,
-        "_flyingsquid": FlyingSquid,
-    },
-    "feature_extractor": {"_tfidf": Tfidf, "_transformer": Transformer, "_minilm": MiniLM},
-    "end_model": {"_mlp": Mlp},
-    "seed": {"_seeds": Seeds},
-    "sandbox": {
-        "_seccomp": SeccompSandbox,
-        "_bwrap": BwrapSandbox,
-        "_auto": AutoSandbox,
-        "_none": UnconfinedSandbox,
-    },
-    "logger": {"_wandb": WandbLogger, "_csv": CsvLogger, "_none": NoLogger},
-    "gold": {"_gold": Gold},
-    "debug": {"_debug": Debug},
-}
-"""The schemas of each group."""
-
+from alchemist_exp.pipeline.experiment import Experiment, Paths
 
 _DATE = re.compile(r"-(20\d\d-\d\d-\d\d|20\d{6})$")
 
@@ -115,9 +35,9 @@ def register() -> None:
     OmegaConf.register_new_resolver("model_spec", _model_spec, replace=True)
     store = ConfigStore.instance()
     store.store(name="_experiment", node=Experiment)
-    for group, schemas in SCHEMAS.items():
+    for group, schemas in registry.components().items():
         for name, schema in schemas.items():
-            store.store(group=group, name=name, node=schema)
+            store.store(group=group, name=f"_{name}", node=schema)
 
 
 def build(config: DictConfig) -> Experiment:
@@ -173,7 +93,7 @@ def to_container(config: DictConfig) -> dict[str, Any]:
 def known_keys(schema_name: str) -> list[str]:
     """The keys of the schema class of that name; empty when there is none."""
     parts: list[type[Any]] = [Experiment, Paths, Price, Budget]
-    classes = parts + [schema for schemas in SCHEMAS.values() for schema in schemas.values()]
+    classes = parts + [schema for schemas in registry.components().values() for schema in schemas.values()]
     return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
 
 

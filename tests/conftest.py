@@ -13,8 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from alchemist_exp import config
-
-REPOSITORY = Path(__file__).parents[1]
+from tests.support.paths import REPOSITORY
 
 config.register()
 # The same examples every time, and no clock.

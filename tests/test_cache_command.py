@@ -22,7 +22,7 @@ from alchemist_exp.core.hashing import joined
 from alchemist_exp.llm.providers.recorded import RecordedLLM
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import FinishReason, Message, Request, Response, Role, Usage
-from tests.conftest import REPOSITORY
+from tests.support.paths import REPOSITORY
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\x00\u2028\ud800 [bold]x[/bold] \r\n\tend"
 USAGE = Usage(input_tokens=1_500, output_tokens=20, cached_tokens=1_000, reasoning_tokens=7)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp.core.atomic_io import read_json
-from tests.conftest import REPOSITORY
+from tests.support.paths import REPOSITORY
 
 TINY = ("+experiment=tiny", "label_model=majority")
 

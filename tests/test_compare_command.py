@@ -11,8 +11,8 @@ import pytest
 from alchemist_exp.cli.compare import main
 from alchemist_exp.core.atomic_io import read_json
 from alchemist_exp.results.formats import FORMATS
-from tests.conftest import REPOSITORY
-from tests.results.records import record, write
+from tests.support.paths import REPOSITORY
+from tests.support.records import record, write
 
 
 @pytest.fixture

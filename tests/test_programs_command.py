@@ -9,7 +9,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.cli.programs import main
 from alchemist_exp.pipeline.run import run
-from tests.pipeline.test_run import NoProgress
+from tests.support.progress import NoProgress
 
 
 @pytest.fixture(scope="module")

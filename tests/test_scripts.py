@@ -9,7 +9,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.types import Split
-from tests.conftest import REPOSITORY
+from tests.support.paths import REPOSITORY
 
 
 def predict(folder: str, texts: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import resolve_user_path
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, HubFiles, TextData, checked_votes, class_ids
@@ -17,6 +18,7 @@ EMBEDDED = Path(__file__).parent / "embedded"
 """Package data: one folder per embedded dataset."""
 
 
+@component("dataset", "files")
 @dataclass(kw_only=True)
 class FilesDataset(Dataset):
     """CSV, TSV, JSONL or Parquet files: a training split that may be unlabeled, valid and test where there are any.
@@ -108,6 +110,7 @@ def _as_text(value: Any, row: int, file: Path) -> str:
     return value.encode("utf-8", "replace").decode("utf-8")
 
 
+@component("dataset", "embedded")
 @dataclass(kw_only=True)
 class EmbeddedDataset(FilesDataset):
     """A dataset that ships inside the package: `path` is its folder's name there, or an absolute path elsewhere."""

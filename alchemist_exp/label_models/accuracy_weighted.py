@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 import numpy as np
 from omegaconf import MISSING
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
@@ -13,6 +14,7 @@ from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, n
 _CURE = "or use a model that learns from the votes alone, as label_model=dawid_skene does"
 
 
+@component("label_model", "accuracy_weighted")
 @dataclass(kw_only=True)
 class AccuracyWeighted(LabelModel):
     """A vote of a program of accuracy p weighs log(p / (1 - p)) + log(k - 1), k being the number of classes.

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import MISSING
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
@@ -88,6 +89,7 @@ class _ByExpectationMaximisation(LabelModel):
         return normalised_logs(joint, matrix.covered)
 
 
+@component("label_model", "dawid_skene")
 @dataclass(kw_only=True)
 class DawidSkene(_ByExpectationMaximisation):
     """A confusion matrix per program, k classes by k + 1 answers: abstaining is an answer of its own.
@@ -104,6 +106,7 @@ class DawidSkene(_ByExpectationMaximisation):
         return table
 
 
+@component("label_model", "one_coin")
 @dataclass(kw_only=True)
 class OneCoin(_ByExpectationMaximisation):
     """One accuracy per program, its wrong votes spread evenly over the other classes; abstaining tells nothing.

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import MISSING
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
@@ -24,6 +25,7 @@ from alchemist_exp.label_models.vote_patterns import VotePatterns
 _Floats = npt.NDArray[np.float64]
 
 
+@component("label_model", "flyingsquid")
 @dataclass(kw_only=True)
 class FlyingSquid(LabelModel):
     """Learns each program's accuracy for each class; `margin` keeps every chance away from 0 and 1."""

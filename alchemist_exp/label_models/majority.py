@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Self
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised
 
 
+@component("label_model", "majority")
 @dataclass(kw_only=True)
 class Majority(LabelModel):
     """Each class gets its share of the votes on the row. Equal shares stay equal; `hard` takes the first of them."""
@@ -20,6 +22,7 @@ class Majority(LabelModel):
         return normalised(matrix.counts().astype(float), matrix.covered)
 
 
+@component("label_model", "weighted_majority")
 @dataclass(kw_only=True)
 class WeightedMajority(LabelModel):
     """Votes for a class weigh as much as the class is frequent, as in the authors' code (WRENCH's weighted vote)."""

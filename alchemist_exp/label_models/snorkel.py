@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from omegaconf import MISSING
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.random_state import preserve_global_random_state
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
@@ -20,6 +21,7 @@ STEADY_PROGRAMS = 10
 programs of sms that are right on 98% of their votes gave an accuracy of .02."""
 
 
+@component("label_model", "snorkel")
 @dataclass(kw_only=True)
 class Snorkel(LabelModel):
     """Learns each program's accuracies from the agreements of all."""

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from alchemist_exp.core.component import Component
+from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.methods.base import LabelingResult, LabelSources, Method, Parts, Workbench, aggregate
 
 
+@component("method", "human")
 @dataclass(kw_only=True)
 class HumanVotesMethod(Method):
     """The dataset's own votes; nothing is asked and nothing is executed."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import resolve_user_path
-from alchemist_exp.core.component import Component
+from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import LabelMatrix, Split
@@ -142,6 +142,7 @@ def _chosen(done: ExecutionResult, bench: Workbench) -> list[int]:
     return bench.parts.selection.choose(bank)
 
 
+@component("method", "alchemist")
 @dataclass(kw_only=True)
 class AlchemistMethod(ProgramMethod):
     """`n_programs` for each strategy (paper, Section 3.1).
@@ -195,6 +196,7 @@ def _content(candidate: Candidate) -> dict[str, object]:
     return content | {"header": None}
 
 
+@component("method", "program_files")
 @dataclass(kw_only=True)
 class ProgramFilesMethod(ProgramMethod):
     """The *.py files of a folder: programs that people wrote, mended or chose."""

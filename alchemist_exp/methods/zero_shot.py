@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from omegaconf import MISSING
 
-from alchemist_exp.core.component import Component
+from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels, Split
@@ -23,6 +23,7 @@ ANSWER_TOKENS = 10
 LABELED, UNPARSEABLE = "labeled", "unparseable"
 
 
+@component("method", "zero_shot")
 @dataclass(kw_only=True)
 class ZeroShotMethod(Method):
     """One question per training row. An answer that names no class, or is refused, leaves its row without a label."""

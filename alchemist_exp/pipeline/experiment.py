@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.component import Component
+from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import code_fingerprint, key_of
 from alchemist_exp.core.types import Split
@@ -29,6 +29,7 @@ from alchemist_exp.supplements.base import Supplement
 from alchemist_exp.tracking.base import Logger
 
 
+@component("seed", "seeds")
 @dataclass(kw_only=True)
 class Seeds(Component):
     """The end model's seeds; all of them are trained in one job."""
@@ -42,6 +43,7 @@ class Seeds(Component):
             raise ConfigError(f"seed.values is {values}; different numbers from 0 to 2**32 - 1 are needed.")
 
 
+@component("gold", "gold")
 @dataclass(kw_only=True)
 class Gold(Component):
     """Which gold labels the stages may use. Scoring uses what is there; no stage ever uses test labels otherwise."""
@@ -49,6 +51,7 @@ class Gold(Component):
     use_valid: bool = MISSING
 
 
+@component("debug", "debug")
 @dataclass(kw_only=True)
 class Debug(Component):
     """Help in finding faults. trace: a full traceback instead of one sentence."""
@@ -115,8 +118,8 @@ class Experiment:
 
     def check(self) -> None:
         """Finds, before anything is spent, what would stop the run later."""
-        for component in (*self._matters(), self.logger):
-            component.check()
+        for part in (*self._matters(), self.logger):
+            part.check()
         if self.supplement in self._matters() and self.supplement.needs_gold and not self.gold.use_valid:
             raise ConfigError(
                 "supplement.source is data, which shows labeled rows, and gold is none; use gold=valid, or "

@@ -7,7 +7,7 @@ from typing import Final
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.component import Component
+from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.data.base import TextData
@@ -19,6 +19,7 @@ _QUOTED, _STEP = 12, 6
 _OTHER = re.compile(r"[\W_]+")
 
 
+@component("repair", "repair")
 @dataclass(kw_only=True)
 class Repair(Component):
     """A repair group member; conf/repair explains its values."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import MISSING
 
-from alchemist_exp.core.component import Component
+from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix
 from alchemist_exp.programs.types import Program
@@ -43,6 +43,7 @@ class Selection(Component, ABC):
         """Columns of the chosen programs, ascending; all of them where the bank has no more than are wanted."""
 
 
+@component("selection", "all")
 @dataclass(kw_only=True)
 class SelectAll(Selection):
     """Every accepted program votes."""
@@ -71,6 +72,7 @@ class SelectSome(Selection):
             raise ConfigError(f"selection.n is {self.n}; 1 or more programs are needed.")
 
 
+@component("selection", "random")
 @dataclass(kw_only=True)
 class SelectRandom(SelectSome):
     """`n` programs of each strategy, drawn without replacement (paper, Figure 5)."""
@@ -97,6 +99,7 @@ class SelectRandom(SelectSome):
         return sorted(chosen)
 
 
+@component("selection", "diverse")
 @dataclass(kw_only=True)
 class SelectDiverse(SelectSome):
     """The program that votes most, then each time the one that agrees least with its nearest among the chosen."""
@@ -118,6 +121,7 @@ def _agreements(votes: npt.NDArray[np.int8], column: int) -> npt.NDArray[np.floa
     return np.array([agreement(votes[:, column], other) for other in votes.T])
 
 
+@component("selection", "marginal")
 @dataclass(kw_only=True)
 class SelectMarginal(SelectSome):
     """Each time the program whose votes add most to what the chosen say of the right class.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.core.artifact_cache import ArtifactCache
-from alchemist_exp.core.component import Component
+from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import texts_fingerprint
 from alchemist_exp.core.progress import StageProgress
@@ -34,6 +34,7 @@ _GOOD: Final = (Outcome.VOTE, Outcome.ABSTAIN)
 Votes = npt.NDArray[np.int8]
 
 
+@component("vetting", "vetting")
 @dataclass(kw_only=True)
 class Vetting(Component):
     """A vetting group member; conf/vetting explains each value."""

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, SandboxError
 from alchemist_exp.sandbox.base import ProgramRun, ProgramStatus, Progress, Sandbox
 from alchemist_exp.sandbox.bubblewrap import command_in_namespaces, require_namespaces
@@ -71,6 +72,7 @@ class _WorkerSandbox(Sandbox):
             raise SandboxError(f"The sandbox needs Linux, and this is {sys.platform}; run in a Linux container.")
 
 
+@component("sandbox", "seccomp")
 @dataclass(kw_only=True)
 class SeccompSandbox(_WorkerSandbox):
     """Confined by the kernel's system call filter; needs no root and no package."""
@@ -99,6 +101,7 @@ class SeccompSandbox(_WorkerSandbox):
             )
 
 
+@component("sandbox", "bwrap")
 @dataclass(kw_only=True)
 class BwrapSandbox(SeccompSandbox):
     """Confined by the system call filter, inside namespaces that bubblewrap makes."""
@@ -115,6 +118,7 @@ class BwrapSandbox(SeccompSandbox):
         require_namespaces()
 
 
+@component("sandbox", "auto")
 @dataclass(kw_only=True)
 class AutoSandbox(SeccompSandbox):
     """The best of bwrap and seccomp that works here; looked up once, and said."""
@@ -148,6 +152,7 @@ class AutoSandbox(SeccompSandbox):
             require_namespaces()
 
 
+@component("sandbox", "none")
 @dataclass(kw_only=True)
 class UnconfinedSandbox(_WorkerSandbox):
     """Limits on time and memory alone: no wall against a program that means harm. Never chosen in silence."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 from omegaconf import MISSING
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
@@ -34,6 +35,7 @@ class ExemplarSampling(StrEnum):
     uncertain = "uncertain"
 
 
+@component("supplement", "exemplars")
 @dataclass(kw_only=True)
 class ExemplarSupplement(WrittenSupplement):
     """`per_class` rows of each class from the labeled rows of `split`, where `source` is the data."""

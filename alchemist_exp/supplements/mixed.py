@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.llm.dialogue import Dialogue
 from alchemist_exp.supplements.base import Desk, ResolvedSupplement, Supplement
 
 
+@component("supplement", "mixed")
 @dataclass(kw_only=True)
 class MixedSupplement(Supplement):
     """The strategies named in `strategies`, each as it stands in `of`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import resolve_user_path
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.task import Task
 from alchemist_exp.llm.dialogue import Dialogue
@@ -19,6 +20,7 @@ from alchemist_exp.supplements.written import asked
 _log = logging.getLogger(__name__)
 
 
+@component("supplement", "rag")
 @dataclass(kw_only=True)
 class RetrievedSupplement(Supplement):
     """The `top` passages of the documents under `documents`, ranked by BM25 for the task and for each class."""

@@ -7,6 +7,7 @@ from typing import Final
 from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import first_bytes, resolve_user_path
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
 from alchemist_exp.llm.types import FinishReason
@@ -20,6 +21,7 @@ _LONGEST: Final = 100_000
 """Characters of a user's supplement: more is a slip, and would go into every prompt."""
 
 
+@component("supplement", "none")
 @dataclass(kw_only=True)
 class NoSupplement(Supplement):
     """The general prompt."""
@@ -35,6 +37,7 @@ class NoSupplement(Supplement):
         return ResolvedSupplement(strategy=self.strategy, text="", written_by=TextOrigin.NOBODY)
 
 
+@component("supplement", "written")
 @dataclass(kw_only=True)
 class WrittenSupplement(Supplement):
     """What the user says by `text` or in `file`, else what the LLM writes in a first call, as `instruction` says."""

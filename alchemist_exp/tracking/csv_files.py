@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alchemist_exp.core.atomic_io import write_bytes
+from alchemist_exp.core.component import component
 from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
 
 
@@ -34,6 +35,7 @@ class _Files:
         self.table("curves", columns, [[point.get(name) for name in columns] for point in self._points])
 
 
+@component("logger", "csv")
 @dataclass(kw_only=True)
 class CsvLogger(Logger):
     """Files under <run folder>/csv/."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from alchemist_exp.core.component import component
 from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
 
 
@@ -15,6 +16,7 @@ class _Silent:
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None: ...
 
 
+@component("logger", "none")
 @dataclass(kw_only=True)
 class NoLogger(Logger):
     """No logger."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from omegaconf import MISSING
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
 
@@ -43,6 +44,7 @@ class _Run:
         self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
 
 
+@component("logger", "wandb")
 @dataclass(kw_only=True)
 class WandbLogger(Logger):
     """A W&B run per job."""

@@ -18,7 +18,7 @@ from pyarrow import parquet
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.data.base import HubFiles
 from alchemist_exp.data_prep.hub import fetch
-from tests.conftest import REPOSITORY
+from tests.support.paths import REPOSITORY
 
 WRENCH = "b98f579f90311e94da79970790964011dead7fec"
 MEDABS = "d6afbd7" + 33 * "0"

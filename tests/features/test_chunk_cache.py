@@ -14,7 +14,7 @@ from alchemist_exp.features import chunk_cache, encoding
 from alchemist_exp.features.tfidf import Tfidf
 from alchemist_exp.pipeline.run import run
 from alchemist_exp.results.record import RunStatus
-from tests.pipeline.test_run import NoProgress
+from tests.support.progress import NoProgress
 
 TEXTS = [f"word{row} and word{row % 7}" for row in range(23)]
 

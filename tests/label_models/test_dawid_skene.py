@@ -13,7 +13,7 @@ from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.base import balance_of
 from alchemist_exp.label_models.dawid_skene import ClassPrior
 from alchemist_exp.label_models.vote_patterns import VotePatterns
-from tests.label_models.crowd import crowd, one_sided_crowd
+from tests.support.crowd import crowd, one_sided_crowd
 
 AS_CROWDKIT = {"class_prior": ClassPrior.learned, "smoothing": 0.0, "max_iterations": 20, "tolerance": 0.0}
 

@@ -7,7 +7,7 @@ from alchemist_exp import config
 from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
 from alchemist_exp.label_models.base import balance_of
 from alchemist_exp.label_models.diagnostics import diagnose
-from tests.label_models.crowd import crowd, labeled
+from tests.support.crowd import crowd, labeled
 
 
 def labels_of(hard: np.ndarray, k: int = 2) -> SoftLabels:

@@ -6,7 +6,7 @@ import pytest
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.flyingsquid import correlations
-from tests.label_models.crowd import crowd
+from tests.support.crowd import crowd
 
 # Three programs whose votes, times the truth, have means .8, .6, .5: each pattern's chance is
 # (1 + .48 ab + .40 ac + .30 bc) / 8, here in four-hundredths.

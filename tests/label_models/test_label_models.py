@@ -9,7 +9,7 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.base import LabeledVotes, LabelModel, balance_of, estimated_balance
-from tests.label_models.crowd import crowd, labeled
+from tests.support.crowd import crowd, labeled
 
 MODELS = config.members("label_model")
 UNIFORM = np.array([0.5, 0.5])

@@ -1,11 +1,8 @@
 """A scripted server, and the providers' clients that ask it."""
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -13,23 +10,11 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.llm.providers.base import ProviderLLM
 from alchemist_exp.llm.types import Request, Response
+from tests.support import llm_server as s
 
 KEY = "sk-planted-0123456789-secret"
 
 
-def _server_module() -> ModuleType:
-    """tests/llm/server.py: the tests are no package, so it is loaded by its path."""
-    name = "scripted_llm_server"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("server.py"))
-        assert spec
-        assert spec.loader
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-s = _server_module()
 _COMPOSED: dict[tuple[str, ...], ProviderLLM] = {}
 """Composing takes longer than asking."""
 

@@ -14,9 +14,9 @@ import pytest
 from alchemist_exp.core.errors import ConfigError, LLMError, StoreError
 from alchemist_exp.llm import batch
 from alchemist_exp.llm.types import FinishReason, Response, Usage
-from tests.conftest import REPOSITORY
-from tests.llm.batch_job import Job, llm_of
-from tests.llm.batch_server import BatchServer, Script, serving
+from tests.support.batch_job import Job, llm_of
+from tests.support.batch_server import BatchServer, Script, serving
+from tests.support.paths import REPOSITORY
 
 TEXTS = [f"text {i} ü\ud800\u2028" for i in range(7)]
 
@@ -284,7 +284,7 @@ def killed(job: Job, vendor: str, url: str, when: Any, killed_after: int = 0) ->
         [
             sys.executable,
             "-m",
-            "tests.llm.batch_job",
+            "tests.support.batch_job",
             vendor,
             url,
             str(job.folder),

@@ -31,7 +31,7 @@ from alchemist_exp.llm.types import FinishReason, LLMCall, Request
 from alchemist_exp.programs.vetting import Ground, Vetter
 from alchemist_exp.prompts import zero_shot as prompts
 from alchemist_exp.supplements.base import Desk
-from tests.pipeline.test_run import NoProgress
+from tests.support.progress import NoProgress
 
 pytestmark = pytest.mark.local_llm
 

@@ -18,7 +18,7 @@ from alchemist_exp.core import atomic_io
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.llm.response_cache import DRAFT_S, CacheDefect, Entry, ResponseCache
 from alchemist_exp.llm.types import FinishReason, Message, Request, Response, Role, Usage
-from tests.conftest import REPOSITORY
+from tests.support.paths import REPOSITORY
 
 REQUEST = Request(
     provider="p",

@@ -17,9 +17,9 @@ from alchemist_exp.pipeline.plan import plan
 from alchemist_exp.pipeline.run import Answer as Done
 from alchemist_exp.pipeline.run import run
 from alchemist_exp.results.record import RunRecord, RunStatus
-from tests.llm.batch_server import Script, serving
-from tests.llm.server import Answer, Asked, Server, Tokens, failing
-from tests.pipeline.test_run import NoProgress
+from tests.support.batch_server import Script, serving
+from tests.support.llm_server import Answer, Asked, Server, Tokens, failing
+from tests.support.progress import NoProgress
 
 KEY = "sk-planted-0123456789-secret"
 PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of:today}"

@@ -18,7 +18,7 @@ from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLM, FinishReason, Message, Request, Response, Role
 from alchemist_exp.methods.base import LabelSources, Workbench, aggregate
-from tests.pipeline.test_run import NoProgress
+from tests.support.progress import NoProgress
 
 CODE = "```python\ndef label_function(text):\n    return {} if 'win' in text else {}\n```"
 MATRIX = LabelMatrix(votes=np.array([[0], [1], [1]], dtype=np.int8), n_classes=2)

@@ -14,16 +14,7 @@ from alchemist_exp.core.errors import ProgramsError, StoreError
 from alchemist_exp.core.progress import Progress
 from alchemist_exp.pipeline.run import RESERVE, RunResult, run
 from alchemist_exp.results.record import RunRecord, RunStatus
-
-
-class NoProgress:
-    def start(self, what: str, total: int | None) -> None: ...
-
-    def advance(self, steps: int) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def stop(self) -> None: ...
+from tests.support.progress import NoProgress
 
 
 @pytest.fixture

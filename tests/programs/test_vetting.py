@@ -14,7 +14,7 @@ from alchemist_exp.core.task import Task
 from alchemist_exp.data.base import TextData
 from alchemist_exp.programs.types import Program, Rejected, RejectionStage
 from alchemist_exp.programs.vetting import Ground, Vetter, agreement, below_chance
-from tests.pipeline.test_run import NoProgress
+from tests.support.progress import NoProgress
 
 TASK = Task(name="t", description="d", classes=("ham", "spam"), subject="text", relation="is", zero_shot="[text]")
 TRAIN = [f"{'win' if n % 2 else 'hello'} {n}" for n in range(300)]

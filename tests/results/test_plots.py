@@ -8,7 +8,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.results.filled import Filled, fill
 from alchemist_exp.results.plots import figure5
 from alchemist_exp.results.runs import find
-from tests.results.records import record, write
+from tests.support.records import record, write
 
 
 def drawn(outputs: Path, *, golds: tuple[str, ...] = ("valid",), left_out: int | None = None) -> Filled:

@@ -11,7 +11,7 @@ from alchemist_exp import config
 from alchemist_exp.core.atomic_io import locked
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.results.runs import UNUSED, State, find, narrowed
-from tests.results.records import record, write
+from tests.support.records import record, write
 
 BROKEN = {
     "nonsense": "{",

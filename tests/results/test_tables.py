@@ -27,7 +27,7 @@ from alchemist_exp.results.overview import overview
 from alchemist_exp.results.report import Column, Grid, Report, Row
 from alchemist_exp.results.runs import Figures, Run, State, find
 from alchemist_exp.results.tables import TABLES, Quantity, places
-from tests.results.records import record, write
+from tests.support.records import record, write
 
 HOSTILE = "\x1b[2J\x07<script>alert(1)</script> [bold]x[/bold] | `$_%&#{}~^\\\r\n=cmd() \u202eevil\ud800"
 SWEPT = {name: [i for i in table.items if i not in table.optional] for name, table in TABLES.items()}

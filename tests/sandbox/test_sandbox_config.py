@@ -13,8 +13,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from alchemist_exp.config import SCHEMAS
 from alchemist_exp.core.errors import ConfigError, SandboxError
+from alchemist_exp.registry import components
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.sandbox.bubblewrap import require_namespaces
 from alchemist_exp.sandbox.inputs import ImageInputs
@@ -29,7 +29,7 @@ MakeSandbox = Callable[..., Sandbox]
 @pytest.fixture
 def composed() -> Iterator[Callable[..., Any]]:
     store = ConfigStore.instance()
-    for name, schema in SCHEMAS["sandbox"].items():
+    for name, schema in components()["sandbox"].items():
         store.store(group="sandbox", name=name, node=schema)
     store.store(name="sandbox_test", node={"defaults": [{"sandbox": "seccomp"}, "_self_"]})
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.llm.providers.base import Api, BatchAPI, ProviderLLM
 from alchemist_exp.llm.providers.errors import named, sorted_faults
@@ -46,6 +47,7 @@ class AnthropicClient:
             return named(completion_of(parsed(await raw.read()), model=request.model), self.key)
 
 
+@component("llm", "anthropic")
 @dataclass(kw_only=True)
 class AnthropicLLM(ProviderLLM):
     """Anthropic's messages API."""

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.llm.providers.base import Api, BatchAPI, ProviderLLM
 from alchemist_exp.llm.providers.errors import named, sorted_faults
@@ -41,6 +42,7 @@ class OpenAIClient:
             return named(completion_of(parsed(raw.http_response.content), model=request.model), self.key)
 
 
+@component("llm", "openai")
 @dataclass(kw_only=True)
 class OpenAILLM(ProviderLLM):
     """OpenAI's API: chat completions or responses, as the model's card says."""
@@ -74,6 +76,7 @@ class OpenAILLM(ProviderLLM):
         return OpenAIBatches(self, client.server, client.key)
 
 
+@component("llm", "openai_compatible")
 @dataclass(kw_only=True)
 class OpenAICompatibleLLM(OpenAILLM):
     """A server of your own, or a gateway, at base_url. The key is sent where its variable is set."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import resolve_user_path
+from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import LLMError, unknown_name
 from alchemist_exp.core.hashing import bytes_fingerprint
 from alchemist_exp.llm.types import LLM, FinishReason, Message, Request, Response, Role
@@ -50,6 +51,7 @@ def pack_of(replies: Mapping[RecordedPrompt, RecordedResponse]) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+@component("llm", "recorded")
 @dataclass(kw_only=True)
 class RecordedLLM(LLM):
     """The replies of a pack: a name that the package ships, or the path of a .jsonl file."""

@@ -1,0 +1,13 @@
+"""A progress display that shows nothing."""
+
+
+class NoProgress:
+    """Progress that is shown nowhere."""
+
+    def start(self, what: str, total: int | None) -> None: ...
+
+    def advance(self, steps: int) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def stop(self) -> None: ...
