@@ -35,7 +35,7 @@ def request(prompt: str = "Label it", system: str = "You label.", **changes: obj
 
 
 def reply(text: str = "Yes.", **changes: object) -> Response:
-    return replace(Response(text=text, model="gpt-1", finish=FinishReason.COMPLETE, usage=USAGE), **changes)
+    return replace(Response(text=text, model="gpt-1", finish_reason=FinishReason.COMPLETE, usage=USAGE), **changes)
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ def _usage(entry: Entry) -> str:
     return (
         f"{usage.input_tokens:,} tokens in ({usage.cached_tokens:,} from the vendor's prompt cache, "
         f"{usage.cache_write_tokens:,} written to it), {usage.output_tokens:,} out "
-        f"({usage.reasoning_tokens:,} of reasoning){', by batch' * entry.completion.batch}"
+        f"({usage.reasoning_tokens:,} of reasoning){', by batch' * entry.response.batch}"
     )
 
 

@@ -76,7 +76,7 @@ class LLMClient:
         return self._cache.read(request)
 
     def ask(self, ask: RequestBatch, on_reply: Callable[[LLMCall], None] = lambda _: None) -> list[LLMCall]:
-        """An exchange for each request, in their order. `on_reply` is told of each as it comes.
+        """A call for each request, in their order. `on_reply` is told of each as it comes.
 
         A reply that is still refused or empty after `llm.max_attempts`, or truncated twice, is returned as it is.
         LLMError when the LLM cannot be asked (what was on its way is received and kept first), and when the budget is
@@ -87,16 +87,16 @@ class LLMClient:
     async def _ask(self, ask: RequestBatch, on_reply: Callable[[LLMCall], None]) -> list[LLMCall]:
         done: dict[str, LLMCall] = {}
 
-        def take(exchange: LLMCall) -> None:
-            done[exchange.request.key] = exchange
-            paid = [c for c in (exchange.completion, *exchange.incomplete) if not c.from_cache]
+        def take(call: LLMCall) -> None:
+            done[call.request.key] = call
+            paid = [c for c in (call.response, *call.incomplete_responses) if not c.from_cache]
             self.paid_usd += price_of(paid, self.llm.price) or 0.0
-            on_reply(exchange)
+            on_reply(call)
 
         distinct = {request.key: request for request in ask.requests}
         for request in distinct.values():
             if found := self.cached(request):
-                take(LLMCall(request=request, completion=found))
+                take(LLMCall(request=request, response=found))
         missing = [request for key, request in distinct.items() if key not in done]
         if missing:
             if isinstance(self.llm, ProviderLLM):
@@ -104,7 +104,7 @@ class LLMClient:
             else:
                 async with self.llm.connect() as client:
                     for request in missing:
-                        take(LLMCall(request=request, completion=await client.complete(request)))
+                        take(LLMCall(request=request, response=await client.complete(request)))
         return [done[request.key] for request in ask.requests]
 
     async def _ask_provider(
@@ -181,24 +181,24 @@ class _Asking:
     async def _exchange(self, request: Request) -> LLMCall:
         async with self._cache.asking(request):
             if self._llm.cache is CacheMode.use and (found := self._cache.read(request)):
-                return LLMCall(request=request, completion=found)  # another job was quicker
+                return LLMCall(request=request, response=found)  # another job was quicker
             incomplete: list[Response] = []
             reason = ""
             for attempt in range(self._llm.max_attempts):
                 try:
-                    completion = await self._attempt(request)
+                    response = await self._attempt(request)
                 except TransientError as unanswered:
                     reason = str(unanswered)
                     if attempt + 1 < self._llm.max_attempts:
                         await self._back_off(attempt, unanswered)
                     continue
-                if completion.finish is FinishReason.COMPLETE:
-                    return LLMCall(request=request, completion=completion, incomplete=tuple(incomplete))
-                incomplete.append(completion)
-                if [reply.finish for reply in incomplete].count(FinishReason.TRUNCATED) == _TRUNCATED_MOST:
+                if response.finish_reason is FinishReason.COMPLETE:
+                    return LLMCall(request=request, response=response, incomplete_responses=tuple(incomplete))
+                incomplete.append(response)
+                if [reply.finish_reason for reply in incomplete].count(FinishReason.TRUNCATED) == _TRUNCATED_MOST:
                     break
             if incomplete:
-                return LLMCall(request=request, completion=incomplete[-1], incomplete=tuple(incomplete[:-1]))
+                return LLMCall(request=request, response=incomplete[-1], incomplete_responses=tuple(incomplete[:-1]))
         raise LLMError(
             f"{self._llm.model} gave no reply in {self._llm.max_attempts} attempts ({reason}); run again later: the "
             "replies that came are kept."
@@ -217,7 +217,7 @@ class _Asking:
                 raise self._failure
             reservation = await self._reserve(request)
             try:
-                completion = await self._client.complete(request)
+                response = await self._client.complete(request)
             except TransientError as unanswered:
                 _settle_unanswered(reservation, unanswered)
                 raise
@@ -226,13 +226,13 @@ class _Asking:
                     reservation.release()
                 raise
         try:
-            if completion.finish is FinishReason.COMPLETE:
-                await asyncio.to_thread(self._cache.write, request, completion)
+            if response.finish_reason is FinishReason.COMPLETE:
+                await asyncio.to_thread(self._cache.write, request, response)
         finally:
-            _settle(reservation, completion, self._llm)
-        if completion.usage is not None:
-            self._rates.correct(estimate, completion.usage.input_tokens + completion.usage.output_tokens)
-        return completion
+            _settle(reservation, response, self._llm)
+        if response.usage is not None:
+            self._rates.correct(estimate, response.usage.input_tokens + response.usage.output_tokens)
+        return response
 
     async def _reserve(self, request: Request) -> Reservation | None:
         """Room in the budget for the most the request can cost; None where its price is not known."""
@@ -277,16 +277,16 @@ class _Batching:
         reservation = await self._reserve(requests, name)
         in_batch = {request.key for request in requests}
 
-        def keep(request: Request, completion: Response) -> None:
-            if completion.finish is FinishReason.COMPLETE:
-                self._cache.write(request, completion)
+        def keep(request: Request, response: Response) -> None:
+            if response.finish_reason is FinishReason.COMPLETE:
+                self._cache.write(request, response)
             if reservation is not None and self._llm.price is not None:
-                if completion.usage is None:
+                if response.usage is None:
                     reservation.settle_part(_most_usd(request, self._llm.price, batch=True))
                 else:
-                    reservation.settle_part(self._llm.price.usd(completion.usage, batch=True))
+                    reservation.settle_part(self._llm.price.usd(response.usage, batch=True))
             in_batch.discard(request.key)
-            take(LLMCall(request=request, completion=completion))
+            take(LLMCall(request=request, response=response))
 
         try:
             outcomes = await ask_in_batches(
@@ -310,7 +310,7 @@ class _Batching:
             raise LLMError(f"no request of {len(requests)} was answered by a batch: {reasons[0]}")
         for request in requests:
             if request.key in in_batch:
-                take(LLMCall(request=request, completion=_completion_of(outcomes[request.key], self._llm)))
+                take(LLMCall(request=request, response=_response_of(outcomes[request.key], self._llm)))
 
     def _handed_in(self, keys: Set[str]) -> bool:
         """Whether a batch that may yet be paid holds any of the requests."""
@@ -325,12 +325,12 @@ class _Batching:
         return reservation
 
 
-def _completion_of(outcome: Response | str, llm: ProviderLLM) -> Response:
+def _response_of(outcome: Response | str, llm: ProviderLLM) -> Response:
     """A reply that another job has collected, or the failure that stands in for one."""
     if isinstance(outcome, Response):
         return outcome
     nothing = Usage(input_tokens=0, output_tokens=0)
-    return Response(text=outcome, model=llm.model, finish=FinishReason.FAILED, usage=nothing, batch=True)
+    return Response(text=outcome, model=llm.model, finish_reason=FinishReason.FAILED, usage=nothing, batch=True)
 
 
 def _most_usd(request: Request, price: Price, *, batch: bool = False) -> float:
@@ -339,14 +339,14 @@ def _most_usd(request: Request, price: Price, *, batch: bool = False) -> float:
     return price.usd(most, batch=batch)
 
 
-def _settle(reservation: Reservation | None, completion: Response, llm: ProviderLLM) -> None:
+def _settle(reservation: Reservation | None, response: Response, llm: ProviderLLM) -> None:
     """Books what a reply cost; where the server does not say, the reservation stays what it was."""
     if reservation is None:
         return
-    if completion.usage is None or llm.price is None:
+    if response.usage is None or llm.price is None:
         reservation.settle(reservation.usd)
     else:
-        reservation.settle(llm.price.usd(completion.usage, batch=completion.batch))
+        reservation.settle(llm.price.usd(response.usage, batch=response.batch))
 
 
 def _settle_unanswered(reservation: Reservation | None, unanswered: TransientError) -> None:

@@ -50,18 +50,18 @@ class BreakEven:
     price_as_of: str | None
 
 
-def cost_of(exchanges: Sequence[LLMCall], llm: LLM) -> Cost:
-    """The cost of `exchanges`. Replayed recordings cost nothing, whatever their usage."""
-    finals = [exchange.completion for exchange in exchanges]
-    wasted = [completion for exchange in exchanges for completion in exchange.incomplete]
+def cost_of(calls: Sequence[LLMCall], llm: LLM) -> Cost:
+    """The cost of `calls`. Replayed recordings cost nothing, whatever their usage."""
+    finals = [call.response for call in calls]
+    wasted = [response for call in calls for response in call.incomplete_responses]
     replies = finals + wasted
-    asked = [completion for completion in replies if not completion.from_cache]
-    usages = [completion.usage for completion in replies if completion.usage is not None]
+    asked = [response for response in replies if not response.from_cache]
+    usages = [response.usage for response in replies if response.usage is not None]
     metered = len(usages) == len(replies)
     return Cost(
         calls=len(asked),
         cached_calls=len(replies) - len(asked),
-        incomplete=Counter(c.finish.value for c in replies if c.finish is not FinishReason.COMPLETE),
+        incomplete=Counter(c.finish_reason.value for c in replies if c.finish_reason is not FinishReason.COMPLETE),
         input_tokens=sum(u.input_tokens for u in usages) if metered else None,
         cached_tokens=sum(u.cached_tokens for u in usages) if metered else None,
         output_tokens=sum(u.output_tokens for u in usages) if metered else None,
@@ -71,11 +71,11 @@ def cost_of(exchanges: Sequence[LLMCall], llm: LLM) -> Cost:
     )
 
 
-def price_of(completions: Sequence[Response], price: Price | None) -> float | None:
-    """The dollars of `completions`; None where a price or a usage is not known."""
-    if price is None or any(completion.usage is None for completion in completions):
+def price_of(responses: Sequence[Response], price: Price | None) -> float | None:
+    """The dollars of `responses`; None where a price or a usage is not known."""
+    if price is None or any(response.usage is None for response in responses):
         return None
-    return sum(price.usd(c.usage, batch=c.batch) for c in completions if c.usage is not None)
+    return sum(price.usd(c.usage, batch=c.batch) for c in responses if c.usage is not None)
 
 
 def break_even(

@@ -1,6 +1,6 @@
 """What a job asks, written so that a run and a plan follow the same words.
 
-A script yields what it asks and is sent the exchanges; whether those are replies or guesses is not its concern.
+A script yields what it asks and is sent the calls; whether those are replies or guesses is not its concern.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -28,7 +28,7 @@ class RequestBatch:
 Result = TypeVar("Result")
 
 Dialogue = Generator[RequestBatch, Sequence[LLMCall], Result]
-"""Asks, is sent the exchanges in the order of the requests, and asks on, until it returns what it was after.
+"""Asks, is sent the calls in the order of the requests, and asks on, until it returns what it was after.
 
 The same script is followed by a run, which gets replies, and by a plan, which guesses their lengths.
 """

@@ -39,7 +39,7 @@ class Entry:
     size: int
     time: datetime
     request: Request
-    completion: Response
+    response: Response
 
     @property
     def key(self) -> str:
@@ -54,7 +54,7 @@ class Entry:
     @property
     def model(self) -> str:
         """Who replied, as the server names it."""
-        return self.completion.model
+        return self.response.model
 
     @property
     def sample(self) -> int:
@@ -64,12 +64,12 @@ class Entry:
     @property
     def usage(self) -> Usage | None:
         """Tokens, None where they were not metered."""
-        return self.completion.usage
+        return self.response.usage
 
     @property
     def reply(self) -> str:
         """The text of the reply."""
-        return self.completion.text
+        return self.response.text
 
     @property
     def first_line(self) -> str:
@@ -114,13 +114,13 @@ class ResponseCache:
     def read(self, request: Request) -> Response | None:
         """The reply on disk, None when there is none. StoreError, naming the file, when it is broken."""
         entry = load(self.path(request))
-        return None if entry is None else entry.completion
+        return None if entry is None else entry.response
 
-    def write(self, request: Request, completion: Response) -> None:
-        """Keeps `completion`, in place of what may be there. ValueError unless it is complete."""
-        if completion.finish is not FinishReason.COMPLETE:
-            raise ValueError(f"a reply that is {completion.finish} is never kept")
-        write_json(self.path(request), _written(request, completion))
+    def write(self, request: Request, response: Response) -> None:
+        """Keeps `response`, in place of what may be there. ValueError unless it is complete."""
+        if response.finish_reason is not FinishReason.COMPLETE:
+            raise ValueError(f"a reply that is {response.finish_reason} is never kept")
+        write_json(self.path(request), _written(request, response))
 
     def asking(self, request: Request) -> AbstractAsyncContextManager[None]:
         """Held by the one task, of all jobs, that asks `request`: look again inside, ask, write.
@@ -200,15 +200,15 @@ def load(path: Path) -> Entry | None:
         raise StoreError(f"the cached reply {path} is broken ({error!r}); delete it and run again.") from error
 
 
-def _written(request: Request, completion: Response) -> dict[str, object]:
+def _written(request: Request, response: Response) -> dict[str, object]:
     return {
         "request": to_jsonable(request),
-        "reply": completion.text,
-        "sha256": _digest(completion.text),
-        "model": completion.model,
-        "usage": to_jsonable(completion.usage),
+        "reply": response.text,
+        "sha256": _digest(response.text),
+        "model": response.model,
+        "usage": to_jsonable(response.usage),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "batch": completion.batch,
+        "batch": response.batch,
     }
 
 
@@ -226,17 +226,17 @@ def _entry(path: Path, size: int, written: Mapping[str, Any]) -> Entry:
         parameters=_a(dict, asked["parameters"]),
         sample=_a(int, asked["sample"]),
     )
-    completion = Response(
+    response = Response(
         text=reply,
         model=_a(str, written["model"]),
-        finish=FinishReason.COMPLETE,
+        finish_reason=FinishReason.COMPLETE,
         usage=None if written["usage"] is None else Usage(**{k: _a(int, v) for k, v in written["usage"].items()}),
         # Entries older than batches do not say.
         batch=_a(bool, written.get("batch", False)),
         from_cache=True,
     )
     moment = datetime.fromisoformat(written["time"]).astimezone(UTC)
-    return Entry(path=path, size=size, time=moment, request=request, completion=completion)
+    return Entry(path=path, size=size, time=moment, request=request, response=response)
 
 
 def _a(kind: type, value: Any) -> Any:

@@ -89,7 +89,7 @@ class Response:
 
     text: str
     model: str
-    finish: FinishReason
+    finish_reason: FinishReason
     usage: Usage | None
     batch: bool = False
     from_cache: bool = False
@@ -97,11 +97,18 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True)
 class LLMCall:
-    """A request and its reply. incomplete: replies that came before it and were paid for, yet could not be used."""
+    """A request and the response to it.
+
+    Attributes:
+        request: What was sent.
+        response: The last response. It is usable if its `finish_reason` is COMPLETE.
+        incomplete_responses: Earlier responses to the same request that were paid for and could not be used.
+
+    """
 
     request: Request
-    completion: Response
-    incomplete: tuple[Response, ...] = ()
+    response: Response
+    incomplete_responses: tuple[Response, ...] = ()
 
 
 @dataclass(kw_only=True)

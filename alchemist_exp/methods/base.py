@@ -62,7 +62,7 @@ class Workbench:
         return Desk(data=self.data, gold=self.gold, llm=self.asker.llm, trials=trials, store=self.store)
 
     def answer(self, ask: RequestBatch) -> list[LLMCall]:
-        """The exchanges of `ask`, shown as they come."""
+        """The calls of `ask`, shown as they come."""
         with self.stages.stage("prompts", ask.what, len(ask.requests)) as advance:
 
             def show(_: LLMCall) -> None:
@@ -114,7 +114,7 @@ class LabelingResult:
     labels: Mapping[Split, SoftLabels]
     labeled_by: str
     voters: LabelSources
-    exchanges: tuple[LLMCall, ...]
+    calls: tuple[LLMCall, ...]
     balance: tuple[float, ...] | None
     gold_used: tuple[str, ...]
     labeled: LabeledVotes | None = None
@@ -141,7 +141,7 @@ class Method(Component, ABC):
         """Labels every split."""
 
 
-def aggregate(voters: LabelSources, bench: Workbench, exchanges: tuple[LLMCall, ...] = ()) -> LabelingResult:
+def aggregate(voters: LabelSources, bench: Workbench, calls: tuple[LLMCall, ...] = ()) -> LabelingResult:
     """Votes to soft labels: the label model is fitted on train and weighs the votes of every split.
 
     The class balance comes from the validation labels where they may be used, else from the votes themselves. Only a
@@ -158,7 +158,7 @@ def aggregate(voters: LabelSources, bench: Workbench, exchanges: tuple[LLMCall, 
         labels=labels,
         labeled_by=model.name,
         voters=voters,
-        exchanges=exchanges,
+        calls=calls,
         balance=tuple(float(share) for share in balance),
         gold_used=(
             *(() if gold is None else ("valid: class balance",)),

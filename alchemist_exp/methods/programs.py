@@ -45,7 +45,7 @@ class ProgramMethod(Method):
 
     @abstractmethod
     def write(self, bench: Workbench, vetter: Vetter) -> tuple[GeneratedPrograms, tuple[LLMCall, ...]]:
-        """Vetted programs, and the exchanges they came from."""
+        """Vetted programs, and the calls they came from."""
 
     def label(self, bench: Workbench) -> LabelingResult:
         """Labels every split. ProgramsError, with the reasons, when too few programs are left."""
@@ -57,7 +57,7 @@ class ProgramMethod(Method):
             stages=bench.stages,
         )
         vetter = Vetter(bench.parts.vetting, ground)
-        written, exchanges = self.write(bench, vetter)
+        written, calls = self.write(bench, vetter)
         accepted = written.vetted.accepted
         rows = sum(len(bench.data.texts(split)) for split in bench.data.splits)
         with bench.stages.stage("votes", f"running {len(accepted)} programs", rows * len(accepted)) as advance:
@@ -84,7 +84,7 @@ class ProgramMethod(Method):
             runs=done.runs,
             notes=self._notes(written, done, bench, len(chosen)),
         )
-        labeling = aggregate(voters, bench, exchanges)
+        labeling = aggregate(voters, bench, calls)
         gold_used = [of for supplied in written.supplied for of in supplied.gold_used]
         gold_used += ["valid: vetting"] if vetter.used_gold else []
         gold_used += ["valid: selection"] if bench.parts.selection.uses_gold and bench.valid_gold is not None else []
@@ -176,13 +176,13 @@ class AlchemistMethod(ProgramMethod):
         asked: list[LLMCall] = []
 
         def answer(ask: RequestBatch) -> Sequence[LLMCall]:
-            exchanges = bench.answer(ask)
-            asked.extend(exchanges)
-            return exchanges
+            calls = bench.answer(ask)
+            asked.extend(calls)
+            return calls
 
         desk = bench.desk(Tried(bench=bench, vetter=vetter))
         written = run_dialogue(self.script(desk, bench.parts), answer)
-        paid = {exchange.request.key: exchange for exchange in reversed(asked)}  # two scripts may ask the same
+        paid = {call.request.key: call for call in reversed(asked)}  # two scripts may ask the same
         return written, tuple(reversed(paid.values()))
 
     def n_requested(self, parts: Parts) -> int:

@@ -142,19 +142,21 @@ class _Writer:
     def _candidate(self, prompt: str, reply: LLMCall, sample: int, version: int = 0) -> Candidate:
         strategy = self._supplement.strategy
         origin = f"{strategy} {sample}{f'.{version}' if version else ''}"
-        completion = reply.completion
-        if completion.finish is not FinishReason.COMPLETE:
-            return Rejected(origin=origin, stage=RejectionStage.NO_REPLY, reason=f"the reply is {completion.finish}")
-        source = extract_source(completion.text)
+        response = reply.response
+        if response.finish_reason is not FinishReason.COMPLETE:
+            return Rejected(
+                origin=origin, stage=RejectionStage.NO_REPLY, reason=f"the reply is {response.finish_reason}"
+            )
+        source = extract_source(response.text)
         if source is None:
             return Rejected(origin=origin, stage=RejectionStage.NO_CODE, reason="the reply holds no code")
         written = Provenance(
-            model=completion.model,
+            model=response.model,
             prompt=key_of("prompt", prompt)[:12],
             reply=reply.request.key,
             strategy=strategy,
             sample=sample,
             version=version,
-            usd=price_of([completion, *reply.incomplete], self._desk.llm.price),
+            usd=price_of([response, *reply.incomplete_responses], self._desk.llm.price),
         )
         return Program(source=source, origin=origin, written=written)

@@ -46,22 +46,22 @@ class ZeroShotMethod(Method):
             llm.request(system, prompts.question(task, text), schema=schema, max_output_tokens=most) for text in texts
         ]
         what = f"asking for {len(texts):,} rows"
-        exchanges = yield RequestBatch(what=what, requests=requests, answer_tokens=ANSWER_TOKENS, rows=True)
-        return tuple(exchanges)
+        calls = yield RequestBatch(what=what, requests=requests, answer_tokens=ANSWER_TOKENS, rows=True)
+        return tuple(calls)
 
     def label(self, bench: Workbench) -> LabelingResult:
         """Labels train. LLMError when no row got a label."""
         classes = bench.data.task.classes
-        exchanges = run_dialogue(
+        calls = run_dialogue(
             self.script(bench.desk(AssumedTrials(data=bench.data, accepting=True)), bench.parts), bench.answer
         )
-        parsed = [_parsed(exchange.completion, classes) for exchange in exchanges]
+        parsed = [_parsed(call.response, classes) for call in calls]
         votes = np.array([vote for vote, _ in parsed], dtype=np.int8)
         answers = Counter(what for _, what in parsed)
         covered = votes != ABSTAIN
         if not covered.any():
             counts = ", ".join(f"{count} {what}" for what, count in answers.items())
-            first = single_line(exchanges[0].completion.text)[:80]
+            first = single_line(calls[0].response.text)[:80]
             raise LLMError(
                 f"none of {len(votes)} answers names a class ({counts}; the first is {first!r}); name another "
                 "llm.model, or raise method.max_output_tokens if answers are truncated."
@@ -71,8 +71,8 @@ class ZeroShotMethod(Method):
         voters = LabelSources(
             source=self.name,
             requested=1,
-            ids=(exchanges[0].completion.model,),
-            origins=(exchanges[0].completion.model,),
+            ids=(calls[0].response.model,),
+            origins=(calls[0].response.model,),
             matrices={Split.TRAIN: LabelMatrix(votes=votes[:, np.newaxis], n_classes=len(classes))},
             answers=answers,
         )
@@ -80,7 +80,7 @@ class ZeroShotMethod(Method):
             labels={Split.TRAIN: SoftLabels(probs=probs, covered=covered)},
             labeled_by=self.name,
             voters=voters,
-            exchanges=tuple({exchange.request.key: exchange for exchange in exchanges}.values()),  # as paid
+            calls=tuple({call.request.key: call for call in calls}.values()),  # as paid
             balance=None,
             gold_used=(),
         )
@@ -88,7 +88,7 @@ class ZeroShotMethod(Method):
 
 def _parsed(reply: Response, classes: tuple[str, ...]) -> tuple[int, str]:
     """The vote a reply stands for, and what kind of answer it is."""
-    if reply.finish is not FinishReason.COMPLETE:
-        return ABSTAIN, reply.finish.value
+    if reply.finish_reason is not FinishReason.COMPLETE:
+        return ABSTAIN, reply.finish_reason.value
     vote = prompts.parse_answer(reply.text, classes)
     return vote, UNPARSEABLE if vote == ABSTAIN else LABELED

@@ -102,26 +102,26 @@ def _warnings(experiment: Experiment, data: TextData, guesses: "_Guesses", most_
 def cost_section(experiment: Experiment, labeling: LabelingResult, data: TextData) -> Section:
     """What was paid, and what programs and zero-shot labeling of every training row cost by the same price."""
     llm = experiment.llm
-    section: Section = to_jsonable(cost_of(labeling.exchanges, llm))
-    against = to_jsonable(_against(experiment, data, labeling.exchanges))
+    section: Section = to_jsonable(cost_of(labeling.calls, llm))
+    against = to_jsonable(_against(experiment, data, labeling.calls))
     # Beside what the server counted, so that whoever trusts a plan can see how far off its counts are.
-    estimated = _input_tokens([e.request for e in labeling.exchanges for _ in (e, *e.incomplete)], llm.encoding)
+    estimated = _input_tokens([e.request for e in labeling.calls for _ in (e, *e.incomplete_responses)], llm.encoding)
     return section | {"estimated_input_tokens": estimated, "replayed": llm.replays, "break_even": against}
 
 
-def _against(experiment: Experiment, data: TextData, exchanges: Sequence[LLMCall]) -> BreakEven:
-    """Programs against zero-shot labeling; measured for what `exchanges` are of, else estimated."""
+def _against(experiment: Experiment, data: TextData, calls: Sequence[LLMCall]) -> BreakEven:
+    """Programs against zero-shot labeling; measured for what `calls` are of, else estimated."""
     llm, method = experiment.llm, experiment.method
     by_rows = isinstance(method, ZeroShotMethod)
     basis_of_counts = f"tokens counted by {basis(llm.encoding)}"
-    metered = _metered(exchanges)
+    metered = _metered(calls)
     if metered is not None:
         basis_of_counts = f"{'zero-shot' if by_rows else 'programs'} metered, the other's {basis_of_counts}"
-    measured = len(exchanges), metered or _counted(exchanges, llm)
+    measured = len(calls), metered or _counted(calls, llm)
     programs = rows = measured
-    if by_rows or not exchanges:
+    if by_rows or not calls:
         programs = _expected(_PROGRAMS if by_rows else method, experiment, data)
-    if not by_rows or not exchanges:
+    if not by_rows or not calls:
         rows = _expected(method if by_rows else _ROWS, experiment, data)
     return break_even(llm.price, programs=programs, zero_shot=rows, basis=basis_of_counts)
 
@@ -156,16 +156,16 @@ def usable_gold(experiment: Experiment, data: TextData) -> dict[Split, IntArray]
     return {split: gold for split in (Split.TRAIN, Split.VALID) if (gold := data.gold(split)) is not None}
 
 
-def _metered(exchanges: Sequence[LLMCall]) -> Usage | None:
+def _metered(calls: Sequence[LLMCall]) -> Usage | None:
     """The tokens of all replies; None where a server did not say, or nothing was asked."""
-    replies = [c for exchange in exchanges for c in (exchange.completion, *exchange.incomplete)]
+    replies = [c for call in calls for c in (call.response, *call.incomplete_responses)]
     usages = [reply.usage for reply in replies if reply.usage is not None]
     return sum(usages[1:], usages[0]) if usages and len(usages) == len(replies) else None
 
 
-def _counted(exchanges: Sequence[LLMCall], llm: LLM) -> Usage:
-    asked = _input_tokens([exchange.request for exchange in exchanges], llm.encoding)
-    answered = sum(count_tokens(exchange.completion.text, llm.encoding) for exchange in exchanges)
+def _counted(calls: Sequence[LLMCall], llm: LLM) -> Usage:
+    asked = _input_tokens([call.request for call in calls], llm.encoding)
+    answered = sum(count_tokens(call.response.text, llm.encoding) for call in calls)
     return Usage(input_tokens=asked, output_tokens=answered)
 
 
@@ -190,7 +190,7 @@ class _Guesses:
         self.asked: set[str] = set()
 
     def answer(self, ask: RequestBatch) -> list[LLMCall]:
-        """An exchange for each request."""
+        """A call for each request."""
         distinct = {request.key: request for request in ask.requests}
         found = {key: self._find(request) for key, request in distinct.items()}
         missing = [
@@ -205,7 +205,7 @@ class _Guesses:
         asked = _input_tokens(missing, self._llm.encoding)
         self.usage += Usage(input_tokens=asked, output_tokens=sum(self._length(request, ask) for request in missing))
         return [
-            LLMCall(request=request, completion=found[request.key] or _guess(self._length(request, ask), request.key))
+            LLMCall(request=request, response=found[request.key] or _guess(self._length(request, ask), request.key))
             for request in ask.requests
         ]
 
@@ -218,7 +218,7 @@ class _Guesses:
 def _guess(tokens: int, key: str) -> Response:
     """A reply of about so many tokens, unlike those to other requests: prompts are made of replies."""
     text = f"```python\n{key}\n" + "text " * tokens + "\n```"
-    return Response(text=text, model="", finish=FinishReason.COMPLETE, usage=None)
+    return Response(text=text, model="", finish_reason=FinishReason.COMPLETE, usage=None)
 
 
 def _input_tokens(requests: Sequence[Request], encoding: str | None) -> int:

@@ -95,7 +95,7 @@ class ExemplarSupplement(WrittenSupplement):
         llm, prompt = desk.llm, program_prompts.program_prompt(desk.data.task)
         requests = [llm.request(program_prompts.SYSTEM, prompt, sample=n) for n in range(self.first_programs)]
         replies = yield RequestBatch(what="asking for first programs", requests=requests, answer_tokens=ANSWER_TOKENS)
-        complete = [reply.completion.text for reply in replies if reply.completion.finish is FinishReason.COMPLETE]
+        complete = [reply.response.text for reply in replies if reply.response.finish_reason is FinishReason.COMPLETE]
         sources = dict.fromkeys(source for text in complete if (source := extract_source(text)))
         return [Program(source=source, origin=f"first {n}") for n, source in enumerate(sources)]
 

@@ -100,9 +100,9 @@ def asked(desk: Desk, question: str) -> Dialogue[str]:
     """The LLM's answer to `question`. LLMError when it gave none."""
     request = desk.llm.request(prompts.SYSTEM, question)
     (reply,) = yield RequestBatch(what="asking for the supplement", requests=[request], answer_tokens=ANSWER_TOKENS)
-    if reply.completion.finish is not FinishReason.COMPLETE:
+    if reply.response.finish_reason is not FinishReason.COMPLETE:
         raise LLMError(
-            f"the reply to the supplement's question is {reply.completion.finish}; raise llm.max_output_tokens, name "
-            "another llm.model, or use supplement=none."
+            f"the reply to the supplement's question is {reply.response.finish_reason}; raise "
+            "llm.max_output_tokens, name another llm.model, or use supplement=none."
         )
-    return reply.completion.text
+    return reply.response.text

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from alchemist_exp.llm.providers.anthropic import completion_of, payload
+from alchemist_exp.llm.providers.anthropic import payload, response_of
 from alchemist_exp.llm.types import FinishReason, TransientError, Usage
 
 SCHEMA = {"type": "object", "properties": {"class": {"enum": ["a", "b"]}}}
@@ -58,7 +58,7 @@ def test_all_input_is_counted(provider, server, scripted, ask) -> None:
     tokens = scripted.Tokens(total=100, output=20, cached=60, written=30, reasoning=15)
     server.script = [scripted.Answer(text=" hi\n", model="claude-x", tokens=tokens)]
     reply = ask(provider("anthropic"))
-    assert (reply.text, reply.model, reply.finish) == (" hi\n", "claude-x", FinishReason.COMPLETE)
+    assert (reply.text, reply.model, reply.finish_reason) == (" hi\n", "claude-x", FinishReason.COMPLETE)
     assert reply.usage == Usage(
         input_tokens=100, output_tokens=20, cached_tokens=60, cache_write_tokens=30, reasoning_tokens=15
     )
@@ -72,7 +72,7 @@ def test_what_the_server_does_not_meter_is_not_known(provider, server, scripted,
 
 
 @pytest.mark.parametrize(
-    ("text", "end", "finish"),
+    ("text", "end", "finish_reason"),
     [
         ("half a pro", "length", FinishReason.TRUNCATED),
         ("I would rather not", "refusal", FinishReason.REFUSED),
@@ -80,10 +80,12 @@ def test_what_the_server_does_not_meter_is_not_known(provider, server, scripted,
         ("a\0b\ud800c", "stop", FinishReason.COMPLETE),
     ],
 )
-def test_why_a_reply_ended_is_said(provider, server, scripted, ask, text: str, end: str, finish: FinishReason) -> None:
+def test_why_a_reply_ended_is_said(
+    provider, server, scripted, ask, text: str, end: str, finish_reason: FinishReason
+) -> None:
     server.script = [scripted.Answer(text=text, end=end)]
     reply = ask(provider("anthropic"))
-    assert (reply.text, reply.finish) == (text, finish)
+    assert (reply.text, reply.finish_reason) == (text, finish_reason)
 
 
 def test_a_model_without_a_name_is_called_what_was_asked(provider, server, scripted, ask) -> None:
@@ -94,7 +96,7 @@ def test_a_model_without_a_name_is_called_what_was_asked(provider, server, scrip
 @pytest.mark.parametrize("reply", [{}, [], "text", None, {"content": None}, {"content": "x"}])
 def test_a_body_that_is_no_reply_is_asked_again(reply: object) -> None:
     with pytest.raises(TransientError):
-        completion_of(reply)
+        response_of(reply)
 
 
 def test_a_clients_object_is_read_as_well() -> None:
@@ -110,6 +112,6 @@ def test_a_clients_object_is_read_as_well() -> None:
         "stop_sequence": None,
         "usage": {"input_tokens": 3, "output_tokens": 1, "cache_read_input_tokens": 4},
     }
-    reply = completion_of(Message.model_validate(body))
+    reply = response_of(Message.model_validate(body))
     assert reply.text == "hi"
     assert reply.usage == Usage(input_tokens=7, output_tokens=1, cached_tokens=4)

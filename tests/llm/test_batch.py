@@ -68,7 +68,7 @@ def test_replies_are_matched_by_id_in_whatever_order_they_come(job: Job, server:
     assert texts_of(outcomes) == ALL
     reply = outcomes[TEXTS[0]]
     assert isinstance(reply, Response)
-    assert (reply.batch, reply.from_cache, reply.finish) == (True, False, FinishReason.COMPLETE)
+    assert (reply.batch, reply.from_cache, reply.finish_reason) == (True, False, FinishReason.COMPLETE)
     assert reply.usage == Usage(input_tokens=30, output_tokens=3)
     assert Counter(server.seen) == Counter(job.llm.request("system", text).key for text in TEXTS)
     (book,) = books(job)
@@ -115,7 +115,7 @@ def test_only_unfinished_rows_are_handed_in_again(job: Job, server: BatchServer)
     assert [texts[t] for t in "abdef"] == [f"reply to {t}" for t in "abdef"]
     assert "refused the request with 400: wrong" in texts["c"]
     assert isinstance(outcomes["f"], Response)
-    assert outcomes["f"].finish is FinishReason.TRUNCATED
+    assert outcomes["f"].finish_reason is FinishReason.TRUNCATED
     assert {key for key, _ in server.batches[1].rows} == {job.llm.request("system", t).key for t in "bde"}
     assert told(job, "batch batch_0: 3 requests without a reply")
     # The truncated reply is not kept, so it is asked for again; the refused one too.
@@ -367,9 +367,9 @@ def test_what_was_collected_is_not_taken_again(job: Job, server: BatchServer) ->
     with pytest.raises(LLMError):
         job.run(["a", "b"])
     assert isinstance(reply := job.run(["a"])["a"], Response)
-    assert reply.finish is FinishReason.TRUNCATED
+    assert reply.finish_reason is FinishReason.TRUNCATED
     assert isinstance(reply := job.run(["a", "b"])["a"], Response)
-    assert reply.finish is FinishReason.COMPLETE
+    assert reply.finish_reason is FinishReason.COMPLETE
     assert [len(b.rows) for b in server.batches] == [2, 1]
 
 

@@ -11,7 +11,8 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm import client
 from alchemist_exp.llm.budget import BudgetError, BudgetLedger
-from alchemist_exp.llm.client import Ask, LLMClient
+from alchemist_exp.llm.client import LLMClient
+from alchemist_exp.llm.dialogue import RequestBatch
 from alchemist_exp.llm.providers.base import ProviderLLM
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import FinishReason, Request, Response, TransientError, Usage
@@ -21,7 +22,7 @@ PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of
 
 
 class Scripted(ProviderLLM):
-    """Answers each request by `script`: a text, a finish, or an error, in turn; the last for ever."""
+    """Answers each request by `script`: a text, a finish_reason, or an error, in turn; the last for ever."""
 
     def say(self, *script: str | FinishReason | Exception) -> "Scripted":
         self.scripts = script
@@ -43,8 +44,8 @@ class Scripted(ProviderLLM):
         if isinstance(said, Exception):
             raise said
         if isinstance(said, FinishReason):
-            return Response(text="half", model="m", finish=said, usage=USAGE)
-        return Response(text=f"{said} {request.sample}", model="m", finish=FinishReason.COMPLETE, usage=USAGE)
+            return Response(text="half", model="m", finish_reason=said, usage=USAGE)
+        return Response(text=f"{said} {request.sample}", model="m", finish_reason=FinishReason.COMPLETE, usage=USAGE)
 
     def batches(self, client):
         raise AssertionError
@@ -67,28 +68,28 @@ def asker(tmp_path: Path):
     return lambda llm, cap_usd=None: LLMClient(llm, ResponseCache(tmp_path / "replies"), tmp_path, cap_usd)
 
 
-def questions(llm: Scripted, count: int) -> Ask:
+def questions(llm: Scripted, count: int) -> RequestBatch:
     requests = [llm.request("system", "How?", sample=sample) for sample in range(count)]
-    return Ask(what="asking", requests=requests, answer_tokens=10)
+    return RequestBatch(what="asking", requests=requests, answer_tokens=10)
 
 
-def texts(exchanges) -> list[str]:
-    return [exchange.completion.text for exchange in exchanges]
+def texts(calls) -> list[str]:
+    return [call.response.text for call in calls]
 
 
 def test_requests_go_side_by_side_within_the_cap_and_come_back_in_order(llm, asker) -> None:
     model = llm("llm.max_in_flight=4").say("yes")
     seen: list[str] = []
-    exchanges = asker(model).ask(questions(model, 12), lambda exchange: seen.append(exchange.request.key))
-    assert texts(exchanges) == [f"yes {sample}" for sample in range(12)]
-    assert sorted(seen) == sorted(exchange.request.key for exchange in exchanges)
+    calls = asker(model).ask(questions(model, 12), lambda call: seen.append(call.request.key))
+    assert texts(calls) == [f"yes {sample}" for sample in range(12)]
+    assert sorted(seen) == sorted(call.request.key for call in calls)
     assert model.most_at_once == 4
 
 
 def test_the_same_question_is_asked_once(llm, asker) -> None:
     model = llm().say("yes")
     ask = questions(model, 1)
-    both = Ask(what="asking", requests=[*ask.requests] * 3, answer_tokens=10)
+    both = RequestBatch(what="asking", requests=[*ask.requests] * 3, answer_tokens=10)
     assert texts(asker(model).ask(both)) == ["yes 0"] * 3
     assert len(model.asked) == 1
 
@@ -97,13 +98,13 @@ def test_what_is_cached_is_not_asked_and_refresh_asks_anew(llm, asker) -> None:
     model = llm().say("old")
     asker(model).ask(questions(model, 2))
     again = asker(model).ask(questions(model, 3))
-    assert [exchange.completion.from_cache for exchange in again] == [True, True, False]
+    assert [call.response.from_cache for call in again] == [True, True, False]
     anew = llm("llm.cache=refresh").say("new")
     assert texts(asker(anew).ask(questions(anew, 2))) == ["new 0", "new 1"]
     only = llm("llm.cache=only").say("never")
     assert texts(asker(only).ask(questions(only, 2))) == ["new 0", "new 1"]
     with pytest.raises(LLMError, match=r"1 of the replies are not in the cache: the first is sample 9 .*'How\?'"):
-        asker(only).ask(Ask(what="", requests=[only.request("system", "How?", sample=9)], answer_tokens=1))
+        asker(only).ask(RequestBatch(what="", requests=[only.request("system", "How?", sample=9)], answer_tokens=1))
     assert only.asked == []
 
 
@@ -120,19 +121,21 @@ def test_a_fault_that_stays_ends_in_one_sentence(llm, asker) -> None:
     assert len(model.asked) == 3
 
 
-@pytest.mark.parametrize("finish", [FinishReason.TRUNCATED, FinishReason.REFUSED, FinishReason.EMPTY])
-def test_a_reply_that_is_not_complete_is_paid_asked_again_and_never_kept(llm, asker, finish: FinishReason) -> None:
-    model = llm("llm.max_attempts=3").say(finish, "yes")
-    (exchange,) = asker(model).ask(questions(model, 1))
-    assert exchange.completion.text == "yes 0"
-    assert [reply.finish for reply in exchange.incomplete] == [finish]
-    never = llm("llm.max_attempts=3", "llm.seed=1").say(finish)
-    (exchange,) = asker(never).ask(questions(never, 1))
-    assert (exchange.completion.finish, len(exchange.incomplete)) == (
-        finish,
-        1 if finish is FinishReason.TRUNCATED else 2,
+@pytest.mark.parametrize("finish_reason", [FinishReason.TRUNCATED, FinishReason.REFUSED, FinishReason.EMPTY])
+def test_a_reply_that_is_not_complete_is_paid_asked_again_and_never_kept(
+    llm, asker, finish_reason: FinishReason
+) -> None:
+    model = llm("llm.max_attempts=3").say(finish_reason, "yes")
+    (call,) = asker(model).ask(questions(model, 1))
+    assert call.response.text == "yes 0"
+    assert [reply.finish_reason for reply in call.incomplete_responses] == [finish_reason]
+    never = llm("llm.max_attempts=3", "llm.seed=1").say(finish_reason)
+    (call,) = asker(never).ask(questions(never, 1))
+    assert (call.response.finish_reason, len(call.incomplete_responses)) == (
+        finish_reason,
+        1 if finish_reason is FinishReason.TRUNCATED else 2,
     )
-    assert asker(never).cached(exchange.request) is None
+    assert asker(never).cached(call.request) is None
 
 
 def test_after_an_error_what_is_under_way_is_kept_and_nothing_new_is_begun(llm, asker) -> None:

@@ -6,7 +6,9 @@ from alchemist_exp import config
 from alchemist_exp.llm.cost import break_even, cost_of
 from alchemist_exp.llm.types import LLM, FinishReason, LLMCall, Price, Request, Response, Usage
 
-METERED = Response(text="", model="m", finish=FinishReason.COMPLETE, usage=Usage(input_tokens=1000, output_tokens=2000))
+METERED = Response(
+    text="", model="m", finish_reason=FinishReason.COMPLETE, usage=Usage(input_tokens=1000, output_tokens=2000)
+)
 UNMETERED = replace(METERED, usage=None)
 
 
@@ -18,8 +20,8 @@ class Paid(LLM):
         raise AssertionError
 
 
-def exchanges(*replies: Response) -> list[LLMCall]:
-    return [LLMCall(request=Request(provider="p", model="m", messages=()), completion=reply) for reply in replies]
+def calls(*replies: Response) -> list[LLMCall]:
+    return [LLMCall(request=Request(provider="p", model="m", messages=()), response=reply) for reply in replies]
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def paid(composed) -> Paid:
 
 
 def test_spent_is_what_was_asked_and_list_price_what_an_empty_cache_would_have_cost(paid: Paid) -> None:
-    cost = cost_of(exchanges(METERED, replace(METERED, from_cache=True)), paid)
+    cost = cost_of(calls(METERED, replace(METERED, from_cache=True)), paid)
     one = (1000 * 0.5 + 2000 * 1.5) / 1e6
     assert (cost.calls, cost.cached_calls) == (1, 1)
     assert (cost.input_tokens, cost.output_tokens) == (2000, 4000)
@@ -38,20 +40,22 @@ def test_spent_is_what_was_asked_and_list_price_what_an_empty_cache_would_have_c
 
 
 def test_what_was_not_metered_is_unknown_never_nothing(paid: Paid) -> None:
-    cost = cost_of(exchanges(METERED, UNMETERED), paid)
+    cost = cost_of(calls(METERED, UNMETERED), paid)
     assert (cost.spent_usd, cost.list_price_usd, cost.input_tokens) == (None, None, None)
-    cached = cost_of(exchanges(replace(UNMETERED, from_cache=True)), paid)
+    cached = cost_of(calls(replace(UNMETERED, from_cache=True)), paid)
     assert (cached.spent_usd, cached.list_price_usd) == (0.0, None)
 
 
 def test_replaying_costs_nothing(composed) -> None:
-    cost = cost_of(exchanges(UNMETERED), config.build(composed()).llm)
+    cost = cost_of(calls(UNMETERED), config.build(composed()).llm)
     assert (cost.spent_usd, cost.list_price_usd) == (0.0, None)
 
 
 def test_replies_that_could_not_be_used_are_paid_for_and_counted(paid: Paid) -> None:
-    (exchange,) = exchanges(METERED)
-    cost = cost_of([replace(exchange, incomplete=(replace(METERED, finish=FinishReason.TRUNCATED),) * 2)], paid)
+    (call,) = calls(METERED)
+    cost = cost_of(
+        [replace(call, incomplete_responses=(replace(METERED, finish_reason=FinishReason.TRUNCATED),) * 2)], paid
+    )
     assert (cost.calls, cost.incomplete) == (3, {"truncated": 2})
     assert cost.spent_usd == pytest.approx(3 * (1000 * 0.5 + 2000 * 1.5) / 1e6)
 

@@ -14,7 +14,7 @@ def ask(*names: str) -> RequestBatch:
 def talk(*rounds: tuple[str, ...]) -> Dialogue[list[str]]:
     heard: list[str] = []
     for names in rounds:
-        heard += [exchange.completion.text for exchange in (yield ask(*names))]
+        heard += [call.response.text for call in (yield ask(*names))]
     return heard
 
 
@@ -29,7 +29,7 @@ class Echo:
         return [
             LLMCall(
                 request=request,
-                completion=Response(text=request.model, model="m", finish=FinishReason.COMPLETE, usage=None),
+                response=Response(text=request.model, model="m", finish_reason=FinishReason.COMPLETE, usage=None),
             )
             for request in asked.requests
         ]

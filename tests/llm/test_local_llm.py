@@ -80,21 +80,21 @@ def job(request: pytest.FixtureRequest, composed, tmp_path: Path) -> Callable[..
     return build
 
 
-def require_sound(exchanges: list[LLMCall], job: SimpleNamespace) -> None:
+def require_sound(calls: list[LLMCall], job: SimpleNamespace) -> None:
     """Each reply is whole or says that it is cut off, is metered, and is kept if whole."""
-    for exchange in exchanges:
-        reply = exchange.completion
-        assert reply.finish in (FinishReason.COMPLETE, FinishReason.TRUNCATED)
+    for call in calls:
+        reply = call.response
+        assert reply.finish_reason in (FinishReason.COMPLETE, FinishReason.TRUNCATED)
         assert reply.text
         assert reply.usage is not None
         assert reply.usage.input_tokens > 0
         assert reply.usage.output_tokens > 0
-        kept = job.asker.cached(exchange.request)
-        assert (kept is not None) == (reply.finish is FinishReason.COMPLETE)
+        kept = job.asker.cached(call.request)
+        assert (kept is not None) == (reply.finish_reason is FinishReason.COMPLETE)
         assert kept is None or (kept.text, kept.usage) == (reply.text, reply.usage)
-    cost = cost_of(exchanges, job.llm)
-    assert cost.calls == len(exchanges)
-    assert cost.input_tokens == sum(exchange.completion.usage.input_tokens for exchange in exchanges)
+    cost = cost_of(calls, job.llm)
+    assert cost.calls == len(calls)
+    assert cost.input_tokens == sum(call.response.usage.input_tokens for call in calls)
     assert cost.spent_usd is None
 
 
@@ -120,11 +120,11 @@ def rows(job: SimpleNamespace) -> list[Request]:
 
 def test_ten_replies_are_programs_or_rejected_with_reasons(job, tmp_path: Path) -> None:
     job = job("method.n_programs=10")
-    exchanges: list[LLMCall] = []
+    calls: list[LLMCall] = []
 
     def answer(ask: RequestBatch) -> list[LLMCall]:
-        exchanges.extend(job.asker.ask(ask))
-        return exchanges[-len(ask.requests) :]
+        calls.extend(job.asker.ask(ask))
+        return calls[-len(ask.requests) :]
 
     ground = Ground(
         data=job.data,
@@ -136,8 +136,8 @@ def test_ten_replies_are_programs_or_rejected_with_reasons(job, tmp_path: Path) 
     trials = SimpleNamespace(vet=Vetter(job.experiment.vetting, ground).vet)
     desk = Desk(data=job.data, gold={}, llm=job.llm, trials=trials, store=ground.store)
     vetted = run_dialogue(job.experiment.method.script(desk, job.experiment.parts), answer).vetted
-    require_sound(exchanges, job)
-    assert len({exchange.request.key for exchange in exchanges}) == 10
+    require_sound(calls, job)
+    assert len({call.request.key for call in calls}) == 10
     assert len(vetted.accepted) + len(vetted.rejected) == 10
     assert all(program.source.strip() for program in vetted.accepted)
     assert all(rejected.reason for rejected in vetted.rejected)
@@ -145,23 +145,23 @@ def test_ten_replies_are_programs_or_rejected_with_reasons(job, tmp_path: Path) 
 
 def test_answers_about_rows_are_held_to_the_schema(job) -> None:
     job = job()
-    exchanges = held(job, rows(job))
-    require_sound(exchanges, job)
+    calls = held(job, rows(job))
+    require_sound(calls, job)
     classes = job.data.task.classes
-    for exchange in exchanges:
-        assert exchange.completion.finish is FinishReason.COMPLETE
-        named = json.loads(exchange.completion.text)["class"]
-        assert prompts.parse_answer(exchange.completion.text, classes) == classes.index(named)
+    for call in calls:
+        assert call.response.finish_reason is FinishReason.COMPLETE
+        named = json.loads(call.response.text)["class"]
+        assert prompts.parse_answer(call.response.text, classes) == classes.index(named)
 
 
 def test_answers_that_are_held_to_nothing_are_classes_or_abstentions(job) -> None:
     job = job(IN_WORDS)
     requests = rows(job)
     assert not any("schema" in request.parameters for request in requests)
-    exchanges = job.answer(RequestBatch(what="asking", requests=requests, answer_tokens=10))
-    require_sound(exchanges, job)
+    calls = job.answer(RequestBatch(what="asking", requests=requests, answer_tokens=10))
+    require_sound(calls, job)
     classes = job.data.task.classes
-    votes = [prompts.parse_answer(exchange.completion.text, classes) for exchange in exchanges]
+    votes = [prompts.parse_answer(call.response.text, classes) for call in calls]
     assert set(votes) <= {ABSTAIN, *range(len(classes))}
 
 
@@ -169,10 +169,10 @@ def test_a_nested_schema_is_kept_to(job) -> None:
     job = job("llm.max_output_tokens=1000")  # more than the schema lets a reply have, at a token per character
     system = "You name concepts that tell classes apart. Answer in JSON."
     prompt = f"{job.data.task.description} Name up to three concepts with a name and a description each."
-    exchanges = held(job, [job.llm.request(system, prompt, sample=n, schema=CONCEPTS) for n in range(3)])
-    require_sound(exchanges, job)
-    for exchange in exchanges:
-        assert exchange.completion.finish is FinishReason.COMPLETE
-        concepts = json.loads(exchange.completion.text)["concepts"]
+    calls = held(job, [job.llm.request(system, prompt, sample=n, schema=CONCEPTS) for n in range(3)])
+    require_sound(calls, job)
+    for call in calls:
+        assert call.response.finish_reason is FinishReason.COMPLETE
+        concepts = json.loads(call.response.text)["concepts"]
         assert 1 <= len(concepts) <= 3
         assert all(set(concept) == {"name", "description"} for concept in concepts)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.llm.providers.openai import completion_of, payload
+from alchemist_exp.llm.providers.openai import payload, response_of
 from alchemist_exp.llm.types import FinishReason, TransientError, Usage
 
 CHAT, RESPONSES = "llm.model=gpt-4.1-mini", "llm.model=gpt-6-luna"
@@ -102,7 +102,7 @@ def test_a_reply_is_read_whole(llm, server, scripted, ask) -> None:
     tokens = scripted.Tokens(total=100, output=20, cached=60, written=30, reasoning=15)
     server.script = [scripted.Answer(text=" hi\n", model="gpt-x-1", tokens=tokens)]
     reply = ask(llm)
-    assert (reply.text, reply.model, reply.finish) == (" hi\n", "gpt-x-1", FinishReason.COMPLETE)
+    assert (reply.text, reply.model, reply.finish_reason) == (" hi\n", "gpt-x-1", FinishReason.COMPLETE)
     assert reply.usage == Usage(
         input_tokens=100, output_tokens=20, cached_tokens=60, cache_write_tokens=30, reasoning_tokens=15
     )
@@ -127,7 +127,7 @@ def test_what_the_server_does_not_meter_is_not_known(llm, server, scripted, ask)
 def test_why_a_reply_ended_is_said(llm, server, scripted, ask, text: str, end: str, finish: FinishReason) -> None:
     server.script = [scripted.Answer(text=text, end=end)]
     reply = ask(llm)
-    assert (reply.text, reply.finish) == (text, finish)
+    assert (reply.text, reply.finish_reason) == (text, finish)
 
 
 @pytest.mark.parametrize("model", [7, ["x"], "", {}])
@@ -159,12 +159,12 @@ def test_lone_surrogates_in_a_prompt_are_sent_as_replacement_characters(llm, ser
 )
 def test_a_body_that_is_no_reply_is_asked_again(reply: object) -> None:
     with pytest.raises(TransientError):
-        completion_of(reply)
+        response_of(reply)
 
 
 def test_nonsense_in_a_reply_is_borne() -> None:
     choice = {"message": {"content": ["x"]}, "finish_reason": 5}
-    reply = completion_of(
+    reply = response_of(
         {
             "choices": [choice],
             "usage": {
@@ -175,10 +175,10 @@ def test_nonsense_in_a_reply_is_borne() -> None:
             },
         }
     )
-    assert (reply.text, reply.model, reply.finish) == ("", "unknown", FinishReason.EMPTY)
+    assert (reply.text, reply.model, reply.finish_reason) == ("", "unknown", FinishReason.EMPTY)
     assert reply.usage == Usage(input_tokens=5, output_tokens=1, cached_tokens=5)
-    assert completion_of({"choices": [choice], "usage": {"prompt_tokens": "5", "completion_tokens": 1}}).usage is None
-    assert completion_of({"choices": [choice], "usage": {"prompt_tokens": -5, "completion_tokens": 1}}).usage is None
+    assert response_of({"choices": [choice], "usage": {"prompt_tokens": "5", "completion_tokens": 1}}).usage is None
+    assert response_of({"choices": [choice], "usage": {"prompt_tokens": -5, "completion_tokens": 1}}).usage is None
 
 
 def test_a_clients_object_is_read_as_well() -> None:
@@ -186,14 +186,14 @@ def test_a_clients_object_is_read_as_well() -> None:
 
     message = {"role": "assistant", "content": "hi"}
     body = {"id": "1", "model": "m", "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
-    assert completion_of(ChatCompletion.model_validate(body | {"created": 0, "object": "chat.completion"})).text == "hi"
+    assert response_of(ChatCompletion.model_validate(body | {"created": 0, "object": "chat.completion"})).text == "hi"
 
 
 def test_a_filtered_reply_is_refused() -> None:
     chat = {"choices": [{"message": {"content": "a"}, "finish_reason": "content_filter"}]}
     responses = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "output": []}
-    assert completion_of(chat).finish is FinishReason.REFUSED
-    assert completion_of(responses).finish is FinishReason.REFUSED
+    assert response_of(chat).finish_reason is FinishReason.REFUSED
+    assert response_of(responses).finish_reason is FinishReason.REFUSED
 
 
 def test_a_hundred_requests_are_in_flight_at_once(llm, server, scripted) -> None:

@@ -42,12 +42,12 @@ def test_every_strategy_of_every_task_can_be_replayed(composed, dataset: str, tm
     )
 
     def answer(ask: RequestBatch) -> list[LLMCall]:
-        return [LLMCall(request=request, completion=llm.reply(request)) for request in ask.requests]
+        return [LLMCall(request=request, response=llm.reply(request)) for request in ask.requests]
 
     for supplement in experiment.supplement.members():
         prompt = programs.program_prompt(task, run_dialogue(supplement.script(desk), answer).text)
         replies = [llm.reply(llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
-        assert all(reply.finish is FinishReason.COMPLETE and "label_function" in reply.text for reply in replies)
+        assert all(reply.finish_reason is FinishReason.COMPLETE and "label_function" in reply.text for reply in replies)
         assert len({reply.text for reply in replies}) == 10
 
 

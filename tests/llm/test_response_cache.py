@@ -27,7 +27,7 @@ REQUEST = Request(
     parameters={"temperature": 0.7},
 )
 USAGE = Usage(input_tokens=30, output_tokens=20, cached_tokens=3, cache_write_tokens=2, reasoning_tokens=1)
-REPLY = Response(text="antwört\x00\u2028\udfff", model="m-1", finish=FinishReason.COMPLETE, usage=USAGE)
+REPLY = Response(text="antwört\x00\u2028\udfff", model="m-1", finish_reason=FinishReason.COMPLETE, usage=USAGE)
 
 
 @pytest.fixture
@@ -100,10 +100,12 @@ def test_whatever_alters_the_reply_alters_the_key(other: Request) -> None:
     assert other.key != REQUEST.key
 
 
-@pytest.mark.parametrize("finish", [finish for finish in FinishReason if finish is not FinishReason.COMPLETE])
-def test_incomplete_replies_are_never_kept(cache: ResponseCache, finish: FinishReason) -> None:
+@pytest.mark.parametrize(
+    "finish_reason", [finish_reason for finish_reason in FinishReason if finish_reason is not FinishReason.COMPLETE]
+)
+def test_incomplete_replies_are_never_kept(cache: ResponseCache, finish_reason: FinishReason) -> None:
     with pytest.raises(ValueError, match="never kept"):
-        cache.write(REQUEST, replace(REPLY, finish=finish))
+        cache.write(REQUEST, replace(REPLY, finish_reason=finish_reason))
     assert not cache.path(REQUEST).exists()
 
 
@@ -179,7 +181,7 @@ def test_entries_say_everything_in_the_order_of_keys(cache: ResponseCache) -> No
         request = requests[entry.key]
         assert entry.path == cache.path(request)
         assert entry.size == entry.path.stat().st_size
-        assert (entry.request, entry.completion) == (request, replace(REPLY, from_cache=True))
+        assert (entry.request, entry.response) == (request, replace(REPLY, from_cache=True))
         assert (entry.provider, entry.model, entry.sample) == ("p", "m-1", request.sample)
         assert (entry.usage, entry.reply, entry.first_line) == (USAGE, REPLY.text, "ü\ud800")
         assert abs(datetime.now(UTC) - entry.time) < timedelta(minutes=1)

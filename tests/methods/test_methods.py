@@ -43,8 +43,8 @@ class Scripted(LLM):
         reply = self.replies[len(self.asked)]
         self.asked.append(request)
         if isinstance(reply, FinishReason):
-            return Response(text="", model="m", finish=reply, usage=None)
-        return Response(text=reply, model="m", finish=FinishReason.COMPLETE, usage=None)
+            return Response(text="", model="m", finish_reason=reply, usage=None)
+        return Response(text=reply, model="m", finish_reason=FinishReason.COMPLETE, usage=None)
 
 
 class Repetitive(Scripted):
@@ -100,7 +100,7 @@ def test_a_supplement_is_asked_for_first_and_put_before_the_task(bench) -> None:
     labeling = method.label(workbench)
     assert llm.asked[0].messages[1].text.endswith("that decide the class.")
     assert llm.asked[1].messages[1].text.startswith("Spam sells.\n\nWrite a bug-free")
-    assert len(labeling.exchanges) == 3
+    assert len(labeling.calls) == 3
 
 
 def test_a_truncated_supplement_ends_the_run(bench) -> None:

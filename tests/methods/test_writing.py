@@ -46,10 +46,12 @@ def written(
         made = []
         for request in ask.requests:
             text = next(waiting)
-            finish = FinishReason.TRUNCATED if text is None else FinishReason.COMPLETE
+            finish_reason = FinishReason.TRUNCATED if text is None else FinishReason.COMPLETE
             text = "" if text is None else text if text.startswith("no ") else f"```python\n# {text}\n```"
             made.append(
-                LLMCall(request=request, completion=Response(text=text, model="m-1", finish=finish, usage=None))
+                LLMCall(
+                    request=request, response=Response(text=text, model="m-1", finish_reason=finish_reason, usage=None)
+                )
             )
         return made
 

@@ -94,10 +94,10 @@ class Job:
         if not path.exists():
             return None
         text = path.read_text()
-        return Response(text=text, model="m", finish=FinishReason.COMPLETE, usage=None, from_cache=True)
+        return Response(text=text, model="m", finish_reason=FinishReason.COMPLETE, usage=None, from_cache=True)
 
     def keep(self, request: Request, reply: Response) -> None:
-        if reply.finish is FinishReason.COMPLETE:
+        if reply.finish_reason is FinishReason.COMPLETE:
             self.folder.mkdir(exist_ok=True)
             (self.folder / request.key).write_text(reply.text)
             self.kept += 1

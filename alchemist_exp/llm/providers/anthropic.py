@@ -44,7 +44,7 @@ class AnthropicClient:
         apart = {"temperature": body.pop("temperature")} if "temperature" in body else None
         async with sorted_faults(self.llm, anthropic, self.key):
             raw = await self.server.messages.with_raw_response.create(**body, extra_body=apart)
-            return named(completion_of(parsed(await raw.read()), model=request.model), self.key)
+            return named(response_of(parsed(await raw.read()), model=request.model), self.key)
 
 
 @component("llm", "anthropic")
@@ -101,9 +101,9 @@ def payload(llm: ProviderLLM, request: Request) -> dict[str, Any]:
     return body
 
 
-def completion_of(response: Any, *, model: str = "unknown") -> Response:
-    """The completion in a message. model: its name where the reply gives none. Unanswered when it is broken."""
-    reply = fields_of(response)
+def response_of(body: Any, *, model: str = "unknown") -> Response:
+    """The response in a message. model: its name where the reply gives none. Unanswered when it is broken."""
+    reply = fields_of(body)
     if not isinstance(reply.get("content"), list):
         raise TransientError("the reply has no content")
     text = "".join(text_of(block.get("text")) for block in items_of(reply["content"]) if block.get("type") == "text")
@@ -114,7 +114,7 @@ def completion_of(response: Any, *, model: str = "unknown") -> Response:
     return Response(
         text=text,
         model=text_of(reply.get("model")) or model,
-        finish=finish,
+        finish_reason=finish,
         usage=_usage(fields_of(reply.get("usage"))),
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.batch_results import TRANSFER_S, read_results
-from alchemist_exp.llm.providers.anthropic import completion_of, payload
+from alchemist_exp.llm.providers.anthropic import payload, response_of
 from alchemist_exp.llm.providers.base import BatchResults, ProviderLLM
 from alchemist_exp.llm.providers.errors import clean, fault_of, sorted_faults
 from alchemist_exp.llm.providers.parsing import count_of, fields_of, parsed, text_of
@@ -77,7 +77,7 @@ class AnthropicBatches:
         """The reply in a line of results."""
         result = fields_of(row.get("result"))
         if result.get("type") == "succeeded":
-            return completion_of(result.get("message"), model=self._llm.model)
+            return response_of(result.get("message"), model=self._llm.model)
         response = fields_of(result.get("error"))
         error = fields_of(response.get("error"))
         if not error:

@@ -113,9 +113,9 @@ def _mistake(llm: ProviderLLM, status: int, marks: str, quote: str) -> str:
     return f"{llm.model} refused the request with {status}{quote}; change what it names, or add a card for the model."
 
 
-def named(completion: Response, key: str) -> Response:
-    """`completion`, its model's name as a server gives it made fit for one line."""
-    return replace(completion, model=clean(completion.model, key))
+def named(response: Response, key: str) -> Response:
+    """`response`, its model's name as a server gives it made fit for one line."""
+    return replace(response, model=clean(response.model, key))
 
 
 def wait_of(headers: Mapping[str, str]) -> float | None:

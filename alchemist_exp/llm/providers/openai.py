@@ -39,7 +39,7 @@ class OpenAIClient:
                 raw = await self.server.responses.with_raw_response.create(**body)
             else:
                 raw = await self.server.chat.completions.with_raw_response.create(**body)
-            return named(completion_of(parsed(raw.http_response.content), model=request.model), self.key)
+            return named(response_of(parsed(raw.http_response.content), model=request.model), self.key)
 
 
 @component("llm", "openai")
@@ -117,9 +117,9 @@ def payload(llm: ProviderLLM, request: Request) -> dict[str, Any]:
     return body
 
 
-def completion_of(response: Any, *, model: str = "unknown") -> Response:
-    """The completion in a reply of either API. model: its name where the reply gives none. Unanswered when broken."""
-    reply = fields_of(response)
+def response_of(body: Any, *, model: str = "unknown") -> Response:
+    """The response in a reply of either API. model: its name where the reply gives none. Unanswered when broken."""
+    reply = fields_of(body)
     failure = fields_of(reply.get("error"))
     if failure or reply.get("status") in ("failed", "cancelled", "queued", "in_progress"):
         raise TransientError(f"the model failed ({text_of(failure.get('message')) or reply.get('status')})")
@@ -132,7 +132,7 @@ def completion_of(response: Any, *, model: str = "unknown") -> Response:
     return Response(
         text=text,
         model=text_of(reply.get("model")) or model,
-        finish=finish,
+        finish_reason=finish,
         usage=_usage(fields_of(reply.get("usage"))),
     )
 

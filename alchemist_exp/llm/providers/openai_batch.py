@@ -11,7 +11,7 @@ from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.batch_results import TRANSFER_S, read_results
 from alchemist_exp.llm.providers.base import Api, BatchResults, ProviderLLM
 from alchemist_exp.llm.providers.errors import clean, fault_of, sorted_faults
-from alchemist_exp.llm.providers.openai import completion_of, payload
+from alchemist_exp.llm.providers.openai import payload, response_of
 from alchemist_exp.llm.providers.parsing import count_of, fields_of, items_of, parsed, text_of
 from alchemist_exp.llm.types import Request, Response, TransientError
 
@@ -106,7 +106,7 @@ class OpenAIBatches:
             body = fields_of(response.get("body")) or error
             answer = SimpleNamespace(status_code=status, body=body, response=SimpleNamespace(headers={}))
             raise fault_of(self._llm, answer, self._key)
-        return completion_of(response.get("body"), model=self._llm.model)
+        return response_of(response.get("body"), model=self._llm.model)
 
     async def _retrieve(self, batch: str) -> Mapping[str, Any]:
         async with self._faults(self._llm):

@@ -155,7 +155,7 @@ class RecordedLLM(LLM):
         if reply is None:
             raise LLMError(self._refusal(system, prompt, request.sample))
         finish = FinishReason.COMPLETE if reply.text.strip() else FinishReason.EMPTY
-        return Response(text=reply.text, model=reply.model, finish=finish, usage=None)
+        return Response(text=reply.text, model=reply.model, finish_reason=finish, usage=None)
 
     def _refusal(self, system: str, prompt: str, sample: int) -> str:
         same = [q.sample for q in self.replies if (q.system, q.prompt) == (system, prompt)]
