@@ -19,6 +19,7 @@ NEEDED = {
     "llm=openai_compatible": ["llm.model=m", "llm.base_url=http://127.0.0.1:8000/v1"],
     "sandbox=none": ["sandbox.i_accept_untrusted_code=true"],
 }
+LOOSE = {"llm", "sandbox"}  # one comment may explain the keys of a paragraph
 MEMBERS = [
     f"{group}={member}" for group in config.groups() if group != "experiment" for member in config.members(group)
 ]
@@ -48,15 +49,32 @@ def test_every_experiment_composes(composed, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(CONF)))
-def test_every_key_is_explained_and_every_file_says_what_it_is(path: Path) -> None:
+def test_every_file_begins_with_a_sentence_and_every_key_has_a_comment_above(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert any(line.startswith("#") and "@package" not in line for line in lines[:2]), "the file says what it is first"
+    head = next(line for line in lines if "@package" not in line)
+    assert re.match(r"# \S+ \S+", head), "the first line says in one sentence what the file is"
     if path.parent.name in ("job_logging", "hydra_logging", "experiment"):
         return
+    explained = set().union(*(commented(parent) for parent in parents(path)))
     for number, line in enumerate(lines):
         key = re.match(r"(\w+):", line)
-        if key and key[1] not in ("defaults", "name", "license", "paths", "hydra"):
-            assert lines[number - 1].strip(), f"{path.name}: {key[1]} begins a paragraph without a comment"
+        if key and key[1] not in ("defaults", "name", "hydra") and key[1] not in explained:
+            above = lines[number - 1]
+            assert above.startswith("#") or (LOOSE & set(path.parts) and above.strip()), f"no comment above {key[1]}"
+
+
+def parents(path: Path) -> list[Path]:
+    """Return the YAML files of the same group that the defaults list of `path` names."""
+    members = re.findall(
+        r'[-\[ ,]+"?(\w+)"?', path.read_text(encoding="utf-8").partition("defaults:")[2].partition("_self_")[0]
+    )
+    return [parent for name in members if (parent := path.with_name(f"{name}.yaml")).exists()]
+
+
+def commented(path: Path) -> set[str]:
+    """Return the keys of a file, and of the files it is built on, that have a comment directly above."""
+    own = set(re.findall(r"^#.*\n(\w+):", path.read_text(encoding="utf-8"), re.M))
+    return own.union(*(commented(parent) for parent in parents(path)))
 
 
 def test_the_configuration_in_a_record_is_plain_and_resolved(composed) -> None:
