@@ -18,7 +18,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.cli.cache import main
-from alchemist_exp.core.hashing import joined
+from alchemist_exp.core.hashing import join_surrogates
 from alchemist_exp.llm.providers.recorded import RecordedLLM
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import FinishReason, Message, Request, Response, Role, Usage
@@ -246,7 +246,7 @@ def test_an_exported_pack_replays_every_reply(cache: ResponseCache, said, tmp_pa
     assert f"{len(answers)} replies in new/pack.jsonl" in said("export", "new/pack.jsonl")
     pack = tmp_path / "new" / "pack.jsonl"
     for asked, answer in answers:
-        assert replayed(pack, asked) == replace(answer, text=joined(answer.text), usage=None)
+        assert replayed(pack, asked) == replace(answer, text=join_surrogates(answer.text), usage=None)
     assert os.listdir(pack.parent) == ["pack.jsonl"]  # noqa: PTH208
     assert {frozenset(json.loads(line)) for line in pack.read_bytes().splitlines()} == {
         frozenset({"system", "prompt", "sample", "model", "response"})

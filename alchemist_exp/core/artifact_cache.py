@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.atomic_io import locked, read_json, remove_drafts, write_directory, write_json
+from alchemist_exp.core.atomic_io import locked, read_json, remove_partial_files, write_directory, write_json
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.hashing import key_of
 
@@ -25,13 +25,13 @@ class ArtifactCache:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def path(self, kind: str, parts: Mapping[str, Any]) -> Path:
+    def path_of(self, kind: str, parts: Mapping[str, Any]) -> Path:
         """Where the entry of `kind` made from `parts` lies or will lie."""
         return self.root / kind / key_of(kind, parts)
 
-    def find(self, kind: str, parts: Mapping[str, Any]) -> Path | None:
+    def get(self, kind: str, parts: Mapping[str, Any]) -> Path | None:
         """The folder of the entry, None when it is not there. StoreError when its content is not what was written."""
-        path = self.path(kind, parts)
+        path = self.path_of(kind, parts)
         if not path.is_dir():
             return None
         written = read_json(path / CHECKSUMS, what="the list of checksums") if (path / CHECKSUMS).is_file() else None
@@ -39,15 +39,15 @@ class ArtifactCache:
             raise StoreError(f"the cache entry {path} is not what was written there; delete that folder and run again.")
         return path
 
-    def entry(self, kind: str, parts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+    def get_or_create(self, kind: str, parts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
         """The folder of the entry; `make` fills it when it is not there yet."""
-        if found := self.find(kind, parts):
+        if found := self.get(kind, parts):
             return found
-        path = self.path(kind, parts)
+        path = self.path_of(kind, parts)
         with locked(self.root / "locks" / f"{kind}-{path.name}.lock"):
-            if found := self.find(kind, parts):
+            if found := self.get(kind, parts):
                 return found
-            remove_drafts(path)
+            remove_partial_files(path)
 
             def fill(folder: Path) -> None:
                 make(folder)

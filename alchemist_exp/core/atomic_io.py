@@ -48,7 +48,7 @@ _CURES = {
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def explain_write_errors(path: Path) -> Iterator[None]:
     """Turns what the operating system refuses while `path` is written into one sentence with the cure."""
     try:
         yield
@@ -62,7 +62,7 @@ def writing(path: Path) -> Iterator[None]:
 
 def write_bytes(path: Path, raw: bytes) -> None:
     """Replaces `path` by `raw`: temporary file in the same folder, fsync, rename."""
-    with writing(path):
+    with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = _draft_of(path)
         try:
@@ -83,7 +83,7 @@ def _draft_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
-def remove_drafts(path: Path) -> None:
+def remove_partial_files(path: Path) -> None:
     """Removes what killed writers of `path` have left beside it. Only for whoever holds the lock on `path`."""
     for draft in path.parent.glob(f".{path.name}.*"):
         if draft.is_dir():
@@ -121,7 +121,7 @@ def read_json(path: Path, *, what: str) -> Any:
 
 def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
     """Makes the folder `target` with what `fill` puts into it, all or nothing. The target must not be there yet."""
-    with writing(target):
+    with explain_write_errors(target):
         draft = _draft_of(target)
         draft.mkdir(parents=True)
         try:
@@ -143,7 +143,7 @@ def _sync_file(path: Path) -> None:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Holds the lock file `path`: others that want it wait. The kernel frees it when the holder dies."""
-    with writing(path):
+    with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         try:
@@ -176,7 +176,7 @@ async def locked_by_task(path: Path) -> AsyncIterator[None]:
 
 def _lock_at_once(path: Path) -> int | None:
     """The open lock file `path`, locked; None when another holds it."""
-    with writing(path):
+    with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -200,7 +200,7 @@ def resolve_user_path(text: str, key: str) -> Path:
     return path
 
 
-def first_bytes(file: Path, most: int) -> bytes:
+def read_prefix(file: Path, most: int) -> bytes:
     """The file's bytes, `most` at the most. OSError for what is no file, or would keep its reader waiting."""
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
     try:

@@ -35,11 +35,11 @@ def canonical_json(value: Any) -> str:
 
 def key_of(tag: str, value: Any) -> str:
     """The key of `value` as a `tag`: equal values under different tags have different keys."""
-    text = joined(f"{tag}\n{canonical_json(value)}")
+    text = join_surrogates(f"{tag}\n{canonical_json(value)}")
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_LENGTH]
 
 
-def joined(text: str) -> str:
+def join_surrogates(text: str) -> str:
     """`text` as JSON reads it back: two surrogates that make a pair are the one character they mean."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from alchemist_exp.core.errors import AlchemistError, ConfigError
-from alchemist_exp.core.hashing import joined
+from alchemist_exp.core.hashing import join_surrogates
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import FloatArray
 
@@ -74,7 +74,7 @@ class Network:
         if not len(texts):
             return []
         # Tokenizers refuse a lone surrogate. No data file can hold one, a program that pipes text in can.
-        readable = [_LONE_SURROGATE.sub("\ufffd", joined(text)) for text in texts]
+        readable = [_LONE_SURROGATE.sub("\ufffd", join_surrogates(text)) for text in texts]
         tokens: list[list[int]] = self.tokenizer(
             readable,
             truncation=True,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from alchemist_exp.core.atomic_io import locked, read_json, remove_drafts, write_json
+from alchemist_exp.core.atomic_io import locked, read_json, remove_partial_files, write_json
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.hashing import key_of, to_jsonable
 
@@ -96,7 +96,7 @@ class BatchJobStore:
     def remove(self, book: BatchJob) -> None:
         """Forgets a batch that was never accepted."""
         self.path(book).unlink(missing_ok=True)
-        remove_drafts(self.path(book))
+        remove_partial_files(self.path(book))
 
     def collected(self, book: BatchJob, keys: frozenset[str]) -> None:
         """Notes that the results of `keys` were taken; others may have taken theirs meanwhile."""

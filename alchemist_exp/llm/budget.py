@@ -24,7 +24,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.atomic_io import writing
+from alchemist_exp.core.atomic_io import explain_write_errors
 from alchemist_exp.core.errors import ConfigError, LLMError, StoreError
 
 _FOREIGN_S = 24 * 60 * 60
@@ -188,7 +188,7 @@ class BudgetLedger:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         """The locked file, all that others have appended taken in."""
-        with writing(self.path):
+        with explain_write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:

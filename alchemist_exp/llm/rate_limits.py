@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from alchemist_exp.core.atomic_io import writing
+from alchemist_exp.core.atomic_io import explain_write_errors
 
 _MINUTE_S = 60.0
 
@@ -133,7 +133,7 @@ class RateLimiter:
 
     def _open(self, name: str) -> int:
         path = self.folder / name
-        with writing(path):
+        with explain_write_errors(path):
             try:
                 return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             except FileNotFoundError:
@@ -178,7 +178,7 @@ class RateLimiter:
             if asdict(state) != before:
                 state.written = now
                 line = json.dumps(asdict(state)).encode() + b"\n"
-                with writing(self.folder / "state.json"):
+                with explain_write_errors(self.folder / "state.json"):
                     os.pwrite(file, line, 0)
                     os.ftruncate(file, len(line))
         finally:

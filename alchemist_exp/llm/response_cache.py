@@ -18,7 +18,7 @@ from typing import Any
 
 from alchemist_exp.core.atomic_io import locked_by_task, write_json
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.hashing import KEY_LENGTH, joined, key_of, to_jsonable
+from alchemist_exp.core.hashing import KEY_LENGTH, join_surrogates, key_of, to_jsonable
 from alchemist_exp.llm.types import FinishReason, Message, Request, Response, Role, Usage
 
 LOCKS = "locks"
@@ -247,7 +247,7 @@ def _a(kind: type, value: Any) -> Any:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(joined(text).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(join_surrogates(text).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _listed(folder: Path) -> list[Path]:

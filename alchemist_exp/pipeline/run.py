@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
-from alchemist_exp.core.atomic_io import locked, write_bytes, writing
+from alchemist_exp.core.atomic_io import explain_write_errors, locked, write_bytes
 from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.progress import Progress, StageProgress
@@ -123,7 +123,7 @@ def _sentence(error: BaseException) -> str:
 
 
 def _clear(folder: Path) -> None:
-    with writing(folder):
+    with explain_write_errors(folder):
         for path in [*(folder / name for name in MADE), *folder.glob(".*")]:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -194,7 +194,7 @@ def _features(experiment: Experiment, data: TextData, stages: StageProgress) -> 
     """Features of every split, fitted on train, and the cache entry that holds the fitted extractor."""
     extractor, store = experiment.feature_extractor, ArtifactCache(experiment.paths.cache)
     key = {"extractor": extractor.cache_key(), "texts": {s.value: data.texts_key(s) for s in data.splits}}
-    parts = store.path("feature_parts", key)
+    parts = store.path_of("feature_parts", key)
     rows = sum(len(data.texts(split)) for split in data.splits)
 
     with stages.stage("features", f"extracting features by {extractor.name}", rows) as advance:
@@ -205,7 +205,7 @@ def _features(experiment: Experiment, data: TextData, stages: StageProgress) -> 
                 np.save(folder / f"{split}.npy", transformed(extractor, data.texts(split), parts, split, advance))
             extractor.save(folder)
 
-        entry = store.entry("features", key, make)
+        entry = store.get_or_create("features", key, make)
         shutil.rmtree(parts, ignore_errors=True)
         return {split: read_array(entry / f"{split}.npy") for split in data.splits}, entry
 

@@ -110,7 +110,7 @@ def votes_of(
     parts = [setting | {"program": program.source} for program in programs]
     # One job executes, another that wants the same votes waits for them.
     with locked(store.root / "locks" / f"executing-{key_of('executing', setting)}.lock"):
-        runs = [_read(path) if (path := store.find("votes", part)) else None for part in parts]
+        runs = [_read(path) if (path := store.get("votes", part)) else None for part in parts]
         on_progress(len(texts) * sum(run is not None for run in runs))
         missing = [i for i, run in enumerate(runs) if run is None]
         if missing:
@@ -119,7 +119,7 @@ def votes_of(
             for i, run in zip(missing, made, strict=True):
                 runs[i] = run
                 if run.repeatable:
-                    store.entry("votes", parts[i], partial(_write, run))
+                    store.get_or_create("votes", parts[i], partial(_write, run))
     return [run for run in runs if run is not None]
 
 

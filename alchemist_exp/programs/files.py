@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from alchemist_exp.core.atomic_io import first_bytes
+from alchemist_exp.core.atomic_io import read_prefix
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.programs.header import split_header
@@ -28,7 +28,7 @@ def read_folder(folder: Path) -> list[Candidate]:
 def _read(file: Path) -> Candidate:
     origin = sanitize(file.name)
     try:
-        raw = first_bytes(file, _MOST_BYTES + 1)
+        raw = read_prefix(file, _MOST_BYTES + 1)
         if len(raw) > _MOST_BYTES:
             return Rejected(origin=origin, stage=RejectionStage.UNREADABLE, reason=f"has more than {_MOST_BYTES} bytes")
         source = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")

@@ -118,7 +118,7 @@ def open_index(path: Path, *, passage_words: int, store: ArtifactCache) -> Index
             raise DataError(f"the documents under {str(path)!r} changed while they were read; run again.")
 
     parts = {"documents": documents, "passage_words": passage_words, "version": VERSION, "packages": packages}
-    entry = store.entry(KIND, parts, make)
+    entry = store.get_or_create(KIND, parts, make)
     content = read_json(entry / _PASSAGES, what="the passages")
     return Index(
         passages=[Passage(text=text, source=source) for source, text in content["passages"]],

@@ -6,7 +6,7 @@ from typing import Final
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.atomic_io import first_bytes, resolve_user_path
+from alchemist_exp.core.atomic_io import read_prefix, resolve_user_path
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
@@ -68,7 +68,7 @@ class WrittenSupplement(Supplement):
         if self.file is None:
             return self.text
         try:
-            text = first_bytes(resolve_user_path(self.file, "supplement.file"), 4 * _LONGEST + 4).decode("utf-8-sig")
+            text = read_prefix(resolve_user_path(self.file, "supplement.file"), 4 * _LONGEST + 4).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise ConfigError(f"supplement.file is {self.file!r}, which cannot be read: {reason}.") from error

@@ -140,9 +140,9 @@ def test_store_makes_an_entry_once_and_reads_it_back(tmp_path: Path) -> None:
         made.append(folder)
         np.save(folder / "a.npy", np.arange(3))
 
-    first = store.entry("kind", {"a": 1}, make)
-    assert store.entry("kind", {"a": 1}, make) == first
-    assert store.entry("kind", {"a": 2}, make) != first
+    first = store.get_or_create("kind", {"a": 1}, make)
+    assert store.get_or_create("kind", {"a": 1}, make) == first
+    assert store.get_or_create("kind", {"a": 2}, make) != first
     assert len(made) == 2
     array = read_array(first / "a.npy")
     assert array.tolist() == [0, 1, 2]
@@ -151,7 +151,9 @@ def test_store_makes_an_entry_once_and_reads_it_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"garbage", b"\x93NUMPY\x01\x00\x10"])
 def test_a_broken_array_is_a_loud_error_with_its_path(tmp_path: Path, raw: bytes) -> None:
-    entry = ArtifactCache(tmp_path).entry("kind", {}, lambda folder: (folder / "a.npy").write_bytes(raw) and None)
+    entry = ArtifactCache(tmp_path).get_or_create(
+        "kind", {}, lambda folder: (folder / "a.npy").write_bytes(raw) and None
+    )
     with pytest.raises(StoreError, match=rf"{entry}.*delete that folder"):
         read_array(entry / "a.npy")
     with pytest.raises(StoreError, match=rf"{entry} lacks b\.npy"):
@@ -164,20 +166,20 @@ def test_an_entry_that_is_not_what_was_written_is_an_error(tmp_path: Path) -> No
     def make(folder: Path) -> None:
         np.save(folder / "a.npy", np.arange(300))
 
-    entry = store.entry("kind", {}, make)
+    entry = store.get_or_create("kind", {}, make)
     raw = bytearray((entry / "a.npy").read_bytes())
     raw[-1] ^= 1
     (entry / "a.npy").write_bytes(raw)
     with pytest.raises(StoreError, match=rf"{entry} is not what was written there; delete that folder"):
-        store.entry("kind", {}, make)
+        store.get_or_create("kind", {}, make)
 
 
 def test_drafts_of_killed_writers_are_removed(tmp_path: Path) -> None:
     store = ArtifactCache(tmp_path)
-    draft = store.path("kind", {}).parent / f".{store.path('kind', {}).name}.1-dead"
+    draft = store.path_of("kind", {}).parent / f".{store.path_of('kind', {}).name}.1-dead"
     draft.mkdir(parents=True)
     (draft / "half").write_text("x")
-    entry = store.entry("kind", {}, lambda folder: (folder / "a").touch())
+    entry = store.get_or_create("kind", {}, lambda folder: (folder / "a").touch())
     assert [path.name for path in entry.parent.iterdir()] == [entry.name]
 
 
