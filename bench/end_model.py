@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from alchemist_exp import config
 from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, Split
-from alchemist_exp.end_model.base import Validation
+from alchemist_exp.end_model.base import ValidationData
 from alchemist_exp.end_model.mlp import Mlp
 from bench.timing import best_of
 
@@ -39,7 +39,7 @@ class _Task:
     mlp: Mlp
     train: FloatArray
     gold: IntArray
-    valid: Validation
+    valid: ValidationData
     test: FloatArray
     test_gold: IntArray
 
@@ -63,7 +63,7 @@ def _task() -> _Task:
         mlp=replace(mlp, max_epochs=EPOCHS, patience=EPOCHS),
         train=features[Split.TRAIN],
         gold=gold[Split.TRAIN],
-        valid=Validation(features=features[Split.VALID], gold=gold[Split.VALID], n_classes=2, positive=None),
+        valid=ValidationData(features=features[Split.VALID], gold=gold[Split.VALID], n_classes=2, positive=None),
         test=features[Split.TEST],
         test_gold=gold[Split.TEST],
     )

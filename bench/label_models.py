@@ -87,4 +87,4 @@ def _members() -> list[LabelModel]:
         found = [
             config.build(compose("config", [f"label_model={n}"])).label_model for n in config.members("label_model")
         ]
-    return [model for model in found if model.name != "snorkel" and not model.learns_from_gold]
+    return [model for model in found if model.name != "snorkel" and not model.uses_gold]

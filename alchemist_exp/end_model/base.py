@@ -13,7 +13,7 @@ from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, read_only
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Validation:
+class ValidationData:
     """Rows with gold labels that say when to stop; the gold labels serve for nothing else.
 
     features: float32 (n, d). gold: int64 (n,), each in 0..n_classes-1. positive: the class whose binary F1 is the
@@ -41,7 +41,7 @@ class Validation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochCurve:
+class TrainingCurve:
     """How one seed's training went, epoch by epoch until it stopped.
 
     train_loss: mean cross-entropy in nats over the epoch's rows, weights moving meanwhile. valid_score: 0..1 after
@@ -60,7 +60,7 @@ class FittedEndModel(ABC):
     curves: one per seed, in the order of the seeds asked for. device: where it computes ("cpu", "cuda:0").
     """
 
-    curves: tuple[EpochCurve, ...]
+    curves: tuple[TrainingCurve, ...]
     device: str
 
     @property
@@ -93,7 +93,7 @@ class EndModel(Component, ABC):
         labels: SoftLabels,
         *,
         seeds: Sequence[int],
-        validation: Validation | None,
+        validation: ValidationData | None,
         on_epoch: Callable[[int], None] | None = None,
     ) -> FittedEndModel:
         """Distils the soft labels of the covered rows, once per seed.
@@ -127,7 +127,7 @@ def covered_rows(features: FloatArray, labels: SoftLabels) -> IntArray:
 
 def hold_out(
     features: FloatArray, labels: SoftLabels, *, share: float, rng: np.random.Generator
-) -> tuple[IntArray, Validation]:
+) -> tuple[IntArray, ValidationData]:
     """Splits the covered rows: those to learn from, and `share` of them, at least one, to stop by.
 
     The likeliest class stands in for gold. A single covered row does both.
@@ -137,4 +137,4 @@ def hold_out(
     exam = rows[:held]
     learnt = rows[held:] if len(rows) > 1 else rows
     gold = labels.probs[exam].argmax(axis=1)
-    return learnt, Validation(features=features[exam], gold=gold, n_classes=labels.probs.shape[1], positive=None)
+    return learnt, ValidationData(features=features[exam], gold=gold, n_classes=labels.probs.shape[1], positive=None)

@@ -11,7 +11,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import FloatArray, SoftLabels
-from alchemist_exp.end_model.base import EndModel, FittedEndModel, Validation, covered_rows, hold_out
+from alchemist_exp.end_model.base import EndModel, FittedEndModel, ValidationData, covered_rows, hold_out
 
 _WIDEST, _MOST = 100_000, 10**9
 """Beyond these a value is a slip, and would only fail late, for memory."""
@@ -68,7 +68,7 @@ class Mlp(EndModel):
         labels: SoftLabels,
         *,
         seeds: Sequence[int],
-        validation: Validation | None,
+        validation: ValidationData | None,
         on_epoch: Callable[[int], None] | None = None,
     ) -> FittedEndModel:
         """Trains all seeds at once; see `EndModel.fit`. AlchemistError also when a seed's training diverges."""

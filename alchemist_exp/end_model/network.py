@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from alchemist_exp.core.atomic_io import read_json, write_bytes, write_json
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.types import FloatArray, read_only
-from alchemist_exp.end_model.base import EpochCurve, FittedEndModel
+from alchemist_exp.end_model.base import FittedEndModel, TrainingCurve
 from alchemist_exp.end_model.mlp import Device
 
 _VERSION = 1
@@ -59,7 +59,7 @@ class StackedMLP(nn.Module):
 class FittedStackedMLP(FittedEndModel):
     """A trained `Stack`, for features as they came to `fit`."""
 
-    def __init__(self, stack: StackedMLP, curves: Sequence[EpochCurve], device: torch.device) -> None:
+    def __init__(self, stack: StackedMLP, curves: Sequence[TrainingCurve], device: torch.device) -> None:
         self.curves = tuple(curves)
         self._stack = stack.to(device).requires_grad_(False)
         self._device = device
@@ -105,8 +105,8 @@ def load_stacked_mlp(folder: Path, device: Device) -> FittedStackedMLP:
     return FittedStackedMLP(stack, curves, torch_device(device))
 
 
-def _curve(fields: dict[str, Any]) -> EpochCurve:
-    return EpochCurve(
+def _curve(fields: dict[str, Any]) -> TrainingCurve:
+    return TrainingCurve(
         seed=fields["seed"],
         train_loss=tuple(fields["train_loss"]),
         valid_score=tuple(fields["valid_score"]),

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.types import FloatArray
-from alchemist_exp.end_model.base import EpochCurve, Validation
+from alchemist_exp.end_model.base import TrainingCurve, ValidationData
 from alchemist_exp.end_model.network import FittedStackedMLP, StackedMLP, tensor_of, torch_device
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def train(
     features: FloatArray,
     targets: FloatArray,
     seeds: tuple[int, ...],
-    validation: Validation,
+    validation: ValidationData,
     on_epoch: Callable[[int], None] | None,
 ) -> FittedStackedMLP:
     """Distils targets (n, k) from features (n, d), n from 1 up. AlchemistError when a seed's training diverges."""
@@ -186,7 +186,7 @@ class Distillation(lightning.LightningModule):
         rate, decay = self._settings.learning_rate, self._settings.weight_decay
         return torch.optim.AdamW(self.stack.parameters(), lr=rate, weight_decay=decay, fused=True)
 
-    def curves(self, seeds: tuple[int, ...]) -> list[EpochCurve]:
+    def curves(self, seeds: tuple[int, ...]) -> list[TrainingCurve]:
         """Each seed's epochs until it stopped. AlchemistError when one diverged before its first was over."""
         lost = [seed for seed, epochs in zip(seeds, self.best.epochs.tolist(), strict=True) if not epochs]
         if lost:
@@ -196,7 +196,7 @@ class Distillation(lightning.LightningModule):
             )
         losses, scores = torch.stack(self._losses, dim=1).tolist(), torch.stack(self._scores, dim=1).tolist()
         return [
-            EpochCurve(
+            TrainingCurve(
                 seed=seed,
                 train_loss=tuple(losses[s][: self.best.epochs[s]]),
                 valid_score=tuple(scores[s][: self.best.epochs[s]]),

@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
 
 _CURE = "or use a model that learns from the votes alone, as label_model=dawid_skene does"
 
@@ -24,7 +24,7 @@ class AccuracyWeighted(LabelModel):
     balance is not added: what a program is right on already holds it.
     """
 
-    learns_from_gold: ClassVar[bool] = True
+    uses_gold: ClassVar[bool] = True
     use_valid: bool = MISSING
     smoothing: float = MISSING
 
@@ -40,7 +40,7 @@ class AccuracyWeighted(LabelModel):
                 f"use gold=valid, {_CURE}."
             )
 
-    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
+    def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Learns the weights (m,) on the validation votes. ProgramsError when there are none with gold."""
         if labeled is None or not labeled.matrix.covered.any():
             raise ProgramsError(
@@ -59,4 +59,4 @@ class AccuracyWeighted(LabelModel):
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """The posterior under even odds of the classes, had the programs erred independently."""
         scores = np.stack([(matrix.votes == c) @ self.weights_ for c in range(matrix.n_classes)], axis=1)
-        return normalised_logs(scores, matrix.covered)
+        return labels_from_log_weights(scores, matrix.covered)

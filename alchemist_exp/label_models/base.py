@@ -14,7 +14,7 @@ from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, read_only
 
-Balance = npt.NDArray[np.float64]
+ClassBalance = npt.NDArray[np.float64]
 """float64 (k,), positive, sums to 1: how frequent each class is."""
 
 
@@ -38,15 +38,15 @@ class LabeledVotes:
 class LabelModel(Component, ABC):
     """A label_model group member.
 
-    learns_from_gold: whether `fit` uses its labeled votes; others are not given any. fewest_programs: with less than
+    uses_gold: whether `fit` uses its labeled votes; others are not given any. min_programs: with less than
     these `fit` raises.
     """
 
-    learns_from_gold: ClassVar[bool] = False
-    fewest_programs: ClassVar[int] = 1
+    uses_gold: ClassVar[bool] = False
+    min_programs: ClassVar[int] = 1
 
     @abstractmethod
-    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
+    def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Learns from the votes (n, m) on the training split. ProgramsError when there are too few programs.
 
         labeled: the same programs' votes on the validation split and its gold; None where no stage may use that gold,
@@ -56,9 +56,9 @@ class LabelModel(Component, ABC):
     def require_programs(self, matrix: LabelMatrix) -> None:
         """ProgramsError when there are too few."""
         programs = matrix.votes.shape[1]
-        if programs < self.fewest_programs:
+        if programs < self.min_programs:
             raise ProgramsError(
-                f"label_model={self.name} needs {self.fewest_programs} accepted programs and {programs} are there; "
+                f"label_model={self.name} needs {self.min_programs} accepted programs and {programs} are there; "
                 "get more programs, or use label_model=majority."
             )
 
@@ -67,14 +67,14 @@ class LabelModel(Component, ABC):
         """Soft labels of the rows of any split with the same programs."""
 
 
-def balance_of(gold: IntArray, n_classes: int) -> Balance:
+def class_balance_from_gold(gold: IntArray, n_classes: int) -> ClassBalance:
     """Shares of the classes in `gold`, each class counted once more than it occurs, so that none is impossible."""
     counts = np.bincount(gold, minlength=n_classes) + 1.0
-    balance: Balance = counts / counts.sum()
+    balance: ClassBalance = counts / counts.sum()
     return balance
 
 
-def estimated_balance(matrix: LabelMatrix) -> Balance:
+def class_balance_from_votes(matrix: LabelMatrix) -> ClassBalance:
     """Class balance without gold: the mean share of votes over covered rows, each class counted one row more.
 
     It is the majority vote's own belief, so it leans where the programs lean: with the recorded general prompt it
@@ -83,17 +83,17 @@ def estimated_balance(matrix: LabelMatrix) -> Balance:
     counts = matrix.counts()[matrix.covered]
     shares = counts / counts.sum(axis=1, keepdims=True)
     mass = shares.sum(axis=0) + 1.0
-    balance: Balance = mass / mass.sum()
+    balance: ClassBalance = mass / mass.sum()
     return balance
 
 
-def normalised(weights: npt.NDArray[np.float64], covered: npt.NDArray[np.bool_]) -> SoftLabels:
+def labels_from_weights(weights: npt.NDArray[np.float64], covered: npt.NDArray[np.bool_]) -> SoftLabels:
     """Soft labels from non-negative class weights (n, k); covered rows need a positive sum."""
     total = weights.sum(axis=1, keepdims=True)
     probs = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     return SoftLabels(probs=probs.astype(np.float32), covered=covered)
 
 
-def normalised_logs(scores: npt.NDArray[np.float64], covered: npt.NDArray[np.bool_]) -> SoftLabels:
+def labels_from_log_weights(scores: npt.NDArray[np.float64], covered: npt.NDArray[np.bool_]) -> SoftLabels:
     """Soft labels from the logs (n, k) of class weights, of any size."""
-    return normalised(np.exp(scores - scores.max(axis=1, keepdims=True)), covered)
+    return labels_from_weights(np.exp(scores - scores.max(axis=1, keepdims=True)), covered)

@@ -16,7 +16,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
 from alchemist_exp.label_models.vote_patterns import VotePatterns
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class _ByExpectationMaximisation(LabelModel):
     def _answer_table(self, expected: _Floats) -> _Floats:
         """(m, k + 1, k) chances of each answer in each class, from the expected counts of the same shape."""
 
-    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
+    def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Fits on all rows, those that nobody voted on too: that nobody did is evidence of their class."""
         patterns, k = VotePatterns.of(matrix), matrix.n_classes
         answers = _one_hot(patterns.votes, k)
@@ -86,7 +86,7 @@ class _ByExpectationMaximisation(LabelModel):
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """The posterior of each covered row's class given its answers."""
         joint = _one_hot(matrix.votes, matrix.n_classes) @ self.log_answers_ + self.log_prior_
-        return normalised_logs(joint, matrix.covered)
+        return labels_from_log_weights(joint, matrix.covered)
 
 
 @component("label_model", "dawid_skene")
@@ -133,7 +133,7 @@ def _one_hot(votes: npt.NDArray[np.int8], k: int) -> "csr_array":
     return csr_array((np.ones(columns.size), columns.ravel(), starts), shape=(rows, programs * (k + 1)))
 
 
-def _shares_of_votes(votes: npt.NDArray[np.int8], class_balance: Balance) -> _Floats:
+def _shares_of_votes(votes: npt.NDArray[np.int8], class_balance: ClassBalance) -> _Floats:
     """(u, k): each class's share of the row's votes, the class balance where nobody voted."""
     counts = np.stack([np.count_nonzero(votes == c, axis=1) for c in range(len(class_balance))], axis=1)
     cast = counts.sum(axis=1, keepdims=True)

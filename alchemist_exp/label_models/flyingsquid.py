@@ -19,7 +19,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised_logs
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
 from alchemist_exp.label_models.vote_patterns import VotePatterns
 
 _Floats = npt.NDArray[np.float64]
@@ -31,14 +31,14 @@ class FlyingSquid(LabelModel):
     """Learns each program's accuracy for each class; `margin` keeps every chance away from 0 and 1."""
 
     # A triplet.
-    fewest_programs = 3
+    min_programs = 3
     margin: float = MISSING
 
     def __post_init__(self) -> None:
         if not 0 < self.margin < 0.5:
             raise ConfigError(f"label_model.margin is {self.margin}; a number between 0 and 0.5 is needed.")
 
-    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
+    def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Solves each class against the rest. ProgramsError with fewer than three programs."""
         self.require_programs(matrix)
         patterns = VotePatterns.of(matrix)
@@ -55,7 +55,7 @@ class FlyingSquid(LabelModel):
         for c, (named, other) in enumerate(self.weights_):
             scores[:, c] += (matrix.votes == c) @ named
             scores[:, c] += ((matrix.votes != c) & (matrix.votes != ABSTAIN)) @ other
-        return normalised_logs(-np.logaddexp(0, -scores), matrix.covered)
+        return labels_from_log_weights(-np.logaddexp(0, -scores), matrix.covered)
 
     def _weights(self, signs: _Floats, rows: _Floats, share: float) -> tuple[_Floats, _Floats]:
         """(m,) each: what a vote for the class, and one for another, adds to the log odds of the class.

@@ -5,7 +5,7 @@ from typing import Self
 
 from alchemist_exp.core.component import component
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, normalised
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_weights
 
 
 @component("label_model", "majority")
@@ -13,13 +13,13 @@ from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel, n
 class Majority(LabelModel):
     """Each class gets its share of the votes on the row. Equal shares stay equal; `hard` takes the first of them."""
 
-    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
+    def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Nothing is learned."""
         return self
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """Shares of votes."""
-        return normalised(matrix.counts().astype(float), matrix.covered)
+        return labels_from_weights(matrix.counts().astype(float), matrix.covered)
 
 
 @component("label_model", "weighted_majority")
@@ -27,11 +27,11 @@ class Majority(LabelModel):
 class WeightedMajority(LabelModel):
     """Votes for a class weigh as much as the class is frequent, as in the authors' code (WRENCH's weighted vote)."""
 
-    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
+    def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Takes the class balance as the weights."""
         self.weights_ = class_balance
         return self
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """Shares of weighted votes."""
-        return normalised(matrix.counts() * self.weights_, matrix.covered)
+        return labels_from_weights(matrix.counts() * self.weights_, matrix.covered)

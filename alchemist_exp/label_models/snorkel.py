@@ -14,7 +14,7 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.random_state import preserve_global_random_state
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import Balance, LabeledVotes, LabelModel
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel
 
 STEADY_PROGRAMS = 10
 """With more the loss is steeper in proportion, and steps of the usual size throw the fit to the mirrored solution: 41
@@ -27,7 +27,7 @@ class Snorkel(LabelModel):
     """Learns each program's accuracies from the agreements of all."""
 
     # The model is identified by the agreement of three; with fewer the package refuses.
-    fewest_programs = 3
+    min_programs = 3
     epochs: int = MISSING
     learning_rate: float = MISSING
     l2: float = MISSING
@@ -41,7 +41,7 @@ class Snorkel(LabelModel):
         if not 0 <= self.l2 < np.inf:
             raise ConfigError(f"label_model.l2 is {self.l2}; 0 or a number above it is needed.")
 
-    def fit(self, matrix: LabelMatrix, class_balance: Balance, labeled: LabeledVotes | None = None) -> Self:
+    def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Fits on the votes (n, m). ProgramsError with fewer than three programs."""
         from snorkel.labeling.model import LabelModel as SnorkelModel
 

@@ -10,7 +10,7 @@ from alchemist_exp.core.component import Component
 from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import FloatArray, IntArray, LabelMatrix, SoftLabels, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.label_models.base import LabeledVotes, LabelModel, balance_of, estimated_balance
+from alchemist_exp.label_models.base import LabeledVotes, LabelModel, class_balance_from_gold, class_balance_from_votes
 from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
 from alchemist_exp.llm.types import LLM, LLMCall
@@ -150,9 +150,9 @@ def aggregate(voters: LabelSources, bench: Workbench, calls: tuple[LLMCall, ...]
     train = voters.matrices[Split.TRAIN]
     gold, on_valid, model = bench.valid_gold, voters.matrices.get(Split.VALID), bench.parts.label_model
     labeled = None if gold is None or on_valid is None else LabeledVotes(matrix=on_valid, gold=gold)
-    balance = estimated_balance(train) if gold is None else balance_of(gold, train.n_classes)
+    balance = class_balance_from_votes(train) if gold is None else class_balance_from_gold(gold, train.n_classes)
     with bench.stages.stage("label_model", f"fitting the label model {model.name}"):
-        model = model.fit(train, balance, labeled if model.learns_from_gold else None)
+        model = model.fit(train, balance, labeled if model.uses_gold else None)
         labels = {split: model.predict_proba(matrix) for split, matrix in voters.matrices.items()}
     return LabelingResult(
         labels=labels,
@@ -162,7 +162,7 @@ def aggregate(voters: LabelSources, bench: Workbench, calls: tuple[LLMCall, ...]
         balance=tuple(float(share) for share in balance),
         gold_used=(
             *(() if gold is None else ("valid: class balance",)),
-            *(("valid: label model",) if model.learns_from_gold else ()),
+            *(("valid: label model",) if model.uses_gold else ()),
         ),
         labeled=labeled,
     )

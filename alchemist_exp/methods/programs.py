@@ -63,7 +63,7 @@ class ProgramMethod(Method):
         with bench.stages.stage("votes", f"running {len(accepted)} programs", rows * len(accepted)) as advance:
             done = execute(accepted, bench.data, bench.parts.sandbox, bench.store, on_progress=advance)
         rejected = written.vetted.rejected + done.rejected
-        if len(done.programs) < bench.parts.label_model.fewest_programs:
+        if len(done.programs) < bench.parts.label_model.min_programs:
             raise self._too_few(len(done.programs), written.replies, rejected, bench.parts.label_model)
         chosen = _chosen(done, bench)
         programs = [done.programs[column] for column in chosen]
@@ -94,7 +94,7 @@ class ProgramMethod(Method):
         said = f"{accepted or 'none'} of {replies} programs {'was' if accepted < 2 else 'were'} accepted"
         cure = self.cure
         if accepted:
-            said += f" and label_model={model.name} needs {model.fewest_programs}"
+            said += f" and label_model={model.name} needs {model.min_programs}"
             cure += ", or use label_model=majority"
         reasons = [f"{one.origin}: {one.reason}" for one in rejected[:_MOST_REASONS]]
         if len(rejected) > _MOST_REASONS:

@@ -7,7 +7,7 @@ import numpy as np
 
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
-from alchemist_exp.label_models.base import LabeledVotes, balance_of, estimated_balance
+from alchemist_exp.label_models.base import LabeledVotes, class_balance_from_gold, class_balance_from_votes
 from alchemist_exp.methods.base import Workbench
 from alchemist_exp.programs.execution import failure_of_run, votes_of
 from alchemist_exp.programs.types import Candidate, Program, VettingResult
@@ -38,10 +38,10 @@ class Tried:
                 key = data.texts_key(of)
                 runs[of] = votes_of(programs, texts, key, n_classes, parts.sandbox, self.bench.store, advance)
         kept = [c for c in range(len(programs)) if not any(failure_of_run(made[c], of) for of, made in runs.items())]
-        if len(kept) < parts.label_model.fewest_programs:
+        if len(kept) < parts.label_model.min_programs:
             raise ProgramsError(
                 f"{len(kept)} different first programs ran and label_model={parts.label_model.name} needs "
-                f"{parts.label_model.fewest_programs}; raise supplement.first_programs, or "
+                f"{parts.label_model.min_programs}; raise supplement.first_programs, or "
                 "use supplement.sampling=random."
             )
         matrices = {
@@ -49,9 +49,13 @@ class Tried:
             for of, made in runs.items()
         }
         labeled = None
-        if gold is not None and parts.label_model.learns_from_gold:
+        if gold is not None and parts.label_model.uses_gold:
             labeled = LabeledVotes(matrix=matrices[Split.VALID], gold=gold)
-        balance = estimated_balance(matrices[Split.TRAIN]) if gold is None else balance_of(gold, n_classes)
+        balance = (
+            class_balance_from_votes(matrices[Split.TRAIN])
+            if gold is None
+            else class_balance_from_gold(gold, n_classes)
+        )
         with self.bench.stages.stage("label_model", f"fitting a first label model {parts.label_model.name}"):
             probs = parts.label_model.fit(matrices[Split.TRAIN], balance, labeled).predict_proba(matrices[split])
         shares = np.where(probs.covered[:, np.newaxis], probs.probs, 1 / n_classes)

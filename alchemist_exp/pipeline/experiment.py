@@ -136,7 +136,7 @@ class Experiment:
     def check_against(self, data: TextData) -> None:
         """As `check`, where it takes the data to tell. ConfigError."""
         used = any(component is self.label_model for component in self._matters())
-        if used and self.label_model.learns_from_gold and data.gold(Split.VALID) is None:
+        if used and self.label_model.uses_gold and data.gold(Split.VALID) is None:
             raise ConfigError(
                 f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "
                 "label a valid split, or use label_model=majority."
@@ -145,9 +145,9 @@ class Experiment:
     def _check_programs(self) -> None:
         """What would be found only after the programs were paid for."""
         most, model = self.method.most_programs(self.parts), self.label_model
-        if most is not None and most < model.fewest_programs:
+        if most is not None and most < model.min_programs:
             raise ConfigError(
-                f"label_model={model.name} needs {model.fewest_programs} programs and at most {most} can vote; raise "
+                f"label_model={model.name} needs {model.min_programs} programs and at most {most} can vote; raise "
                 "method.n_programs or selection.n, or use label_model=majority."
             )
         if most is not None and self.vetting.reject_nondeterministic and not self.sandbox.determinism_rows:

@@ -21,7 +21,7 @@ from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.progress import Progress, StageProgress
 from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Metric, TextData
-from alchemist_exp.end_model.base import FittedEndModel, Validation
+from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
 from alchemist_exp.features.chunk_cache import transformed
 from alchemist_exp.methods.base import LabelingResult, Workbench
@@ -221,7 +221,7 @@ def _distil(
     """Trains the end model on the soft labels of the covered training rows, all seeds at once."""
     validation = None
     if valid_gold is not None:
-        validation = Validation(
+        validation = ValidationData(
             features=features[Split.VALID],
             gold=valid_gold,
             n_classes=len(experiment.dataset.classes),

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from alchemist_exp import config
 from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels
-from alchemist_exp.end_model.base import Validation
+from alchemist_exp.end_model.base import ValidationData
 from alchemist_exp.end_model.mlp import Mlp
 
 
@@ -22,7 +22,7 @@ class Toy:
     features: FloatArray
     gold: IntArray
     labels: SoftLabels
-    validation: Validation
+    validation: ValidationData
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def toy() -> Toy:
     belief = np.where(rng.random(240) < 0.8, gold, 1 - gold)
     probs = np.where(np.eye(2)[belief] == 1, 0.9, 0.1).astype(np.float32)
     labels = SoftLabels(probs=probs[:180], covered=np.arange(180) < 150)
-    validation = Validation(features=features[180:], gold=gold[180:], n_classes=2, positive=None)
+    validation = ValidationData(features=features[180:], gold=gold[180:], n_classes=2, positive=None)
     return Toy(features=features[:180], gold=gold[:180], labels=labels, validation=validation)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from alchemist_exp.core.errors import AlchemistError, DataError
 from alchemist_exp.core.types import SoftLabels
-from alchemist_exp.end_model.base import FittedEndModel, Validation, hold_out
+from alchemist_exp.end_model.base import FittedEndModel, ValidationData, hold_out
 from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.evaluation.metrics import score
 
@@ -168,7 +168,7 @@ def test_one_covered_row_is_learnt_and_held_out(toy: Toy) -> None:
 def test_few_rows_one_class_or_many(make: Make, rows: int, classes: int, k: int, with_gold: bool) -> None:
     features = np.random.default_rng(0).normal(size=(rows, 4)).astype(np.float32)
     gold = np.arange(rows) % classes
-    validation = Validation(features=features, gold=gold, n_classes=k, positive=None) if with_gold else None
+    validation = ValidationData(features=features, gold=gold, n_classes=k, positive=None) if with_gold else None
     model = make().fit(features, all_covered(np.eye(k, dtype=np.float32)[gold]), seeds=[0, 1], validation=validation)
     probs = model.predict_proba(features)
     assert probs.shape == (2, rows, k)
@@ -212,9 +212,9 @@ def test_arguments_that_do_not_fit_are_refused(make: Make, toy: Toy) -> None:
 @pytest.mark.parametrize(("gold", "positive"), [([0, 2], None), ([0, -1], None), ([0, 1], 2), ([0], None)])
 def test_validation_checks_itself(gold: list[int], positive: int | None) -> None:
     with pytest.raises(ValueError, match=r"allowed|needed"):
-        Validation(features=np.zeros((2, 3), np.float32), gold=np.array(gold), n_classes=2, positive=positive)
+        ValidationData(features=np.zeros((2, 3), np.float32), gold=np.array(gold), n_classes=2, positive=positive)
 
 
 def test_an_empty_validation_split_is_an_error_with_a_cure() -> None:
     with pytest.raises(DataError, match="gold=none"):
-        Validation(features=np.zeros((0, 3), np.float32), gold=np.zeros(0, np.int64), n_classes=2, positive=None)
+        ValidationData(features=np.zeros((0, 3), np.float32), gold=np.zeros(0, np.int64), n_classes=2, positive=None)

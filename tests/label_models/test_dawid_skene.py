@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix
-from alchemist_exp.label_models.base import balance_of
+from alchemist_exp.label_models.base import class_balance_from_gold
 from alchemist_exp.label_models.dawid_skene import ClassPrior
 from alchemist_exp.label_models.vote_patterns import VotePatterns
 from tests.support.crowd import crowd, one_sided_crowd
@@ -33,7 +33,7 @@ def test_crowdkit_gives_the_same_labels(make, name: str, peer: str, k: int, bala
 
 def test_programs_that_vote_for_one_class_only_are_understood(make) -> None:
     matrix, truth = one_sided_crowd(2000, seed=0)
-    labels = make("dawid_skene").fit(matrix, balance_of(truth[:200], 2)).predict_proba(matrix)
+    labels = make("dawid_skene").fit(matrix, class_balance_from_gold(truth[:200], 2)).predict_proba(matrix)
     covered = labels.covered
     majority = (matrix.counts().argmax(axis=1) == truth)[covered].mean()
     assert 0.85 < covered.mean() < 1

@@ -5,7 +5,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
-from alchemist_exp.label_models.base import balance_of
+from alchemist_exp.label_models.base import class_balance_from_gold
 from alchemist_exp.label_models.diagnostics import diagnose
 from tests.support.crowd import crowd, labeled
 
@@ -60,7 +60,7 @@ def test_the_triplet_method_on_one_sided_functions_is_warned_of(make, composed) 
     assert votes is not None
     assert gold is not None
     matrix = LabelMatrix(votes=votes, n_classes=2)
-    labels = make("flyingsquid").fit(matrix, balance_of(gold, 2)).predict_proba(matrix)
+    labels = make("flyingsquid").fit(matrix, class_balance_from_gold(gold, 2)).predict_proba(matrix)
     against, far = said(matrix, labels.hard())
     assert "(13%) where two or more of them agree" in against
     assert "voted rows (12%) against the majority vote" in far

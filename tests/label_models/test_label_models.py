@@ -8,7 +8,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.types import LabelMatrix
-from alchemist_exp.label_models.base import LabeledVotes, LabelModel, balance_of, estimated_balance
+from alchemist_exp.label_models.base import LabeledVotes, LabelModel, class_balance_from_gold, class_balance_from_votes
 from tests.support.crowd import crowd, labeled
 
 MODELS = config.members("label_model")
@@ -35,15 +35,15 @@ def test_a_planted_truth_is_recovered(model: LabelModel, k: int) -> None:
 def test_imbalanced_votes_do_not_collapse(model: LabelModel) -> None:
     """Ten programs of accuracy .85 on 13% spam: without a balance Snorkel's model gives .52 to .75."""
     matrix, truth = crowd(4000, [0.85] * 10, [0.87, 0.13], 1.0, seed=1)
-    labels = model.fit(matrix, balance_of(truth[:500], 2), labeled(matrix, truth)).predict_proba(matrix)
+    labels = model.fit(matrix, class_balance_from_gold(truth[:500], 2), labeled(matrix, truth)).predict_proba(matrix)
     assert (labels.hard() == truth).mean() > 0.93
 
 
 def test_imbalanced_votes_do_not_collapse_without_gold(model: LabelModel) -> None:
-    if model.learns_from_gold:
+    if model.uses_gold:
         pytest.skip("needs gold")
     matrix, truth = crowd(4000, [0.85] * 10, [0.87, 0.13], 1.0, seed=1)
-    labels = model.fit(matrix, estimated_balance(matrix)).predict_proba(matrix)
+    labels = model.fit(matrix, class_balance_from_votes(matrix)).predict_proba(matrix)
     assert (labels.hard() == truth).mean() > 0.93
 
 
@@ -166,15 +166,15 @@ def test_weighted_majority_weighs_by_class_balance(make) -> None:
 
 
 def test_balance_from_gold_leaves_no_class_impossible() -> None:
-    assert balance_of(np.array([0, 0, 0]), 2) == pytest.approx([0.8, 0.2])
+    assert class_balance_from_gold(np.array([0, 0, 0]), 2) == pytest.approx([0.8, 0.2])
 
 
 def test_balance_without_gold_is_the_majoritys_own_belief() -> None:
     votes = np.array([[0, 0, 1], [1, -1, -1], [-1, -1, -1]], dtype=np.int8)
     expected = np.array([2 / 3 + 1, 1 / 3 + 1 + 1]) / 4
-    assert estimated_balance(LabelMatrix(votes=votes, n_classes=2)) == pytest.approx(expected)
+    assert class_balance_from_votes(LabelMatrix(votes=votes, n_classes=2)) == pytest.approx(expected)
     nobody = LabelMatrix(votes=np.full((2, 2), -1, dtype=np.int8), n_classes=2)
-    assert estimated_balance(nobody) == pytest.approx([0.5, 0.5])
+    assert class_balance_from_votes(nobody) == pytest.approx([0.5, 0.5])
 
 
 def test_labeled_votes_must_fit() -> None:
