@@ -13,7 +13,7 @@ _Confusion = npt.NDArray[np.int64]
 """int64 (k, k): rows by gold class, then by predicted class."""
 
 METRICS: Final = ("accuracy", "f1", "macro_f1")
-"""The fields of `Scores` that are summarised over seeds."""
+"""The fields of `Scores` that are summarized over seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class ProgramScores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
+class SeedSummary:
     """One metric over seeds. std: sample standard deviation (ddof 1), 0 for a single seed."""
 
     mean: float
@@ -96,16 +96,16 @@ def program_scores(matrix: LabelMatrix, gold: IntArray | None) -> tuple[ProgramS
     )
 
 
-def summarise(scores: Sequence[Scores]) -> dict[str, Summary]:
+def summarize(scores: Sequence[Scores]) -> dict[str, SeedSummary]:
     """Summarises each metric over the seeds' scores. ValueError without any."""
     if not scores:
-        raise ValueError("no scores to summarise; at least one seed is needed")
+        raise ValueError("no scores to summarize; at least one seed is needed")
     return {name: _summary([getattr(seed, name) for seed in scores]) for name in METRICS}
 
 
-def _summary(values: Sequence[float]) -> Summary:
+def _summary(values: Sequence[float]) -> SeedSummary:
     std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return Summary(mean=float(np.mean(values)), std=std, per_seed=tuple(values))
+    return SeedSummary(mean=float(np.mean(values)), std=std, per_seed=tuple(values))
 
 
 def _check(what: str, classes: IntArray, lowest: int, n_classes: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Dataset, TextData
-from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarise
+from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarize
 from alchemist_exp.label_models.diagnostics import diagnose
 from alchemist_exp.methods.base import LabelingResult, LabelSources
 from alchemist_exp.programs.header import made_from
@@ -154,7 +154,7 @@ def end_model_section(
         gold = data.gold(split)
         if gold is not None:
             per_seed = [_end_score(gold, p, positive) for p in probs[split]]
-            metrics[split.value] = to_jsonable(summarise(per_seed))
+            metrics[split.value] = to_jsonable(summarize(per_seed))
     return {"name": name, "seeds": seeds, "metrics": metrics}
 
 

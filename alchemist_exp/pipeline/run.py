@@ -86,7 +86,7 @@ def _recorded_run(
     record.write(folder)
     info = RunInfo(
         key=record.run_key,
-        folder=folder,
+        directory=folder,
         config=record.config,
         tags=[experiment.dataset.name, experiment.method.name, experiment.label_model.name],
     )
@@ -246,7 +246,7 @@ def _track_curves(tracker: Tracker, model: FittedEndModel) -> None:
         going = [curve for curve in model.curves if epoch < len(curve.train_loss)]
         losses = {f"train_loss/seed_{curve.seed}": curve.train_loss[epoch] for curve in going}
         scores = {f"valid_score/seed_{curve.seed}": curve.valid_score[epoch] for curve in going}
-        tracker.curve(epoch, losses | scores)
+        tracker.log_metrics(epoch, losses | scores)
 
 
 def _note_gold(record: RunRecord, data: TextData, labeling: LabelingResult, valid_gold: IntArray | None) -> None:
@@ -281,10 +281,10 @@ def _track(tracker: Tracker, record: RunRecord) -> None:
             metrics += [("label model", split, name, scores[name], 0.0) for name in ("accuracy", "f1", "macro_f1")]
     for split, scores in record.end_model["metrics"].items():
         metrics += [("end model", split, name, s["mean"], s["std"]) for name, s in scores.items()]
-    tracker.summary({f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics})
-    tracker.summary({f"coverage/{split}": share for split, share in record.label_model["coverage"].items()})
-    tracker.table("metrics", ["stage", "split", "score", "mean", "std"], metrics)
+    tracker.log_summary({f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics})
+    tracker.log_summary({f"coverage/{split}": share for split, share in record.label_model["coverage"].items()})
+    tracker.log_table("metrics", ["stage", "split", "score", "mean", "std"], metrics)
     columns = ["id", "origin", "coverage", "accuracy", "faults"]
     rows = [[p["id"], p["origin"], p["coverage"], p["accuracy"], str(p["faults"])] for p in record.programs["list"]]
     rejected = [[r["id"], r["origin"], None, None, r["reason"]] for r in record.programs["rejected"]]
-    tracker.table("programs", columns, rows + rejected)
+    tracker.log_table("programs", columns, rows + rejected)

@@ -15,13 +15,13 @@ Cell = str | int | float | bool | None
 class Tracker(Protocol):
     """One open run of a logger."""
 
-    def curve(self, step: int, values: Mapping[str, float]) -> None:
+    def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """A point of the training curves."""
 
-    def summary(self, values: Mapping[str, Cell]) -> None:
+    def log_summary(self, values: Mapping[str, Cell]) -> None:
         """Final figures, by name."""
 
-    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """A table, whole."""
 
 
@@ -30,7 +30,7 @@ class RunInfo:
     """What a logger is told when a run begins. folder: the run's own. config: plain, without secrets."""
 
     key: str
-    folder: Path
+    directory: Path
     config: Mapping[str, object]
     tags: Sequence[str]
 

@@ -17,13 +17,13 @@ class _Files:
         self._folder = folder
         self._points: list[Mapping[str, float]] = []
 
-    def curve(self, step: int, values: Mapping[str, float]) -> None:
+    def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
         self._points.append({"step": step, **values})
 
-    def summary(self, values: Mapping[str, Cell]) -> None:
-        self.table("summary", ["name", "value"], list(values.items()))
+    def log_summary(self, values: Mapping[str, Cell]) -> None:
+        self.log_table("summary", ["name", "value"], list(values.items()))
 
-    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         text = io.StringIO(newline="")
         writer = csv.writer(text)
         writer.writerow(columns)
@@ -32,7 +32,7 @@ class _Files:
 
     def close(self) -> None:
         columns = list(dict.fromkeys(name for point in self._points for name in point))
-        self.table("curves", columns, [[point.get(name) for name in columns] for point in self._points])
+        self.log_table("curves", columns, [[point.get(name) for name in columns] for point in self._points])
 
 
 @component("logger", "csv")
@@ -43,7 +43,7 @@ class CsvLogger(Logger):
     @contextmanager
     def open(self, run: RunInfo) -> Iterator[Tracker]:
         """A tracker that writes its files when it is closed or told a whole table."""
-        files = _Files(run.folder / "csv")
+        files = _Files(run.directory / "csv")
         try:
             yield files
         finally:

@@ -32,13 +32,13 @@ class _Run:
     def __init__(self, run: Any) -> None:
         self._run = run
 
-    def curve(self, step: int, values: Mapping[str, float]) -> None:
+    def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
 
-    def summary(self, values: Mapping[str, Cell]) -> None:
+    def log_summary(self, values: Mapping[str, Cell]) -> None:
         self._run.summary.update(dict(values))
 
-    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         import wandb
 
         self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
@@ -75,13 +75,13 @@ class WandbLogger(Logger):
         settings = wandb.Settings(
             silent=True, console="off", disable_git=True, disable_code=True, save_code=False, x_disable_meta=True
         )
-        with _kept_in(run.folder / "wandb"):
+        with _kept_in(run.directory / "wandb"):
             try:
                 opened = wandb.init(
                     project=self.project,
                     entity=self.entity,
                     name=run.key,
-                    dir=str(run.folder),
+                    dir=str(run.directory),
                     mode=self.effective_mode,
                     config=dict(run.config),
                     tags=list(run.tags),

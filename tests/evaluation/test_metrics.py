@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix
-from alchemist_exp.evaluation.metrics import METRICS, ProgramScores, Scores, program_scores, score, summarise
+from alchemist_exp.evaluation.metrics import METRICS, ProgramScores, Scores, program_scores, score, summarize
 
 
 def ints(*values: int) -> IntArray:
@@ -108,7 +108,7 @@ def test_no_rows_and_no_programs() -> None:
 
 def test_summary_has_the_mean_and_the_sample_deviation() -> None:
     seeds = [Scores(accuracy=a, f1=0.5, macro_f1=1 - a, rows=4) for a in (0.7, 0.8, 0.9)]
-    summary = summarise(seeds)
+    summary = summarize(seeds)
     assert tuple(summary) == METRICS
     assert summary["accuracy"].mean == pytest.approx(0.8)
     assert summary["accuracy"].std == pytest.approx(0.1)
@@ -117,9 +117,9 @@ def test_summary_has_the_mean_and_the_sample_deviation() -> None:
 
 
 def test_one_seed_does_not_deviate() -> None:
-    assert summarise([Scores(accuracy=0.7, f1=0.5, macro_f1=0.3, rows=4)])["accuracy"].std == 0.0
+    assert summarize([Scores(accuracy=0.7, f1=0.5, macro_f1=0.3, rows=4)])["accuracy"].std == 0.0
     with pytest.raises(ValueError, match="at least one seed"):
-        summarise([])
+        summarize([])
 
 
 def test_every_metric_is_a_score() -> None:

@@ -1,11 +1,11 @@
 """When seeds are said to spread wide."""
 
-from alchemist_exp.evaluation.metrics import Summary
+from alchemist_exp.evaluation.metrics import SeedSummary
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
 
 
 def summary(std: float, *per_seed: float) -> dict[str, object]:
-    return vars(Summary(mean=sum(per_seed) / len(per_seed), std=std, per_seed=per_seed))
+    return vars(SeedSummary(mean=sum(per_seed) / len(per_seed), std=std, per_seed=per_seed))
 
 
 def test_the_datasets_own_metric_is_watched_on_every_split() -> None:

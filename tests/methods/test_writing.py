@@ -15,7 +15,9 @@ from alchemist_exp.prompts import programs as prompts
 from alchemist_exp.supplements.base import Desk
 from tests.methods.test_methods import Repetitive, Scripted
 
-TASK = Task(name="t", description="Do it.", classes=("ham", "spam"), subject="text", relation="is", zero_shot="[text]")
+TASK = Task(
+    name="t", description="Do it.", classes=("ham", "spam"), subject="text", relation="is", zero_shot_prompt="[text]"
+)
 
 
 class Judge:

@@ -16,7 +16,9 @@ from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.types import Program
 from alchemist_exp.sandbox.base import Sandbox
 
-TASK = Task(name="t", description="d", classes=("ham", "spam"), subject="text", relation="is", zero_shot="[text]")
+TASK = Task(
+    name="t", description="d", classes=("ham", "spam"), subject="text", relation="is", zero_shot_prompt="[text]"
+)
 TEXTS = {"train": ["win", "hello", "win win", ""], "test": ["hello", "win"]}
 GOOD = Program(source="def label_function(t): return 1 if 'win' in t else -1", origin="good")
 BAD = Program(source="import absent_module\ndef label_function(t): return 1", origin="bad")

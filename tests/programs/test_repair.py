@@ -11,7 +11,7 @@ from alchemist_exp.core.task import Task
 from alchemist_exp.data.base import TextData
 from alchemist_exp.programs.repair import HIDDEN, RowRedactor
 
-TASK = Task(name="t", description="d", classes=("a", "b"), subject="text", relation="is", zero_shot="[text]")
+TASK = Task(name="t", description="d", classes=("a", "b"), subject="text", relation="is", zero_shot_prompt="[text]")
 SECRET = "Mr Smith of 12 Elm Street\n has   diabetes of type two"
 
 

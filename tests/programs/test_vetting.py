@@ -16,7 +16,9 @@ from alchemist_exp.programs.types import Program, Rejected, RejectionStage
 from alchemist_exp.programs.vetting import Ground, Vetter, agreement, below_chance
 from tests.support.progress import NoProgress
 
-TASK = Task(name="t", description="d", classes=("ham", "spam"), subject="text", relation="is", zero_shot="[text]")
+TASK = Task(
+    name="t", description="d", classes=("ham", "spam"), subject="text", relation="is", zero_shot_prompt="[text]"
+)
 TRAIN = [f"{'win' if n % 2 else 'hello'} {n}" for n in range(300)]
 VALID = [f"{'win' if n % 2 else 'hello'} {n}" for n in range(40)]
 GOLD = np.arange(40) % 2

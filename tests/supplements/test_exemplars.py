@@ -50,7 +50,7 @@ def test_uncertain_rows_are_the_least_sure_first_of_equals() -> None:
 
 def test_rows_are_shown_on_one_line_each_and_not_in_full_length() -> None:
     task = Task(
-        name="t", description="d", classes=("ham", "spam"), subject="comment", relation="is", zero_shot="[text]"
+        name="t", description="d", classes=("ham", "spam"), subject="comment", relation="is", zero_shot_prompt="[text]"
     )
     shown = prompts.exemplars(task, [("a\n\n  b", 0), ("x" * 1000, 1)])
     assert shown.splitlines() == [

@@ -19,14 +19,14 @@ def logger(request: pytest.FixtureRequest, composed) -> Logger:
 
 def info(folder: Path) -> RunInfo:
     folder.mkdir(exist_ok=True)
-    return RunInfo(key="key", folder=folder, config={"a": {"b": [1, None]}}, tags=["t"])
+    return RunInfo(key="key", directory=folder, config={"a": {"b": [1, None]}}, tags=["t"])
 
 
 def tell(tracker: Tracker) -> None:
     for step in range(3):
-        tracker.curve(step, {"loss": 1.0 / (step + 1)} | ({"late": 1.0} if step == 2 else {}))
-    tracker.summary({"accuracy": 0.9, "nothing": None})
-    tracker.table("programs", ["id", "accuracy"], [["a", 0.5], ["b", None]])
+        tracker.log_metrics(step, {"loss": 1.0 / (step + 1)} | ({"late": 1.0} if step == 2 else {}))
+    tracker.log_summary({"accuracy": 0.9, "nothing": None})
+    tracker.log_table("programs", ["id", "accuracy"], [["a", 0.5], ["b", None]])
 
 
 def test_a_run_is_told_and_closed(logger: Logger, tmp_path: Path) -> None:
