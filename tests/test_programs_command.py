@@ -69,7 +69,7 @@ def test_why_a_program_is_not_in_the_other_run_is_told(outputs: Path, capsys, tm
     gone, spare = record["programs"]["list"][:2]
     record["programs"]["list"] = record["programs"]["list"][2:]
     record["programs"]["rejected"] = [gone | {"reason": "it never votes", "stage": "no vote"}]
-    record["programs"]["spare"] = [{"id": spare["id"], "origin": spare["origin"]}]
+    record["programs"]["not_selected"] = [{"id": spare["id"], "origin": spare["origin"]}]
     (other / "record.json").write_text(json.dumps(record))
     text = said(capsys, str(outputs / "before"), str(other), "--source")
     assert "only in A, rejected in the other: it never votes" in text

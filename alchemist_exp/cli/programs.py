@@ -101,8 +101,8 @@ def _run(outputs: Path, name: str) -> Run:
 
 def _asked_for(program: Section) -> str:
     """Strategy and sample, whatever the version; a file's name; a human-crafted function's number."""
-    written = program.get("written")
-    return f"{written['strategy']} {written['sample']}" if written else program["origin"]
+    provenance = program.get("provenance")
+    return f"{provenance['strategy']} {provenance['sample']}" if provenance else program["origin"]
 
 
 def _heads(before: Run, after: Run) -> Iterator[Text]:
@@ -132,11 +132,11 @@ def _programs(before: Run, after: Run) -> Iterator[Text | Table]:
 
 def _lost(program: Section, other: Run) -> str:
     """Why a program does not vote in the other run, where that run knows it."""
-    for spare in other.record.programs.get("spare", ()):
-        if spare["id"] == program["id"]:
+    for program_left_out in other.record.programs["not_selected"]:
+        if program_left_out["id"] == program["id"]:
             return ", not chosen in the other"
     for rejected in other.record.programs["rejected"]:
-        if program["id"] in (rejected["id"], rejected.get("made_from")) or _asked_for(rejected) == _asked_for(program):
+        if program["id"] in (rejected["id"], rejected.get("parent_id")) or _asked_for(rejected) == _asked_for(program):
             return f", rejected in the other: {sanitize(rejected['reason'])}"
     return ""
 
@@ -147,7 +147,7 @@ def _pairs(before: Run, after: Run) -> Iterator[tuple[Section | None, Section | 
     fits: tuple[Callable[[Section, Section], bool], ...] = (
         lambda a, b: a["id"] == b["id"] and _asked_for(a) == _asked_for(b),
         lambda a, b: bool(a["id"] == b["id"]),
-        lambda a, b: a["id"] == b.get("made_from") or b["id"] == a.get("made_from"),
+        lambda a, b: a["id"] == b.get("parent_id") or b["id"] == a.get("parent_id"),
         lambda a, b: _asked_for(a) == _asked_for(b),
     )
     found: dict[int, Section] = {}

@@ -8,7 +8,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.hashing import code_fingerprint, key_of
+from alchemist_exp.core.hashing import code_fingerprint, key_of, to_jsonable
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.end_model.base import EndModel
@@ -198,6 +198,25 @@ class Experiment:
     def asker(self) -> LLMClient:
         """Who asks the LLM."""
         return LLMClient(self.llm, ResponseCache(self.paths.cache / "replies"), self.paths.cache, self.budget.usd)
+
+    def component_keys(self) -> dict[str, dict[str, object]]:
+        """Return what alters the result, by group; runs whose keys differ are not merged in a comparison.
+
+        Returns:
+            For each group whose component the method uses, the component's cache key. The LLM's key also has its price,
+            which alters costs, and its `base_url` without a final slash.
+
+        """
+        used = self._matters()
+        keys = {
+            f.name: part.cache_key()
+            for f in fields(self)
+            if isinstance(part := getattr(self, f.name), Component) and any(part is other for other in used)
+        }
+        if "llm" in keys:
+            base_url = getattr(self.llm, "base_url", None)
+            keys["llm"] |= {"base_url": base_url and base_url.rstrip("/"), "price": to_jsonable(self.llm.price)}
+        return keys
 
     def run_key(self, data_fingerprint: str) -> str:
         """The key of all that matters: every component that the method uses, the data, the code and its packages."""

@@ -13,7 +13,7 @@ from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summ
 from alchemist_exp.label_models.diagnostics import diagnose
 from alchemist_exp.methods.base import LabelingResult, LabelSources
 from alchemist_exp.programs.header import made_from
-from alchemist_exp.programs.types import Rejected, RejectionStage
+from alchemist_exp.programs.types import Program, Rejected, RejectionStage
 from alchemist_exp.results.record import Section
 from alchemist_exp.sandbox.base import ProgramRun
 
@@ -52,16 +52,15 @@ def programs_section(voters: LabelSources, data: TextData, sandbox: str) -> Sect
             "origin": origin,
             "coverage": s.coverage,
             "accuracy": s.accuracy,
-            "written": None,
-            "made_from": None,
+            "provenance": None,
+            "parent_id": None,
         }
         for id_, origin, s in zip(voters.ids, voters.origins, scores, strict=True)
     ]
     for column, program in enumerate(programs):
         program |= _outcomes(voters.runs_of(column))
         if voters.programs:
-            program["written"] = to_jsonable(voters.programs[column].written)
-            program["made_from"] = made_from(voters.programs[column])
+            program |= _provenance(voters.programs[column])
     total: Counter[str] = Counter()
     for runs in voters.runs.values():
         for run in runs.values():
@@ -70,15 +69,24 @@ def programs_section(voters: LabelSources, data: TextData, sandbox: str) -> Sect
         "source": voters.source,
         "sandbox": sandbox if voters.runs else None,
         "requested": voters.requested,
-        "written": voters.written,
+        "candidates": voters.written,
         "accepted": len(voters.ids) + len(voters.spare),
         "selected": len(voters.ids),
         "rejected": [_rejection(rejected) for rejected in voters.rejected],
         "rejected_by_stage": _by_stage(voters.rejected),
-        "spare": [{"id": program.id, "origin": program.origin} for program in voters.spare],
-        "supplements": [to_jsonable(supplied) for supplied in voters.supplied],
+        "not_selected": [{"id": program.id, "origin": program.origin} for program in voters.spare],
+        "supplements": [
+            {
+                "strategy": supplement.strategy,
+                "text": supplement.text,
+                "text_origin": supplement.written_by.value,
+                "sources": list(supplement.sources),
+                "gold_used": list(supplement.gold_used),
+            }
+            for supplement in voters.supplied
+        ],
         "outcomes": dict(total),
-        "answers": dict(voters.answers),
+        "row_outcomes": dict(voters.answers),
         "list": programs,
     }
 
@@ -89,8 +97,26 @@ def _rejection(rejected: Rejected) -> Section:
         "origin": rejected.origin,
         "stage": rejected.stage.value,
         "reason": rejected.reason,
-        "written": None if rejected.program is None else to_jsonable(rejected.program.written),
-        "made_from": None if rejected.program is None else made_from(rejected.program),
+        **({"provenance": None, "parent_id": None} if rejected.program is None else _provenance(rejected.program)),
+    }
+
+
+def _provenance(program: Program) -> Section:
+    """Return which LLM response a program came from, and the id of the program that its file was edited from."""
+    written = program.written
+    return {
+        "provenance": None
+        if written is None
+        else {
+            "model": written.model,
+            "prompt_key": written.prompt,
+            "response_key": written.reply,
+            "strategy": written.strategy,
+            "sample": written.sample,
+            "version": written.version,
+            "list_price_usd": written.usd,
+        },
+        "parent_id": made_from(program),
     }
 
 
@@ -101,14 +127,14 @@ def _by_stage(rejected: Sequence[Rejected]) -> dict[str, int]:
 
 
 def _outcomes(runs: Sequence[ProgramRun]) -> Section:
-    """Faults of one program over all splits, the first message of each kind, and whether its votes can be repeated."""
-    faults: Counter[str] = Counter()
+    """Return one program's errors over all splits, the first message of each kind, and whether its votes differ."""
+    errors: Counter[str] = Counter()
     messages: dict[str, str] = {}
     for run in runs:
-        faults.update({o.value: n for o, n in run.outcomes.items() if n and o.value not in ("vote", "abstain")})
+        errors.update({o.value: n for o, n in run.outcomes.items() if n and o.value not in ("vote", "abstain")})
         messages = to_jsonable(run.messages) | messages
     nondeterministic = any(run.nondeterministic for run in runs)
-    return {"faults": dict(faults), "messages": messages, "nondeterministic": nondeterministic}
+    return {"errors": dict(errors), "error_messages": messages, "nondeterministic": nondeterministic}
 
 
 def label_model_section(labeling: LabelingResult, data: TextData, positive: int | None) -> Section:

@@ -60,7 +60,7 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
         key = experiment.run_key(data.fingerprint)
     folder = experiment.paths.runs / key
     with locked(experiment.paths.runs / ".locks" / f"{key}.lock"):
-        found = RunRecord.read(folder)
+        found = RunRecord.read_current(folder)
         if found and found.status is RunStatus.FINISHED and not experiment.anew:
             return RunResult(record=found, folder=folder, reused=True)
         record = RunRecord(
@@ -69,6 +69,7 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
             started_at=utc_now(),
             config=dict(config),
             overrides=overrides,
+            components=experiment.component_keys(),
             code=code_fingerprint(),
             git=git_state(),
             packages=package_versions(),
@@ -284,7 +285,7 @@ def _track(tracker: Tracker, record: RunRecord) -> None:
     tracker.log_summary({f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics})
     tracker.log_summary({f"coverage/{split}": share for split, share in record.label_model["coverage"].items()})
     tracker.log_table("metrics", ["stage", "split", "score", "mean", "std"], metrics)
-    columns = ["id", "origin", "coverage", "accuracy", "faults"]
-    rows = [[p["id"], p["origin"], p["coverage"], p["accuracy"], str(p["faults"])] for p in record.programs["list"]]
+    columns = ["id", "origin", "coverage", "accuracy", "errors"]
+    rows = [[p["id"], p["origin"], p["coverage"], p["accuracy"], str(p["errors"])] for p in record.programs["list"]]
     rejected = [[r["id"], r["origin"], None, None, r["reason"]] for r in record.programs["rejected"]]
     tracker.log_table("programs", columns, rows + rejected)

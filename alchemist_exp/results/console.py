@@ -94,20 +94,20 @@ def _spread(summary: Mapping[str, Any]) -> str:
 
 def _programs(programs: Section) -> list[RenderableType]:
     rejected, listed = programs["rejected"], programs["list"]
-    if programs["answers"]:
-        asked = f"{programs['list'][0]['origin']} was asked for each row: {_answers(programs['answers'])}"
+    if programs["row_outcomes"]:
+        asked = f"{programs['list'][0]['origin']} was asked for each row: {_answers(programs['row_outcomes'])}"
         return [_heading("Answers", asked)]
     if programs["sandbox"]:
-        what = f"{programs['written']} written, {programs['accepted']} kept{_lost(programs['rejected_by_stage'])}"
+        what = f"{programs['candidates']} written, {programs['accepted']} kept{_lost(programs['rejected_by_stage'])}"
         if programs["selected"] < programs["accepted"]:
             what += f", {programs['selected']} chosen"
         what += f"; sandbox: {programs['sandbox']}"
     else:
         what = f"{programs['accepted']} human-crafted functions, whose votes came with the dataset"
-    table = _table("", "id", "coverage", "accuracy", "faults")
+    table = _table("", "id", "coverage", "accuracy", "errors")
     for program in listed[:SHOWN_PROGRAMS]:
         faults = ", ".join(
-            [f"{count} {kind}" for kind, count in program["faults"].items()]
+            [f"{count} {kind}" for kind, count in program["errors"].items()]
             + ["nondeterministic"] * bool(program.get("nondeterministic"))
         )
         numbers = _number(program["coverage"]), _number(program["accuracy"])

@@ -13,7 +13,7 @@ from typing import Any, Self
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a reader of old records would misread a new one."""
 
 RECORD = "record.json"
@@ -24,6 +24,10 @@ Section = dict[str, Any]
 
 SECTIONS = ("config", "data", "programs", "label_model", "end_model", "cost", "seconds")
 """What every finished record has."""
+
+
+class OutdatedRecordError(StoreError):
+    """A record has an older schema than this version of the program reads."""
 
 
 class RunStatus(StrEnum):
@@ -51,6 +55,7 @@ class RunRecord:
     schema_version: int = SCHEMA_VERSION
     config: Section = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
+    components: Section = field(default_factory=dict)
     code: str = ""
     git: Section = field(default_factory=dict)
     packages: Section = field(default_factory=dict)
@@ -68,6 +73,14 @@ class RunRecord:
         write_json(folder / RECORD, asdict(self))
 
     @classmethod
+    def read_current(cls, folder: Path) -> Self | None:
+        """Return the record in `folder`; None where there is none, or one of an older schema, which a run replaces."""
+        try:
+            return cls.read(folder)
+        except OutdatedRecordError:
+            return None
+
+    @classmethod
     def read(cls, folder: Path) -> Self | None:
         """The record in `folder`, None when there is none. StoreError when it is broken or of a newer program."""
         path = folder / RECORD
@@ -78,6 +91,12 @@ class RunRecord:
             raise StoreError(f"the record {path} is broken (no schema_version); delete it and run again.")
         if version > SCHEMA_VERSION:
             raise StoreError(f"the record {path} was written by a newer version of this program; update, or delete it.")
+        if version < SCHEMA_VERSION:
+            raise OutdatedRecordError(
+                f"the record {path} has schema version {version}, and this version of the program reads version "
+                f"{SCHEMA_VERSION}; run it again with `alchemist run` and the overrides in that file (cached responses "
+                "and votes are used again)."
+            )
         try:
             known = {f.name for f in fields(cls)}
             record = cls(**{name: value for name, value in raw.items() if name in known})

@@ -17,7 +17,7 @@ from alchemist_exp.programs.trials import Trials
 class TextOrigin(StrEnum):
     """Where a supplement's words are from."""
 
-    NOBODY = "nobody"
+    NONE = "none"
     LLM = "llm"
     USER = "user"
     DATA = "data"

@@ -34,7 +34,7 @@ class NoSupplement(Supplement):
     def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
         """Nothing is asked."""
         yield from ()
-        return ResolvedSupplement(strategy=self.strategy, text="", written_by=TextOrigin.NOBODY)
+        return ResolvedSupplement(strategy=self.strategy, text="", written_by=TextOrigin.NONE)
 
 
 @component("supplement", "written")

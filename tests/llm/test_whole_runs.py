@@ -14,7 +14,7 @@ from alchemist_exp.llm import client
 from alchemist_exp.llm.budget import BudgetError, BudgetLedger
 from alchemist_exp.llm.types import Usage
 from alchemist_exp.pipeline.plan import plan
-from alchemist_exp.pipeline.run import Answer as Done
+from alchemist_exp.pipeline.run import RunResult
 from alchemist_exp.pipeline.run import run
 from alchemist_exp.results.record import RunRecord, RunStatus
 from tests.support.batch_server import Script, serving
@@ -53,7 +53,7 @@ def model() -> Model:
     return Model()
 
 
-Runner = Callable[..., Done]
+Runner = Callable[..., RunResult]
 
 
 @pytest.fixture
@@ -73,17 +73,17 @@ def experiment(composed, model: Model, tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def ran(experiment) -> Runner:
-    def run_with(*overrides: str) -> Done:
+    def run_with(*overrides: str) -> RunResult:
         built, cfg = experiment(*overrides)
         return run(built, config.to_container(cfg), list(overrides), NoProgress())
 
     return run_with
 
 
-def programs_of(done: Done) -> list[dict[str, object]]:
+def programs_of(done: RunResult) -> list[dict[str, object]]:
     """The programs, without the requests' keys: those name the provider."""
     listed = done.record.programs["list"]
-    return [program | {"written": program["written"] | {"reply": None}} for program in listed]
+    return [program | {"provenance": program["provenance"] | {"response_key": None}} for program in listed]
 
 
 def only_record(root: Path) -> RunRecord:
@@ -128,7 +128,7 @@ def test_zero_shot_goes_on_where_it_was_stopped(ran: Runner, model: Model, tmp_p
     record = ran("method=zero_shot").record
     texts = set(model.asked)
     assert len(model.asked) == len(texts) + refused
-    assert record.programs["answers"] == {"labeled": 100}
+    assert record.programs["row_outcomes"] == {"labeled": 100}
     assert record.label_model["name"] == "zero_shot"
     assert record.label_model["metrics"]["train"]["accuracy"] > 0.5
     assert record.cost["cached_calls"] == 20
@@ -225,7 +225,7 @@ def test_zero_shot_through_a_batch_api(composed, tmp_path: Path, monkeypatch: py
         asked = ("llm=openai", "llm.model=gpt-4.1-mini", f"llm.base_url={server.url}/v1", "llm.batch=true")
         cfg = composed("+experiment=tiny", f"paths.outputs={tmp_path}", "method=zero_shot", "budget.usd=5", *asked)
         record = run(config.build(cfg), config.to_container(cfg), [], NoProgress()).record
-    assert record.programs["answers"] == {"failed": 1, "labeled": 99}
+    assert record.programs["row_outcomes"] == {"failed": 1, "labeled": 99}
     assert record.cost["incomplete"] == {"failed": 1}
     rows = len(server.seen)
     price = config.build(cfg).llm.price
@@ -273,11 +273,11 @@ def test_a_rejected_program_is_repaired_priced_and_kept_in_all_its_versions(ran:
     model.respond = answer
     done = ran(PRICE, "method.n_programs=3", "repair.attempts=2", "llm.max_in_flight=1")
     programs = done.record.programs
-    assert (programs["requested"], programs["written"], programs["accepted"]) == (3, 5, 3)
+    assert (programs["requested"], programs["candidates"], programs["accepted"]) == (3, 5, 3)
     assert programs["rejected_by_stage"] == {"import": 2}
     assert [r["origin"] for r in programs["rejected"]] == ["general 0", "general 0.1"]
-    mended = next(p["written"] for p in programs["list"] if p["origin"] == "general 0.2")
-    assert (mended["sample"], mended["version"], mended["usd"]) == (0, 2, pytest.approx(0.1))
+    mended = next(p["provenance"] for p in programs["list"] if p["origin"] == "general 0.2")
+    assert (mended["sample"], mended["version"], mended["list_price_usd"]) == (0, 2, pytest.approx(0.1))
     assert done.record.cost["list_price_usd"] == pytest.approx(0.5)
     files = sorted(path.name for path in (done.folder / "programs").rglob("*.py"))
     assert files == ["00.py", "00.py", "01.py", "01.py", "02.py"]
@@ -292,11 +292,11 @@ def test_a_rejected_program_is_repaired_priced_and_kept_in_all_its_versions(ran:
 def test_several_strategies_are_written_and_chosen_from(ran: Runner, model: Model) -> None:
     options = ["supplement=mixed", "supplement.strategies=[general,rules]", "method.n_programs=3"]
     done = ran(*options, "selection=random", "selection.n=2").record
-    assert [(s["strategy"], s["written_by"]) for s in done.programs["supplements"]] == [
-        ("general", "nobody"),
+    assert [(s["strategy"], s["text_origin"]) for s in done.programs["supplements"]] == [
+        ("general", "none"),
         ("rules", "llm"),
     ]
-    assert (done.programs["accepted"], done.programs["selected"], len(done.programs["spare"])) == (6, 4, 2)
+    assert (done.programs["accepted"], done.programs["selected"], len(done.programs["not_selected"])) == (6, 4, 2)
     assert len(model.asked) == 7
     assert sum(prompt.startswith("Spam sells.\n\nWrite a bug-free") for prompt in model.asked) == 3
 
@@ -305,7 +305,7 @@ def test_words_of_the_users_own_are_put_into_the_prompt_and_not_asked_for(ran: R
     done = ran("supplement=keywords", "supplement.text=subscribe means spam", "method.n_programs=1").record
     (prompt,) = model.asked
     assert prompt.startswith("subscribe means spam\n\nWrite a bug-free")
-    assert done.programs["supplements"][0]["written_by"] == "user"
+    assert done.programs["supplements"][0]["text_origin"] == "user"
 
 
 @pytest.mark.parametrize("draw", ["random", "diverse", "uncertain"])

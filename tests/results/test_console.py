@@ -10,7 +10,7 @@ from alchemist_exp.results.record import RunRecord, RunStatus
 
 SCORES = {"accuracy": 0.936, "f1": 0.9277, "macro_f1": 0.935, "rows": 250}
 SPREAD = {"mean": 0.934, "std": 0.006, "per_seed": [0.93, 0.94]}
-PROGRAM = {"id": "bb5055", "origin": "sample 0", "coverage": 0.5, "accuracy": 0.9, "faults": {"timeout": 2}}
+PROGRAM = {"id": "bb5055", "origin": "sample 0", "coverage": 0.5, "accuracy": 0.9, "errors": {"timeout": 2}}
 
 
 def record() -> RunRecord:
@@ -30,13 +30,13 @@ def record() -> RunRecord:
             "source": "alchemist",
             "sandbox": "seccomp",
             "requested": 3,
-            "written": 3,
+            "candidates": 3,
             "accepted": 2,
             "selected": 2,
             "rejected_by_stage": {"no code": 1},
-            "answers": {},
+            "row_outcomes": {},
             "rejected": [{"id": None, "origin": "sample 2", "reason": "the reply holds no code"}],
-            "list": [PROGRAM, PROGRAM | {"accuracy": None, "faults": {}, "nondeterministic": True}],
+            "list": [PROGRAM, PROGRAM | {"accuracy": None, "errors": {}, "nondeterministic": True}],
         },
         label_model={
             "name": "snorkel",

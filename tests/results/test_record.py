@@ -1,11 +1,12 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.results.provenance import git_state, package_versions
-from alchemist_exp.results.record import RECORD, SECTIONS, RunRecord, RunStatus
+from alchemist_exp.results.record import RECORD, SECTIONS, OutdatedRecordError, RunRecord, RunStatus
 
 
 def record() -> RunRecord:
@@ -30,10 +31,10 @@ def test_no_record_is_none(tmp_path: Path) -> None:
         ("[]", "no schema_version"),
         ("{}", "no schema_version"),
         ('{"schema_version": "1"}', "no schema_version"),
-        ('{"schema_version": 1}', "is broken"),
-        ('{"schema_version": 1, "run_key": "k", "started_at": "t", "status": "odd"}', "is broken"),
+        ('{"schema_version": 2}', "is broken"),
+        ('{"schema_version": 2, "run_key": "k", "started_at": "t", "status": "odd"}', "is broken"),
         ('{"schema_version": 99}', "newer version"),
-        ('{"schema_version": 1, "run_key": "k", "started_at": "t", "status": "finished"}', "finished without config"),
+        ('{"schema_version": 2, "run_key": "k", "started_at": "t", "status": "finished"}', "finished without config"),
         ('{"a": ' + "[" * 100_000, "is broken"),
     ],
 )
@@ -42,6 +43,15 @@ def test_a_broken_record_is_one_sentence_with_its_path(tmp_path: Path, content: 
     with pytest.raises(StoreError, match=message) as caught:
         RunRecord.read(tmp_path)
     assert str(tmp_path / RECORD) in str(caught.value)
+
+
+def test_a_record_of_an_older_schema_is_one_sentence_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text(json.dumps(asdict(record()) | {"schema_version": 1}))
+    with pytest.raises(
+        OutdatedRecordError, match=r"schema version 1, .* reads version 2; run it again with `alchemist"
+    ):
+        RunRecord.read(tmp_path)
+    assert RunRecord.read_current(tmp_path) is None
 
 
 def test_unknown_keys_of_a_later_program_of_the_same_schema_are_passed_over(tmp_path: Path) -> None:

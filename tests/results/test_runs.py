@@ -16,7 +16,7 @@ from tests.support.records import record, write
 BROKEN = {
     "nonsense": "{",
     "a_list": "[]",
-    "no_config": '{"schema_version": 1, "run_key": "k", "started_at": "t", "status": "started"}',
+    "no_config": '{"schema_version": 2, "run_key": "k", "started_at": "t", "status": "started"}',
 }
 
 

@@ -8,7 +8,13 @@ from typing import Any
 
 CONFIG: dict[str, Any] = {
     "dataset": {"name": "youtube", "metric": "accuracy", "path": "youtube", "limit": None, "classes": ["ham", "spam"]},
-    "llm": {"name": "recorded", "model": "claude", "pack": "youtube", "price": {"as_of": "paper"}, "max_in_flight": 1},
+    "llm": {
+        "name": "recorded",
+        "model": "claude",
+        "recording": "youtube",
+        "price": {"as_of": "paper"},
+        "max_in_flight": 1,
+    },
     "supplement": {"name": "none"},
     "method": {"name": "alchemist", "n_programs": 10},
     "label_model": {"name": "snorkel", "epochs": 100},
@@ -42,7 +48,7 @@ def record(
     for group, member in (members or {}).items():
         made.setdefault(group, {})["name"] = member
     made["seed"] = {"name": "five" if len(seeds) == 5 else f"s{seeds[0]}", "values": list(seeds)}
-    made["llm"]["pack"] = made["dataset"]["name"]
+    made["llm"]["recording"] = made["dataset"]["name"]
     if made["dataset"]["name"] == "sms":
         made["dataset"]["metric"] = "f1"
     for key, value in (config or {}).items():
@@ -51,7 +57,7 @@ def record(
     per_seed = [scores(value) for value in distilled[: len(seeds)]]
     test = {name: {"mean": 0.0, "std": 0.0, "per_seed": [s[name] for s in per_seed]} for name in scores(0)}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "run_key": "",
         "status": "finished",
         "started_at": "2026-11-22T10:00:00+00:00",
