@@ -14,8 +14,7 @@ from alchemist_exp.llm import client
 from alchemist_exp.llm.budget import BudgetError, BudgetLedger
 from alchemist_exp.llm.types import Usage
 from alchemist_exp.pipeline.plan import plan
-from alchemist_exp.pipeline.run import RunResult
-from alchemist_exp.pipeline.run import run
+from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.results.record import RunRecord, RunStatus
 from tests.support.batch_server import Script, serving
 from tests.support.llm_server import Answer, Asked, Server, Tokens, failing
