@@ -166,7 +166,7 @@ member and `group.key=value` changes a value:
 alchemist run dataset=sms label_model=dawid_skene label_model.smoothing=0.5
 ```
 
-`alchemist run --help` lists the groups and their members, `alchemist run --cfg job` prints the configuration of a run. A
+`alchemist run --help` lists the groups and members, `alchemist run --cfg job` prints the configuration of a run. A
 key that does not exist is an error, not a new key. `--config-dir DIR` adds members of your own; see
 [Extending](../extending.md).
 
