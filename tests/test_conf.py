@@ -79,12 +79,12 @@ def commented(path: Path) -> set[str]:
 
 def test_the_configuration_in_a_record_is_plain_and_resolved(composed) -> None:
     plain = config.to_container(composed())
-    assert plain["llm"]["pack"] == "youtube"
+    assert plain["llm"]["recording"] == "youtube"
     assert "${" not in canonical_json(plain)
 
 
 def test_keys_that_are_missing_are_named_together(composed) -> None:
-    with pytest.raises(ConfigError, match=r"dataset\.classes and dataset\.path and dataset\.task must be given"):
+    with pytest.raises(ConfigError, match=r"dataset\.classes and dataset\.path and dataset\.prompt must be given"):
         config.build(composed("dataset=files"))
 
 

@@ -65,7 +65,7 @@ def job(cfg: DictConfig) -> None:
     try:
         config.check_interpolated_overrides(cfg, task)
         experiment = config.build(cfg)
-        dataset = canonical_json(experiment.dataset.cache_key())
+        dataset = canonical_json(experiment.dataset.key())
         if dataset not in _fingerprints:
             _fingerprints[dataset] = experiment.dataset.load().fingerprint
         _jobs.append(Line(state=MISSING, key=experiment.run_key(_fingerprints[dataset]), what=what))

@@ -220,6 +220,6 @@ class Experiment:
 
     def run_key(self, data_fingerprint: str) -> str:
         """The key of all that matters: every component that the method uses, the data, the code and its packages."""
-        parts = [component.cache_key() for component in self._matters()]
+        parts = [component.key() for component in self._matters()]
         code = {"ours": code_fingerprint(), "packages": package_versions()}
         return key_of("run", {"parts": parts, "data": data_fingerprint, "code": code})

@@ -194,7 +194,7 @@ def _workbench(
 def _features(experiment: Experiment, data: TextData, stages: StageProgress) -> tuple[dict[Split, FloatArray], Path]:
     """Features of every split, fitted on train, and the cache entry that holds the fitted extractor."""
     extractor, store = experiment.feature_extractor, ArtifactCache(experiment.paths.cache)
-    key = {"extractor": extractor.cache_key(), "texts": {s.value: data.texts_key(s) for s in data.splits}}
+    key = {"extractor": extractor.key(), "texts": {s.value: data.texts_key(s) for s in data.splits}}
     parts = store.path_of("feature_parts", key)
     rows = sum(len(data.texts(split)) for split in data.splits)
 

@@ -106,7 +106,7 @@ def votes_of(
     on_progress: Callable[[int], None],
 ) -> list[ProgramRun]:
     """The runs of all programs on `texts`, from the store where they are kept."""
-    setting = {"texts": texts_key, "n_classes": n_classes, "sandbox": sandbox.cache_key()}
+    setting = {"texts": texts_key, "n_classes": n_classes, "sandbox": sandbox.key()}
     parts = [setting | {"program": program.source} for program in programs]
     # One job executes, another that wants the same votes waits for them.
     with locked(store.root / "locks" / f"executing-{key_of('executing', setting)}.lock"):

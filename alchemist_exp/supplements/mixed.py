@@ -49,7 +49,7 @@ class MixedSupplement(Supplement):
 
     def cache_key(self) -> dict[str, object]:
         """Those that are used."""
-        return {"name": self.name, "of": [member.cache_key() for member in self.members()]}
+        return {"name": self.name, "of": [member.key() for member in self.members()]}
 
     def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
         """Its members have scripts; there is none for all."""
