@@ -97,7 +97,8 @@ class Component:
             that results made before an edit of that code are not reused.
 
         """
-        source = source_fingerprint(type(self))
+        # mypy takes the class to be as unhashable as its instances are.
+        source = source_fingerprint(type(self))  # type: ignore[arg-type]
         return self.cache_key() | ({} if source is None else {"source_fingerprint": source})
 
 
