@@ -8,6 +8,7 @@ A process that was killed between the two may have been paid for: what it reserv
 here is proof against a power cut, which may take the last lines.
 """
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -18,7 +19,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class _Open:
     """A reservation that is neither settled nor released. time: in seconds since 1970."""
 
     usd: float
-    what: str
+    description: str
     holder: _Holder
     time: float
 
@@ -122,11 +123,13 @@ class BudgetLedger:
         self._clock = clock
         self._forget()
 
-    def reserve(self, usd: float, cap_usd: float | None, what: str, *, anew: bool = False) -> Reservation | None:
-        """Sets `usd`, the most that the call `what` may cost, aside.
+    def reserve(
+        self, usd: float, cap_usd: float | None, description: str, *, replace: bool = False
+    ) -> Reservation | None:
+        """Sets `usd`, the most that the call `description` may cost, aside.
 
-        anew: in place of what a dead process, or this one, has set aside for `what`: the call goes on and is not paid
-        twice.
+        replace: in place of what a dead process, or this one, has set aside for `description`: the call goes on and is
+        not paid twice.
 
         cap_usd: None for no cap; jobs that have one count the call all the same. Returns None when the dollars are
         held by calls under way: they may cost less than is reserved for them, so try again a little later.
@@ -135,7 +138,7 @@ class BudgetLedger:
         usd, cap = _checked(usd), math.inf if cap_usd is None else cap_usd
         with self._opened() as file:
             starts: dict[int, int | None] = {}
-            superseded = self._left_open(what) if anew else {}
+            superseded = self._left_open(description) if replace else {}
             totals = self._totals()
             dead_usd = sum(usd for id_, usd in superseded.items() if not self._living(self._open[id_], starts))
             used = totals.spent + totals.unsettled - dead_usd
@@ -147,18 +150,18 @@ class BudgetLedger:
             for id_ in superseded:
                 self._append(file, {"event": "release", "id": id_})
             holder, id_ = _this_process(), secrets.token_hex(8)
-            event = {"event": "reserve", "id": id_, "usd": usd, "what": what, "time": self._clock()}
+            event = {"event": "reserve", "id": id_, "usd": usd, "what": description, "time": self._clock()}
             self._append(file, event | {"host": holder.host, "pid": holder.pid, "start": holder.start})
         return Reservation(self, id_, usd)
 
-    def _left_open(self, what: str) -> dict[str, float]:
-        """The reservations for `what` of dead processes and of this one: dollars by id."""
+    def _left_open(self, description: str) -> dict[str, float]:
+        """The reservations for `description` of dead processes and of this one: dollars by id."""
         starts: dict[int, int | None] = {}
         us = _this_process()
         return {
             id_: held.usd
             for id_, held in self._open.items()
-            if held.what == what and (held.holder == us or not self._living(held, starts))
+            if held.description == description and (held.holder == us or not self._living(held, starts))
         }
 
     @property
@@ -235,7 +238,7 @@ class BudgetLedger:
             case "reserve":
                 holder = _Holder(host=event["host"], pid=int(event["pid"]), start=event["start"])
                 self._open[id_] = _Open(
-                    usd=_checked(event["usd"]), what=str(event["what"]), holder=holder, time=float(event["time"])
+                    usd=_checked(event["usd"]), description=str(event["what"]), holder=holder, time=float(event["time"])
                 )
             case "settle":
                 self._spent += _checked(event["usd"])
@@ -244,7 +247,7 @@ class BudgetLedger:
                 part = _checked(event["usd"])
                 self._spent += part
                 if held := self._open.get(id_):
-                    self._open[id_] = replace(held, usd=max(0.0, held.usd - part))
+                    self._open[id_] = dataclasses.replace(held, usd=max(0.0, held.usd - part))
             case "release":
                 self._open.pop(id_, None)
             case other:

@@ -1,6 +1,6 @@
-"""What a job asks, written so that a run and a plan follow the same words.
+"""Dialogues with an LLM, written as generators, so that a run and a plan execute the same code.
 
-A script yields what it asks and is sent the calls; whether those are replies or guesses is not its concern.
+A dialogue yields request batches and is sent the LLM calls. A run sends it real responses, a plan sends it guesses.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -13,62 +13,78 @@ from alchemist_exp.llm.types import LLMCall, Request
 
 @dataclass(frozen=True, kw_only=True)
 class RequestBatch:
-    """Requests that do not depend on each other's replies.
+    """Requests that do not depend on each other's responses.
 
-    what: for the progress bar. answer_tokens: how long a reply is expected to be, for plans. rows: whether it is one
-    request per row, for which a batch API may be used.
+    Attributes:
+        description: Shown in the progress bar.
+        requests: The requests, in the order in which the calls are returned. A request may occur more than once.
+        response_tokens: The expected length of one response in tokens; used by plans only.
+        per_row: Whether there is one request per row. Only then may a provider's batch API be used.
+
     """
 
-    what: str
+    description: str
     requests: Sequence[Request]
-    answer_tokens: int
-    rows: bool = False
+    response_tokens: int
+    per_row: bool = False
 
 
 Result = TypeVar("Result")
 
 Dialogue = Generator[RequestBatch, Sequence[LLMCall], Result]
-"""Asks, is sent the calls in the order of the requests, and asks on, until it returns what it was after.
-
-The same script is followed by a run, which gets replies, and by a plan, which guesses their lengths.
-"""
+"""A generator that yields request batches, is sent their calls in the order of the requests, and returns a result."""
 
 
-def run_dialogue(script: Dialogue[Result], answer: Callable[[RequestBatch], Sequence[LLMCall]]) -> Result:
-    """The result of `script`, each of its asks answered by `answer`."""
+def run_dialogue(dialogue: Dialogue[Result], respond: Callable[[RequestBatch], Sequence[LLMCall]]) -> Result:
+    """Run a dialogue to its end and return its result.
+
+    Args:
+        dialogue: A generator that was not started yet.
+        respond: Returns the call of each request of a batch, in the order of the requests.
+
+    Returns:
+        The value that the generator returns.
+
+    """
     try:
-        ask = next(script)
+        batch = next(dialogue)
         while True:
-            ask = script.send(answer(ask))
+            batch = dialogue.send(respond(batch))
     except StopIteration as end:
         result: Result = end.value
         return result
 
 
-def interleave(scripts: Sequence[Dialogue[Result]]) -> Dialogue[list[Result]]:
-    """The results of all `scripts`; what they ask at the same time is asked in one go."""
+def interleave(dialogues: Sequence[Dialogue[Result]]) -> Dialogue[list[Result]]:
+    """Run several dialogues as one, which yields what they request at the same time as one batch.
+
+    Args:
+        dialogues: Generators that were not started yet. An exception in one of them ends all of them.
+
+    Returns:
+        A dialogue whose result is the list of all results, in the order of `dialogues`.
+
+    """
     results: dict[int, Result] = {}
-    asks: dict[int, RequestBatch] = {}
+    batches: dict[int, RequestBatch] = {}
 
-    def resume(number: int, replies: Sequence[LLMCall] | None) -> None:
+    def resume(index: int, calls: Sequence[LLMCall] | None) -> None:
         try:
-            asks[number] = next(scripts[number]) if replies is None else scripts[number].send(replies)
+            batches[index] = next(dialogues[index]) if calls is None else dialogues[index].send(calls)
         except StopIteration as end:
-            results[number] = end.value
+            results[index] = end.value
 
-    for number in range(len(scripts)):
-        resume(number, None)
-    while asks:
-        waiting, asks = asks, {}
-        replies = iter((yield _in_one(list(waiting.values()))))
-        for number, ask in waiting.items():
-            resume(number, list(islice(replies, len(ask.requests))))
-    return [results[number] for number in range(len(scripts))]
-
-
-def _in_one(asks: Sequence[RequestBatch]) -> RequestBatch:
-    return RequestBatch(
-        what=" and ".join(dict.fromkeys(ask.what for ask in asks)),
-        requests=[request for ask in asks for request in ask.requests],
-        answer_tokens=max(ask.answer_tokens for ask in asks),
-    )
+    for index in range(len(dialogues)):
+        resume(index, None)
+    while batches:
+        waiting, batches = batches, {}
+        combined = RequestBatch(
+            description=" and ".join(dict.fromkeys(batch.description for batch in waiting.values())),
+            requests=[request for batch in waiting.values() for request in batch.requests],
+            response_tokens=max(batch.response_tokens for batch in waiting.values()),
+        )
+        # The calls come back in the order of the requests, so each dialogue takes as many as it asked for.
+        calls = iter((yield combined))
+        for index, batch in waiting.items():
+            resume(index, list(islice(calls, len(batch.requests))))
+    return [results[index] for index in range(len(dialogues))]

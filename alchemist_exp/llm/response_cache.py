@@ -1,7 +1,7 @@
 """Replies on disk, one readable JSON file each, under the key of their request.
 
 Truncated, refused and empty replies are never kept. Two jobs that ask the same at once ask once, if they ask inside
-`asking`. Nothing here is deleted but by `prune`.
+`lock`. Nothing here is deleted but by `prune`.
 """
 
 import hashlib
@@ -122,7 +122,7 @@ class ResponseCache:
             raise ValueError(f"a reply that is {response.finish_reason} is never kept")
         write_json(self.path(request), _written(request, response))
 
-    def asking(self, request: Request) -> AbstractAsyncContextManager[None]:
+    def lock(self, request: Request) -> AbstractAsyncContextManager[None]:
         """Held by the one task, of all jobs, that asks `request`: look again inside, ask, write.
 
         Some requests share a lock, so a task that already holds one must not wait for another.

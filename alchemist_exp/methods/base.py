@@ -46,7 +46,7 @@ class Workbench:
 
     data: TextData
     gold: Mapping[Split, IntArray]
-    asker: LLMClient
+    llm_client: LLMClient
     parts: Parts
     store: ArtifactCache
     stages: StageProgress
@@ -59,17 +59,17 @@ class Workbench:
 
     def desk(self, trials: Trials) -> Desk:
         """What a script is written from."""
-        return Desk(data=self.data, gold=self.gold, llm=self.asker.llm, trials=trials, store=self.store)
+        return Desk(data=self.data, gold=self.gold, llm=self.llm_client.llm, trials=trials, store=self.store)
 
-    def answer(self, ask: RequestBatch) -> list[LLMCall]:
-        """The calls of `ask`, shown as they come."""
-        with self.stages.stage("prompts", ask.what, len(ask.requests)) as advance:
+    def answer(self, batch: RequestBatch) -> list[LLMCall]:
+        """The calls of `batch`, shown as they come."""
+        with self.stages.stage("prompts", batch.description, len(batch.requests)) as advance:
 
             def show(_: LLMCall) -> None:
                 advance(1)
-                self.stages.note(f"${self.asker.paid_usd:.4f}" if self.asker.paid_usd else "")
+                self.stages.note(f"${self.llm_client.paid_usd:.4f}" if self.llm_client.paid_usd else "")
 
-            return self.asker.ask(ask, show)
+            return self.llm_client.complete(batch, show)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

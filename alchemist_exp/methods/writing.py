@@ -20,7 +20,7 @@ from alchemist_exp.programs.types import (
 )
 from alchemist_exp.prompts import programs as prompts
 from alchemist_exp.supplements.base import Desk, ResolvedSupplement, Supplement
-from alchemist_exp.supplements.written import ANSWER_TOKENS
+from alchemist_exp.supplements.written import RESPONSE_TOKENS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class _Writer:
         ]
 
     def _ask(self, requests: Sequence[Request], what: str = "asking for programs") -> RequestBatch:
-        return RequestBatch(what=what, requests=requests, answer_tokens=ANSWER_TOKENS)
+        return RequestBatch(description=what, requests=requests, response_tokens=RESPONSE_TOKENS)
 
     def _candidate(self, prompt: str, reply: LLMCall, sample: int, version: int = 0) -> Candidate:
         strategy = self._supplement.strategy

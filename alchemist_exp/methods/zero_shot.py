@@ -17,7 +17,7 @@ from alchemist_exp.programs.trials import AssumedTrials
 from alchemist_exp.prompts import zero_shot as prompts
 from alchemist_exp.supplements.base import Desk
 
-ANSWER_TOKENS = 10
+RESPONSE_TOKENS = 10
 """An answer like {"class": "spam"}."""
 
 LABELED, UNPARSEABLE = "labeled", "unparseable"
@@ -46,7 +46,7 @@ class ZeroShotMethod(Method):
             llm.request(system, prompts.question(task, text), schema=schema, max_output_tokens=most) for text in texts
         ]
         what = f"asking for {len(texts):,} rows"
-        calls = yield RequestBatch(what=what, requests=requests, answer_tokens=ANSWER_TOKENS, rows=True)
+        calls = yield RequestBatch(description=what, requests=requests, response_tokens=RESPONSE_TOKENS, per_row=True)
         return tuple(calls)
 
     def label(self, bench: Workbench) -> LabelingResult:

@@ -195,8 +195,8 @@ class Experiment:
         """Whether to run although such a run has finished: asked for, or implied by asking the LLM anew."""
         return self.force or getattr(self.llm, "cache", None) is CacheMode.refresh
 
-    def asker(self) -> LLMClient:
-        """Who asks the LLM."""
+    def llm_client(self) -> LLMClient:
+        """Return the client that sends requests to the LLM."""
         return LLMClient(self.llm, ResponseCache(self.paths.cache / "replies"), self.paths.cache, self.budget.usd)
 
     def component_keys(self) -> dict[str, dict[str, object]]:

@@ -54,13 +54,13 @@ class Plan:
 
 def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = frozenset()) -> Plan:
     """The plan of `experiment`. asked_before: keys of what earlier jobs of a sweep will have asked."""
-    llm, asker = experiment.llm, experiment.asker()
+    llm, llm_client = experiment.llm, experiment.llm_client()
     anew = getattr(llm, "cache", None) is CacheMode.refresh
-    guesses = _Guesses(llm, asker.cached, frozenset() if anew else asked_before)
+    guesses = _Guesses(llm, llm_client.cached_response, frozenset() if anew else asked_before)
     _follow(experiment.method, experiment, data, guesses)
     # Replies as long as they may be, and where programs can be repaired, none of them accepted.
     repairs = experiment.repair.attempts > 0 or experiment.repair.max_responses is not None
-    longest = _Guesses(llm, asker.cached, frozenset() if anew else asked_before, longest=True)
+    longest = _Guesses(llm, llm_client.cached_response, frozenset() if anew else asked_before, longest=True)
     _follow(experiment.method, experiment, data, longest, accepting=not repairs)
     usd, most_usd = (
         0.0
@@ -93,7 +93,7 @@ def _warnings(experiment: Experiment, data: TextData, guesses: "_Guesses", most_
         found.append(f"as it is, the run is refused: {refusal}")
     if guesses.calls and getattr(experiment.llm, "cache", None) is CacheMode.only:
         found.append("llm.cache is only, so the run stops at the first reply that is not in the cache.")
-    cap, spent = experiment.budget.usd, experiment.asker().spent_usd
+    cap, spent = experiment.budget.usd, experiment.llm_client().spent_usd
     if cap is not None and most_usd is not None and spent + most_usd > cap:
         found.append(f"the budget of ${cap:,.2f}, of which ${spent:,.4f} is spent, may not do.")
     return tuple(found)
@@ -189,9 +189,9 @@ class _Guesses:
         self.batch = False
         self.asked: set[str] = set()
 
-    def answer(self, ask: RequestBatch) -> list[LLMCall]:
+    def answer(self, batch: RequestBatch) -> list[LLMCall]:
         """A call for each request."""
-        distinct = {request.key: request for request in ask.requests}
+        distinct = {request.key: request for request in batch.requests}
         found = {key: self._find(request) for key, request in distinct.items()}
         missing = [
             request
@@ -201,18 +201,18 @@ class _Guesses:
         self.asked |= {request.key for request in missing}
         self.calls += len(missing)
         self.cached_calls += len(distinct) - len(missing)
-        self.batch = ask.rows and self._llm.in_batches
+        self.batch = batch.per_row and self._llm.in_batches
         asked = _input_tokens(missing, self._llm.encoding)
-        self.usage += Usage(input_tokens=asked, output_tokens=sum(self._length(request, ask) for request in missing))
+        self.usage += Usage(input_tokens=asked, output_tokens=sum(self._length(request, batch) for request in missing))
         return [
-            LLMCall(request=request, response=found[request.key] or _guess(self._length(request, ask), request.key))
-            for request in ask.requests
+            LLMCall(request=request, response=found[request.key] or _guess(self._length(request, batch), request.key))
+            for request in batch.requests
         ]
 
-    def _length(self, request: Request, ask: RequestBatch) -> int:
+    def _length(self, request: Request, batch: RequestBatch) -> int:
         """Tokens of the reply."""
-        longest: int = request.parameters.get("max_output_tokens", ask.answer_tokens)
-        return longest if self._longest else ask.answer_tokens
+        longest: int = request.parameters.get("max_output_tokens", batch.response_tokens)
+        return longest if self._longest else batch.response_tokens
 
 
 def _guess(tokens: int, key: str) -> Response:

@@ -183,7 +183,7 @@ def _workbench(
     return Workbench(
         data=data,
         gold=plan.usable_gold(experiment, data),
-        asker=experiment.asker(),
+        llm_client=experiment.llm_client(),
         parts=experiment.parts,
         store=ArtifactCache(experiment.paths.cache),
         stages=stages,

@@ -17,7 +17,7 @@ from alchemist_exp.programs.types import Program
 from alchemist_exp.prompts import programs as program_prompts
 from alchemist_exp.prompts import supplement as prompts
 from alchemist_exp.supplements.base import Desk, ResolvedSupplement, TextOrigin
-from alchemist_exp.supplements.written import ANSWER_TOKENS, WrittenSupplement
+from alchemist_exp.supplements.written import RESPONSE_TOKENS, WrittenSupplement
 
 
 class ExemplarSource(StrEnum):
@@ -94,7 +94,9 @@ class ExemplarSupplement(WrittenSupplement):
         """The accepted programs of the general prompt."""
         llm, prompt = desk.llm, program_prompts.program_prompt(desk.data.task)
         requests = [llm.request(program_prompts.SYSTEM, prompt, sample=n) for n in range(self.first_programs)]
-        replies = yield RequestBatch(what="asking for first programs", requests=requests, answer_tokens=ANSWER_TOKENS)
+        replies = yield RequestBatch(
+            description="asking for first programs", requests=requests, response_tokens=RESPONSE_TOKENS
+        )
         complete = [reply.response.text for reply in replies if reply.response.finish_reason is FinishReason.COMPLETE]
         sources = dict.fromkeys(source for text in complete if (source := extract_source(text)))
         return [Program(source=source, origin=f"first {n}") for n, source in enumerate(sources)]

@@ -14,7 +14,7 @@ from alchemist_exp.llm.types import FinishReason
 from alchemist_exp.prompts import supplement as prompts
 from alchemist_exp.supplements.base import Desk, ResolvedSupplement, Supplement, TextOrigin
 
-ANSWER_TOKENS: Final = 450
+RESPONSE_TOKENS: Final = 450
 """How long supplements and programs are expected to be: about the mean of the recorded ones, for plans."""
 
 _LONGEST: Final = 100_000
@@ -99,7 +99,9 @@ def _require_words(text: str, where: str) -> None:
 def asked(desk: Desk, question: str) -> Dialogue[str]:
     """The LLM's answer to `question`. LLMError when it gave none."""
     request = desk.llm.request(prompts.SYSTEM, question)
-    (reply,) = yield RequestBatch(what="asking for the supplement", requests=[request], answer_tokens=ANSWER_TOKENS)
+    (reply,) = yield RequestBatch(
+        description="asking for the supplement", requests=[request], response_tokens=RESPONSE_TOKENS
+    )
     if reply.response.finish_reason is not FinishReason.COMPLETE:
         raise LLMError(
             f"the reply to the supplement's question is {reply.response.finish_reason}; raise "

@@ -227,8 +227,8 @@ def python(script: str, path: Path, **options: object) -> "subprocess.Popen[str]
 HOLD = """
 import sys
 from pathlib import Path
-from alchemist_exp.llm.budget import Ledger
-ledger = Ledger(Path(sys.argv[1]))
+from alchemist_exp.llm.budget import BudgetLedger
+ledger = BudgetLedger(Path(sys.argv[1]))
 calls = [ledger.reserve(1.0, 5.0, "a call") for _ in range(2)]
 calls[0].settle(0.5)
 print("held", flush=True)
@@ -255,8 +255,8 @@ def test_what_a_killed_process_reserved_counts_as_spent(path: Path) -> None:
 HAMMER = """
 import random, sys, time
 from pathlib import Path
-from alchemist_exp.llm.budget import BudgetError, Ledger
-ledger, rng = Ledger(Path(sys.argv[1])), random.Random(sys.stdin.readline())
+from alchemist_exp.llm.budget import BudgetError, BudgetLedger
+ledger, rng = BudgetLedger(Path(sys.argv[1])), random.Random(sys.stdin.readline())
 print("ready", flush=True)
 sys.stdin.readline()
 refused = 0
@@ -342,8 +342,8 @@ def test_a_batch_is_settled_part_by_part(path: Path) -> None:
 DIES = """
 import sys
 from pathlib import Path
-from alchemist_exp.llm.budget import Ledger
-Ledger(Path(sys.argv[1])).reserve(3.0, None, "batch").settle_part(1.0)
+from alchemist_exp.llm.budget import BudgetLedger
+BudgetLedger(Path(sys.argv[1])).reserve(3.0, None, "batch").settle_part(1.0)
 """
 
 
@@ -352,11 +352,11 @@ def test_a_batch_that_a_dead_process_handed_in_is_reserved_once(path: Path) -> N
         process.wait()
     ledger = BudgetLedger(path)
     assert sums(ledger) == (1.0, 2.0, 0)
-    assert ledger.reserve(2.5, 3.5, "batch", anew=True) is not None
+    assert ledger.reserve(2.5, 3.5, "batch", replace=True) is not None
     assert sums(ledger) == (1.0, 0, 2.5)
-    assert ledger.reserve(2.4, 3.5, "batch", anew=True) is not None  # a second job of ours, in place of the first's
+    assert ledger.reserve(2.4, 3.5, "batch", replace=True) is not None  # a second job of ours, in place of the first's
     assert sums(ledger) == (1.0, 0, 2.4)
-    assert ledger.reserve(0.2, 3.5, "another batch", anew=True) is None
+    assert ledger.reserve(0.2, 3.5, "another batch", replace=True) is None
     with pytest.raises(BudgetError):
-        ledger.reserve(2.6, 3.5, "batch", anew=True)
+        ledger.reserve(2.6, 3.5, "batch", replace=True)
     assert sums(ledger) == (1.0, 0, 2.4)

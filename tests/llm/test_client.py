@@ -9,7 +9,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.llm import client
+from alchemist_exp.llm import concurrent_calls
 from alchemist_exp.llm.budget import BudgetError, BudgetLedger
 from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.dialogue import RequestBatch
@@ -53,7 +53,7 @@ class Scripted(ProviderLLM):
 
 @pytest.fixture
 def llm(composed, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(client, "_FIRST_WAIT_S", 0.0)
+    monkeypatch.setattr(concurrent_calls, "_FIRST_BACK_OFF_S", 0.0)
 
     def build(*overrides: str) -> Scripted:
         server = ("llm=openai_compatible", "llm.base_url=http://127.0.0.1:9/v1", "llm.model=m")
@@ -64,115 +64,119 @@ def llm(composed, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def asker(tmp_path: Path):
+def llm_client(tmp_path: Path):
     return lambda llm, cap_usd=None: LLMClient(llm, ResponseCache(tmp_path / "replies"), tmp_path, cap_usd)
 
 
 def questions(llm: Scripted, count: int) -> RequestBatch:
     requests = [llm.request("system", "How?", sample=sample) for sample in range(count)]
-    return RequestBatch(what="asking", requests=requests, answer_tokens=10)
+    return RequestBatch(description="asking", requests=requests, response_tokens=10)
 
 
 def texts(calls) -> list[str]:
     return [call.response.text for call in calls]
 
 
-def test_requests_go_side_by_side_within_the_cap_and_come_back_in_order(llm, asker) -> None:
+def test_requests_go_side_by_side_within_the_cap_and_come_back_in_order(llm, llm_client) -> None:
     model = llm("llm.max_in_flight=4").say("yes")
     seen: list[str] = []
-    calls = asker(model).ask(questions(model, 12), lambda call: seen.append(call.request.key))
+    calls = llm_client(model).complete(questions(model, 12), lambda call: seen.append(call.request.key))
     assert texts(calls) == [f"yes {sample}" for sample in range(12)]
     assert sorted(seen) == sorted(call.request.key for call in calls)
     assert model.most_at_once == 4
 
 
-def test_the_same_question_is_asked_once(llm, asker) -> None:
+def test_the_same_question_is_asked_once(llm, llm_client) -> None:
     model = llm().say("yes")
     ask = questions(model, 1)
-    both = RequestBatch(what="asking", requests=[*ask.requests] * 3, answer_tokens=10)
-    assert texts(asker(model).ask(both)) == ["yes 0"] * 3
+    both = RequestBatch(description="asking", requests=[*ask.requests] * 3, response_tokens=10)
+    assert texts(llm_client(model).complete(both)) == ["yes 0"] * 3
     assert len(model.asked) == 1
 
 
-def test_what_is_cached_is_not_asked_and_refresh_asks_anew(llm, asker) -> None:
+def test_what_is_cached_is_not_asked_and_refresh_asks_anew(llm, llm_client) -> None:
     model = llm().say("old")
-    asker(model).ask(questions(model, 2))
-    again = asker(model).ask(questions(model, 3))
+    llm_client(model).complete(questions(model, 2))
+    again = llm_client(model).complete(questions(model, 3))
     assert [call.response.from_cache for call in again] == [True, True, False]
     anew = llm("llm.cache=refresh").say("new")
-    assert texts(asker(anew).ask(questions(anew, 2))) == ["new 0", "new 1"]
+    assert texts(llm_client(anew).complete(questions(anew, 2))) == ["new 0", "new 1"]
     only = llm("llm.cache=only").say("never")
-    assert texts(asker(only).ask(questions(only, 2))) == ["new 0", "new 1"]
-    with pytest.raises(LLMError, match=r"1 of the replies are not in the cache: the first is sample 9 .*'How\?'"):
-        asker(only).ask(RequestBatch(what="", requests=[only.request("system", "How?", sample=9)], answer_tokens=1))
+    assert texts(llm_client(only).complete(questions(only, 2))) == ["new 0", "new 1"]
+    with pytest.raises(LLMError, match=r"responses are missing from the cache \(1\); the first is sample 9 .*'How\?'"):
+        llm_client(only).complete(
+            RequestBatch(description="", requests=[only.request("system", "How?", sample=9)], response_tokens=1)
+        )
     assert only.asked == []
 
 
-def test_a_fault_that_passes_is_asked_again(llm, asker) -> None:
+def test_a_fault_that_passes_is_asked_again(llm, llm_client) -> None:
     model = llm().say(TransientError("busy"), TransientError("busy", after_s=0.01), "yes")
-    assert texts(asker(model).ask(questions(model, 1))) == ["yes 0"]
+    assert texts(llm_client(model).complete(questions(model, 1))) == ["yes 0"]
     assert len(model.asked) == 3
 
 
-def test_a_fault_that_stays_ends_in_one_sentence(llm, asker) -> None:
+def test_a_fault_that_stays_ends_in_one_sentence(llm, llm_client) -> None:
     model = llm("llm.max_attempts=3").say(TransientError("the server answered 500"))
-    with pytest.raises(LLMError, match=r"m gave no reply in 3 attempts \(the server answered 500\); run again later"):
-        asker(model).ask(questions(model, 1))
+    with pytest.raises(
+        LLMError, match=r"m gave no response in 3 attempts \(the server answered 500\); run again later"
+    ):
+        llm_client(model).complete(questions(model, 1))
     assert len(model.asked) == 3
 
 
 @pytest.mark.parametrize("finish_reason", [FinishReason.TRUNCATED, FinishReason.REFUSED, FinishReason.EMPTY])
 def test_a_reply_that_is_not_complete_is_paid_asked_again_and_never_kept(
-    llm, asker, finish_reason: FinishReason
+    llm, llm_client, finish_reason: FinishReason
 ) -> None:
     model = llm("llm.max_attempts=3").say(finish_reason, "yes")
-    (call,) = asker(model).ask(questions(model, 1))
+    (call,) = llm_client(model).complete(questions(model, 1))
     assert call.response.text == "yes 0"
     assert [reply.finish_reason for reply in call.incomplete_responses] == [finish_reason]
     never = llm("llm.max_attempts=3", "llm.seed=1").say(finish_reason)
-    (call,) = asker(never).ask(questions(never, 1))
+    (call,) = llm_client(never).complete(questions(never, 1))
     assert (call.response.finish_reason, len(call.incomplete_responses)) == (
         finish_reason,
         1 if finish_reason is FinishReason.TRUNCATED else 2,
     )
-    assert asker(never).cached(call.request) is None
+    assert llm_client(never).cached_response(call.request) is None
 
 
-def test_after_an_error_what_is_under_way_is_kept_and_nothing_new_is_begun(llm, asker) -> None:
+def test_after_an_error_what_is_under_way_is_kept_and_nothing_new_is_begun(llm, llm_client) -> None:
     model = llm("llm.max_in_flight=3").say("yes", LLMError("no credit"), "yes")
     with pytest.raises(LLMError, match="no credit"):
-        asker(model).ask(questions(model, 30))
+        llm_client(model).complete(questions(model, 30))
     assert len(model.asked) == 3
-    kept = [request for request in model.asked if asker(model).cached(request)]
+    kept = [request for request in model.asked if llm_client(model).cached_response(request)]
     assert len(kept) == 2
 
 
-def test_at_the_budget_a_job_stops_and_goes_on_when_it_is_raised(llm, asker, tmp_path: Path) -> None:
+def test_at_the_budget_a_job_stops_and_goes_on_when_it_is_raised(llm, llm_client, tmp_path: Path) -> None:
     # A call reserves about $0.1 (83 bytes or so and 10 tokens) and costs $0.02.
     model = llm(PRICE, "llm.max_output_tokens=10", "llm.max_in_flight=2").say("yes")
     with pytest.raises(BudgetError, match=r"the budget of \$0\.15 is used up .* raise budget\.usd and run again"):
-        asker(model, 0.15).ask(questions(model, 20))
+        llm_client(model, 0.15).complete(questions(model, 20))
     paid = len(model.asked)
     assert 1 <= paid < 20
     ledger = BudgetLedger(tmp_path / "budget.jsonl")
     assert ledger.spent_usd == pytest.approx(paid * 0.02)
     assert ledger.spent_usd <= 0.15
     assert ledger.reserved_usd == 0
-    asker(model, 5.0).ask(questions(model, 20))
+    llm_client(model, 5.0).complete(questions(model, 20))
     assert len(model.asked) == 20
     assert ledger.spent_usd == pytest.approx(20 * 0.02)
 
 
-def test_what_may_have_been_paid_counts_in_full(llm, asker, tmp_path: Path) -> None:
+def test_what_may_have_been_paid_counts_in_full(llm, llm_client, tmp_path: Path) -> None:
     model = llm(PRICE, "llm.max_output_tokens=10").say(
         TransientError("late", perhaps_paid=True), TransientError("busy"), "yes"
     )
-    asker(model).ask(questions(model, 1))
+    llm_client(model).complete(questions(model, 1))
     spent = BudgetLedger(tmp_path / "budget.jsonl").spent_usd
     assert spent > 0.02 + 0.01 * 10 / 10  # the late one at its upper bound, the busy one at nothing
 
 
-def test_without_a_price_nothing_is_booked(llm, asker, tmp_path: Path) -> None:
+def test_without_a_price_nothing_is_booked(llm, llm_client, tmp_path: Path) -> None:
     model = llm().say("yes")
-    asker(model).ask(questions(model, 1))
+    llm_client(model).complete(questions(model, 1))
     assert not (tmp_path / "budget.jsonl").exists()

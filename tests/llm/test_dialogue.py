@@ -8,7 +8,7 @@ from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response
 
 def ask(*names: str) -> RequestBatch:
     requests = [Request(provider="p", model=name, messages=()) for name in names]
-    return RequestBatch(what="asking", requests=requests, answer_tokens=len(names))
+    return RequestBatch(description="asking", requests=requests, response_tokens=len(names))
 
 
 def talk(*rounds: tuple[str, ...]) -> Dialogue[list[str]]:

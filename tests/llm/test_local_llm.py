@@ -68,13 +68,13 @@ def job(request: pytest.FixtureRequest, composed, tmp_path: Path) -> Callable[..
 
     def build(*overrides: str) -> SimpleNamespace:
         experiment = config.build(composed("llm=openai_compatible", *server, *SERVER, *overrides))
-        asker = LLMClient(experiment.llm, ResponseCache(tmp_path / "replies"), tmp_path)
+        llm_client = LLMClient(experiment.llm, ResponseCache(tmp_path / "replies"), tmp_path)
         return SimpleNamespace(
             experiment=experiment,
             data=experiment.dataset.load(),
             llm=experiment.llm,
-            asker=asker,
-            answer=asker.ask,
+            llm_client=llm_client,
+            answer=llm_client.complete,
         )
 
     return build
@@ -89,7 +89,7 @@ def require_sound(calls: list[LLMCall], job: SimpleNamespace) -> None:
         assert reply.usage is not None
         assert reply.usage.input_tokens > 0
         assert reply.usage.output_tokens > 0
-        kept = job.asker.cached(call.request)
+        kept = job.llm_client.cached_response(call.request)
         assert (kept is not None) == (reply.finish_reason is FinishReason.COMPLETE)
         assert kept is None or (kept.text, kept.usage) == (reply.text, reply.usage)
     cost = cost_of(calls, job.llm)
@@ -101,7 +101,7 @@ def require_sound(calls: list[LLMCall], job: SimpleNamespace) -> None:
 def held(job: SimpleNamespace, requests: list[Request]) -> list[LLMCall]:
     """Replies to requests with a schema; a server that knows none says so in a sentence, and the test ends."""
     try:
-        return job.answer(RequestBatch(what="asking", requests=requests, answer_tokens=10))
+        return job.answer(RequestBatch(description="asking", requests=requests, response_tokens=10))
     except LLMError as refusal:
         said = str(refusal)
     assert "\n" not in said
@@ -122,9 +122,9 @@ def test_ten_replies_are_programs_or_rejected_with_reasons(job, tmp_path: Path) 
     job = job("method.n_programs=10")
     calls: list[LLMCall] = []
 
-    def answer(ask: RequestBatch) -> list[LLMCall]:
-        calls.extend(job.asker.ask(ask))
-        return calls[-len(ask.requests) :]
+    def respond(batch: RequestBatch) -> list[LLMCall]:
+        calls.extend(job.llm_client.complete(batch))
+        return calls[-len(batch.requests) :]
 
     ground = Ground(
         data=job.data,
@@ -135,7 +135,7 @@ def test_ten_replies_are_programs_or_rejected_with_reasons(job, tmp_path: Path) 
     )
     trials = SimpleNamespace(vet=Vetter(job.experiment.vetting, ground).vet)
     desk = Desk(data=job.data, gold={}, llm=job.llm, trials=trials, store=ground.store)
-    vetted = run_dialogue(job.experiment.method.script(desk, job.experiment.parts), answer).vetted
+    vetted = run_dialogue(job.experiment.method.script(desk, job.experiment.parts), respond).vetted
     require_sound(calls, job)
     assert len({call.request.key for call in calls}) == 10
     assert len(vetted.accepted) + len(vetted.rejected) == 10
@@ -158,7 +158,7 @@ def test_answers_that_are_held_to_nothing_are_classes_or_abstentions(job) -> Non
     job = job(IN_WORDS)
     requests = rows(job)
     assert not any("schema" in request.parameters for request in requests)
-    calls = job.answer(RequestBatch(what="asking", requests=requests, answer_tokens=10))
+    calls = job.answer(RequestBatch(description="asking", requests=requests, response_tokens=10))
     require_sound(calls, job)
     classes = job.data.task.classes
     votes = [prompts.parse_answer(call.response.text, classes) for call in calls]

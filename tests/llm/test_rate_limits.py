@@ -281,9 +281,9 @@ def python(script: str, folder: Path) -> "subprocess.Popen[str]":
 HAMMER = """
 import asyncio, os, sys
 from pathlib import Path
-from alchemist_exp.llm.rate_limits import Rates
+from alchemist_exp.llm.rate_limits import RateLimiter
 folder = Path(sys.argv[1])
-rates = Rates(folder, max_in_flight=2, requests_per_minute=None, tokens_per_minute=None)
+rates = RateLimiter(folder, max_in_flight=2, requests_per_minute=None, tokens_per_minute=None)
 marks = os.open(folder / "marks", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 async def call():
@@ -322,10 +322,10 @@ def test_processes_side_by_side_never_hold_more_than_the_slots(tmp_path: Path) -
 HOLD = """
 import asyncio, sys
 from pathlib import Path
-from alchemist_exp.llm.rate_limits import Rates
+from alchemist_exp.llm.rate_limits import RateLimiter
 
 async def hold():
-    async with Rates(Path(sys.argv[1]), max_in_flight=1, requests_per_minute=None, tokens_per_minute=None).slot():
+    async with RateLimiter(Path(sys.argv[1]), max_in_flight=1, requests_per_minute=None, tokens_per_minute=None).slot():
         print("held", flush=True)
         sys.stdin.read()
 

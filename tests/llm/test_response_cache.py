@@ -272,7 +272,7 @@ def test_pruning_deletes_what_all_criteria_name_and_nothing_else(cache: Response
 
 async def ask(cache: ResponseCache, request: Request, asked: list[Request], seconds: float = 0.1) -> Response:
     """What a caller does."""
-    async with cache.asking(request):
+    async with cache.lock(request):
         if found := cache.read(request):
             return found
         asked.append(request)
@@ -347,7 +347,7 @@ def test_who_is_cancelled_or_fails_frees_the_lock(cache: ResponseCache) -> None:
         holder.cancel()
         await asyncio.wait([holder, waiter])
         with pytest.raises(RuntimeError):
-            async with cache.asking(REQUEST):
+            async with cache.lock(REQUEST):
                 raise RuntimeError
         handles = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         await asyncio.wait_for(ask(cache, REQUEST, []), timeout=5)
@@ -385,7 +385,7 @@ def test_two_processes_that_ask_the_same_at_once_ask_once(cache: ResponseCache) 
 def test_a_killed_holder_frees_the_lock(cache: ResponseCache) -> None:
     code = (
         "async def hold():\n"
-        "    async with cache.asking(REQUEST):\n"
+        "    async with cache.lock(REQUEST):\n"
         "        print('held', flush=True); await asyncio.sleep(600)\n"
         "asyncio.run(hold())\n"
     )

@@ -10,7 +10,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.cli import cache
 from alchemist_exp.core.errors import AlchemistError, LLMError
-from alchemist_exp.llm import client
+from alchemist_exp.llm import batch_calls, concurrent_calls
 from alchemist_exp.llm.budget import BudgetError, BudgetLedger
 from alchemist_exp.llm.types import Usage
 from alchemist_exp.pipeline.plan import plan
@@ -59,7 +59,7 @@ Runner = Callable[..., RunResult]
 def experiment(composed, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The experiment of some overrides, which asks the model, and its configuration."""
     monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", KEY)
-    monkeypatch.setattr(client, "_FIRST_WAIT_S", 0.0)
+    monkeypatch.setattr(concurrent_calls, "_FIRST_BACK_OFF_S", 0.0)
     with Server(lambda asked: model.respond(asked)) as server:
 
         def build(*overrides: str):
@@ -217,7 +217,7 @@ def test_an_exported_pack_replays_the_same_labels(
 
 def test_zero_shot_through_a_batch_api(composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(client, "_BATCH_POLL_S", 0.01)
+    monkeypatch.setattr(batch_calls, "_BATCH_POLL_S", 0.01)
     with serving() as server:
         first = "what is the category of this youtube comment: Huh, anyway check out this you[tube] channel: kobyoshi02"
         server.scripts = [Script(reply='{{"class": "spam"}}', outcomes={first: "wrong"})]

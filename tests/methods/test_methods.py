@@ -65,7 +65,7 @@ def bench(composed, tmp_path):
         workbench = Workbench(
             data=data,
             gold={Split.VALID: np.array([0, 1, 1])},
-            asker=LLMClient(llm, ResponseCache(tmp_path / "replies"), tmp_path),
+            llm_client=LLMClient(llm, ResponseCache(tmp_path / "replies"), tmp_path),
             parts=experiment.parts,
             store=ArtifactCache(tmp_path / "cache"),
             stages=StageProgress(NoProgress()),

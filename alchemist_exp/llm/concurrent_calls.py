@@ -1,0 +1,191 @@
+"""Sends requests to a provider concurrently, within the rate limits and the budget, and retries failed attempts."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from alchemist_exp.core.errors import AlchemistError, LLMError
+from alchemist_exp.core.hashing import key_of
+from alchemist_exp.llm.budget import BudgetLedger, Reservation
+from alchemist_exp.llm.cost import max_cost, price_of
+from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM
+from alchemist_exp.llm.rate_limits import RateLimiter
+from alchemist_exp.llm.response_cache import ResponseCache
+from alchemist_exp.llm.tokens import count_messages
+from alchemist_exp.llm.types import FinishReason, LLMCall, ProviderClient, Request, Response, TransientError
+
+_log = logging.getLogger(__name__)
+
+_FIRST_BACK_OFF_S: Final = 0.5
+_MAX_BACK_OFF_S: Final = 60.0
+
+_MAX_TRUNCATED: Final = 2
+"""Truncated responses to one request. After two, more attempts are unlikely to help, and each one is paid in full."""
+
+_BUDGET_POLL_S: Final = 0.05
+
+
+class ConcurrentCalls:
+    """Sends requests of one run concurrently. Use it in one event loop and for one call of `run` only."""
+
+    def __init__(
+        self,
+        llm: ProviderLLM,
+        client: ProviderClient,
+        cache: ResponseCache,
+        ledger: BudgetLedger,
+        limits_directory: Path,
+        cap_usd: float,
+    ) -> None:
+        """Create the sender.
+
+        Args:
+            llm: The model, which has the limits.
+            client: The open connection to its provider.
+            cache: The cache for complete responses.
+            ledger: The budget ledger of all runs.
+            limits_directory: Where the rate limits that all runs share are.
+            cap_usd: What all runs may spend together, in USD; `math.inf` for no cap.
+
+        """
+        self._llm = llm
+        self._client = client
+        self._cache = cache
+        self._ledger = ledger
+        self._cap_usd = cap_usd
+        name = key_of("limits", {"provider": llm.name, "model": llm.model, "base_url": llm.base_url})
+        self._rate_limiter = RateLimiter(
+            limits_directory / name,
+            max_in_flight=llm.max_in_flight,
+            requests_per_minute=llm.requests_per_minute,
+            tokens_per_minute=llm.tokens_per_minute,
+        )
+        self._failure: AlchemistError | None = None
+
+    async def run(self, requests: Sequence[Request], on_call: Callable[[LLMCall], None]) -> None:
+        """Send all requests and report each call when it is finished.
+
+        Args:
+            requests: Requests with distinct keys.
+            on_call: Called with each finished call, in the order in which they finish.
+
+        Raises:
+            AlchemistError: The first error. Calls that were in flight then are finished and reported before.
+
+        """
+        remaining = iter(requests)
+        n_workers = min(self._llm.max_in_flight, len(requests))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(n_workers):
+                    group.create_task(self._work(remaining, on_call))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        if self._failure is not None:
+            raise self._failure
+
+    async def _work(self, remaining: Iterator[Request], on_call: Callable[[LLMCall], None]) -> None:
+        for request in remaining:
+            if self._failure is not None:
+                return
+            try:
+                on_call(await self._call(request))
+            except AlchemistError as failure:
+                # The error is kept instead of raised: a raise would cancel the other workers, whose calls in flight
+                # are paid for. They finish these calls and start no new ones.
+                self._failure = self._failure or failure
+
+    async def _call(self, request: Request) -> LLMCall:
+        """Return the call of one request, after up to `llm.max_attempts` attempts."""
+        async with self._cache.lock(request):
+            # Another run may have received the response while this one waited for the lock.
+            if self._llm.cache is CacheMode.use and (cached := self._cache.read(request)):
+                return LLMCall(request=request, response=cached)
+            incomplete: list[Response] = []
+            reason = ""
+            for attempt in range(self._llm.max_attempts):
+                try:
+                    response = await self._attempt(request)
+                except TransientError as error:
+                    reason = str(error)
+                    if attempt + 1 < self._llm.max_attempts:
+                        await self._back_off(attempt, error)
+                    continue
+                if response.finish_reason is FinishReason.COMPLETE:
+                    return LLMCall(request=request, response=response, incomplete_responses=tuple(incomplete))
+                incomplete.append(response)
+                if [r.finish_reason for r in incomplete].count(FinishReason.TRUNCATED) == _MAX_TRUNCATED:
+                    break
+            if incomplete:
+                return LLMCall(request=request, response=incomplete[-1], incomplete_responses=tuple(incomplete[:-1]))
+        raise LLMError(
+            f"{self._llm.model} gave no response in {self._llm.max_attempts} attempts ({reason}); run again later: "
+            "the responses that were received are kept."
+        )
+
+    async def _attempt(self, request: Request) -> Response:
+        """Make one attempt within the rate limits and the budget; cache its response and settle its cost.
+
+        The order matters. The rate limit comes first, since waiting for it must not hold a slot. The reservation
+        comes last, directly before the call, so that waiting calls do not reserve money.
+        """
+        estimated_tokens = 0
+        if self._llm.tokens_per_minute is not None:
+            estimated_tokens = (
+                count_messages(request.messages, self._llm.spec.encoding) + request.parameters["max_output_tokens"]
+            )
+        await self._rate_limiter.wait(estimated_tokens)
+        async with self._rate_limiter.slot():
+            if self._failure is not None:
+                raise self._failure
+            reservation = await self._reserve(request)
+            try:
+                response = await self._client.complete(request)
+            except TransientError as error:
+                if reservation is not None:
+                    # The provider may have generated a response that was lost on the way, and charge for it.
+                    if error.perhaps_paid:
+                        reservation.settle(reservation.usd)
+                    else:
+                        reservation.release()
+                raise
+            except AlchemistError:
+                if reservation is not None:
+                    reservation.release()
+                raise
+        try:
+            # Cached before anything else can fail: it is paid for.
+            if response.finish_reason is FinishReason.COMPLETE:
+                await asyncio.to_thread(self._cache.write, request, response)
+        finally:
+            if reservation is not None:
+                # Without a metered usage, the reservation is the only known upper bound.
+                cost_usd = price_of([response], self._llm.price)
+                reservation.settle(reservation.usd if cost_usd is None else cost_usd)
+        if response.usage is not None:
+            self._rate_limiter.correct(estimated_tokens, response.usage.input_tokens + response.usage.output_tokens)
+        return response
+
+    async def _reserve(self, request: Request) -> Reservation | None:
+        """Reserve the most that the request can cost; None if its price is unknown."""
+        if self._llm.price is None:
+            return None
+        usd = max_cost(request, self._llm.price)
+        while (reservation := self._ledger.reserve(usd, self._cap_usd, request.key)) is None:
+            # Calls in flight hold the rest of the budget. They usually cost less than they reserve.
+            await asyncio.sleep(_BUDGET_POLL_S)
+            if self._failure is not None:
+                raise self._failure
+        return reservation
+
+    async def _back_off(self, attempt: int, error: TransientError) -> None:
+        """Wait before the next attempt: exponentially longer, with jitter, and at least as the server demands."""
+        if error.after_s is not None:
+            # The server throttles the account, so all runs wait, not only this request.
+            self._rate_limiter.hold(error.after_s)
+        wait_s = min(_MAX_BACK_OFF_S, _FIRST_BACK_OFF_S * 2**attempt) * random.uniform(0.5, 1.5)
+        _log.info("%s: %s; next attempt in %.1f s", self._llm.model, error, max(wait_s, error.after_s or 0))
+        await asyncio.sleep(wait_s)
