@@ -186,7 +186,7 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
         ("feature_extractor.n_components=99999999999", "feature_extractor.n_components is 99999999999"),
         ("seed.values=[]", r"seed\.values is \[\]"),
         ("paths.outputs=''", r"paths\.outputs is empty"),
-        ("llm.price.input_usd_per_million=-1", r"llm\.price has -1\.0; USD per million"),
+        ("llm.price.input_usd_per_million=-1", r"llm\.price\.input_usd_per_million is -1\.0; expected"),
     ],
 )
 def test_wrong_values_are_one_sentence(composed, override: str, message: str) -> None:

@@ -163,7 +163,7 @@ class _Asking:
                     raise LLMError(
                         f"the batch API of {self.llm.name} failed {attempt} times ({fault}); run again later."
                     ) from fault
-                wait = max(pause, fault.after_s or 0.0)
+                wait = max(pause, fault.retry_after_s or 0.0)
                 self.notice(f"the batch API of {self.llm.name} failed ({fault}); again in {wait:.0f} s.")
                 await self.sleep(wait)
                 pause *= 2
@@ -202,7 +202,7 @@ class _Asking:
                 return
             if faults and not silent_s:
                 self.notice(f"a batch could not be asked after ({faults[0]}); it goes on, and so do we.")
-            wait = max([pause, *(fault.after_s or 0.0 for fault in faults)])
+            wait = max([pause, *(fault.retry_after_s or 0.0 for fault in faults)])
             silent_s = silent_s + wait if len(faults) == len(waiting) else 0.0
             if silent_s > PATIENCE_S:
                 raise LLMError(self._ended_early(next(iter(waiting.values())), faults[0]))

@@ -44,7 +44,7 @@ def _answer(
     try:
         reply = answer_of(row)
     except TransientError as fault:
-        return TransientError(clean(str(fault), key), fault.after_s)
+        return TransientError(clean(str(fault), key), fault.retry_after_s)
     except LLMError as error:
         return error
     return replace(reply, model=clean(reply.model, key), batch=True)

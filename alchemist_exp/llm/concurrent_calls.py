@@ -147,7 +147,7 @@ class ConcurrentCalls:
             except TransientError as error:
                 if reservation is not None:
                     # The provider may have generated a response that was lost on the way, and charge for it.
-                    if error.perhaps_paid:
+                    if error.maybe_billed:
                         reservation.settle(reservation.usd)
                     else:
                         reservation.release()
@@ -183,9 +183,9 @@ class ConcurrentCalls:
 
     async def _back_off(self, attempt: int, error: TransientError) -> None:
         """Wait before the next attempt: exponentially longer, with jitter, and at least as the server demands."""
-        if error.after_s is not None:
+        if error.retry_after_s is not None:
             # The server throttles the account, so all runs wait, not only this request.
-            self._rate_limiter.hold(error.after_s)
+            self._rate_limiter.hold(error.retry_after_s)
         wait_s = min(_MAX_BACK_OFF_S, _FIRST_BACK_OFF_S * 2**attempt) * random.uniform(0.5, 1.5)
-        _log.info("%s: %s; next attempt in %.1f s", self._llm.model, error, max(wait_s, error.after_s or 0))
+        _log.info("%s: %s; next attempt in %.1f s", self._llm.model, error, max(wait_s, error.retry_after_s or 0))
         await asyncio.sleep(wait_s)

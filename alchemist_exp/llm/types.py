@@ -1,7 +1,7 @@
-"""What is asked of an LLM and what comes back.
+"""The data types of an LLM call, and the base class of every member of the configuration group llm.
 
-A request says everything that alters the reply, so its key is a sound address for the cache. No key or secret is ever
-part of a request.
+A request holds every value that alters the response, so its key is a valid address in the response cache. An API key
+is never part of a request.
 """
 
 import math
@@ -20,7 +20,7 @@ from alchemist_exp.core.hashing import key_of
 
 
 class Role(StrEnum):
-    """Who speaks in a message."""
+    """The author of a message."""
 
     SYSTEM = "system"
     USER = "user"
@@ -28,7 +28,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One turn of a conversation."""
+    """One message of a prompt."""
 
     role: Role
     text: str
@@ -36,7 +36,18 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One question. `sample` tells apart several draws for the same question."""
+    """One prompt for one model.
+
+    The names of the fields are part of the key, so renaming one invalidates every cached response.
+
+    Attributes:
+        provider: The name of the llm member, for example "openai".
+        model: The model's name at the provider.
+        messages: The system message, then the user message.
+        parameters: Every other value that alters the response, for example the temperature.
+        sample: The number of the draw; several samples of one prompt are different requests.
+
+    """
 
     provider: str
     model: str
@@ -46,16 +57,21 @@ class Request:
 
     @property
     def key(self) -> str:
-        """The address of the reply: provider, model, messages, parameters and sample."""
+        """The key of all fields: the address of the response in the cache."""
         return key_of("reply", self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Tokens as the server counted them.
+    """Token counts as the provider reported them.
 
-    input_tokens: all of the question; of these cached_tokens were read from the vendor's prompt cache and
-    cache_write_tokens written to it. output_tokens: all of the reply; of these reasoning_tokens are not shown.
+    Attributes:
+        input_tokens: All tokens of the prompt.
+        output_tokens: All tokens of the response.
+        cached_tokens: Those input tokens that the provider read from its own prompt cache.
+        cache_write_tokens: Those input tokens that the provider wrote to its own prompt cache.
+        reasoning_tokens: Those output tokens that are not part of the visible text.
+
     """
 
     input_tokens: int
@@ -69,22 +85,27 @@ class Usage:
 
 
 class FinishReason(StrEnum):
-    """Why a reply ended. Only `COMPLETE` replies are cached."""
+    """Why a response ended. Only complete responses are cached."""
 
     COMPLETE = "complete"
-    TRUNCATED = "truncated"
-    REFUSED = "refused"
-    EMPTY = "empty"
-    FAILED = "failed"
-    """A batch brought none, at no cost."""
+    TRUNCATED = "truncated"  # the token limit was reached
+    REFUSED = "refused"  # the model or a content filter declined
+    EMPTY = "empty"  # no text besides white space
+    FAILED = "failed"  # a batch ended without a response, at no cost
 
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """One reply.
+    """What an LLM returned for one request.
 
-    model: as the server names it. usage: None where it was not metered. batch: whether a batch API, which is cheaper,
-    gave it.
+    Attributes:
+        text: The generated text.
+        model: The model's name as the provider reports it.
+        finish_reason: Why the text ended.
+        usage: The token counts, or None if the provider did not report them.
+        batch: Whether it came through a batch API, which has a lower price.
+        from_cache: Whether it was read from the response cache.
+
     """
 
     text: str
@@ -113,10 +134,16 @@ class LLMCall:
 
 @dataclass(kw_only=True)
 class Price:
-    """USD per million tokens, with the date or place the figures are from.
+    """Prices in USD per million tokens.
 
-    cached_input_usd_per_million, cache_write_usd_per_million: None where they cost what other input does.
-    batch_factor: what a batch API asks of the price.
+    Attributes:
+        input_usd_per_million: Input tokens.
+        output_usd_per_million: Output tokens.
+        cached_input_usd_per_million: Input tokens read from the provider's prompt cache; None: as other input.
+        cache_write_usd_per_million: Input tokens written to it; None: as other input.
+        batch_factor: The factor on all prices through a batch API.
+        as_of: The date and the source of the prices.
+
     """
 
     input_usd_per_million: float = MISSING
@@ -127,56 +154,97 @@ class Price:
     as_of: str = MISSING
 
     def __post_init__(self) -> None:
-        for price in (
-            self.input_usd_per_million,
-            self.output_usd_per_million,
-            self.cached_input_usd_per_million,
-            self.cache_write_usd_per_million,
-            self.batch_factor,
-        ):
-            if price is not None and not 0 <= price < math.inf:
-                raise ConfigError(f"llm.price has {price}; USD per million tokens, 0 or more, are needed.")
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name != "as_of" and value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"llm.price.{f.name} is {value}; expected a number of 0 or more.")
 
     def usd(self, usage: Usage, *, batch: bool = False) -> float:
-        """The price of `usage`."""
-        plain_input = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
-        tokens = (
-            plain_input * self.input_usd_per_million
-            + usage.cached_tokens * _or(self.cached_input_usd_per_million, self.input_usd_per_million)
-            + usage.cache_write_tokens * _or(self.cache_write_usd_per_million, self.input_usd_per_million)
+        """Return the price of some tokens.
+
+        Args:
+            usage: The token counts.
+            batch: Whether they go through a batch API.
+
+        Returns:
+            The price in USD.
+
+        """
+        cached_price, write_price = self.cached_input_usd_per_million, self.cache_write_usd_per_million
+        uncached = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        price_per_million = (
+            uncached * self.input_usd_per_million
+            + usage.cached_tokens * (self.input_usd_per_million if cached_price is None else cached_price)
+            + usage.cache_write_tokens * (self.input_usd_per_million if write_price is None else write_price)
             + usage.output_tokens * self.output_usd_per_million
         )
-        return tokens / 1e6 * (self.batch_factor if batch else 1.0)
-
-
-def _or(price: float | None, otherwise: float) -> float:
-    return otherwise if price is None else price
+        return price_per_million / 1e6 * (self.batch_factor if batch else 1.0)
 
 
 class TransientError(Exception):
-    """No reply came this time, and another attempt may bring one.
+    """An attempt failed, and another attempt may succeed.
 
-    after_s: the wait the server asks for. perhaps_paid: whether the server may have written a reply that got lost.
+    Attributes:
+        retry_after_s: The seconds to wait that the provider asks for, or None.
+        maybe_billed: Whether the provider may have produced, and billed, a response that was lost.
+
     """
 
-    def __init__(self, reason: str, after_s: float | None = None, *, perhaps_paid: bool = False) -> None:
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, maybe_billed: bool = False) -> None:
         super().__init__(reason)
-        self.after_s = after_s
-        self.perhaps_paid = perhaps_paid
+        self.retry_after_s = retry_after_s
+        self.maybe_billed = maybe_billed
 
 
 class ProviderClient(Protocol):
-    """An open connection to a provider. Used by one event loop."""
+    """An open connection to a provider, used by one event loop."""
 
     async def complete(self, request: Request) -> Response:
-        """One attempt. Unanswered when another may succeed, LLMError, one sentence with the cure, when none can."""
+        """Make one attempt at a request.
+
+        Args:
+            request: What to send.
+
+        Returns:
+            The response, whatever its finish reason.
+
+        Raises:
+            TransientError: Another attempt may succeed.
+            LLMError: No attempt can succeed; the message says how to fix it.
+
+        """
 
 
 @dataclass(kw_only=True)
 class LLM(Component, ABC):
-    """An llm group member. replays: whether its replies are recordings, which cost nothing and are not cached.
+    """The base class of every member of the group llm; `ProviderLLM` is the base class of those behind a network.
 
-    price: None where it is not known; no cost is given then.
+    Attributes:
+        replays: Whether the responses are recordings, which cost nothing and are not cached.
+        model: The model's name.
+        price: The model's prices, or None if they are unknown; then no cost is reported.
+
+    Example:
+        >>> import asyncio
+        >>> from contextlib import nullcontext
+        >>> class Echo(LLM):
+        ...     '''Returns each prompt unchanged.'''
+        ...     replays = True
+        ...     def request(self, system, prompt, *, sample=0, schema=None, max_output_tokens=None):
+        ...         messages = (Message(role=Role.USER, text=prompt),)
+        ...         return Request(provider=self.name, model=self.model, messages=messages, sample=sample)
+        ...     def connect(self):
+        ...         return nullcontext(self)
+        ...     async def complete(self, request):
+        ...         text = request.messages[-1].text
+        ...         return Response(text=text, model=self.model, finish_reason=FinishReason.COMPLETE, usage=None)
+        >>> llm = Echo(name="echo", model="echo-1", price=None)
+        >>> async def ask(prompt):
+        ...     async with llm.connect() as client:
+        ...         return await client.complete(llm.request("", prompt))
+        >>> asyncio.run(ask("hello")).text
+        'hello'
+
     """
 
     replays: ClassVar[bool] = False
@@ -185,17 +253,17 @@ class LLM(Component, ABC):
 
     @property
     def encoding(self) -> str | None:
-        """The tokenizer by which its tokens are counted before it is asked; None where there is none."""
+        """The name of the tokenizer that counts tokens before a call, or None if there is none."""
         return None
 
     @property
-    def in_batches(self) -> bool:
-        """Whether it is asked for rows through a batch API."""
+    def uses_batch_api(self) -> bool:
+        """Whether requests about rows go through a batch API."""
         return False
 
     @property
-    def asks_for_variety(self) -> bool:
-        """Whether a prompt has to ask for a reply unlike those already given, since none would differ otherwise."""
+    def prompts_for_variety(self) -> bool:
+        """Whether a prompt must ask for a response unlike the earlier ones, because sampling makes no difference."""
         return False
 
     @abstractmethod
@@ -208,12 +276,25 @@ class LLM(Component, ABC):
         schema: Mapping[str, Any] | None = None,
         max_output_tokens: int | None = None,
     ) -> Request:
-        """The request that asks `prompt`.
+        """Build the request for a prompt.
 
-        schema: a JSON schema of the reply, for models that can be held to one. max_output_tokens: where that is fewer
-        than the configured ones.
+        Args:
+            system: The system message; may be empty.
+            prompt: The user message.
+            sample: The number of the draw.
+            schema: A JSON schema of the response, for models that support one.
+            max_output_tokens: A lower limit than the configured one.
+
+        Returns:
+            The request; nothing is sent.
+
         """
 
     @abstractmethod
     def connect(self) -> AbstractAsyncContextManager[ProviderClient]:
-        """A client, open inside the context."""
+        """Open a connection that is closed with the context.
+
+        Returns:
+            An async context manager that yields a client.
+
+        """

@@ -105,7 +105,7 @@ class _Writer:
 
     def _drafts(self, prompt: str, samples: range) -> Dialogue[list[Candidate]]:
         llm = self._desk.llm
-        if not llm.asks_for_variety:
+        if not llm.prompts_for_variety:
             requests = [llm.request(prompts.SYSTEM, prompt, sample=sample) for sample in samples]
             replies = yield self._ask(requests)
             return [self._candidate(prompt, reply, n) for n, reply in zip(samples, replies, strict=True)]

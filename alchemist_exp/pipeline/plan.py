@@ -201,7 +201,7 @@ class _Guesses:
         self.asked |= {request.key for request in missing}
         self.calls += len(missing)
         self.cached_calls += len(distinct) - len(missing)
-        self.batch = batch.per_row and self._llm.in_batches
+        self.batch = batch.per_row and self._llm.uses_batch_api
         asked = _input_tokens(missing, self._llm.encoding)
         self.usage += Usage(input_tokens=asked, output_tokens=sum(self._length(request, batch) for request in missing))
         return [

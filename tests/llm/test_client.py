@@ -111,7 +111,7 @@ def test_what_is_cached_is_not_asked_and_refresh_asks_anew(llm, llm_client) -> N
 
 
 def test_a_fault_that_passes_is_asked_again(llm, llm_client) -> None:
-    model = llm().say(TransientError("busy"), TransientError("busy", after_s=0.01), "yes")
+    model = llm().say(TransientError("busy"), TransientError("busy", retry_after_s=0.01), "yes")
     assert texts(llm_client(model).complete(questions(model, 1))) == ["yes 0"]
     assert len(model.asked) == 3
 
@@ -169,7 +169,7 @@ def test_at_the_budget_a_job_stops_and_goes_on_when_it_is_raised(llm, llm_client
 
 def test_what_may_have_been_paid_counts_in_full(llm, llm_client, tmp_path: Path) -> None:
     model = llm(PRICE, "llm.max_output_tokens=10").say(
-        TransientError("late", perhaps_paid=True), TransientError("busy"), "yes"
+        TransientError("late", maybe_billed=True), TransientError("busy"), "yes"
     )
     llm_client(model).complete(questions(model, 1))
     spent = BudgetLedger(tmp_path / "budget.jsonl").spent_usd

@@ -143,7 +143,7 @@ def test_the_wait_reaches_whoever_asks_again(llm, server, scripted, ask) -> None
     server.script = [scripted.failing(429, "slow down", retry_after="3")]
     with pytest.raises(TransientError) as caught:
         ask(llm)
-    assert caught.value.after_s == 3.0
+    assert caught.value.retry_after_s == 3.0
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("ours"), TimeoutError("not the deadline"), KeyError("x")])

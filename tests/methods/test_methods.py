@@ -51,7 +51,7 @@ class Repetitive(Scripted):
     """Needs to be asked for variety."""
 
     @property
-    def asks_for_variety(self) -> bool:
+    def prompts_for_variety(self) -> bool:
         return True
 
 

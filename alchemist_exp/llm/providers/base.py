@@ -189,7 +189,7 @@ class ProviderLLM(LLM):
         return encoding
 
     @property
-    def in_batches(self) -> bool:
+    def uses_batch_api(self) -> bool:
         """As `batch` says."""
         return self.batch
 
@@ -199,7 +199,7 @@ class ProviderLLM(LLM):
         return bool(self.spec.temperature and self.temperature)
 
     @property
-    def asks_for_variety(self) -> bool:
+    def prompts_for_variety(self) -> bool:
         """Whether the prompt has to ask for a program unlike those already written."""
         return self.diversity is Diversity.prompt or (self.diversity is Diversity.auto and not self.samples)
 

@@ -51,16 +51,16 @@ async def sorted_faults(llm: ProviderLLM, vendor: ModuleType, key: str) -> Async
     except TimeoutError:
         if not deadline.expired():
             raise
-        raise TransientError(late, perhaps_paid=True) from None
+        raise TransientError(late, maybe_billed=True) from None
     except TransientError as fault:  # a reply that cannot be read
-        raise TransientError(clean(str(fault), key), fault.after_s, perhaps_paid=True) from None
+        raise TransientError(clean(str(fault), key), fault.retry_after_s, maybe_billed=True) from None
     except vendor.APITimeoutError:
-        raise TransientError(late, perhaps_paid=True) from None
+        raise TransientError(late, maybe_billed=True) from None
     except vendor.APIConnectionError as error:
         cause = clean(str(error.__cause__ or error), key) or type(error.__cause__).__name__
-        raise TransientError(f"the connection failed ({cause})", perhaps_paid=_was_sent(error)) from None
+        raise TransientError(f"the connection failed ({cause})", maybe_billed=_was_sent(error)) from None
     except vendor.APIResponseValidationError:
-        raise TransientError("the reply is not what the API promises", perhaps_paid=True) from None
+        raise TransientError("the reply is not what the API promises", maybe_billed=True) from None
     except vendor.APIStatusError as error:
         raise fault_of(llm, error, key) from None
 

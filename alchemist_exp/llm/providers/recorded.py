@@ -101,7 +101,7 @@ class RecordedLLM(LLM):
         return replies
 
     @property
-    def asks_for_variety(self) -> bool:
+    def prompts_for_variety(self) -> bool:
         """Whether the pack was: each prompt of its samples then goes on where that of sample 0 ends."""
         first = {(q.system, q.prompt) for q in self.replies if q.sample == 0}
         later = [q for q in self.replies if q.sample > 0]
