@@ -194,7 +194,8 @@ def group_page(group: str) -> str:
         parts.append(f"The default is `{group}={default}`.\n")
     for path in members:
         parts.append(f"## {path.stem}\n\n`{group}={path.stem}`\n")
-        parts.append(_text(" ".join(head_comment(path))) + "\n")
+        # The tables repeat inherited keys, so the pointer to the member that explains them is not needed.
+        parts.append(_text(re.sub(r"\s*\w+=\w+ explains each key\.", "", " ".join(head_comment(path)))) + "\n")
         parts.append(table(keys(path), f"{group}."))
     if group == "llm":
         parts.append(models())
