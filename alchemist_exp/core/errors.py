@@ -39,6 +39,16 @@ class Terminated(KeyboardInterrupt):
     """The process was told to end (SIGTERM), as a cluster does at a time limit; treated as Ctrl-C is."""
 
 
+def install_command(extra: str) -> str:
+    """Return the command that installs an optional extra of this package from a checkout.
+
+    Args:
+        extra: Name of the extra in pyproject.toml, for example "minilm".
+
+    """
+    return f".venv/bin/pip install -c constraints.txt -e '.[{extra}]'"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The opening of a sentence about a name nobody knows: says what is known and the likely meaning."""
     names = sorted(known)

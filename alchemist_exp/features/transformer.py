@@ -18,7 +18,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.component import component
-from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
+from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError, install_command
 from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.checkpoints import Checkpoint, HubCheckpoint, LocalCheckpoint
@@ -183,7 +183,7 @@ class Encoder(FeatureExtractor):
 
     def _without(self, package: str) -> ConfigError:
         return ConfigError(
-            f"feature_extractor={self.name} needs the package {package}: pip install 'alchemist-exp[{self.extra}]'"
+            f"feature_extractor={self.name} needs the package {package}; install it with: {install_command(self.extra)}"
         )
 
 

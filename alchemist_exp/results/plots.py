@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.errors import ConfigError, install_command
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.results.details import SCORES
 from alchemist_exp.results.filled import Filled, ours_with
@@ -32,8 +32,8 @@ def figure5(filled: Filled) -> Mapping[str, bytes]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ConfigError(
-            "figure5's picture needs matplotlib; pip install 'alchemist-exp[figures]', or ask for the numbers alone, "
-            "as in --format csv."
+            f"the picture of figure5 needs matplotlib; install it with: {install_command('figures')} , or print the "
+            "numbers with --format csv."
         ) from error
 
     # The salt makes the same ids, and so the same file, every time.

@@ -19,7 +19,7 @@ import numpy as np
 
 from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.atomic_io import read_json, write_json
-from alchemist_exp.core.errors import ConfigError, DataError
+from alchemist_exp.core.errors import ConfigError, DataError, install_command
 from alchemist_exp.retrieval.documents import LeftOut, Listing, find, read, told
 from alchemist_exp.retrieval.formats import FORMATS
 from alchemist_exp.retrieval.passages import UNSPACED, Passage, split
@@ -134,8 +134,8 @@ def _needed(listing: Listing) -> dict[str, str]:
     needed = sorted({"bm25s", *formats} - {""})
     if missing := [_DISTRIBUTIONS[name] for name in needed if find_spec(name) is None]:
         raise ConfigError(
-            f"searching the documents under {str(listing.path)!r} needs {' and '.join(missing)}; "
-            "pip install 'alchemist-exp[rag]'."
+            f"searching the documents under {str(listing.path)!r} needs {' and '.join(missing)}; install "
+            f"{'it' if len(missing) == 1 else 'them'} with: {install_command('rag')}"
         )
     return {_DISTRIBUTIONS[name]: version(_DISTRIBUTIONS[name]) for name in needed}
 

