@@ -1,6 +1,6 @@
 """Generate the configuration reference of the documentation site from the YAML files and their comments.
 
-MkDocs calls `on_config` and `on_files`. Nothing is written into the repository.
+MkDocs calls the functions `on_...`. Nothing is written into the repository.
 """
 
 import html
@@ -11,7 +11,9 @@ from typing import Any
 
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
@@ -51,6 +53,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Refuse a page that loads a script, style, font or picture from another host."""
+    if found := re.search(r"""<(?:script|img|link|iframe|source)\b[^>]*(?:src|href)=["']?(https?:)?//[^>]*""", output):
+        raise PluginError(f"{page.file.src_uri} loads {found[0]!r} from another host; the site must work offline.")
+    return output
+
+
 def groups() -> list[str]:
     """Return the configuration groups in the order of the defaults list, then those without a default."""
     named = [name for name in defaults(CONF / "config.yaml") if (CONF / name).is_dir()]
@@ -80,15 +89,15 @@ def head_comment(path: Path) -> list[str]:
 
 
 def keys(path: Path) -> dict[str, Key]:
-    """Return the keys of a member by dotted name, with those that it inherits from members of its group."""
-    found: dict[str, Key] = {}
+    """Return the keys of a member by dotted name: its own first, then those inherited from members of its group."""
+    inherited: dict[str, Key] = {}
     for parent in defaults(path):
         if (other := path.with_name(f"{parent}.yaml")).exists():
-            found |= keys(other)
-    for name, key in own_keys(path).items():
-        inherited = found.get(name)
-        found[name] = Key(key.value, key.comment or (inherited.comment if inherited else ""))
-    return found
+            inherited |= keys(other)
+    own = {
+        name: Key(key.value, key.comment or inherited.get(name, key).comment) for name, key in own_keys(path).items()
+    }
+    return own | {name: key for name, key in inherited.items() if name not in own}
 
 
 def own_keys(path: Path) -> dict[str, Key]:
