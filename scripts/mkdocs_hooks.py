@@ -137,11 +137,16 @@ def _flat(values: dict[str, Any], comments: dict[str, str], prefix: str) -> dict
 def table(found: dict[str, Key], prefix: str = "") -> str:
     """Return a Markdown table of keys with their defaults and comments."""
     rows = [
-        f"| `{prefix}{name}` | {_code(key.value)} | {_text(key.comment)} |"
+        f"| {_key(prefix + name)} | {_code(key.value)} | {_text(key.comment)} |"
         for name, key in found.items()
         if not (name == "name" and not key.comment)
     ]
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows, ""]) if rows else ""
+
+
+def _key(name: str) -> str:
+    """Return a key as code that a narrow screen may break after a dot or an underscore."""
+    return "<code>" + re.sub(r"([._])", r"\1<wbr>", name) + "</code>"
 
 
 def _code(value: str) -> str:
@@ -227,7 +232,7 @@ def experiment_page() -> str:
     parts = ["# +experiment\n", "An experiment is a file with overrides, often a sweep. Further overrides narrow it.\n"]
     for path in sorted((CONF / "experiment").glob("*.yaml")):
         lines = head_comment(path)
-        notes = [line for line in lines if not re.match(r"(Start|Print|Draw): |alchemist ", line)]
+        notes = [line for line in lines if not re.match(r"(Start|Print|Draw): ", line)]
         commands = [line.partition(": ")[2].strip() for line in lines if re.match(r"(Start|Print|Draw): ", line)]
         body = path.read_text(encoding="utf-8").partition("defaults:")
         parts.append(f"## {path.stem}\n\n{_text(' '.join(notes))}\n")
