@@ -173,7 +173,7 @@ def test_verify_says_ok_or_what_is_wrong(cache: ResponseCache, said) -> None:
     lines = said("verify", code=1).splitlines()
     assert len(lines) == 3
     assert "is broken" in lines[0]
-    assert lines[1].endswith("notes is nothing that belongs among the replies; move it away.")
+    assert lines[1].endswith("notes does not belong in the cache of responses; move it away.")
     assert lines[2] == "2 problems, 0 sound replies; alchemist cache prune --broken deletes 1 of them"
 
 

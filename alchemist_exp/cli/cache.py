@@ -24,8 +24,9 @@ from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
 from alchemist_exp.core.terminal import escape_controls, sanitize, single_line
+from alchemist_exp.llm.cache_entry import Entry, read_entry
 from alchemist_exp.llm.providers.recorded import RecordedPrompt, RecordedResponse, pack_of
-from alchemist_exp.llm.response_cache import CacheDefect, Entry, Problem, ResponseCache, load
+from alchemist_exp.llm.response_cache import CacheDefect, Problem, ResponseCache
 from alchemist_exp.llm.types import Role
 
 KEY_SHOWN = 12
@@ -109,7 +110,7 @@ def show(cache: ResponseCache, chosen: argparse.Namespace) -> int:
     if len(found) > 1:
         keys = ", ".join(path.stem for path in found[:3])
         raise StoreError(f"{len(found):,} keys begin with {chosen.key!r} ({keys}, ...); give more digits.")
-    entry = load(found[0])
+    entry = read_entry(found[0])
     if entry is None:
         raise StoreError(f"{found[0]} has just been deleted; alchemist cache ls lists the others.")
     request = entry.request
@@ -127,7 +128,7 @@ def show(cache: ResponseCache, chosen: argparse.Namespace) -> int:
         print(f"{name:<11}{single_line(value)}")
     console = _console()
     messages = [("prompt" if m.role is Role.USER else m.role.value, m.text) for m in request.messages]
-    for title, text in [*messages, ("reply", entry.reply)]:
+    for title, text in [*messages, ("reply", entry.text)]:
         console.print(Text(f"\n-- {title} --", style="bold cyan"))
         print(escape_controls(text))
     return 0
@@ -149,13 +150,13 @@ def verify(cache: ResponseCache, chosen: argparse.Namespace) -> int:
     for found in cache.scan():
         if isinstance(found, Problem):
             problems.append(found)
-            print(single_line(found.sentence))
+            print(single_line(found.message))
         else:
             sound += 1
     if not problems:
         print(f"OK: {_count(sound, 'reply')} in {single_line(str(cache.root))}, each is what was written")
         return 0
-    removable = sum(problem.fault in (CacheDefect.BROKEN, CacheDefect.DRAFT) for problem in problems)
+    removable = sum(problem.defect in (CacheDefect.BROKEN, CacheDefect.DRAFT) for problem in problems)
     cure = f"; alchemist cache prune --broken deletes {removable:,} of them" if removable else ""
     print(f"{_count(len(problems), 'problem')}, {_count(sound, 'sound reply')}{cure}")
     return 1
@@ -168,7 +169,7 @@ def prune(cache: ResponseCache, chosen: argparse.Namespace) -> int:
         raise ConfigError("prune needs --before, --older-than, --model or --broken; see alchemist cache prune --help.")
     pruned = cache.prune(before=before, model=chosen.model, broken=chosen.broken, dry_run=chosen.dry_run)
     for one in pruned:
-        what = one.fault.value if isinstance(one, Problem) else f"{one.time:%Y-%m-%d %H:%M}  {one.model}"
+        what = one.defect.value if isinstance(one, Problem) else f"{one.time:%Y-%m-%d %H:%M}  {one.model}"
         print(single_line(f"{one.path}  {what}"))
     done = "would delete" if chosen.dry_run else "deleted"
     print(f"{done} {_count(len(pruned), 'file')}, {decimal(sum(one.size for one in pruned))}")
@@ -189,7 +190,7 @@ def export(cache: ResponseCache, chosen: argparse.Namespace) -> int:
             raise StoreError(_conflict(other, entry))
     if not entries:
         raise StoreError(f"no reply in {cache.root} is chosen; alchemist cache ls lists them all.")
-    raw = pack_of({question: RecordedResponse(entry.reply, entry.model) for question, entry in entries.items()})
+    raw = pack_of({question: RecordedResponse(entry.text, entry.model) for question, entry in entries.items()})
     try:
         write_bytes(pack, raw)
     except StoreError as error:
@@ -247,7 +248,7 @@ def _chosen(cache: ResponseCache, chosen: argparse.Namespace) -> Iterator[Entry]
 
 
 def _has(entry: Entry, text: str) -> bool:
-    return any(text in part.casefold() for part in (*(m.text for m in entry.request.messages), entry.reply))
+    return any(text in part.casefold() for part in (*(m.text for m in entry.request.messages), entry.text))
 
 
 def _count(number: int, what: str) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.atomic_io import locked, read_json, remove_partial_files, write_directory, write_json
+from alchemist_exp.core.atomic_io import read_json, remove_partial_files, write_directory, write_json
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.hashing import key_of
+from alchemist_exp.core.locks import locked
 
 CHECKSUMS = "checksums.json"
 

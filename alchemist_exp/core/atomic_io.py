@@ -4,34 +4,18 @@ A reader sees the old content or the new, never half of it, whatever kills the w
 file system that lies about fsync.
 """
 
-import asyncio
 import errno
-import fcntl
 import json
-import logging
 import os
 import secrets
 import shutil
 import stat
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from alchemist_exp.core.errors import ConfigError, StoreError
-
-_log = logging.getLogger(__name__)
-
-_PATIENCE_S = 3.0
-"""Seconds to wait for a lock before saying so."""
-
-_WAITING = "waiting for another job that works on the same thing (%s)"
-
-_POLL_S = 0.05
-"""Seconds between two looks of a task at a lock that another holds."""
 
 _CURES = {
     errno.ENOSPC: "the disk is full; free some space or move the outputs with paths.outputs=DIR",
@@ -138,56 +122,6 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
 def _sync_file(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds the lock file `path`: others that want it wait. The kernel frees it when the holder dies."""
-    with explain_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=_PATIENCE_S)
-        except Timeout:
-            _log.warning(_WAITING, path)
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@asynccontextmanager
-async def locked_by_task(path: Path) -> AsyncIterator[None]:
-    """As `locked`, for a task of asyncio: the event loop goes on while it waits. Others of its process wait too."""
-    started, told = time.monotonic(), False
-    while (held := _lock_at_once(path)) is None:
-        if not told and time.monotonic() - started >= _PATIENCE_S:
-            _log.info(_WAITING, path)  # often a task of this very process
-            told = True
-        await asyncio.sleep(_POLL_S)
-    try:
-        yield
-    finally:
-        # A child that was forked meanwhile has the file open too; closing it here would not free the lock.
-        fcntl.flock(held, fcntl.LOCK_UN)
-        os.close(held)
-
-
-def _lock_at_once(path: Path) -> int | None:
-    """The open lock file `path`, locked; None when another holds it."""
-    with explain_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    except BaseException:
-        os.close(handle)
-        raise
-    return handle
 
 
 def resolve_user_path(text: str, key: str) -> Path:

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from alchemist_exp.core.atomic_io import locked, read_json, remove_partial_files, write_json
+from alchemist_exp.core.atomic_io import read_json, remove_partial_files, write_json
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.hashing import key_of, to_jsonable
+from alchemist_exp.core.locks import locked
 
 
 class BatchJobState(StrEnum):

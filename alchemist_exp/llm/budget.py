@@ -1,38 +1,43 @@
-"""A cap in dollars over all jobs that share an outputs folder.
+"""A cap in USD for all runs that share an outputs directory.
 
-Before a call the most it may cost is reserved, afterwards what it did cost is settled. Spent and reserved dollars
-together stay within the cap, however many processes write, unless a call costs more than was reserved for it. Spending
-is counted over the life of the ledger, not of one run.
+Before a call, the most it may cost is reserved. After the call, what it did cost is settled. Spent and reserved USD
+together stay within the cap, however many processes write at the same time, unless a call costs more than its
+reservation. The ledger counts over its whole life, not per run.
 
-A process that was killed between the two may have been paid for: what it reserved counts as spent for good. Nothing
-here is proof against a power cut, which may take the last lines.
+A reservation ends in one of three ways:
+
+- `settle`: the call was, or may have been, paid for. The cost replaces the reserved amount.
+- `release`: the call was not paid for. The amount is free again.
+- Its process dies first. The provider may charge for the call, so the amount counts as spent for good, unless a run
+  that continues the same call replaces the reservation (`replace=True`).
+
+The ledger is a file of JSON lines and not an SQLite database. Both survive a killed process, but after a power failure
+the file lacks its last lines at most, while a database without fsync (`synchronous=OFF`) may be unreadable as a whole,
+and one with fsync takes about 50 times as long per call. SQLite's waiting is also not fair: with four writers the
+longest wait was 12 times as long as with flock.
 """
 
 import dataclasses
-import errno
-import fcntl
-import json
+import functools
 import math
-import os
 import secrets
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.atomic_io import explain_write_errors
-from alchemist_exp.core.errors import ConfigError, LLMError, StoreError
+from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.core.event_log import EventLog
+from alchemist_exp.core.processes import ProcessIdentity
 
-_FOREIGN_S = 24 * 60 * 60
-"""Seconds for which a process on another host, which cannot be seen from here, counts as living."""
+_FOREIGN_PROCESS_S = 24 * 60 * 60
+"""Seconds for which a process on another host, which cannot be checked from here, counts as alive."""
 
-_DUST_USD = 1e-9
-"""What sums of floats may be off by."""
+_ROUNDING_USD = 1e-9
+"""The rounding error that sums of amounts may have."""
 
 
 class BudgetError(LLMError):
@@ -41,19 +46,26 @@ class BudgetError(LLMError):
 
 @dataclass(kw_only=True)
 class Budget:
-    """The `budget` section. usd: what all jobs that share paths.outputs may spend; None for no cap."""
+    """The `budget` section of the configuration.
+
+    Attributes:
+        usd: What all runs that share `paths.outputs` may spend together, in USD; None for no cap.
+
+    """
 
     usd: float | None = MISSING
 
     def __post_init__(self) -> None:
         if self.usd is not None and not 0 < self.usd < math.inf:
-            raise ConfigError(f"budget.usd is {self.usd:g}; dollars above 0, or null for no cap, are needed.")
+            raise ConfigError(f"budget.usd is {self.usd:g}; expected USD above 0, or null for no cap.")
 
 
 class Reservation:
-    """Dollars set aside for one call: `settle` it if the call was or may have been paid for, else `release` it.
+    """USD that are set aside for one call. Close it once, by `settle` or by `release`.
 
-    Neither: it counts as reserved while its process lives, and as spent afterwards.
+    Attributes:
+        usd: The amount that was reserved.
+
     """
 
     def __init__(self, ledger: "BudgetLedger", id_: str, usd: float) -> None:
@@ -63,46 +75,57 @@ class Reservation:
         self._closed = False
 
     def settle(self, usd: float) -> None:
-        """Enters what the call has cost, which replaces what was reserved; `self.usd` where it was not metered."""
-        self._close({"event": "settle", "id": self._id, "usd": _checked(usd)})
+        """Enter what the call cost, which replaces the reserved amount.
+
+        Args:
+            usd: The cost in USD, or `self.usd` if the provider did not meter the call.
+
+        Raises:
+            ValueError: The reservation is closed, or the amount is not valid.
+
+        """
+        self._close({"event": "settle", "id": self._id, "usd": _valid_amount(usd)})
 
     def settle_part(self, usd: float) -> None:
-        """Enters what a part of the call has cost, and sets as much less aside."""
-        self._ledger._enter({"event": "part", "id": self._id, "usd": _checked(usd)})
+        """Enter what a part of the call cost, and reduce the reserved amount by it.
+
+        Args:
+            usd: The cost of this part in USD.
+
+        """
+        self._ledger.enter({"event": "part", "id": self._id, "usd": _valid_amount(usd)})
 
     def release(self) -> None:
-        """Gives what is left of the reservation back: it was not paid."""
+        """Free the rest of the reserved amount, because it was not paid."""
         self._close({"event": "release", "id": self._id})
 
     def _close(self, event: dict[str, Any]) -> None:
         if self._closed:
             raise ValueError("a reservation is settled or released once")
-        self._ledger._enter(event)
+        self._ledger.enter(event)
         self._closed = True
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Holder:
-    """A process. start: when it began, in ticks since the host's boot, since pids are given out again."""
-
-    host: str
-    pid: int
-    start: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Open:
-    """A reservation that is neither settled nor released. time: in seconds since 1970."""
+class _OpenReservation:
+    """A reservation that is neither settled nor released. time: when it was made, in seconds since 1970."""
 
     usd: float
     description: str
-    holder: _Holder
+    process: ProcessIdentity
     time: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Totals:
-    """Dollars: settled; reserved by processes that are dead, and by living ones."""
+class BudgetTotals:
+    """The sums of a ledger in USD.
+
+    Attributes:
+        spent: What settled calls have cost.
+        unsettled: The most that the calls of dead processes have cost. It counts as spent.
+        reserved: What is reserved for calls in flight.
+
+    """
 
     spent: float
     unsettled: float
@@ -110,214 +133,156 @@ class _Totals:
 
 
 class BudgetLedger:
-    """The account in the file `path`: one line of JSON for each event, only ever appended, under an exclusive flock.
+    """The budget ledger: reservations and payments of all runs, as events in one file.
 
-    A line that a killed writer left unfinished is cut off: a reservation nobody has used, or a settlement without
-    which the reservation counts in full. Any other broken line is a StoreError. Threads may share a ledger, since
-    each opening of the file has its own lock; it is held for as long as it takes to read what is new and to write a
-    line, so a coroutine may use it too.
+    An operation takes about 0.1 ms, so it may run on the event loop. Threads may share a ledger. An unfinished last
+    line, which a killed process has left, is ignored: it is a reservation that was never used, or a settlement whose
+    reservation then counts in full. Any other line that cannot be read is a StoreError.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self.path = path
+        """Create a ledger without opening its file.
+
+        Args:
+            path: The file of JSON lines. It is created by the first operation.
+            clock: Returns the seconds since 1970.
+
+        """
         self._clock = clock
-        self._forget()
+        self._log = EventLog(path, name="the budget ledger", reset=self._reset, apply=self._apply)
+        self._reset()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._log.path
 
     def reserve(
         self, usd: float, cap_usd: float | None, description: str, *, replace: bool = False
     ) -> Reservation | None:
-        """Sets `usd`, the most that the call `description` may cost, aside.
+        """Reserve the most that a call may cost.
 
-        replace: in place of what a dead process, or this one, has set aside for `description`: the call goes on and is
-        not paid twice.
+        Args:
+            usd: The amount in USD.
+            cap_usd: What all runs may spend together, in USD; None for no cap. Runs without a cap are counted too.
+            description: What the amount is for: the key of a request, or the name of a batch.
+            replace: Whether this reservation replaces those with the same description of dead processes and of this
+                process. The same call continues then, and is not paid for twice.
 
-        cap_usd: None for no cap; jobs that have one count the call all the same. Returns None when the dollars are
-        held by calls under way: they may cost less than is reserved for them, so try again a little later.
-        BudgetError when they are spent.
+        Returns:
+            The reservation, or None if other calls in flight have reserved the rest of the budget. They may cost less
+            than they have reserved, so try again a little later.
+
+        Raises:
+            BudgetError: The budget is spent.
+            StoreError: The ledger cannot be read or written.
+
         """
-        usd, cap = _checked(usd), math.inf if cap_usd is None else cap_usd
-        with self._opened() as file:
-            starts: dict[int, int | None] = {}
-            superseded = self._left_open(description) if replace else {}
-            totals = self._totals()
-            dead_usd = sum(usd for id_, usd in superseded.items() if not self._living(self._open[id_], starts))
-            used = totals.spent + totals.unsettled - dead_usd
-            if used + usd > cap + _DUST_USD:
+        usd, cap = _valid_amount(usd), math.inf if cap_usd is None else cap_usd
+        with self._log.locked() as append:
+            this_process, dead = ProcessIdentity.current(), self._dead()
+            replaced = {
+                id_
+                for id_, reservation in self._open.items()
+                if replace and reservation.description == description
+                if id_ in dead or reservation.process == this_process
+            }
+            totals = self._sum_up(dead, without=replaced)
+            used = totals.spent + totals.unsettled
+            if used + usd > cap + _ROUNDING_USD:
                 raise BudgetError(_refusal(usd, cap, totals))
-            reserved = totals.reserved - (sum(superseded.values()) - dead_usd)
-            if used + reserved + usd > cap + _DUST_USD:
+            if used + totals.reserved + usd > cap + _ROUNDING_USD:
                 return None
-            for id_ in superseded:
-                self._append(file, {"event": "release", "id": id_})
-            holder, id_ = _this_process(), secrets.token_hex(8)
+            id_ = secrets.token_hex(8)
             event = {"event": "reserve", "id": id_, "usd": usd, "what": description, "time": self._clock()}
-            self._append(file, event | {"host": holder.host, "pid": holder.pid, "start": holder.start})
+            releases = [{"event": "release", "id": replaced_id} for replaced_id in replaced]
+            append(event | dataclasses.asdict(this_process), *releases)
         return Reservation(self, id_, usd)
 
-    def _left_open(self, description: str) -> dict[str, float]:
-        """The reservations for `description` of dead processes and of this one: dollars by id."""
-        starts: dict[int, int | None] = {}
-        us = _this_process()
-        return {
-            id_: held.usd
-            for id_, held in self._open.items()
-            if held.description == description and (held.holder == us or not self._living(held, starts))
-        }
+    def totals(self) -> BudgetTotals:
+        """Return the sums of all runs that share the ledger."""
+        with self._log.locked():
+            return self._sum_up(self._dead())
 
-    @property
-    def spent_usd(self) -> float:
-        """What all calls together have cost."""
-        with self._opened():
-            return self._totals().spent
+    def enter(self, event: dict[str, Any]) -> None:
+        """Append the event that closes a reservation, or a part of it. Only `Reservation` calls this."""
+        with self._log.locked() as append:
+            append(event)
 
-    @property
-    def reserved_usd(self) -> float:
-        """What is set aside for calls under way."""
-        with self._opened():
-            return self._totals().reserved
-
-    @property
-    def unsettled_usd(self) -> float:
-        """The most that the calls of dead processes have cost; counts against the cap as spent."""
-        with self._opened():
-            return self._totals().unsettled
-
-    def _forget(self) -> None:
-        self._file: tuple[int, int] | None = None
-        self._offset = self._lines = 0
+    def _reset(self) -> None:
         self._spent = 0.0
-        self._open: dict[str, _Open] = {}
-
-    @contextmanager
-    def _opened(self) -> Iterator[int]:
-        """The locked file, all that others have appended taken in."""
-        with explain_write_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                self._take_in(file)
-                yield file
-            finally:
-                os.close(file)
-
-    def _enter(self, event: dict[str, Any]) -> None:
-        with self._opened() as file:
-            self._append(file, event)
-
-    def _append(self, file: int, event: dict[str, Any]) -> None:
-        """Writes a line at once. It is not synced: a killed process loses nothing, only a power cut could."""
-        line = json.dumps(event, allow_nan=False).encode() + b"\n"
-        if os.write(file, line) < len(line):
-            os.ftruncate(file, self._offset)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def _take_in(self, file: int) -> None:
-        """Reads what is new since last time; all, where the file is another or has become shorter."""
-        status = os.fstat(file)
-        if self._file != (status.st_dev, status.st_ino) or status.st_size < self._offset:
-            self._forget()
-            self._file = status.st_dev, status.st_ino
-        *lines, torn = _read(file, self._offset, status.st_size).split(b"\n")
-        for line in lines:
-            try:
-                self._apply(json.loads(line))
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise StoreError(
-                    f"{self.path} is broken in line {self._lines + 1} ({error}); delete that line, which counts no "
-                    "longer then, and run again."
-                ) from error
-            self._lines += 1
-            self._offset += len(line) + 1
-        if torn:
-            os.ftruncate(file, self._offset)
+        self._open: dict[str, _OpenReservation] = {}
 
     def _apply(self, event: dict[str, Any]) -> None:
+        """Apply one event to the sums. ValueError, KeyError or TypeError if it is not valid."""
         id_ = str(event["id"])
         match event["event"]:
             case "reserve":
-                holder = _Holder(host=event["host"], pid=int(event["pid"]), start=event["start"])
-                self._open[id_] = _Open(
-                    usd=_checked(event["usd"]), description=str(event["what"]), holder=holder, time=float(event["time"])
+                self._open[id_] = _OpenReservation(
+                    usd=_valid_amount(event["usd"]),
+                    description=str(event["what"]),
+                    process=ProcessIdentity(
+                        host=str(event["host"]),
+                        pid=int(event["pid"]),
+                        start=None if event["start"] is None else int(event["start"]),
+                    ),
+                    time=float(event["time"]),
                 )
             case "settle":
-                self._spent += _checked(event["usd"])
+                self._spent += _valid_amount(event["usd"])
                 self._open.pop(id_, None)
             case "part":
-                part = _checked(event["usd"])
-                self._spent += part
-                if held := self._open.get(id_):
-                    self._open[id_] = dataclasses.replace(held, usd=max(0.0, held.usd - part))
+                part_usd = _valid_amount(event["usd"])
+                self._spent += part_usd
+                if reservation := self._open.get(id_):
+                    self._open[id_] = dataclasses.replace(reservation, usd=max(0.0, reservation.usd - part_usd))
             case "release":
                 self._open.pop(id_, None)
             case other:
-                raise ValueError(f"the event {other!r} is unknown")
+                raise ValueError(f"unknown event {other!r}")
 
-    def _totals(self) -> _Totals:
-        starts: dict[int, int | None] = {}
-        unsettled = reserved = 0.0
-        for held in self._open.values():
-            if self._living(held, starts):
-                reserved += held.usd
-            else:
-                unsettled += held.usd
-        return _Totals(spent=self._spent, unsettled=unsettled, reserved=reserved)
+    def _sum_up(self, dead: Set[str], without: Set[str] = frozenset()) -> BudgetTotals:
+        """Sum up. dead: ids of open reservations of dead processes. without: ids of those that are not counted."""
+        counted = {id_: reservation.usd for id_, reservation in self._open.items() if id_ not in without}
+        return BudgetTotals(
+            spent=self._spent,
+            unsettled=sum(usd for id_, usd in counted.items() if id_ in dead),
+            reserved=sum(usd for id_, usd in counted.items() if id_ not in dead),
+        )
 
-    def _living(self, held: _Open, starts: dict[int, int | None]) -> bool:
-        """Whether the process that holds a reservation lives. starts: when processes began, filled as they are seen."""
-        holder = held.holder
-        if holder.host != socket.gethostname():
-            return self._clock() - held.time < _FOREIGN_S
-        if holder.pid not in starts:
-            starts[holder.pid] = _start_of(holder.pid)
-        return holder.start is not None and starts[holder.pid] == holder.start
-
-
-def _read(file: int, start: int, end: int) -> bytes:
-    """The bytes from `start` to `end`; one read brings 2 GiB at most."""
-    parts = []
-    while start < end and (part := os.pread(file, end - start, start)):
-        parts.append(part)
-        start += len(part)
-    return b"".join(parts)
+    def _dead(self) -> Set[str]:
+        """Return the ids of the open reservations whose processes are dead."""
+        is_alive = functools.cache(ProcessIdentity.is_alive)  # most reservations have the same few processes
+        dead = set()
+        for id_, reservation in self._open.items():
+            if (alive := is_alive(reservation.process)) is None:
+                alive = self._clock() - reservation.time < _FOREIGN_PROCESS_S
+            if not alive:
+                dead.add(id_)
+        return dead
 
 
-def _checked(usd: float) -> float:
+def _valid_amount(usd: float) -> float:
     if not isinstance(usd, int | float) or not 0 <= usd < math.inf:
-        raise ValueError(f"{usd!r} is no sum in dollars")
+        raise ValueError(f"invalid amount {usd!r}; expected USD, 0 or more")
     return usd
 
 
-def _this_process() -> _Holder:
-    pid = os.getpid()
-    return _Holder(host=socket.gethostname(), pid=pid, start=_start_of(pid))
-
-
-def _start_of(pid: int) -> int | None:
-    """When a process of this host began; None where it is dead or cannot be seen, as from another container."""
-    try:
-        # The name before the last bracket may hold blanks and brackets of its own.
-        state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if state in "ZX" else int(fields[18])
-
-
-def _refusal(usd: float, cap: float, totals: _Totals) -> str:
-    if usd > cap + _DUST_USD:
+def _refusal(usd: float, cap: float, totals: BudgetTotals) -> str:
+    if usd > cap + _ROUNDING_USD:
         return (
-            f"one call may cost {_shown(usd)}, more than the whole budget of {_shown(cap)}; raise budget.usd or lower "
-            "llm.max_output_tokens."
+            f"one call may cost {_format_usd(usd)}, more than the whole budget of {_format_usd(cap)}; raise budget.usd "
+            "or lower llm.max_output_tokens."
         )
-    killed = f", {_shown(totals.unsettled)} at most by jobs that were killed" if totals.unsettled else ""
+    killed = f", at most {_format_usd(totals.unsettled)} spent by jobs that were killed" if totals.unsettled else ""
     return (
-        f"the budget of {_shown(cap)} is used up ({_shown(totals.spent)} spent{killed}, {_shown(totals.reserved)} "
-        f"reserved for calls under way, {_shown(usd)} needed); raise budget.usd and run again: what was paid for is "
-        "kept."
+        f"the budget of {_format_usd(cap)} is used up ({_format_usd(totals.spent)} spent{killed}, "
+        f"{_format_usd(totals.reserved)} reserved for calls in flight, {_format_usd(usd)} needed); raise budget.usd "
+        "and run again: responses that were paid for are kept."
     )
 
 
-def _shown(usd: float) -> str:
-    """To the cent, or to the millionth of a dollar where that says more."""
+def _format_usd(usd: float) -> str:
+    """Format an amount to the cent, or to the millionth of a dollar if these digits are not zero."""
     cents, rest = f"{usd:,.6f}"[:-4], f"{usd:.6f}"[-4:].rstrip("0")
     return f"${cents}{rest}"

@@ -53,7 +53,8 @@ class LLMClient:
         """USD that count against the cap: spent, or possibly spent, by all runs that share the directory."""
         if not self._ledger.path.exists():
             return 0.0
-        return self._ledger.spent_usd + self._ledger.unsettled_usd
+        totals = self._ledger.totals()
+        return totals.spent + totals.unsettled
 
     def cached_response(self, request: Request) -> Response | None:
         """Return the cached response that makes a call unnecessary.

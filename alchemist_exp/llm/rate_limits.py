@@ -1,11 +1,13 @@
-"""Caps that all jobs on one machine share: calls under way, requests and tokens a minute, and a wait a server asks for.
+"""Rate limits that all runs under one outputs directory share: calls in flight, requests and tokens per minute.
 
-Tokens are estimated before a call and put right after it. The state is worth nothing: where it is broken, or the clock
-was set back, it begins anew. Nobody is served in order, and a caller that is cancelled while it waits loses its place.
+Also a wait that a server demands (`Retry-After`) applies to all of them.
+
+A slot for a call in flight is a lock file, which the kernel releases when the process dies. The requests and tokens per
+minute are a small JSON file. Its content is only worth a minute: if it is broken, or the clock was set back, it starts
+from zero. Requests are not served in order. A request that is cancelled while it waits loses its place.
 """
 
 import asyncio
-import fcntl
 import json
 import math
 import os
@@ -17,24 +19,34 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from alchemist_exp.core.atomic_io import explain_write_errors
+from alchemist_exp.core.locks import close_locked, open_locked, try_open_locked
 
 _MINUTE_S = 60.0
 
 _BURST_S = 6.0
-"""After a pause, this many seconds' worth may go out at once: a tenth of a minute's."""
+"""After a pause, the requests or tokens of this many seconds may be sent at once: a tenth of a minute's."""
 
 _POLL_S = (0.005, 0.020)
+"""The range of the random wait before the slots are tried again."""
 
-_SET_BACK_S = 1.0
-"""A state from further ahead than this shows that the clock was set back."""
+_CLOCK_TOLERANCE_S = 1.0
+"""A state that was written further in the future than this shows that the clock was set back."""
 
 
 @dataclass(kw_only=True)
 class _State:
-    """Times in seconds since 1970. written: of the last change. not_before: the end of a wait a server asked for.
+    """The state that all runs share. All times are in seconds since 1970.
 
-    requests, tokens: when what was let through so far would be through at exactly the cap (GCRA's theoretical
-    arrival time).
+    requests and tokens are theoretical arrival times of the generic cell rate algorithm (GCRA, ITU-T I.371): when
+    everything that was admitted so far would be finished at exactly the permitted rate. A time that is ahead of the
+    clock by more than a burst means that the next request has to wait for the difference.
+
+    Attributes:
+        written: When the state was last changed.
+        not_before: The end of a wait that a server has demanded.
+        requests: The theoretical arrival time of requests.
+        tokens: The theoretical arrival time of tokens.
+
     """
 
     written: float = 0.0
@@ -44,15 +56,18 @@ class _State:
 
 
 class RateLimiter:
-    """The caps for one provider and model, kept in `folder`. Used by one event loop; other processes have their own.
+    """The rate limits of one provider and model. Use it in one event loop; each process has its own object.
 
-    requests_per_minute, tokens_per_minute: None for no cap. In any minute no more goes out than the cap and the tenth
-    of it that a burst may have (or one request, where that is more).
+    In any minute, at most the permitted number and a burst of a tenth of it (or one request, if that is more) is sent.
+
+    Attributes:
+        directory: Where the slots and the state of this provider and model are.
+
     """
 
     def __init__(
         self,
-        folder: Path,
+        directory: Path,
         *,
         max_in_flight: int,
         requests_per_minute: int | None,
@@ -60,136 +75,149 @@ class RateLimiter:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.folder = folder
+        """Create the limiter without creating its files.
+
+        Args:
+            directory: Where the shared files are. It is created if it is missing.
+            max_in_flight: The number of calls that all processes together may have in flight.
+            requests_per_minute: The permitted requests per minute; None for no limit.
+            tokens_per_minute: The permitted input and output tokens per minute; None for no limit.
+            clock: Returns the seconds since 1970.
+            sleep: Waits for a number of seconds.
+
+        """
+        self.directory = directory
         self._requests_per_minute = requests_per_minute
         self._tokens_per_minute = tokens_per_minute
         self._clock = clock
         self._sleep = sleep
-        # The generator that all share is seeded, alike in all jobs, and belongs to the experiment.
+        # Its own generator: the global one is seeded by the experiment, so all runs would wait equally long.
         self._jitter = random.Random()
-        self._here = asyncio.Semaphore(max_in_flight)
+        self._own_slots = asyncio.Semaphore(max_in_flight)
         self._polling = asyncio.Lock()
-        # The highest first, so that a job with a lower cap, which knows the low ones alone, finds one.
-        self._not_ours = list(range(max_in_flight))
+        # Tried from the end, so a process with a lower max_in_flight, which only knows the low numbers, finds these
+        # free more often.
+        self._slots_not_held = list(range(max_in_flight))
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Holds one of max_in_flight slots. The kernel frees it when the process dies."""
-        async with self._here:
+        """Hold one of `max_in_flight` slots, and wait until one is free.
+
+        Raises:
+            StoreError: The lock file of the slot cannot be created.
+
+        """
+        # Tasks of this process wait for each other at the semaphore, without polling. Only one of them at a time polls
+        # for the slots of other processes.
+        async with self._own_slots:
             async with self._polling:
                 number, file = await self._free_slot()
             try:
                 yield
             finally:
-                os.close(file)
-                self._not_ours.append(number)
+                close_locked(file)
+                self._slots_not_held.append(number)
 
     async def wait(self, tokens: int) -> None:
-        """Returns when a request of about `tokens` may be sent, as all caps have it.
+        """Wait until a request may be sent.
 
-        One with more tokens than a minute allows counts as a minute's.
+        Args:
+            tokens: The estimated number of its input and output tokens. More tokens than a minute permits count as a
+                minute's.
+
+        Raises:
+            StoreError: The state cannot be read or written.
+
         """
         while True:
-            start, held_until = self._place(tokens)
-            if (rest := start - self._clock()) <= 0:
+            start, known_not_before = self._reserve_start(tokens)
+            if (remaining := start - self._clock()) <= 0:
                 return
-            await self._sleep(rest)
-            # Whoever wakes into a new wait takes a new place: the old one is void.
-            if self._read().not_before <= max(held_until, self._clock()):
+            await self._sleep(remaining)
+            with self._state() as state:
+                not_before = state.not_before
+            # If a server demanded a wait in the meantime, the start is no longer valid, so get a new one.
+            if not_before <= max(known_not_before, self._clock()):
                 return
 
     def correct(self, tokens_estimated: int, tokens_used: int) -> None:
-        """Puts right what `wait` took for a request, now that its tokens are known."""
+        """Replace the estimate that `wait` has used for a request by the number of tokens it did use.
+
+        Args:
+            tokens_estimated: The number that was passed to `wait`.
+            tokens_used: The number that the provider has metered.
+
+        """
         if self._tokens_per_minute is not None:
             with self._state() as state:
-                state.tokens += self._token_seconds(tokens_used) - self._token_seconds(tokens_estimated)
+                state.tokens += self._seconds_of(tokens_used) - self._seconds_of(tokens_estimated)
 
     def hold(self, seconds: float) -> None:
-        """Lets all jobs wait, since the server asked for it. Calls under way go on."""
+        """Make all runs wait before they send more requests. Calls in flight continue.
+
+        Args:
+            seconds: The wait that a server has demanded. A longer wait that is already active stays.
+
+        """
         with self._state() as state:
             state.not_before = max(state.not_before, self._clock() + seconds)
 
     async def _free_slot(self) -> tuple[int, int]:
-        """The number of a slot and its locked file."""
+        """Return the number of a free slot and the descriptor of its locked file."""
         while True:
-            # This process's own last one comes first, and is as good as always free.
-            for number in reversed(self._not_ours):
-                if (file := self._lock(number)) is not None:
-                    self._not_ours.remove(number)
+            # The slot that this process has released last comes first: most probably, it is still free.
+            for number in reversed(self._slots_not_held):
+                if (file := try_open_locked(self.directory / f"slot-{number}.lock")) is not None:
+                    self._slots_not_held.remove(number)
                     return number, file
             await self._sleep(self._jitter.uniform(*_POLL_S))
 
-    def _lock(self, number: int) -> int | None:
-        file = self._open(f"slot-{number}.lock")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            return None
-        except BaseException:
-            os.close(file)
-            raise
-        return file
-
-    def _open(self, name: str) -> int:
-        path = self.folder / name
-        with explain_write_errors(path):
-            try:
-                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            except FileNotFoundError:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-
-    def _place(self, tokens: int) -> tuple[float, float]:
-        """Takes the next place in the line: when it comes, and the end of the wait it keeps to."""
-        caps = []
+    def _reserve_start(self, tokens: int) -> tuple[float, float]:
+        """Reserve the next start time under all limits; return it, and the end of the demanded wait it respects."""
+        limits = []  # name, seconds that this request takes at the permitted rate, seconds of a burst
         if self._requests_per_minute is not None:
-            each = _MINUTE_S / self._requests_per_minute
-            caps.append(("requests", each, max(_BURST_S, each)))
+            seconds = _MINUTE_S / self._requests_per_minute
+            limits.append(("requests", seconds, max(_BURST_S, seconds)))
         if self._tokens_per_minute is not None:
-            caps.append(("tokens", self._token_seconds(tokens), _BURST_S))
+            limits.append(("tokens", self._seconds_of(tokens), _BURST_S))
         with self._state() as state:
             now = max(self._clock(), state.not_before)
-            through = {name: max(getattr(state, name), now) + cost for name, cost, _ in caps}
-            start = max([now, *(through[name] - burst for name, _, burst in caps)])
-            for name, cost, burst in caps:
-                # Those that one cap lets wait until `start` must not find a burst saved up there under the other.
-                setattr(state, name, max(through[name], start + min(cost, burst)))
+            finished = {name: max(getattr(state, name), now) + seconds for name, seconds, _ in limits}
+            start = max([now, *(finished[name] - burst for name, _, burst in limits)])
+            for name, seconds, burst in limits:
+                # Requests that one limit delays until `start` must not save up a burst under the other limit meanwhile.
+                setattr(state, name, max(finished[name], start + min(seconds, burst)))
             return start, state.not_before
 
-    def _token_seconds(self, tokens: int) -> float:
-        """How long `tokens` take at the cap, a minute at most."""
+    def _seconds_of(self, tokens: int) -> float:
+        """Return how many seconds `tokens` take at the permitted rate, a minute at most."""
         return min(tokens / self._tokens_per_minute, 1.0) * _MINUTE_S if self._tokens_per_minute else 0.0
-
-    def _read(self) -> _State:
-        with self._state() as state:
-            return state
 
     @contextmanager
     def _state(self) -> Iterator[_State]:
-        """The state under its lock, which lasts microseconds; what is altered inside the context is written."""
-        file = self._open("state.json")
+        """Lock and yield the state for some microseconds; changes are written at the end of the context."""
+        path = self.directory / "state.json"
+        file = open_locked(path)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
             now = self._clock()
-            state = _parsed(os.pread(file, 4096, 0), now)
+            state = _parse_state(os.pread(file, 4096, 0), now)
             before = asdict(state)
             yield state
             if asdict(state) != before:
                 state.written = now
-                line = json.dumps(asdict(state)).encode() + b"\n"
-                with explain_write_errors(self.folder / "state.json"):
-                    os.pwrite(file, line, 0)
-                    os.ftruncate(file, len(line))
+                raw = json.dumps(asdict(state)).encode() + b"\n"
+                with explain_write_errors(path):
+                    os.pwrite(file, raw, 0)
+                    os.ftruncate(file, len(raw))
         finally:
-            os.close(file)
+            close_locked(file)
 
 
-def _parsed(raw: bytes, now: float) -> _State:
-    """The state in `raw`; a new one where that is empty, broken or from the future."""
+def _parse_state(raw: bytes, now: float) -> _State:
+    """Return the state in `raw`, or a new one if that is empty, broken or from the future."""
     try:
         state = _State(**{name: float(value) for name, value in json.loads(raw).items()})
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return _State()
-    sound = all(math.isfinite(value) for value in asdict(state).values()) and state.written <= now + _SET_BACK_S
-    return state if sound else _State()
+    finite = all(math.isfinite(value) for value in asdict(state).values())
+    return state if finite and state.written <= now + _CLOCK_TOLERANCE_S else _State()

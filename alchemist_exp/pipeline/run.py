@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
-from alchemist_exp.core.atomic_io import explain_write_errors, locked, write_bytes
+from alchemist_exp.core.atomic_io import explain_write_errors, write_bytes
 from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.hashing import code_fingerprint
+from alchemist_exp.core.locks import locked
 from alchemist_exp.core.progress import Progress, StageProgress
 from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Metric, TextData

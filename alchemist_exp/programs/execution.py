@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
-from alchemist_exp.core.atomic_io import locked, read_json
+from alchemist_exp.core.atomic_io import read_json
 from alchemist_exp.core.hashing import key_of, to_jsonable
+from alchemist_exp.core.locks import locked
 from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.programs.static_checks import CheckFailure

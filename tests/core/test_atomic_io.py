@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
-from alchemist_exp.core.atomic_io import locked, read_json, write_bytes, write_directory, write_json
+from alchemist_exp.core.atomic_io import read_json, write_bytes, write_directory, write_json
 from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.locks import locked
 
 
 def test_written_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_long_wait_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("alchemist_exp.core.atomic_io._PATIENCE_S", 0.05)
+    monkeypatch.setattr("alchemist_exp.core.locks._LOG_AFTER_S", 0.05)
     entered = threading.Event()
 
     def second() -> None:

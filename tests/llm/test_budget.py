@@ -29,7 +29,8 @@ def reserved(ledger: BudgetLedger, usd: float, cap_usd: float | None = 5.0) -> R
 
 
 def sums(ledger: BudgetLedger) -> tuple[float, float, float]:
-    return tuple(round(usd, 9) for usd in (ledger.spent_usd, ledger.unsettled_usd, ledger.reserved_usd))
+    totals = ledger.totals()
+    return tuple(round(usd, 9) for usd in (totals.spent, totals.unsettled, totals.reserved))
 
 
 def test_a_call_is_reserved_and_settled(path: Path) -> None:
@@ -41,14 +42,14 @@ def test_a_call_is_reserved_and_settled(path: Path) -> None:
     assert sums(BudgetLedger(path)) == (0.5, 0, 0)
 
 
-def test_released_dollars_are_free_again(path: Path) -> None:
+def test_a_released_amount_is_free_again(path: Path) -> None:
     ledger = BudgetLedger(path)
     reserved(ledger, 5.0).release()
     assert sums(ledger) == (0, 0, 0)
     reserved(ledger, 5.0)
 
 
-def test_calls_under_way_let_others_wait_and_spent_dollars_end_it(path: Path) -> None:
+def test_calls_in_flight_make_others_wait_and_a_spent_budget_is_an_error(path: Path) -> None:
     ledger, other = BudgetLedger(path), BudgetLedger(path)
     call = reserved(ledger, 4.98)
     assert other.reserve(0.03, 5.0, "another call") is None
@@ -57,37 +58,37 @@ def test_calls_under_way_let_others_wait_and_spent_dollars_end_it(path: Path) ->
     with pytest.raises(BudgetError) as error:
         other.reserve(0.03, 5.0, "another call")
     assert str(error.value) == (
-        "the budget of $5.00 is used up ($4.98 spent, $0.01 reserved for calls under way, $0.03 needed); raise "
-        "budget.usd and run again: what was paid for is kept."
+        "the budget of $5.00 is used up ($4.98 spent, $0.01 reserved for calls in flight, $0.03 needed); raise "
+        "budget.usd and run again: responses that were paid for are kept."
     )
     assert isinstance(error.value, LLMError)
     small.release()
     reserved(other, 0.02).settle(0.02)
 
 
-def test_a_call_above_the_whole_budget_has_a_cure_of_its_own(path: Path) -> None:
+def test_a_call_above_the_whole_budget_says_which_value_to_change(path: Path) -> None:
     with pytest.raises(BudgetError, match=r"one call may cost \$1,200\.0005, more .* \$5\.00; .*max_output_tokens"):
         BudgetLedger(path).reserve(1200.0005, 5.0, "a call")
 
 
-def test_rounding_of_sums_refuses_nothing(path: Path) -> None:
+def test_rounding_errors_of_sums_refuse_no_call(path: Path) -> None:
     ledger = BudgetLedger(path)
     for usd in (0.1, 0.2):  # their sum as floats is above 0.3
         reserved(ledger, usd, 0.3).settle(usd)
     assert sums(ledger) == (0.3, 0, 0)
 
 
-def test_without_a_cap_calls_are_entered_all_the_same(path: Path) -> None:
+def test_calls_without_a_cap_are_counted_too(path: Path) -> None:
     ledger = BudgetLedger(path)
     reserved(ledger, 100.0, None).settle(7.0)
     with pytest.raises(BudgetError, match=r"\$7\.00 spent"):
         ledger.reserve(0.1, 5.0, "a call")
 
 
-def test_what_a_call_cost_beyond_its_reservation_is_entered(path: Path) -> None:
+def test_a_cost_above_the_reservation_is_counted(path: Path) -> None:
     ledger = BudgetLedger(path)
     reserved(ledger, 1.0).settle(6.0)
-    assert ledger.spent_usd == 6
+    assert ledger.totals().spent == 6
 
 
 def test_a_reservation_is_closed_once(path: Path) -> None:
@@ -99,12 +100,12 @@ def test_a_reservation_is_closed_once(path: Path) -> None:
 
 
 @pytest.mark.parametrize("usd", [-1.0, math.nan, math.inf])
-def test_what_is_no_sum_is_never_entered(path: Path, usd: float) -> None:
+def test_an_invalid_amount_is_never_written(path: Path, usd: float) -> None:
     ledger = BudgetLedger(path)
     call = reserved(ledger, 1.0)
-    with pytest.raises(ValueError, match="no sum"):
+    with pytest.raises(ValueError, match="invalid amount"):
         call.settle(usd)
-    with pytest.raises(ValueError, match="no sum"):
+    with pytest.raises(ValueError, match="invalid amount"):
         ledger.reserve(usd, 5.0, "a call")
     assert sums(ledger) == (0, 0, 1)
 
@@ -116,11 +117,11 @@ def test_threads_share_a_ledger(path: Path) -> None:
     assert sums(ledger) == (16, 0, 0)
 
 
-def test_only_what_is_new_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_new_lines_are_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = BudgetLedger(path)
     for _ in range(20):
         reserved(ledger, 0.1).settle(0.1)
-    assert ledger.spent_usd > 0
+    assert ledger.totals().spent > 0
     starts, real = [], os.pread
     monkeypatch.setattr(os, "pread", lambda file, size, start: starts.append(start) or real(file, size, start))
     size = path.stat().st_size
@@ -130,7 +131,7 @@ def test_only_what_is_new_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert starts == [size]
 
 
-def test_a_torn_last_line_is_cut_off_wherever_it_is_torn(path: Path) -> None:
+def test_an_unfinished_last_line_is_removed_wherever_it_ends(path: Path) -> None:
     ledger = BudgetLedger(path)
     reserved(ledger, 1.0).settle(0.5)
     call = reserved(ledger, 1.0)
@@ -161,20 +162,20 @@ def test_a_torn_last_line_is_cut_off_wherever_it_is_torn(path: Path) -> None:
         '{"event": "reserve", "id": "a", "usd": 1}',
     ],
 )
-def test_any_other_broken_line_is_an_error_that_names_it(path: Path, broken: str) -> None:
+def test_any_other_broken_line_is_an_error_with_its_number(path: Path, broken: str) -> None:
     ledger = BudgetLedger(path)
     reserved(ledger, 1.0).settle(0.5)
     good = path.read_text()
     path.write_text(good + broken + "\n" + good)
-    for book in (ledger, BudgetLedger(path)):
+    for each in (ledger, BudgetLedger(path)):
         for _ in range(2):
             with pytest.raises(StoreError, match=r"ledger\.jsonl is broken in line 3 \(.*\); delete that line"):
-                book.reserve(1.0, 5.0, "a call")
+                each.reserve(1.0, 5.0, "a call")
     path.write_text(good + good)
     assert sums(BudgetLedger(path)) == (1, 0, 0)
 
 
-def test_a_ledger_that_was_deleted_begins_anew(path: Path) -> None:
+def test_a_deleted_ledger_starts_from_zero(path: Path) -> None:
     ledger = BudgetLedger(path)
     reserved(ledger, 5.0).settle(5.0)
     path.unlink()
@@ -182,7 +183,7 @@ def test_a_ledger_that_was_deleted_begins_anew(path: Path) -> None:
     assert sums(ledger) == (0, 0, 5)
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_error_and_leaves_no_partial_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = BudgetLedger(path)
     call = reserved(ledger, 1.0)
     before, real = path.read_bytes(), os.write
@@ -202,12 +203,12 @@ def reserve_as(path: Path, **holder: object) -> None:
     path.write_text("\n".join([*lines, json.dumps(json.loads(last) | holder)]) + "\n")
 
 
-def test_a_pid_that_was_given_out_again_is_another_process(path: Path) -> None:
+def test_a_process_with_the_same_pid_is_another_process(path: Path) -> None:
     reserve_as(path, start=1)
     assert sums(BudgetLedger(path)) == (0, 1, 0)
 
 
-def test_a_process_on_another_host_lives_for_a_day_at_most(path: Path) -> None:
+def test_a_process_on_another_host_counts_as_alive_for_a_day(path: Path) -> None:
     reserve_as(path, host="elsewhere", pid=1, start=1, time=1000.0)
     assert sums(BudgetLedger(path, clock=lambda: 1000.0 + 86399)) == (0, 0, 1)
     assert sums(BudgetLedger(path, clock=lambda: 1000.0 + 86400)) == (0, 1, 0)
@@ -236,7 +237,7 @@ sys.stdin.read()
 """
 
 
-def test_what_a_killed_process_reserved_counts_as_spent(path: Path) -> None:
+def test_reservations_of_a_killed_process_count_as_spent(path: Path) -> None:
     ledger = BudgetLedger(path)
     with python(HOLD, path) as holder:
         assert holder.stdout.readline() == "held\n"
@@ -246,7 +247,9 @@ def test_what_a_killed_process_reserved_counts_as_spent(path: Path) -> None:
         # Not waited for yet: a zombie is dead.
         os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
         assert sums(ledger) == (0.5, 1, 0)
-    with pytest.raises(BudgetError, match=r"\(\$0\.50 spent, \$1\.00 at most by jobs that were killed, \$0\.00 res"):
+    with pytest.raises(
+        BudgetError, match=r"\(\$0\.50 spent, at most \$1\.00 spent by jobs that were killed, \$0\.00 res"
+    ):
         ledger.reserve(4.0, 5.0, "a call")
     reserved(ledger, 3.5).settle(3.5)
     assert sums(ledger) == (4, 1, 0)
@@ -294,7 +297,7 @@ def running_totals(path: Path) -> Iterator[float]:
         yield spent + sum(open_.values())
 
 
-def test_processes_side_by_side_stay_within_the_cap_even_if_one_is_killed(path: Path) -> None:
+def test_concurrent_processes_stay_within_the_cap_even_if_one_is_killed(path: Path) -> None:
     with ExitStack() as stack:
         processes = [stack.enter_context(python(HAMMER, path)) for _ in range(4)]
 
@@ -319,16 +322,16 @@ def test_processes_side_by_side_stay_within_the_cap_even_if_one_is_killed(path: 
     assert max(running_totals(path)) <= 5.0 + 1e-9
     ledger = BudgetLedger(path)
     assert sums(ledger)[1:] == (0.01, 0)
-    assert 4.9 < ledger.spent_usd + ledger.unsettled_usd <= 5.0 + 1e-9
+    assert 4.9 < ledger.totals().spent + ledger.totals().unsettled <= 5.0 + 1e-9
 
 
 @pytest.mark.parametrize("usd", [0, -1.0, math.inf, math.nan])
-def test_a_budget_is_above_zero(usd: float) -> None:
-    with pytest.raises(ConfigError, match=r"budget\.usd is .*; dollars above 0, or null"):
+def test_a_budget_must_be_above_zero(usd: float) -> None:
+    with pytest.raises(ConfigError, match=r"budget\.usd is .*; expected USD above 0, or null"):
         Budget(usd=usd)
 
 
-def test_a_batch_is_settled_part_by_part(path: Path) -> None:
+def test_a_batch_is_settled_in_parts(path: Path) -> None:
     ledger = BudgetLedger(path)
     batch = ledger.reserve(3.0, None, "batch")
     assert batch is not None
@@ -347,7 +350,7 @@ BudgetLedger(Path(sys.argv[1])).reserve(3.0, None, "batch").settle_part(1.0)
 """
 
 
-def test_a_batch_that_a_dead_process_handed_in_is_reserved_once(path: Path) -> None:
+def test_a_batch_that_a_dead_process_submitted_is_reserved_once(path: Path) -> None:
     with python(DIES, path) as process:
         process.wait()
     ledger = BudgetLedger(path)
@@ -360,3 +363,26 @@ def test_a_batch_that_a_dead_process_handed_in_is_reserved_once(path: Path) -> N
     with pytest.raises(BudgetError):
         ledger.reserve(2.6, 3.5, "batch", replace=True)
     assert sums(ledger) == (1.0, 0, 2.4)
+
+
+OLD_LEDGER = """\
+{"event": "reserve", "id": "3500af0774fcff8d", "usd": 0.117, "what": "3228dc93", "time": 1796009678.8, "host": "vm", \
+"pid": 3525, "start": 266780}
+{"event": "settle", "id": "3500af0774fcff8d", "usd": 0.1}
+{"event": "reserve", "id": "5b40be4b0a8f2c11", "usd": 3.0, "what": "batch", "time": 1796009680.25, "host": "vm", \
+"pid": 3525, "start": null}
+{"event": "part", "id": "5b40be4b0a8f2c11", "usd": 1.25}
+"""
+"""A ledger as version 0.1.0 wrote it."""
+
+
+def test_what_an_older_version_spent_is_counted(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(OLD_LEDGER)
+    ledger = BudgetLedger(path, clock=lambda: 1796009680.25 + 10**6)
+    assert sums(ledger) == (1.35, 1.75, 0)
+    with pytest.raises(BudgetError, match=r"\$1\.35 spent, at most \$1\.75 spent by jobs that were killed"):
+        ledger.reserve(2.0, 5.0, "a call")
+    assert ledger.reserve(3.5, 5.0, "batch", replace=True) is not None
+    assert sums(ledger) == (1.35, 0, 3.5)
+    assert path.read_text().startswith(OLD_LEDGER)

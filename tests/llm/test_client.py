@@ -1,6 +1,7 @@
-"""How replies are got: side by side, from the cache where they are, within budget, and never paid for twice."""
+"""How responses are obtained: concurrently, from the cache if possible, within the budget, never paid for twice."""
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -26,7 +27,7 @@ class Scripted(ProviderLLM):
 
     def say(self, *script: str | FinishReason | Exception) -> "Scripted":
         self.scripts = script
-        self.asked: list[Request] = []
+        self.sent: list[Request] = []
         self.now = self.most_at_once = 0
         return self
 
@@ -35,17 +36,17 @@ class Scripted(ProviderLLM):
         yield self
 
     async def complete(self, request: Request) -> Response:
-        said = self.scripts[min(len(self.asked), len(self.scripts) - 1)]
-        self.asked.append(request)
+        item = self.scripts[min(len(self.sent), len(self.scripts) - 1)]
+        self.sent.append(request)
         self.now += 1
         self.most_at_once = max(self.most_at_once, self.now)
         await asyncio.sleep(0.01)
         self.now -= 1
-        if isinstance(said, Exception):
-            raise said
-        if isinstance(said, FinishReason):
-            return Response(text="half", model="m", finish_reason=said, usage=USAGE)
-        return Response(text=f"{said} {request.sample}", model="m", finish_reason=FinishReason.COMPLETE, usage=USAGE)
+        if isinstance(item, Exception):
+            raise item
+        if isinstance(item, FinishReason):
+            return Response(text="half", model="m", finish_reason=item, usage=USAGE)
+        return Response(text=f"{item} {request.sample}", model="m", finish_reason=FinishReason.COMPLETE, usage=USAGE)
 
     def batches(self, client):
         raise AssertionError
@@ -68,7 +69,7 @@ def llm_client(tmp_path: Path):
     return lambda llm, cap_usd=None: LLMClient(llm, ResponseCache(tmp_path / "replies"), tmp_path, cap_usd)
 
 
-def questions(llm: Scripted, count: int) -> RequestBatch:
+def request_batch(llm: Scripted, count: int) -> RequestBatch:
     requests = [llm.request("system", "How?", sample=sample) for sample in range(count)]
     return RequestBatch(description="asking", requests=requests, response_tokens=10)
 
@@ -77,64 +78,62 @@ def texts(calls) -> list[str]:
     return [call.response.text for call in calls]
 
 
-def test_requests_go_side_by_side_within_the_cap_and_come_back_in_order(llm, llm_client) -> None:
+def test_requests_are_sent_concurrently_within_the_limit_and_returned_in_order(llm, llm_client) -> None:
     model = llm("llm.max_in_flight=4").say("yes")
     seen: list[str] = []
-    calls = llm_client(model).complete(questions(model, 12), lambda call: seen.append(call.request.key))
+    calls = llm_client(model).complete(request_batch(model, 12), lambda call: seen.append(call.request.key))
     assert texts(calls) == [f"yes {sample}" for sample in range(12)]
     assert sorted(seen) == sorted(call.request.key for call in calls)
     assert model.most_at_once == 4
 
 
-def test_the_same_question_is_asked_once(llm, llm_client) -> None:
+def test_equal_requests_are_sent_once(llm, llm_client) -> None:
     model = llm().say("yes")
-    ask = questions(model, 1)
-    both = RequestBatch(description="asking", requests=[*ask.requests] * 3, response_tokens=10)
+    batch = request_batch(model, 1)
+    both = RequestBatch(description="asking", requests=[*batch.requests] * 3, response_tokens=10)
     assert texts(llm_client(model).complete(both)) == ["yes 0"] * 3
-    assert len(model.asked) == 1
+    assert len(model.sent) == 1
 
 
-def test_what_is_cached_is_not_asked_and_refresh_asks_anew(llm, llm_client) -> None:
+def test_cached_responses_are_used_and_refresh_requests_them_again(llm, llm_client) -> None:
     model = llm().say("old")
-    llm_client(model).complete(questions(model, 2))
-    again = llm_client(model).complete(questions(model, 3))
+    llm_client(model).complete(request_batch(model, 2))
+    again = llm_client(model).complete(request_batch(model, 3))
     assert [call.response.from_cache for call in again] == [True, True, False]
-    anew = llm("llm.cache=refresh").say("new")
-    assert texts(llm_client(anew).complete(questions(anew, 2))) == ["new 0", "new 1"]
+    refreshing = llm("llm.cache=refresh").say("new")
+    assert texts(llm_client(refreshing).complete(request_batch(refreshing, 2))) == ["new 0", "new 1"]
     only = llm("llm.cache=only").say("never")
-    assert texts(llm_client(only).complete(questions(only, 2))) == ["new 0", "new 1"]
+    assert texts(llm_client(only).complete(request_batch(only, 2))) == ["new 0", "new 1"]
     with pytest.raises(LLMError, match=r"responses are missing from the cache \(1\); the first is sample 9 .*'How\?'"):
         llm_client(only).complete(
             RequestBatch(description="", requests=[only.request("system", "How?", sample=9)], response_tokens=1)
         )
-    assert only.asked == []
+    assert only.sent == []
 
 
-def test_a_fault_that_passes_is_asked_again(llm, llm_client) -> None:
+def test_a_transient_error_is_retried(llm, llm_client) -> None:
     model = llm().say(TransientError("busy"), TransientError("busy", retry_after_s=0.01), "yes")
-    assert texts(llm_client(model).complete(questions(model, 1))) == ["yes 0"]
-    assert len(model.asked) == 3
+    assert texts(llm_client(model).complete(request_batch(model, 1))) == ["yes 0"]
+    assert len(model.sent) == 3
 
 
-def test_a_fault_that_stays_ends_in_one_sentence(llm, llm_client) -> None:
+def test_a_transient_error_that_stays_is_one_error(llm, llm_client) -> None:
     model = llm("llm.max_attempts=3").say(TransientError("the server answered 500"))
     with pytest.raises(
         LLMError, match=r"m gave no response in 3 attempts \(the server answered 500\); run again later"
     ):
-        llm_client(model).complete(questions(model, 1))
-    assert len(model.asked) == 3
+        llm_client(model).complete(request_batch(model, 1))
+    assert len(model.sent) == 3
 
 
 @pytest.mark.parametrize("finish_reason", [FinishReason.TRUNCATED, FinishReason.REFUSED, FinishReason.EMPTY])
-def test_a_reply_that_is_not_complete_is_paid_asked_again_and_never_kept(
-    llm, llm_client, finish_reason: FinishReason
-) -> None:
+def test_an_incomplete_response_is_paid_retried_and_never_cached(llm, llm_client, finish_reason: FinishReason) -> None:
     model = llm("llm.max_attempts=3").say(finish_reason, "yes")
-    (call,) = llm_client(model).complete(questions(model, 1))
+    (call,) = llm_client(model).complete(request_batch(model, 1))
     assert call.response.text == "yes 0"
-    assert [reply.finish_reason for reply in call.incomplete_responses] == [finish_reason]
+    assert [response.finish_reason for response in call.incomplete_responses] == [finish_reason]
     never = llm("llm.max_attempts=3", "llm.seed=1").say(finish_reason)
-    (call,) = llm_client(never).complete(questions(never, 1))
+    (call,) = llm_client(never).complete(request_batch(never, 1))
     assert (call.response.finish_reason, len(call.incomplete_responses)) == (
         finish_reason,
         1 if finish_reason is FinishReason.TRUNCATED else 2,
@@ -142,41 +141,106 @@ def test_a_reply_that_is_not_complete_is_paid_asked_again_and_never_kept(
     assert llm_client(never).cached_response(call.request) is None
 
 
-def test_after_an_error_what_is_under_way_is_kept_and_nothing_new_is_begun(llm, llm_client) -> None:
+def test_after_an_error_calls_in_flight_are_kept_and_no_new_ones_start(llm, llm_client) -> None:
     model = llm("llm.max_in_flight=3").say("yes", LLMError("no credit"), "yes")
     with pytest.raises(LLMError, match="no credit"):
-        llm_client(model).complete(questions(model, 30))
-    assert len(model.asked) == 3
-    kept = [request for request in model.asked if llm_client(model).cached_response(request)]
+        llm_client(model).complete(request_batch(model, 30))
+    assert len(model.sent) == 3
+    kept = [request for request in model.sent if llm_client(model).cached_response(request)]
     assert len(kept) == 2
 
 
-def test_at_the_budget_a_job_stops_and_goes_on_when_it_is_raised(llm, llm_client, tmp_path: Path) -> None:
+def test_a_run_stops_at_the_budget_and_continues_when_it_is_raised(llm, llm_client, tmp_path: Path) -> None:
     # A call reserves about $0.1 (83 bytes or so and 10 tokens) and costs $0.02.
     model = llm(PRICE, "llm.max_output_tokens=10", "llm.max_in_flight=2").say("yes")
     with pytest.raises(BudgetError, match=r"the budget of \$0\.15 is used up .* raise budget\.usd and run again"):
-        llm_client(model, 0.15).complete(questions(model, 20))
-    paid = len(model.asked)
+        llm_client(model, 0.15).complete(request_batch(model, 20))
+    paid = len(model.sent)
     assert 1 <= paid < 20
     ledger = BudgetLedger(tmp_path / "budget.jsonl")
-    assert ledger.spent_usd == pytest.approx(paid * 0.02)
-    assert ledger.spent_usd <= 0.15
-    assert ledger.reserved_usd == 0
-    llm_client(model, 5.0).complete(questions(model, 20))
-    assert len(model.asked) == 20
-    assert ledger.spent_usd == pytest.approx(20 * 0.02)
+    assert ledger.totals().spent == pytest.approx(paid * 0.02)
+    assert ledger.totals().spent <= 0.15
+    assert ledger.totals().reserved == 0
+    llm_client(model, 5.0).complete(request_batch(model, 20))
+    assert len(model.sent) == 20
+    assert ledger.totals().spent == pytest.approx(20 * 0.02)
 
 
-def test_what_may_have_been_paid_counts_in_full(llm, llm_client, tmp_path: Path) -> None:
+def test_a_call_that_was_possibly_paid_counts_in_full(llm, llm_client, tmp_path: Path) -> None:
     model = llm(PRICE, "llm.max_output_tokens=10").say(
         TransientError("late", maybe_billed=True), TransientError("busy"), "yes"
     )
-    llm_client(model).complete(questions(model, 1))
-    spent = BudgetLedger(tmp_path / "budget.jsonl").spent_usd
+    llm_client(model).complete(request_batch(model, 1))
+    spent = BudgetLedger(tmp_path / "budget.jsonl").totals().spent
     assert spent > 0.02 + 0.01 * 10 / 10  # the late one at its upper bound, the busy one at nothing
 
 
-def test_without_a_price_nothing_is_booked(llm, llm_client, tmp_path: Path) -> None:
+def test_without_a_price_there_is_no_ledger(llm, llm_client, tmp_path: Path) -> None:
     model = llm().say("yes")
-    llm_client(model).complete(questions(model, 1))
+    llm_client(model).complete(request_batch(model, 1))
     assert not (tmp_path / "budget.jsonl").exists()
+
+
+OLD_ENTRY = """{
+  "request": {
+    "provider": "openai_compatible",
+    "model": "m",
+    "messages": [
+      {
+        "role": "system",
+        "text": "You are an annotator."
+      },
+      {
+        "role": "user",
+        "text": "Check out my channel! ü"
+      }
+    ],
+    "parameters": {
+      "max_output_tokens": 40,
+      "temperature": 0.7,
+      "base_url": "http://127.0.0.1:46571/v1"
+    },
+    "sample": 1
+  },
+  "reply": "{\\"class\\": \\"spam\\"} ü",
+  "sha256": "0845fc1661d99df885bde3428b877f9041bcfabd8863c604e0ce8223d40a5956",
+  "model": "m",
+  "usage": {
+    "input_tokens": 90,
+    "output_tokens": 10,
+    "cached_tokens": 40,
+    "cache_write_tokens": 0,
+    "reasoning_tokens": 2
+  },
+  "time": "2026-11-30T03:34:38+00:00",
+  "batch": false
+}
+"""
+"""An entry as version 0.1.0 wrote it, byte for byte."""
+
+
+def test_an_entry_written_by_an_older_version_is_used(llm, llm_client, tmp_path: Path) -> None:
+    path = tmp_path / "replies" / "32" / "3228dc937513965b615a79ca.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(OLD_ENTRY, encoding="utf-8")
+    model = llm("llm.base_url=http://127.0.0.1:46571/v1").say(LLMError("the cache was not used"))
+    request = model.request("You are an annotator.", "Check out my channel! ü", sample=1, max_output_tokens=40)
+    (call,) = llm_client(model).complete(RequestBatch(description="", requests=[request], response_tokens=1))
+    assert call.response == Response(
+        text='{"class": "spam"} ü',
+        model="m",
+        finish_reason=FinishReason.COMPLETE,
+        usage=Usage(input_tokens=90, output_tokens=10, cached_tokens=40, reasoning_tokens=2),
+        from_cache=True,
+    )
+
+
+def test_an_entry_is_written_in_the_place_and_form_of_older_versions(llm, llm_client, tmp_path: Path) -> None:
+    model = llm("llm.base_url=http://127.0.0.1:46571/v1").say("yes")
+    request = model.request("You are an annotator.", "Check out my channel! ü", sample=1, max_output_tokens=40)
+    llm_client(model).complete(RequestBatch(description="", requests=[request], response_tokens=1))
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    entry = "replies/32/3228dc937513965b615a79ca.json"
+    assert {entry, "replies/locks/322.lock"} <= files
+    old, new = json.loads(OLD_ENTRY), json.loads((tmp_path / entry).read_text(encoding="utf-8"))
+    assert (list(new), list(new["usage"]), new["request"]) == (list(old), list(old["usage"]), old["request"])

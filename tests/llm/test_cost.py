@@ -20,8 +20,8 @@ class Paid(LLM):
         raise AssertionError
 
 
-def calls(*replies: Response) -> list[LLMCall]:
-    return [LLMCall(request=Request(provider="p", model="m", messages=()), response=reply) for reply in replies]
+def calls(*responses: Response) -> list[LLMCall]:
+    return [LLMCall(request=Request(provider="p", model="m", messages=()), response=response) for response in responses]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def paid(composed) -> Paid:
     return Paid(name="paid", model="m", price=price)
 
 
-def test_spent_is_what_was_asked_and_list_price_what_an_empty_cache_would_have_cost(paid: Paid) -> None:
+def test_spent_counts_sent_calls_and_list_price_counts_all_calls(paid: Paid) -> None:
     cost = cost_of(calls(METERED, replace(METERED, from_cache=True)), paid)
     one = (1000 * 0.5 + 2000 * 1.5) / 1e6
     assert (cost.calls, cost.cached_calls) == (1, 1)
@@ -39,7 +39,7 @@ def test_spent_is_what_was_asked_and_list_price_what_an_empty_cache_would_have_c
     assert cost.list_price_usd == pytest.approx(2 * one)
 
 
-def test_what_was_not_metered_is_unknown_never_nothing(paid: Paid) -> None:
+def test_unmetered_costs_are_unknown_and_not_zero(paid: Paid) -> None:
     cost = cost_of(calls(METERED, UNMETERED), paid)
     assert (cost.spent_usd, cost.list_price_usd, cost.input_tokens) == (None, None, None)
     cached = cost_of(calls(replace(UNMETERED, from_cache=True)), paid)
@@ -51,7 +51,7 @@ def test_replaying_costs_nothing(composed) -> None:
     assert (cost.spent_usd, cost.list_price_usd) == (0.0, None)
 
 
-def test_replies_that_could_not_be_used_are_paid_for_and_counted(paid: Paid) -> None:
+def test_incomplete_responses_are_paid_for_and_counted(paid: Paid) -> None:
     (call,) = calls(METERED)
     cost = cost_of(
         [replace(call, incomplete_responses=(replace(METERED, finish_reason=FinishReason.TRUNCATED),) * 2)], paid
@@ -60,7 +60,7 @@ def test_replies_that_could_not_be_used_are_paid_for_and_counted(paid: Paid) -> 
     assert cost.spent_usd == pytest.approx(3 * (1000 * 0.5 + 2000 * 1.5) / 1e6)
 
 
-def test_kinds_of_tokens_are_priced_apart() -> None:
+def test_kinds_of_tokens_have_different_prices() -> None:
     price = Price(
         input_usd_per_million=2,
         output_usd_per_million=8,
@@ -81,7 +81,7 @@ def test_kinds_of_tokens_are_priced_apart() -> None:
     assert price.usd(usage, batch=True) == pytest.approx(usd / 2)
 
 
-def test_break_even_says_from_how_many_rows_programs_are_cheaper() -> None:
+def test_break_even_is_the_number_of_rows_from_which_programs_are_cheaper() -> None:
     price = Price(input_usd_per_million=1, output_usd_per_million=1, batch_factor=0.5, as_of="today")
     programs, rows = Usage(input_tokens=500, output_tokens=500), Usage(input_tokens=900, output_tokens=100)
     found = break_even(price, programs=(10, programs), zero_shot=(100, rows), basis="b")

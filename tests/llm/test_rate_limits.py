@@ -40,7 +40,7 @@ def time() -> Time:
 
 @pytest.fixture
 def rates(tmp_path: Path, time: Time) -> Callable[..., RateLimiter]:
-    """Each call makes the caps of another job on the same machine."""
+    """Each call makes the limiter of another run on the same machine."""
 
     def make(
         requests_per_minute: int | None = None,
@@ -61,7 +61,7 @@ def rates(tmp_path: Path, time: Time) -> Callable[..., RateLimiter]:
 
 
 def starts(rates: RateLimiter, time: Time, tokens: list[int]) -> list[float]:
-    """Seconds after which each of several requests, one after the other, may go out."""
+    """Seconds after which each of several requests, one after the other, may be sent."""
 
     async def wait_for_all() -> list[float]:
         went = []
@@ -74,42 +74,42 @@ def starts(rates: RateLimiter, time: Time, tokens: list[int]) -> list[float]:
     return asyncio.run(wait_for_all())
 
 
-def test_without_caps_nobody_waits(rates: Callable[..., RateLimiter], time: Time, tmp_path: Path) -> None:
+def test_without_limits_no_request_waits(rates: Callable[..., RateLimiter], time: Time, tmp_path: Path) -> None:
     assert starts(rates(), time, [10**9] * 100) == [0.0] * 100
     assert time.slept == []
 
 
-def test_requests_go_out_at_the_cap_after_a_burst(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_requests_are_sent_at_the_permitted_rate_after_a_burst(rates: Callable[..., RateLimiter], time: Time) -> None:
     assert starts(rates(60), time, [0] * 10) == [0, 0, 0, 0, 0, 0, 1, 2, 3, 4]
 
 
-def test_a_cap_of_a_few_requests_lets_the_first_out_at_once(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_a_limit_of_a_few_requests_sends_the_first_at_once(rates: Callable[..., RateLimiter], time: Time) -> None:
     assert starts(rates(2), time, [0] * 3) == [0, 30, 60]
 
 
-def test_tokens_go_out_at_the_cap_after_a_burst(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_tokens_are_sent_at_the_permitted_rate_after_a_burst(rates: Callable[..., RateLimiter], time: Time) -> None:
     assert starts(rates(None, 6000), time, [300] * 5) == [0, 0, 3, 6, 9]
 
 
-def test_the_stricter_cap_holds(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_the_stricter_limit_applies(rates: Callable[..., RateLimiter], time: Time) -> None:
     assert starts(rates(60, 600), time, [30] * 6) == [0, 0, 3, 6, 9, 12]
     time.now += 600
     assert starts(rates(60, 600), time, [1] * 8) == [0, 0, 0, 0, 0, 0, 1, 2]
 
 
-def test_all_jobs_share_the_caps(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_all_runs_share_the_limits(rates: Callable[..., RateLimiter], time: Time) -> None:
     assert starts(rates(60), time, [0] * 6) == [0] * 6
     assert starts(rates(60), time, [0] * 2) == [1, 2]
 
 
 @pytest.mark.parametrize("tokens", [1000, 1001, 10**9])
-def test_a_request_above_the_cap_waits_for_a_minute_at_most(
+def test_a_request_above_the_limit_waits_for_a_minute_at_most(
     rates: Callable[..., RateLimiter], time: Time, tokens: int
 ) -> None:
     assert starts(rates(None, 1000), time, [tokens, tokens]) == [54, 114]
 
 
-def test_estimates_are_put_right(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_estimates_are_corrected(rates: Callable[..., RateLimiter], time: Time) -> None:
     one = rates(None, 6000)
     assert starts(one, time, [600]) == [0]
     one.correct(600, 100)
@@ -118,14 +118,14 @@ def test_estimates_are_put_right(rates: Callable[..., RateLimiter], time: Time) 
     assert starts(one, time, [100]) == [4]
 
 
-def test_a_server_that_asks_for_a_wait_is_heard_by_all_jobs(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_a_wait_that_a_server_demands_applies_to_all_runs(rates: Callable[..., RateLimiter], time: Time) -> None:
     rates().hold(30)
     rates().hold(10)
     assert starts(rates(), time, [0, 0]) == [30, 30]
     assert starts(rates(60), time, [0]) == [0]
 
 
-def test_whoever_wakes_into_a_wait_takes_a_new_place(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_a_wait_demanded_during_the_wait_moves_the_start(rates: Callable[..., RateLimiter], time: Time) -> None:
     one = rates(60)
     starts(one, time, [0] * 6)
 
@@ -154,7 +154,7 @@ def test_whoever_wakes_into_a_wait_takes_a_new_place(rates: Callable[..., RateLi
         b'{"written": 5000, "not_before": 5000}',
     ],
 )
-def test_a_broken_state_begins_anew(
+def test_a_broken_state_starts_from_zero(
     rates: Callable[..., RateLimiter], time: Time, tmp_path: Path, broken: bytes
 ) -> None:
     starts(rates(60), time, [0] * 6)
@@ -162,16 +162,21 @@ def test_a_broken_state_begins_anew(
     assert starts(rates(60), time, [0] * 7) == [0] * 6 + [1]
 
 
-def test_a_clock_set_back_begins_anew(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_a_clock_set_back_starts_from_zero(rates: Callable[..., RateLimiter], time: Time) -> None:
     starts(rates(60), time, [0] * 6)
     rates().hold(3600)
     time.now -= 500
     assert starts(rates(60), time, [0] * 7) == [0] * 6 + [1]
 
 
-def test_those_who_wait_behind_a_large_request_do_not_go_out_at_once(rates: Callable[..., RateLimiter]) -> None:
+def test_requests_behind_a_large_one_are_not_sent_at_once(rates: Callable[..., RateLimiter]) -> None:
     one = rates(60, 1000)
-    assert [round(one._place(tokens)[0] - 1000, 6) for tokens in (1000, *[0] * 9)] == [54] * 6 + [55, 56, 57, 58]
+    assert [round(one._reserve_start(tokens)[0] - 1000, 6) for tokens in (1000, *[0] * 9)] == [54] * 6 + [
+        55,
+        56,
+        57,
+        58,
+    ]
 
 
 ARRIVALS = st.lists(st.tuples(st.floats(0, 20), st.integers(0, 2500)), min_size=1, max_size=80)
@@ -179,7 +184,7 @@ ARRIVALS = st.lists(st.tuples(st.floats(0, 20), st.integers(0, 2500)), min_size=
 
 @hypothesis.given(ARRIVALS, st.integers(1, 100), st.integers(100, 5000))
 @hypothesis.settings(max_examples=60)
-def test_no_minute_holds_more_than_the_caps_and_a_tenth(
+def test_no_minute_has_more_than_the_limits_and_a_tenth(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[float, int]], requests: int, tokens: int
 ) -> None:
     clock = Time()
@@ -190,11 +195,11 @@ def test_no_minute_holds_more_than_the_caps_and_a_tenth(
         tokens_per_minute=tokens,
         clock=lambda: clock.now,
     )
-    # All who arrive take their places at once, as tasks side by side do; the clock moves between arrivals alone.
+    # All requests reserve their start at once, as concurrent tasks do; the clock moves only between arrivals.
     went = []
     for pause, size in arrivals:
         clock.now += pause
-        went.append((rates._place(size)[0], min(size, tokens)))
+        went.append((rates._reserve_start(size)[0], min(size, tokens)))
     for first, (begin, size) in enumerate(went):
         minute = [each for start, each in went[first:] if start < begin + 60 - 1e-6]
         assert len(minute) <= max(requests * 1.1, requests + 1) + 1e-6
@@ -202,15 +207,15 @@ def test_no_minute_holds_more_than_the_caps_and_a_tenth(
 
 
 def test_tasks_of_one_process_share_the_slots_and_do_not_poll(rates: Callable[..., RateLimiter], time: Time) -> None:
-    one, under_way, most, done = rates(), 0, 0, 0
+    one, in_flight, most, done = rates(), 0, 0, 0
 
     async def call() -> None:
-        nonlocal under_way, most, done
+        nonlocal in_flight, most, done
         async with one.slot():
-            under_way += 1
-            most = max(most, under_way)
+            in_flight += 1
+            most = max(most, in_flight)
             await asyncio.sleep(0)
-            under_way -= 1
+            in_flight -= 1
             done += 1
 
     async def call_often() -> None:
@@ -221,7 +226,7 @@ def test_tasks_of_one_process_share_the_slots_and_do_not_poll(rates: Callable[..
     assert time.slept == []
 
 
-def test_a_job_waits_for_the_slots_of_another(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_a_run_waits_for_the_slots_of_another(rates: Callable[..., RateLimiter], time: Time) -> None:
     async def both() -> None:
         async with contextlib.AsyncExitStack() as held:
             for _ in range(2):
@@ -240,7 +245,7 @@ def test_a_job_waits_for_the_slots_of_another(rates: Callable[..., RateLimiter],
     asyncio.run(both())
 
 
-def test_a_slot_is_given_back_after_an_error(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_a_slot_is_released_after_an_error(rates: Callable[..., RateLimiter], time: Time) -> None:
     one = rates(max_in_flight=1)
 
     async def fail_and_try_again() -> None:
@@ -255,7 +260,7 @@ def test_a_slot_is_given_back_after_an_error(rates: Callable[..., RateLimiter], 
     assert time.slept == []
 
 
-def test_a_cancelled_caller_gives_its_place_back(rates: Callable[..., RateLimiter], time: Time) -> None:
+def test_a_cancelled_caller_releases_its_slot(rates: Callable[..., RateLimiter], time: Time) -> None:
     async def cancel() -> None:
         holder, waiter = rates(max_in_flight=1), rates(max_in_flight=1, sleep=asyncio.sleep)
         async with holder.slot():
@@ -301,7 +306,7 @@ asyncio.run(call_often())
 """
 
 
-def test_processes_side_by_side_never_hold_more_than_the_slots(tmp_path: Path) -> None:
+def test_concurrent_processes_never_hold_more_than_the_slots(tmp_path: Path) -> None:
     with ExitStack() as stack:
         processes = [stack.enter_context(python(HAMMER, tmp_path)) for _ in range(3)]
         for process in processes:
@@ -310,11 +315,11 @@ def test_processes_side_by_side_never_hold_more_than_the_slots(tmp_path: Path) -
             process.stdin.write("go\n")
             process.stdin.flush()
         assert [process.wait() for process in processes] == [0, 0, 0]
-    under_way = most = 0
+    in_flight = most = 0
     marks = (tmp_path / "marks").read_text()
     for mark in marks:
-        under_way += 1 if mark == "+" else -1
-        most = max(most, under_way)
+        in_flight += 1 if mark == "+" else -1
+        most = max(most, in_flight)
     assert len(marks) == 240
     assert most <= 2
 
@@ -340,7 +345,7 @@ def test_the_slot_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
 
         async def sleep(seconds: float) -> None:
             polls.append(seconds)
-            assert len(polls) == 1, "the slot of a dead process was not freed"
+            assert len(polls) == 1, "the slot of a dead process was not released"
             holder.kill()
             holder.wait()
 

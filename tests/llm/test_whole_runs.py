@@ -231,8 +231,8 @@ def test_zero_shot_through_a_batch_api(composed, tmp_path: Path, monkeypatch: py
     usage = Usage(input_tokens=30, output_tokens=3)
     assert record.cost["spent_usd"] == pytest.approx((rows - 1) * price.usd(usage, batch=True))
     ledger = BudgetLedger(tmp_path / "cache" / "budget.jsonl")
-    assert ledger.spent_usd == pytest.approx(record.cost["spent_usd"])
-    assert (ledger.reserved_usd, ledger.unsettled_usd) == (0.0, 0.0)
+    assert ledger.totals().spent == pytest.approx(record.cost["spent_usd"])
+    assert (ledger.totals().reserved, ledger.totals().unsettled) == (0.0, 0.0)
 
 
 def test_a_pack_of_programs_asked_for_one_after_the_other_replays(

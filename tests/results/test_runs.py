@@ -8,8 +8,8 @@ import pytest
 from omegaconf import DictConfig
 
 from alchemist_exp import config
-from alchemist_exp.core.atomic_io import locked
 from alchemist_exp.core.errors import ConfigError, StoreError
+from alchemist_exp.core.locks import locked
 from alchemist_exp.results.runs import UNUSED, State, find, narrowed
 from tests.support.records import record, write
 
