@@ -100,7 +100,8 @@ def known_keys(schema_name: str) -> list[str]:
 def _model_spec(provider: str, model: str) -> DictConfig:
     """What conf/llm/models says of a model: by its name, else without its date, else as of one nobody knows."""
     specs = {path.stem: path for path in Path(config_dir(), "llm", "models", provider).glob("*.yaml")}
-    spec = specs.get(str(model)) or specs.get(_DATE.sub("", str(model))) or specs["_unknown"]
+    general = specs.get("_unknown") or Path(config_dir(), "llm", "models", "_unknown.yaml")
+    spec = specs.get(str(model)) or specs.get(_DATE.sub("", str(model))) or general
     loaded = OmegaConf.load(spec)
     if not isinstance(loaded, DictConfig):
         raise TypeError(f"{spec} is not a mapping")

@@ -8,7 +8,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import canonical_json
-from alchemist_exp.llm.providers.base import ModelSpec
+from alchemist_exp.llm.providers.model_spec import ModelSpec
 
 CONF = Path(config.config_dir())
 NEEDED = {
@@ -161,7 +161,7 @@ def test_the_default_model_is_known_and_stays(composed, provider: str) -> None:
         (["llm=openai", "llm.base_url='https://me:secret@x'"], r"llm\.base_url holds a password"),
         (["llm=openai", "llm.spec=${model_spec:anthropic,x}"], r"llm\.spec\.api is messages; chat or responses"),
         (["llm=anthropic", "llm.spec=${model_spec:openai,x}"], r"llm\.spec\.api is chat; messages"),
-        (["llm=openai", "llm.diversity=sampling"], r"llm\.diversity is sampling, and gpt-6-luna is asked without"),
+        (["llm=openai", "llm.diversity=sampling"], r"llm\.diversity is sampling, but gpt-6-luna is called without"),
     ],
 )
 def test_wrong_providers_are_one_sentence(composed, overrides: list[str], message: str) -> None:

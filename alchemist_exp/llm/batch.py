@@ -1,8 +1,15 @@
-"""Asks many requests through a vendor's batch API: cheaper, and up to a day late.
+"""Runs requests through a provider's batch API, which is cheaper and takes up to a day.
 
-Every batch has a book on disk before it is handed in. A job that is killed at any moment, run again, collects what it
-had handed in, and hands in only what no batch holds. Where the vendor cannot tell whether it accepted a batch whose id
-never reached us, that batch may be paid and not used; a notice says so. Batches are never cancelled here.
+Every batch has a batch job, a file on disk that is written before the batch is submitted. A run that is killed at any
+moment and started again collects what it submitted, and submits only the requests that no batch holds. The life of a
+batch job::
+
+    INTENT --submit--> SUBMITTED --every result taken--> COLLECTED
+      |
+      +--killed before the id arrived, and the provider has no such batch--> LOST (its requests are submitted again)
+
+A provider without a search for batches cannot tell whether it accepted a batch whose id did not arrive. Such a batch
+may be billed without being used; a notice says so. Batches are never cancelled here.
 """
 
 import asyncio
@@ -19,264 +26,282 @@ from typing import TypeVar
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.llm.batch_jobs import BatchJob, BatchJobState, BatchJobStore
-from alchemist_exp.llm.providers.base import BatchAPI, BatchResults, ProviderLLM
+from alchemist_exp.llm.providers.base import ProviderLLM
+from alchemist_exp.llm.providers.batch_api import BatchAPI, BatchResults
 from alchemist_exp.llm.types import Request, Response, TransientError
 
-MOST_REQUESTS = 10_000
-MOST_BYTES = 90_000_000
-"""Of one batch; the vendors allow 50,000 and 200 MB or more."""
+MAX_REQUESTS = 10_000
+MAX_BYTES = 90_000_000
+"""Limits of one batch. The providers allow 50,000 requests and 200 MB or more."""
 
-FIRST_PAUSE_S = 1.0
-"""Before a batch that could not be handed in is tried again; doubled each time."""
+FIRST_RETRY_S = 1.0
+"""Seconds before a failed call of the batch API is repeated; doubled each time."""
 
 POLL_S = 30.0
-LONGEST_POLL_S = 300.0
+MAX_POLL_S = 300.0
 POLL_GROWTH = 1.5
 
-PATIENCE_S = 86_400.0
-"""How long a batch is asked after in vain before the job ends; its book stays."""
+MAX_SILENCE_S = 86_400.0
+"""Seconds without any answer about the batches after which the run ends; the batch jobs stay on disk."""
 
-_GO_ON = "Batches that were handed in go on, and the same run, started again, collects them."
+_CONTINUES = "Submitted batches continue, and the same run, started again, collects them."
 
 _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
 
-async def ask_in_batches(
+async def complete_in_batches(
     requests: Sequence[Request],
     llm: ProviderLLM,
-    batches: BatchAPI,
-    books: Path,
+    batch_api: BatchAPI,
+    jobs_directory: Path,
     *,
-    known: Callable[[Request], Response | None],
-    on_reply: Callable[[Request, Response], None],
+    cached: Callable[[Request], Response | None],
+    on_response: Callable[[Request, Response], None],
     notice: Callable[[str], None] = _log.info,
     poll_s: float = POLL_S,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Mapping[str, Response | str]:
-    """For each request's key its reply, or why there is none.
+    """Get a response to each request through a batch API. Only one call at a time is allowed in an event loop.
 
-    books: the folder of the batches' books. known: a reply that is at hand, None where there is none. on_reply: called
-    with each reply of a batch, before the batch counts as collected. Each request is handed in at most llm.max_attempts
-    times. LLMError when going on is useless, and when the server stays silent; what was handed in stays in the books.
-    At most one call at a time in an event loop.
+    Args:
+        requests: The requests. Each is submitted at most `llm.max_attempts` times.
+        llm: The model.
+        batch_api: Its batch API.
+        jobs_directory: Where the batch jobs of all runs are.
+        cached: Returns a response that is already there, or None.
+        on_response: Called with each response of a batch, before the batch job says that it was collected.
+        notice: Called with each message for the user.
+        poll_s: Seconds between the first questions about a batch; later pauses are longer.
+        sleep: Waits some seconds.
+
+    Returns:
+        For each request's key its response, or the reason why there is none.
+
+    Raises:
+        LLMError: No attempt can succeed, or the provider does not answer. Batch jobs on disk keep what was submitted.
+        StoreError: A batch job on disk is broken.
+
     """
-    wanted = {request.key: request for request in requests}
-    asking = _Asking(wanted, llm, batches, BatchJobStore(books), known, on_reply, notice, poll_s, sleep)
-    while asking.wanted:
-        await asking.collect(await asking.plan())
-        asking.give_up()
-    return {key: asking.outcomes[key] for key in wanted}
+    missing = {request.key: request for request in requests}
+    jobs = BatchJobStore(jobs_directory)
+    run = _BatchRun(missing, llm, batch_api, jobs, cached, on_response, notice, poll_s, sleep)
+    while run.missing:
+        await run.collect(await run.submit())
+        run.give_up()
+    return {request.key: run.outcomes[request.key] for request in requests}
 
 
 @dataclass
-class _Asking:
-    """One call. wanted: what has no outcome yet. attempts, reasons: of each key that a batch did not answer."""
+class _BatchRun:
+    """The state of one call of `complete_in_batches`.
 
-    wanted: dict[str, Request]
+    Attributes:
+        missing: The requests that have no outcome yet, by key.
+        outcomes: The others' responses, or the reasons why there is none.
+        n_attempts: How many batches did not answer a request.
+        reasons: Why the last of them did not.
+
+    """
+
+    missing: dict[str, Request]
     llm: ProviderLLM
-    batches: BatchAPI
-    books: BatchJobStore
-    known: Callable[[Request], Response | None]
-    on_reply: Callable[[Request, Response], None]
+    batch_api: BatchAPI
+    jobs: BatchJobStore
+    cached: Callable[[Request], Response | None]
+    on_response: Callable[[Request, Response], None]
     notice: Callable[[str], None]
     poll_s: float
     sleep: Callable[[float], Awaitable[None]]
     outcomes: dict[str, Response | str] = field(default_factory=dict)
-    attempts: Counter[str] = field(default_factory=Counter)
+    n_attempts: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.wanted = dict(self.wanted)
-
-    async def plan(self) -> list[BatchJob]:
-        """The batches that hold what is wanted: those of the books, and new ones for what none of them holds."""
-        with self.books.locked():
-            # A batch counts as collected only after its replies were kept, so none is missed between here and there.
-            for key, request in list(self.wanted.items()):
-                if (reply := self.known(request)) is not None:
-                    self._settle(key, reply)
-            held = await self._picked_up()
-            holding = {key for book in held for key in book.to_collect}
+    async def submit(self) -> list[BatchJob]:
+        """Return the batches with missing requests: earlier ones, and new ones for requests that none of them holds."""
+        # The lock covers the search and the submission, so two runs never submit the same request.
+        with self.jobs.locked():
+            # Another run may have cached a response and marked its batch as collected. It caches first, so a request
+            # that is not in the cache here is still in an open batch job, or in none.
+            for key, request in list(self.missing.items()):
+                if (response := self.cached(request)) is not None:
+                    self._settle(key, response)
+            earlier = await self._find_earlier()
+            held = {key for job in earlier for key in job.to_collect}
             new: list[BatchJob] = []
-            for part in _parts([r for key, r in self.wanted.items() if key not in holding]):
+            for chunk in _chunks([request for key, request in self.missing.items() if key not in held]):
                 try:
-                    new.append(await self._hand_in(part))
+                    new.append(await self._submit_one(chunk))
                 except LLMError as error:
-                    if held or new:
-                        raise LLMError(f"{error} {_GO_ON}") from error
+                    if earlier or new:
+                        raise LLMError(f"{error} {_CONTINUES}") from error
                     raise
         if new:
-            self.notice(f"{_count(new)} handed in; a job that ends earlier collects them when it is run again.")
-        return held + new
+            self.notice(f"{_count(new)} submitted; a run that ends earlier collects them when it is started again.")
+        return earlier + new
 
-    async def _picked_up(self) -> list[BatchJob]:
-        """The open batches that hold what is wanted. Intents were left by killed jobs: we hold the lock."""
-        held = []
-        for book in self.books.open_books():
-            if self.wanted.keys().isdisjoint(book.to_collect):
+    async def _find_earlier(self) -> list[BatchJob]:
+        """Return the open batch jobs with missing requests, and resolve those whose batch has no id yet."""
+        earlier = []
+        for job in self.jobs.open_jobs():
+            if self.missing.keys().isdisjoint(job.to_collect):
                 continue
-            if book.state is BatchJobState.INTENT:
-                batch = await self._persistently(partial(self.batches.find, book.mark))
-                if batch is None:
-                    self.books.write(replace(book, state=BatchJobState.LOST))
-                    self._tell_of_loss(book)
+            # This run holds the lock, so a run that left an intent was killed before the id arrived.
+            if job.state is BatchJobState.INTENT:
+                batch_id = await self._retry(partial(self.batch_api.find, job.mark))
+                if batch_id is None:
+                    self.jobs.write(replace(job, state=BatchJobState.LOST))
+                    self._notice_loss(job)
                     continue
-                book = self.books.write(replace(book, state=BatchJobState.SUBMITTED, batch=batch))
-            held.append(book)
-        if held:
-            self.notice(f"{_count(held)} handed in before, picked up.")
-        return held
+                job = self.jobs.write(replace(job, state=BatchJobState.SUBMITTED, batch=batch_id))
+            earlier.append(job)
+        if earlier:
+            self.notice(f"{_count(earlier)} submitted by an earlier run; collecting the results.")
+        return earlier
 
-    async def _hand_in(self, requests: list[Request]) -> BatchJob:
-        """Hands one batch in, its book first. After a fault it is looked for before it is handed in again."""
+    async def _submit_one(self, requests: list[Request]) -> BatchJob:
+        """Write the batch job, then submit the batch. After an error, search for the batch before trying again."""
         keys = tuple(request.key for request in requests)
-        book = self.books.begin(keys, provider=self.llm.name, model=self.llm.model)
-        tries = 0
+        job = self.jobs.create(keys, provider=self.llm.name, model=self.llm.model)
+        n_tries = 0
 
         async def attempt() -> str:
-            nonlocal tries
-            tries += 1
-            if tries > 1:
-                if (found := await self.batches.find(book.mark)) is not None:
-                    return found
-                self._tell_of_loss(book)
+            nonlocal n_tries
+            n_tries += 1
+            if n_tries > 1:
+                if (batch_id := await self.batch_api.find(job.mark)) is not None:
+                    return batch_id
+                self._notice_loss(job)
             try:
-                return await self.batches.submit(requests, book.mark)
+                return await self.batch_api.submit(requests, job.mark)
             except LLMError:
-                if tries == 1:
-                    self.books.remove(book)
+                # Refused at the first try: the provider has no such batch. After a failed try it may have one.
+                if n_tries == 1:
+                    self.jobs.remove(job)
                 raise
 
-        batch = await self._persistently(attempt)
-        return self.books.write(replace(book, state=BatchJobState.SUBMITTED, batch=batch))
+        batch_id = await self._retry(attempt)
+        return self.jobs.write(replace(job, state=BatchJobState.SUBMITTED, batch=batch_id))
 
-    async def _persistently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """What `ask` brings, after faults again. LLMError after llm.max_attempts."""
-        pause = min(FIRST_PAUSE_S, self.poll_s)
+    async def _retry(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Return the result of `call`, which is tried up to `llm.max_attempts` times."""
+        pause_s = min(FIRST_RETRY_S, self.poll_s)
         for attempt in itertools.count(1):
             try:
-                return await ask()
-            except TransientError as fault:
+                return await call()
+            except TransientError as error:
                 if attempt >= self.llm.max_attempts:
                     raise LLMError(
-                        f"the batch API of {self.llm.name} failed {attempt} times ({fault}); run again later."
-                    ) from fault
-                wait = max(pause, fault.retry_after_s or 0.0)
-                self.notice(f"the batch API of {self.llm.name} failed ({fault}); again in {wait:.0f} s.")
-                await self.sleep(wait)
-                pause *= 2
+                        f"the batch API of {self.llm.name} failed {attempt} times ({error}); run again later."
+                    ) from error
+                wait_s = max(pause_s, error.retry_after_s or 0.0)
+                self.notice(f"the batch API of {self.llm.name} failed ({error}); next attempt in {wait_s:.0f} s.")
+                await self.sleep(wait_s)
+                pause_s *= 2
         raise AssertionError
 
-    def _pauses(self) -> Iterator[float]:
-        """Seconds to wait, longer and longer."""
-        pause = self.poll_s
+    async def collect(self, jobs: list[BatchJob]) -> None:
+        """Wait until all batches have ended, and take the results of each as soon as it has."""
+        waiting = {job.mark: job for job in jobs}
+        n_done = dict.fromkeys(waiting, 0)
+        pause_s, silent_s = self.poll_s, 0.0
         while True:
-            yield pause
-            pause = max(self.poll_s, min(pause * POLL_GROWTH, LONGEST_POLL_S))
-
-    async def collect(self, books: list[BatchJob]) -> None:
-        """Waits for `books` to end and takes their results. One the server is silent about is asked after again."""
-        waiting = {book.mark: book for book in books}
-        done = dict.fromkeys(waiting, 0)
-        silent_s = 0.0
-        for pause in self._pauses():
-            before, faults = dict(done), []
-            for book in list(waiting.values()):
+            n_done_before, errors = dict(n_done), []
+            for job in list(waiting.values()):
+                if job.batch is None:
+                    raise AssertionError(f"the batch {job.mark} was never submitted")
                 try:
-                    ended, done[book.mark] = await self.batches.finished(_id(book))
+                    ended, n_done[job.mark] = await self.batch_api.poll(job.batch)
                     if ended:
-                        results = await self.batches.results(_id(book))
-                        self._take(book, results)
-                        done[book.mark] = len(book.keys)
-                        del waiting[book.mark]
-                except TransientError as fault:
-                    faults.append(fault)
+                        self._take(job, await self.batch_api.results(job.batch))
+                        n_done[job.mark] = len(job.keys)
+                        del waiting[job.mark]
+                except TransientError as error:
+                    errors.append(error)
                 except LLMError as error:
-                    raise LLMError(self._ended_early(book, error)) from error
-            if done != before:
-                of = sum(len(book.keys) for book in books)
-                self.notice(f"{sum(done.values()):,} of {of:,} requests in {_count(books)} are done.")
+                    raise LLMError(self._explain_end(job, error)) from error
+            if n_done != n_done_before:
+                n_total = sum(len(job.keys) for job in jobs)
+                self.notice(f"{sum(n_done.values()):,} of {n_total:,} requests in {_count(jobs)} are done.")
             if not waiting:
                 return
-            if faults and not silent_s:
-                self.notice(f"a batch could not be asked after ({faults[0]}); it goes on, and so do we.")
-            wait = max([pause, *(fault.retry_after_s or 0.0 for fault in faults)])
-            silent_s = silent_s + wait if len(faults) == len(waiting) else 0.0
-            if silent_s > PATIENCE_S:
-                raise LLMError(self._ended_early(next(iter(waiting.values())), faults[0]))
-            await self.sleep(wait)
+            if errors and not silent_s:
+                self.notice(f"the state of a batch is unknown ({errors[0]}); the batch continues.")
+            wait_s = max([pause_s, *(error.retry_after_s or 0.0 for error in errors)])
+            # Silence counts only if every batch failed: one answer shows that the provider can be reached.
+            silent_s = silent_s + wait_s if len(errors) == len(waiting) else 0.0
+            if silent_s > MAX_SILENCE_S:
+                raise LLMError(self._explain_end(next(iter(waiting.values())), errors[0]))
+            await self.sleep(wait_s)
+            pause_s = max(self.poll_s, min(pause_s * POLL_GROWTH, MAX_POLL_S))
 
-    def _take(self, book: BatchJob, results: BatchResults) -> None:
-        """Settles what `results` answer, then notes in the book that they were taken."""
-        mine = [key for key in book.to_collect if key in self.wanted]
-        for key in mine:
-            match results.answers.get(key):
-                case Response() as reply:
-                    self.on_reply(self.wanted[key], reply)
-                    self._settle(key, reply)
+    def _take(self, job: BatchJob, results: BatchResults) -> None:
+        """Settle the missing requests that the results answer, then mark them as collected on disk."""
+        keys = [key for key in job.to_collect if key in self.missing]
+        for key in keys:
+            match results.outcomes.get(key):
+                case Response() as response:
+                    # Cached before the batch job is updated: a run killed in between collects it again, for free.
+                    self.on_response(self.missing[key], response)
+                    self._settle(key, response)
                 case LLMError() as error:
                     self._settle(key, str(error))
-                case answer:
-                    self.attempts[key] += 1
-                    self.reasons[key] = str(answer or results.shortfall)
-        with self.books.locked():
-            self.books.collected(book, frozenset(mine))
-        left = sum(key in self.wanted for key in mine)
-        strange = len(results.answers.keys() - set(book.keys))
+                case error:
+                    self.n_attempts[key] += 1
+                    self.reasons[key] = str(error or results.missing_reason)
+        with self.jobs.locked():
+            self.jobs.mark_collected(job, frozenset(keys))
+        n_unanswered = sum(key in self.missing for key in keys)
+        n_foreign = len(results.outcomes.keys() - set(job.keys))
         for count, what in (
-            (left, "requests without a reply"),
-            (strange, "replies to requests that are not in it, ignored"),
-            (results.unreadable, "unreadable lines, ignored"),
+            (n_unanswered, "requests without a response"),
+            (n_foreign, "responses to requests that are not in it, ignored"),
+            (results.n_unreadable, "unreadable lines, ignored"),
         ):
             if count:
-                self.notice(f"batch {book.batch}: {count:,} {what}.")
+                self.notice(f"batch {job.batch}: {count:,} {what}.")
 
     def give_up(self) -> None:
-        """Settles what was handed in too often."""
-        for key in list(self.wanted):
-            if self.attempts[key] >= self.llm.max_attempts:
-                self._settle(key, f"no reply in {self.attempts[key]} batches ({self.reasons[key]})")
+        """Settle the requests that were submitted `llm.max_attempts` times."""
+        for key in list(self.missing):
+            if self.n_attempts[key] >= self.llm.max_attempts:
+                self._settle(key, f"no response in {self.n_attempts[key]} batches ({self.reasons[key]})")
 
     def _settle(self, key: str, outcome: Response | str) -> None:
         self.outcomes[key] = outcome
-        del self.wanted[key]
+        del self.missing[key]
 
-    def _ended_early(self, book: BatchJob, error: Exception) -> str:
+    def _explain_end(self, job: BatchJob, error: Exception) -> str:
         reason = str(error).rstrip(".")
         return (
-            f"batch {book.batch} could not be asked after ({reason}). {_GO_ON} "
-            f"If the batch is gone, delete {self.books.path(book)}."
+            f"the state of batch {job.batch} is unknown ({reason}). {_CONTINUES} "
+            f"If the batch no longer exists, delete {self.jobs.path(job)}."
         )
 
-    def _tell_of_loss(self, book: BatchJob) -> None:
-        doubt = "" if self.batches.can_find else "; if it was accepted, which cannot be found out, it is paid as well"
-        self.notice(f"a batch of {len(book.keys):,} requests got no id and is handed in anew{doubt}.")
+    def _notice_loss(self, job: BatchJob) -> None:
+        doubt = (
+            "" if self.batch_api.can_find else "; if the provider accepted it, which it cannot tell, it is billed too"
+        )
+        self.notice(f"a batch of {len(job.keys):,} requests got no id and is submitted again{doubt}.")
 
 
-def _id(book: BatchJob) -> str:
-    """The vendor's id of a batch that was handed in."""
-    if book.batch is None:
-        raise AssertionError(f"the batch {book.mark} was never handed in")
-    return book.batch
-
-
-def _parts(requests: Sequence[Request]) -> Iterator[list[Request]]:
-    """`requests` in batches within `MOST_REQUESTS` and `MOST_BYTES`; a larger request is a batch of its own."""
-    part: list[Request] = []
-    size = 0
+def _chunks(requests: Sequence[Request]) -> Iterator[list[Request]]:
+    """Split requests by `MAX_REQUESTS` and `MAX_BYTES`; a larger request has a batch to itself."""
+    chunk: list[Request] = []
+    chunk_bytes = 0
     for request in requests:
-        # Escaped as it is here a request is longer than on the wire, whatever the vendor calls its fields.
-        own = len(json.dumps(to_jsonable(request)))
-        if part and (len(part) == MOST_REQUESTS or size + own > MOST_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(request)
-        size += own
-    if part:
-        yield part
+        # Our JSON escapes non-ASCII characters and has longer names than the APIs, so it is an upper bound.
+        n_bytes = len(json.dumps(to_jsonable(request)))
+        if chunk and (len(chunk) == MAX_REQUESTS or chunk_bytes + n_bytes > MAX_BYTES):
+            yield chunk
+            chunk, chunk_bytes = [], 0
+        chunk.append(request)
+        chunk_bytes += n_bytes
+    if chunk:
+        yield chunk
 
 
-def _count(books: Sequence[BatchJob]) -> str:
-    return f"{len(books)} batch{'' if len(books) == 1 else 'es'} of {sum(len(b.keys) for b in books):,} requests"
+def _count(jobs: Sequence[BatchJob]) -> str:
+    n_requests = sum(len(job.keys) for job in jobs)
+    return f"{len(jobs)} batch{'' if len(jobs) == 1 else 'es'} of {n_requests:,} requests"

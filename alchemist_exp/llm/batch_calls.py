@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from alchemist_exp.core.errors import AlchemistError, LLMError
-from alchemist_exp.llm.batch import ask_in_batches
+from alchemist_exp.llm.batch import complete_in_batches
 from alchemist_exp.llm.batch_jobs import BatchJobStore
 from alchemist_exp.llm.budget import BudgetLedger, Reservation
 from alchemist_exp.llm.cost import max_cost
-from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM
+from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM, ProviderSession
 from alchemist_exp.llm.response_cache import ResponseCache
-from alchemist_exp.llm.types import FinishReason, LLMCall, ProviderClient, Request, Response, Usage
+from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class BatchCalls:
     def __init__(
         self,
         llm: ProviderLLM,
-        client: ProviderClient,
+        session: ProviderSession,
         cache: ResponseCache,
         ledger: BudgetLedger,
         jobs_directory: Path,
@@ -40,7 +40,7 @@ class BatchCalls:
 
         Args:
             llm: The model, which has the price and the batch API.
-            client: The open connection to its provider.
+            session: The open connection to its provider.
             cache: The cache for complete responses.
             ledger: The budget ledger of all runs.
             jobs_directory: Where the batch jobs of all runs are.
@@ -48,7 +48,7 @@ class BatchCalls:
 
         """
         self._llm = llm
-        self._client = client
+        self._session = session
         self._cache = cache
         self._ledger = ledger
         self._jobs_directory = jobs_directory
@@ -83,20 +83,20 @@ class BatchCalls:
             on_call(LLMCall(request=request, response=response))
 
         try:
-            outcomes = await ask_in_batches(
+            outcomes = await complete_in_batches(
                 requests,
                 self._llm,
-                self._llm.batches(self._client),
+                self._llm.batch_api(self._session),
                 self._jobs_directory,
-                known=lambda request: None if self._llm.cache is CacheMode.refresh else self._cache.read(request),
-                on_reply=keep,
+                cached=lambda request: None if self._llm.cache is CacheMode.refresh else self._cache.read(request),
+                on_response=keep,
                 notice=_log.warning,
                 poll_s=_BATCH_POLL_S,
             )
         except AlchemistError:
             # A batch that was submitted is paid for when it is finished, whether this run collects it or not. The
             # reservation stays open until a run with the same name replaces it.
-            open_jobs = BatchJobStore(self._jobs_directory).open_books()
+            open_jobs = BatchJobStore(self._jobs_directory).open_jobs()
             submitted = any(not uncollected.isdisjoint(job.to_collect) for job in open_jobs)
             if reservation is not None and not submitted:
                 reservation.release()

@@ -1,6 +1,6 @@
-"""Books of batches: one readable JSON file each, so that a job that is killed does not lose what it handed in.
+"""Batch jobs on disk: one readable JSON file per batch, so that a killed run does not lose what it submitted.
 
-A book is written before its batch is handed in. Nothing here asks a server.
+A batch job is written before its batch is submitted. Nothing here contacts a provider.
 """
 
 from collections.abc import Iterator
@@ -17,24 +17,28 @@ from alchemist_exp.core.locks import locked
 
 
 class BatchJobState(StrEnum):
-    """Where a batch stands.
+    """The state of a batch, stored in its file."""
 
-    intent: about to be handed in, or handed in by a job that was killed before it learned the id. submitted: handed in.
-    collected: every result was taken. lost: an intent that could not be found again; its requests were handed in anew.
-    """
-
-    INTENT = "intent"
-    SUBMITTED = "submitted"
-    COLLECTED = "collected"
-    LOST = "lost"
+    INTENT = "intent"  # about to be submitted, or submitted by a run that was killed before the id arrived
+    SUBMITTED = "submitted"  # the provider's id is known
+    COLLECTED = "collected"  # every result was taken
+    LOST = "lost"  # an intent without a batch at the provider; its requests were submitted again
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchJob:
-    """What is known of one batch.
+    """What is known about one batch. The names of the fields are the keys of its file.
 
-    mark: its name here and, where the vendor keeps one, there. batch: the vendor's id, None before it is known. keys:
-    of all its requests; to_collect: of those whose results nobody has taken yet.
+    Attributes:
+        mark: The name of the file. A provider that can store it finds the batch by it.
+        state: The state of the batch.
+        batch: The provider's id of the batch, or None before it is known.
+        provider: The name of the llm member.
+        model: The model's name.
+        time: When the job was created, in ISO format, UTC.
+        keys: The keys of all requests.
+        to_collect: The keys of those whose results have not been taken.
+
     """
 
     mark: str
@@ -53,74 +57,94 @@ class BatchJob:
 
 
 class BatchJobStore:
-    """The books under `root`. Whoever plans or writes holds the lock."""
+    """The batch jobs in one directory, shared by all runs. A caller that plans or writes must hold the lock."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the books: other jobs that want them wait."""
+        """Hold the lock on all batch jobs; other runs wait."""
         with locked(self.root / ".lock"):
             yield
 
-    def path(self, book: BatchJob) -> Path:
-        """Where `book` lies or will lie."""
-        return self.root / f"{book.mark}.json"
+    def path(self, job: BatchJob) -> Path:
+        """Return the path of a job's file, whether it exists or not."""
+        return self.root / f"{job.mark}.json"
 
-    def open_books(self) -> list[BatchJob]:
-        """All that are open, oldest first. StoreError, naming the file, when one is broken."""
-        books = [_read(path) for path in self.root.glob("*.json")]
-        return sorted((book for book in books if book.is_open), key=lambda book: (book.time, book.mark))
+    def open_jobs(self) -> list[BatchJob]:
+        """Return the jobs that may have results to collect.
 
-    def begin(self, keys: tuple[str, ...], *, provider: str, model: str) -> BatchJob:
-        """A new book, an intent, on disk."""
+        Returns:
+            The open jobs, oldest first.
+
+        Raises:
+            StoreError: A file is broken; the message names it.
+
+        """
+        jobs = [_read(path) for path in self.root.glob("*.json")]
+        return sorted((job for job in jobs if job.is_open), key=lambda job: (job.time, job.mark))
+
+    def create(self, keys: tuple[str, ...], *, provider: str, model: str) -> BatchJob:
+        """Write a new job, an intent.
+
+        Args:
+            keys: The keys of its requests.
+            provider: The name of the llm member.
+            model: The model's name.
+
+        Returns:
+            The job.
+
+        """
         time = datetime.now(UTC).isoformat(timespec="microseconds")
         mark = key_of("batch", {"keys": keys, "time": time})
-        book = BatchJob(
-            mark=mark,
-            state=BatchJobState.INTENT,
-            batch=None,
-            provider=provider,
-            model=model,
-            time=time,
-            keys=keys,
-            to_collect=keys,
+        state = BatchJobState.INTENT
+        return self.write(
+            BatchJob(
+                mark=mark,
+                state=state,
+                batch=None,
+                provider=provider,
+                model=model,
+                time=time,
+                keys=keys,
+                to_collect=keys,
+            )
         )
-        return self.write(book)
 
-    def write(self, book: BatchJob) -> BatchJob:
-        """Puts `book` on disk."""
-        write_json(self.path(book), to_jsonable(book))
-        return book
+    def write(self, job: BatchJob) -> BatchJob:
+        """Write a job's file atomically and return the job."""
+        write_json(self.path(job), to_jsonable(job))
+        return job
 
-    def remove(self, book: BatchJob) -> None:
-        """Forgets a batch that was never accepted."""
-        self.path(book).unlink(missing_ok=True)
-        remove_partial_files(self.path(book))
+    def remove(self, job: BatchJob) -> None:
+        """Delete the file of a batch that was not accepted."""
+        self.path(job).unlink(missing_ok=True)
+        remove_partial_files(self.path(job))
 
-    def collected(self, book: BatchJob, keys: frozenset[str]) -> None:
-        """Notes that the results of `keys` were taken; others may have taken theirs meanwhile."""
-        if not self.path(book).exists():
+    def mark_collected(self, job: BatchJob, keys: frozenset[str]) -> None:
+        """Note on disk that the results of some requests were taken.
+
+        Args:
+            job: The job. Its file is read again, since other runs may have taken results meanwhile.
+            keys: The keys of the requests.
+
+        """
+        if not self.path(job).exists():
             return
-        now = _read(self.path(book))
+        now = _read(self.path(job))
         left = tuple(key for key in now.to_collect if key not in keys)
         self.write(replace(now, to_collect=left, state=now.state if left else BatchJobState.COLLECTED))
 
 
 def _read(path: Path) -> BatchJob:
-    entry = read_json(path, what="the book of a batch")
+    entry = read_json(path, what="the batch job")
     try:
-        book = BatchJob(
-            **{
-                **entry,
-                "state": BatchJobState(entry["state"]),
-                "keys": tuple(entry["keys"]),
-                "to_collect": tuple(entry["to_collect"]),
-            }
-        )
+        lists = {name: tuple(entry[name]) for name in ("keys", "to_collect")}
+        job = BatchJob(**{**entry, **lists, "state": BatchJobState(entry["state"])})
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"the book of a batch {path} is broken ({error!r}); delete it and run again.") from error
-    if book.mark != path.stem or (book.state is BatchJobState.SUBMITTED and not isinstance(book.batch, str)):
-        raise StoreError(f"the book of a batch {path} contradicts itself; delete it and run again.")
-    return book
+        raise StoreError(f"the batch job {path} is broken ({error!r}); delete it and run again.") from error
+    if job.mark != path.stem or (job.state is BatchJobState.SUBMITTED and not isinstance(job.batch, str)):
+        raise StoreError(f"the batch job {path} contradicts itself; delete it and run again.")
+    return job

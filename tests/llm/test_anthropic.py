@@ -48,8 +48,8 @@ def test_the_vendors_address_is_asked_whatever_the_environment_says(provider, mo
     llm = replace(provider("anthropic"), base_url=None)
 
     async def address() -> str:
-        async with llm.connect() as client:
-            return str(client.server.base_url)
+        async with llm.connect() as session:
+            return str(session.client.base_url)
 
     assert asyncio.run(address()).rstrip("/") == "https://api.anthropic.com"
 

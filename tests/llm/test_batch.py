@@ -74,7 +74,7 @@ def test_replies_are_matched_by_id_in_whatever_order_they_come(job: Job, server:
     (book,) = books(job)
     assert (book["state"], book["to_collect"], book["batch"]) == ("collected", [], "batch_0")
     assert job.kept == len(TEXTS)
-    assert told(job, "1 batch of 7 requests handed in; a job that ends earlier collects them")
+    assert told(job, "1 batch of 7 requests submitted; a run that ends earlier collects them")
     assert told(job, "7 of 7 requests in 1 batch of 7 requests are done.")
 
 
@@ -99,10 +99,10 @@ def test_what_is_at_hand_is_not_asked(job: Job, server: BatchServer) -> None:
 
 
 def test_batches_stay_within_the_limits(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "MOST_REQUESTS", 3)
+    monkeypatch.setattr(batch, "MAX_REQUESTS", 3)
     assert texts_of(job.run(TEXTS)) == ALL
     assert [len(b.rows) for b in server.batches] == [3, 3, 1]
-    monkeypatch.setattr(batch, "MOST_BYTES", 1000)
+    monkeypatch.setattr(batch, "MAX_BYTES", 1000)
     job.run([letter * 600 for letter in "ab"] + ["c", "d"])
     assert [len(b.rows) for b in server.batches[3:]] == [1, 1, 2]
 
@@ -117,7 +117,7 @@ def test_only_unfinished_rows_are_handed_in_again(job: Job, server: BatchServer)
     assert isinstance(outcomes["f"], Response)
     assert outcomes["f"].finish_reason is FinishReason.TRUNCATED
     assert {key for key, _ in server.batches[1].rows} == {job.llm.request("system", t).key for t in "bde"}
-    assert told(job, "batch batch_0: 3 requests without a reply")
+    assert told(job, "batch batch_0: 3 requests without a response")
     # The truncated reply is not kept, so it is asked for again; the refused one too.
     server.scripts = []
     assert texts_of(job.run(list("abcdef"))) == {t: f"reply to {t}" for t in "abcdef"}
@@ -135,8 +135,8 @@ def test_a_request_is_handed_in_no_more_often_than_allowed(job: Job, server: Bat
     server.scripts = [Script(outcomes={"b": "busy", "c": "unreached"})] * 9
     texts = texts_of(job.run(list("abc")))
     assert texts["a"] == "reply to a"
-    assert texts["b"].startswith("no reply in 3 batches (the server answered 5")
-    assert texts["c"].startswith("no reply in 3 batches (the batch ended")
+    assert texts["b"].startswith("no response in 3 batches (the server answered 5")
+    assert texts["c"].startswith("no response in 3 batches (the batch ended")
     assert [len(b.rows) for b in server.batches] == [3, 2, 2]
 
 
@@ -147,7 +147,7 @@ def test_a_batch_that_fails_as_a_whole_says_why(
     server.scripts = [Script(error="Enqueued token limit reached for sk-secret")] * 3
     job = Job(llm_of("openai", server.url), tmp_path)
     assert job.run(["a"]) == {
-        "a": "no reply in 3 batches (the batch ended as failed without it: Enqueued token limit reached for [key])"
+        "a": "no response in 3 batches (the batch ended as failed without it: Enqueued token limit reached for [key])"
     }
 
 
@@ -158,7 +158,7 @@ def test_strange_lines_are_counted_and_ignored(job: Job, server: BatchServer) ->
     late = (json.dumps({"custom_id": key, "result": "?", "response": "?"}),)
     server.scripts = [Script(lines=broken + strange + late)]
     assert texts_of(job.run(["a", "b"])) == {"a": "reply to a", "b": "reply to b"}
-    assert told(job, "batch batch_0: 2 replies to requests that are not in it, ignored")
+    assert told(job, "batch batch_0: 2 responses to requests that are not in it, ignored")
     assert told(job, "batch batch_0: 6 unreadable lines, ignored")
 
 
@@ -178,7 +178,7 @@ def test_faults_while_polling_lose_nothing(job: Job, server: BatchServer) -> Non
     assert texts_of(job.run(TEXTS)) == ALL
     assert len(server.batches) == 1
     assert len(job.waits) >= 7
-    assert sum("could not be asked after" in notice for notice in job.notices) == 1
+    assert sum("the state of a batch is unknown" in notice for notice in job.notices) == 1
 
 
 def test_faults_while_fetching_lose_nothing(job: Job, server: BatchServer) -> None:
@@ -189,16 +189,18 @@ def test_faults_while_fetching_lose_nothing(job: Job, server: BatchServer) -> No
 
 
 def test_waits_grow(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "LONGEST_POLL_S", 0.02)
+    monkeypatch.setattr(batch, "MAX_POLL_S", 0.02)
     server.scripts = [Script(polls=5)]
     job.run(["a"])
     assert job.waits == pytest.approx([0.01, 0.015, 0.02, 0.02])
 
 
 def test_patience_ends(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(batch, "MAX_SILENCE_S", 0.02)
     server.always = 500
-    with pytest.raises(LLMError, match=r"batch_0 could not be asked after \(the server answered 500.* go on.*delete"):
+    with pytest.raises(
+        LLMError, match=r"the state of batch batch_0 is unknown \(the server answered 500.* continue.*delete"
+    ):
         job.run(["a"])
     server.always = 0
     assert texts_of(job.run(["a"])) == {"a": "reply to a"}
@@ -211,7 +213,7 @@ def test_a_refused_key_ends_the_job_and_not_the_batch(job: Job, server: BatchSer
         job.run(TEXTS)
     assert texts_of(job.run(TEXTS)) == ALL
     assert len(server.batches) == 1
-    assert told(job, "1 batch of 7 requests handed in before, picked up")
+    assert told(job, "1 batch of 7 requests submitted by an earlier run; collecting")
 
 
 def test_a_batch_that_is_gone_names_its_book(job: Job, server: BatchServer) -> None:
@@ -219,7 +221,9 @@ def test_a_batch_that_is_gone_names_its_book(job: Job, server: BatchServer) -> N
     with pytest.raises(LLMError):
         job.run(["a"])
     server.batches.clear()
-    with pytest.raises(LLMError, match=r"the server does not know it.*If the batch is gone, delete (\S+\.json)\.") as e:
+    with pytest.raises(
+        LLMError, match=r"the server does not know it.*If the batch no longer exists, delete (\S+\.json)\."
+    ) as e:
         job.run(["a"])
     Path(str(e.value).rsplit("delete ")[-1].rstrip(".")).unlink()
     assert texts_of(job.run(["a"])) == {"a": "reply to a"}
@@ -235,7 +239,7 @@ def test_a_refused_batch_leaves_no_book(job: Job, server: BatchServer) -> None:
 def test_a_second_batch_that_is_refused_leaves_the_first(
     job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "MOST_REQUESTS", 4)
+    monkeypatch.setattr(batch, "MAX_REQUESTS", 4)
     server.scripts = [Script()]
     accept = server.accept
 
@@ -244,7 +248,7 @@ def test_a_second_batch_that_is_refused_leaves_the_first(
         return accept(*args)
 
     monkeypatch.setattr(server, "accept", accepting)
-    with pytest.raises(LLMError, match=r"may not ask m.*Batches that were handed in go on"):
+    with pytest.raises(LLMError, match=r"has no access to m.*Submitted batches continue"):
         job.run(TEXTS)
     monkeypatch.setattr(server, "accept", accept)
     server.refusals = []
@@ -272,10 +276,10 @@ def test_a_batch_whose_id_is_lost_is_found_where_it_can_be(job: Job, server: Bat
     assert texts_of(job.run(TEXTS)) == ALL
     if vendor == "anthropic":
         assert len(server.seen) == 14
-        assert told(job, "if it was accepted, which cannot be found out, it is paid as well")
+        assert told(job, "if the provider accepted it, which it cannot tell, it is billed too")
     else:
         assert len(server.seen) == 7
-        assert not told(job, "handed in anew")
+        assert not told(job, "submitted again")
 
 
 def killed(job: Job, vendor: str, url: str, when: Any, killed_after: int = 0) -> None:
@@ -334,7 +338,7 @@ def test_a_job_killed_before_it_learned_the_id(job: Job, server: BatchServer, ve
     assert texts_of(job.run(list("abcde"))) == {t: f"reply to {t}" for t in "abcde"}
     if vendor == "anthropic":
         assert len(server.seen) == 10
-        assert told(job, "a batch of 5 requests got no id and is handed in anew; if it was accepted")
+        assert told(job, "a batch of 5 requests got no id and is submitted again; if the provider accepted")
         assert [book["state"] for book in books(job)] == ["lost", "collected"]
     else:
         assert len(server.seen) == 5

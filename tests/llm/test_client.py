@@ -48,7 +48,7 @@ class Scripted(ProviderLLM):
             return Response(text="half", model="m", finish_reason=item, usage=USAGE)
         return Response(text=f"{item} {request.sample}", model="m", finish_reason=FinishReason.COMPLETE, usage=USAGE)
 
-    def batches(self, client):
+    async def send(self, session, request):
         raise AssertionError
 
 

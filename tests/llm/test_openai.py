@@ -92,8 +92,8 @@ def test_the_vendors_address_is_asked_whatever_the_environment_says(provider, mo
     llm = replace(provider("openai"), base_url=None)
 
     async def address() -> str:
-        async with llm.connect() as client:
-            return str(client.server.base_url)
+        async with llm.connect() as session:
+            return str(session.client.base_url)
 
     assert asyncio.run(address()) == "https://api.openai.com/v1/"
 
@@ -206,8 +206,8 @@ def test_a_hundred_requests_are_in_flight_at_once(llm, server, scripted) -> None
     server.script = once_all_are_there
 
     async def all_at_once() -> list[str]:
-        async with llm.connect() as client:
-            replies = await asyncio.gather(*(client.complete(llm.request("s", f"p{i}")) for i in range(100)))
+        async with llm.connect() as session:
+            replies = await asyncio.gather(*(session.complete(llm.request("s", f"p{i}")) for i in range(100)))
         return [reply.text for reply in replies]
 
     assert asyncio.run(all_at_once()) == ["hello"] * 100
@@ -218,7 +218,7 @@ def test_a_hundred_requests_are_in_flight_at_once(llm, server, scripted) -> None
 def test_the_key_is_asked_for_by_its_variable(provider, monkeypatch: pytest.MonkeyPatch) -> None:
     llm = provider("openai")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-“quoted”")
-    with pytest.raises(LLMError, match=r"OPENAI_API_KEY holds a character that no key has") as caught:
+    with pytest.raises(LLMError, match=r"OPENAI_API_KEY holds a character that is invalid in a key") as caught:
         llm.check()
     assert "quoted" not in str(caught.value)
     monkeypatch.delenv("OPENAI_API_KEY")

@@ -1,4 +1,4 @@
-"""What clients raise is sorted: another attempt, or a sentence with the cure. The key is in neither."""
+"""Errors of providers become a TransientError or an LLMError of one sentence. The API key is in neither."""
 
 import asyncio
 import traceback
@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.llm.providers.errors import LONGEST_QUOTE, clean, sorted_faults, wait_of
+from alchemist_exp.llm.providers.errors import MAX_QUOTE_LENGTH, clean, retry_after_s
 from alchemist_exp.llm.types import TransientError
 
 MODELS = [
@@ -24,7 +24,7 @@ def llm(request, provider):
     return provider(name, f"llm.model={model}")
 
 
-def fault(llm, ask, kind: type[Exception], key: str) -> str:
+def error_of(llm, ask, kind: type[Exception], key: str) -> str:
     with pytest.raises(kind) as caught:
         ask(llm)
     shown = "".join(traceback.format_exception(caught.value))
@@ -34,9 +34,9 @@ def fault(llm, ask, kind: type[Exception], key: str) -> str:
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
-def test_another_attempt_may_mend_it(llm, server, scripted, ask, key, status: int) -> None:
+def test_errors_after_which_another_attempt_may_succeed(llm, server, scripted, ask, key, status: int) -> None:
     server.script = [scripted.failing(status, f"busy {key}")]
-    assert fault(llm, ask, TransientError, key) == f"the server answered {status}: busy [key]"
+    assert error_of(llm, ask, TransientError, key) == f"the server answered {status}: busy [key]"
     assert len(server.asked) == 1, "the client itself must not try again"
 
 
@@ -44,7 +44,7 @@ def test_another_attempt_may_mend_it(llm, server, scripted, ask, key, status: in
     ("status", "message", "code", "sentence"),
     [
         (401, "Incorrect API key provided: {key}.", "invalid_api_key", "the key in {variable} was refused for {model}"),
-        (403, "not allowed", None, "the key in {variable} may not ask {model}"),
+        (403, "not allowed", None, "the key in {variable} has no access to {model}"),
         (402, "pay", "billing_error", "there is no credit left for {model}"),
         (429, "You exceeded your current quota", "insufficient_quota", "there is no credit left for {model}"),
         (400, "Your credit balance is too low", "invalid_request_error", "there is no credit left for {model}"),
@@ -63,53 +63,53 @@ def test_another_attempt_may_mend_it(llm, server, scripted, ask, key, status: in
         (422, "no", None, "{model} refused the request with 422: no"),
     ],
 )
-def test_a_person_has_to_mend_it(llm, server, scripted, ask, key, status, message, code, sentence) -> None:
+def test_errors_that_a_person_must_fix(llm, server, scripted, ask, key, status, message, code, sentence) -> None:
     server.script = [scripted.failing(status, message.format(key=key), code=code)]
-    said = fault(llm, ask, LLMError, key)
+    said = error_of(llm, ask, LLMError, key)
     assert said.startswith(sentence.format(model=llm.model, variable=llm.api_key_env))
     assert said.endswith(".")
     assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("answer", ["DROPPED", "TRUNCATED_JSON", "NOT_JSON"])
-def test_a_broken_reply_is_asked_again(llm, server, scripted, ask, key, answer: str) -> None:
+def test_a_broken_response_is_transient(llm, server, scripted, ask, key, answer: str) -> None:
     server.script = [getattr(scripted, answer)]
-    assert fault(llm, ask, TransientError, key)
+    assert error_of(llm, ask, TransientError, key)
 
 
 @pytest.mark.parametrize("answer", ["HANG", "DRIP"])
-def test_a_slow_server_is_cut_off(llm, server, scripted, ask, key, answer: str) -> None:
+def test_a_slow_server_reaches_the_time_limit(llm, server, scripted, ask, key, answer: str) -> None:
     llm.timeout_s = 0.2
     server.script = [getattr(scripted, answer)]
-    assert fault(llm, ask, TransientError, key) == "no reply within 0.2 s (llm.timeout_s)"
+    assert error_of(llm, ask, TransientError, key) == "no response within 0.2 s (llm.timeout_s)"
 
 
-def test_nobody_listening_is_asked_again(llm, ask, key) -> None:
+def test_a_refused_connection_is_transient(llm, ask, key) -> None:
     llm.base_url = "http://127.0.0.1:1/v1"
-    assert fault(llm, ask, TransientError, key).startswith("the connection failed (")
+    assert error_of(llm, ask, TransientError, key).startswith("the connection failed (")
 
 
-def test_an_error_inside_a_good_answer_is_asked_again(provider, server, scripted, ask, key) -> None:
+def test_an_error_in_a_response_of_status_200_is_transient(provider, server, scripted, ask, key) -> None:
     server.script = [scripted.Answer(error={"error": {"message": f"upstream\n{key}"}})]
-    assert fault(provider("openai_compatible"), ask, TransientError, key) == "the model failed (upstream [key])"
+    assert error_of(provider("openai_compatible"), ask, TransientError, key) == "the model failed (upstream [key])"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'"no"', b"<p>no</p>", b'{"error": "no"}', b'{"error": {"message": {}}}'])
-def test_errors_of_any_form_are_borne(llm, server, scripted, ask, key, body: bytes) -> None:
+def test_error_bodies_of_any_form_are_read(llm, server, scripted, ask, key, body: bytes) -> None:
     server.script = [scripted.Answer(status=400, raw=body)]
-    assert "refused the request with 400" in fault(llm, ask, LLMError, key)
+    assert "refused the request with 400" in error_of(llm, ask, LLMError, key)
 
 
-def test_what_the_server_writes_is_cleaned(llm, server, scripted, ask, key) -> None:
+def test_the_text_of_a_server_is_cleaned(llm, server, scripted, ask, key) -> None:
     server.script = [scripted.failing(400, "\x1b[31mred\r\n\u202e" + "x" * 5000 + key)]
-    said = fault(llm, ask, LLMError, key)
+    said = error_of(llm, ask, LLMError, key)
     assert "\x1b" not in said
     assert "\u202e" not in said
-    assert len(said) < LONGEST_QUOTE + 150
+    assert len(said) < MAX_QUOTE_LENGTH + 150
 
 
-def test_the_key_is_taken_out_before_the_text_is_shortened(key) -> None:
-    assert key[:8] not in clean("x" * (LONGEST_QUOTE - 10) + key, key)
+def test_the_key_is_removed_before_the_text_is_shortened(key) -> None:
+    assert key[:8] not in clean("x" * (MAX_QUOTE_LENGTH - 10) + key, key)
 
 
 @pytest.mark.parametrize(
@@ -130,16 +130,16 @@ def test_the_key_is_taken_out_before_the_text_is_shortened(key) -> None:
         ({"retry-after": "Wed, 21 Oct 99999 07:28:00 GMT"}, None),
     ],
 )
-def test_the_wait_a_server_asks_for(headers: dict[str, str], wait: float | None) -> None:
-    assert wait_of(headers) == wait
+def test_the_wait_that_a_server_asks_for(headers: dict[str, str], wait: float | None) -> None:
+    assert retry_after_s(headers) == wait
 
 
 def test_the_wait_may_be_a_date() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    assert 50 < (wait_of({"retry-after": soon}) or 0) <= 60
+    assert 50 < (retry_after_s({"retry-after": soon}) or 0) <= 60
 
 
-def test_the_wait_reaches_whoever_asks_again(llm, server, scripted, ask) -> None:
+def test_the_wait_is_part_of_the_error(llm, server, scripted, ask) -> None:
     server.script = [scripted.failing(429, "slow down", retry_after="3")]
     with pytest.raises(TransientError) as caught:
         ask(llm)
@@ -147,11 +147,9 @@ def test_the_wait_reaches_whoever_asks_again(llm, server, scripted, ask) -> None
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("ours"), TimeoutError("not the deadline"), KeyError("x")])
-def test_a_fault_of_the_program_stays_one(llm, key, error: Exception) -> None:
-    import openai
-
+def test_an_exception_of_the_program_is_not_translated(llm, key, error: Exception) -> None:
     async def attempt() -> None:
-        async with sorted_faults(llm, openai, key):
+        async with llm.connect() as session, session.errors.attempt():
             raise error
 
     with pytest.raises(type(error)):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alchemist_exp.llm.batch import ask_in_batches
+from alchemist_exp.llm.batch import complete_in_batches
 from alchemist_exp.llm.providers.anthropic import AnthropicLLM
 from alchemist_exp.llm.providers.base import CacheMode, Diversity, ProviderLLM
 from alchemist_exp.llm.providers.openai import OpenAILLM
@@ -76,14 +76,14 @@ class Job:
         return {text: outcomes[request.key] for text, request in requests.items()}
 
     async def _ask(self, requests: Sequence[Request]) -> Mapping[str, Response | str]:
-        async with self.llm.connect() as client:
-            return await ask_in_batches(
+        async with self.llm.connect() as session:
+            return await complete_in_batches(
                 requests,
                 self.llm,
-                self.llm.batches(client),
+                self.llm.batch_api(session),
                 self.folder / "batches",
-                known=self.known,
-                on_reply=self.keep,
+                cached=self.known,
+                on_response=self.keep,
                 notice=self.notices.append,
                 poll_s=0.01 if self.killed_after is None else 0.001,
                 sleep=self.wait,

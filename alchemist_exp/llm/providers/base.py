@@ -1,107 +1,89 @@
-"""What all providers with a price have in common: the model's card, the parameters of a request, the limits on asking.
+"""The base class of every provider: the settings in conf/llm/_provider.yaml, requests, and connections.
 
-Keys come from the environment alone and are never a field: fields reach records and loggers.
+API keys come from environment variables and are never a field, since fields are written to records and loggers.
 """
 
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.errors import ConfigError, LLMError, unknown_name
-from alchemist_exp.llm.types import LLM, Message, Price, Request, Response, Role, TransientError
+from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.llm.providers.batch_api import BatchAPI
+from alchemist_exp.llm.providers.errors import ErrorTranslator, ProviderFailure, describe_standard_error
+from alchemist_exp.llm.providers.model_spec import ModelSpec
+from alchemist_exp.llm.types import LLM, Message, Price, Request, Response, Role
 
 
 class CacheMode(Enum):
-    """use: ask for what is not cached. refresh: ask for all anew. only: ask for nothing, a miss is an error."""
+    """How the response cache is used."""
 
-    use = "use"
-    refresh = "refresh"
-    only = "only"
+    use = "use"  # call the LLM for what is not cached
+    refresh = "refresh"  # call the LLM for every request, and overwrite the cache
+    only = "only"  # never call the LLM; a response that is not cached is an error
 
 
 class Diversity(Enum):
-    """How replies to one prompt differ: drawn at a temperature, asked for in the prompt, or (auto) what works."""
+    """How several responses to one prompt differ."""
 
-    sampling = "sampling"
-    prompt = "prompt"
-    auto = "auto"
-
-
-class Api(Enum):
-    """Which of a vendor's endpoints a model is asked through."""
-
-    chat = "chat"
-    responses = "responses"
-    messages = "messages"
+    sampling = "sampling"  # by the temperature
+    prompt = "prompt"  # each prompt shows the earlier programs and asks for another approach
+    auto = "auto"  # sampling if the model accepts a temperature, else prompt
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSpec:
-    """What a model can do and costs; conf/llm/models has one per known model.
+class ProviderSession:
+    """An open connection to a provider; its `complete` is the one of `ProviderClient`.
 
-    token_parameter: the name under which it takes the most tokens it may write. encoding: of its tokenizer, None where
-    none is at hand. context_tokens, max_output_tokens: None where not known. retired: the day it is switched off, None
-    where none is announced.
+    Attributes:
+        llm: The member whose settings apply.
+        client: The SDK's client, or whatever the provider's `open_client` yields.
+        api_key: The API key.
+        errors: The translator of errors.
+
     """
 
-    api: Api
-    temperature: bool
-    seed: bool
-    structured_output: bool
-    batch: bool
-    token_parameter: str
-    encoding: str | None
-    context_tokens: int | None
-    max_output_tokens: int | None
-    retired: date | None
-    price: Price | None
+    llm: "ProviderLLM"
+    client: Any
+    api_key: str
+    errors: ErrorTranslator
 
-
-@dataclass(frozen=True, kw_only=True)
-class BatchResults:
-    """What an ended batch brought.
-
-    answers: for each request's key its reply, Unanswered where another attempt may bring one, or LLMError where none
-    can. unreadable: lines that made no sense. shortfall: why requests that are not among the answers were not reached.
-    """
-
-    answers: Mapping[str, Response | TransientError | LLMError]
-    unreadable: int = 0
-    shortfall: str = "the batch ended without it"
-
-
-class BatchAPI(Protocol):
-    """A provider's batch API. Used by one event loop.
-
-    All raise Unanswered when another attempt may succeed, LLMError when none can. can_find: whether `find` can tell
-    that a batch was never handed in.
-    """
-
-    can_find: bool
-
-    async def submit(self, requests: Sequence[Request], mark: str) -> str:
-        """Hands `requests` in, each under its key, and returns the batch's id. mark: its name in our books."""
-
-    async def find(self, mark: str) -> str | None:
-        """The id of the batch that was handed in under `mark`; None where there is none or the API cannot tell."""
-
-    async def finished(self, batch: str) -> tuple[bool, int]:
-        """Whether the batch has ended, by whatever end, and how many requests of it are done."""
-
-    async def results(self, batch: str) -> BatchResults:
-        """What a batch that has ended brought."""
+    async def complete(self, request: Request) -> Response:
+        """Make one attempt; see `ProviderClient.complete`."""
+        async with self.errors.attempt():
+            response = await self.llm.send(self, request)
+            return replace(response, model=self.errors.clean(response.model) or request.model)
 
 
 @dataclass(kw_only=True)
 class ProviderLLM(LLM):
-    """A model that is asked over the network; the YAML files in conf/llm hold the values and explain each."""
+    """A model behind a network. conf/llm/_provider.yaml holds the values of the fields and explains each.
+
+    A provider is a subclass in one module, registered with `@component("llm", NAME)`, and conf/llm/NAME.yaml. Only
+    `send` must be written. Retries, rate limits, the budget and the cache are applied around it.
+
+    Attributes:
+        spec: What the model can do and costs: a ModelSpec, or a mapping from YAML that becomes one.
+
+    Example:
+        >>> from alchemist_exp.llm.types import FinishReason
+        >>> @dataclass(kw_only=True)
+        ... class ShoutLLM(ProviderLLM):
+        ...     '''Returns each prompt in capital letters.'''
+        ...     async def send(self, session, request):
+        ...         text = request.messages[-1].text.upper()
+        ...         return Response(text=text, model="shout-1", finish_reason=FinishReason.COMPLETE, usage=None)
+        >>> ShoutLLM.__abstractmethods__
+        frozenset()
+
+    """
 
     spec: Any = MISSING
     temperature: float | None = MISSING
@@ -119,9 +101,10 @@ class ProviderLLM(LLM):
     batch: bool = MISSING
 
     def __post_init__(self) -> None:
-        self.spec = _spec(self.spec)
-        self.price = _price(self.price)
-        for key, least in (
+        # Values that come through an interpolation are mappings, whatever the field's type is.
+        self.spec = self.spec if isinstance(self.spec, ModelSpec) else ModelSpec.from_mapping(self.spec)
+        self.price = Price(**self.price) if isinstance(self.price, Mapping) else self.price
+        for key, minimum in (
             ("max_output_tokens", 1),
             ("timeout_s", 0.1),
             ("max_attempts", 1),
@@ -131,49 +114,146 @@ class ProviderLLM(LLM):
             ("temperature", 0),
         ):
             value = getattr(self, key)
-            if value is not None and not least <= value < 1e9:
-                raise ConfigError(f"llm.{key} is {value}; a number from {least:g} to 1e9 is needed.")
+            if value is not None and not minimum <= value < 1e9:
+                raise ConfigError(f"llm.{key} is {value}; expected a number from {minimum:g} to 1e9.")
         if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.api_key_env, re.IGNORECASE):
-            # Not repeated: it may be the key itself.
-            raise ConfigError("llm.api_key_env is not a variable's name; export the key and give the variable's name.")
+            # The value is not repeated: it may be the key itself.
+            raise ConfigError(
+                "llm.api_key_env is not the name of an environment variable; export the key and give the variable's "
+                "name."
+            )
         if self.base_url is not None and set("@?#") & set(self.base_url):
             raise ConfigError(
-                f"llm.base_url holds a password, a query or a fragment; leave it out and put the key into "
+                f"llm.base_url holds a password, a query or a fragment; remove it and put the key into "
                 f"{self.api_key_env}."
             )
         if self.base_url is not None and not re.match(r"https?://[^/\s]", self.base_url):
             raise ConfigError(
-                f"llm.base_url is {self.base_url!r}; an address like http://127.0.0.1:8000/v1 or https://... is needed."
+                f"llm.base_url is {self.base_url!r}; expected an address like http://127.0.0.1:8000/v1 or https://..."
             )
         if self.diversity is Diversity.sampling and not self.samples:
             raise ConfigError(
-                f"llm.diversity is sampling, and {self.model} is asked without a temperature; use prompt or auto."
+                f"llm.diversity is sampling, but {self.model} is called without a temperature; use prompt or auto."
             )
+        if self.batch and type(self).batch_api is ProviderLLM.batch_api:
+            raise ConfigError(f"llm.batch is true, but llm={self.name} has no code for batches; use llm.batch=false.")
         if self.batch and not self.spec.batch:
-            raise ConfigError(f"llm.batch is true, and {self.model} has no batch API here; use llm.batch=false.")
+            raise ConfigError(
+                f"llm.batch is true, but the specification of {self.model} says that it has no batch API; use "
+                "llm.batch=false."
+            )
+
+    @abstractmethod
+    async def send(self, session: ProviderSession, request: Request) -> Response:
+        """Send one request and read its response.
+
+        Args:
+            session: The open connection, with the API key.
+            request: What to send. Its parameters hold max_output_tokens and, only if the model accepts them,
+                temperature, seed and schema.
+
+        Returns:
+            The response, whatever its finish reason.
+
+        Raises:
+            TransientError: The response cannot be read.
+            Exception: Whatever the client raises; `describe_error` says what it means.
+
+        """
+
+    def describe_error(self, error: Exception) -> ProviderFailure | None:
+        """Describe an exception that `send` or the batch API raised.
+
+        By default the exceptions of urllib.request and http.client are understood. A provider with an SDK overrides
+        this, for example with `describe_sdk_error`.
+
+        Args:
+            error: The exception.
+
+        Returns:
+            The failed attempt, or None for an exception that is not about the provider or the network.
+
+        """
+        return describe_standard_error(error)
+
+    def open_client(self, api_key: str) -> AbstractAsyncContextManager[Any]:
+        """Open the SDK's client; by default there is none.
+
+        Args:
+            api_key: The API key.
+
+        Returns:
+            An async context manager that yields the client of the session.
+
+        """
+        return nullcontext()
+
+    def batch_api(self, session: ProviderSession) -> BatchAPI:
+        """Return the provider's batch API; by default there is none.
+
+        Args:
+            session: The open connection.
+
+        Returns:
+            The batch API behind it.
+
+        Raises:
+            ConfigError: The provider has no batch API.
+
+        """
+        raise ConfigError(f"llm={self.name} has no code for batches; use llm.batch=false.")
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[ProviderSession]:
+        """Open a connection that is closed with the context; see `LLM.connect`."""
+        api_key = self.api_key()
+        errors = ErrorTranslator(
+            model=self.model,
+            api_key_env=self.api_key_env,
+            api_key=api_key,
+            timeout_s=self.timeout_s,
+            describe=self.describe_error,
+        )
+        async with self.open_client(api_key) as client:
+            yield ProviderSession(llm=self, client=client, api_key=api_key, errors=errors)
 
     def check(self) -> None:
-        """LLMError when the model is switched off, or the key is absent, and its replies are wanted."""
+        """Check that the model is not retired and that an API key is set, unless only the cache is used.
+
+        Raises:
+            LLMError: The model cannot be called.
+
+        """
         if self.cache is CacheMode.only:
             return
         if self.spec.retired is not None and self.spec.retired <= datetime.now(UTC).date():
             raise LLMError(
-                f"{self.model} was switched off on {self.spec.retired}; replay its replies (llm.cache=only, "
-                "llm=recorded) or name another llm.model."
+                f"{self.model} was switched off on {self.spec.retired}; use its cached or recorded responses "
+                "(llm.cache=only, llm=recorded) or name another llm.model."
             )
         self.api_key()
 
     def api_key(self) -> str:
-        """The key from the environment. LLMError when it is not there."""
+        """Return the API key from the environment variable `api_key_env`.
+
+        Returns:
+            The key.
+
+        Raises:
+            LLMError: The variable is not set or holds an invalid key.
+
+        """
         key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise LLMError(f"{self.api_key_env} is not set; export it, or name its variable with llm.api_key_env=NAME.")
         if not (key.isascii() and key.isprintable() and " " not in key):
-            raise LLMError(f"{self.api_key_env} holds a character that no key has; copy the key again and export it.")
+            raise LLMError(
+                f"{self.api_key_env} holds a character that is invalid in a key; copy the key again and export it."
+            )
         return key
 
     def cache_key(self) -> dict[str, object]:
-        """What alters replies; not how they are asked for, kept or paid."""
+        """Return the values that alter responses; limits, prices and the cache mode do not."""
         return {
             "name": self.name,
             "model": self.model,
@@ -184,23 +264,23 @@ class ProviderLLM(LLM):
 
     @property
     def encoding(self) -> str | None:
-        """As its card says."""
+        """The tokenizer that the model specification names."""
         encoding: str | None = self.spec.encoding
         return encoding
 
     @property
     def uses_batch_api(self) -> bool:
-        """As `batch` says."""
+        """Whether requests about rows go through a batch API."""
         return self.batch
 
     @property
     def samples(self) -> bool:
-        """Whether replies are drawn at a temperature, so that two to one prompt differ."""
+        """Whether responses are sampled at a temperature, so that two responses to one prompt differ."""
         return bool(self.spec.temperature and self.temperature)
 
     @property
     def prompts_for_variety(self) -> bool:
-        """Whether the prompt has to ask for a program unlike those already written."""
+        """Whether a prompt must ask for a program unlike the earlier ones."""
         return self.diversity is Diversity.prompt or (self.diversity is Diversity.auto and not self.samples)
 
     def request(
@@ -212,7 +292,7 @@ class ProviderLLM(LLM):
         schema: Mapping[str, Any] | None = None,
         max_output_tokens: int | None = None,
     ) -> Request:
-        """See `LLM.request`."""
+        """Build the request for a prompt; see `LLM.request`."""
         parameters = self._parameters()
         if schema is not None and self.spec.structured_output:
             parameters["schema"] = schema
@@ -226,46 +306,14 @@ class ProviderLLM(LLM):
             sample=sample,
         )
 
-    @abstractmethod
-    def batches(self, client: Any) -> BatchAPI:
-        """The batch API behind `client`, one that `connect` has opened."""
-
     def _parameters(self) -> dict[str, Any]:
-        """What goes to the server beside the messages; the base URL is one, since names of models mean little there."""
+        """Return the parameters of every request."""
         parameters: dict[str, Any] = {"max_output_tokens": self.max_output_tokens}
         if self.spec.temperature and self.temperature is not None:
             parameters["temperature"] = self.temperature
         if self.spec.seed and self.seed is not None:
             parameters["seed"] = self.seed
+        # Another server may give another model the same name, so its address is part of the request.
         if self.base_url is not None:
             parameters["base_url"] = self.base_url
         return parameters
-
-
-def _price(values: Any) -> Price | None:
-    """What comes through an interpolation is a mapping, whatever the field's type."""
-    return Price(**values) if isinstance(values, Mapping) else values
-
-
-def _spec(values: Any) -> ModelSpec:
-    """The card that `values`, a mapping from YAML, describe."""
-    if isinstance(values, ModelSpec):
-        return values
-    known = [f.name for f in fields(ModelSpec)]
-    for key in values:
-        if key not in known:
-            raise ConfigError(unknown_name("the key", f"llm.spec.{key}", known))
-    if lacking := [key for key in known if key not in values]:
-        raise ConfigError(f"llm.spec lacks {' and '.join(lacking)}; say null where something is not known.")
-    price, retired = values["price"], values["retired"]
-    try:
-        return ModelSpec(
-            **{
-                **values,
-                "api": Api(values["api"]),
-                "retired": None if retired is None else date.fromisoformat(retired),
-                "price": None if price is None else Price(**price),
-            }
-        )
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"llm.spec is wrong: {error}.") from error

@@ -1,31 +1,34 @@
-"""What the vendors' clients raise, sorted once: what another attempt may mend, and what a person has to.
+"""Turns the errors of providers into `TransientError` (another attempt may succeed) and `LLMError` (none can).
 
-What a server writes is untrusted: it is cleaned and shortened, and a key that it echoes is taken out.
+A provider describes the exceptions of its SDK as a `ProviderFailure`; the rules here know no SDK. The text that a
+server sends is untrusted: control characters and an echoed API key are removed, and it is shortened.
 """
 
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from socket import gaierror
 from types import ModuleType
 from typing import Any
+from urllib.error import HTTPError, URLError
 
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.llm.providers.base import ProviderLLM
-from alchemist_exp.llm.providers.parsing import fields_of, text_of
-from alchemist_exp.llm.types import Response, TransientError
+from alchemist_exp.llm.providers.parsing import as_mapping, as_text, parse_json
+from alchemist_exp.llm.types import TransientError
 
-LONGEST_WAIT_S = 120.0
-"""The most that a server's Retry-After is obeyed."""
+MAX_RETRY_AFTER_S = 120.0
+"""A longer Retry-After of a server is shortened to this."""
 
-LONGEST_QUOTE = 200
-"""Characters of a server's text that an error quotes."""
+MAX_QUOTE_LENGTH = 200
+"""Characters of a server's text that an error message quotes."""
 
-TRANSIENT = frozenset({408, 409, 425, 429})
+TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
 """Statuses below 500 after which another attempt may succeed."""
 
 _NO_CREDIT = re.compile(r"insufficient_quota|billing_|spend_limit|credit balance", re.IGNORECASE)
@@ -36,119 +39,242 @@ _TOO_LONG = re.compile(
 _NO_SCHEMA = re.compile(r"response_format|json_schema", re.IGNORECASE)
 
 
-@asynccontextmanager
-async def sorted_faults(llm: ProviderLLM, vendor: ModuleType, key: str) -> AsyncIterator[None]:
-    """Around one attempt: raises Unanswered or LLMError, and cuts it off after `llm.timeout_s`.
+@dataclass(frozen=True, kw_only=True)
+class ProviderFailure:
+    """A failed attempt, described without any type of an SDK.
 
-    vendor: the module openai or anthropic; both name what they raise alike. Anything that is no fault of the network,
-    the server or the account is raised as it is.
+    Attributes:
+        status: The HTTP status of the response, or None if no response arrived.
+        body: The body of that response: parsed JSON, or its text.
+        headers: The headers of that response, which may hold Retry-After.
+        message: What happened, if no response arrived.
+        timed_out: Whether the time limit was reached.
+        sent: Whether the request may have reached the provider, which may then bill it.
+
     """
-    late = f"no reply within {llm.timeout_s:g} s (llm.timeout_s)"
-    # What a client raises may quote the key, so it is not chained to what we raise.
-    try:
-        async with asyncio.timeout(llm.timeout_s) as deadline:
-            yield
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        raise TransientError(late, maybe_billed=True) from None
-    except TransientError as fault:  # a reply that cannot be read
-        raise TransientError(clean(str(fault), key), fault.retry_after_s, maybe_billed=True) from None
-    except vendor.APITimeoutError:
-        raise TransientError(late, maybe_billed=True) from None
-    except vendor.APIConnectionError as error:
-        cause = clean(str(error.__cause__ or error), key) or type(error.__cause__).__name__
-        raise TransientError(f"the connection failed ({cause})", maybe_billed=_was_sent(error)) from None
-    except vendor.APIResponseValidationError:
-        raise TransientError("the reply is not what the API promises", maybe_billed=True) from None
-    except vendor.APIStatusError as error:
-        raise fault_of(llm, error, key) from None
+
+    status: int | None = None
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+    timed_out: bool = False
+    sent: bool = True
 
 
-def _was_sent(error: BaseException) -> bool:
-    """Whether the request may have reached the server: all that is sure to come before is connecting."""
-    return "ConnectError" not in type(error.__cause__).__name__
+@dataclass(frozen=True, kw_only=True)
+class ErrorTranslator:
+    """Translates the errors of one connection to a provider.
 
+    Attributes:
+        model: The model's name, for messages.
+        api_key_env: The environment variable of the API key, for messages.
+        api_key: The API key itself, which is removed from every message.
+        timeout_s: The time limit of one attempt in seconds.
+        describe: Returns what an exception means, or None for one that is not of the provider or the network.
 
-def fault_of(llm: ProviderLLM, error: Any, key: str) -> TransientError | LLMError:
-    """What an answer with a status of 400 or more comes to. error: has status_code, body and response."""
-    status: int = error.status_code
-    details = fields_of(error.body)
-    details = fields_of(details.get("error")) or details
-    subcode = fields_of(details.get("details")).get("error_code")
-    marks = " ".join(str(mark or "") for mark in (subcode, *map(details.get, ("code", "type", "message"))))
-    said = clean(text_of(details.get("message") or details.get("detail") or error.body), key).rstrip(". ")
-    quote = f": {said}" if said else ""
-    if status == 402 or (status < 500 and _NO_CREDIT.search(marks)):
-        return LLMError(
-            f"there is no credit left for {llm.model}{quote}; add some to the account of {llm.api_key_env}."
+    """
+
+    model: str
+    api_key_env: str
+    api_key: str
+    timeout_s: float
+    describe: Callable[[Exception], ProviderFailure | None]
+
+    @asynccontextmanager
+    async def attempt(self, *, timeout_s: float | None = None, not_found: str | None = None) -> AsyncIterator[None]:
+        """Translate the errors inside the context and end it at the time limit.
+
+        Args:
+            timeout_s: The time limit in seconds, if it is not that of the connection.
+            not_found: The message for status 404, if it does not mean that the model is unknown.
+
+        Raises:
+            TransientError: Another attempt may succeed.
+            LLMError: No attempt can succeed.
+
+        """
+        timeout_s = self.timeout_s if timeout_s is None else timeout_s
+        # `from None` everywhere: the exceptions of an SDK may quote the API key, and a traceback shows what is chained.
+        try:
+            async with asyncio.timeout(timeout_s) as deadline:
+                yield
+        except TransientError as error:  # the response arrived and cannot be read: it may be billed
+            raise TransientError(self.clean(str(error)), error.retry_after_s, maybe_billed=True) from None
+        except Exception as error:
+            at_deadline = isinstance(error, TimeoutError) and deadline.expired()
+            failure = ProviderFailure(timed_out=True) if at_deadline else self.describe(error)
+            if failure is None:
+                raise
+            if failure.timed_out:
+                message = f"no response within {timeout_s:g} s (llm.timeout_s)"
+                raise TransientError(message, maybe_billed=True) from None
+            if failure.status == 404 and not_found is not None:
+                raise LLMError(not_found) from None
+            raise self.classify(failure) from None
+
+    def classify(self, failure: ProviderFailure) -> TransientError | LLMError:
+        """Decide whether another attempt can succeed.
+
+        Args:
+            failure: The failed attempt.
+
+        Returns:
+            The error to raise, with a message of one line.
+
+        """
+        if failure.status is None:
+            return TransientError(self.clean(failure.message), maybe_billed=failure.sent)
+        # OpenAI and Anthropic put the details under "error"; other servers send them at the top, or only a text.
+        details = as_mapping(failure.body)
+        details = as_mapping(details.get("error")) or details
+        subcode = as_mapping(details.get("details")).get("error_code")
+        codes_and_message = " ".join(
+            str(mark or "") for mark in (subcode, *(details.get(name) for name in ("code", "type", "message")))
         )
-    if status not in TRANSIENT and _NO_SCHEMA.search(marks):  # llama_cpp.server answers 500, and would ever again
-        return LLMError(
-            f"{llm.model} does not take a JSON schema{quote}; give it a card with structured_output: false, as "
-            "conf/llm/openai_compatible.yaml shows."
-        )
-    if status in TRANSIENT or status >= 500:
-        return TransientError(f"the server answered {status}{quote}", wait_of(error.response.headers))
-    return LLMError(_mistake(llm, status, marks, quote))
+        text = as_text(details.get("message") or details.get("detail") or failure.body)
+        quote = f": {text}" if (text := self.clean(text).rstrip(". ")) else ""
+        status = failure.status
+        # Exhausted credit arrives as 429 too, but waiting does not help. A 5xx never means that.
+        if status == 402 or (status < 500 and _NO_CREDIT.search(codes_and_message)):
+            return LLMError(
+                f"there is no credit left for {self.model}{quote}; add some to the account of {self.api_key_env}."
+            )
+        # llama_cpp.server answers 500 to a schema, and would do so at every attempt.
+        if status not in TRANSIENT_STATUSES and _NO_SCHEMA.search(codes_and_message):
+            return LLMError(
+                f"{self.model} does not take a JSON schema{quote}; give it a specification with "
+                "structured_output: false, as conf/llm/openai_compatible.yaml shows."
+            )
+        if status in TRANSIENT_STATUSES or status >= 500:
+            return TransientError(f"the server answered {status}{quote}", retry_after_s(failure.headers))
+        return LLMError(self._explain(status, codes_and_message, quote))
 
-
-def _mistake(llm: ProviderLLM, status: int, marks: str, quote: str) -> str:
-    """The sentence about an answer that the same request would get again."""
-    if status == 401:
-        return f"the key in {llm.api_key_env} was refused for {llm.model}{quote}; export one that is valid."
-    if status == 403:
+    def _explain(self, status: int, codes_and_message: str, quote: str) -> str:
+        """Return the sentence for a status that every attempt would get again."""
+        if status == 401:
+            return f"the key in {self.api_key_env} was refused for {self.model}{quote}; export one that is valid."
+        if status == 403:
+            return (
+                f"the key in {self.api_key_env} has no access to {self.model}{quote}; use another key or name another "
+                "llm.model."
+            )
+        if status == 404:
+            return f"llm.model={self.model} is not known to the server{quote}; name one that is, or check llm.base_url."
+        if 300 <= status < 400:
+            return f"the server of {self.model} redirects to another address ({status}); set llm.base_url to it."
+        if status == 413 or _TOO_LONG.search(codes_and_message):
+            return (
+                f"the prompt is too long for {self.model}{quote}; shorten the texts or the supplement, lower "
+                "llm.max_output_tokens, or name an llm.model with a longer context."
+            )
         return (
-            f"the key in {llm.api_key_env} may not ask {llm.model}{quote}; use another key or name another llm.model."
+            f"{self.model} refused the request with {status}{quote}; change what the message names, or add a "
+            "specification for the model."
         )
-    if status == 404:
-        return f"llm.model={llm.model} is not known to the server{quote}; name one that is, or check llm.base_url."
-    if 300 <= status < 400:
-        return f"the server of {llm.model} points to another address ({status}); give that one as llm.base_url."
-    if status == 413 or _TOO_LONG.search(marks):
-        return (
-            f"the prompt is too long for {llm.model}{quote}; shorten the texts or the supplement, lower "
-            "llm.max_output_tokens, or name an llm.model with a longer context."
-        )
-    return f"{llm.model} refused the request with {status}{quote}; change what it names, or add a card for the model."
+
+    def clean(self, text: str) -> str:
+        """Return a server's text without the API key, control characters and excess length."""
+        return clean(text, self.api_key)
 
 
-def named(response: Response, key: str) -> Response:
-    """`response`, its model's name as a server gives it made fit for one line."""
-    return replace(response, model=clean(response.model, key))
+def clean(text: str, api_key: str) -> str:
+    """Return a server's text in a form that is safe on one line of an error message.
+
+    Args:
+        text: The untrusted text.
+        api_key: The API key, which is replaced before the text is shortened; may be empty.
+
+    Returns:
+        One line of at most `MAX_QUOTE_LENGTH` printable characters.
+
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = line.replace(api_key, "[key]") if api_key else line
+    return line if len(line) <= MAX_QUOTE_LENGTH else f"{line[: MAX_QUOTE_LENGTH - 1]}…"
 
 
-def wait_of(headers: Mapping[str, str]) -> float | None:
-    """The wait in seconds that a server asks for, at most `LONGEST_WAIT_S`; None where it asks for none we can read."""
-    for name, per_second in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        text = headers.get(name)
-        if text is None:
-            continue
-        wait = _seconds(text, per_second)
-        if wait is not None:
-            return min(max(wait, 0.0), LONGEST_WAIT_S)
+def describe_sdk_error(sdk: ModuleType, error: Exception) -> ProviderFailure | None:
+    """Describe an exception of an SDK generated by Stainless, such as those of OpenAI and Anthropic.
+
+    Args:
+        sdk: The SDK's module, which has the exception classes.
+        error: Any exception.
+
+    Returns:
+        The failed attempt, or None if the exception is not one of the SDK.
+
+    """
+    if isinstance(error, sdk.APITimeoutError):  # a subclass of APIConnectionError
+        return ProviderFailure(timed_out=True)
+    if isinstance(error, sdk.APIConnectionError):
+        cause = error.__cause__
+        name = type(cause).__name__
+        # Only a failure to connect (httpx.ConnectError) is certain to come before the request is sent.
+        return _connection_failure(str(cause or error) or name, sent="ConnectError" not in name)
+    if isinstance(error, sdk.APIResponseValidationError):  # a subclass of neither
+        return ProviderFailure(message="the response does not have the API's format")
+    if isinstance(error, sdk.APIStatusError):
+        return ProviderFailure(status=error.status_code, body=error.body, headers=error.response.headers)
     return None
 
 
-def _seconds(text: str, per_second: float) -> float | None:
+def describe_standard_error(error: Exception) -> ProviderFailure | None:
+    """Describe an exception of the standard library's HTTP clients, urllib.request and http.client.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        The failed attempt, or None if the exception is not about HTTP or a connection.
+
+    """
+    if isinstance(error, HTTPError):
+        raw = error.read()
+        try:
+            body = parse_json(raw)
+        except TransientError:
+            body = raw.decode("utf-8", "replace")
+        return ProviderFailure(status=error.code, body=body, headers=dict(error.headers))
+    cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, TimeoutError):
+        return ProviderFailure(timed_out=True)
+    if isinstance(error, URLError | ConnectionError | HTTPException):
+        return _connection_failure(str(cause), sent=not isinstance(cause, ConnectionRefusedError | gaierror))
+    return None
+
+
+def _connection_failure(cause: str, *, sent: bool) -> ProviderFailure:
+    return ProviderFailure(message=f"the connection failed ({cause})", sent=sent)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return how long a server asks to wait.
+
+    Args:
+        headers: The headers of an error response.
+
+    Returns:
+        Seconds from 0 to `MAX_RETRY_AFTER_S`, or None without a valid Retry-After header.
+
+    """
+    values = {name.lower(): value for name, value in headers.items()}
+    for name, per_second in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        wait_s = _parse_wait(values.get(name, ""), per_second)
+        if wait_s is not None:
+            return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
+    return None
+
+
+def _parse_wait(text: str, per_second: float) -> float | None:
+    """Return the seconds that a header gives, as a number or as the date at which the wait ends."""
     try:
-        wait = float(text) / per_second
+        wait_s = float(text) / per_second
+        return None if math.isnan(wait_s) else wait_s
     except ValueError:
-        return _until(text)
-    return None if math.isnan(wait) else wait
-
-
-def _until(date: str) -> float | None:
+        pass
     try:
-        then = parsedate_to_datetime(date)
+        end = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    return (then - datetime.now(UTC)).total_seconds()
-
-
-def clean(text: str, key: str) -> str:
-    """A server's text, fit for one line of an error: no control characters, no key, not long."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    line = line.replace(key, "[key]") if key else line
-    return line if len(line) <= LONGEST_QUOTE else f"{line[: LONGEST_QUOTE - 1]}…"
+    end = end if end.tzinfo else end.replace(tzinfo=UTC)
+    return (end - datetime.now(UTC)).total_seconds()

@@ -1,4 +1,4 @@
-"""Reading what servers send. It is untrusted: any field may be absent, null or of another type."""
+"""Reads the JSON that providers send. It is untrusted: any field may be absent, null or of another type."""
 
 import json
 from collections.abc import Mapping
@@ -6,42 +6,76 @@ from typing import Any
 
 from alchemist_exp.llm.types import FinishReason, TransientError, Usage
 
-MOST_TOKENS = 10**8
-"""Of one reply: what is above is no count."""
+MAX_TOKEN_COUNT = 10**8
+"""A larger token count of one response is treated as invalid."""
 
 
-def parsed(raw: bytes) -> Any:
-    """The JSON in the body of a reply. Unanswered when it is cut off or none."""
+def parse_json(raw: bytes) -> Any:
+    """Parse the body of an HTTP response.
+
+    Args:
+        raw: The body, JSON in UTF-8.
+
+    Returns:
+        The parsed value, of any type.
+
+    Raises:
+        TransientError: The body is incomplete or not JSON.
+
+    """
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        raise TransientError("the reply is cut off or is not JSON") from None
+        raise TransientError("the response is cut off or is not JSON") from None
 
 
-def sendable(text: str) -> str:
-    """The text as UTF-8 can carry it: a lone surrogate becomes the replacement character."""
+def encodable(text: str) -> str:
+    """Return `text` with each lone surrogate, which UTF-8 cannot encode, as the replacement character."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def fields_of(response: Any) -> Mapping[str, Any]:
-    """The fields of a reply: of a client's object or of parsed JSON; none where it is neither."""
-    if hasattr(response, "to_dict"):
-        response = response.to_dict(mode="python", warnings=False)
-    return response if isinstance(response, Mapping) else {}
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return parsed JSON or an SDK object as a mapping.
+
+    Args:
+        value: Parsed JSON, or an object with the method `to_dict` of the OpenAI and Anthropic SDKs.
+
+    Returns:
+        The fields; empty if `value` has none.
+
+    """
+    if hasattr(value, "to_dict"):
+        value = value.to_dict(mode="python", warnings=False)
+    return value if isinstance(value, Mapping) else {}
 
 
-def items_of(value: Any) -> list[Mapping[str, Any]]:
-    """The mappings in a list."""
+def as_mappings(value: Any) -> list[Mapping[str, Any]]:
+    """Return the mappings in a list; empty if `value` is not a list."""
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
-def text_of(value: Any) -> str:
-    """A text as it came, the empty one in place of anything else."""
+def as_text(value: Any) -> str:
+    """Return `value` if it is a text, else the empty text."""
     return value if isinstance(value, str) else ""
 
 
-def finish_of(text: str, *, truncated: bool, refused: bool) -> FinishReason:
-    """Why a reply ended."""
+def as_count(value: Any) -> int | None:
+    """Return `value` if it is a possible token count, else None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKEN_COUNT else None
+
+
+def finish_reason_of(text: str, *, truncated: bool, refused: bool) -> FinishReason:
+    """Return why a response ended.
+
+    Args:
+        text: The text of the response.
+        truncated: Whether the provider says that a token limit was reached.
+        refused: Whether the provider says that the model or a filter declined.
+
+    Returns:
+        The reason; a refusal takes precedence, and a text of white space and NUL characters counts as empty.
+
+    """
     if refused:
         return FinishReason.REFUSED
     if truncated:
@@ -49,20 +83,30 @@ def finish_of(text: str, *, truncated: bool, refused: bool) -> FinishReason:
     return FinishReason.COMPLETE if text.strip("\0 \t\r\n") else FinishReason.EMPTY
 
 
-def usage_of(*, total: Any, cached: Any, cache_write: Any, output: Any, reasoning: Any) -> Usage | None:
-    """The tokens, None where the server does not say how many. Parts never exceed what they are parts of."""
-    if count_of(total) is None or count_of(output) is None:
+def usage_of(
+    *, input_tokens: Any, output_tokens: Any, cached: Any = None, cache_write: Any = None, reasoning: Any = None
+) -> Usage | None:
+    """Return the token counts that a provider reports.
+
+    Args:
+        input_tokens: All input tokens, as they were sent.
+        output_tokens: All output tokens, as they were sent.
+        cached: Those input tokens that were read from the provider's cache.
+        cache_write: Those input tokens that were written to it.
+        reasoning: Those output tokens that are not visible.
+
+    Returns:
+        The counts, or None if one of the totals is not a count. A part never exceeds its total.
+
+    """
+    n_input, n_output = as_count(input_tokens), as_count(output_tokens)
+    if n_input is None or n_output is None:
         return None
-    read = min(count_of(cached) or 0, total)
+    n_cached = min(as_count(cached) or 0, n_input)
     return Usage(
-        input_tokens=total,
-        output_tokens=output,
-        cached_tokens=read,
-        cache_write_tokens=min(count_of(cache_write) or 0, total - read),
-        reasoning_tokens=min(count_of(reasoning) or 0, output),
+        input_tokens=n_input,
+        output_tokens=n_output,
+        cached_tokens=n_cached,
+        cache_write_tokens=min(as_count(cache_write) or 0, n_input - n_cached),
+        reasoning_tokens=min(as_count(reasoning) or 0, n_output),
     )
-
-
-def count_of(value: Any) -> int | None:
-    """A number of tokens that can be, None in place of anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None
