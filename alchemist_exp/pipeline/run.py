@@ -145,7 +145,7 @@ def _stages(
 
     labeling = experiment.method.label(_workbench(experiment, data, stages, lambda: extracted()[0]))
     positive = experiment.dataset.positive
-    record.programs = record_sections.programs_section(labeling.voters, data, experiment.sandbox.effective)
+    record.programs = record_sections.programs_section(labeling.voters, data, experiment.sandbox.effective_mode)
     record.label_model = record_sections.label_model_section(labeling, data, positive)
     record.cost = plan.cost_section(experiment, labeling, data)
     record.notes += [*experiment.without_effect(record.overrides), *labeling.voters.notes]

@@ -1,1 +1,1 @@
-"""Runs labeling programs nobody has read, so that they can hurt nothing but their own votes."""
+"""Runs unreviewed labeling programs, so that they can damage nothing but their own votes."""

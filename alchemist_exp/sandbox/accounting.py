@@ -1,6 +1,6 @@
-"""Keeps account of one program: its votes so far, what it has left of each limit, and why it was stopped.
+"""Accounts for one program: its votes so far, what is left of each limit, and why it was stopped.
 
-What a worker says is judged here, and only by what it left in memory and how it ended; its exit status proves nothing.
+The parent judges a worker here, only by what it left in shared memory and how it ended. Its exit status proves nothing.
 """
 
 import signal
@@ -14,38 +14,62 @@ import numpy.typing as npt
 
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
-from alchemist_exp.sandbox.worker_report import CRASH, NOT_RUN, WorkerReport, count_outcomes, n_done, well_formed
+from alchemist_exp.sandbox.worker import protocol
+from alchemist_exp.sandbox.worker_report import (
+    CRASH,
+    NOT_RUN,
+    WorkerReport,
+    count_outcomes,
+    is_well_formed,
+    n_leading_codes,
+)
 
-_VOID: Final = {
+_OUTCOME_WITHOUT_VOTES: Final = {
     ProgramStatus.LOAD_ERROR: Outcome.NOT_RUN,
     ProgramStatus.VIOLATION: Outcome.VIOLATION,
     ProgramStatus.INVALID_OUTPUT: Outcome.INVALID_OUTPUT,
 }
-"""Programs that keep no vote, and what their rows count as."""
+"""The statuses of programs that keep no vote, and the outcome of all their rows."""
 
+_ATTACKS: Final = (ProgramStatus.VIOLATION, ProgramStatus.INVALID_OUTPUT)
+"""Statuses that only an attack leads to."""
 
-_CAUGHT: Final = (ProgramStatus.VIOLATION, ProgramStatus.INVALID_OUTPUT)
-"""What only an attack ends in."""
+_MACHINE_DEPENDENT_CODES: Final = (protocol.TIMEOUT, CRASH, NOT_RUN)
+"""Codes that a slow machine may give where a fast one gives a vote."""
 
-_OF_THE_MACHINE: Final = (worker.TIMEOUT, CRASH, NOT_RUN)
-"""Codes that a slower machine may give where another gives a vote."""
-
-_OWN_DOING: Final = (ProgramStatus.OK, *_CAUGHT)
-"""What a program ends in whatever the machine, if no worker of it ended early."""
+_REPEATABLE: Final = (ProgramStatus.OK, *_ATTACKS)
+"""Statuses that a program has on every machine, provided that none of its workers ended early."""
 
 
 class StopReason(Enum):
-    """Why the parent ended a worker."""
+    """Why the parent killed a worker."""
 
-    NONE = "none"
-    STALL = "stall"
-    WALL = "wall"
+    NONE = "none"  # it did not
+    STALL = "stall"  # no vote for sandbox.stall_s
+    WALL = "wall"  # the program has used up sandbox.program_wall_s
 
 
 class ChunkAccount:
-    """The account of one program on one chunk of rows, given in reverse order if so said. For one thread at a time."""
+    """Accounts for one program on one chunk of rows. To be used by one thread at a time.
+
+    Args:
+        rows: Number of rows of the chunk.
+        first_row: Row number of the chunk's first row.
+        limits: The sandbox's limits.
+        timeouts_left: Timeouts the program may still have.
+        wall_left_s: Seconds of wall time the program may still use.
+        reverse: Whether the program receives the rows, and this account counts them, in reverse order.
+
+    Attributes:
+        codes: Vote codes, int8 array of shape (rows,); NOT_RUN where there is none yet.
+        status: Status of the program after this chunk.
+        detail: Why the status is not OK.
+        messages: The first message of each outcome.
+        early_exits: Rows at which a worker ended before it voted, with a description of its end.
+        wall_s: Seconds of wall time used.
+        cpu_s: Seconds of CPU time used.
+    """
 
     def __init__(
         self,
@@ -60,101 +84,120 @@ class ChunkAccount:
         self._first_row = first_row
         self.reverse = reverse
         self._limits = limits
-        self._timeouts_left = timeouts_left
+        self._initial_timeouts_left = timeouts_left
+        self._initial_wall_left_s = wall_left_s
         self.codes = np.full(rows, NOT_RUN, dtype=np.int8)
         self.status = ProgramStatus.OK
         self.detail = ""
         self.messages: dict[Outcome, str] = {}
-        self.early_ends: dict[int, str] = {}
-        """Rows in the middle of which a worker ended, and what it ended in."""
-        self._wall_most_s = wall_left_s
+        self.early_exits: dict[int, str] = {}
         self.wall_s = self.cpu_s = 0.0
 
     @property
     def timeouts(self) -> int:
-        """Rows that ran out of time."""
-        return int((self.codes == worker.TIMEOUT).sum())
+        """Number of rows that timed out."""
+        return int((self.codes == protocol.TIMEOUT).sum())
 
     @property
     def timeouts_left(self) -> int:
-        """Rows that may yet run out of time before the rest is not run."""
-        return self._timeouts_left - self.timeouts
+        """Number of rows that may still time out before the rest is not run."""
+        return self._initial_timeouts_left - self.timeouts
 
     @property
     def wall_left_s(self) -> float:
-        """Seconds of wall time left to the program."""
-        return self._wall_most_s - self.wall_s
+        """Seconds of wall time that the program may still use."""
+        return self._initial_wall_left_s - self.wall_s
 
-    def may_go_on(self) -> bool:
-        """Whether another worker may be started for the rows that are left."""
-        within = self.timeouts_left > 0 and len(self.early_ends) <= self._limits.max_restarts
-        return within and self.status is ProgramStatus.OK
+    @property
+    def may_continue(self) -> bool:
+        """Whether another worker may be started for the remaining rows."""
+        within_limits = self.timeouts_left > 0 and len(self.early_exits) <= self._limits.max_restarts
+        return within_limits and self.status is ProgramStatus.OK
 
     def repeats(self, codes: npt.NDArray[np.int8]) -> bool:
-        """Whether this account has all that `codes`, int8 (rows,), has, ends for want of time or a process aside."""
-        # Such an end in this account does count: a program can feign one to hide that it would vote otherwise. An
-        # honest one seldom has one here alone, since rows are timed by their CPU time, whatever else the machine does.
-        expected = ~np.isin(codes, _OF_THE_MACHINE)
+        """Compare this account with the codes of another run on the same rows, in the same order.
+
+        Args:
+            codes: int8 array of shape (rows,).
+
+        Returns:
+            Whether this account has the same code wherever `codes` does not depend on the machine's speed.
+        """
+        # The comparison is one-sided. Where `codes` has a timeout or a crash, this run may have any code: a slow
+        # machine explains the difference. Where only this run has one, they differ: a program could fake a timeout or a
+        # crash to hide that it votes otherwise here. Honest programs are seldom flagged for this, because rows are
+        # limited by CPU time, which other processes do not affect.
+        expected = ~np.isin(codes, _MACHINE_DEPENDENT_CODES)
         return bool((self.codes == codes)[expected].all())
 
-    def spend(self, *, wall_s: float, cpu_s: float) -> None:
-        """Book what a worker has used, in seconds."""
+    def add_time(self, *, wall_s: float, cpu_s: float) -> None:
+        """Add the time that a worker has used.
+
+        Args:
+            wall_s: Wall time in seconds.
+            cpu_s: CPU time in seconds.
+        """
         self.wall_s += wall_s
         self.cpu_s += cpu_s
 
-    def settle(
+    def add_worker(
         self,
         start: int,
         codes: npt.NDArray[np.int8],
         report: WorkerReport,
-        cut: StopReason,
+        stop_reason: StopReason,
         returncode: int,
         n_classes: int,
     ) -> int:
-        """Judge what one worker left for the rows from `start` on, and return how many rows that settles.
+        """Judge what one worker has left, and add it to the account.
 
-        start: counted in the chunk.
-        codes: int8, one for each row it was given.
-        returncode: the worker's; minus the signal's number if one ended it.
+        Args:
+            start: Index in the chunk of the worker's first row.
+            codes: Codes it left, int8 array with one element per row it was given.
+            report: Its messages.
+            stop_reason: Why the parent killed it.
+            returncode: Its exit status, or minus the number of the signal that ended it.
+            n_classes: Number of classes.
+
+        Returns:
+            Number of rows that need no other worker: those with a code, and the row at which the worker ended early.
         """
         for kind, message in report.messages.items():
-            self.messages.setdefault(Outcome.NOT_RUN if kind == worker.LOAD_MESSAGE else Outcome(kind), message)
-        done = n_done(codes)
+            self.messages.setdefault(Outcome.NOT_RUN if kind == protocol.LOAD_MESSAGE else Outcome(kind), message)
+        done = n_leading_codes(codes)
+        # The checks go from what cannot be forged to what can. The kernel reports SIGSYS, whatever is in memory.
         if returncode == -signal.SIGSYS:
-            where = f"at row {self._row(start + done)}" if report.loaded else "while it was loaded"
-            if well_formed(codes, n_classes):  # void, but a budget may have been used up before
+            index = min(start + done, len(self.codes) - 1)
+            row = self._first_row + (len(self.codes) - 1 - index if self.reverse else index)
+            where = f"at row {row}" if report.loaded else "while it was loaded"
+            # The votes will be void, but the codes may show that a limit was reached at an earlier row.
+            if is_well_formed(codes, n_classes):
                 self.codes[start : start + done] = codes[:done]
             self._stop(ProgramStatus.VIOLATION, f"it made a forbidden system call {where}", Outcome.VIOLATION)
-        elif not report.loaded and cut is not StopReason.WALL:
-            said = report.messages.get(worker.LOAD_MESSAGE)
-            self._stop(
-                ProgramStatus.LOAD_ERROR, said or f"loading it ended in {_describe(cut, returncode)}", Outcome.NOT_RUN
-            )
-        elif not well_formed(codes, n_classes):
+        elif not report.loaded and stop_reason is not StopReason.WALL:
+            detail = report.messages.get(protocol.LOAD_MESSAGE)
+            detail = detail or f"loading it ended in {_describe_end(stop_reason, returncode)}"
+            self._stop(ProgramStatus.LOAD_ERROR, detail, Outcome.NOT_RUN)
+        elif not is_well_formed(codes, n_classes):
             self._stop(
                 ProgramStatus.INVALID_OUTPUT, "it wrote over the memory its votes are kept in", Outcome.INVALID_OUTPUT
             )
         else:
             self.codes[start : start + done] = codes[:done]
             if done < len(codes):
-                return done + self._settle_early_end(start + done, cut, returncode)
+                return done + self._add_early_exit(start + done, stop_reason, returncode)
         return done
 
-    def _settle_early_end(self, row: int, cut: StopReason, returncode: int) -> int:
-        """Account for a worker that left `row` without a vote; 1 if that settles the row, else 0."""
-        if cut is StopReason.WALL:
-            self._stop(ProgramStatus.WALL_LIMIT, "")  # how many rows are left the program's ledger knows
+    def _add_early_exit(self, row: int, stop_reason: StopReason, returncode: int) -> int:
+        """Account for a worker that left `row` without a code; return 1 if this gives the row its code, else 0."""
+        if stop_reason is StopReason.WALL:
+            self._stop(ProgramStatus.WALL_LIMIT, "")  # ProgramAccount adds how many rows are left
             return 0
-        if cut is StopReason.NONE and self.timeouts_left <= 0:
-            return 0  # the worker ended itself for this
-        self.early_ends[row] = _describe(cut, returncode)
-        self.codes[row] = worker.TIMEOUT if cut is StopReason.STALL else CRASH
+        if stop_reason is StopReason.NONE and self.timeouts_left <= 0:
+            return 0  # the worker stopped because no timeout was left
+        self.early_exits[row] = _describe_end(stop_reason, returncode)
+        self.codes[row] = protocol.TIMEOUT if stop_reason is StopReason.STALL else CRASH
         return 1
-
-    def _row(self, index: int) -> int:
-        """The number of the row that is kept at `index`, or of the last one."""
-        index = min(index, len(self.codes) - 1)
-        return self._first_row + (len(self.codes) - 1 - index if self.reverse else index)
 
     def _stop(self, status: ProgramStatus, detail: str, outcome: Outcome | None = None) -> None:
         self.status, self.detail = status, sanitize(detail)
@@ -163,145 +206,186 @@ class ChunkAccount:
 
 
 class ProgramAccount:
-    """The account of one program over all chunks, which may be open at once, in threads of their own.
+    """Accounts for one program over all chunks, which several threads may run at once.
 
-    Budgets hold for the whole program, in the order of the rows: what is beyond the row that uses one up counts as not
-    run, even if a worker was quicker. So the result does not depend on how many workers there are.
+    Limits hold for the whole program in the order of the rows: rows after the one that reaches a limit count as not
+    run, even if a faster worker has labeled them. So the result does not depend on the number of workers.
+
+    Args:
+        source: The program.
+        limits: The sandbox's limits.
+
+    Attributes:
+        source_bytes: The program in UTF-8; empty if it is not valid Unicode.
     """
 
     def __init__(self, source: str, limits: Sandbox) -> None:
         self._limits = limits
+        # Worker threads add chunks while another thread opens one. Each ChunkAccount itself belongs to one thread.
         self._lock = threading.Lock()
         self._chunks: dict[int, ChunkAccount] = {}
-        self._trial: ChunkAccount | None = None
-        self._nondeterministic = False
+        self._repetition: ChunkAccount | None = None
         self._status, self._detail = ProgramStatus.OK, ""
         self._messages: dict[Outcome, str] = {}
         self._restarts = self._timeouts = 0
-        self.encoded = b""
-        self._encode(source)
+        self.source_bytes = b""
+        try:
+            self.source_bytes = source.encode()
+        except UnicodeEncodeError:
+            self._stop(ProgramStatus.LOAD_ERROR, "the source is not valid Unicode", Outcome.NOT_RUN)
+        if len(self.source_bytes) > limits.max_source_bytes:
+            detail = (
+                f"the source has {len(self.source_bytes)} bytes; sandbox.max_source_bytes is {limits.max_source_bytes}"
+            )
+            self._stop(ProgramStatus.LOAD_ERROR, detail, Outcome.NOT_RUN)
 
-    def open(self, first_row: int, rows: int) -> ChunkAccount | None:
-        """The account of the chunk that begins at `first_row`; None when its rows are not to be run."""
+    def open_chunk(self, first_row: int, rows: int) -> ChunkAccount | None:
+        """Open the account of a chunk.
+
+        Args:
+            first_row: Row number of its first row.
+            rows: Number of its rows.
+
+        Returns:
+            The account, with the limits that the chunks before it have left; None when its rows are not to be run.
+        """
         with self._lock:
+            # Only earlier chunks, so that a later one that was faster changes nothing. Those still running are missing
+            # here: `result` applies the limits again, to all chunks in order.
             before = [chunk for first, chunk in self._chunks.items() if first < first_row]
             wall_left_s = self._wall_left_s()
-        if self._is_over(before):
+        if self._is_stopped(before):
             return None
-        left = self._limits.max_timeouts - sum(chunk.timeouts for chunk in before)
-        return ChunkAccount(rows, first_row, self._limits, timeouts_left=left, wall_left_s=wall_left_s)
+        timeouts_left = self._limits.max_timeouts - sum(chunk.timeouts for chunk in before)
+        return ChunkAccount(rows, first_row, self._limits, timeouts_left=timeouts_left, wall_left_s=wall_left_s)
 
-    def book(self, first_row: int, chunk: ChunkAccount) -> None:
-        """Take in the finished account of a chunk."""
+    def add_chunk(self, first_row: int, chunk: ChunkAccount) -> None:
+        """Add the finished account of a chunk.
+
+        Args:
+            first_row: Row number of its first row.
+            chunk: The account.
+        """
         with self._lock:
             self._chunks[first_row] = chunk
 
-    def open_trial(self, rows: int) -> ChunkAccount | None:
-        """The account of the first rows in reverse order; None for a program that was stopped: it cost enough."""
-        if 0 not in self._chunks or self._is_over(list(self._chunks.values())):
+    def open_repetition(self, rows: int) -> ChunkAccount | None:
+        """Open the account of the determinism check, in which the first rows are labeled again in reverse order.
+
+        Args:
+            rows: Number of rows.
+
+        Returns:
+            The account; None for a program that was stopped, which has cost enough.
+        """
+        if 0 not in self._chunks or self._is_stopped(list(self._chunks.values())):
             return None
         timeouts, wall_left_s = self._limits.max_timeouts, self._wall_left_s()
         return ChunkAccount(rows, 0, self._limits, timeouts_left=timeouts, wall_left_s=wall_left_s, reverse=True)
 
-    def book_trial(self, trial: ChunkAccount) -> None:
-        """Take in the finished account of the first rows in reverse order."""
-        self._trial = trial
+    def add_repetition(self, repetition: ChunkAccount) -> None:
+        """Add the finished account of the determinism check.
 
-    def close(self, rows: int, n_classes: int) -> ProgramRun:
-        """Return the program's result over all `rows`."""
+        Args:
+            repetition: The account.
+        """
+        self._repetition = repetition
+
+    def result(self, rows: int, n_classes: int) -> ProgramRun:
+        """Return the program's result. To be called once, after the last chunk.
+
+        Args:
+            rows: Number of rows of all chunks.
+            n_classes: Number of classes.
+
+        Returns:
+            The result over all rows.
+        """
         codes = np.full(rows, NOT_RUN, dtype=np.int8)
         for first_row in sorted(self._chunks):
             if self._status is ProgramStatus.OK:
-                self._take(first_row, self._chunks[first_row], codes)
+                self._take_chunk(first_row, self._chunks[first_row], codes)
         accounts = list(self._chunks.values())
-        if self._trial is not None:
-            self._judge(self._trial)
-            accounts.append(self._trial)
-        voters = (codes >= 0) & (codes < n_classes) & (self._status not in _VOID)
+        nondeterministic = False
+        if self._repetition is not None:
+            repetition = self._repetition
+            accounts.append(repetition)
+            codes_in_order = self._chunks[0].codes[: len(repetition.codes)]
+            nondeterministic = not repetition.repeats(codes_in_order[::-1])
+            # A program that attacks only in the repetition is no better than one that attacks at once.
+            if repetition.status in _ATTACKS and self._status not in _OUTCOME_WITHOUT_VOTES:
+                detail = f"{repetition.detail}, when the first rows were given in reverse order"
+                self._stop(repetition.status, detail, _OUTCOME_WITHOUT_VOTES[repetition.status])
+        without_votes = self._status in _OUTCOME_WITHOUT_VOTES
+        is_vote = (codes >= 0) & (codes < n_classes) & (not without_votes)
         outcomes = count_outcomes(codes)
-        if self._status in _VOID:
-            outcomes = {_VOID[self._status]: rows} if rows else {}
+        if without_votes:
+            outcomes = {_OUTCOME_WITHOUT_VOTES[self._status]: rows} if rows else {}
         return ProgramRun(
-            votes=np.where(voters, codes, np.int8(ABSTAIN)),
+            votes=np.where(is_vote, codes, np.int8(ABSTAIN)),
             status=self._status,
             outcomes=outcomes,
-            messages={kind: said for kind, said in self._messages.items() if kind in outcomes or self._status in _VOID},
+            messages={kind: text for kind, text in self._messages.items() if kind in outcomes or without_votes},
             detail=self._detail,
             restarts=self._restarts,
             cpu_seconds=sum(account.cpu_s for account in accounts),
-            nondeterministic=self._nondeterministic,
-            repeatable=self._status in _OWN_DOING
-            and all(account.status in _OWN_DOING and not account.early_ends for account in accounts),
+            nondeterministic=nondeterministic,
+            repeatable=self._status in _REPEATABLE
+            and all(account.status in _REPEATABLE and not account.early_exits for account in accounts),
         )
 
-    def _is_over(self, chunks: Sequence[ChunkAccount]) -> bool:
-        """Whether the program has been stopped, or has used up a budget, on these chunks."""
+    def _is_stopped(self, chunks: Sequence[ChunkAccount]) -> bool:
+        """Whether the program has been stopped, or has reached a limit, in these chunks."""
         timeouts = sum(chunk.timeouts for chunk in chunks)
-        ends = sum(len(chunk.early_ends) for chunk in chunks)
+        early_exits = sum(len(chunk.early_exits) for chunk in chunks)
         stopped = self._status is not ProgramStatus.OK or any(chunk.status is not ProgramStatus.OK for chunk in chunks)
-        return stopped or timeouts >= self._limits.max_timeouts or ends > self._limits.max_restarts
+        return stopped or timeouts >= self._limits.max_timeouts or early_exits > self._limits.max_restarts
 
     def _wall_left_s(self) -> float:
         return self._limits.program_wall_s - sum(chunk.wall_s for chunk in self._chunks.values())
 
-    def _judge(self, trial: ChunkAccount) -> None:
-        """Flag a program that did not answer the first rows alike; one that attacked only then has no vote either."""
-        self._nondeterministic = not trial.repeats(self._chunks[0].codes[: len(trial.codes)][::-1])
-        if trial.status in _CAUGHT and self._status not in _VOID:
-            detail = f"{trial.detail}, when the first rows were given in reverse order"
-            self._stop(trial.status, detail, _VOID[trial.status])
+    def _take_chunk(self, first_row: int, chunk: ChunkAccount, codes: npt.NDArray[np.int8]) -> None:
+        """Copy a chunk's codes into `codes`, up to and including the row that reaches a limit.
 
-    def _take(self, first_row: int, chunk: ChunkAccount, codes: npt.NDArray[np.int8]) -> None:
-        """Copy a chunk's codes up to the row where a budget is used up, or all."""
+        Replays the chunk's timeouts and early exits in the order of the rows, because the chunk may have run before an
+        earlier chunk had used up a limit.
+        """
         for kind, message in chunk.messages.items():
             self._messages.setdefault(kind, message)
         target = codes[first_row : first_row + len(chunk.codes)]
         target[:] = chunk.codes
-        for row in sorted({*np.flatnonzero(chunk.codes == worker.TIMEOUT).tolist(), *chunk.early_ends}):
-            is_last = first_row + row + 1 == len(codes)
-            if row in chunk.early_ends:
+        for row in sorted({*np.flatnonzero(chunk.codes == protocol.TIMEOUT).tolist(), *chunk.early_exits}):
+            is_last = first_row + row + 1 == len(codes)  # no rows are left, so no limit stops the program
+            if row in chunk.early_exits:
                 outcome = Outcome.CRASH if chunk.codes[row] == CRASH else Outcome.TIMEOUT
-                self._messages.setdefault(outcome, f"row {first_row + row}: {chunk.early_ends[row]}")
-            self._timeouts += int(chunk.codes[row]) == worker.TIMEOUT
-            if not is_last and row in chunk.early_ends and self._restarts >= self._limits.max_restarts:
-                end = f"worker {self._restarts + 1} ended in {chunk.early_ends[row]} at row {first_row + row}"
+                self._messages.setdefault(outcome, f"row {first_row + row}: {chunk.early_exits[row]}")
+            self._timeouts += int(chunk.codes[row]) == protocol.TIMEOUT
+            if not is_last and row in chunk.early_exits and self._restarts >= self._limits.max_restarts:
+                end = f"worker {self._restarts + 1} ended in {chunk.early_exits[row]} at row {first_row + row}"
                 self._stop(ProgramStatus.QUARANTINED, f"{end} (sandbox.max_restarts)")
             elif not is_last and self._timeouts >= self._limits.max_timeouts:
-                said = f"{self._timeouts} rows ran out of time (sandbox.max_timeouts)"
-                self._restarts += row in chunk.early_ends
-                self._stop(ProgramStatus.QUARANTINED, said)
+                detail = f"{self._timeouts} rows ran out of time (sandbox.max_timeouts)"
+                self._restarts += row in chunk.early_exits
+                self._stop(ProgramStatus.QUARANTINED, detail)
             else:
-                self._restarts += not is_last and row in chunk.early_ends
+                self._restarts += not is_last and row in chunk.early_exits
                 continue
             target[row + 1 :] = NOT_RUN
             return
         self._status, self._detail = chunk.status, chunk.detail
         if chunk.status is ProgramStatus.WALL_LIMIT:
-            rest = len(codes) - first_row - int((chunk.codes != NOT_RUN).sum())
-            said = f"{rest} rows were left after {self._limits.program_wall_s:g} s (sandbox.program_wall_s)"
-            self._stop(ProgramStatus.WALL_LIMIT, said)
+            rows_left = len(codes) - first_row - int((chunk.codes != NOT_RUN).sum())
+            detail = f"{rows_left} rows were left after {self._limits.program_wall_s:g} s (sandbox.program_wall_s)"
+            self._stop(ProgramStatus.WALL_LIMIT, detail)
 
     def _stop(self, status: ProgramStatus, detail: str, outcome: Outcome | None = None) -> None:
         self._status, self._detail = status, detail
         if outcome is not None:
             self._messages.setdefault(outcome, detail)
 
-    def _encode(self, source: str) -> None:
-        try:
-            self.encoded = source.encode()
-        except UnicodeEncodeError:
-            self._stop(ProgramStatus.LOAD_ERROR, "the source is not valid Unicode", Outcome.NOT_RUN)
-        if len(self.encoded) > self._limits.max_source_bytes:
-            size, most = len(self.encoded), self._limits.max_source_bytes
-            self._stop(
-                ProgramStatus.LOAD_ERROR,
-                f"the source has {size} bytes; sandbox.max_source_bytes is {most}",
-                Outcome.NOT_RUN,
-            )
 
-
-def _describe(cut: StopReason, returncode: int) -> str:
-    if cut is StopReason.STALL:
+def _describe_end(stop_reason: StopReason, returncode: int) -> str:
+    if stop_reason is StopReason.STALL:
         return "a stall (sandbox.stall_s)"
     if returncode >= 0:
         return f"exit status {returncode}"

@@ -1,7 +1,7 @@
-"""What every sandbox promises: run each program on each row, and say what became of every row.
+"""What every sandbox does: run each program on each row, and report the outcome of every row.
 
 A program can spoil its own votes and nothing else: not another program's votes, not a file, not the run. How far that
-holds depends on the mode; `modes` says which walls each of them has.
+holds depends on the mode; `modes` lists what each of them isolates.
 """
 
 import os
@@ -21,64 +21,63 @@ from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import read_only
 from alchemist_exp.sandbox.inputs import Inputs, TextInputs
-from alchemist_exp.sandbox.worker import IMPORTED_BY_INTERPRETER
+from alchemist_exp.sandbox.worker.protocol import IMPORTED_BY_INTERPRETER
 
-_MOST: Final = 1e9
-"""Of any limit: more is a slip, or infinite, and timers and the record know no infinity."""
+_MAX_LIMIT: Final = 1e9
+"""Upper bound of every limit. A larger value is a typing error, or infinity, which timers and JSON cannot hold."""
 
 VERSION: Final = 3
 """Raise it when a change to the sandbox can alter votes; it is part of every cache key."""
 
-Progress = Callable[[int], None]
-"""Told how many (program, row) pairs were finished since it was last told."""
+ProgressCallback = Callable[[int], None]
+"""Receives the number of (program, row) pairs that were finished since its last call."""
 
 
 class Outcome(StrEnum):
-    """What became of one row under one program."""
+    """The outcome of one row under one program."""
 
     VOTE = "vote"
     ABSTAIN = "abstain"
     EXCEPTION = "exception"
     TIMEOUT = "timeout"
-    BAD_TYPE = "bad_type"
-    OUT_OF_RANGE = "out_of_range"
-    CRASH = "crash"
-    """The worker's process ended in the middle of this row."""
-    VIOLATION = "violation"
-    """Void: the program made a forbidden system call, on this row or another."""
+    BAD_TYPE = "bad_type"  # the vote is not an integer
+    OUT_OF_RANGE = "out_of_range"  # the vote is not a class
+    CRASH = "crash"  # the worker's process ended in the middle of this row
+    VIOLATION = "violation"  # void: the program made a forbidden system call, on this row or another
     NOT_RUN = "not_run"
-    INVALID_OUTPUT = "invalid_output"
-    """Void: the program tampered with the memory its votes are kept in."""
+    INVALID_OUTPUT = "invalid_output"  # void: the program tampered with the memory that holds its votes
 
 
 class ProgramStatus(StrEnum):
-    """What became of one program."""
+    """The state in which a program ended."""
 
     OK = "ok"
-    LOAD_ERROR = "load_error"
-    """It could not be loaded, so no row was run."""
-    VIOLATION = "violation"
-    """It made a forbidden system call; all its votes are void."""
-    QUARANTINED = "quarantined"
-    """Too many rows ran out of time, or too many workers ended; the votes up to there stand."""
-    WALL_LIMIT = "wall_limit"
-    """It ran too long; the votes up to there stand."""
-    INVALID_OUTPUT = "invalid_output"
-    """It tampered with the memory its votes are kept in; all its votes are void."""
+    LOAD_ERROR = "load_error"  # it could not be loaded, so no row was run
+    VIOLATION = "violation"  # it made a forbidden system call; all its votes are void
+    QUARANTINED = "quarantined"  # too many timeouts or early ends of workers; the votes up to there are kept
+    WALL_LIMIT = "wall_limit"  # it ran too long; the votes up to there are kept
+    INVALID_OUTPUT = "invalid_output"  # it tampered with the memory that holds its votes; all its votes are void
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProgramRun:
-    """What one program answered over n texts.
+    """The result of one program over n rows.
 
-    votes: int8 (n,), a class or `ABSTAIN` where there is no valid vote; read-only.
-    outcomes: rows by outcome; they sum to n.
-    messages: the first message of each kind; written by the program, so hostile as a prompt, but free of control codes.
-    detail: why the status is not ok, in a sentence; empty when it is.
-    restarts: workers started anew after one ended in the middle of a row.
-    cpu_seconds: user and system time of all the program's workers, without the loading of modules that they share.
-    nondeterministic: whether some rows were not answered alike when they were given in reverse order to a fresh worker.
-    repeatable: whether all of it is the program's own doing; what else ends a worker may be the machine's.
+    Attributes:
+        votes: int8 array of shape (n,), a class, or ABSTAIN (-1) where there is no valid vote; read-only.
+        status: State in which the program ended.
+        outcomes: Number of rows by outcome; the numbers sum to n.
+        messages: First message of each outcome. The program may have written it, so it may try to mislead a reader or
+            an LLM, but it holds no control characters.
+        detail: One sentence on why the status is not OK; empty if it is.
+        restarts: Number of workers started after another one ended in the middle of a row.
+        cpu_seconds: User and system time of all the program's workers in seconds, without the shared import of modules.
+        nondeterministic: Whether some votes differ when the first rows are labeled again in reverse order.
+        repeatable: Whether the result depends on the program alone; False after a stall or a crash, whose cause may be
+            the machine.
+
+    Raises:
+        ValueError: `votes` is not one-dimensional, or `outcomes` do not sum to its length.
     """
 
     votes: npt.NDArray[np.int8]
@@ -95,14 +94,45 @@ class ProgramRun:
         votes = read_only(self.votes, np.int8)
         if votes.ndim != 1 or sum(self.outcomes.values()) != len(votes):
             raise ValueError(
-                f"votes {votes.shape} and outcomes {self.outcomes} do not fit; (n,) and a sum of n are needed"
+                f"votes of shape {votes.shape} do not fit outcomes {self.outcomes}; expected votes of shape (n,) and "
+                "outcomes that sum to n"
             )
         object.__setattr__(self, "votes", votes)
 
 
 @dataclass(kw_only=True)
 class Sandbox(Component, ABC):
-    """Limits on programs, and a way to run them. The YAML files in conf/sandbox hold the values and explain each."""
+    r"""Limits on programs, and a way to run them. The YAML files in conf/sandbox hold the values and explain each.
+
+    Raises:
+        ConfigError: A value is missing or invalid.
+
+    Example:
+        A sandbox without isolation, for programs that are trusted:
+
+        >>> @dataclass(kw_only=True)
+        ... class TrustingSandbox(Sandbox):
+        ...     def check(self):
+        ...         pass
+        ...
+        ...     def execute(self, sources, inputs, n_classes, *, on_progress=None):
+        ...         runs = []
+        ...         for source in sources:
+        ...             module = {}
+        ...             exec(source, module)
+        ...             votes = np.array([module["label_function"](text) for text in inputs], dtype=np.int8)
+        ...             outcomes = {Outcome.VOTE: len(votes)}
+        ...             runs.append(ProgramRun(votes=votes, status=ProgramStatus.OK, outcomes=outcomes, messages={},
+        ...                                    detail="", restarts=0, cpu_seconds=None))
+        ...         return runs
+        >>> limits = dict(call_cpu_s=1.0, init_cpu_s=5.0, stall_s=10.0, program_wall_s=900.0, memory_mb=1024,
+        ...               max_timeouts=20, max_restarts=3, max_source_bytes=65536, chunk_rows=100000, chunk_mb=64,
+        ...               zygote=True, determinism_rows=0, workers=1, allowed_modules=["re"], extra_modules=[])
+        >>> program = "def label_function(text):\n    return int('free' in text)\n"
+        >>> (run,) = TrustingSandbox(name="trusting", **limits).execute([program], ["free money", "see you"], 2)
+        >>> run.votes
+        array([1, 0], dtype=int8)
+    """
 
     call_cpu_s: float = MISSING
     init_cpu_s: float = MISSING
@@ -121,7 +151,7 @@ class Sandbox(Component, ABC):
     extra_modules: list[str] = MISSING
 
     def __post_init__(self) -> None:
-        # Below these floors a limit would be about the clock's grain or the interpreter's size, not about the program.
+        # Below these values a limit would measure the clock's resolution or the interpreter's size, not the program.
         self._require_at_least("call_cpu_s", 0.05)
         self._require_at_least("init_cpu_s", 0.05)
         self._require_at_least("program_wall_s", 1.0)
@@ -132,17 +162,22 @@ class Sandbox(Component, ABC):
         self._require_at_least("chunk_rows", 1)
         self._require_at_least("chunk_mb", 1)
         self._require_at_least("determinism_rows", 0)
-        # A row is timed out after at most 1.25 call_cpu_s of CPU; the watchdog must not be quicker on a busy machine.
+        # A row times out after at most 1.25 call_cpu_s of CPU time. The stall limit is wall time: on a busy machine it
+        # must not stop a row before its CPU time is used up.
         self._require_at_least("stall_s", 2 * self.call_cpu_s, "twice sandbox.call_cpu_s")
         if not isinstance(self.zygote, bool):
-            raise ConfigError(f"sandbox.zygote is {self.zygote!r}; true or false is needed.")
+            raise ConfigError(f"sandbox.zygote is {self.zygote!r}; expected true or false.")
         if self.workers is not None:
             self._require_at_least("workers", 1)
         self._require_modules()
 
     @abstractmethod
     def check(self) -> None:
-        """Run a trivial program for real. Raises SandboxError, with the cure, where that cannot be done safely."""
+        """Run a trivial program in this mode.
+
+        Raises:
+            SandboxError: The mode does not work on this machine; the message says how to fix it.
+        """
 
     @abstractmethod
     def execute(
@@ -151,21 +186,36 @@ class Sandbox(Component, ABC):
         inputs: Sequence[str] | Inputs,
         n_classes: int,
         *,
-        on_progress: Progress | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> list[ProgramRun]:
-        """Run every program on every row; one result per source, in their order.
+        """Run every program on every row. Errors of a program are part of its result.
 
-        inputs: texts, or what `inputs` makes of texts, score vectors or images.
+        Args:
+            sources: Python source of each program.
+            inputs: Texts, or one of the classes in `inputs` for texts, score vectors or images.
+            n_classes: Number of classes, 1..MAX_CLASSES.
+            on_progress: Called from the calling thread with the number of rows finished since its last call.
 
-        A program's own faults end in its result. Raises SandboxError when workers cannot be started or confined, and
-        ValueError when `n_classes` is not in 1..MAX_CLASSES. `on_progress` is called from the calling thread.
+        Returns:
+            One result per program, in the order of `sources`.
+
+        Raises:
+            SandboxError: Workers cannot be started or isolated.
+            ValueError: `n_classes` is out of range.
         """
 
     def cache_key(self, inputs: type[Inputs] = TextInputs) -> dict[str, object]:
-        """All that can alter votes on such inputs, as JSON. Not `workers` and `zygote`: programs share nothing."""
+        """Return all that can alter votes, as JSON. `workers` and `zygote` cannot, as programs share nothing.
+
+        Args:
+            inputs: Class of the rows.
+
+        Returns:
+            Values by name.
+        """
         return {
             "version": VERSION,
-            "mode": self.effective,
+            "mode": self.effective_mode,
             "python": f"{sys.version_info.major}.{sys.version_info.minor}",
             "call_cpu_s": self.call_cpu_s,
             "init_cpu_s": self.init_cpu_s,
@@ -179,7 +229,7 @@ class Sandbox(Component, ABC):
             "chunk_mb": self.chunk_mb,
             "determinism_rows": self.determinism_rows,
             "allowed_modules": sorted(self.allowed_modules),
-            "extra_modules": {name: _version_of(name) for name in sorted({*self.extra_modules, *inputs.modules})},
+            "extra_modules": {name: _package_version(name) for name in sorted({*self.extra_modules, *inputs.modules})},
         }
 
     @property
@@ -188,46 +238,43 @@ class Sandbox(Component, ABC):
         return (*self.allowed_modules, *self.extra_modules, *IMPORTED_BY_INTERPRETER)
 
     @property
-    def effective(self) -> str:
-        """The mode that programs are really run in; stamped on results."""
+    def effective_mode(self) -> str:
+        """The mode in which programs actually run; part of the record and the cache key."""
         return self.name
 
     @property
     def n_workers(self) -> int:
-        """Programs run at once: `workers`, or the cores given to this job when that is null."""
-        return self.workers if self.workers is not None else _cores_given()
+        """Number of programs run at once: `workers`, or if that is null the CPU cores available to this job."""
+        if self.workers is not None:
+            return self.workers
+        cores = len(os.sched_getaffinity(0))
+        slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+        return min(cores, int(slurm)) if slurm.isdecimal() and int(slurm) > 0 else cores
 
-    def _require_at_least(self, key: str, least: float, why: str = "") -> None:
+    def _require_at_least(self, key: str, minimum: float, reason: str = "") -> None:
         value = getattr(self, key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= _MOST:
-            lowest = f"{least:g} ({why})" if why else f"{least:g}"
-            raise ConfigError(f"sandbox.{key} is {value!r}; a number from {lowest} to {_MOST:g} is needed.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= _MAX_LIMIT:
+            lowest = f"{minimum:g} ({reason})" if reason else f"{minimum:g}"
+            raise ConfigError(f"sandbox.{key} is {value!r}; expected a number from {lowest} to {_MAX_LIMIT:g}.")
 
     def _require_modules(self) -> None:
         for key in ("allowed_modules", "extra_modules"):
             names = getattr(self, key)
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ConfigError(f"sandbox.{key} is {names!r}; a list of module names is needed.")
+                raise ConfigError(f"sandbox.{key} is {names!r}; expected a list of module names.")
             for name in names:
                 if not all(part.isidentifier() for part in name.split(".")):
-                    raise ConfigError(f"sandbox.{key} has {name!r}; a module's name such as 're' is needed.")
+                    raise ConfigError(f"sandbox.{key} contains {name!r}; expected a module name such as 're'.")
         for name in self.allowed_modules:
             if name.split(".")[0] not in sys.stdlib_module_names:
                 raise ConfigError(
-                    f"sandbox.allowed_modules has {name!r}, which is not in the standard library; "
-                    "if you trust that package, put it in sandbox.extra_modules."
+                    f"sandbox.allowed_modules contains {name!r}, which is not in the standard library; "
+                    "if you trust that package, move it to sandbox.extra_modules."
                 )
 
 
-def _cores_given() -> int:
-    """Cores this process may use, and no more than Slurm gave to the task."""
-    cores = len(os.sched_getaffinity(0))
-    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return min(cores, int(slurm)) if slurm.isdecimal() and int(slurm) > 0 else cores
-
-
-def _version_of(module: str) -> str | None:
-    """Version of the package a module comes from; None when it carries none (standard library, loose file)."""
+def _package_version(module: str) -> str | None:
+    """Return the version of a module's package; None if it has none (standard library, single file)."""
     try:
         return metadata.version(module.split(".")[0])
     except metadata.PackageNotFoundError:

@@ -1,7 +1,7 @@
-"""Runs programs over rows, each (program, chunk of rows) in a worker of its own.
+"""Runs programs over rows, each (program, chunk of rows) in a separate worker. Linux only.
 
-A chunk's rows are shared by all the programs; a few chunks are open at a time, so that no worker waits for the last
-program of a chunk and memory does not grow with the rows. Linux only.
+All programs share the rows of a chunk. A few chunks are open at once, so that no worker waits for the last program of a
+chunk, and memory does not grow with the number of rows.
 """
 
 import math
@@ -17,19 +17,20 @@ from dataclasses import dataclass
 
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.core.types import MAX_CLASSES
-from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.accounting import ChunkAccount, ProgramAccount, StopReason
-from alchemist_exp.sandbox.base import ProgramRun, Progress, Sandbox
+from alchemist_exp.sandbox.base import ProgramRun, ProgressCallback, Sandbox
 from alchemist_exp.sandbox.inputs import Inputs
 from alchemist_exp.sandbox.seccomp_filter import ARCHITECTURES, build_filter
 from alchemist_exp.sandbox.shared_memory import SharedRows, VotesArea
+from alchemist_exp.sandbox.worker import protocol
 from alchemist_exp.sandbox.worker_process import WorkerProcess
 from alchemist_exp.sandbox.worker_report import parse_report
-from alchemist_exp.sandbox.zygote import POLL_S, IsolationPolicy, Zygote
+from alchemist_exp.sandbox.zygote import POLL_INTERVAL_S, IsolationPolicy, Zygote
 
-_PROGRESS_S = 0.2
-# The kernel's own stop, should the parent's fail: CPU time cannot be more than wall time and the start.
-_SPARE_CPU_S = 10
+_PROGRESS_INTERVAL_S = 0.2
+# The kernel ends a worker itself (RLIMIT_CPU) should the parent not do it. A worker cannot use more CPU time than wall
+# time, plus what the zygote had used at the fork.
+_EXTRA_CPU_S = 10
 
 
 def run_programs(
@@ -37,52 +38,68 @@ def run_programs(
     sources: Sequence[str],
     inputs: Inputs,
     n_classes: int,
-    walls: IsolationPolicy,
+    isolation: IsolationPolicy,
     *,
-    on_progress: Progress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> list[ProgramRun]:
-    """`Sandbox.execute` behind `walls`. On any error, Ctrl-C too, every worker is ended."""
+    """Do the work of `Sandbox.execute`. After any error, including Ctrl-C, no worker is left.
+
+    Args:
+        sandbox: The limits.
+        sources: Python source of each program.
+        inputs: The rows.
+        n_classes: Number of classes, 1..MAX_CLASSES.
+        isolation: What the kernel must deny workers.
+        on_progress: See `Sandbox.execute`.
+
+    Returns:
+        One result per program.
+
+    Raises:
+        SandboxError: Workers cannot be started or isolated.
+        ValueError: `n_classes` is out of range.
+    """
     if not 1 <= n_classes <= MAX_CLASSES:
-        raise ValueError(f"n_classes is {n_classes}; 1..{MAX_CLASSES} is allowed")
-    ledgers = [ProgramAccount(source, sandbox) for source in sources]
-    execution = _Execution(sandbox, inputs, n_classes, walls)
+        raise ValueError(f"n_classes is {n_classes}; expected 1..{MAX_CLASSES}")
+    accounts = [ProgramAccount(source, sandbox) for source in sources]
+    execution = _Execution(sandbox, inputs, n_classes, isolation)
     report_progress = on_progress or (lambda finished: None)
-    # Enough chunks that every worker has one when there are few programs, and one more to come.
-    most_open = 1 + math.ceil(sandbox.n_workers / max(1, len(sources)))
+    # Enough chunks that every worker has one when there are few programs, and one more in preparation.
+    max_open = 1 + math.ceil(sandbox.n_workers / max(1, len(sources)))
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(sandbox.n_workers, thread_name_prefix="sandbox"))
         opened: deque[_OpenChunk] = deque()
         try:
             offset = 0
-            while ledgers and offset < len(inputs):
-                if len(opened) >= most_open:
-                    opened[0].finish(execution.meter, report_progress)
+            while accounts and offset < len(inputs):
+                if len(opened) >= max_open:
+                    opened[0].finish(execution.finished_rows, report_progress)
                     opened.popleft()
                 chunk = _OpenChunk(execution, offset)
                 opened.append(chunk)
-                chunk.hand_out(pool, execution.run_chunk, ledgers)
-                offset += chunk.rows.n
+                chunk.submit(pool, execution.run_chunk, accounts)
+                offset += chunk.rows.n_rows
             while opened:
-                opened[0].finish(execution.meter, report_progress)
+                opened[0].finish(execution.finished_rows, report_progress)
                 opened.popleft()
-            if sandbox.determinism_rows and ledgers and len(inputs):
-                # A zygote of its own: other addresses, another time.
-                opened.append(_OpenChunk(execution, 0, most_rows=sandbox.determinism_rows))
-                opened[0].hand_out(pool, execution.try_reversed, ledgers)
-                opened[0].finish(execution.meter, report_progress)
+            if sandbox.determinism_rows and accounts and len(inputs):
+                # In a new zygote, so that addresses and time differ as well.
+                opened.append(_OpenChunk(execution, 0, max_rows=sandbox.determinism_rows))
+                opened[0].submit(pool, execution.run_reversed, accounts)
+                opened[0].finish(execution.finished_rows, report_progress)
         except BaseException:
             execution.cancelled.set()
             try:
-                pool.shutdown(cancel_futures=True)  # and wait: they use the chunks' memory
-            finally:  # a second Ctrl-C ends the waiting
+                pool.shutdown(cancel_futures=True)  # waits for the threads, because they use the chunks' memory
+            finally:  # a second Ctrl-C interrupts the wait
                 for chunk in opened:
                     chunk.close()
             raise
-    return [ledger.close(len(inputs), n_classes) for ledger in ledgers]
+    return [account.result(len(inputs), n_classes) for account in accounts]
 
 
-class _Meter:
-    """Counts finished rows in many threads for one that reports them."""
+class _RowCounter:
+    """Counts finished rows from many threads, for the one thread that reports them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -93,7 +110,7 @@ class _Meter:
             self._count += rows
 
     def take(self) -> int:
-        """Rows since the last time; none while a program that has feigned progress is below what it claimed."""
+        """Return the rows since the last call. A program may have faked votes that were then taken back: at least 0."""
         with self._lock:
             count = max(self._count, 0)
             self._count -= count
@@ -103,43 +120,60 @@ class _Meter:
 class _OpenChunk:
     """Rows in shared memory, the zygote that has loaded them, and the tasks that use both."""
 
-    def __init__(self, execution: "_Execution", first: int, *, most_rows: int | None = None) -> None:
+    def __init__(self, execution: "_Execution", first: int, *, max_rows: int | None = None) -> None:
         self.tasks: list[Future[None]] = []
         self._stack = ExitStack()
         try:
-            self.rows = self._stack.enter_context(execution.load_rows(first, most_rows))
-            # The calling thread starts it, and outlives it.
+            self.rows = self._stack.enter_context(execution.load_rows(first, max_rows))
+            # Started by the calling thread, which outlives it: a zygote ends with the thread that started it.
             self.zygote = self._stack.enter_context(execution.zygote(self.rows)) if execution.sandbox.zygote else None
         except BaseException:
             self._stack.close()
             raise
 
-    def hand_out(
+    def submit(
         self,
         pool: ThreadPoolExecutor,
         run: Callable[[ProgramAccount, "_OpenChunk"], None],
-        ledgers: Sequence[ProgramAccount],
+        accounts: Sequence[ProgramAccount],
     ) -> None:
-        """Have a program of each ledger run on the chunk. Raises SandboxError where no thread can be started."""
-        try:
-            for ledger in ledgers:
-                self.tasks.append(pool.submit(run, ledger, self))
-        except RuntimeError as error:
-            raise SandboxError(_too_little(error)) from error
+        """Start one task per program.
 
-    def finish(self, meter: _Meter, report_progress: Progress) -> None:
-        """Wait for the tasks, tell of their progress, and close."""
+        Args:
+            pool: Runs the tasks.
+            run: The task.
+            accounts: One account per program.
+
+        Raises:
+            SandboxError: No thread can be started.
+        """
+        try:
+            for account in accounts:
+                self.tasks.append(pool.submit(run, account, self))
+        except RuntimeError as error:
+            raise _resource_error(error) from error
+
+    def finish(self, finished_rows: _RowCounter, report_progress: ProgressCallback) -> None:
+        """Wait for the tasks, report their progress, and close.
+
+        Args:
+            finished_rows: What the tasks have finished.
+            report_progress: Called with the rows finished since its last call.
+
+        Raises:
+            SandboxError: A task has failed.
+        """
         pending = set(self.tasks)
         while pending:
-            done, pending = wait(pending, timeout=_PROGRESS_S, return_when=FIRST_EXCEPTION)
+            done, pending = wait(pending, timeout=_PROGRESS_INTERVAL_S, return_when=FIRST_EXCEPTION)
             for task in done:
                 task.result()
-            if (finished := meter.take()) > 0:
+            if (finished := finished_rows.take()) > 0:
                 report_progress(finished)
         self.close()
 
     def close(self) -> None:
-        """End the zygote and give the memory back."""
+        """End the zygote and free the memory."""
         self._stack.close()
 
 
@@ -150,128 +184,137 @@ class _Execution:
     sandbox: Sandbox
     inputs: Inputs
     n_classes: int
-    walls: IsolationPolicy
+    isolation: IsolationPolicy
 
     def __post_init__(self) -> None:
         self.cancelled = threading.Event()
-        self.meter = _Meter()
+        self.finished_rows = _RowCounter()
 
-    def load_rows(self, first: int, most_rows: int | None = None) -> SharedRows:
-        """The chunk that begins at row `first`, of at most `most_rows` rows if that is fewer than in other chunks."""
+    def load_rows(self, first: int, max_rows: int | None = None) -> SharedRows:
+        """Put the rows of a chunk into shared memory.
+
+        Args:
+            first: Row number of the first row.
+            max_rows: The chunk ends after this number of rows, if that is less than sandbox.chunk_rows.
+
+        Returns:
+            The rows.
+        """
         limits = self.sandbox
-        rows = min(limits.chunk_rows, most_rows or limits.chunk_rows)
-        return SharedRows(self.inputs, first, most_rows=rows, most_bytes=limits.chunk_mb << 20)
+        max_rows = min(limits.chunk_rows, max_rows or limits.chunk_rows)
+        return SharedRows(self.inputs, first, max_rows=max_rows, max_bytes=limits.chunk_mb << 20)
 
     def zygote(self, rows: SharedRows) -> Zygote:
-        """A zygote, not yet started, for programs on `rows`."""
+        """Return a zygote, not yet started, for programs on `rows`."""
         extra = [*self.sandbox.extra_modules, *self.inputs.modules]
-        setup = worker.Setup(
-            parent_pid=0 if self.walls.launcher else os.getpid(),
+        setup = protocol.ZygoteSetup(
+            parent_pid=0 if self.isolation.launcher else os.getpid(),
             kind=self.inputs.kind,
-            rows=rows.n,
+            rows=rows.n_rows,
             offsets_at=rows.offsets_at,
             allowed_modules=list(self.sandbox.allowed_modules),
             extra_modules=extra,
-            module_path=[os.path.abspath(folder) for folder in sys.path] if extra else [],  # noqa: PTH100
+            module_path=[os.path.abspath(path) for path in sys.path] if extra else [],  # noqa: PTH100
         )
-        return Zygote(setup, rows.fd, self.walls.launcher, self.cancelled)
+        return Zygote(setup, rows.fd, self.isolation.launcher, self.cancelled)
 
-    def run_chunk(self, ledger: ProgramAccount, chunk: _OpenChunk) -> None:
-        """One program on one chunk, in one worker and as many more as its crashes cost."""
-        account = ledger.open(chunk.rows.first, chunk.rows.n)
-        if account is None:
-            self.meter.add(chunk.rows.n)
+    def run_chunk(self, account: ProgramAccount, chunk: _OpenChunk) -> None:
+        """Run one program on one chunk, in one worker plus one after each crash."""
+        chunk_account = account.open_chunk(chunk.rows.first, chunk.rows.n_rows)
+        if chunk_account is None:
+            self.finished_rows.add(chunk.rows.n_rows)
             return
-        settled = self._run_workers(ledger.encoded, account, chunk)
-        self.meter.add(chunk.rows.n - settled)
-        ledger.book(chunk.rows.first, account)
+        done = self._run_workers(account.source_bytes, chunk_account, chunk)
+        self.finished_rows.add(chunk.rows.n_rows - done)
+        account.add_chunk(chunk.rows.first, chunk_account)
 
-    def try_reversed(self, ledger: ProgramAccount, chunk: _OpenChunk) -> None:
-        """Run a program on the first rows once more, in reverse order and in fresh workers, to see what it repeats."""
-        account = ledger.open_trial(chunk.rows.n)
-        if account is not None:
-            self._run_workers(ledger.encoded, account, chunk)
-            ledger.book_trial(account)
+    def run_reversed(self, account: ProgramAccount, chunk: _OpenChunk) -> None:
+        """Run a program on the first rows again, in reverse order and in new workers, for the determinism check."""
+        chunk_account = account.open_repetition(chunk.rows.n_rows)
+        if chunk_account is not None:
+            self._run_workers(account.source_bytes, chunk_account, chunk)
+            account.add_repetition(chunk_account)
 
     def _run_workers(self, source: bytes, account: ChunkAccount, chunk: _OpenChunk) -> int:
-        """Return how many rows were settled before a budget was used up."""
-        settled = 0
+        """Return how many rows were done before all rows were done or a limit was reached."""
+        done = 0
         try:
-            while settled < chunk.rows.n and account.may_go_on():
-                settled += self._run_worker(source, account, chunk, settled)
+            while done < chunk.rows.n_rows and account.may_continue:
+                done += self._run_worker(source, account, chunk, done)
         except OSError as error:
-            raise SandboxError(_too_little(error)) from error
-        return settled
+            raise _resource_error(error) from error
+        return done
 
     def _run_worker(self, source: bytes, account: ChunkAccount, chunk: _OpenChunk, first: int) -> int:
-        """Return how many rows that settles: those with a vote, and the one at which the worker ended too early.
+        """Run one worker; return how many rows it has done, including the row at which it ended early.
 
-        first: rows settled before, counted in the order they are given in.
+        first: rows done before, counted in the order in which the program receives them.
         """
         with ExitStack() as stack:
             zygote = chunk.zygote or stack.enter_context(self.zygote(chunk.rows))
-            votes = stack.enter_context(VotesArea(chunk.rows.n - first))
+            votes = stack.enter_context(VotesArea(chunk.rows.n_rows - first))
             process = stack.enter_context(WorkerProcess(zygote, self.cancelled))
-            job = self._job(account, chunk.rows, first, zygote.control_fd)
-            self._submit(process, job, source, votes)
+            process.start(
+                self._job(account, chunk.rows, first, zygote.control_fd),
+                source,
+                votes.fd,
+                memory_bytes=self.sandbox.memory_mb << 20,
+                confined=self.isolation.confined,
+                namespaced=self.isolation.launcher is not None,
+            )
             started = time.monotonic()
-            tell = self.meter.add if not account.reverse else lambda rows: None
-            cut, seen = self._watch(process, votes, started + account.wall_left_s, tell)
-            ended = process.end()
-            account.spend(wall_s=time.monotonic() - started, cpu_s=ended.cpu_seconds)
+            # The determinism check reports no progress: its rows have been counted before.
+            add_finished = self.finished_rows.add if not account.reverse else lambda rows: None
+            stop_reason, reported = self._watch(process, votes, started + account.wall_left_s, add_finished)
+            worker_exit = process.end()
+            account.add_time(wall_s=time.monotonic() - started, cpu_s=worker_exit.cpu_seconds)
             codes, report = votes.copy()
-        settled = account.settle(first, codes, parse_report(report), cut, ended.returncode, self.n_classes)
-        tell(settled - seen)
-        return settled
-
-    def _submit(self, process: WorkerProcess, job: worker.Job, source: bytes, votes: VotesArea) -> None:
-        process.submit(
-            job,
-            source,
-            votes.fd,
-            memory_bytes=self.sandbox.memory_mb << 20,
-            confined=self.walls.confined,
-            namespaced=self.walls.launcher is not None,
+        done = account.add_worker(
+            first, codes, parse_report(report), stop_reason, worker_exit.returncode, self.n_classes
         )
+        add_finished(done - reported)
+        return done
 
     def _watch(
-        self, process: WorkerProcess, votes: VotesArea, deadline: float, tell: Callable[[int], None]
+        self, process: WorkerProcess, votes: VotesArea, deadline: float, add_finished: Callable[[int], None]
     ) -> tuple[StopReason, int]:
-        """Wait for the end of a worker, or find a reason to end it; with the rows told of meanwhile."""
+        """Wait until a worker ends or must be killed; return why, and the number of rows passed to `add_finished`."""
         limits = self.sandbox
-        loaded, row, moved = False, 0, time.monotonic()
-        while not process.wait(POLL_S):
+        loaded, row, last_change = False, 0, time.monotonic()
+        while not process.wait(POLL_INTERVAL_S):
             now = time.monotonic()
+            # A program can fake both values, but only to lose its stall limit: the wall limit holds nevertheless.
             now_loaded, now_row = loaded or votes.loaded, votes.first_unset(row)
             if (now_loaded, now_row) != (loaded, row):
-                tell(now_row - row)
-                loaded, row, moved = now_loaded, now_row, now
-            elif now - moved > (limits.stall_s if loaded else limits.init_cpu_s + limits.stall_s):
+                add_finished(now_row - row)
+                loaded, row, last_change = now_loaded, now_row, now
+            elif now - last_change > (limits.stall_s if loaded else limits.init_cpu_s + limits.stall_s):
                 return StopReason.STALL, row
             if now > deadline:
                 return StopReason.WALL, row
         return StopReason.NONE, row
 
-    def _job(self, account: ChunkAccount, rows: SharedRows, first: int, control_fd: int) -> worker.Job:
+    def _job(self, account: ChunkAccount, rows: SharedRows, first: int, control_fd: int) -> protocol.WorkerJob:
         limits = self.sandbox
         machine = os.uname().machine
-        return worker.Job(
+        return protocol.WorkerJob(
+            # In reverse order the rows done are the last ones, so the worker still starts at row 0 of the chunk.
             first=0 if account.reverse else first,
-            rows=rows.n - first,
+            rows=rows.n_rows - first,
             reverse=account.reverse,
             row_offset=rows.first + first,
             n_classes=self.n_classes,
             call_cpu_s=limits.call_cpu_s,
             init_cpu_s=limits.init_cpu_s,
-            total_cpu_s=math.ceil(limits.program_wall_s) + _SPARE_CPU_S,
+            total_cpu_s=math.ceil(limits.program_wall_s) + _EXTRA_CPU_S,
             timeouts_left=account.timeouts_left,
-            seccomp_number=ARCHITECTURES[machine].seccomp if self.walls.confined else 0,
-            seccomp_filter=build_filter(machine, control_fd).hex() if self.walls.confined else "",
+            seccomp_number=ARCHITECTURES[machine].seccomp if self.isolation.confined else 0,
+            seccomp_filter=build_filter(machine, control_fd).hex() if self.isolation.confined else "",
         )
 
 
-def _too_little(error: Exception) -> str:
-    """What to say where the machine does not give what a worker takes."""
-    return (
-        f"A sandbox worker cannot be run ({error}); try fewer sandbox.workers, or raise the limits that ulimit shows."
+def _resource_error(error: Exception) -> SandboxError:
+    """Return the error for a machine that refuses what a worker needs, such as a thread or a descriptor."""
+    return SandboxError(
+        f"A sandbox worker cannot be run ({error}); reduce sandbox.workers, or raise the limits that ulimit shows."
     )

@@ -1,4 +1,4 @@
-"""What programs are run on: texts, score vectors or images, each encoded row by row: no copy of them all is made."""
+"""The rows that programs label: texts, score vectors or images. Rows are encoded one by one, without a second copy."""
 
 import struct
 from abc import ABC, abstractmethod
@@ -9,14 +9,21 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.sandbox import worker
+from alchemist_exp.sandbox.worker import protocol
 
 
 class Inputs(ABC):
-    """Rows for `label_function`.
+    r"""Rows for `label_function`.
 
-    kind: what the worker makes of a row, see `worker`.
-    modules: packages a worker needs for that; loaded before it is confined, and open to the programs.
+    Attributes:
+        kind: How a row is encoded and what the program receives, see `worker.protocol`.
+        modules: Packages that a worker needs to decode a row. They are imported before it is confined, and programs may
+            import them.
+
+    Example:
+        >>> inputs = TextInputs(["yes", "no"])
+        >>> len(inputs), list(inputs.encode(range(2)))
+        (2, [b'yes\x00', b'no\x00'])
     """
 
     kind: ClassVar[str]
@@ -24,70 +31,106 @@ class Inputs(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
 
     @abstractmethod
-    def encoded(self, rows: range) -> Iterator[bytes]:
-        """Yield the rows as the worker's decoder of `kind` needs them, one at a time."""
+    def encode(self, rows: range) -> Iterator[bytes]:
+        """Encode rows for the worker's decoder of this kind.
+
+        Args:
+            rows: Row numbers.
+
+        Yields:
+            The bytes of each row.
+
+        Raises:
+            ValueError: A row is not of this kind.
+        """
 
 
 @dataclass(frozen=True)
 class TextInputs(Inputs):
-    """A program is given each as str, lone surrogates and all."""
+    """Texts; a program receives each as str, including lone surrogates.
 
-    kind = worker.TEXTS
+    Attributes:
+        rows: The texts.
+    """
+
+    kind = protocol.TEXTS
     rows: Sequence[str]
 
     def __len__(self) -> int:
-        """Number of texts."""
+        """Return the number of texts."""
         return len(self.rows)
 
-    def encoded(self, rows: range) -> Iterator[bytes]:
-        """Yield them as UTF-8, each with a mark at its end."""
-        return ((self.rows[row] + worker.TEXT_END).encode("utf-8", "surrogatepass") for row in rows)
+    def encode(self, rows: range) -> Iterator[bytes]:
+        """Yield texts as UTF-8, each followed by TEXT_END; see `Inputs.encode`."""
+        return ((self.rows[row] + protocol.TEXT_END).encode("utf-8", "surrogatepass") for row in rows)
 
 
 @dataclass(frozen=True)
 class ScoreInputs(Inputs):
-    """float (n, d): a program is given each row as list[float]."""
+    """Score vectors; a program receives each as list[float].
 
-    kind = worker.SCORES
+    Attributes:
+        rows: float array of shape (n_rows, n_scores).
+
+    Raises:
+        ValueError: `rows` is not such an array.
+    """
+
+    kind = protocol.SCORES
     rows: npt.NDArray[np.floating]
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or not np.issubdtype(self.rows.dtype, np.floating):
-            raise ValueError(f"scores are {self.rows.dtype} {self.rows.shape}; float (rows, scores) is needed")
+            raise ValueError(
+                f"scores are {self.rows.dtype} of shape {self.rows.shape}; expected float of shape (n_rows, n_scores)"
+            )
 
     def __len__(self) -> int:
-        """Number of vectors."""
+        """Return the number of vectors."""
         return len(self.rows)
 
-    def encoded(self, rows: range) -> Iterator[bytes]:
-        """Yield them as float64."""
+    def encode(self, rows: range) -> Iterator[bytes]:
+        """Yield vectors as float64; see `Inputs.encode`."""
         return (self.rows[row].astype(np.float64).tobytes() for row in rows)
 
 
 @dataclass(frozen=True)
 class ImageInputs(Inputs):
-    """A program is given each as a numpy array uint8 (height, width, 3) of its own. The sequence may be lazy."""
+    """RGB images; a program receives each as a separate numpy array, uint8 of shape (height, width, 3).
 
-    kind = worker.IMAGES
+    Attributes:
+        rows: The images. The sequence may load each image when it is asked for it.
+    """
+
+    kind = protocol.IMAGES
     modules = ("numpy",)
     rows: Sequence[npt.NDArray[np.uint8]]
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.rows)
 
-    def encoded(self, rows: range) -> Iterator[bytes]:
-        """Yield them as height, width, pixels. Raises ValueError, naming the row, for what is not an RGB image."""
+    def encode(self, rows: range) -> Iterator[bytes]:
+        """Yield images as height, width, pixels; see `Inputs.encode`. A ValueError names the row."""
         for row in rows:
             image = self.rows[row]
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise ValueError(f"image {row} is {image.dtype} {image.shape}; uint8 (height, width, 3) is needed")
+                raise ValueError(
+                    f"image {row} is {image.dtype} of shape {image.shape}; expected uint8 of shape (height, width, 3)"
+                )
             yield struct.pack("<ii", *image.shape[:2]) + image.tobytes()
 
 
-def as_inputs(rows: "Sequence[str] | Inputs") -> Inputs:
-    """Return `rows`, texts if they are not `Inputs` yet."""
+def as_inputs(rows: Sequence[str] | Inputs) -> Inputs:
+    """Convert texts to inputs.
+
+    Args:
+        rows: Texts, or inputs of any kind.
+
+    Returns:
+        `TextInputs` of the texts, or `rows` unchanged if they are inputs already.
+    """
     return rows if isinstance(rows, Inputs) else TextInputs(rows)

@@ -1,9 +1,11 @@
-"""The system calls a labeling program may make, as a filter the kernel enforces.
+"""The system calls that a labeling program may make, as a filter that the kernel enforces.
 
-Allowed: memory (never executable, never shared), locks within the process, clocks, signals to oneself, the end. `read`
-and `write` work on the control descriptor alone, which is closed before the program is run. Calls that only an attack
-makes end the process. All the rest, calls of future kernels included, fail with EPERM, so that a program that opens a
-file gets an exception.
+Allowed are memory (never executable, never shared), locks within the process, clocks, signals to the process itself,
+and exit. `read` and `write` are allowed on the control descriptor only, which is closed before the program runs. Calls
+that only an attack makes end the process. All others, including calls of future kernels, fail with EPERM: a program
+that opens a file gets an exception.
+
+The filter is a classic BPF program, see Documentation/userspace-api/seccomp_filter.rst in the Linux sources.
 """
 
 import struct
@@ -16,21 +18,28 @@ RET_KILL: Final = 0x80000000  # SECCOMP_RET_KILL_PROCESS
 RET_ALLOW: Final = 0x7FFF0000
 RET_EPERM: Final = 0x00050001  # SECCOMP_RET_ERRNO with EPERM
 
-# The few words of the kernel's filter language that are needed.
+# An instruction is (code, jump if true, jump if false, operand). A jump skips that number of instructions. There is one
+# register; _LOAD sets it to a 32-bit word of struct seccomp_data, and the conditions compare it with the operand.
+_Instruction = tuple[int, int, int, int]
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-# Where struct seccomp_data keeps what is asked about; every 64-bit argument is two words, the low one first.
+# Positions in struct seccomp_data. An argument has 64 bits: two words, the low one first.
 _AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENTS = 0, 4, 16
 _PROT_EXEC = 4
-_MAP_SHARED = 1  # a bit of MAP_SHARED_VALIDATE too
+_MAP_SHARED = 1  # this bit is also set in MAP_SHARED_VALIDATE
 _FUTEX_PRIVATE_FLAG = 128
 _X32_BIT = 0x40000000
-
-_Instruction = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """How a processor numbers the system calls; a call that does not exist there is left out."""
+    """How a processor numbers system calls.
+
+    Attributes:
+        audit_id: The number by which the kernel names the architecture (AUDIT_ARCH_...).
+        column: Index of this architecture in the tables below.
+        has_x32: Whether there is a second numbering of the same calls, with bit 30 set.
+        seccomp: Number of seccomp(2).
+    """
 
     audit_id: int
     column: int
@@ -44,7 +53,7 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
 }
 """By the machine's name as uname gives it."""
 
-# name: (x86_64, aarch64). The tests compare them with the kernel's headers.
+# name: (x86_64, aarch64); None: the call does not exist there. The tests compare the numbers with the kernel's headers.
 ALLOWED: Final[Mapping[str, tuple[int, int | None]]] = {
     "munmap": (11, 215),
     "brk": (12, 214),
@@ -73,16 +82,16 @@ ALLOWED: Final[Mapping[str, tuple[int, int | None]]] = {
     "close": (3, 57),
 }
 NOT_EXECUTABLE: Final[Mapping[str, tuple[int, int]]] = {"mprotect": (10, 226)}
-"""Allowed unless the memory is to be executable."""
+"""Allowed unless the memory would be executable."""
 
 NOT_SHARED: Final[Mapping[str, tuple[int, int]]] = {"mmap": (9, 222)}
-"""Allowed unless the memory is to be executable, or shared: that would outlive the address space, which is limited."""
+"""Allowed unless the memory would be executable or shared. Shared memory stays after munmap, outside of RLIMIT_AS."""
 
 PRIVATE_ONLY: Final[Mapping[str, tuple[int, int]]] = {"futex": (202, 98)}
-"""Allowed within the process: a lock on a library's page is known to every process that has the library loaded."""
+"""Allowed within the process. A shared lock on a page of a library would reach every process that maps this library."""
 
 CONTROL_ONLY: Final[Mapping[str, tuple[int, int]]] = {"read": (0, 63), "write": (1, 64)}
-"""Allowed on the control descriptor."""
+"""Allowed on the control descriptor only."""
 
 KILLED: Final[Mapping[str, tuple[int, int | None]]] = {
     "execve": (59, 221),
@@ -128,8 +137,20 @@ KILLED: Final[Mapping[str, tuple[int, int | None]]] = {
 
 @cache
 def build_filter(machine: str, control_fd: int) -> bytes:
-    """Return the filter as struct sock_filter, 8 bytes each. Raises KeyError for a machine not in ARCHITECTURES."""
+    """Build the filter of one machine.
+
+    Args:
+        machine: A key of ARCHITECTURES.
+        control_fd: The descriptor that may be read and written.
+
+    Returns:
+        An array of struct sock_filter, 8 bytes per instruction.
+
+    Raises:
+        KeyError: The machine is unknown.
+    """
     architecture = ARCHITECTURES[machine]
+    # Calls of another architecture (32-bit calls on x86_64) have other numbers, so every rule below would be wrong.
     program: list[_Instruction] = [
         (_LOAD, 0, 0, _AT_ARCHITECTURE),
         (_IF_EQUAL, 1, 0, architecture.audit_id),
@@ -137,43 +158,34 @@ def build_filter(machine: str, control_fd: int) -> bytes:
         (_LOAD, 0, 0, _AT_NUMBER),
     ]
     if architecture.has_x32:
-        # A second numbering of the same calls, which would pass by every rule below.
         program += [(_IF_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, RET_KILL)]
     allow = [(_RETURN, 0, 0, RET_ALLOW)]
-    for numbers in ALLOWED.values():
-        program += _rule(numbers[architecture.column], allow)
-    for numbers in NOT_EXECUTABLE.values():
-        program += _rule(numbers[architecture.column], [*_refuse_if(2, _PROT_EXEC), *allow])
-    for numbers in NOT_SHARED.values():
-        program += _rule(
-            numbers[architecture.column], [*_refuse_if(2, _PROT_EXEC), *_refuse_if(3, _MAP_SHARED), *allow]
-        )
-    for numbers in PRIVATE_ONLY.values():
-        program += _rule(numbers[architecture.column], [*_refuse_unless(1, _FUTEX_PRIVATE_FLAG), *allow])
-    for numbers in CONTROL_ONLY.values():
-        program += _rule(numbers[architecture.column], _if_first_argument_is(control_fd))
-    for numbers in KILLED.values():
-        program += _rule(numbers[architecture.column], [(_RETURN, 0, 0, RET_KILL)])
+    rules: list[tuple[Mapping[str, tuple[int, int | None]], list[_Instruction]]] = [
+        (ALLOWED, allow),
+        (NOT_EXECUTABLE, [*_deny(2, _PROT_EXEC, if_set=True), *allow]),
+        (NOT_SHARED, [*_deny(2, _PROT_EXEC, if_set=True), *_deny(3, _MAP_SHARED, if_set=True), *allow]),
+        (PRIVATE_ONLY, [*_deny(1, _FUTEX_PRIVATE_FLAG, if_set=False), *allow]),
+        (CONTROL_ONLY, _allow_if_first_argument_is(control_fd)),
+        (KILLED, [(_RETURN, 0, 0, RET_KILL)]),
+    ]
+    for table, verdict in rules:
+        for numbers in table.values():
+            number = numbers[architecture.column]
+            if number is not None:
+                # Other calls skip the verdict, which returns on every path and may load arguments into the register.
+                program += [(_IF_EQUAL, 0, len(verdict), number), *verdict]
     program.append((_RETURN, 0, 0, RET_EPERM))
     return b"".join(struct.pack("HBBI", *instruction) for instruction in program)
 
 
-def _rule(number: int | None, verdict: list[_Instruction]) -> list[_Instruction]:
-    """`verdict` for one system call; it must return on every way through."""
-    return [] if number is None else [(_IF_EQUAL, 0, len(verdict), number), *verdict]
+def _deny(argument: int, bit: int, *, if_set: bool) -> list[_Instruction]:
+    """EPERM if the low word of an argument (counted from 0) has the bit set, or clear; other calls continue below."""
+    condition = (_IF_ANY_BIT, 0, 1, bit) if if_set else (_IF_ANY_BIT, 1, 0, bit)
+    return [(_LOAD, 0, 0, _AT_ARGUMENTS + 8 * argument), condition, (_RETURN, 0, 0, RET_EPERM)]
 
 
-def _refuse_if(argument: int, bit: int) -> list[_Instruction]:
-    """EPERM for calls whose argument, counted from 0, has a bit of its low word set; others go on below."""
-    return [(_LOAD, 0, 0, _AT_ARGUMENTS + 8 * argument), (_IF_ANY_BIT, 0, 1, bit), (_RETURN, 0, 0, RET_EPERM)]
-
-
-def _refuse_unless(argument: int, bit: int) -> list[_Instruction]:
-    """EPERM for calls whose argument lacks the bit; others go on below."""
-    return [(_LOAD, 0, 0, _AT_ARGUMENTS + 8 * argument), (_IF_ANY_BIT, 1, 0, bit), (_RETURN, 0, 0, RET_EPERM)]
-
-
-def _if_first_argument_is(value: int) -> list[_Instruction]:
+def _allow_if_first_argument_is(value: int) -> list[_Instruction]:
+    # Both words are compared: the kernel itself ignores the high word of a descriptor, but nothing needs one.
     return [
         (_LOAD, 0, 0, _AT_ARGUMENTS + 4),
         (_IF_EQUAL, 0, 3, 0),

@@ -1,6 +1,6 @@
-"""Memory shared with workers: rows that nobody can write, and an area for votes that nobody can resize.
+"""Memory shared with workers: rows that no process can write, and a votes area that no process can resize.
 
-Both are anonymous files (memfd), sealed by the kernel and gone with their last user.
+Both are anonymous files (memfd). The kernel enforces their seals, and frees them when the last process closes them.
 """
 
 import array
@@ -15,40 +15,56 @@ import numpy as np
 import numpy.typing as npt
 
 from alchemist_exp.core.errors import SandboxError
-from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.inputs import Inputs
+from alchemist_exp.sandbox.worker import protocol
 
 _SEAL_ATTEMPTS = 30
-_UNSET_BYTE = worker.UNSET.to_bytes(1, "little", signed=True)
+_UNSET_BYTE = protocol.UNSET.to_bytes(1, "little", signed=True)
 
 
 class SharedRows:
-    """As many rows as a chunk may hold, read by every worker of the chunk. A context manager.
+    """The rows of one chunk, which every worker of the chunk reads. A context manager.
 
-    Layout: the rows' bytes one after the other, then at `offsets_at` int64 (n + 1,) where each begins. `first` of the
-    inputs' rows is the first one in it.
+    Layout: the bytes of the rows one after the other, padding to 8 bytes, then the offsets: int64 of shape
+    (n_rows + 1,), where each row begins and the last one ends.
+
+    Args:
+        inputs: All rows.
+        first: Row number of the chunk's first row.
+        max_rows: The chunk ends after this number of rows.
+        max_bytes: The chunk ends after the row that reaches this number of bytes.
+
+    Attributes:
+        first: Row number of the first row.
+        n_rows: Number of rows.
+        offsets_at: Position of the offsets in bytes.
+        fd: Descriptor of the memory.
+
+    Raises:
+        SandboxError: The kernel does not seal the memory.
     """
 
-    def __init__(self, inputs: Inputs, first: int, *, most_rows: int, most_bytes: int) -> None:
+    def __init__(self, inputs: Inputs, first: int, *, max_rows: int, max_bytes: int) -> None:
         self.first = first
         end, offsets = 0, array.array("q", [0])
         self.fd = os.memfd_create("rows", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             with open(self.fd, "wb", closefd=False) as file:
-                for data in inputs.encoded(range(first, min(first + most_rows, len(inputs)))):
+                for data in inputs.encode(range(first, min(first + max_rows, len(inputs)))):
                     file.write(data)
                     end += len(data)
                     offsets.append(end)
-                    if end >= most_bytes:
+                    if end >= max_bytes:
                         break
-                self.offsets_at = -(-end // offsets.itemsize) * offsets.itemsize
+                self.offsets_at = -(-end // offsets.itemsize) * offsets.itemsize  # rounded up
                 file.write(bytes(self.offsets_at - end))
                 file.write(offsets.tobytes())
+            # Workers map this memory while they run hostile programs. Sealed against writing, it is the same for all.
             _seal(self.fd, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         except BaseException:
             os.close(self.fd)
             raise
-        self.n = len(offsets) - 1
+        self.n_rows = len(offsets) - 1
 
     def __enter__(self) -> Self:
         return self
@@ -60,33 +76,46 @@ class SharedRows:
 
 
 def _seal(fd: int, seals: int) -> None:
-    """Have the kernel hold the file to `seals`, for good. Raises SandboxError where it does not."""
+    """Add seals, which no process can remove."""
     for _ in range(_SEAL_ATTEMPTS):
         try:
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
         except OSError as error:
-            # One time in thousands, while the kernel moves a page; it has waited a sixth of a second by then.
+            # EBUSY happens about once in thousands of calls, while the kernel moves one of the pages. Each attempt
+            # already waits up to a sixth of a second in the kernel, so no sleep is needed here.
             if error.errno != errno.EBUSY:
                 raise
         else:
             return
-    raise SandboxError("The kernel does not seal memory that is shared with workers, as it is in use; run again.")
+    raise SandboxError(
+        "The kernel cannot seal the memory that is shared with workers, because it is in use; run again."
+    )
 
 
 class VotesArea:
-    """Where one worker writes its votes and its report. A context manager.
+    """Where one worker writes its vote codes and its report. A context manager.
 
-    The size is sealed: a worker that cut the file short would end the parent with SIGBUS.
+    The size is sealed: if a worker could shrink the file, reading it would end the parent with SIGBUS.
+
+    Args:
+        n_rows: Number of rows, one int8 code each; REPORT_BYTES bytes follow.
+
+    Attributes:
+        n_rows: Number of rows.
+        fd: Descriptor of the memory.
+
+    Raises:
+        SandboxError: The kernel does not seal the memory.
     """
 
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
+    def __init__(self, n_rows: int) -> None:
+        self.n_rows = n_rows
         self.fd = os.memfd_create("votes", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            os.ftruncate(self.fd, rows + worker.REPORT_BYTES)
+            os.ftruncate(self.fd, n_rows + protocol.REPORT_BYTES)
             _seal(self.fd, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-            self._memory = mmap.mmap(self.fd, rows + worker.REPORT_BYTES)
-            self._memory[:rows] = _UNSET_BYTE * rows
+            self._memory = mmap.mmap(self.fd, n_rows + protocol.REPORT_BYTES)
+            self._memory[:n_rows] = _UNSET_BYTE * n_rows
         except BaseException:
             os.close(self.fd)
             raise
@@ -102,18 +131,26 @@ class VotesArea:
 
     @property
     def loaded(self) -> bool:
-        """The worker's claim that the program was loaded."""
-        return self._memory[self.rows] == worker.LOADED
+        """Whether the worker claims that the program was loaded."""
+        return self._memory[self.n_rows] == protocol.LOADED
 
     def first_unset(self, start: int) -> int:
-        """Return the first row from `start` without a vote, `rows` when there is none."""
-        row = self._memory.find(_UNSET_BYTE, start, self.rows)
-        return self.rows if row < 0 else row
+        """Return the first row without a code.
+
+        Args:
+            start: Row at which the search begins.
+
+        Returns:
+            The row, or `n_rows` if all rows from `start` on have a code.
+        """
+        row = self._memory.find(_UNSET_BYTE, start, self.n_rows)
+        return self.n_rows if row < 0 else row
 
     def copy(self) -> tuple[npt.NDArray[np.int8], bytes]:
-        """Return the codes, int8 (rows,), and the report, REPORT_BYTES long, both as they are now.
+        """Copy the codes and the report, after the worker has ended, so that nothing changes after a check.
 
-        Taken once the worker has ended, so that what is checked is what is used.
+        Returns:
+            The codes, int8 of shape (n_rows,), and the report, REPORT_BYTES long.
         """
-        codes = np.frombuffer(self._memory[: self.rows], dtype=np.int8).copy()
-        return codes, self._memory[self.rows :]
+        codes = np.frombuffer(self._memory[: self.n_rows], dtype=np.int8).copy()
+        return codes, self._memory[self.n_rows :]

@@ -1,4 +1,4 @@
-"""Forks, watches and ends one worker. Nothing of a worker outlives `WorkerProcess`."""
+"""Forks, watches and ends one worker. No process of a worker outlives its `WorkerProcess`."""
 
 import os
 import resource
@@ -13,23 +13,29 @@ from types import TracebackType
 from typing import Final, Self
 
 from alchemist_exp.core.errors import SandboxError
-from alchemist_exp.sandbox import worker
-from alchemist_exp.sandbox.verify_isolation import is_zombie, mapped_bytes, process_of, unconfined_reason
-from alchemist_exp.sandbox.zygote import POLL_S, START_S, Ended, RunCancelledError, Zygote
+from alchemist_exp.sandbox.verify_isolation import is_zombie, isolation_failure, mapped_bytes, pid_of_pidfd
+from alchemist_exp.sandbox.worker import protocol
+from alchemist_exp.sandbox.zygote import POLL_INTERVAL_S, START_TIMEOUT_S, RunCancelledError, WorkerExit, Zygote
 
-_END_S: Final = 30.0
+_END_TIMEOUT_S: Final = 30.0
 
 
 class WorkerProcess:
-    """One worker, from its start to its end, as a context manager; leaving it ends the process."""
+    """One worker, from its start to its end, as a context manager; leaving it ends the process.
+
+    Args:
+        zygote: Forks the worker.
+        cancelled: Set when the run is cancelled.
+    """
 
     def __init__(self, zygote: Zygote, cancelled: threading.Event) -> None:
         self._zygote = zygote
         self._cancelled = cancelled
         self._stack = ExitStack()
         self._pidfd: int | None = None
-        self._ended: Ended | None = None
-        self._number = self._pid = 0
+        self._exit: WorkerExit | None = None
+        # Process ID in the zygote's and in this process's PID namespace; equal without bubblewrap.
+        self._zygote_pid = self._pid = 0
         self._confined = False
 
     def __enter__(self) -> Self:
@@ -40,12 +46,29 @@ class WorkerProcess:
     ) -> None:
         self._stack.close()
 
-    def submit(
-        self, job: worker.Job, source: bytes, votes_fd: int, *, memory_bytes: int, confined: bool, namespaced: bool
+    def start(
+        self,
+        job: protocol.WorkerJob,
+        source: bytes,
+        votes_fd: int,
+        *,
+        memory_bytes: int,
+        confined: bool,
+        namespaced: bool,
     ) -> None:
-        """Fork, and give the program once this process has itself seen that the kernel confines the worker.
+        """Fork the worker, verify in /proc that the kernel confines it, and only then send it the program.
 
-        Raises SandboxError, the program unsent, when the worker does not get ready or, if it must be, is not confined.
+        Args:
+            job: What the worker does.
+            source: The program in UTF-8.
+            votes_fd: Descriptor of the votes area.
+            memory_bytes: Address space that the program may use, in bytes.
+            confined: Whether the worker must run under a system call filter.
+            namespaced: Whether it must run in separate namespaces.
+
+        Raises:
+            SandboxError: The worker does not get ready or is not confined; the program has not been sent.
+            RunCancelledError: The run has been cancelled.
         """
         self._confined = confined
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -54,48 +77,69 @@ class WorkerProcess:
                 self._fork(job, votes_fd, theirs.fileno(), namespaced=namespaced)
             try:
                 self._await_ready(control)
-                if confined and (reason := unconfined_reason(self._pid, namespaced=namespaced)):
-                    raise self._refusal(reason)
-                self._limit_memory(mapped_bytes(self._pid) + memory_bytes)
+                if confined and (reason := isolation_failure(self._pid, namespaced=namespaced)):
+                    raise self._start_error(reason)
+                # On top of what is mapped already: the interpreter, its modules and the rows.
+                limit = mapped_bytes(self._pid) + memory_bytes
+                hard = resource.prlimit(self._pid, resource.RLIMIT_AS)[1]
+                limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+                resource.prlimit(self._pid, resource.RLIMIT_AS, (limit, limit))
                 control.sendall(struct.pack("<I", len(source)) + source)
             except OSError as error:
-                self.end()  # or it would wait for its program while its last words are waited for
-                raise self._refusal(_last_words(control) or str(error)) from error
+                # End it first: it waits for its program, and the read below waits for the end of its messages.
+                self.end()
+                raise self._start_error(_read_reason(control) or str(error)) from error
 
     def wait(self, seconds: float) -> bool:
-        """Whether the worker has ended, waiting at most `seconds`. Raises RunCancelledError when the run is over."""
+        """Wait until the worker has ended.
+
+        Args:
+            seconds: Longest wait in seconds.
+
+        Returns:
+            Whether it has ended.
+
+        Raises:
+            RunCancelledError: The run has been cancelled.
+        """
         if self._cancelled.is_set():
             raise RunCancelledError
-        if self._pidfd is None:  # Linux before 5.3: look from time to time
+        if self._pidfd is None:  # Linux before 5.3 has no process descriptors
             time.sleep(seconds)
             return is_zombie(self._pid)
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
 
-    def end(self) -> Ended:
-        """End the worker if it has not ended, and return how it did."""
-        if self._ended is None and self._number:
-            self._kill()
-            deadline = time.monotonic() + _END_S
-            # Not `wait`, which a cancelled run would leave.
-            while not self._look():
-                if time.monotonic() > deadline:
-                    raise SandboxError(f"A sandbox worker cannot be ended after {_END_S:g} s; is its memory on a disk?")
-                time.sleep(0.001)
-        if self._ended is None:
-            raise RuntimeError("no worker was forked")
-        return self._ended
+    def end(self) -> WorkerExit:
+        """Kill the worker if it still runs, and wait for its end.
 
-    def _look(self) -> bool:
-        """Whether the worker has ended; if so it is gone, and how it ended is kept."""
-        if self._ended is None:
-            self._ended = self._zygote.ended(self._number)
-        return self._ended is not None
+        Returns:
+            How it ended.
+
+        Raises:
+            SandboxError: It does not end, or the zygote does not answer.
+        """
+        if self._exit is None and self._zygote_pid:
+            self._kill()
+            deadline = time.monotonic() + _END_TIMEOUT_S
+            # Not `wait`, which raises in a cancelled run.
+            while (exit_ := self._zygote.poll_exit(self._zygote_pid)) is None:
+                if time.monotonic() > deadline:
+                    raise SandboxError(
+                        f"A sandbox worker does not end {_END_TIMEOUT_S:g} s after it was killed; check whether its "
+                        "memory is swapped to a disk that does not respond."
+                    )
+                time.sleep(0.001)
+            self._exit = exit_
+        if self._exit is None:
+            raise RuntimeError("no worker was forked")
+        return self._exit
 
     def _kill(self) -> None:
-        # Before `_look`, so that neither number can have passed to another process.
-        if not self._confined:  # what the program has started is in the worker's group
+        # Called only before the zygote has reported the end, so the kernel cannot have given the process ID to another
+        # process. Unconfined programs may have started processes, which are in the worker's process group.
+        if not self._confined:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._pid, signal.SIGKILL)
         with suppress(ProcessLookupError):
@@ -104,46 +148,41 @@ class WorkerProcess:
             else:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def _fork(self, job: worker.Job, votes_fd: int, control_fd: int, *, namespaced: bool) -> None:
-        self._number, self._pidfd = self._zygote.fork(job, votes_fd, control_fd)
+    def _fork(self, job: protocol.WorkerJob, votes_fd: int, control_fd: int, *, namespaced: bool) -> None:
+        self._zygote_pid, self._pidfd = self._zygote.fork(job, votes_fd, control_fd)
         if self._pidfd is not None:
             self._stack.callback(os.close, self._pidfd)
-            self._pid = process_of(self._pidfd)
+            self._pid = pid_of_pidfd(self._pidfd)
         elif not namespaced:
-            self._pid = self._number
+            self._pid = self._zygote_pid
         if self._pid < 1:
-            raise self._zygote.refusal("the kernel does not tell its number (sandbox=bwrap needs Linux 5.3)")
+            raise self._zygote.start_error("the kernel does not show its process ID (sandbox=bwrap needs Linux 5.3)")
         self._stack.callback(self.end)
 
-    def _limit_memory(self, most: int) -> None:
-        hard = resource.prlimit(self._pid, resource.RLIMIT_AS)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.prlimit(self._pid, resource.RLIMIT_AS, (most, most))
-
     def _await_ready(self, control: socket.socket) -> None:
-        deadline = time.monotonic() + START_S
-        control.settimeout(POLL_S)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        control.settimeout(POLL_INTERVAL_S)
         while True:
             if self._cancelled.is_set():
                 raise RunCancelledError
             try:
-                answer = control.recv(1)
+                response = control.recv(1)
                 break
             except TimeoutError:
                 if time.monotonic() > deadline:
-                    raise self._refusal(f"it was not ready after {START_S:g} s") from None
-        control.settimeout(START_S)
-        if answer != worker.READY:
-            raise self._refusal(_last_words(control) if answer == worker.REFUSED else "")
+                    raise self._start_error(f"it was not ready after {START_TIMEOUT_S:g} s") from None
+        control.settimeout(START_TIMEOUT_S)
+        if response != protocol.READY:
+            raise self._start_error(_read_reason(control) if response == protocol.REFUSED else "")
 
-    def _refusal(self, reason: str) -> SandboxError:
+    def _start_error(self, reason: str) -> SandboxError:
         returncode = self.end().returncode
-        return self._zygote.refusal(reason or f"it ended with exit status {returncode}")
+        return self._zygote.start_error(reason or f"it ended with exit status {returncode}")
 
 
-def _last_words(control: socket.socket) -> str:
-    words = b""
+def _read_reason(control: socket.socket) -> str:
+    reason = b""
     with suppress(OSError):
-        while len(words) < 4096 and (part := control.recv(4096)):
-            words += part
-    return words.removeprefix(worker.REFUSED).decode("utf-8", "replace")
+        while len(reason) < 4096 and (part := control.recv(4096)):
+            reason += part
+    return reason.removeprefix(protocol.REFUSED).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Reads what a worker left behind. Every byte of it may have been written by a hostile program."""
+"""Reads what a worker has left in shared memory. A hostile program may have written every byte of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ import numpy.typing as npt
 
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.base import Outcome
+from alchemist_exp.sandbox.worker import protocol
 
-# Codes only the parent gives; a worker that writes one has tampered.
+# Codes that only the parent gives; a worker that writes one has tampered with its memory.
 CRASH: Final = -6
 NOT_RUN: Final = -7
 
 OUTCOME_OF_CODE: Final[Mapping[int, Outcome]] = {
     ABSTAIN: Outcome.ABSTAIN,
-    worker.EXCEPTION: Outcome.EXCEPTION,
-    worker.TIMEOUT: Outcome.TIMEOUT,
-    worker.BAD_TYPE: Outcome.BAD_TYPE,
-    worker.OUT_OF_RANGE: Outcome.OUT_OF_RANGE,
+    protocol.EXCEPTION: Outcome.EXCEPTION,
+    protocol.TIMEOUT: Outcome.TIMEOUT,
+    protocol.BAD_TYPE: Outcome.BAD_TYPE,
+    protocol.OUT_OF_RANGE: Outcome.OUT_OF_RANGE,
     CRASH: Outcome.CRASH,
     NOT_RUN: Outcome.NOT_RUN,
 }
@@ -29,10 +29,11 @@ OUTCOME_OF_CODE: Final[Mapping[int, Outcome]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerReport:
-    """A worker's own account, made harmless.
+    """A worker's flag and messages, without control characters and of bounded length.
 
-    loaded: whether the program's module ran to its end.
-    messages: the first message of each kind in `worker.MESSAGE_SLOTS`; one line each, of a bounded length.
+    Attributes:
+        loaded: Whether the worker claims that the program was loaded.
+        messages: The first message of each kind in `protocol.MESSAGE_SLOTS`; one line each.
     """
 
     loaded: bool
@@ -40,32 +41,61 @@ class WorkerReport:
 
 
 def parse_report(area: bytes) -> WorkerReport:
-    """Read the report in `area`, whatever it holds: bytes that make no sense make an odd message, never an error."""
+    """Read a report; any bytes are accepted, because nonsense only gives a nonsensical message.
+
+    Args:
+        area: The REPORT_BYTES bytes after the votes.
+
+    Returns:
+        The report.
+    """
     messages = {}
-    for kind, slot in worker.MESSAGE_SLOTS.items():
-        data = area[slot * worker.SLOT_BYTES : (slot + 1) * worker.SLOT_BYTES]
-        size = min(int.from_bytes(data[:2], "little"), worker.SLOT_BYTES - 2)
+    for kind, slot in protocol.MESSAGE_SLOTS.items():
+        data = area[slot * protocol.SLOT_BYTES : (slot + 1) * protocol.SLOT_BYTES]
+        size = min(int.from_bytes(data[:2], "little"), protocol.SLOT_BYTES - 2)
         message = sanitize(data[2 : 2 + size].decode("utf-8", "replace"))
         if message:
             messages[kind] = message
-    return WorkerReport(loaded=area[:1] == bytes([worker.LOADED]), messages=messages)
+    return WorkerReport(loaded=area[:1] == bytes([protocol.LOADED]), messages=messages)
 
 
-def well_formed(codes: npt.NDArray[np.int8], n_classes: int) -> bool:
-    """Whether `codes`, int8 (rows,), can be an honest worker's: known codes in order, then rows without a vote."""
-    done = n_done(codes)
-    known = (codes[:done] >= worker.OUT_OF_RANGE) & (codes[:done] < n_classes)
-    return bool(known.all() and (codes[done:] == worker.UNSET).all())
+def is_well_formed(codes: npt.NDArray[np.int8], n_classes: int) -> bool:
+    """Return whether an untampered worker can have left these codes.
+
+    Args:
+        codes: int8 array of shape (rows,).
+        n_classes: Number of classes.
+
+    Returns:
+        Whether valid codes come first, and then only rows without a code.
+    """
+    done = n_leading_codes(codes)
+    valid = (codes[:done] >= protocol.OUT_OF_RANGE) & (codes[:done] < n_classes)
+    return bool(valid.all() and (codes[done:] == protocol.UNSET).all())
 
 
-def n_done(codes: npt.NDArray[np.int8]) -> int:
-    """Rows before the first that has no vote."""
-    unset = codes == worker.UNSET
+def n_leading_codes(codes: npt.NDArray[np.int8]) -> int:
+    """Return the number of rows before the first row without a code.
+
+    Args:
+        codes: int8 array of shape (rows,).
+
+    Returns:
+        The number of rows.
+    """
+    unset = codes == protocol.UNSET
     return int(unset.argmax()) if unset.any() else len(codes)
 
 
 def count_outcomes(codes: npt.NDArray[np.int8]) -> dict[Outcome, int]:
-    """Rows by outcome; only outcomes that occur."""
+    """Count the rows of each outcome.
+
+    Args:
+        codes: int8 array of shape (rows,), without UNSET.
+
+    Returns:
+        Number of rows by outcome; outcomes without a row are absent.
+    """
     counts: dict[Outcome, int] = {}
     for code, rows in zip(*np.unique(codes, return_counts=True), strict=True):
         outcome = Outcome.VOTE if code >= 0 else OUTCOME_OF_CODE[int(code)]

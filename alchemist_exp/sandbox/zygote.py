@@ -1,8 +1,9 @@
-"""The process that workers are forked from: started, asked and ended here.
+"""The parent's side of a zygote, the process that workers are forked from: start it, send it requests, end it.
 
-It loads modules once and runs no program, so what it answers can be trusted; it is checked all the same.
+A zygote loads modules once and runs no program, so the parent trusts its responses; it checks their form nevertheless.
 """
 
+import importlib.util
 import json
 import marshal
 import os
@@ -22,14 +23,15 @@ from typing import Any, Final, Protocol, Self
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.sandbox import worker
+from alchemist_exp.sandbox.worker import protocol
 
-START_S: Final = 120.0
-"""Seconds of wall time that loading modules may take: generous, for a cluster's slow shared disk."""
+START_TIMEOUT_S: Final = 120.0
+"""Seconds of wall time that loading modules may take: generous, for the slow shared disk of a cluster."""
 
-POLL_S: Final = 0.1
-_END_S: Final = 2.0
+POLL_INTERVAL_S: Final = 0.1
+_END_TIMEOUT_S: Final = 2.0
 
-# No key, no path, no home. One thread per worker: the work is shared out by whole programs.
+# No API key, no path, no home directory. One thread per worker, because whole programs are run in parallel.
 _ENVIRONMENT: Final = {
     "PYTHONHASHSEED": "0",
     "LC_ALL": "C.UTF-8",
@@ -38,34 +40,57 @@ _ENVIRONMENT: Final = {
     "MKL_NUM_THREADS": "1",
 }
 
-# What runs there is the code this process has, so that no file of the package need be found, read or compiled.
-_RUN_CODE: Final = "import marshal, sys; exec(marshal.load(sys.stdin.buffer))"
+# In the order of their imports: each module finds those before it in `sys.modules`.
+_WORKER_MODULES: Final = ("protocol", "rows", "lock_down", "program", "main")
+
+# The new interpreter receives compiled code on standard input, so it need not find, read or compile a file of this
+# package (bubblewrap does not show it the package at all).
+_BOOTSTRAP: Final = """
+import marshal, sys, types
+for name, code in marshal.load(sys.stdin.buffer):
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(code, module.__dict__)
+module.main()
+"""
 
 
 class RunCancelledError(Exception):
-    """The run is over for another reason."""
+    """The run has been cancelled for another reason."""
 
 
 @cache
 def worker_code() -> bytes:
-    """Return the compiled `worker`, marshalled for the same interpreter."""
-    loader: Any = worker.__spec__.loader
-    return marshal.dumps(loader.get_code(worker.__spec__.name))
+    """Return the names and compiled code of the modules in `worker`, marshalled for the same interpreter."""
+    codes = []
+    for name in (f"{worker.__name__}.{module}" for module in _WORKER_MODULES):
+        spec: Any = importlib.util.find_spec(name)
+        codes.append((name, spec.loader.get_code(name)))
+    return marshal.dumps(codes)
 
 
 class Launcher(Protocol):
-    """Makes the command that starts a zygote inside further walls; None in its place for none."""
+    """Makes the command that starts a zygote in separate namespaces."""
 
     def __call__(self, command: Sequence[str], environment: Mapping[str, str], readable: Sequence[str]) -> list[str]:
-        """Return `command` wrapped so that it sees `environment` and can read the paths in `readable`."""
+        """Return the wrapped command.
+
+        Args:
+            command: The interpreter and its arguments.
+            environment: The environment variables it sees.
+            readable: Paths it can read, in addition to the interpreter and the system libraries.
+
+        Returns:
+            The command line.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class IsolationPolicy:
     """What the kernel denies a worker.
 
-    confined: whether the system call filter must hold it.
-    launcher: what puts the zygote into namespaces of its own, if something must.
+    Attributes:
+        confined: Whether each worker must run under the system call filter.
+        launcher: Starts the zygote in separate namespaces; None for the parent's namespaces.
     """
 
     confined: bool
@@ -73,22 +98,33 @@ class IsolationPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a worker ended: its exit status, minus the signal's number if one ended it, and its CPU seconds."""
+class WorkerExit:
+    """How a worker ended.
+
+    Attributes:
+        returncode: Exit status, or minus the number of the signal that ended it.
+        cpu_seconds: User and system time of the worker in seconds.
+    """
 
     returncode: int
     cpu_seconds: float
 
 
 class Zygote:
-    """One zygote, from its start to its end, as a context manager; its workers end with it at the latest.
+    """One zygote, from its start to its end, as a context manager. Its workers end with it at the latest.
 
-    The thread that starts it must outlive it: the kernel ends a process together with the thread that started it.
-    Threads may share it; each request is answered before the next is sent.
+    The thread that starts it must outlive it: the kernel ends a process when the thread that started it ends. Several
+    threads may share it; a lock completes each request before the next one is sent.
+
+    Args:
+        setup: What all its workers have in common.
+        rows_fd: Descriptor of the shared rows.
+        launcher: Starts it in separate namespaces, if not None.
+        cancelled: Set when the run is cancelled; ends the wait for the zygote's start.
     """
 
     def __init__(
-        self, setup: worker.Setup, rows_fd: int, launcher: Launcher | None, cancelled: threading.Event
+        self, setup: protocol.ZygoteSetup, rows_fd: int, launcher: Launcher | None, cancelled: threading.Event
     ) -> None:
         self._setup = setup
         self._rows_fd = rows_fd
@@ -104,7 +140,7 @@ class Zygote:
         except OSError as error:
             self._stack.close()
             raise SandboxError(
-                f"A sandbox worker cannot be started ({error}); try fewer sandbox.workers or free some memory."
+                f"A sandbox worker cannot be started ({error}); reduce sandbox.workers or free some memory."
             ) from error
         except BaseException:
             self._stack.close()
@@ -118,78 +154,104 @@ class Zygote:
 
     @property
     def control_fd(self) -> int:
-        """The number every worker gives its control socket."""
+        """The descriptor number that the control socket has in each worker."""
         return self._control_fd
 
-    def fork(self, job: worker.Job, votes_fd: int, control_fd: int) -> tuple[int, int | None]:
-        """Return the number of a new worker in the zygote's eyes, and its process descriptor where there are such.
+    def fork(self, job: protocol.WorkerJob, votes_fd: int, control_fd: int) -> tuple[int, int | None]:
+        """Fork a new worker.
 
-        The descriptor is the caller's to close. Raises SandboxError when there is no new worker.
+        Args:
+            job: What the worker does.
+            votes_fd: Descriptor of its votes area.
+            control_fd: Descriptor of the worker's end of its control socket.
+
+        Returns:
+            The worker's process ID in the zygote's PID namespace, and its process descriptor, which the caller must
+            close; None on Linux before 5.3.
+
+        Raises:
+            SandboxError: No worker was forked.
         """
-        request = worker.FORK + json.dumps(job._asdict()).encode()
-        answer, fds = self._ask(request, [votes_fd, control_fd])
+        request = protocol.FORK + json.dumps(job._asdict()).encode()
+        response, fds = self._request(request, [votes_fd, control_fd])
         try:
-            number = parse_forked(answer)
+            pid = parse_fork_response(response)
         except ValueError as error:
             for fd in fds:
                 os.close(fd)
-            raise self.refusal(str(error)) from None
-        return number, (fds[0] if fds else None)
+            raise self.start_error(str(error)) from None
+        return pid, (fds[0] if fds else None)
 
-    def ended(self, number: int) -> Ended | None:
-        """Return how the worker `number` ended; None while it lives. It is gone once that has been told."""
-        answer, _ = self._ask(worker.WAIT + str(number).encode(), [])
+    def poll_exit(self, pid: int) -> WorkerExit | None:
+        """Return how a worker ended, or None while it runs. The zygote forgets the worker once it has answered.
+
+        Args:
+            pid: Process ID that `fork` returned.
+
+        Returns:
+            Exit status and CPU seconds, or None.
+
+        Raises:
+            SandboxError: The zygote does not answer, or its response is malformed.
+        """
+        response, _ = self._request(protocol.WAIT + str(pid).encode(), [])
         try:
-            return parse_ended(answer)
+            return parse_wait_response(response)
         except ValueError as error:
-            raise self.refusal(str(error)) from None
+            raise self.start_error(str(error)) from None
 
-    def refusal(self, reason: str) -> SandboxError:
-        """Return the error that says why no program is run."""
-        # Only the interpreter's own start can write to stderr: a worker closes it before it takes a program.
-        said = os.pread(self._stderr, 4096, 0).decode("utf-8", "replace").strip().rpartition("\n")[2]
-        reason = sanitize(reason or said or "it ended without a word")
+    def start_error(self, reason: str) -> SandboxError:
+        """Return the error that says why no program is run.
+
+        Args:
+            reason: The reason; if empty, the last line that the interpreter has written to stderr.
+
+        Returns:
+            The error, to be raised by the caller.
+        """
+        # Only the start of the interpreter can write to stderr: a worker closes it before it receives a program.
+        last_line = os.pread(self._stderr, 4096, 0).decode("utf-8", "replace").strip().rpartition("\n")[2]
+        reason = sanitize(reason or last_line or "it ended without a message")
         return SandboxError(
-            f"A sandbox worker did not get ready, so its program was not run: {reason}. Check sandbox.extra_modules, "
-            "sandbox.memory_mb, that the kernel allows seccomp filters, and that /proc shows one's own processes."
+            f"A sandbox worker did not get ready, so its program was not run: {reason}. Check sandbox.extra_modules "
+            "and sandbox.memory_mb, that the kernel allows seccomp filters, and that /proc shows your own processes."
         )
 
-    def _ask(self, request: bytes, fds: list[int]) -> tuple[bytes, list[int]]:
+    def _request(self, request: bytes, fds: list[int]) -> tuple[bytes, list[int]]:
         with self._lock:
             try:
                 if not self._ready:
-                    self._await_ready()
+                    response, _ = self._receive()
+                    if response != protocol.READY:
+                        refused = response.startswith(protocol.REFUSED)
+                        reason = response[1:].decode("utf-8", "replace") if refused else ""
+                        raise self.start_error(reason)
+                    self._ready = True
                 if fds:
                     socket.send_fds(self._requests, [request], fds)
                 else:
                     self._requests.sendall(request)
                 return self._receive()
             except OSError:
-                raise self.refusal("") from None
-
-    def _await_ready(self) -> None:
-        answer, _ = self._receive()
-        if answer != worker.READY:
-            words = answer.removeprefix(worker.REFUSED).decode("utf-8", "replace")
-            raise self.refusal(words if answer.startswith(worker.REFUSED) else "")
-        self._ready = True
+                raise self.start_error("") from None
 
     def _receive(self) -> tuple[bytes, list[int]]:
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             if self._cancelled.is_set() and not self._ready:
                 raise RunCancelledError
             try:
-                answer, fds, _, _ = socket.recv_fds(self._requests, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+                response, fds, _, _ = socket.recv_fds(self._requests, 4096, 1, socket.MSG_CMSG_CLOEXEC)
             except TimeoutError:
                 if time.monotonic() > deadline:
-                    raise self.refusal(f"no answer came for {START_S:g} s") from None
+                    raise self.start_error(f"it did not answer for {START_TIMEOUT_S:g} s") from None
             else:
-                return answer, fds
+                return response, fds
 
     def _start(self) -> None:
+        # SEQPACKET keeps the bounds of messages, so that each receive returns one whole message.
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._requests.settimeout(POLL_S)
+        self._requests.settimeout(POLL_INTERVAL_S)
         self._stack.enter_context(self._requests)
         self._control_fd = theirs.fileno()
         self._stderr = os.memfd_create("worker-stderr", os.MFD_CLOEXEC)
@@ -197,7 +259,9 @@ class Zygote:
         environment = dict(_ENVIRONMENT)
         if "LD_LIBRARY_PATH" in os.environ:  # an interpreter from a cluster's module system may need it
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-        command = [sys.executable, "-P", "-s", "-S", "-B", "-c", _RUN_CODE, str(self._control_fd)]
+        # -P, -s, -S: no script directory, no user and no site packages on sys.path. -B: write no bytecode. Not -I,
+        # which would ignore PYTHONHASHSEED.
+        command = [sys.executable, "-P", "-s", "-S", "-B", "-c", _BOOTSTRAP, str(self._control_fd)]
         if self._launcher is not None:
             command = self._launcher(command, environment, self._setup.module_path)
         with theirs, os.fdopen(os.memfd_create("worker-code", os.MFD_CLOEXEC), "w+b") as code:
@@ -214,44 +278,64 @@ class Zygote:
                 start_new_session=True,
             )
         self._stack.callback(self._end)
-        with suppress(BrokenPipeError):  # dead already: the first request says why
+        with suppress(BrokenPipeError):  # it has ended already: the first request reports why
             socket.send_fds(
-                self._requests, [worker.SETUP + json.dumps(self._setup._asdict()).encode()], [self._rows_fd]
+                self._requests, [protocol.SETUP + json.dumps(self._setup._asdict()).encode()], [self._rows_fd]
             )
 
     def _end(self) -> None:
-        """Hang up, and see it end: by itself if it is idle, so that its CPU time is counted, else by force."""
+        """Close the connection and wait for the process. An idle one exits by itself, others are killed."""
         with suppress(OSError):
             self._requests.shutdown(socket.SHUT_RDWR)
         try:
-            # Even if it is still starting: bubblewrap, killed before it is set up, leaves a process behind.
-            self._process.wait(_END_S)
+            # Also while it starts: bubblewrap leaves a process behind when it is killed before it is set up.
+            self._process.wait(_END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
 
-def parse_forked(answer: bytes) -> int:
-    """Return the new worker's number. Raises ValueError, with a sentence, for every other answer."""
-    kind, number = _unpack(worker.FORKED, answer)
-    if kind == worker.REFUSED:
+def parse_fork_response(response: bytes) -> int:
+    """Return the process ID of a new worker.
+
+    Args:
+        response: What the zygote has sent.
+
+    Returns:
+        The process ID, at least 1.
+
+    Raises:
+        ValueError: The worker was not forked, or the response is malformed; the message says which.
+    """
+    kind, number = _unpack(protocol.FORK_RESPONSE, response)
+    if kind == protocol.REFUSED:
         raise ValueError(f"it could not be forked: {os.strerror(int(number))}")
-    if kind != worker.FORK or number < 1:
-        raise ValueError("the answer to a request for a worker makes no sense")
+    if kind != protocol.FORK or number < 1:
+        raise ValueError("the response to a request for a worker is malformed")
     return int(number)
 
 
-def parse_ended(answer: bytes) -> Ended | None:
-    """Return how a worker ended; None if it lives. Raises ValueError, with a sentence, for every other answer."""
-    kind, status, cpu_seconds = _unpack(worker.ENDED, answer)
-    if kind == b"-":
+def parse_wait_response(response: bytes) -> WorkerExit | None:
+    """Return how a worker ended.
+
+    Args:
+        response: What the zygote has sent.
+
+    Returns:
+        Exit status and CPU seconds; None while the worker runs.
+
+    Raises:
+        ValueError: The response is malformed.
+    """
+    kind, status, cpu_seconds = _unpack(protocol.WAIT_RESPONSE, response)
+    if kind == protocol.RUNNING:
         return None
-    if kind != worker.WAIT or not 0 <= cpu_seconds < float("inf"):
-        raise ValueError("the answer to how a worker ended makes no sense")
-    return Ended(returncode=os.waitstatus_to_exitcode(int(status)), cpu_seconds=float(cpu_seconds))
+    if kind != protocol.WAIT or not 0 <= cpu_seconds < float("inf"):
+        raise ValueError("the response about the end of a worker is malformed")
+    return WorkerExit(returncode=os.waitstatus_to_exitcode(int(status)), cpu_seconds=float(cpu_seconds))
 
 
-def _unpack(form: struct.Struct, answer: bytes) -> tuple[Any, ...]:
-    if len(answer) != form.size:
-        raise ValueError("" if not answer else f"an answer has {len(answer)} bytes; {form.size} are needed")
-    return form.unpack(answer)
+def _unpack(form: struct.Struct, response: bytes) -> tuple[Any, ...]:
+    if len(response) != form.size:
+        raise ValueError("" if not response else f"a response has {len(response)} bytes, expected {form.size}")
+    return form.unpack(response)

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,22 @@ from alchemist_exp.sandbox.modes import AutoSandbox, BwrapSandbox, SeccompSandbo
 
 CONF = Path(__file__).parents[2] / "conf" / "sandbox"
 MODES = ("seccomp", "spawn", "bwrap", "none")
-"""All but spawn fork their workers from a zygote; spawn is seccomp with an interpreter for each."""
+"""All but spawn fork their workers from a shared zygote; spawn is seccomp with one interpreter per program."""
+LIMITS: dict[str, Any] = dict(OmegaConf.to_container(OmegaConf.load(CONF / "_limits.yaml"))) | {  # type: ignore[arg-type]
+    "workers": 2,
+    "call_cpu_s": 0.1,
+    "init_cpu_s": 0.3,
+    "stall_s": 0.6,
+    "max_timeouts": 3,
+    "max_restarts": 2,
+    "memory_mb": 256,
+    "program_wall_s": 30.0,
+    "determinism_rows": 0,
+}
 
 
 def _make_sandbox(mode: str = "seccomp", **changes: Any) -> Sandbox:
-    values: dict[str, Any] = dict(OmegaConf.to_container(OmegaConf.load(CONF / "_limits.yaml")))
-    values |= {"workers": 2, "call_cpu_s": 0.2, "init_cpu_s": 0.5, "stall_s": 1.0, "max_timeouts": 3, "max_restarts": 2}
-    values |= {"memory_mb": 256, "program_wall_s": 30.0, "determinism_rows": 0}
-    values |= changes
+    values = LIMITS | changes
     if mode == "spawn":
         values["zygote"] = False
     if mode == "none":
@@ -30,24 +39,20 @@ def _make_sandbox(mode: str = "seccomp", **changes: Any) -> Sandbox:
     return SeccompSandbox(name="seccomp", **values)
 
 
-def skip_without_bwrap(mode: str) -> None:
-    """Skip, with the reason, where bubblewrap does not work."""
-    if mode == "bwrap":
+@pytest.fixture(scope="session", params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    """Each mode; bwrap is skipped, with the reason, where bubblewrap does not work."""
+    if request.param == "bwrap":
         try:
             require_namespaces()
         except SandboxError as error:
             pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session", params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    skip_without_bwrap(request.param)
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def make_sandbox() -> Callable[..., Sandbox]:
-    """Makes a sandbox with the values of conf/sandbox, short limits, and the changes asked for."""
+    """Makes a sandbox with the values of conf/sandbox, short limits, and the given changes."""
     return _make_sandbox
 
 
@@ -59,8 +64,17 @@ def sandbox(mode: str) -> Sandbox:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """No test may leave a process or a descriptor."""
-    this = psutil.Process()
-    children, descriptors = set(this.children()), this.num_fds()
+    children, descriptors = _children(), psutil.Process().num_fds()
     yield
-    assert set(this.children()) <= children
-    assert this.num_fds() <= descriptors
+    assert _children() <= children
+    assert psutil.Process().num_fds() <= descriptors
+
+
+def _children() -> set[int]:
+    # psutil searches all processes of the machine, which takes longer than most of these tests.
+    while True:
+        lists = list(Path("/proc/self/task").glob("*/children"))
+        if not lists:  # a kernel without CONFIG_PROC_CHILDREN
+            return {child.pid for child in psutil.Process().children()}
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread has ended; another one has its children now
+            return {int(pid) for path in lists for pid in path.read_text().split()}

@@ -1,4 +1,4 @@
-"""bwrap refuses where it cannot be, and auto takes what works, says so, and never falls below seccomp."""
+"""bwrap refuses to run where it does not work; auto uses what works, logs it, and is never weaker than seccomp."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ def no_bwrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def bwrap_without_rights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def bwrap_without_permission(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake = tmp_path / "bwrap"
     fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     fake.chmod(0o755)
@@ -37,27 +37,27 @@ def bwrap() -> None:
 
 
 @pytest.mark.usefixtures("no_bwrap")
-def test_missing_bubblewrap_is_refused_with_the_install_command(make_sandbox: MakeSandbox) -> None:
+def test_missing_bubblewrap_is_an_error_with_the_install_command(make_sandbox: MakeSandbox) -> None:
     for use in (lambda sandbox: sandbox.check(), lambda sandbox: sandbox.execute([HONEST], ["text"], 2)):
         with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
             use(make_sandbox("bwrap"))
 
 
-@pytest.mark.usefixtures("bwrap_without_rights")
-def test_missing_namespaces_are_refused_with_the_cure(make_sandbox: MakeSandbox) -> None:
+@pytest.mark.usefixtures("bwrap_without_permission")
+def test_missing_namespaces_are_an_error_that_says_how_to_allow_them(make_sandbox: MakeSandbox) -> None:
     with pytest.raises(SandboxError, match=r"No permissions.*max_user_namespaces"):
         make_sandbox("bwrap").check()
 
 
 @pytest.mark.usefixtures("no_bwrap")
-def test_auto_without_bubblewrap_is_seccomp_and_says_so(
+def test_auto_without_bubblewrap_is_seccomp_and_logs_it(
     make_sandbox: MakeSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     sandbox = make_sandbox("auto")
     sandbox.check()
-    assert sandbox.effective == "seccomp"
+    assert sandbox.effective_mode == "seccomp"
     assert sandbox.cache_key() == make_sandbox().cache_key()
-    assert "sandbox=auto: seccomp" in caplog.text
+    assert "sandbox=auto uses seccomp" in caplog.text
 
 
 @pytest.mark.usefixtures("bwrap")
@@ -65,13 +65,13 @@ def test_auto_with_bubblewrap_is_bwrap(make_sandbox: MakeSandbox, caplog: pytest
     caplog.set_level(logging.INFO)
     sandbox = make_sandbox("auto")
     sandbox.check()
-    assert sandbox.effective == "bwrap"
+    assert sandbox.effective_mode == "bwrap"
     assert sandbox.cache_key() == make_sandbox("bwrap").cache_key()
-    assert "sandbox=auto: bwrap" in caplog.text
+    assert "sandbox=auto uses bwrap" in caplog.text
 
 
 @pytest.mark.usefixtures("bwrap")
-def test_auto_does_not_fall_back_once_it_has_chosen(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_does_not_fall_back_after_its_choice(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = make_sandbox("auto")
     sandbox.check()
     monkeypatch.setenv("PATH", "/nowhere")
@@ -82,20 +82,22 @@ def test_auto_does_not_fall_back_once_it_has_chosen(make_sandbox: MakeSandbox, m
 def test_auto_is_never_none(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     uname = os.uname_result(("system", "node", "release", "version", "riscv64"))
     monkeypatch.setattr(os, "uname", lambda: uname)
-    with pytest.raises(SandboxError, match="sandbox=auto knows"):
+    with pytest.raises(SandboxError, match="sandbox=auto supports"):
         make_sandbox("auto").check()
 
 
 @pytest.mark.usefixtures("bwrap")
-def test_worker_that_shares_namespaces_is_refused(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_shares_namespaces_gets_no_program(
+    make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(verify_isolation, "_namespace", lambda pid, name: name)
     with pytest.raises(SandboxError, match="shares namespaces"):
         make_sandbox("bwrap").check()
 
 
 @pytest.mark.usefixtures("bwrap")
-def test_little_is_shown(tmp_path: Path) -> None:
+def test_few_paths_are_visible(tmp_path: Path) -> None:
     command = bubblewrap.command_in_namespaces(["true"], {"A": "b"}, [str(tmp_path)])
-    shown = [command[at + 1] for at, word in enumerate(command) if word == "--ro-bind"]
-    assert str(tmp_path) in shown
-    assert not {"/", "/etc", "/home", "/proc", "/dev", "/var", "/tmp"} & set(shown)
+    visible = [command[i + 1] for i, word in enumerate(command) if word == "--ro-bind"]
+    assert str(tmp_path) in visible
+    assert not {"/", "/etc", "/home", "/proc", "/dev", "/var", "/tmp"} & set(visible)

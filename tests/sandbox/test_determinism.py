@@ -1,6 +1,7 @@
-"""A program whose votes hang on order, time or addresses is flagged; one that is merely slow or stateless is not.
+"""The determinism check flags programs whose votes depend on order, time or addresses, and not slow or stateless ones.
 
-One that attacks only when the order shows that it is being tried has no vote, and one that ends early then is flagged.
+A program that attacks only when the reverse order shows that it is being checked loses all votes; one that ends early
+then is flagged.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.sandbox.accounting import ChunkAccount, ProgramAccount, StopReason
 from alchemist_exp.sandbox.base import ProgramStatus, Sandbox
-from alchemist_exp.sandbox.worker import UNSET
+from alchemist_exp.sandbox.worker.protocol import UNSET
 from alchemist_exp.sandbox.worker_report import WorkerReport
 
 MakeSandbox = Callable[..., Sandbox]
@@ -39,12 +40,15 @@ DIFFERS = {
         "n = 0\ndef label_function(text):\n    global n\n    n += 1\n    while n == 5:\n        pass\n    return 1\n"
     ),
 }
-# Programs that look whether they are being tried, and what they then do with the harness's own variables, f.
-TRIED = (
+OF_THE_PROCESS = ("seeded", "hash of the text", "set order", "address", "urandom")
+"""What could differ between interpreters; the others depend on the program alone."""
+
+# Programs that detect the check, and what they then do with the harness's own variables, f.
+DETECTS_CHECK = (
     SYS + "def label_function(text):\n    frame = sys._getframe(1)\n    f = frame.f_locals\n"
     "    if f['job'].reverse:\n        {}\n    return 1\n"
 )
-FEIGNS = {
+FAKES = {
     "an end": "sys.modules['os']._exit(0)",
     "timeouts": "f['votes'][0:200] = b'\\xfd' * 200; sys.modules['os']._exit(0)",
     "a timeout": "raise frame.f_globals['RowTimeoutError']",
@@ -57,76 +61,81 @@ ATTACKS = {
 }
 
 
-@pytest.mark.parametrize("mode", ["seccomp", "spawn"])
-def test_who_is_flagged(make_sandbox: MakeSandbox, mode: str) -> None:
-    sources = [*REPEATS.values(), *DIFFERS.values()]
-    runs = make_sandbox(mode, determinism_rows=200).execute(sources, TEXTS, 100)
+@pytest.mark.parametrize(("mode", "names"), [("seccomp", (*REPEATS, *DIFFERS)), ("spawn", OF_THE_PROCESS)])
+def test_only_programs_that_differ_are_flagged(make_sandbox: MakeSandbox, mode: str, names: tuple[str, ...]) -> None:
+    sources = [(REPEATS | DIFFERS)[name] for name in names]
+    runs = make_sandbox(mode, determinism_rows=200, call_cpu_s=0.06).execute(sources, TEXTS, 100)
     assert {run.status for run in runs} == {ProgramStatus.OK}
-    flagged = [name for name, run in zip([*REPEATS, *DIFFERS], runs, strict=True) if run.nondeterministic]
-    assert flagged == list(DIFFERS)
+    flagged = {name for name, run in zip(names, runs, strict=True) if run.nondeterministic}
+    assert flagged == set(names) & set(DIFFERS)
 
 
-def test_who_ends_early_only_when_tried_is_flagged(make_sandbox: MakeSandbox) -> None:
-    runs = make_sandbox(determinism_rows=200).execute([TRIED.format(does) for does in FEIGNS.values()], TEXTS, 3)
+def test_programs_that_end_early_only_in_the_check_are_flagged(make_sandbox: MakeSandbox) -> None:
+    sources = [DETECTS_CHECK.format(action) for action in FAKES.values()]
+    runs = make_sandbox(determinism_rows=200, stall_s=0.3).execute(sources, TEXTS, 3)
     assert [(run.status, run.outcomes, run.nondeterministic) for run in runs] == [
         (ProgramStatus.OK, {"vote": 300}, True)
     ] * 5
 
 
-def test_who_attacks_only_when_tried_has_no_vote(make_sandbox: MakeSandbox) -> None:
-    runs = make_sandbox(determinism_rows=200).execute([TRIED.format(does) for does in ATTACKS], TEXTS, 3)
+def test_programs_that_attack_only_in_the_check_have_no_votes(make_sandbox: MakeSandbox) -> None:
+    sources = [DETECTS_CHECK.format(action) for action in ATTACKS]
+    runs = make_sandbox(determinism_rows=200).execute(sources, TEXTS, 3)
     assert [run.status for run in runs] == list(ATTACKS.values())
     assert all((run.votes == ABSTAIN).all() and "reverse order" in run.detail for run in runs)
     assert "at row 199" in runs[0].detail
 
 
-def test_the_trial_has_what_is_left_of_the_time_and_is_booked(make_sandbox: MakeSandbox) -> None:
-    ledger = ProgramAccount("source", make_sandbox(program_wall_s=30.0))
-    first = ledger.open(0, 2)
+def test_the_check_uses_the_time_that_is_left_and_its_cpu_time_counts(make_sandbox: MakeSandbox) -> None:
+    account = ProgramAccount("source", make_sandbox(program_wall_s=30.0))
+    first = account.open_chunk(0, 2)
     assert first is not None
-    ledger.book(0, _finished(first, seconds=29.0))
-    trial = ledger.open_trial(2)
-    assert trial is not None
-    assert trial.wall_left_s == 1.0
-    ledger.book_trial(_finished(trial, seconds=1.0))
-    run = ledger.close(2, 2)
+    account.add_chunk(0, _finished(first, seconds=29.0))
+    repetition = account.open_repetition(2)
+    assert repetition is not None
+    assert repetition.wall_left_s == 1.0
+    account.add_repetition(_finished(repetition, seconds=1.0))
+    run = account.result(2, 2)
     assert (run.cpu_seconds, run.nondeterministic, run.repeatable) == (30.0, False, True)
 
 
 def _finished(account: ChunkAccount, *, seconds: float) -> ChunkAccount:
-    account.spend(wall_s=seconds, cpu_s=seconds)
-    account.settle(0, np.ones(2, dtype=np.int8), WorkerReport(loaded=True, messages={}), StopReason.NONE, 0, 2)
+    account.add_time(wall_s=seconds, cpu_s=seconds)
+    account.add_worker(0, np.ones(2, dtype=np.int8), WorkerReport(loaded=True, messages={}), StopReason.NONE, 0, 2)
     return account
 
 
-def test_zero_rows_try_nobody(make_sandbox: MakeSandbox) -> None:
+def test_no_program_is_checked_with_zero_rows(make_sandbox: MakeSandbox) -> None:
     (run,) = make_sandbox(determinism_rows=0).execute([DIFFERS["counter"]], TEXTS, 3)
     assert not run.nondeterministic
 
 
 @pytest.mark.parametrize(
-    ("budget", "cut", "returncode"), [("max_timeouts", StopReason.STALL, -9), ("max_restarts", StopReason.NONE, 0)]
+    ("limit", "stop_reason", "returncode"),
+    [("max_timeouts", StopReason.STALL, -9), ("max_restarts", StopReason.NONE, 0)],
 )
-def test_who_has_used_up_a_budget_is_not_tried(
-    make_sandbox: MakeSandbox, budget: str, cut: StopReason, returncode: int
+def test_a_program_that_has_reached_a_limit_is_not_checked(
+    make_sandbox: MakeSandbox, limit: str, stop_reason: StopReason, returncode: int
 ) -> None:
-    ledger = ProgramAccount("source", make_sandbox(**{"max_timeouts": 20, "max_restarts": 20, budget: 1}))
-    account = ledger.open(0, 3)
-    assert account is not None
+    account = ProgramAccount("source", make_sandbox(**{"max_timeouts": 20, "max_restarts": 20, limit: 1}))
+    chunk = account.open_chunk(0, 3)
+    assert chunk is not None
     for row in range(2):
         codes = np.full(3 - row, UNSET, dtype=np.int8)
-        account.settle(row, codes, WorkerReport(loaded=True, messages={}), cut, returncode, 2)
-    ledger.book(0, account)
-    assert ledger.open_trial(3) is None
-    run = ledger.close(3, 2)
+        chunk.add_worker(row, codes, WorkerReport(loaded=True, messages={}), stop_reason, returncode, 2)
+    account.add_chunk(0, chunk)
+    assert account.open_repetition(3) is None
+    run = account.result(3, 2)
     assert (run.status, run.nondeterministic) == (ProgramStatus.QUARANTINED, False)
 
 
 def test_progress_counts_each_row_once(make_sandbox: MakeSandbox) -> None:
-    told: list[int] = []
-    slow = "def label_function(text):\n    for _ in range(100_000): pass\n    return 1\n"
-    make_sandbox(determinism_rows=200, chunk_rows=70).execute(
-        [REPEATS["plain"], DIFFERS["counter"], slow, "syntax error"], TEXTS, 3, on_progress=told.append
+    progress: list[int] = []
+    slow = "def label_function(text):\n    for _ in range(25_000): pass\n    return 1\n"
+    crash = SYS + "def label_function(text):\n    sys.modules['os']._exit(0)\n"
+    make_sandbox(determinism_rows=200, chunk_rows=120).execute(
+        [REPEATS["plain"], DIFFERS["counter"], slow, crash, "syntax error"], TEXTS, 3, on_progress=progress.append
     )
-    assert sum(told) == 1200
-    assert max(np.cumsum(told)) == 1200
+    assert sum(progress) == 1500
+    assert max(np.cumsum(progress)) == 1500
+    assert min(progress) > 0

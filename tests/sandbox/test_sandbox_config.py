@@ -1,4 +1,4 @@
-"""Every YAML in conf/sandbox makes a sandbox that works, and a wrong value says what would do."""
+"""Every YAML file in conf/sandbox makes a sandbox that works, and the error about a wrong value says what is valid."""
 
 import json
 import subprocess
@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from alchemist_exp.core.errors import ConfigError, SandboxError
 from alchemist_exp.registry import components
+from alchemist_exp.sandbox import zygote
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.sandbox.bubblewrap import require_namespaces
 from alchemist_exp.sandbox.inputs import ImageInputs
@@ -50,7 +51,7 @@ def test_each_file_makes_a_working_sandbox(composed: Callable[..., Any], name: s
     sandbox.check()
 
 
-def test_none_is_refused_as_it_stands(composed: Callable[..., Any]) -> None:
+def test_none_needs_consent_that_its_file_does_not_give(composed: Callable[..., Any]) -> None:
     assert composed("sandbox=none").i_accept_untrusted_code is False
 
 
@@ -75,7 +76,7 @@ def test_each_key_is_explained(path: Path) -> None:
         ("call_cpu_s", float("nan")),
         ("call_cpu_s", "???"),
         ("init_cpu_s", -1),
-        ("stall_s", 0.3),
+        ("stall_s", 0.1),
         ("program_wall_s", 0),
         ("memory_mb", 1),
         ("max_timeouts", 0),
@@ -100,7 +101,7 @@ def test_wrong_value_names_its_key(make_sandbox: MakeSandbox, key: str, value: o
         )
 
 
-def test_cache_key_holds_what_alters_votes(make_sandbox: MakeSandbox) -> None:
+def test_cache_key_contains_what_alters_votes(make_sandbox: MakeSandbox) -> None:
     key = make_sandbox().cache_key()
     assert json.loads(json.dumps(key)) == key
     assert make_sandbox(workers=7, zygote=False).cache_key() == key
@@ -114,7 +115,7 @@ def test_cache_key_holds_what_alters_votes(make_sandbox: MakeSandbox) -> None:
     assert fields <= set(key)
 
 
-def test_workers_follow_the_job(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_workers_follows_the_job(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3})
     for slurm, expected in (("3", 3), ("9", 4), ("", 4), ("0", 4), ("2(x3)", 4)):
         monkeypatch.setenv("SLURM_CPUS_PER_TASK", slurm)
@@ -122,7 +123,7 @@ def test_workers_follow_the_job(make_sandbox: MakeSandbox, monkeypatch: pytest.M
     assert make_sandbox(workers=2).n_workers == 2
 
 
-def test_import_is_light() -> None:
+def test_import_loads_no_heavy_library() -> None:
     code = (
         "import sys, alchemist_exp.sandbox.modes, alchemist_exp.sandbox.execution\n"
         "print(sorted({'torch', 'datasets', 'sklearn', 'pandas', 'hydra', 'pyarrow'} & set(sys.modules)))"
@@ -131,7 +132,15 @@ def test_import_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_worker_needs_only_the_standard_library() -> None:
-    source = (CONF.parent / "alchemist_exp" / "sandbox" / "worker.py").read_text()
-    imported = {line.split()[1].split(".")[0] for line in source.splitlines() if line.startswith(("import ", "from "))}
-    assert imported <= sys.stdlib_module_names
+def test_worker_modules_import_the_standard_library_and_each_other_only() -> None:
+    package = "alchemist_exp.sandbox.worker"
+    modules = {path.stem: path for path in (CONF.parent / "alchemist_exp" / "sandbox" / "worker").glob("*.py")}
+    assert set(modules) == {"__init__", *zygote._WORKER_MODULES}
+    sent: set[str] = set()
+    for name in zygote._WORKER_MODULES:
+        lines = modules[name].read_text().splitlines()
+        imported = {line.split()[1] for line in lines if line.startswith(("import ", "from "))}
+        siblings = {module for module in imported if module.startswith(package)}
+        assert siblings <= sent  # those that are sent before it
+        assert {module.split(".")[0] for module in imported - siblings} <= sys.stdlib_module_names
+        sent.add(f"{package}.{name}")

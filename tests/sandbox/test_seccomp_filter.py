@@ -1,4 +1,4 @@
-"""The filter, run by a small interpreter of the kernel's filter language, on calls no test could make for real."""
+"""Runs the filter in a small BPF interpreter, on system calls that no test could make."""
 
 import re
 import struct
@@ -29,19 +29,19 @@ def verdict(machine: str, number: int, *arguments: int, audit_id: int | None = N
     filled = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
     data = struct.pack("<IIQ6Q", number, audit_id or ARCHITECTURES[machine].audit_id, 0, *filled)
     program = list(struct.iter_unpack("HBBI", build_filter(machine, CONTROL)))
-    at = accumulator = 0
+    position = register = 0
     while True:
-        code, if_true, if_false, value = program[at]
-        at += 1
+        code, if_true, if_false, value = program[position]
+        position += 1
         match code:
             case 0x20:
-                (accumulator,) = struct.unpack_from("<I", data, value)
+                (register,) = struct.unpack_from("<I", data, value)
             case 0x15:
-                at += if_true if accumulator == value else if_false
+                position += if_true if register == value else if_false
             case 0x35:
-                at += if_true if accumulator >= value else if_false
+                position += if_true if register >= value else if_false
             case 0x45:
-                at += if_true if accumulator & value else if_false
+                position += if_true if register & value else if_false
             case 0x06:
                 return int(value)
             case _:
@@ -49,12 +49,12 @@ def verdict(machine: str, number: int, *arguments: int, audit_id: int | None = N
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_all_that_is_not_listed_is_refused(machine: str) -> None:
+def test_every_call_that_is_not_listed_fails(machine: str) -> None:
     column = ARCHITECTURES[machine].column
     expected: dict[int | None, int] = {}
-    answers = (RET_ALLOW, RET_ALLOW, RET_ALLOW, RET_EPERM, RET_EPERM, RET_KILL)
-    for table, answer in zip(TABLES, answers, strict=True):
-        expected |= {numbers[column]: answer for numbers in table.values()}
+    results = (RET_ALLOW, RET_ALLOW, RET_ALLOW, RET_EPERM, RET_EPERM, RET_KILL)
+    for table, result in zip(TABLES, results, strict=True):
+        expected |= {numbers[column]: result for numbers in table.values()}
     for number in range(1024):
         assert verdict(machine, number) == expected.get(number, RET_EPERM), number
 
@@ -82,7 +82,7 @@ def test_locks_are_private(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_read_and_write_only_control(machine: str) -> None:
+def test_read_and_write_work_on_the_control_descriptor_only(machine: str) -> None:
     for numbers in seccomp_filter.CONTROL_ONLY.values():
         number = numbers[ARCHITECTURES[machine].column]
         for fd in (0, 1, 2, 4, 6, CONTROL + (1 << 32), (1 << 64) - 1):
@@ -90,7 +90,7 @@ def test_read_and_write_only_control(machine: str) -> None:
         assert verdict(machine, number, CONTROL) == RET_ALLOW
 
 
-def test_other_numberings_are_killed() -> None:
+def test_calls_of_other_numberings_end_the_process() -> None:
     for number in range(512):
         assert verdict("x86_64", 0x40000000 | number) == RET_KILL
         assert verdict("x86_64", number, audit_id=0x40000003) == RET_KILL  # 32-bit calls
@@ -98,12 +98,12 @@ def test_other_numberings_are_killed() -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_numbers_are_the_kernels(machine: str) -> None:
+def test_numbers_equal_those_of_the_kernel_headers(machine: str) -> None:
     header = HEADERS[machine]
     if not header.exists():
         pytest.skip(f"{header} is not installed")
-    found = re.findall(r"^#define __NR(?:3264)?_(\w+)\s+(\d+)", header.read_text(), re.M)
-    kernel = {name: int(number) for name, number in reversed(found)}
+    definitions = re.findall(r"^#define __NR(?:3264)?_(\w+)\s+(\d+)", header.read_text(), re.M)
+    kernel = {name: int(number) for name, number in reversed(definitions)}
     column = ARCHITECTURES[machine].column
     for table in TABLES:
         for name, numbers in table.items():
@@ -111,6 +111,6 @@ def test_numbers_are_the_kernels(machine: str) -> None:
     assert kernel["seccomp"] == ARCHITECTURES[machine].seccomp
 
 
-def test_no_call_is_in_two_lists() -> None:
+def test_no_call_is_in_two_tables() -> None:
     names = [name for table in TABLES for name in table]
     assert len(names) == len(set(names))

@@ -1,6 +1,6 @@
 # Gives its earlier rows other votes: its own affair, so long as they are votes.
 # row: vote
-# others: unlike
+# others: changed
 
 import collections
 

@@ -1,7 +1,7 @@
 # Keeps ten megabytes of every row.
 # status: ok
 # row: exception
-# others: unlike
+# others: changed
 
 KEPT = []
 

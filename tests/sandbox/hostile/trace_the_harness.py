@@ -1,6 +1,6 @@
 # Traces the harness, and raises in its own lines.
 # row: vote
-# others: unlike
+# others: changed
 
 import collections
 

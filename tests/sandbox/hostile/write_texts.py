@@ -1,6 +1,6 @@
 # Writes over the texts that the zygote has decoded for all workers.
 # row: vote
-# others: unlike
+# others: changed
 
 import collections
 

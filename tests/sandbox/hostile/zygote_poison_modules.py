@@ -1,6 +1,6 @@
 # Spoils modules that the next program would inherit, were it not a fork of its own.
 # row: vote
-# others: unlike
+# others: changed
 
 import collections
 import re

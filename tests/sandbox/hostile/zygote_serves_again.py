@@ -1,6 +1,6 @@
 # Makes os._exit do nothing and ends, to live on as a second zygote.
 # row: vote
-# others: unlike
+# others: changed
 
 import collections
 
