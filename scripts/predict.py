@@ -1,8 +1,10 @@
-"""Labels texts, one a line, with a run's distilled model: python scripts/predict.py RUN_FOLDER < texts.txt
+"""Label texts, one per line, with a run's distilled model: python scripts/predict.py RUN_DIRECTORY < texts.txt
 
-Writes a tab-separated line for each: the class, its probability (mean over the run's seeds), the text.
+The output has one tab-separated line per text: the class, its probability (mean over the run's seeds), the text.
+Lines end at a newline character only: a text may contain other line separators (form feed, NEL, U+2028).
 """
 
+import io
 import sys
 from pathlib import Path
 
@@ -15,20 +17,24 @@ from alchemist_exp.results.record import RunRecord, RunStatus
 
 
 def main() -> None:
-    """Reads standard input to its end, then writes."""
+    """Read all texts from standard input, then write their labels to standard output."""
     if len(sys.argv) != 2:
-        sys.exit("error: name one run folder: python scripts/predict.py outputs/runs/KEY < texts.txt")
-    folder = Path(sys.argv[1])
+        sys.exit("error: name one run directory: python scripts/predict.py outputs/runs/KEY < texts.txt")
+    directory = Path(sys.argv[1])
+    for stream in (sys.stdin, sys.stdout):
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(newline="\n")  # no translation: a lone carriage return is part of a text
     try:
-        record = RunRecord.read(folder)
+        record = RunRecord.read(directory)
         if record is None or record.status is not RunStatus.FINISHED:
-            sys.exit(f"error: {folder} holds no finished run; name a folder under outputs/runs/.")
+            sys.exit(f"error: {directory} holds no finished run; name a directory under outputs/runs/.")
         config.register()
         with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
             experiment = config.build(compose("config", overrides=record.overrides))
-        texts = sys.stdin.read().splitlines()
-        features = experiment.feature_extractor.load(folder / MODEL).transform(texts)
-        probs = experiment.end_model.load(folder / MODEL).predict_proba(features).mean(axis=0)
+        lines = [line.removesuffix("\r") for line in sys.stdin.read().split("\n")]
+        texts = lines if lines[-1] else lines[:-1]
+        features = experiment.feature_extractor.load(directory / MODEL).transform(texts)
+        probs = experiment.end_model.load(directory / MODEL).predict_proba(features).mean(axis=0)
     except AlchemistError as error:
         sys.exit(f"error: {error}")
     for text, row in zip(texts, probs, strict=True):

@@ -12,16 +12,16 @@ from alchemist_exp.core.types import Split
 from tests.support.paths import REPOSITORY
 
 
-def predict(folder: str, texts: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(REPOSITORY / "scripts" / "predict.py"), folder],
-        input=texts,
+def predict(directory: str, texts: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "scripts" / "predict.py"), directory],
+        input=texts.encode(),
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
-        text=True,
         timeout=120,
     )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
@@ -36,6 +36,14 @@ def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
         ("ham", "i love this song so much"),
     ]
     assert all(0.5 <= float(line[1]) <= 1 for line in lines)
+    one_per_line = ["free cash\u2028click here now", "lunch\x0c at noon?", "hello\x85 you", "a\x0bb", "c\rd", "", "windows\r"]
+    odd = predict(str(record.parent), "".join(f"{text}\n" for text in one_per_line), tmp_path)
+    assert odd.returncode == 0, odd.stderr
+    assert [line.split("\t")[2] for line in odd.stdout.removesuffix("\n").split("\n")] == [
+        *one_per_line[:-1],
+        "windows",
+    ]
+    assert predict(str(record.parent), "", tmp_path).stdout == ""
     absent = predict("outputs/runs/absent", "", tmp_path)
     assert (absent.returncode, absent.stderr.count("\n")) == (1, 1)
     assert "holds no finished run" in absent.stderr
