@@ -36,7 +36,15 @@ def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
         ("ham", "i love this song so much"),
     ]
     assert all(0.5 <= float(line[1]) <= 1 for line in lines)
-    one_per_line = ["free cash\u2028click here now", "lunch\x0c at noon?", "hello\x85 you", "a\x0bb", "c\rd", "", "windows\r"]
+    one_per_line = [
+        "free cash\u2028click here now",
+        "lunch\x0c at noon?",
+        "hello\x85 you",
+        "a\x0bb",
+        "c\rd",
+        "",
+        "windows\r",
+    ]
     odd = predict(str(record.parent), "".join(f"{text}\n" for text in one_per_line), tmp_path)
     assert odd.returncode == 0, odd.stderr
     assert [line.split("\t")[2] for line in odd.stdout.removesuffix("\n").split("\n")] == [

@@ -1,1 +1,1 @@
-"""What the distilled model sees of a row: texts become rows of numbers."""
+"""Feature extractors: they turn texts into the numbers that the end model is trained on."""

@@ -1,4 +1,4 @@
-"""What a feature extractor is. It learns from the training texts alone and sees no label."""
+"""The base class of feature extractors. An extractor learns from the training texts only and does not see labels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -12,30 +12,92 @@ from alchemist_exp.core.types import FloatArray
 
 @dataclass(kw_only=True)
 class FeatureExtractor(Component, ABC):
-    """A feature_extractor group member. Equal values and equal training texts give equal features."""
+    """A member of the configuration group feature_extractor: it turns texts into the end model's input.
+
+    Equal values and equal training texts give equal features.
+
+    Attributes:
+        VERSION: Raise it when the code gives other features for equal values; stored features are then not reused.
+
+    Example:
+        >>> import json
+        >>> import numpy as np
+        >>> from dataclasses import dataclass
+        >>> @dataclass(kw_only=True)
+        ... class TextLength(FeatureExtractor):
+        ...     def fit(self, texts):
+        ...         self.longest = max(map(len, texts), default=1)
+        ...         return self
+        ...     def transform(self, texts, on_progress=None):
+        ...         return np.array([[len(text) / self.longest] for text in texts], np.float32).reshape(-1, 1)
+        ...     def save(self, directory):
+        ...         (directory / "length.json").write_text(json.dumps(self.longest))
+        ...     def load(self, directory):
+        ...         self.longest = json.loads((directory / "length.json").read_text())
+        ...         return self
+        >>> TextLength(name="length").fit(["four", "me"]).transform(["me", "two"]).tolist()
+        [[0.5], [0.75]]
+
+    """
 
     VERSION: ClassVar[int] = 1
-    """Raised when the code gives other features for the same values, so that stored features are not reused."""
 
     @abstractmethod
     def fit(self, texts: Sequence[str]) -> Self:
-        """Learns from the texts of the training split, in any number, none included."""
+        """Learn from the texts of the training split.
 
-    @abstractmethod
-    def transform(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> FloatArray:
-        """float32 (n, d), read-only and finite; d depends on the configuration alone. RuntimeError before `fit`.
+        Args:
+            texts: Any number of texts, also none.
 
-        on_progress: is told how many rows more are done.
+        Returns:
+            The extractor itself.
+
         """
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Writes what `load` needs into `folder` as JSON and .npy, without pickle. RuntimeError before `fit`."""
+    def transform(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> FloatArray:
+        """Return the features of texts.
+
+        Args:
+            texts: Any number of texts, also none.
+            on_progress: Called with the number of rows that are finished, after each step.
+
+        Returns:
+            Read-only float32 array of shape (n_texts, n_features), all finite. n_features depends on the configuration
+            only.
+
+        Raises:
+            RuntimeError: The extractor is not fitted.
+
+        """
 
     @abstractmethod
-    def load(self, folder: Path) -> Self:
-        """Takes up what `save` wrote: equal features from then on. StoreError when it is absent or broken."""
+    def save(self, directory: Path) -> None:
+        """Write what `load` needs as JSON and .npy, without pickle.
+
+        Args:
+            directory: Where the files are written.
+
+        Raises:
+            RuntimeError: The extractor is not fitted.
+
+        """
+
+    @abstractmethod
+    def load(self, directory: Path) -> Self:
+        """Restore the state that `save` wrote; the features are then equal.
+
+        Args:
+            directory: Where `save` wrote the files.
+
+        Returns:
+            The extractor itself.
+
+        Raises:
+            StoreError: The state is absent, broken, or was saved with other values.
+
+        """
 
     def cache_key(self) -> dict[str, object]:
-        """All that alters the features of given texts, as JSON knows it: every value and the code's version."""
+        """Return everything that changes the features of given texts: all values and `VERSION`, as JSON types."""
         return {**super().cache_key(), "version": self.VERSION}

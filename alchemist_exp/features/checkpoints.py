@@ -1,14 +1,12 @@
-"""Where an encoder's weights lie: in a folder, or on the Hugging Face hub. What they are is told by content, not place.
+"""The files of a pretrained encoder, in a directory or on the Hugging Face Hub, and an identity for cache keys.
 
-Only safetensors are read, never a pickle, and no code that comes with a model is run. Nothing is downloaded before
-`folder` is called.
+Only safetensors are downloaded and read, never a pickle.
 """
 
 import functools
 import hashlib
 import logging
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,167 +17,147 @@ from alchemist_exp.core.terminal import sanitize
 
 _log = logging.getLogger(__name__)
 
-_READ = ("*.json", "*.txt", "*.model", "*.safetensors")
-"""The files of a model that configuration, tokenizer and weights are read from."""
+_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+"""The files that contain a model's configuration, tokenizer and weights."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-class Checkpoint(ABC):
-    """One model's files."""
-
-    @abstractmethod
-    def here(self) -> Path | None:
-        """The folder that holds the files; None when they must be downloaded first. ConfigError: not to be had."""
-
-    @abstractmethod
-    def folder(self) -> Path:
-        """As `here`, after downloading what is missing."""
-
-    @abstractmethod
-    def identity(self) -> dict[str, str]:
-        """What tells this model from every other, as JSON knows it; the same wherever it lies."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class LocalCheckpoint(Checkpoint):
-    """A folder with config.json, a tokenizer and *.safetensors, as `save_pretrained` writes it."""
+class Checkpoint:
+    """The files of one pretrained encoder: config.json, a tokenizer and *.safetensors.
 
-    path: Path
+    Attributes:
+        directory: The directory of the files; None for a model of the Hugging Face Hub.
+        model: The model's repository on the Hub, owner/name.
+        revision: A commit, branch or tag on the Hub. A branch or tag is the commit that the local cache has under that
+            name; the Hub is asked only if the cache has none.
 
-    def __str__(self) -> str:
-        return str(self.path)
+    Example:
+        >>> Checkpoint(model="google-bert/bert-base-cased", revision="c" * 40).identity()["model"]
+        'google-bert/bert-base-cased'
 
-    def here(self) -> Path:
-        """The folder itself. ConfigError when it is not there or holds no such model."""
-        if not self.path.is_dir():
-            raise ConfigError(
-                f"the model's folder {self.path} is not there; mend feature_extractor.model, or put the folder there."
-            )
-        if not _complete(self.path):
-            raise ConfigError(
-                f"the folder {self.path} holds no model: config.json and *.safetensors are needed, as "
-                "save_pretrained writes them."
-            )
-        return self.path
-
-    def folder(self) -> Path:
-        """The folder itself."""
-        return self.here()
-
-    def identity(self) -> dict[str, str]:
-        """A sha256 over names and contents of all files that a model is read from."""
-        folder, digest = self.here(), hashlib.sha256()
-        for path in sorted(path for pattern in _READ for path in folder.glob(pattern)):
-            state = path.stat()
-            digest.update(f"{path.name}\n{_sha256(path, state.st_size, state.st_mtime_ns)}\n".encode())
-        return {"sha256": digest.hexdigest()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class HubCheckpoint(Checkpoint):
-    """A model of the Hugging Face hub: owner/name, and a commit, branch or tag of its repository.
-
-    A branch or tag means the commit that the local cache knows by that name; the hub is asked only when it knows none.
     """
 
-    model: str
-    revision: str
+    directory: Path | None = None
+    model: str = ""
+    revision: str = "main"
 
     def __str__(self) -> str:
-        return f"the model {self.model} (revision {self.revision})"
+        """Return how messages name the files."""
+        return str(self.directory or f"the model {self.model} (revision {self.revision})")
 
-    def here(self) -> Path | None:
-        """The snapshot in the cache. ConfigError when it is not complete and HF_HUB_OFFLINE forbids to fetch it."""
+    def local_path(self) -> Path | None:
+        """Return the directory of the files on this machine, without a download.
+
+        Returns:
+            The directory, or None if the files are on the Hub and the local cache does not have all of them.
+
+        Raises:
+            ConfigError: The files are not available and a download is not possible.
+
+        """
+        path = self.directory or self._cached_snapshot()
+        if path and _is_complete(path):
+            return path
+        if self.directory:
+            problem = "needs config.json and *.safetensors" if self.directory.is_dir() else "does not exist"
+            raise ConfigError(
+                f"the model directory {self.directory} {problem}; set feature_extractor.model to a directory that "
+                "save_pretrained wrote."
+            )
         from huggingface_hub import is_offline_mode
-        from huggingface_hub.errors import LocalEntryNotFoundError
 
-        with suppress(LocalEntryNotFoundError):
-            found = self._snapshot(_READ, local_files_only=True)
-            if _complete(found):
-                return found
         if is_offline_mode():
             raise ConfigError(
-                f"{self} is not in the local cache and HF_HUB_OFFLINE is "
-                "set; run once without it, name a folder in feature_extractor.model, or use feature_extractor=minilm."
+                f"{self} is not in the local cache and HF_HUB_OFFLINE is set; run once without HF_HUB_OFFLINE, set "
+                "feature_extractor.model to a directory, or use feature_extractor=minilm."
             )
         return None
 
-    def folder(self) -> Path:
-        """The snapshot, downloaded when it is not in the cache. ConfigError when it cannot be had."""
-        if found := self.here():
-            return found
-        _log.warning("downloading the model %s from the Hugging Face hub", self.model)
-        found = self._fetched(_READ)
-        if not _complete(found):
+    def download(self) -> Path:
+        """Return the directory of the files, after the download of those that are not on this machine.
+
+        Raises:
+            ConfigError: The files are not available, or the weights are not safetensors.
+
+        """
+        if path := self.local_path():
+            return path
+        _log.warning("downloading the model %s from the Hugging Face Hub", self.model)
+        path = self._download(_FILES)
+        if not _is_complete(path):
             raise ConfigError(
-                f"{self} has no safetensors, and pickled weights are not "
-                "read; name another feature_extractor.model or revision."
+                f"{self} has no safetensors, and pickled weights are not read; set another feature_extractor.model or "
+                "revision."
             )
-        return found
+        return path
 
     def identity(self) -> dict[str, str]:
-        """The model and the commit that its revision means."""
-        if _COMMIT.fullmatch(self.revision):
+        """Return what identifies the files in cache keys, independent of where they are.
+
+        Returns:
+            The sha256 of the names and contents of a directory's files; the name and commit of a model on the Hub,
+            whose config.json may be downloaded for it.
+
+        Raises:
+            ConfigError: The files are not available and a download is not possible.
+
+        """
+        if self.directory is None and _COMMIT.fullmatch(self.revision):
             return {"model": self.model, "commit": self.revision}
-        snapshot = self._cached()
-        if snapshot is None:
-            self.here()  # refuses when offline
-            snapshot = self._fetched(("config.json",))
-        return {"model": self.model, "commit": snapshot.name}
+        path = self.local_path()
+        if self.directory is None:
+            snapshot = path or self._cached_snapshot() or self._download(["config.json"])
+            return {"model": self.model, "commit": snapshot.name}
+        digest = hashlib.sha256()
+        for file in sorted(file for pattern in _FILES for file in self.directory.glob(pattern)):
+            status = file.stat()
+            digest.update(f"{file.name}\n{_sha256(file, status.st_size, status.st_mtime_ns)}\n".encode())
+        return {"sha256": digest.hexdigest()}
 
-    def _cached(self) -> Path | None:
-        """The snapshot's folder, named by its commit, when the cache holds at least its config.json."""
-        from huggingface_hub import try_to_load_from_cache
+    def _cached_snapshot(self) -> Path | None:
+        from huggingface_hub.errors import LocalEntryNotFoundError
 
-        found = try_to_load_from_cache(self.model, "config.json", revision=self.revision)
-        return Path(found).parent if isinstance(found, str) else None
+        with suppress(LocalEntryNotFoundError):
+            return self._snapshot(_FILES, local_files_only=True)
+        return None
 
-    def _fetched(self, names: Sequence[str]) -> Path:
-        """The snapshot's folder after downloading the files of these names. ConfigError with the hub's reason."""
-        import httpx2  # what huggingface_hub speaks through
-        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    def _download(self, files: Sequence[str]) -> Path:
+        import httpx2  # the HTTP client of huggingface_hub
 
         try:
-            return self._snapshot(names)
-        except GatedRepoError as error:
-            raise ConfigError(f"{self} is gated; accept its terms on the Hugging Face hub and set HF_TOKEN.") from error
-        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-            raise ConfigError(
-                f"{self} is not on the Hugging Face hub, or is private; mend feature_extractor.model and revision, "
-                "or set HF_TOKEN."
-            ) from error
+            return self._snapshot(files)
         except (OSError, httpx2.HTTPError) as error:
             raise ConfigError(
-                f"{self} could not be downloaded ({sanitize(str(error))}); try again with a network, name a folder "
-                "in feature_extractor.model, or use feature_extractor=minilm."
+                f"{self} could not be downloaded from the Hugging Face Hub ({sanitize(str(error))}); check the network "
+                "and feature_extractor.model and revision, accept the terms of a gated model and set HF_TOKEN, set "
+                "feature_extractor.model to a directory, or use feature_extractor=minilm."
             ) from error
 
-    def _snapshot(self, names: Sequence[str], *, local_files_only: bool = False) -> Path:
+    def _snapshot(self, files: Sequence[str], *, local_files_only: bool = False) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError
 
         try:
-            folder = snapshot_download(
+            snapshot = snapshot_download(
                 self.model,
                 revision=self.revision,
-                allow_patterns=list(names),
-                ignore_patterns=["*/*"],  # folders hold the same weights for other frameworks
+                allow_patterns=list(files),
+                ignore_patterns=["*/*"],  # subdirectories contain the same weights for other frameworks
                 local_files_only=local_files_only,
             )
         except HFValidationError as error:
-            raise ConfigError(
-                f"feature_extractor.model is {self.model!r}, which no model of the hub is called ({error})."
-            ) from error
-        return Path(folder)
+            raise ConfigError(f"feature_extractor.model={self.model!r} is not a valid name: {error}.") from error
+        return Path(snapshot)
 
 
-def _complete(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+def _is_complete(directory: Path) -> bool:
+    return (directory / "config.json").is_file() and any(directory.glob("*.safetensors"))
 
 
 @functools.lru_cache(maxsize=1024)
 def _sha256(path: Path, size: int, modified_ns: int) -> str:
-    """The file's content, read again only when its size or time has changed."""
+    """Return the digest of a file. It is computed again only if the file's size or time has changed."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

