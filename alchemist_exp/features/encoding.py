@@ -23,12 +23,6 @@ from alchemist_exp.core.types import FloatArray
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def precision() -> Literal["bfloat16", "float32"]:
-    """Return the number format of the encoder: bfloat16 on a GPU that supports it, else float32."""
-    supported = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bfloat16" if supported else "float32"
-
-
 class _CompleteTransformer(Transformer):
     """A checkpoint's network. Loading fails if weights are missing: transformers would draw them at random."""
 
@@ -99,6 +93,7 @@ def encode(
     *,
     batch_size: int,
     normalize: bool,
+    bfloat16: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> FloatArray:
     """Return one vector per text.
@@ -108,6 +103,7 @@ def encode(
         texts: Any strings.
         batch_size: Texts per forward pass.
         normalize: Whether each vector is scaled to length 1.
+        bfloat16: Whether the network computes in bfloat16 where it can, instead of float32.
         on_progress: Called with the number of finished texts after each batch.
 
     Returns:
@@ -127,7 +123,7 @@ def encode(
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         try:
-            with torch.autocast(encoder.device.type, torch.bfloat16, enabled=precision() == "bfloat16"):
+            with torch.autocast(encoder.device.type, torch.bfloat16, enabled=bfloat16):
                 vectors[rows] = encoder.encode(
                     [texts[row] for row in rows],
                     batch_size=batch_size,

@@ -31,6 +31,14 @@ _VALID_RANGES = {"max_length": (3, 1_000_000), "batch_size": (1, 100_000)}
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
 
 
+def precision() -> str:
+    """Return the number format of encoders on this machine: bfloat16 on a GPU that supports it, else float32."""
+    import torch
+
+    supported = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if supported else "float32"
+
+
 class Pooling(StrEnum):
     """How the vectors of a text's tokens become one vector. Members have the names that a configuration uses."""
 
@@ -109,8 +117,6 @@ class Encoder(FeatureExtractor):
 
     def cache_key(self) -> dict[str, object]:
         """Return all values, the identity of the files and the number format that this machine computes in."""
-        from alchemist_exp.features.encoding import precision
-
         return {**super().cache_key(), "weights": self.checkpoint().identity(), "precision": precision()}
 
     def fit(self, texts: Sequence[str]) -> Self:
@@ -140,7 +146,14 @@ class Encoder(FeatureExtractor):
         from alchemist_exp.features.encoding import encode
 
         encoder, _ = self._require_fitted()
-        rows = encode(encoder, texts, batch_size=self.batch_size, normalize=self.normalize, on_progress=on_progress)
+        rows = encode(
+            encoder,
+            texts,
+            batch_size=self.batch_size,
+            normalize=self.normalize,
+            bfloat16=precision() == "bfloat16",
+            on_progress=on_progress,
+        )
         if not np.isfinite(rows).all():
             raise AlchemistError(
                 f"the encoder of feature_extractor={self.name} returns values that are not finite; use another encoder."

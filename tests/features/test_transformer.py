@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 from alchemist_exp import config
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
 from alchemist_exp.core.hashing import canonical_json
-from alchemist_exp.features import encoding
+from alchemist_exp.features import encoding, transformer
 from tests.features.conftest import POSITIONS, WIDTH, Make, make_bert
 
 TEXTS = ["love this song", "subscribe!", "a video of a song that i love " * 3, ""]
@@ -79,7 +79,7 @@ def test_surrogates_read_as_what_they_mean_or_as_the_replacement_character(make:
 def test_bfloat16_is_near_float32_and_comes_out_as_float32(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU, as far as a CPU allows: autocast, and a separate key."""
     features = make().fit([]).transform(TEXTS)
-    monkeypatch.setattr(encoding, "precision", lambda: "bfloat16")
+    monkeypatch.setattr(transformer, "precision", lambda: "bfloat16")
     coarse = make()
     rounded = coarse.fit([]).transform(TEXTS)
     assert rounded.dtype == np.float32
