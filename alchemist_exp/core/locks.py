@@ -117,7 +117,12 @@ def try_open_locked(path: Path) -> int | None:
 
 
 def close_locked(descriptor: int) -> None:
-    """Unlock and close a file that was opened by `open_locked` or `try_open_locked`."""
+    """Unlock and close a file.
+
+    Args:
+        descriptor: The result of `open_locked` or `try_open_locked`.
+
+    """
     # A child that was forked in the meantime has the file open too. Closing alone would leave the lock to that child.
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)

@@ -68,7 +68,11 @@ class BatchCalls:
             BudgetError: The budget is used up.
 
         """
-        reservation = await self._reserve(requests, name)
+        reservation: Reservation | None = None
+        if self._llm.price is not None:
+            usd = sum(max_cost(request, self._llm.price, batch=True) for request in requests)
+            while (reservation := self._ledger.reserve(usd, self._cap_usd, name, replace=True)) is None:
+                await asyncio.sleep(_BUDGET_POLL_S)
         uncollected = {request.key for request in requests}
 
         def keep(request: Request, response: Response) -> None:
@@ -108,22 +112,14 @@ class BatchCalls:
             raise LLMError(f"no request of {len(requests)} got a response from a batch: {reasons[0]}")
         for request in requests:
             if request.key in uncollected:
-                on_call(LLMCall(request=request, response=self._response_of(outcomes[request.key])))
-
-    def _response_of(self, outcome: Response | str) -> Response:
-        """Return a response that another run collected, or one that represents the failure."""
-        if isinstance(outcome, Response):
-            return outcome
-        no_usage = Usage(input_tokens=0, output_tokens=0)
-        return Response(
-            text=outcome, model=self._llm.model, finish_reason=FinishReason.FAILED, usage=no_usage, batch=True
-        )
-
-    async def _reserve(self, requests: Sequence[Request], name: str) -> Reservation | None:
-        """Reserve the most that all requests can cost; None if the price is unknown."""
-        if self._llm.price is None:
-            return None
-        usd = sum(max_cost(request, self._llm.price, batch=True) for request in requests)
-        while (reservation := self._ledger.reserve(usd, self._cap_usd, name, replace=True)) is None:
-            await asyncio.sleep(_BUDGET_POLL_S)
-        return reservation
+                # Either another run has collected the response, or the batch failed, at no cost.
+                outcome = outcomes[request.key]
+                if isinstance(outcome, str):
+                    outcome = Response(
+                        text=outcome,
+                        model=self._llm.model,
+                        finish_reason=FinishReason.FAILED,
+                        usage=Usage(input_tokens=0, output_tokens=0),
+                        batch=True,
+                    )
+                on_call(LLMCall(request=request, response=outcome))

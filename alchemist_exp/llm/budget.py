@@ -11,10 +11,10 @@ A reservation ends in one of three ways:
 - Its process dies first. The provider may charge for the call, so the amount counts as spent for good, unless a run
   that continues the same call replaces the reservation (`replace=True`).
 
-The ledger is a file of JSON lines and not an SQLite database. Both survive a killed process, but after a power failure
-the file lacks its last lines at most, while a database without fsync (`synchronous=OFF`) may be unreadable as a whole,
-and one with fsync takes about 50 times as long per call. SQLite's waiting is also not fair: with four writers the
-longest wait was 12 times as long as with flock.
+The ledger is a file of JSON lines and not an SQLite database. Both survive a killed process. After a power failure, only
+the last lines of the file may be missing, while a database without fsync (`synchronous=OFF`) may be unreadable as a
+whole, and one with fsync takes about 50 times as long per call. SQLite's waiting is also not fair: with four writers,
+the longest wait was 12 times as long as with flock. Its write-ahead log does not work on network file systems.
 """
 
 import dataclasses
@@ -205,7 +205,12 @@ class BudgetLedger:
             return self._sum_up(self._dead())
 
     def enter(self, event: dict[str, Any]) -> None:
-        """Append the event that closes a reservation, or a part of it. Only `Reservation` calls this."""
+        """Append the event that closes a reservation, or a part of it. Only `Reservation` calls this.
+
+        Args:
+            event: The event, with the id of the reservation.
+
+        """
         with self._log.locked() as append:
             append(event)
 

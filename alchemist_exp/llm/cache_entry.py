@@ -72,7 +72,15 @@ class Entry:
         return prompt.lstrip().partition("\n")[0]
 
     def is_by(self, model: str) -> bool:
-        """Return whether `model` is the model that was requested or the one that responded."""
+        """Check the model of the entry.
+
+        Args:
+            model: The name of a model, as it is requested or as it responds.
+
+        Returns:
+            Whether it is the model that was requested or the one that responded.
+
+        """
         return model in (self.request.model, self.model)
 
 

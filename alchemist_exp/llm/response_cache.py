@@ -74,7 +74,15 @@ class ResponseCache:
         self.root = root
 
     def path(self, request: Request) -> Path:
-        """Return the file of the response to `request`, which may not exist yet."""
+        """Return the file of the response to a request.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The path, whether the file exists or not.
+
+        """
         return self.root / request.key[:2] / f"{request.key}.json"
 
     def read(self, request: Request) -> Response | None:
@@ -126,7 +134,15 @@ class ResponseCache:
         return locked_async(self.root / LOCKS / f"{request.key[:3]}.lock")
 
     def find(self, prefix: str) -> list[Path]:
-        """Return the files of all entries whose keys begin with `prefix`, sorted."""
+        """Find entries by the first digits of their keys.
+
+        Args:
+            prefix: One or more hexadecimal digits.
+
+        Returns:
+            The sorted files of all entries whose keys begin with `prefix`.
+
+        """
         if not re.fullmatch("[0-9a-f]+", prefix):
             return []
         paths = self.root.glob(f"{prefix[:2]}{'*' * (len(prefix) < 2)}/{prefix}*.json")

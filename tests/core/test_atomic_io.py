@@ -3,7 +3,6 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
 from alchemist_exp.core.atomic_io import read_json, write_bytes, write_directory, write_json
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.locks import locked
 
 
 def test_written_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -97,41 +95,6 @@ def test_a_broken_json_file_is_named(tmp_path: Path) -> None:
     path.write_text('{"a": ')
     with pytest.raises(StoreError, match=r"the record .*a\.json is broken .*delete it"):
         read_json(path, what="the record")
-
-
-def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    order: list[str] = []
-
-    def second() -> None:
-        with locked(tmp_path / "lock"):
-            order.append("second")
-
-    with locked(tmp_path / "lock"):
-        other = threading.Thread(target=second)
-        other.start()
-        other.join(0.2)
-        order.append("first")
-    other.join()
-    assert order == ["first", "second"]
-
-
-def test_a_long_wait_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("alchemist_exp.core.locks._LOG_AFTER_S", 0.05)
-    entered = threading.Event()
-
-    def second() -> None:
-        with locked(tmp_path / "lock"):
-            entered.set()
-
-    with locked(tmp_path / "lock"):
-        other = threading.Thread(target=second)
-        other.start()
-        while not caplog.messages:
-            pass
-        assert "waiting for another job" in caplog.messages[0]
-        assert not entered.is_set()
-    other.join()
-    assert entered.is_set()
 
 
 def test_store_makes_an_entry_once_and_reads_it_back(tmp_path: Path) -> None:
