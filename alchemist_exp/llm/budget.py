@@ -11,10 +11,11 @@ A reservation ends in one of three ways:
 - Its process dies first. The provider may charge for the call, so the amount counts as spent for good, unless a run
   that continues the same call replaces the reservation (`replace=True`).
 
-The ledger is a file of JSON lines and not an SQLite database. Both survive a killed process. After a power failure, only
-the last lines of the file may be missing, while a database without fsync (`synchronous=OFF`) may be unreadable as a
-whole, and one with fsync takes about 50 times as long per call. SQLite's waiting is also not fair: with four writers,
-the longest wait was 12 times as long as with flock. Its write-ahead log does not work on network file systems.
+The ledger is a file of JSON lines and not an SQLite database. Both survive a killed process. After a power failure,
+only the last lines of the file may be missing, while a database without fsync (`synchronous=OFF`) may be unreadable as
+a whole, and one with fsync takes more than 50 times as long per call. SQLite's waiting is not fair either: with four
+writers, the longest wait was more than ten times as long as with flock. Its write-ahead log, which is faster, does not
+work on network file systems.
 """
 
 import dataclasses
