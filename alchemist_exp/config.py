@@ -1,20 +1,28 @@
 """Composes the configuration, checks it, and turns it into an experiment.
 
-With `run.py` the only module that knows Hydra. A schema is registered under its group as `_<name>`, and each YAML of
-the group names one first: a component's fields and their types are said once, its values once.
+Besides the commands that run Hydra, the only module that knows it. Each component class is a schema: it is registered
+under its group as `_<name>`, and a YAML file of the group names it first in its defaults list. So a component's fields
+and types are in its class alone, and its values in the YAML file alone.
 """
 
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from alchemist_exp import registry
+from alchemist_exp import plugins, registry
+from alchemist_exp.core.component import REGISTRY, Component, defined_in
 from alchemist_exp.core.errors import ConfigError, unknown_name
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.types import Price
 from alchemist_exp.pipeline.experiment import Experiment, Paths
@@ -23,29 +31,121 @@ _DATE = re.compile(r"-(20\d\d-\d\d-\d\d|20\d{6})$")
 
 
 def config_dir() -> str:
-    """The folder of the YAML files: inside an installed package, beside it in a checkout."""
+    """Return the directory of the built-in YAML files: in an installed package, or next to it in a checkout."""
     package = Path(__file__).parent
     installed = package / "conf"
     return str(installed if installed.is_dir() else package.parent / "conf")
 
 
-def register() -> None:
-    """Makes the schemas known to Hydra."""
-    OmegaConf.register_new_resolver("members", _members_listed, replace=True)
+def directories() -> tuple[Path, ...]:
+    """Return the directories of YAML files: the built-in one, those of installed plugins, that of --config-dir."""
+    own = plugins.directory()
+    return (Path(config_dir()), *registry.installed_directories(), *([] if own is None else [own]))
+
+
+def register(directory: str | Path | None = None) -> None:
+    """Make the component classes known to Hydra as schemas, plugins included.
+
+    Args:
+        directory: The user's own directory of YAML files and Python modules (--config-dir).
+
+    Raises:
+        ConfigError: A plugin is broken, or a YAML file of the directory has the name of a built-in one.
+
+    """
+    OmegaConf.register_new_resolver("members", _list_members, replace=True)
     OmegaConf.register_new_resolver("model_spec", _model_spec, replace=True)
+    own = None if directory is None else Path(directory).expanduser().absolute()
+    schemas = registry.components(own)
     store = ConfigStore.instance()
     store.store(name="_experiment", node=Experiment)
-    for group, schemas in registry.components().items():
-        for name, schema in schemas.items():
-            store.store(group=group, name=f"_{name}", node=schema)
+    for group in registry.base_classes():
+        stored = store.repo.setdefault(group, {})
+        for name in [
+            name for name in stored if name.startswith("_") and name[1:].removesuffix(".yaml") not in schemas[group]
+        ]:
+            del stored[name]  # of another --config-dir
+        for name, schema in schemas[group].items():
+            _store(group, name, schema)
+    known: dict[Path, Path] = {}
+    for conf in directories():
+        for path in conf.glob("*/*.yaml"):
+            other = known.setdefault(path.relative_to(conf), path)
+            if other != path and other.read_bytes() != path.read_bytes():
+                raise ConfigError(f"{path} has the name of {other}, which is read instead; rename it.")
+    for conf in registry.installed_directories():
+        for path in conf.glob("*/*.yaml"):
+            store.store(group=path.parent.name, name=path.stem, node=OmegaConf.load(path))
+
+
+def _store(group: str, name: str, schema: type[Component]) -> None:
+    store = ConfigStore.instance()
+    known = store.repo[group].get(f"_{name}.yaml")
+    if known is not None and OmegaConf.get_type(known.node) is schema:
+        return
+    try:
+        store.store(group=group, name=f"_{name}", node=schema)
+    except (OmegaConfBaseException, NameError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{defined_in(schema)}: a field of {schema.__name__} has a type that YAML cannot hold "
+            f"({single_line(str(error).splitlines()[0])}); use numbers, text, booleans, enums, lists or dicts."
+        ) from error
+
+
+def compose(overrides: Sequence[str] = (), directory: str | Path | None = None) -> DictConfig:
+    """Compose the configuration as the command line does.
+
+    Args:
+        overrides: Hydra overrides such as "dataset=sms" and "label_model.epochs=10".
+        directory: The user's own directory of YAML files and Python modules (--config-dir).
+
+    Returns:
+        The configuration; `build` turns it into an experiment.
+
+    Raises:
+        ConfigError: A plugin is broken.
+        HydraException: The overrides cannot be composed; `config_errors.sentence` explains why.
+
+    """
+    register(directory)
+    own = plugins.directory()
+    searchpath = [] if own is None else [f"hydra.searchpath=[{_quoted(f'file://{own}')}]"]
+    with _no_other_hydra(), hydra.initialize_config_dir(config_dir=config_dir(), version_base="1.3"):
+        return hydra.compose("config", [*overrides, *searchpath])
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+@contextmanager
+def _no_other_hydra() -> Iterator[None]:
+    """Set Hydra's global state aside, as when the caller is itself a Hydra application."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 def build(config: DictConfig) -> Experiment:
-    """The experiment that `config` describes, every value checked. ConfigError in one sentence when one is wrong."""
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        example = " ".join(key + ("='[ham,spam]'" if key == "dataset.classes" else "=...") for key in missing)
-        raise ConfigError(f"{' and '.join(missing)} must be given, as in {example}")
+    """Turn a composed configuration into the experiment it describes.
+
+    Args:
+        config: The whole configuration.
+
+    Returns:
+        The experiment; its components have checked their values.
+
+    Raises:
+        ConfigError: A value is missing, unknown or invalid.
+
+    """
+    for group in registry.base_classes():
+        _require_schema(config, group)
+    _require_values(OmegaConf.missing_keys(config))
     _refuse_appended(config, "")
     experiment = OmegaConf.to_object(config)
     if not isinstance(experiment, Experiment):
@@ -53,8 +153,44 @@ def build(config: DictConfig) -> Experiment:
     return experiment
 
 
+def build_component(config: DictConfig, group: str) -> Component:
+    """Turn one group of a composed configuration into the component it describes.
+
+    Args:
+        config: The whole configuration; values of other groups may be missing.
+        group: The configuration group.
+
+    Returns:
+        The component; it has checked its values.
+
+    Raises:
+        ConfigError: A value is missing, unknown or invalid.
+
+    """
+    _require_schema(config, group)
+    _require_values(key for key in OmegaConf.missing_keys(config) if key.startswith(f"{group}."))
+    _refuse_appended(config[group], f"{group}.")
+    component = OmegaConf.to_object(config[group])
+    if not isinstance(component, Component):
+        raise TypeError(f"{group} became a {type(component).__name__}")
+    return component
+
+
+def _require_schema(config: DictConfig, group: str) -> None:
+    """Refuse a file without a schema: the group stays at its base class, and an abstract one has no objects."""
+    schema = OmegaConf.get_type(config, group)
+    if inspect.isabstract(schema):
+        raise ConfigError(f"the YAML file of {group} names no schema; {how_to_name_a_schema(group)}.")
+
+
+def _require_values(missing: Iterable[str]) -> None:
+    if keys := sorted(missing):
+        example = " ".join(key + ("='[ham,spam]'" if key == "dataset.classes" else "=...") for key in keys)
+        raise ConfigError(f"{' and '.join(keys)} must be given, as in {example}")
+
+
 def _refuse_appended(config: DictConfig, prefix: str) -> None:
-    """Hydra's +key=value gets past the schemas; a key that no component reads would be dropped in silence."""
+    """Refuse keys that no component reads: Hydra's +key=value is not checked against the schemas."""
     schema = OmegaConf.get_type(config)
     known = [f.name for f in fields(schema)] if schema and is_dataclass(schema) else [str(key) for key in config]
     for key in map(str, config):
@@ -66,7 +202,16 @@ def _refuse_appended(config: DictConfig, prefix: str) -> None:
 
 
 def check_interpolated_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Values below a key that is taken from elsewhere would be dropped in silence."""
+    """Refuse overrides of a part of a value that an interpolation gives; Hydra would drop them without a message.
+
+    Args:
+        config: The composed configuration.
+        overrides: The overrides it was composed with.
+
+    Raises:
+        ConfigError: An override changes a part of such a value.
+
+    """
     for override in overrides:
         *above, _ = override.lstrip("+~").partition("=")[0].split(".")
         node: Any = config
@@ -83,7 +228,7 @@ def check_interpolated_overrides(config: DictConfig, overrides: Sequence[str]) -
 
 
 def to_container(config: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as JSON knows it. It holds no secrets: keys are never part of it."""
+    """Return the resolved configuration as JSON; it has no secrets, because keys are never part of it."""
     plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     if not isinstance(plain, dict):
         raise TypeError(f"the configuration became a {type(plain).__name__}")
@@ -91,15 +236,32 @@ def to_container(config: DictConfig) -> dict[str, Any]:
 
 
 def known_keys(schema_name: str) -> list[str]:
-    """The keys of the schema class of that name; empty when there is none."""
-    parts: list[type[Any]] = [Experiment, Paths, Price, Budget]
-    classes = parts + [schema for schemas in registry.components().values() for schema in schemas.values()]
+    """Return the keys of the schema class of that name, or no keys when there is no such class."""
+    others: list[type[Any]] = [Experiment, Paths, Price, Budget]
+    classes = others + [schema for schemas in REGISTRY.values() for schema in schemas.values()]
     return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
 
 
+def how_to_name_a_schema(group: str) -> str:
+    """Return how a YAML file of a group names its schema, as the end of a sentence."""
+    known = ", ".join(f"_{name}" for name in sorted(REGISTRY.get(group, {})))
+    return f"begin the file with defaults: [_NAME, _self_], where _NAME is one of {known}"
+
+
+def members(group: str) -> list[str]:
+    """Return the members of a group; files with a leading underscore are parts of members."""
+    return sorted({path.stem for directory in directories() for path in (directory / group).glob("[!_]*.yaml")})
+
+
+def groups() -> list[str]:
+    """Return the groups of the configuration."""
+    return sorted(path.name for path in Path(config_dir()).iterdir() if path.is_dir() and path.name != "hydra")
+
+
 def _model_spec(provider: str, model: str) -> DictConfig:
-    """What conf/llm/models says of a model: by its name, else without its date, else as of one nobody knows."""
-    specs = {path.stem: path for path in Path(config_dir(), "llm", "models", provider).glob("*.yaml")}
+    """Return the file of llm/models on a model: that of its name, of its name without a date, or _unknown.yaml."""
+    files = (path for directory in directories() for path in (directory / "llm/models" / provider).glob("*.yaml"))
+    specs = {path.stem: path for path in files}
     general = specs.get("_unknown") or Path(config_dir(), "llm", "models", "_unknown.yaml")
     spec = specs.get(str(model)) or specs.get(_DATE.sub("", str(model))) or general
     loaded = OmegaConf.load(spec)
@@ -108,17 +270,7 @@ def _model_spec(provider: str, model: str) -> DictConfig:
     return loaded
 
 
-def _members_listed() -> str:
-    """A line per group for the help."""
+def _list_members() -> str:
+    """Return a line per group for the help."""
     lines = [f"{group}: {', '.join(members(group))}" for group in groups() if group != "experiment"]
     return "\n".join([*lines, f"+experiment: {', '.join(members('experiment'))}"])
-
-
-def members(group: str) -> list[str]:
-    """The members of a group; names with a leading underscore are parts, not members."""
-    return sorted(path.stem for path in Path(config_dir(), group).glob("[!_]*.yaml"))
-
-
-def groups() -> list[str]:
-    """The groups of the configuration."""
-    return sorted(path.name for path in Path(config_dir()).iterdir() if path.is_dir() and path.name != "hydra")

@@ -1,7 +1,7 @@
 """Turns whatever stops a run into one sentence.
 
-Full tracebacks appear with debug=trace only. What Hydra says over several lines is said again in one, with the known
-names.
+Hydra explains an error in several lines of its own terms; here it becomes one sentence that names the key, the value,
+the valid names and the fix. Full tracebacks appear with debug=trace only.
 """
 
 import functools
@@ -12,26 +12,40 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from alchemist_exp import config
+from alchemist_exp.core.component import REGISTRY
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
 
 _shown: set[int] = set()
+"""The ids of the errors of a sweep's jobs that have been shown."""
 
 
 def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
-    """Wraps the command line: no traceback for a user's mistake, and the right exit code."""
+    """Wrap a command that composes configurations, so that an error is one sentence and has the right exit code.
+
+    Args:
+        main: The command. It reads sys.argv.
+
+    Returns:
+        The command, which first registers the components, those of --config-dir included.
+
+    """
 
     @functools.wraps(main)
     def wrapped() -> None:
-        # Without this Hydra prints its own several lines and exits by itself.
+        # Without this Hydra prints an error in several lines and ends the process.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         with clean_exit(_show_once):
+            # The parser that Hydra itself will use, so that --config-dir is read in every spelling that it accepts.
+            config.register(get_args_parser().parse_known_args()[0].config_dir)
             _refuse_lists_of_members(sys.argv[1:])
             main()
 
@@ -45,7 +59,12 @@ def _show_once(error: Exception) -> None:
 
 @contextmanager
 def shown(overrides: Sequence[str]) -> Iterator[None]:
-    """Shows what stops a job when it does. In a sweep the next job follows, so the job is named."""
+    """Show the error that stops a job. In a sweep the job is named, because the next one follows.
+
+    Args:
+        overrides: The job's overrides.
+
+    """
     try:
         yield
     except Exception as error:
@@ -58,21 +77,40 @@ def shown(overrides: Sequence[str]) -> Iterator[None]:
 
 
 def _show(error: Exception, where: str) -> None:
-    if _traced():
+    if "debug=trace" in sys.argv:
         traceback.print_exception(error)
     else:
         print_error(where + sentence(error))
 
 
-def _traced() -> bool:
-    return "debug=trace" in sys.argv
-
-
 def sentence(error: Exception) -> str:
-    """One sentence that says what is wrong and what would do."""
+    """Return one sentence that says what is wrong and how to fix it.
+
+    Args:
+        error: Any error; one that the user cannot have caused is reported as unexpected.
+
+    """
+    kind = type(error).__name__
+    return explanation(error) or (
+        f"unexpected {kind}: {_one_line(str(error))} (debug=trace shows where; this is an error of the program)"
+    )
+
+
+def explanation(error: Exception) -> str | None:
+    """Return one sentence about an error that the user can fix.
+
+    Args:
+        error: Any error, as Hydra, OmegaConf, the operating system or this package raises it.
+
+    Returns:
+        The sentence, or None when the user cannot have caused the error.
+
+    """
     # Some of Hydra's errors are OSErrors too, so they come first.
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return str(_config_error(error))
+        return _explain_composition(error)
+    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
+        return f"{mark.name}, line {mark.line + 1}, is not valid YAML: {error.problem}; fix it."
     if text := user_error_text(error):
         return text
     if "Unexpected type for root: NoneType" in str(error):
@@ -81,32 +119,31 @@ def sentence(error: Exception) -> str:
         return (
             "a group was given true, false, a number or null; name a member, as in seed=s0 or repair=on (see --help)."
         )
-    kind = type(error).__name__
-    return f"unexpected {kind}: {_one_line(str(error))} (debug=trace shows where; this is a fault of the program)"
+    return None
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _config_error(error: Exception) -> ConfigError:
-    """The sentence for what Hydra or OmegaConf refuses."""
+def _explain_composition(error: Exception) -> str:
+    """Return the sentence for an error of Hydra or OmegaConf."""
     if isinstance(error, HydraException) and ("override_grammar" in str(error) or hasattr(error, "override")):
         override = getattr(error, "override", None) or "an override"
-        return ConfigError(
-            f"{override!r} cannot be read; overrides are key=value, and a value with commas, quotes, braces or colons "
-            "needs quotes of its own inside those of the shell: 'key=\"...\"'."
+        return (
+            f"{override!r} cannot be parsed; overrides are key=value, and a value with commas, quotes, braces or "
+            "colons needs its own quotes inside those of the shell: 'key=\"...\"'."
         )
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     text = f"{error}\n{cause or ''}"
     for pattern, explain in _EXPLANATIONS:
         if match := re.search(pattern, text, re.DOTALL):
-            return ConfigError(explain(match))
-    return ConfigError(_one_line(str(error)))
+            return explain(match)
+    return _one_line(str(error))
 
 
 def _refuse_lists_of_members(arguments: Sequence[str]) -> None:
-    """Hydra would merge the members of group=[a,b] and run the last of them under the first one's leftovers."""
+    """Refuse group=[a,b]: Hydra would merge the members and run the last with values of the first."""
     for argument in arguments:
         group, _, members = argument.lstrip("+").partition("=")
         if members.startswith("[") and group in config.groups():
@@ -122,7 +159,9 @@ def _no_member(match: re.Match[str]) -> str:
     if group.startswith("hydra/"):
         return f"{group} has no member {name!r} here; a launcher or sweeper of that name must be installed first."
     if group in config.groups():
-        return unknown_name(group, name, config.members(group))
+        text = unknown_name(group, name, config.members(group))
+        known_directory = len(config.directories()) > 1 or "did you mean" in text
+        return text if known_directory else f"{text} Your own members need --config-dir DIR."
     return unknown_name("the group", group, config.groups())
 
 
@@ -142,16 +181,33 @@ def _no_root_key(match: re.Match[str]) -> str:
     return unknown_name("the key", match["key"], config.known_keys("Experiment"))
 
 
-def _no_schema(match: re.Match[str]) -> str:
-    group = match["file"].partition("/")[0]
-    if renamed := RENAMED_KEYS.get(f"{group}.{match['key']}"):
+def _no_key_in_file(match: re.Match[str]) -> str:
+    """Explain a key in a member's file that its schema does not have."""
+    file, key, schema = match["file"], match["key"], match["schema"]
+    group, _, member = file.partition("/")
+    if renamed := RENAMED_KEYS.get(f"{group}.{key}"):
         return (
-            f"the file {match['file']}.yaml has the key {match['key']!r}, which is now called "
-            f"{renamed.partition('.')[2]!r}; rename it there."
+            f"the file {file}.yaml has the key {key!r}, which is now called {renamed.partition('.')[2]!r}; rename it "
+            "there."
         )
+    if key == "_target_":
+        return (
+            f'the file {file}.yaml has _target_, which is not used here; put @component("{group}", "{member}") on the '
+            f"class and write defaults: [_{member}, _self_] in the file instead."
+        )
+    if schema not in (cls.__name__ for cls in REGISTRY.get(group, {}).values()):
+        return f"the file {file}.yaml names no schema; {config.how_to_name_a_schema(group)}."
+    return f"{file}.yaml: {unknown_name('the key', key, config.known_keys(schema))}"
+
+
+def _no_schema(match: re.Match[str]) -> str:
+    """Explain a schema in a defaults list that no class is registered as."""
+    file, schema = match["file"], match["schema"]
+    group, _, name = schema.partition("/_")
     return (
-        f"the file {match['file']}.yaml has the key {match['key']!r}, which is unknown there; a member's file begins "
-        "with its schema, as in defaults: [_files, _columns, _self_] (see a member of the same group in conf/)."
+        f"the file {file}.yaml names _{name} in its defaults list, but no class is registered as "
+        f'@component("{group}", "{name}"); put the class into {group}/{name}.py next to the file, or '
+        f"{config.how_to_name_a_schema(group)}."
     )
 
 
@@ -178,7 +234,11 @@ RENAMED_KEYS = {
 _KINDS = {"Integer": "a whole number", "Float": "a number"}
 
 _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
-    (r"In '(?P<file>[^']+)': \w+ raised while composing config:\s*Key '(?P<key>[^']+)' not in '", _no_schema),
+    (
+        r"In '(?P<file>[^']+)': \w+ raised while composing config:\s*Key '(?P<key>[^']+)' not in '(?P<schema>\w+)'",
+        _no_key_in_file,
+    ),
+    (r"In '(?P<file>[^']+)': Could not load '(?P<schema>[^']+/_[^'/]+)'", _no_schema),
     (r"Could not find '(?P<group>[^'\n]+)/(?P<name>[^'/\n]+)'", _no_member),
     (r"Could not override '(?P<key>[^'\n]+)'.*Key '[^']+' not in '(?P<schema>\w+)'", _no_key),
     (r"Could not override '(?P<key>[^'\n]+)'\.? No match in the defaults list", _no_root_key),
@@ -207,18 +267,22 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
         r"Ambiguous value for argument '(?P<override>.*?)'\n",
         lambda m: (
             f"{m['override']!r} has a comma: to sweep over several values add -m; a text with commas, quotes or colons "
-            "needs quotes of its own inside those of the shell: 'key=\"...\"'; a list needs brackets: key=[a,b]."
+            "needs its own quotes inside those of the shell: 'key=\"...\"'; a list needs brackets: key=[a,b]."
         ),
     ),
     (
         r"Error merging override (?P<override>[^\n]*)\n?(?P<why>[^\n]*)",
         lambda m: (
-            f"{m['override']} will not do{': ' + _one_line(m['why']) if m['why'] else ''}; give a value of its kind."
+            f"{m['override']} is invalid{': ' + _one_line(m['why']) if m['why'] else ''}; give a value of its type."
         ),
     ),
     (
         r"Interpolation key '(?P<key>[^']+)' not found",
-        lambda m: f"a value refers to the key {m['key']}, which is not there.",
+        lambda m: f"a value refers to the key {m['key']}, which does not exist.",
+    ),
+    (
+        r"In '(?P<file>[^']+)': \w+ raised while composing config:\s*(?P<why>[^\n]*)",
+        lambda m: f"the file {m['file']}.yaml cannot be used: {_one_line(m['why']).rstrip('.')}.",
     ),
 ]
-"""What Hydra and OmegaConf say, and how it is said here; the first that fits counts."""
+"""Patterns of the messages of Hydra and OmegaConf, and the sentences for them; the first match counts."""

@@ -1,49 +1,181 @@
-"""Finds the components of every configuration group."""
+"""Finds the components of every configuration group: built-in, installed as plugins, or beside a user's own YAML files.
 
-from collections.abc import Mapping
-from importlib import import_module
+Three kinds of modules register classes by `@component`: those of this package; those that the entry points of the group
+`alchemist_exp.components` name; and the files `DIR/<group>/*.py` of `--config-dir DIR`. Importing the built-in ones
+loads neither torch nor a provider's client.
+"""
 
-from alchemist_exp.core.component import REGISTRY, Component
+import inspect
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import cache
+from importlib import import_module, invalidate_caches
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import get_type_hints
 
-BUILT_IN = (
-    "alchemist_exp.data.files",
-    "alchemist_exp.end_model.mlp",
-    "alchemist_exp.features.tfidf",
-    "alchemist_exp.features.transformer",
-    "alchemist_exp.label_models.accuracy_weighted",
-    "alchemist_exp.label_models.dawid_skene",
-    "alchemist_exp.label_models.flyingsquid",
-    "alchemist_exp.label_models.majority",
-    "alchemist_exp.label_models.snorkel",
-    "alchemist_exp.llm.providers.anthropic",
-    "alchemist_exp.llm.providers.openai",
-    "alchemist_exp.llm.providers.recorded",
-    "alchemist_exp.methods.human",
-    "alchemist_exp.methods.programs",
-    "alchemist_exp.methods.zero_shot",
-    "alchemist_exp.pipeline.experiment",
-    "alchemist_exp.programs.repair",
-    "alchemist_exp.programs.selection",
-    "alchemist_exp.programs.vetting",
-    "alchemist_exp.sandbox.modes",
-    "alchemist_exp.supplements.exemplars",
-    "alchemist_exp.supplements.mixed",
-    "alchemist_exp.supplements.rag",
-    "alchemist_exp.supplements.written",
-    "alchemist_exp.tracking.csv_files",
-    "alchemist_exp.tracking.none",
-    "alchemist_exp.tracking.wandb_run",
-)
-"""The modules of this package that register components; importing them loads neither torch nor a provider's client."""
+from alchemist_exp import plugins
+from alchemist_exp.core.component import REGISTRY, Component, defined_in
+from alchemist_exp.core.errors import ConfigError, unknown_name
+from alchemist_exp.core.source import source_fingerprint
+from alchemist_exp.pipeline.experiment import Experiment
+
+ENTRY_POINTS = "alchemist_exp.components"
+"""The entry point group of installed plugins; each entry point names a module or a class in a package."""
+
+_Classes = dict[tuple[str, str], type[Component]]
+
+_loaded: dict[str, tuple[dict[Path, bytes], _Classes]] = {}
+"""For each package of plugins.package_of: the sources its modules were made from, and the classes they register."""
 
 
-def components() -> Mapping[str, Mapping[str, type[Component]]]:
+def components(directory: Path | None = None) -> Mapping[str, Mapping[str, type[Component]]]:
     """Return the registered component classes by group and name.
+
+    Args:
+        directory: The absolute path of `--config-dir`, whose modules are imported; those of another one are forgotten.
 
     Returns:
         For each configuration group, a mapping of the names given to `@component` to the classes.
 
+    Raises:
+        ConfigError: A plugin cannot be imported, or registers a class that cannot be a member of its group.
+
     """
-    for module in BUILT_IN:
-        import_module(module)
+    _import_built_in()
+    installed_directories()
+    _forget_directory()
+    if directory is not None:
+        _import_directory(directory)
     return REGISTRY
+
+
+def base_classes() -> Mapping[str, type[Component]]:
+    """Return the base class of each configuration group's members."""
+    hints = get_type_hints(Experiment)
+    of_fields = {f.name: hints[f.name] for f in fields(Experiment)}
+    return {name: hint for name, hint in of_fields.items() if isinstance(hint, type) and issubclass(hint, Component)}
+
+
+@cache
+def _import_built_in() -> None:
+    """Import the modules of this package that register components; they are found by the decorator in their source."""
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        if re.search(r"^@component\(", path.read_text(encoding="utf-8"), re.MULTILINE):
+            import_module(".".join(path.relative_to(package.parent).with_suffix("").parts))
+
+
+@cache
+def installed_directories() -> tuple[Path, ...]:
+    """Import the installed plugins and return the directories of their YAML files.
+
+    Returns:
+        For each package with an entry point its directory `conf`, if it has one.
+
+    Raises:
+        ConfigError: A plugin cannot be imported, or registers a class that cannot be a member of its group.
+
+    """
+    directories = []
+    for entry_point in entry_points(group=ENTRY_POINTS):
+        distribution = f" of the package {entry_point.dist.name}" if entry_point.dist else ""
+        with _import_errors_of(f"the plugin {entry_point.name} = {entry_point.value}{distribution}"):
+            entry_point.load()
+        package = sys.modules[entry_point.module.partition(".")[0]]
+        directories += [conf for path in getattr(package, "__path__", ()) if (conf := Path(path) / "conf").is_dir()]
+    for group, classes in REGISTRY.items():
+        for name, cls in classes.items():
+            _check(cls, group, name)
+    return tuple(dict.fromkeys(directories))
+
+
+def _import_directory(directory: Path) -> None:
+    """Import `directory`/<group>/*.py, again when a file has changed, and check what they register."""
+    if not directory.is_dir():
+        raise ConfigError(f"--config-dir is {directory}, which is not a directory; name the directory of your groups.")
+    os.environ[plugins.DIRECTORY_VARIABLE] = str(directory)
+    package = plugins.package_of(directory)
+    files = {(group, path) for group in base_classes() for path in (directory / group).glob("[!_]*.py")}
+    # Files that are not a member's own, beside the groups or with a leading underscore, may be imported by those.
+    sources = {path: path.read_bytes() for path in [*directory.glob("*.py"), *directory.glob("*/*.py")]}
+    before, classes = _loaded.get(package, ({}, {}))
+    if sources == before:
+        for (group, name), cls in classes.items():
+            REGISTRY[group][name] = cls
+        return
+    for module in [module for module in sys.modules if module.startswith(f"{package}.")]:
+        del sys.modules[module]
+    invalidate_caches()
+    for group, path in sorted(files):
+        with _import_errors_of(str(path)), _without_bytecode():
+            import_module(f"{package}.{group}.{path.stem}")
+    for (group, name), cls in (of_directory := _classes_of_directory()).items():
+        _check(cls, group, name)
+        source_fingerprint(cls)  # now, so that a later edit of the file does not count as this code
+    _loaded[package] = sources, of_directory
+
+
+def _forget_directory() -> None:
+    """Unregister the classes of the last --config-dir."""
+    for group, name in _classes_of_directory():
+        del REGISTRY[group][name]
+    os.environ.pop(plugins.DIRECTORY_VARIABLE, None)
+
+
+def _classes_of_directory() -> _Classes:
+    return {
+        (group, name): cls
+        for group, classes in REGISTRY.items()
+        for name, cls in classes.items()
+        if cls.__module__.startswith(f"{plugins.__name__}.")
+    }
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """Write no .pyc files: Python takes one to be current when the source was edited in the same second."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+@contextmanager
+def _import_errors_of(what: str) -> Iterator[None]:
+    """Turn whatever stops the import of a plugin into one sentence."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"{what} cannot be imported ({type(error).__name__}: {error}); fix it or remove it."
+        ) from error
+
+
+def _check(cls: type[Component], group: str, name: str) -> None:
+    """Check that a class can be a member of its group.
+
+    Raises:
+        ConfigError: The group is unknown, or the class is not derived from its base class, lacks methods or is not a
+            dataclass of its own.
+
+    """
+    where = f'{defined_in(cls)}: {cls.__name__}, registered as ("{group}", "{name}"),'
+    bases = base_classes()
+    if group not in bases:
+        raise ConfigError(f"{where} cannot be used: {unknown_name('the group', group, bases)}")
+    base = bases[group]
+    if not issubclass(cls, base):
+        raise ConfigError(f"{where} is not a {base.__name__}; derive it from {base.__module__}.{base.__name__}.")
+    if inspect.isabstract(cls):
+        missing = sorted(getattr(cls, "__abstractmethods__", ()))
+        raise ConfigError(f"{where} has no {' and no '.join(missing)}; define what {base.__name__} declares abstract.")
+    if inspect.get_annotations(cls) and "__dataclass_fields__" not in vars(cls):
+        raise ConfigError(f"{where} is not a dataclass; put @dataclass(kw_only=True) below @component.")

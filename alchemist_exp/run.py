@@ -1,39 +1,9 @@
-"""Composes, checks, runs and records one experiment, or each of a sweep: `python -m alchemist_exp.run [overrides]`."""
+"""The command `python -m alchemist_exp.run [overrides]`, which is `alchemist run [overrides]`.
 
-import sys
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
-from alchemist_exp import config
-from alchemist_exp.config_errors import exits_cleanly, shown
-from alchemist_exp.results.console import show
-from alchemist_exp.results.progress import RichProgress
-
-config.register()
-
-
-@hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
-def job(cfg: DictConfig) -> None:
-    """One run."""
-    from alchemist_exp.pipeline.run import run
-
-    overrides = list(HydraConfig.get().overrides.task)
-    with shown(overrides):
-        config.check_interpolated_overrides(cfg, overrides)
-        experiment = config.build(cfg)
-        answer = run(experiment, config.to_container(cfg), overrides, RichProgress())
-        show(answer.record, str(answer.folder), reused=answer.reused)
-
-
-@exits_cleanly
-def main() -> None:
-    """The command line."""
-    # Hydra refuses overrides on both sides of a flag; people write -m anywhere.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
-    job()
-
+The package's function `alchemist_exp.run` has this module's name; import nothing from here.
+"""
 
 if __name__ == "__main__":
+    from alchemist_exp.cli.run import main
+
     main()

@@ -27,14 +27,14 @@ MISTAKES = {
     "end_model.learning_rate=fast": "end_model.learning_rate is 'fast'; a number is needed.",
     "dataset=[youtube,sms]": "to sweep over them say -m dataset=a,b",
     "hydra/launcher=joblib": "a launcher or sweeper of that name must be installed first",
-    "seed.values=null": "seed.values=null will not do",
+    "seed.values=null": "seed.values=null is invalid",
     "seed.values=5": "seed.values needs a list, as in seed.values=[...].",
     "experiment=smoke": "write +experiment=...",
     "force=maybe": "force: Value 'maybe' is not a valid bool",
     "+force=true": "force is already there; leave out the + to change it.",
     "dataset=files": "dataset.classes and dataset.path and dataset.prompt must be given",
     "dataset=sms,youtube": "to sweep over several values add -m",
-    "dataset.prompt=it's": "cannot be read; overrides are key=value",
+    "dataset.prompt=it's": "cannot be parsed; overrides are key=value",
     "seed=0": "a group was given true, false, a number or null; name a member, as in seed=s0",
     "~dataset": "dataset must be given",
     "sandbox=none": "sandbox.i_accept_untrusted_code=true",
@@ -166,7 +166,7 @@ def test_the_composed_configuration_can_be_seen(cli) -> None:
 @pytest.mark.parametrize("arguments", [("--help",), ("--cfg", "job")])
 def test_help_and_configuration_import_nothing_heavy(arguments: tuple[str, ...]) -> None:
     code = (
-        "import sys; sys.argv[1:] = sys.argv[1:]; from alchemist_exp import run\n"
+        "import sys; sys.argv[1:] = sys.argv[1:]; from alchemist_exp.cli import run\n"
         "try: run.main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'pytorch_lightning', 'datasets', 'wandb', 'snorkel', 'sklearn', 'pandas', 'pyarrow'}\n"

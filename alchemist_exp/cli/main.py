@@ -25,7 +25,7 @@ def main() -> None:
     """Hands the rest of the command line to the command that is named."""
     match sys.argv[1:]:
         case ["run", *rest]:
-            from alchemist_exp import run
+            from alchemist_exp.cli import run
 
             # Hydra reads the command line itself, and a sweep's launchers start it again from there.
             sys.argv = [f"{sys.argv[0]} run", *rest]

@@ -27,7 +27,6 @@ instead, and by a batch API. pays from: the number of rows from which programs a
 Groups and keys: alchemist run --help
 """
 
-config.register()
 _planned: list[Planned] = []
 
 

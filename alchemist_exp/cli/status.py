@@ -38,8 +38,6 @@ MISSING = "missing"
 KEY_SHOWN = 12
 """Digits of a key that are shown."""
 
-config.register()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Line:

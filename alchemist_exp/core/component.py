@@ -97,8 +97,7 @@ class Component:
             that results made before an edit of that code are not reused.
 
         """
-        # mypy takes the class to be as unhashable as its instances are.
-        source = source_fingerprint(type(self))  # type: ignore[arg-type]
+        source = source_fingerprint(type(self))
         return self.cache_key() | ({} if source is None else {"source_fingerprint": source})
 
 

@@ -22,6 +22,22 @@ class Progress(Protocol):
         """The stage is over."""
 
 
+class NoProgress:
+    """Progress that shows nothing."""
+
+    def start(self, what: str, total: int | None) -> None:
+        """Show nothing when a stage begins."""
+
+    def advance(self, steps: int) -> None:
+        """Show nothing when steps are done."""
+
+    def note(self, text: str) -> None:
+        """Show nothing of a note."""
+
+    def stop(self) -> None:
+        """Show nothing when a stage ends."""
+
+
 class StageProgress:
     """Times stages and shows their progress."""
 

@@ -5,7 +5,6 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 from alchemist_exp.core.errors import ConfigError
@@ -17,7 +16,9 @@ PLUGINS = "alchemist_exp.plugins"
 """The package into which the modules of --config-dir are imported."""
 
 
-@cache
+_fingerprints: dict[type, str | None] = {}
+
+
 def source_fingerprint(cls: type) -> str | None:
     """Return a key of the source code of a class that is defined outside this package.
 
@@ -35,8 +36,12 @@ def source_fingerprint(cls: type) -> str | None:
         ConfigError: The class is defined outside this package and has no source file, as in an interactive session.
 
     """
-    if _is_ours(cls.__module__):
-        return None
+    if cls not in _fingerprints:
+        _fingerprints[cls] = None if _is_ours(cls.__module__) else _fingerprint(cls)
+    return _fingerprints[cls]
+
+
+def _fingerprint(cls: type) -> str:
     files: dict[str, bytes] = {}
     for base in cls.__mro__:
         is_foreign_component = any(_is_ours(of.__module__) for of in base.__mro__) and not _is_ours(base.__module__)

@@ -1,13 +1,5 @@
 """A progress display that shows nothing."""
 
+from alchemist_exp.core.progress import NoProgress
 
-class NoProgress:
-    """Progress that is shown nowhere."""
-
-    def start(self, what: str, total: int | None) -> None: ...
-
-    def advance(self, steps: int) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def stop(self) -> None: ...
+__all__ = ["NoProgress"]
