@@ -150,8 +150,8 @@ def test_the_commands_take_it_with_config_dir(
     assert command(run.main, monkeypatch, *arguments) == 0
     assert command(status.main, monkeypatch, "outputs", *arguments) == 0
     printed = capsys.readouterr().out
-    assert "#0 : +experiment=tiny" in printed
     assert "· mine ·" in printed
+    assert "2 done" in printed
 
 
 def test_the_commands_say_in_one_line_that_a_plugin_is_broken(
