@@ -1,1 +1,1 @@
-"""What every other package may rest on: values, errors, hashing, whole-or-nothing files, seeding."""
+"""Basics that every other package uses: values, errors, hashing, atomic files, random state."""

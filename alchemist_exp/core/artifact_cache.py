@@ -1,7 +1,7 @@
-"""Results of expensive stages under the key of all that alters them.
+"""Cache of the results of expensive stages, each under a key of all inputs that alter it.
 
-An entry is a folder, written whole or not at all; two jobs that want the same entry at once make it once. An entry
-that is not what was written is an error that names it: never a silent recomputation, never a silent result.
+An entry is a directory, written completely or not at all. Two jobs that need the same entry at once create it once.
+An entry whose files do not match their checksums raises an error that names it: it is neither used nor recomputed.
 """
 
 import hashlib
@@ -21,47 +21,102 @@ CHECKSUMS = "checksums.json"
 
 
 class ArtifactCache:
-    """Entries under `root`/<kind>/<key>/."""
+    """Directories of files under `root`/<kind>/<key>/.
+
+    Args:
+        root: The cache directory; created with the first entry.
+
+    Example:
+        >>> from pathlib import Path
+        >>> cache = ArtifactCache(Path("cache"))
+        >>> def create(directory):
+        ...     _ = (directory / "sum.txt").write_text(str(2 + 3))
+        >>> entry = cache.get_or_create("sums", {"terms": [2, 3]}, create)
+        >>> (entry / "sum.txt").read_text()
+        '5'
+        >>> cache.get("sums", {"terms": [2, 3]}) == entry
+        True
+
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def path_of(self, kind: str, parts: Mapping[str, Any]) -> Path:
-        """Where the entry of `kind` made from `parts` lies or will lie."""
-        return self.root / kind / key_of(kind, parts)
+    def path_of(self, kind: str, inputs: Mapping[str, Any]) -> Path:
+        """Return the directory of an entry, whether or not it exists.
 
-    def get(self, kind: str, parts: Mapping[str, Any]) -> Path | None:
-        """The folder of the entry, None when it is not there. StoreError when its content is not what was written."""
-        path = self.path_of(kind, parts)
+        Args:
+            kind: What the entry holds ("votes", "features"); part of the key.
+            inputs: Everything that alters the entry's content, as JSON values, paths, enums and dataclasses.
+
+        Returns:
+            The path `root`/<kind>/<key>.
+
+        """
+        return self.root / kind / key_of(kind, inputs)
+
+    def get(self, kind: str, inputs: Mapping[str, Any]) -> Path | None:
+        """Return the directory of an existing entry.
+
+        Args:
+            kind: See `path_of`.
+            inputs: See `path_of`.
+
+        Returns:
+            The entry's directory, None when it does not exist.
+
+        Raises:
+            StoreError: The entry's files do not match the checksums that were written with it.
+
+        """
+        path = self.path_of(kind, inputs)
         if not path.is_dir():
             return None
-        written = read_json(path / CHECKSUMS, what="the list of checksums") if (path / CHECKSUMS).is_file() else None
-        if written != _checksums(path):
-            raise StoreError(f"the cache entry {path} is not what was written there; delete that folder and run again.")
+        expected = read_json(path / CHECKSUMS, what="the list of checksums") if (path / CHECKSUMS).is_file() else None
+        if expected != _checksums(path):
+            raise StoreError(
+                f"the files of the cache entry {path} do not match their checksums; "
+                "delete that directory and run again."
+            )
         return path
 
-    def get_or_create(self, kind: str, parts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-        """The folder of the entry; `make` fills it when it is not there yet."""
-        if found := self.get(kind, parts):
-            return found
-        path = self.path_of(kind, parts)
+    def get_or_create(self, kind: str, inputs: Mapping[str, Any], create: Callable[[Path], None]) -> Path:
+        """Return the directory of an entry, after creating it if it does not exist.
+
+        Args:
+            kind: See `path_of`.
+            inputs: See `path_of`.
+            create: Writes the entry's files into the empty directory that it is given.
+
+        Returns:
+            The entry's directory.
+
+        Raises:
+            StoreError: The entry's files do not match their checksums, or the entry cannot be written.
+
+        """
+        if existing := self.get(kind, inputs):
+            return existing
+        path = self.path_of(kind, inputs)
         with locked(self.root / "locks" / f"{kind}-{path.name}.lock"):
-            if found := self.get(kind, parts):
-                return found
+            # Another job may have created it while this one waited for the lock.
+            if existing := self.get(kind, inputs):
+                return existing
             remove_partial_files(path)
 
-            def fill(folder: Path) -> None:
-                make(folder)
-                write_json(folder / CHECKSUMS, _checksums(folder))
+            def fill(directory: Path) -> None:
+                """Create the files, then list their checksums."""
+                create(directory)
+                write_json(directory / CHECKSUMS, _checksums(directory))
 
             write_directory(path, fill)
         return path
 
 
-def _checksums(folder: Path) -> dict[str, str]:
-    """sha256 of each file but the list itself."""
+def _checksums(directory: Path) -> dict[str, str]:
+    """Return the sha256 of each file except the list of checksums itself."""
     sums = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(directory.iterdir()):
         if path.name != CHECKSUMS:
             with path.open("rb") as file:
                 sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -69,15 +124,26 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 
 def read_array(path: Path) -> npt.NDArray[Any]:
-    """The array in `path` as a read-only memory map. StoreError, naming the entry, when it is broken."""
+    """Open an array of a cache entry as a read-only memory map.
+
+    Args:
+        path: A .npy file in an entry's directory.
+
+    Returns:
+        The array, mapped from the file: rows are read from disk when they are used.
+
+    Raises:
+        StoreError: The file is missing or broken; the message names the entry.
+
+    """
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise StoreError(
-            f"the cache entry {path.parent} lacks {path.name}; delete that folder and run again."
+            f"the cache entry {path.parent} has no file {path.name}; delete that directory and run again."
         ) from error
     except (ValueError, EOFError, OSError) as error:
         raise StoreError(
-            f"the cache entry {path.parent} is broken ({path.name}: {error}); delete that folder and run again."
+            f"the cache entry {path.parent} is broken ({path.name}: {error}); delete that directory and run again."
         ) from error
     return array

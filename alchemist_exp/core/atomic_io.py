@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all.
+"""Files that are written completely or not at all.
 
-A reader sees the old content or the new, never half of it, whatever kills the writer. Nothing here defends against a
-file system that lies about fsync.
+A reader sees the old content or the new, never a part of it, even when the writer is killed. This holds as far as the
+file system honours fsync.
 """
 
 import errno
@@ -17,69 +17,93 @@ from typing import Any
 
 from alchemist_exp.core.errors import ConfigError, StoreError
 
-_CURES = {
+_REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or move the outputs with paths.outputs=DIR",
     errno.EDQUOT: "the disk quota is used up; free some space or move the outputs with paths.outputs=DIR",
-    errno.EFBIG: "the file grew over the size allowed here; raise the limit (ulimit -f)",
-    errno.EISDIR: "there is a folder of that name; choose another",
-    errno.EACCES: "permission is denied; mend the permissions or move the outputs with paths.outputs=DIR",
-    errno.EPERM: "permission is denied; mend the permissions or move the outputs with paths.outputs=DIR",
+    errno.EFBIG: "the file exceeds the size limit of this process; raise the limit (ulimit -f)",
+    errno.EISDIR: "a directory of that name exists; choose another name",
+    errno.EACCES: "permission is denied; change the permissions or move the outputs with paths.outputs=DIR",
+    errno.EPERM: "permission is denied; change the permissions or move the outputs with paths.outputs=DIR",
     errno.EROFS: "the file system is read-only; move the outputs with paths.outputs=DIR",
-    errno.ENOENT: "no folder can be made there; choose another paths.outputs=DIR",
+    errno.ENOENT: "no directory can be created there; choose another paths.outputs=DIR",
     errno.ENOTDIR: "a part of the path is a file; move it away or choose another paths.outputs=DIR",
-    errno.EEXIST: "a file of that name is in the way; move it away or choose another paths.outputs=DIR",
+    errno.EEXIST: "a file of that name exists; move it away or choose another paths.outputs=DIR",
 }
 
 
 @contextmanager
 def explain_write_errors(path: Path) -> Iterator[None]:
-    """Turns what the operating system refuses while `path` is written into one sentence with the cure."""
+    """Turn an error of the operating system into one sentence that says how to fix it.
+
+    Args:
+        path: The file or directory that is written inside the `with` block; the message names it.
+
+    Raises:
+        StoreError: The operating system refused a write for a known reason. Other errors pass unchanged.
+
+    """
     try:
         yield
     except OSError as error:
-        # numpy tells of a short write without an error number.
-        cure = _CURES.get(errno.ENOSPC if error.errno is None else error.errno)
-        if cure is None:
+        # numpy reports a short write without an error number.
+        remedy = _REMEDIES.get(errno.ENOSPC if error.errno is None else error.errno)
+        if remedy is None:
             raise
-        raise StoreError(f"{path} could not be written: {cure}.") from error
+        raise StoreError(f"{path} could not be written: {remedy}.") from error
 
 
 def write_bytes(path: Path, raw: bytes) -> None:
-    """Replaces `path` by `raw`: temporary file in the same folder, fsync, rename."""
+    """Replace the content of a file: temporary file in the same directory, fsync, rename.
+
+    Args:
+        path: The file; its directory is created if necessary.
+        raw: The new content.
+
+    Raises:
+        StoreError: The file cannot be written; `path` then has its old content.
+
+    """
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = _draft_of(path)
+        temporary = _temporary_path(path)
         try:
-            with draft.open("xb") as file:
+            with temporary.open("xb") as file:
                 file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(path)
+            temporary.replace(path)
         except BaseException:
             with suppress(OSError):
-                draft.unlink()
+                temporary.unlink()
             raise
-        _sync_folder(path.parent)
+        _sync_directory(path.parent)
 
 
-def _draft_of(path: Path) -> Path:
-    """A name beside `path` that no other process or thread uses."""
+def _temporary_path(path: Path) -> Path:
+    """Return a name in the same directory that no other process or thread uses."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def remove_partial_files(path: Path) -> None:
-    """Removes what killed writers of `path` have left beside it. Only for whoever holds the lock on `path`."""
-    for draft in path.parent.glob(f".{path.name}.*"):
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
+    """Remove the temporary files that killed writers of a path left next to it.
+
+    Args:
+        path: The file or directory they were to become. The caller must hold its lock: a file that another process
+            is still writing would be removed too.
+
+    """
+    for temporary in path.parent.glob(f".{path.name}.*"):
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
         else:
-            draft.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the rename itself last; some network file systems know no fsync of a folder."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync_directory(directory: Path) -> None:
+    """Make a rename in the directory permanent."""
+    handle = os.open(directory, os.O_RDONLY)
     try:
+        # Some network file systems do not support fsync on a directory.
         with suppress(OSError):
             os.fsync(handle)
     finally:
@@ -87,45 +111,84 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replaces `path` by `value` as indented JSON for people; NaN is refused (ValueError)."""
+    """Replace the content of a file by a value as indented JSON.
+
+    Args:
+        path: The file; its directory is created if necessary.
+        value: Anything that the json module can write.
+
+    Raises:
+        ValueError: The value contains NaN or infinity, which JSON does not have.
+        StoreError: The file cannot be written.
+
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # A lone surrogate becomes the escape that JSON reads back as the same surrogate.
+    # UTF-8 has no lone surrogates; they are written as JSON escapes, which are read back as the same characters.
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: Path, *, what: str) -> Any:
-    """The JSON in `path`. StoreError, naming the file and the cure, when it is broken."""
+    """Read a JSON file that this program wrote.
+
+    Args:
+        path: The file.
+        what: What the file is, for the message ("the record").
+
+    Returns:
+        The parsed value.
+
+    Raises:
+        StoreError: The file is missing, unreadable or not JSON; the message says to delete it.
+
+    """
     try:
         if not path.is_file():
-            raise OSError("not a file")  # a pipe would keep its reader waiting
+            raise OSError("not a file")  # opening a named pipe would block
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
         raise StoreError(f"{what} {path} is broken ({error}); delete it and run again.") from error
 
 
 def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
-    """Makes the folder `target` with what `fill` puts into it, all or nothing. The target must not be there yet."""
+    """Create a directory together with its files, or nothing.
+
+    Args:
+        target: The directory; it must not exist.
+        fill: Writes the files into the temporary directory that it is given. Subdirectories are not synced.
+
+    Raises:
+        StoreError: The directory cannot be written.
+
+    """
     with explain_write_errors(target):
-        draft = _draft_of(target)
-        draft.mkdir(parents=True)
+        temporary = _temporary_path(target)
+        temporary.mkdir(parents=True)
         try:
-            fill(draft)
-            for path in draft.iterdir():
-                _sync_file(path)
-            draft.rename(target)
+            fill(temporary)
+            for path in temporary.iterdir():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            temporary.rename(target)
         except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
-        _sync_folder(target.parent)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+        _sync_directory(target.parent)
 
 
 def resolve_user_path(text: str, key: str) -> Path:
-    """The path that a person gave as `key`, ~ spelled out. ConfigError when it cannot be one."""
+    """Return the path that a user gave, with ~ expanded.
+
+    Args:
+        text: The value as given.
+        key: The configuration key or option it was given for, named in the message.
+
+    Returns:
+        The path; it need not exist.
+
+    Raises:
+        ConfigError: The text cannot be a path (too long, a NUL character, an unknown user after ~).
+
+    """
     try:
         path = Path(text).expanduser()
         path.is_file()
@@ -134,16 +197,28 @@ def resolve_user_path(text: str, key: str) -> Path:
     return path
 
 
-def read_prefix(file: Path, most: int) -> bytes:
-    """The file's bytes, `most` at the most. OSError for what is no file, or would keep its reader waiting."""
+def read_prefix(file: Path, max_bytes: int) -> bytes:
+    """Read the beginning of a file without ever blocking.
+
+    Args:
+        file: A regular file; the kernel's own files, such as those under /proc, are read too.
+        max_bytes: How many bytes to read at most.
+
+    Returns:
+        The first bytes, or all of them when the file is shorter.
+
+    Raises:
+        OSError: The path is not a regular file, or cannot be opened. A named pipe is refused: it could block.
+
+    """
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(0, "not a file")
         raw = bytearray()
-        # The kernel's own files give a page at a time, and their size as 0.
-        while len(raw) < most and (part := os.read(fd, most - len(raw))):
-            raw += part
+        # Files under /proc report the size 0 and return one page per read.
+        while len(raw) < max_bytes and (chunk := os.read(fd, max_bytes - len(raw))):
+            raw += chunk
         return bytes(raw)
     finally:
         os.close(fd)

@@ -1,6 +1,6 @@
-"""Errors a person can mend, each one sentence: what came, what would do, the cure.
+"""Errors that the user can fix, each one sentence: the key, the value, what is valid, how to fix it.
 
-Anything raised that is not an `AlchemistError` is a fault of the program itself.
+An exception that is not an `AlchemistError` is a bug in this program.
 """
 
 from collections.abc import Iterable
@@ -8,35 +8,35 @@ from difflib import get_close_matches
 
 
 class AlchemistError(Exception):
-    """A mistake or a limit that the user can mend; shown as one sentence, without a traceback."""
+    """An error or a limit that the user can fix; shown as one sentence, without a traceback."""
 
 
 class ConfigError(AlchemistError):
-    """The configuration asks for something that cannot be."""
+    """A configuration value is invalid, or two values contradict each other."""
 
 
 class DataError(AlchemistError):
-    """A dataset is absent, unreadable or contradicts its description."""
+    """A dataset is missing, unreadable or contradicts its description."""
 
 
 class LLMError(AlchemistError):
-    """A reply could not be had."""
+    """An LLM call has failed and will not be retried."""
 
 
 class ProgramsError(AlchemistError):
-    """There are no programs, or too few of them, to go on with."""
+    """There are no programs, or fewer than the next stage needs."""
 
 
 class SandboxError(AlchemistError):
-    """Programs cannot be run safely here."""
+    """Programs cannot be run safely on this machine."""
 
 
 class StoreError(AlchemistError):
-    """Something stored is broken, or could not be stored."""
+    """A stored file is broken, or a file could not be stored."""
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was told to end (SIGTERM), as a cluster does at a time limit; treated as Ctrl-C is."""
+    """The process received SIGTERM, as a cluster sends it at a time limit; treated like Ctrl-C."""
 
 
 def install_command(extra: str) -> str:
@@ -50,7 +50,21 @@ def install_command(extra: str) -> str:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The opening of a sentence about a name nobody knows: says what is known and the likely meaning."""
+    """Begin the message about an unknown name: the most similar known name, then all of them.
+
+    Args:
+        kind: What the name is a name of ("dataset").
+        name: The unknown name.
+        known: The valid names, in any order.
+
+    Returns:
+        One or two sentences; the caller may add how to fix the error.
+
+    Example:
+        >>> unknown_name("dataset", "yotube", ["youtube", "sms"])
+        "dataset 'yotube' is unknown; did you mean 'youtube'? Known: sms, youtube."
+
+    """
     names = sorted(known)
     close = get_close_matches(name, names, n=1)
     guess = f"; did you mean {close[0]!r}?" if close else "."

@@ -1,4 +1,4 @@
-"""How every command ends: 0, 1 after an error told in one sentence, 130 for Ctrl-C, 143 for SIGTERM."""
+"""The exit code of every command: 0, 1 after an error, 130 after Ctrl-C, 143 after SIGTERM."""
 
 import os
 import signal
@@ -10,16 +10,31 @@ from types import FrameType
 from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.terminal import single_line
 
-INTERRUPTED, TERMINATED = 130, 143
+INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells report it
 
 
 @contextmanager
 def clean_exit(show: Callable[[Exception], None]) -> Iterator[None]:
-    """Ends the process with the right exit code when what is inside is stopped; `show` tells of an error."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """End the process with the right exit code when the `with` block is stopped.
+
+    SIGTERM raises `Terminated` from here on, so that `finally` clauses run.
+
+    Args:
+        show: Prints an exception that leaves the block; called before the process ends with 1.
+
+    Raises:
+        SystemExit: The block was left by an exception.
+
+    """
+
+    def terminate(_signal: int, _frame: FrameType | None) -> None:
+        """Raise in the main thread, wherever it is."""
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         yield
-        # Here a reader of our output that has left is still noticed below.
+        # A closed pipe (`alchemist ... | head`) raises here, where it is still caught, instead of at shutdown.
         sys.stdout.flush()
     except Terminated:
         print_error("terminated")
@@ -28,25 +43,35 @@ def clean_exit(show: Callable[[Exception], None]) -> Iterator[None]:
         print_error("interrupted")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # Nobody is there to be told.
+        # The reader has closed the pipe. Python flushes stdout once more at shutdown, which must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001 - the last stop before the user
+    except Exception as error:  # noqa: BLE001 - the last handler before the user
         show(error)
         sys.exit(1)
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise Terminated
-
-
 def print_error(text: str) -> None:
-    """Tells the user of an error; what a server or a file put into the text cannot act on the terminal."""
+    """Print an error message on one line of stderr.
+
+    Args:
+        text: The message. Control characters in text that a server or a file supplied are escaped.
+
+    """
     print(f"error: {single_line(text)}", file=sys.stderr, flush=True)
 
 
 def user_error_text(error: Exception) -> str | None:
-    """The sentence about an error that the user can mend; None for any other."""
+    """Return the message of an error that the user can fix.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        One sentence for an `AlchemistError` or an error of the operating system; None for any other, which is a bug
+        and should be shown with its traceback.
+
+    """
     if isinstance(error, AlchemistError):
         return str(error)
     if isinstance(error, OSError):

@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 KEY_LENGTH = 24
-"""Hex digits kept of a sha256: 96 bits, short enough for a folder's name."""
+"""Hex digits of a sha256 that are kept: 96 bits, short enough for a directory name."""
 
 
 def to_jsonable(value: Any) -> Any:
-    """`value` as what JSON knows: dataclasses become mappings, enums their values, paths and keys strings."""
+    """Convert a value to types that the json module can write.
+
+    Args:
+        value: Dataclasses become mappings, enum members their values, paths and mapping keys strings, tuples lists.
+
+    Returns:
+        The converted value; types that are not listed above are returned unchanged.
+
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_jsonable(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
@@ -29,23 +37,66 @@ def to_jsonable(value: Any) -> Any:
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling for equal values: sorted keys, no spaces, no NaN. Raises TypeError for what JSON does not know."""
+    """Return the one JSON text that equal values share: sorted keys, no spaces.
+
+    Args:
+        value: Anything that `to_jsonable` converts completely.
+
+    Returns:
+        The JSON text, without escapes for characters outside ASCII.
+
+    Raises:
+        TypeError: A part of the value has no JSON form.
+        ValueError: A number is NaN or infinite.
+
+    """
     return json.dumps(to_jsonable(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def key_of(tag: str, value: Any) -> str:
-    """The key of `value` as a `tag`: equal values under different tags have different keys."""
+    """Return the content address of a value.
+
+    Args:
+        tag: What the value describes; equal values under different tags have different keys.
+        value: Anything that `canonical_json` accepts.
+
+    Returns:
+        `KEY_LENGTH` hex digits.
+
+    Example:
+        >>> key_of("votes", {"rows": 2, "program": "p"}) == key_of("votes", {"program": "p", "rows": 2})
+        True
+
+    """
     text = join_surrogates(f"{tag}\n{canonical_json(value)}")
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_LENGTH]
 
 
 def join_surrogates(text: str) -> str:
-    """`text` as JSON reads it back: two surrogates that make a pair are the one character they mean."""
+    """Replace each pair of surrogates by the character that it encodes.
+
+    A text then has the same key before and after it was written as JSON and read back.
+
+    Args:
+        text: Any text; lone surrogates in it stay.
+
+    Returns:
+        The text as JSON returns it.
+
+    """
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def texts_fingerprint(texts: Iterable[str]) -> str:
-    """A key of a sequence of texts; where one ends and the next begins matters."""
+    """Return a key of a sequence of texts.
+
+    Args:
+        texts: The texts, in an order that counts. Each is hashed with its length: ["ab", "c"] differs from ["a", "bc"].
+
+    Returns:
+        `KEY_LENGTH` hex digits.
+
+    """
     digest = hashlib.sha256()
     for text in texts:
         raw = text.encode("utf-8", "surrogatepass")
@@ -55,13 +106,13 @@ def texts_fingerprint(texts: Iterable[str]) -> str:
 
 
 def bytes_fingerprint(raw: bytes) -> str:
-    """A key of raw bytes."""
+    """Return a key of raw bytes: the first `KEY_LENGTH` hex digits of their sha256."""
     return hashlib.sha256(raw).hexdigest()[:KEY_LENGTH]
 
 
 @cache
 def code_fingerprint() -> str:
-    """A key of this package's source: a finished run answers only for the code that made it."""
+    """Return a key of this package's source: a finished run is reused only by the code that made it."""
     package = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):

@@ -1,4 +1,4 @@
-"""The stages of a run: how long each took, and what a person sees while it lasts."""
+"""The stages of a run: their duration, and the progress that is shown while they last."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,19 +7,49 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Shows one bar at a time."""
+    """Shows the progress of one stage at a time.
+
+    Example:
+        >>> class Silent:
+        ...     def start(self, what, total): ...
+        ...     def advance(self, steps): ...
+        ...     def note(self, text): ...
+        ...     def stop(self): ...
+        >>> stages = StageProgress(Silent())
+        >>> with stages.stage("votes", "running 2 programs", total=2) as advance:
+        ...     advance(2)
+        >>> list(stages.finish())
+        ['votes', 'total']
+
+    """
 
     def start(self, what: str, total: int | None) -> None:
-        """A stage begins; `total` steps are ahead, None when they cannot be counted."""
+        """Begin a stage.
+
+        Args:
+            what: What the stage does ("running 10 programs").
+            total: How many steps it has; None when they cannot be counted.
+
+        """
 
     def advance(self, steps: int) -> None:
-        """So many steps are done."""
+        """Count further steps as done.
+
+        Args:
+            steps: How many steps were finished since the last call.
+
+        """
 
     def note(self, text: str) -> None:
-        """Shows `text` beside the bar, in the place of what was noted before."""
+        """Show a short text next to the progress bar; it replaces the previous one.
+
+        Args:
+            text: One line.
+
+        """
 
     def stop(self) -> None:
-        """The stage is over."""
+        """End the stage, also after an error."""
 
 
 class NoProgress:
@@ -39,7 +69,15 @@ class NoProgress:
 
 
 class StageProgress:
-    """Times stages and shows their progress."""
+    """Measures how long each stage takes and reports its progress.
+
+    Args:
+        progress: Where the progress is shown.
+
+    Attributes:
+        seconds: Duration by stage name; stages of the same name add up.
+
+    """
 
     def __init__(self, progress: Progress) -> None:
         self.seconds: dict[str, float] = {}
@@ -48,7 +86,17 @@ class StageProgress:
 
     @contextmanager
     def stage(self, name: str, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """Runs one stage; gives the function that reports finished steps. Times of the same name add up."""
+        """Run one stage in a `with` block.
+
+        Args:
+            name: The key in `seconds`.
+            what: See `Progress.start`.
+            total: See `Progress.start`.
+
+        Yields:
+            The function that counts finished steps.
+
+        """
         began = time.perf_counter()
         self._progress.start(what, total)
         try:
@@ -58,10 +106,15 @@ class StageProgress:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def note(self, text: str) -> None:
-        """Shows `text` beside the running stage's bar."""
+        """Show a short text next to the progress bar of the running stage."""
         self._progress.note(text)
 
     def finish(self) -> dict[str, float]:
-        """Seconds per stage and in `total`, to the millisecond."""
+        """End the measurement.
+
+        Returns:
+            Seconds by stage name and in "total" since the object was made, rounded to milliseconds.
+
+        """
         self.seconds["total"] = time.perf_counter() - self._began
         return {name: round(seconds, 3) for name, seconds in self.seconds.items()}

@@ -1,4 +1,4 @@
-"""Randomness comes in as an argument; what others do to the global generators is undone."""
+"""Functions here take their randomness as an argument; this module protects the global generators from libraries."""
 
 import random
 import sys
@@ -10,11 +10,12 @@ import numpy as np
 
 @contextmanager
 def preserve_global_random_state() -> Iterator[None]:
-    """Leaves the global generators of random, numpy and torch as they were found.
+    """Restore the global generators of random, numpy and torch after the `with` block.
 
-    For libraries that reseed them (Snorkel's LabelModel.fit does). torch counts only when it is already imported.
+    For libraries that reseed them, as Snorkel's `LabelModel.fit` does. torch is not imported for this: when it was
+    not imported before the block, its generator is left alone.
     """
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the legacy state is what is kept
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the legacy generator is the global one
     torch = sys.modules.get("torch")
     torch_state = torch.get_rng_state() if torch else None
     try:

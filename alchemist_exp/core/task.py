@@ -1,4 +1,4 @@
-"""What a labeling task is, in the words its prompts are made of."""
+"""The description of a labeling task that its prompts are made of."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,14 @@ from dataclasses import dataclass
 class Task:
     """The description of one labeling task (paper, Tables 6 and 7).
 
-    name: the dataset's name. description: the sentence that asks for the program. classes: names in the order of
-    their indices. subject: what one row is called ("comment"). relation: how the subject and a class are joined
-    ("is", "is about"). zero_shot_prompt: the question asked about each row, with "[text]" for the row.
+    Attributes:
+        name: The dataset's name.
+        description: The sentence that asks for the program.
+        classes: Class names, in the order of their indices.
+        subject: The noun for one row ("comment").
+        relation: The words between the subject and a class name ("is", "is about").
+        zero_shot_prompt: The question about one row, with "[text]" in place of the row.
+
     """
 
     name: str

@@ -1,36 +1,70 @@
-"""Texts of others, made fit for a terminal. What they say may still be meant to mislead a person or an LLM."""
+"""Makes text from other sources safe to print on a terminal.
+
+Only control characters are handled: the words may still be meant to mislead a person or an LLM.
+"""
 
 import re
 import unicodedata
 from typing import Final
 
 MESSAGE_CHARS: Final = 300
+"""Longest text of others that a message quotes."""
 
 _ANSI_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 
 
 def sanitize(text: str) -> str:
-    """`text` on one line, without terminal sequences and unprintable characters, at most MESSAGE_CHARS long."""
+    r"""Shorten a text to one line without terminal sequences and unprintable characters.
+
+    Args:
+        text: Any text, such as a program's exception message.
+
+    Returns:
+        At most `MESSAGE_CHARS` characters, each run of whitespace replaced by one space.
+
+    Example:
+        >>> sanitize("\x1b[31mred\x1b[0m\nand   more")
+        'red and more'
+
+    """
     printable = "".join(
-        " " if unicodedata.category(character)[0] in "CZ" else character for character in _ANSI_SEQUENCE.sub("", text)
+        # Unicode categories C (control, format, surrogate, unassigned) and Z (separators).
+        " " if unicodedata.category(character)[0] in "CZ" else character
+        for character in _ANSI_SEQUENCE.sub("", text)
     )
     return " ".join(printable.split())[:MESSAGE_CHARS].rstrip()
 
 
 def escape_controls(text: str) -> str:
-    """All of `text`; what is unprintable, or turns the direction of writing, is spelled as its escape.
+    r"""Replace characters that cannot be printed, or change the direction of writing, by their escapes.
 
-    Newlines, tabs and spaces of any width stay.
+    Args:
+        text: Any text, of any length and number of lines.
+
+    Returns:
+        The text; newlines, tabs and spaces of any width are unchanged, "\r\n" becomes "\n".
+
     """
-    return "".join(map(_spelled, text.replace("\r\n", "\n")))
+    return "".join(
+        character
+        if character in "\n\t" or unicodedata.category(character) == "Zs" or character.isprintable()
+        else ascii(character)[1:-1]
+        for character in text.replace("\r\n", "\n")
+    )
 
 
 def single_line(text: str) -> str:
-    """As `visible`, and newlines and tabs are spelled too: what is quoted cannot pass for a line of ours."""
+    r"""Escape newlines and tabs too, so that a quoted text cannot imitate a line of this program.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text on one line, see `escape_controls`.
+
+    Example:
+        >>> print(single_line("first\nsecond"))
+        first\nsecond
+
+    """
     return escape_controls(text).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def _spelled(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) == "Zs" or character.isprintable():
-        return character
-    return ascii(character)[1:-1]

@@ -1,6 +1,6 @@
-"""The values stages hand to one another.
+"""The values that the stages pass to each other.
 
-Each checks its shapes when it is made, and its arrays are read-only from then on: a stage can rely on what it is given.
+Each checks its shapes when it is made, and its arrays are read-only from then on: a stage can rely on its arguments.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 ABSTAIN: Final = -1
-"""A program's vote when it does not decide (paper, Section 3.1)."""
+"""The vote of a program that does not decide (paper, Section 3.1)."""
 
 MAX_CLASSES: Final = 100
-"""Votes are int8, and the sandbox needs the negative codes."""
+"""Votes are int8, and the sandbox uses the other negative values as codes."""
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -22,7 +22,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class Split(StrEnum):
-    """The three parts of a dataset."""
+    """The three splits of a dataset."""
 
     TRAIN = "train"
     VALID = "valid"
@@ -30,7 +30,16 @@ class Split(StrEnum):
 
 
 def read_only(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """`array` as a read-only array of `dtype`; the caller's own array stays writable."""
+    """Return the array as a read-only view; the caller's own array stays writable.
+
+    Args:
+        array: An array, or a nested sequence of numbers.
+        dtype: The type of the result; values are copied only when their type differs.
+
+    Returns:
+        A view of the same shape that cannot be written.
+
+    """
     view = np.asarray(array, dtype=dtype).view()
     view.flags.writeable = False
     return view
@@ -38,25 +47,40 @@ def read_only(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelMatrix:
-    """The votes of m programs over n rows.
+    """The votes of programs over the rows of one split.
 
-    votes: int8 (n, m), a class in 0..n_classes-1 or `ABSTAIN`.
+    Attributes:
+        votes: int8 array of shape (n_rows, n_programs), each a class in 0..n_classes-1 or -1 (`ABSTAIN`).
+        n_classes: How many classes the dataset has, also those that no program votes for.
+
+    Raises:
+        ValueError: The votes are not two-dimensional, or one of them is neither a class nor -1.
+
+    Example:
+        >>> import numpy as np
+        >>> matrix = LabelMatrix(votes=np.array([[0, 0], [1, -1], [-1, -1]], dtype=np.int8), n_classes=2)
+        >>> matrix.counts().tolist()
+        [[2, 0], [0, 1], [0, 0]]
+        >>> matrix.covered.tolist()
+        [True, True, False]
+
     """
 
     votes: npt.NDArray[np.int8]
     n_classes: int
 
     def __post_init__(self) -> None:
+        """Check the votes and make them read-only."""
         votes = read_only(self.votes, np.int8)
         if votes.ndim != 2:
-            raise ValueError(f"votes have shape {votes.shape}; (rows, programs) is needed")
+            raise ValueError(f"votes have shape {votes.shape}; expected (n_rows, n_programs)")
         if votes.size and (votes.min() < ABSTAIN or votes.max() >= self.n_classes):
-            raise ValueError(f"votes lie in {votes.min()}..{votes.max()}; -1..{self.n_classes - 1} is allowed")
+            raise ValueError(f"votes are in {votes.min()}..{votes.max()}; expected -1..{self.n_classes - 1}")
         object.__setattr__(self, "votes", votes)
 
     @property
     def covered(self) -> BoolArray:
-        """(n,): rows with at least one vote."""
+        """Boolean array of shape (n_rows,): whether at least one program votes on the row."""
         covered: BoolArray = (self.votes != ABSTAIN).any(axis=1)
         return covered
 
@@ -66,27 +90,47 @@ class LabelMatrix:
         return float(self.covered.mean()) if len(self.votes) else 0.0
 
     def counts(self) -> IntArray:
-        """int64 (n, n_classes): how many programs vote for each class."""
+        """Count the votes of each row by class.
+
+        Returns:
+            int64 array of shape (n_rows, n_classes); abstentions are not counted.
+
+        """
         classes = range(self.n_classes)
         return np.stack([np.count_nonzero(self.votes == c, axis=1) for c in classes], axis=1).astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SoftLabels:
-    """What a labeler believes about n rows.
+    """Class probabilities of the rows of one split.
 
-    probs: float32 (n, k); each covered row sums to 1, an uncovered row is all zero.
-    covered: bool (n,); rows that nobody labeled are never given the prior.
+    Attributes:
+        probs: float32 array of shape (n_rows, n_classes); a covered row sums to 1, an uncovered row is all zero.
+        covered: Boolean array of shape (n_rows,); False where no program votes. Such rows never get the prior.
+
+    Raises:
+        ValueError: The shapes do not match, or the probabilities of a covered row do not sum to 1 within 0.001.
+
+    Example:
+        >>> import numpy as np
+        >>> labels = SoftLabels(probs=np.array([[0.75, 0.25], [0.5, 0.5]]), covered=np.array([True, False]))
+        >>> labels.hard().tolist()
+        [0, -1]
+
     """
 
     probs: FloatArray
     covered: BoolArray
 
     def __post_init__(self) -> None:
+        """Check the arrays, set uncovered rows to zero, make both read-only."""
         covered = read_only(self.covered, np.bool_)
         probs = np.array(self.probs, dtype=np.float32)
         if probs.ndim != 2 or covered.shape != probs.shape[:1]:
-            raise ValueError(f"probs {probs.shape} and covered {covered.shape} do not fit; (n, k) and (n,) are needed")
+            raise ValueError(
+                f"probs {probs.shape} and covered {covered.shape} do not match; "
+                "expected (n_rows, n_classes) and (n_rows,)"
+            )
         probs[~covered] = 0.0
         if not np.isfinite(probs).all() or not np.allclose(probs[covered].sum(axis=1), 1.0, atol=1e-3):
             raise ValueError("the probabilities of a covered row do not sum to 1")
@@ -94,5 +138,10 @@ class SoftLabels:
         object.__setattr__(self, "covered", covered)
 
     def hard(self) -> IntArray:
-        """int64 (n,): the likeliest class, the first of equals, `ABSTAIN` where uncovered."""
+        """Return the most probable class of each row.
+
+        Returns:
+            int64 array of shape (n_rows,): the first of equally probable classes, -1 (`ABSTAIN`) where uncovered.
+
+        """
         return np.where(self.covered, self.probs.argmax(axis=1), ABSTAIN)

@@ -1,4 +1,4 @@
-"""What a logger is told while a run lasts."""
+"""The interface of experiment trackers: what a run reports while it lasts."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,24 +10,51 @@ from typing import Protocol
 from alchemist_exp.core.component import Component
 
 Cell = str | int | float | bool | None
+"""One value of a table."""
 
 
 class Tracker(Protocol):
-    """One open run of a logger."""
+    """One run that is open in an experiment tracker."""
 
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """A point of the training curves."""
+        """Add one point to the training curves.
+
+        Args:
+            step: The epoch, counted from 0.
+            values: Values by curve ("train_loss/seed_0"); a curve may end before the others.
+
+        """
 
     def log_summary(self, values: Mapping[str, Cell]) -> None:
-        """Final figures, by name."""
+        """Record final values of the run.
+
+        Args:
+            values: Values by name ("end_model/test/accuracy"); added to those of earlier calls.
+
+        """
 
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-        """A table, whole."""
+        """Record a complete table.
+
+        Args:
+            name: The table's name ("programs").
+            columns: Column names.
+            rows: One value per column in each row.
+
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What a logger is told when a run begins. folder: the run's own. config: plain, without secrets."""
+    """The run that a tracker opens.
+
+    Attributes:
+        key: The run's key; the tracker uses it as the run's name.
+        directory: The run's directory, in which a tracker may write a subdirectory.
+        config: The resolved configuration as JSON values; it contains no secrets.
+        tags: Short labels for filtering: dataset, method and label model.
+
+    """
 
     key: str
     directory: Path
@@ -37,8 +64,42 @@ class RunInfo:
 
 @dataclass(kw_only=True)
 class Logger(Component, ABC):
-    """A logger group member."""
+    """Base class of the `logger` group: one experiment tracker.
+
+    Example:
+        A logger that prints the final values:
+
+        >>> from contextlib import contextmanager
+        >>> class PrintingTracker:
+        ...     def log_metrics(self, step, values): ...
+        ...     def log_summary(self, values):
+        ...         print(values)
+        ...     def log_table(self, name, columns, rows): ...
+        >>> class PrintingLogger(Logger):
+        ...     @contextmanager
+        ...     def open(self, run):
+        ...         print("open", run.key)
+        ...         yield PrintingTracker()
+        >>> run = RunInfo(key="abc", directory=Path("runs/abc"), config={}, tags=[])
+        >>> with PrintingLogger(name="printing").open(run) as tracker:
+        ...     tracker.log_summary({"end_model/test/accuracy": 0.93})
+        open abc
+        {'end_model/test/accuracy': 0.93}
+
+    """
 
     @abstractmethod
     def open(self, run: RunInfo) -> AbstractContextManager[Tracker]:
-        """A tracker, closed in all cases; a run that ends in an exception is marked failed."""
+        """Open a run in the tracker.
+
+        Args:
+            run: The run; its directory exists.
+
+        Returns:
+            A context manager that gives the tracker and closes it in all cases. A run that ends with an exception is
+            marked as failed where the tracker knows that state.
+
+        Raises:
+            ConfigError: The tracker cannot be reached with this configuration.
+
+        """

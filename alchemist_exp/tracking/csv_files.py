@@ -1,4 +1,4 @@
-"""Curves, figures and tables as CSV files in the run's folder."""
+"""Writes curves, summary and tables as CSV files in the run's directory."""
 
 import csv
 import io
@@ -12,25 +12,30 @@ from alchemist_exp.core.component import component
 from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
 
 
-class _Files:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+class _CsvTracker:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._points: list[Mapping[str, float]] = []
 
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Keep a point until the tracker is closed: only then are all columns known."""
         self._points.append({"step": step, **values})
 
     def log_summary(self, values: Mapping[str, Cell]) -> None:
+        """Write summary.csv, which the next call replaces."""
         self.log_table("summary", ["name", "value"], list(values.items()))
 
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """Write <name>.csv as soon as it is given."""
         text = io.StringIO(newline="")
         writer = csv.writer(text)
         writer.writerow(columns)
         writer.writerows(rows)
-        write_bytes(self._folder / f"{name}.csv", text.getvalue().encode("utf-8", "replace"))
+        # A lone surrogate in a cell, which UTF-8 cannot encode, becomes "?".
+        write_bytes(self._directory / f"{name}.csv", text.getvalue().encode("utf-8", "replace"))
 
     def close(self) -> None:
+        """Write curves.csv; a cell is empty where a curve has ended."""
         columns = list(dict.fromkeys(name for point in self._points for name in point))
         self.log_table("curves", columns, [[point.get(name) for name in columns] for point in self._points])
 
@@ -38,13 +43,21 @@ class _Files:
 @component("logger", "csv")
 @dataclass(kw_only=True)
 class CsvLogger(Logger):
-    """Files under <run folder>/csv/."""
+    """Writes CSV files to <run directory>/csv/."""
 
     @contextmanager
     def open(self, run: RunInfo) -> Iterator[Tracker]:
-        """A tracker that writes its files when it is closed or told a whole table."""
-        files = _Files(run.directory / "csv")
+        """Open the CSV files of a run.
+
+        Args:
+            run: The run; the files are written to csv/ in its directory.
+
+        Yields:
+            A tracker that writes tables at once and the curves when it is closed.
+
+        """
+        tracker = _CsvTracker(run.directory / "csv")
         try:
-            yield files
+            yield tracker
         finally:
-            files.close()
+            tracker.close()

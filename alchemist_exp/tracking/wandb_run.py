@@ -1,6 +1,6 @@
-"""Weights & Biases: one run per job on every launcher, closed in all cases, offline unless told otherwise.
+"""Weights & Biases: one run per job with every launcher, closed in all cases, offline without an API key.
 
-Secrets: the configuration it is given holds none, and code, git remotes, console output and command line are not sent.
+No secret is sent: the configuration contains none, and code, git remotes, console output and command line stay here.
 """
 
 import os
@@ -17,28 +17,35 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
 
-_FOLDERS = ("WANDB_CACHE_DIR", "WANDB_DATA_DIR")
+# Where W&B caches artifacts and stages uploads; its default is the home directory.
+_DIRECTORY_VARIABLES = ("WANDB_CACHE_DIR", "WANDB_DATA_DIR")
 
 
 class Mode(StrEnum):
-    """Where W&B keeps a run. auto: online when WANDB_API_KEY is set, else offline."""
+    """Where W&B stores a run.
 
-    auto = "auto"
-    offline = "offline"
-    online = "online"
+    Members are in lower case because OmegaConf converts a configuration value by the member's name.
+    """
+
+    auto = "auto"  # online when WANDB_API_KEY is set, otherwise offline
+    offline = "offline"  # files in the run's directory; `wandb sync` uploads them later
+    online = "online"  # sent to the server while the run lasts
 
 
-class _Run:
+class _WandbTracker:
     def __init__(self, run: Any) -> None:
         self._run = run
 
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the values at the step, a chart per name."""
         self._run.log(dict(values), step=step)
 
     def log_summary(self, values: Mapping[str, Cell]) -> None:
+        """Add the values to the run's summary."""
         self._run.summary.update(dict(values))
 
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """Log the rows as a W&B table."""
         import wandb
 
         self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
@@ -47,14 +54,26 @@ class _Run:
 @component("logger", "wandb")
 @dataclass(kw_only=True)
 class WandbLogger(Logger):
-    """A W&B run per job."""
+    """Logs each run to Weights & Biases.
+
+    Attributes:
+        mode: Where the run is stored.
+        project: The W&B project, created when it does not exist.
+        entity: The W&B user or team; None for the key's default.
+
+    """
 
     mode: Mode = MISSING
     project: str = MISSING
     entity: str | None = MISSING
 
     def check(self) -> None:
-        """ConfigError when online is asked for and no key is there."""
+        """Check that an online run has an API key.
+
+        Raises:
+            ConfigError: mode=online without WANDB_API_KEY in the environment.
+
+        """
         if self.mode is Mode.online and not os.environ.get("WANDB_API_KEY"):
             raise ConfigError(
                 "logger.mode=online needs the environment variable WANDB_API_KEY; set it, or use offline."
@@ -62,20 +81,31 @@ class WandbLogger(Logger):
 
     @property
     def effective_mode(self) -> Literal["online", "offline"]:
-        """Where this run is kept."""
+        """Where this run is stored, with `auto` resolved."""
         if self.mode is Mode.auto:
             return "online" if os.environ.get("WANDB_API_KEY") else "offline"
         return "online" if self.mode is Mode.online else "offline"
 
     @contextmanager
     def open(self, run: RunInfo) -> Iterator[Tracker]:
-        """A W&B run in the run's folder; marked failed when the job fails."""
+        """Open a W&B run whose files are in the run's directory.
+
+        Args:
+            run: The run; its key becomes the name of the W&B run.
+
+        Yields:
+            A tracker; the W&B run is marked as failed when an exception leaves the block.
+
+        Raises:
+            ConfigError: W&B refuses the run, for example because the key is wrong.
+
+        """
         import wandb
 
         settings = wandb.Settings(
             silent=True, console="off", disable_git=True, disable_code=True, save_code=False, x_disable_meta=True
         )
-        with _kept_in(run.directory / "wandb"):
+        with _environment_directories(run.directory / "wandb"):
             try:
                 opened = wandb.init(
                     project=self.project,
@@ -90,24 +120,24 @@ class WandbLogger(Logger):
                 )
             except wandb.Error as error:
                 raise ConfigError(
-                    f"W&B cannot begin a run ({' '.join(str(error).split())[:300]}); set a right WANDB_API_KEY, "
+                    f"W&B cannot start a run ({' '.join(str(error).split())[:300]}); set a valid WANDB_API_KEY, "
                     "or use logger.mode=offline."
                 ) from error
-            exit_code = 1
+            exit_code = 1  # stays when an exception leaves the block
             try:
-                yield _Run(opened)
+                yield _WandbTracker(opened)
                 exit_code = 0
             finally:
                 opened.finish(exit_code=exit_code)
 
 
 @contextmanager
-def _kept_in(folder: Path) -> Iterator[None]:
-    """Keeps W&B's caches and logs in `folder` too, not in the home directory, unless the user has said where."""
-    ours = {name: str(folder) for name in _FOLDERS if name not in os.environ}
-    os.environ.update(ours)
+def _environment_directories(directory: Path) -> Iterator[None]:
+    """Point W&B's caches to a directory, unless the user has set their variables, and undo that afterwards."""
+    added = {name: str(directory) for name in _DIRECTORY_VARIABLES if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        for name in ours:
+        for name in added:
             os.environ.pop(name, None)

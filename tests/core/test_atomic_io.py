@@ -118,9 +118,9 @@ def test_a_broken_array_is_a_loud_error_with_its_path(tmp_path: Path, raw: bytes
     entry = ArtifactCache(tmp_path).get_or_create(
         "kind", {}, lambda folder: (folder / "a.npy").write_bytes(raw) and None
     )
-    with pytest.raises(StoreError, match=rf"{entry}.*delete that folder"):
+    with pytest.raises(StoreError, match=rf"{entry}.*delete that directory"):
         read_array(entry / "a.npy")
-    with pytest.raises(StoreError, match=rf"{entry} lacks b\.npy"):
+    with pytest.raises(StoreError, match=rf"{entry} has no file b\.npy"):
         read_array(entry / "b.npy")
 
 
@@ -134,7 +134,7 @@ def test_an_entry_that_is_not_what_was_written_is_an_error(tmp_path: Path) -> No
     raw = bytearray((entry / "a.npy").read_bytes())
     raw[-1] ^= 1
     (entry / "a.npy").write_bytes(raw)
-    with pytest.raises(StoreError, match=rf"{entry} is not what was written there; delete that folder"):
+    with pytest.raises(StoreError, match=rf"{entry} do not match their checksums; delete that directory"):
         store.get_or_create("kind", {}, make)
 
 

@@ -127,5 +127,5 @@ def test_a_broken_entry_is_named(data: TextData, sandbox: Sandbox, tmp_path) -> 
     execute([GOOD], data, sandbox, ArtifactCache(tmp_path))
     for entry in (tmp_path / "votes").iterdir():
         (entry / "votes.npy").write_bytes(b"")
-    with pytest.raises(StoreError, match="delete that folder and run again"):
+    with pytest.raises(StoreError, match="delete that directory and run again"):
         execute([GOOD], data, sandbox, ArtifactCache(tmp_path))

@@ -133,7 +133,7 @@ def test_a_damaged_index_is_an_error(folder, tmp_path: Path) -> None:
     open_index(root, passage_words=40, store=store)
     (passages,) = (store.root / index.KIND).glob("*/passages.json")
     passages.write_text("{}")
-    with pytest.raises(StoreError, match="not what was written"):
+    with pytest.raises(StoreError, match="do not match their checksums"):
         open_index(root, passage_words=40, store=store)
 
 

@@ -1,4 +1,4 @@
-"""One contract for every logger on disk, and what is particular to W&B."""
+"""One contract for every logger of the configuration, then what is particular to W&B."""
 
 import csv
 import os
@@ -17,38 +17,38 @@ def logger(request: pytest.FixtureRequest, composed) -> Logger:
     return config.build(composed(f"logger={request.param}")).logger
 
 
-def info(folder: Path) -> RunInfo:
-    folder.mkdir(exist_ok=True)
-    return RunInfo(key="key", directory=folder, config={"a": {"b": [1, None]}}, tags=["t"])
+def info(directory: Path) -> RunInfo:
+    directory.mkdir(exist_ok=True)
+    return RunInfo(key="key", directory=directory, config={"a": {"b": [1, None]}}, tags=["t"])
 
 
-def tell(tracker: Tracker) -> None:
+def log_all(tracker: Tracker) -> None:
     for step in range(3):
         tracker.log_metrics(step, {"loss": 1.0 / (step + 1)} | ({"late": 1.0} if step == 2 else {}))
     tracker.log_summary({"accuracy": 0.9, "nothing": None})
     tracker.log_table("programs", ["id", "accuracy"], [["a", 0.5], ["b", None]])
 
 
-def test_a_run_is_told_and_closed(logger: Logger, tmp_path: Path) -> None:
+def test_a_run_is_logged_and_closed(logger: Logger, tmp_path: Path) -> None:
     logger.check()
     with logger.open(info(tmp_path)) as tracker:
-        tell(tracker)
+        log_all(tracker)
 
 
-def test_a_failed_run_is_closed_and_its_error_goes_on(logger: Logger, tmp_path: Path) -> None:
+def test_a_failed_run_is_closed_and_its_error_is_raised(logger: Logger, tmp_path: Path) -> None:
     def fail() -> None:
         with logger.open(info(tmp_path)) as tracker:
-            tell(tracker)
-            raise RuntimeError("broken off")
+            log_all(tracker)
+            raise RuntimeError("stopped")
 
-    with pytest.raises(RuntimeError, match="broken off"):
+    with pytest.raises(RuntimeError, match="stopped"):
         fail()
 
 
-def test_csv_files_hold_what_was_told(composed, tmp_path: Path) -> None:
+def test_csv_files_contain_what_was_logged(composed, tmp_path: Path) -> None:
     logger = config.build(composed("logger=csv")).logger
     with logger.open(info(tmp_path)) as tracker:
-        tell(tracker)
+        log_all(tracker)
     rows = {path.stem: list(csv.reader(path.open())) for path in (tmp_path / "csv").iterdir()}
     assert rows["curves"] == [["step", "loss", "late"], ["0", "1.0", ""], ["1", "0.5", ""], ["2", str(1 / 3), "1.0"]]
     assert rows["programs"] == [["id", "accuracy"], ["a", "0.5"], ["b", ""]]
@@ -65,7 +65,7 @@ def wandb_logger(composed) -> WandbLogger:
 def test_wandb_runs_are_separate_and_offline_without_a_key(wandb_logger: WandbLogger, tmp_path: Path) -> None:
     for name in ("one", "two"):
         with wandb_logger.open(info(tmp_path / name)) as tracker:
-            tell(tracker)
+            log_all(tracker)
         (run,) = (tmp_path / name / "wandb").glob("offline-run-*")
         assert list(run.glob("*.wandb"))
 
@@ -85,13 +85,13 @@ def test_wandb_online_without_a_key_is_one_sentence(composed) -> None:
 
 
 def test_wandb_writes_no_secret(wandb_logger: WandbLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key planted in the environment is in nothing that is written."""
+    """No file contains a key that was set in the environment."""
     secret = "planted-secret-5b1f"
     monkeypatch.setenv("OPENAI_API_KEY", secret)
     monkeypatch.setenv("WANDB_API_KEY", secret * 3)
     monkeypatch.setattr(wandb_logger, "mode", "offline")
     with wandb_logger.open(info(tmp_path)) as tracker:
-        tell(tracker)
+        log_all(tracker)
     files = [Path(root) / name for root, _, names in os.walk(tmp_path) for name in names]
     assert files
     for file in files:
