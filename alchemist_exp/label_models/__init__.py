@@ -1,1 +1,1 @@
-"""Label models: the votes of noisy programs to soft labels."""
+"""Label models: from the votes of noisy programs to soft labels."""

@@ -1,4 +1,4 @@
-"""Votes weigh as much as their program was right on the validation rows. Our addition; the paper has no such model."""
+"""Weights each vote by the accuracy of its program on the validation rows. Not in the paper."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -11,17 +11,33 @@ from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
 
-_CURE = "or use a model that learns from the votes alone, as label_model=dawid_skene does"
+_ALTERNATIVE = "or use a label model that needs no gold labels, such as label_model=dawid_skene"
 
 
 @component("label_model", "accuracy_weighted")
 @dataclass(kw_only=True)
 class AccuracyWeighted(LabelModel):
-    """A vote of a program of accuracy p weighs log(p / (1 - p)) + log(k - 1), k being the number of classes.
+    """Weights a vote of a program with accuracy p by log(p / (1 - p)) + log(n_classes - 1).
 
-    The weights of the best weighted majority vote of independent programs (Nitzan and Paroush, 1982), for k classes
-    among which a wrong vote errs evenly; a program worse than chance counts against the class it names. The class
-    balance is not added: what a program is right on already holds it.
+    These are the weights of the optimal weighted majority vote of independent programs (Nitzan and Paroush, 1982),
+    extended to several classes with evenly distributed wrong votes. A program worse than chance counts against the
+    class that it votes for. The class balance is not added to the scores: the accuracies already reflect it.
+
+    Attributes:
+        use_valid: Whether the gold labels of valid may be used.
+        smoothing: Pseudo-votes added to each program, at the mean accuracy of all programs.
+
+    Example:
+        Program 0 is right on all four validation rows, program 1 on two of them:
+
+        >>> import numpy as np
+        >>> votes = np.array([[0, 1], [0, 1], [1, 1], [1, 1]], dtype=np.int8)
+        >>> matrix = LabelMatrix(votes=votes, n_classes=2)
+        >>> labeled = LabeledVotes(matrix=matrix, gold=np.array([0, 0, 1, 1]))
+        >>> model = AccuracyWeighted(use_valid=True, smoothing=1.0)
+        >>> model.fit(matrix, np.array([0.5, 0.5]), labeled).predict_proba(matrix).hard().tolist()
+        [0, 0, 1, 1]
+
     """
 
     uses_gold: ClassVar[bool] = True
@@ -29,34 +45,62 @@ class AccuracyWeighted(LabelModel):
     smoothing: float = MISSING
 
     def __post_init__(self) -> None:
+        """Raise ConfigError for a value out of range."""
         if not 0 < self.smoothing < np.inf:
-            raise ConfigError(f"label_model.smoothing is {self.smoothing}; a number above 0 is needed, such as 1.")
+            raise ConfigError(f"label_model.smoothing is {self.smoothing}; expected a number above 0, such as 1.")
 
     def check(self) -> None:
-        """ConfigError when no stage may use the validation labels."""
+        """Check that the gold labels of valid may be used.
+
+        Raises:
+            ConfigError: They may not.
+
+        """
         if not self.use_valid:
             raise ConfigError(
-                f"label_model={self.name} weighs programs by the validation labels, which gold=none keeps away; "
-                f"use gold=valid, {_CURE}."
+                f"label_model={self.name} weights programs by the validation labels, which gold=none excludes; "
+                f"use gold=valid, {_ALTERNATIVE}."
             )
 
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
-        """Learns the weights (m,) on the validation votes. ProgramsError when there are none with gold."""
+        """Learn the weights, of shape (n_programs,), from the votes on the validation split.
+
+        Args:
+            matrix: Not used but for the number of classes.
+            class_balance: Not used.
+            labeled: Votes and gold labels of the validation split.
+
+        Returns:
+            The model itself, fitted.
+
+        Raises:
+            ProgramsError: `labeled` is None or contains no vote.
+
+        """
         if labeled is None or not labeled.matrix.covered.any():
             raise ProgramsError(
-                f"label_model={self.name} needs votes on labeled validation rows, and there are none; "
-                f"give the dataset a labeled valid split that programs vote on, {_CURE}."
+                f"label_model={self.name} needs votes on labeled validation rows, but there are none; "
+                f"give the dataset a labeled valid split that programs vote on, {_ALTERNATIVE}."
             )
-        votes, k = labeled.matrix.votes, matrix.n_classes
-        hits = np.count_nonzero(votes == labeled.gold[:, np.newaxis], axis=0)
-        cast = np.count_nonzero(votes != ABSTAIN, axis=0)
-        # A program that hardly votes there is taken to be like the others.
-        pooled = (hits.sum() + 1) / (cast.sum() + k)
-        accuracy = (hits + self.smoothing * pooled) / (cast + self.smoothing)
-        self.weights_ = np.log(accuracy / (1 - accuracy) * (k - 1))
+        votes, n_classes = labeled.matrix.votes, matrix.n_classes
+        correct = np.count_nonzero(votes == labeled.gold[:, np.newaxis], axis=0)
+        total = np.count_nonzero(votes != ABSTAIN, axis=0)
+        # The mean accuracy of all programs is the prior, so that a program with few votes counts like the others. Its
+        # own prior is chance: one correct vote in n_classes.
+        mean_accuracy = (correct.sum() + 1) / (total.sum() + n_classes)
+        accuracy = (correct + self.smoothing * mean_accuracy) / (total + self.smoothing)
+        self.weights_ = np.log(accuracy / (1 - accuracy) * (n_classes - 1))
         return self
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
-        """The posterior under even odds of the classes, had the programs erred independently."""
+        """Return the posterior for independent programs and equally frequent classes.
+
+        Args:
+            matrix: Votes of shape (n_rows, n_programs).
+
+        Returns:
+            Soft labels; rows without a vote are uncovered.
+
+        """
         scores = np.stack([(matrix.votes == c) @ self.weights_ for c in range(matrix.n_classes)], axis=1)
         return labels_from_log_weights(scores, matrix.covered)

@@ -1,6 +1,6 @@
-"""What a label model is, and the class balance it is given.
+"""The interface of label models, and estimates of the class balance they are given.
 
-Every model masks uncovered rows: a row that no program voted on gets no label, never the prior.
+Every model masks uncovered rows: a row without a vote gets no label, never the prior.
 """
 
 from abc import ABC, abstractmethod
@@ -15,31 +15,62 @@ from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, read_only
 
 ClassBalance = npt.NDArray[np.float64]
-"""float64 (k,), positive, sums to 1: how frequent each class is."""
+"""float64 array of shape (n_classes,): the frequency of each class; positive, sums to 1."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabeledVotes:
-    """Votes on validation rows whose true classes may be used. gold: int64 (n,), each in 0..n_classes-1."""
+    """Votes on validation rows together with their gold labels.
+
+    Attributes:
+        matrix: The votes, of shape (n_rows, n_programs).
+        gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1.
+
+    Raises:
+        ValueError: The number of rows differs.
+
+    """
 
     matrix: LabelMatrix
     gold: IntArray
 
     def __post_init__(self) -> None:
+        """Check the shapes and make the gold labels read-only."""
         gold = read_only(self.gold, np.int64)
         if gold.shape != self.matrix.votes.shape[:1]:
             raise ValueError(
-                f"votes {self.matrix.votes.shape} and gold {gold.shape} do not fit; (n, m) and (n,) are needed"
+                f"votes {self.matrix.votes.shape} and gold {gold.shape} do not match; "
+                "expected (n_rows, n_programs) and (n_rows,)"
             )
         object.__setattr__(self, "gold", gold)
 
 
 @dataclass(kw_only=True)
 class LabelModel(Component, ABC):
-    """A label_model group member.
+    """Base class of the `label_model` group: aggregates votes to soft labels.
 
-    uses_gold: whether `fit` uses its labeled votes; others are not given any. min_programs: with less than
-    these `fit` raises.
+    Attributes:
+        uses_gold: Whether `fit` uses `labeled`. A model that does not is never given it.
+        min_programs: `fit` refuses votes of fewer programs.
+
+    Example:
+        A model that labels each row with the first vote on it:
+
+        >>> import numpy as np
+        >>> class FirstVote(LabelModel):
+        ...     def fit(self, matrix, class_balance, labeled=None):
+        ...         return self
+        ...
+        ...     def predict_proba(self, matrix):
+        ...         first = np.argmax(matrix.votes != -1, axis=1)
+        ...         votes = np.take_along_axis(matrix.votes, first[:, np.newaxis], axis=1)
+        ...         return SoftLabels(probs=np.eye(matrix.n_classes)[votes[:, 0]], covered=matrix.covered)
+        >>> votes = np.array([[1, -1], [-1, 0], [-1, -1]], dtype=np.int8)
+        >>> matrix = LabelMatrix(votes=votes, n_classes=2)
+        >>> model = FirstVote(name="first_vote").fit(matrix, class_balance_from_votes(matrix))
+        >>> model.predict_proba(matrix).hard().tolist()
+        [1, 0, -1]
+
     """
 
     uses_gold: ClassVar[bool] = False
@@ -47,38 +78,81 @@ class LabelModel(Component, ABC):
 
     @abstractmethod
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
-        """Learns from the votes (n, m) on the training split. ProgramsError when there are too few programs.
+        """Learn from the votes on the training split.
 
-        labeled: the same programs' votes on the validation split and its gold; None where no stage may use that gold,
-        or nobody voted there.
+        Args:
+            matrix: Votes of shape (n_rows, n_programs).
+            class_balance: float64 array of shape (n_classes,); see `class_balance_from_gold` and
+                `class_balance_from_votes`.
+            labeled: Votes of the same programs on the validation split with its gold labels. None when these may not
+                be used or no program votes there.
+
+        Returns:
+            The model itself, fitted.
+
+        Raises:
+            ProgramsError: There are too few programs, or votes that the model needs are missing.
+
         """
-
-    def require_programs(self, matrix: LabelMatrix) -> None:
-        """ProgramsError when there are too few."""
-        programs = matrix.votes.shape[1]
-        if programs < self.min_programs:
-            raise ProgramsError(
-                f"label_model={self.name} needs {self.min_programs} accepted programs and {programs} are there; "
-                "get more programs, or use label_model=majority."
-            )
 
     @abstractmethod
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
-        """Soft labels of the rows of any split with the same programs."""
+        """Return class probabilities of rows of any split.
+
+        Args:
+            matrix: Votes of the programs that the model was fitted on, in the same order.
+
+        Returns:
+            Soft labels of shape (n_rows, n_classes); rows without a vote are uncovered.
+
+        """
+
+    def require_programs(self, matrix: LabelMatrix) -> None:
+        """Check that there are as many programs as the model needs.
+
+        Args:
+            matrix: The votes that are to be fitted.
+
+        Raises:
+            ProgramsError: There are fewer than `min_programs`.
+
+        """
+        programs = matrix.votes.shape[1]
+        if programs < self.min_programs:
+            raise ProgramsError(
+                f"label_model={self.name} needs {self.min_programs} accepted programs, but there are {programs}; "
+                "generate more programs, or use label_model=majority."
+            )
 
 
 def class_balance_from_gold(gold: IntArray, n_classes: int) -> ClassBalance:
-    """Shares of the classes in `gold`, each class counted once more than it occurs, so that none is impossible."""
+    """Estimate the class balance from gold labels.
+
+    Args:
+        gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1.
+        n_classes: How many classes there are.
+
+    Returns:
+        Frequencies with one pseudo-row per class (Laplace smoothing), so that no class gets probability 0.
+
+    """
     counts = np.bincount(gold, minlength=n_classes) + 1.0
     balance: ClassBalance = counts / counts.sum()
     return balance
 
 
 def class_balance_from_votes(matrix: LabelMatrix) -> ClassBalance:
-    """Class balance without gold: the mean share of votes over covered rows, each class counted one row more.
+    """Estimate the class balance without gold: the mean share of each class among a row's votes.
 
-    It is the majority vote's own belief, so it leans where the programs lean: with the recorded general prompt it
-    gives the positive class .62 on yelp (gold .50), neutral .80 on finance (.59), spam .12 on sms (.13).
+    This is the belief of the majority vote, and it has the bias of the programs: with the recorded general prompt the
+    positive class of yelp gets .62 (gold .50), neutral of finance .80 (.59), spam of sms .12 (.13).
+
+    Args:
+        matrix: Votes of shape (n_rows, n_programs); uncovered rows do not count.
+
+    Returns:
+        Frequencies with one pseudo-row per class, so that no class gets probability 0.
+
     """
     counts = matrix.counts()[matrix.covered]
     shares = counts / counts.sum(axis=1, keepdims=True)
@@ -88,12 +162,30 @@ def class_balance_from_votes(matrix: LabelMatrix) -> ClassBalance:
 
 
 def labels_from_weights(weights: npt.NDArray[np.float64], covered: npt.NDArray[np.bool_]) -> SoftLabels:
-    """Soft labels from non-negative class weights (n, k); covered rows need a positive sum."""
+    """Scale the class weights of each row to probabilities.
+
+    Args:
+        weights: Non-negative array of shape (n_rows, n_classes); the sum of a covered row is positive.
+        covered: Boolean array of shape (n_rows,).
+
+    Returns:
+        Soft labels of the same shape.
+
+    """
     total = weights.sum(axis=1, keepdims=True)
     probs = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     return SoftLabels(probs=probs.astype(np.float32), covered=covered)
 
 
 def labels_from_log_weights(scores: npt.NDArray[np.float64], covered: npt.NDArray[np.bool_]) -> SoftLabels:
-    """Soft labels from the logs (n, k) of class weights, of any size."""
+    """Turn the logarithms of class weights into probabilities (softmax).
+
+    Args:
+        scores: Finite array of shape (n_rows, n_classes); values of any size, since each row's maximum is subtracted.
+        covered: Boolean array of shape (n_rows,).
+
+    Returns:
+        Soft labels of the same shape.
+
+    """
     return labels_from_weights(np.exp(scores - scores.max(axis=1, keepdims=True)), covered)

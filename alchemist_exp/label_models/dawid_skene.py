@@ -1,7 +1,7 @@
-"""Dawid and Skene's model (Applied Statistics 28(1), 1979) by expectation maximisation, and its one-coin variant.
+"""The model of Dawid and Skene (Applied Statistics 28(1), 1979) by expectation maximization, and a one-coin variant.
 
-Programs are taken to vote independently once the row's class is known. Nothing is random: EM starts at the shares of
-votes, and climbs to the optimum nearest to them, which need not be the best one.
+Programs are assumed to vote independently given the row's class. The fit is deterministic: EM starts at the shares of
+the votes and climbs to the nearest local optimum, which need not be the global one.
 """
 
 from abc import abstractmethod
@@ -24,24 +24,32 @@ if TYPE_CHECKING:
 
 _Floats = npt.NDArray[np.float64]
 
-_LEAST = 1e-10
-"""No answer and no class is impossible, or one row could decide all."""
+_MIN_PROBABILITY = 1e-10
+"""Lower bound of every probability: with a zero, one vote could decide a row alone."""
 
 
 class ClassPrior(StrEnum):
-    """Where the classes' shares come from: the class balance as given, learned by EM, or all alike.
+    """Where the class prior comes from.
 
-    Members are in lower case because a configuration names them, and OmegaConf goes by the member's name.
+    Members are in lower case because OmegaConf converts a configuration value by the member's name.
     """
 
-    given = "given"
-    learned = "learned"
-    uniform = "uniform"
+    given = "given"  # the class balance passed to fit
+    learned = "learned"  # estimated by EM, starting from the class balance
+    uniform = "uniform"  # 1 / n_classes
 
 
 @dataclass(kw_only=True)
-class _ByExpectationMaximisation(LabelModel):
-    """What both share: an answer table per program, over the m(k + 1) answers it can give, abstaining first."""
+class _EMLabelModel(LabelModel):
+    """Expectation maximization over the outcomes of each program: to abstain, or to vote for one of the classes.
+
+    Attributes:
+        class_prior: Where the class prior comes from.
+        smoothing: Strength of the prior of the outcome probabilities; its unit depends on the model.
+        max_iterations: Maximum number of EM steps.
+        tolerance: EM stops when the log-likelihood per row (nats) improves by at most this.
+
+    """
 
     class_prior: ClassPrior = MISSING
     smoothing: float = MISSING
@@ -49,93 +57,142 @@ class _ByExpectationMaximisation(LabelModel):
     tolerance: float = MISSING
 
     def __post_init__(self) -> None:
+        """Raise ConfigError for a value out of range."""
         if not 0 <= self.smoothing < np.inf:
-            raise ConfigError(f"label_model.smoothing is {self.smoothing}; 0 or a number above it is needed.")
+            raise ConfigError(f"label_model.smoothing is {self.smoothing}; expected 0 or more.")
         if self.max_iterations < 1:
-            raise ConfigError(f"label_model.max_iterations is {self.max_iterations}; 1 or more is needed.")
+            raise ConfigError(f"label_model.max_iterations is {self.max_iterations}; expected 1 or more.")
         if not 0 <= self.tolerance < np.inf:
-            raise ConfigError(f"label_model.tolerance is {self.tolerance}; 0 or a number above it is needed.")
+            raise ConfigError(f"label_model.tolerance is {self.tolerance}; expected 0 or more.")
 
     @abstractmethod
-    def _answer_table(self, expected: _Floats) -> _Floats:
-        """(m, k + 1, k) chances of each answer in each class, from the expected counts of the same shape."""
+    def _outcome_probs(self, expected: _Floats) -> _Floats:
+        """Return the probability of each outcome in each class (M step).
+
+        Args:
+            expected: Expected counts of shape (n_programs, 1 + n_classes, n_classes), by program, outcome and class;
+                outcome 0 is to abstain.
+
+        Returns:
+            Probabilities of the same shape, or values proportional to them within a program and class.
+
+        """
 
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
-        """Fits on all rows, those that nobody voted on too: that nobody did is evidence of their class."""
-        patterns, k = VotePatterns.of(matrix), matrix.n_classes
-        answers = _one_hot(patterns.votes, k)
-        belief = _shares_of_votes(patterns.votes, class_balance)
-        prior = np.full(k, 1 / k) if self.class_prior is ClassPrior.uniform else class_balance
-        reached = -np.inf
+        """Fit the outcome probabilities on all rows, uncovered ones too: that no program votes is evidence as well.
+
+        Args:
+            matrix: Votes of shape (n_rows, n_programs).
+            class_balance: float64 array of shape (n_classes,); the prior, or its first value.
+            labeled: Not used.
+
+        Returns:
+            The model itself, fitted.
+
+        """
+        patterns, n_classes = VotePatterns.of(matrix), matrix.n_classes
+        outcomes = _one_hot_outcomes(patterns.votes, n_classes)
+        n_rows = max(patterns.rows.sum(), 1.0)
+        # EM starts at each class's share of the pattern's votes; without a vote, at the class balance.
+        counts = LabelMatrix(votes=patterns.votes, n_classes=n_classes).counts()
+        total = counts.sum(axis=1, keepdims=True)
+        posterior: _Floats = np.where(total > 0, counts / np.maximum(total, 1), class_balance)
+        prior = np.full(n_classes, 1 / n_classes) if self.class_prior is ClassPrior.uniform else class_balance
+        previous = -np.inf
         for _ in range(self.max_iterations):
-            weighed = belief * patterns.rows[:, np.newaxis]
+            # M step: probabilities from the counts that the posterior expects.
+            weighted = posterior * patterns.rows[:, np.newaxis]
             if self.class_prior is ClassPrior.learned:
-                prior = weighed.sum(axis=0) / max(patterns.rows.sum(), 1.0)
-            table = self._answer_table((answers.T @ weighed).reshape(-1, k + 1, k))
-            self.log_prior_: _Floats = np.log(np.maximum(prior, _LEAST))
-            self.log_answers_: _Floats = np.log(np.maximum(table, _LEAST)).reshape(-1, k)
-            joint = answers @ self.log_answers_ + self.log_prior_
+                prior = weighted.sum(axis=0) / n_rows
+            outcome_probs = self._outcome_probs((outcomes.T @ weighted).reshape(-1, n_classes + 1, n_classes))
+            self.log_prior_: _Floats = np.log(np.maximum(prior, _MIN_PROBABILITY))
+            log_probs: _Floats = np.log(np.maximum(outcome_probs, _MIN_PROBABILITY))
+            self.log_outcome_probs_ = log_probs.reshape(-1, n_classes)
+            # E step: the posterior of each pattern's class.
+            joint = outcomes @ self.log_outcome_probs_ + self.log_prior_
             evidence = np.logaddexp.reduce(joint, axis=1, keepdims=True)
-            belief = np.exp(joint - evidence)
-            likelihood = float(patterns.rows @ evidence[:, 0]) / max(patterns.rows.sum(), 1.0)
-            if likelihood - reached <= self.tolerance:
+            posterior = np.exp(joint - evidence)
+            likelihood = float(patterns.rows @ evidence[:, 0]) / n_rows
+            if likelihood - previous <= self.tolerance:
                 break
-            reached = likelihood
+            previous = likelihood
         return self
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
-        """The posterior of each covered row's class given its answers."""
-        joint = _one_hot(matrix.votes, matrix.n_classes) @ self.log_answers_ + self.log_prior_
+        """Return the posterior of each covered row's class given the outcomes of all programs.
+
+        Args:
+            matrix: Votes of shape (n_rows, n_programs).
+
+        Returns:
+            Soft labels; rows without a vote are uncovered.
+
+        """
+        joint = _one_hot_outcomes(matrix.votes, matrix.n_classes) @ self.log_outcome_probs_ + self.log_prior_
         return labels_from_log_weights(joint, matrix.covered)
 
 
 @component("label_model", "dawid_skene")
 @dataclass(kw_only=True)
-class DawidSkene(_ByExpectationMaximisation):
-    """A confusion matrix per program, k classes by k + 1 answers: abstaining is an answer of its own.
+class DawidSkene(_EMLabelModel):
+    """Learns a confusion matrix per program, of n_classes by 1 + n_classes outcomes: to abstain is an outcome.
 
-    Without that, programs that vote for one class only would tell nothing: each would be sure of its class whatever
-    the row. Smoothing adds rows to each class of each program, answered at the program's own rates, so that little
-    evidence means no evidence.
+    Without that outcome, a program that votes for one class only would carry no information: it would name that class
+    with probability 1 whatever the row's class is. Smoothing adds that many pseudo-rows to each class of each program,
+    distributed as the program's own outcomes over all rows, so that few votes are weak evidence.
+
+    Example:
+        >>> import numpy as np
+        >>> votes = np.array([[0, 0, 1], [0, 0, 0], [1, 1, 1], [1, 1, 0], [-1, -1, -1]], dtype=np.int8)
+        >>> matrix = LabelMatrix(votes=votes, n_classes=2)
+        >>> model = DawidSkene(class_prior=ClassPrior.given, smoothing=1.0, max_iterations=200, tolerance=1e-6)
+        >>> labels = model.fit(matrix, np.array([0.5, 0.5])).predict_proba(matrix)
+        >>> labels.hard().tolist()
+        [0, 0, 1, 1, -1]
+
     """
 
-    def _answer_table(self, expected: _Floats) -> _Floats:
+    def _outcome_probs(self, expected: _Floats) -> _Floats:
+        # The rates of the outcomes over all classes, with one pseudo-count each.
         rates = expected.sum(axis=2, keepdims=True) + 1
         smoothed = expected + self.smoothing * rates / rates.sum(axis=1, keepdims=True)
-        table: _Floats = smoothed / np.maximum(smoothed.sum(axis=1, keepdims=True), _LEAST)
-        return table
+        probs: _Floats = smoothed / np.maximum(smoothed.sum(axis=1, keepdims=True), _MIN_PROBABILITY)
+        return probs
 
 
 @component("label_model", "one_coin")
 @dataclass(kw_only=True)
-class OneCoin(_ByExpectationMaximisation):
-    """One accuracy per program, its wrong votes spread evenly over the other classes; abstaining tells nothing.
+class OneCoin(_EMLabelModel):
+    """Learns one accuracy per program; wrong votes are equally frequent, and to abstain carries no information.
 
-    Smoothing adds votes at chance to each program.
+    Smoothing adds that many pseudo-votes at chance accuracy to each program.
+
+    Example:
+        >>> import numpy as np
+        >>> votes = np.array([[0, 0, 1], [0, 0, 0], [1, 1, 1], [1, 1, 0]], dtype=np.int8)
+        >>> matrix = LabelMatrix(votes=votes, n_classes=2)
+        >>> model = OneCoin(class_prior=ClassPrior.uniform, smoothing=1.0, max_iterations=200, tolerance=1e-6)
+        >>> model.fit(matrix, np.array([0.5, 0.5])).predict_proba(matrix).hard().tolist()
+        [0, 0, 1, 1]
+
     """
 
-    def _answer_table(self, expected: _Floats) -> _Floats:
-        programs, _, k = expected.shape
-        cast = expected[:, 1:].sum(axis=(1, 2)) + self.smoothing
-        right = np.trace(expected[:, 1:], axis1=1, axis2=2) + self.smoothing / k
-        accuracy = np.divide(right, cast, out=np.full(programs, 1 / k), where=cast > 0)[:, np.newaxis, np.newaxis]
-        votes = np.where(np.eye(k, dtype=bool), accuracy, (1 - accuracy) / (k - 1))
-        return np.concatenate([np.ones((programs, 1, k)), votes], axis=1)
+    def _outcome_probs(self, expected: _Floats) -> _Floats:
+        programs, _, n_classes = expected.shape
+        total = expected[:, 1:].sum(axis=(1, 2)) + self.smoothing
+        correct = np.trace(expected[:, 1:], axis1=1, axis2=2) + self.smoothing / n_classes
+        accuracy = np.divide(correct, total, out=np.full(programs, 1 / n_classes), where=total > 0)
+        accuracy = accuracy[:, np.newaxis, np.newaxis]
+        votes = np.where(np.eye(n_classes, dtype=bool), accuracy, (1 - accuracy) / (n_classes - 1))
+        # The factor 1 for to abstain in every class: it cancels in the posterior.
+        return np.concatenate([np.ones((programs, 1, n_classes)), votes], axis=1)
 
 
-def _one_hot(votes: npt.NDArray[np.int8], k: int) -> "csr_array":
-    """(n, m(k + 1)): a one for each program's answer."""
+def _one_hot_outcomes(votes: npt.NDArray[np.int8], n_classes: int) -> "csr_array":
+    """Return the outcomes as a sparse matrix of shape (n_rows, n_programs * (1 + n_classes)), a one per program."""
     from scipy.sparse import csr_array
 
     rows, programs = votes.shape
-    columns = votes.astype(np.int32) + 1 + np.arange(programs, dtype=np.int32) * (k + 1)
+    columns = votes.astype(np.int32) + 1 + np.arange(programs, dtype=np.int32) * (n_classes + 1)
     starts = np.arange(0, rows * programs + 1, programs) if programs else np.zeros(rows + 1, dtype=np.int64)
-    return csr_array((np.ones(columns.size), columns.ravel(), starts), shape=(rows, programs * (k + 1)))
-
-
-def _shares_of_votes(votes: npt.NDArray[np.int8], class_balance: ClassBalance) -> _Floats:
-    """(u, k): each class's share of the row's votes, the class balance where nobody voted."""
-    counts = np.stack([np.count_nonzero(votes == c, axis=1) for c in range(len(class_balance))], axis=1)
-    cast = counts.sum(axis=1, keepdims=True)
-    shares: _Floats = np.where(cast > 0, counts / np.maximum(cast, 1), class_balance)
-    return shares
+    return csr_array((np.ones(columns.size), columns.ravel(), starts), shape=(rows, programs * (n_classes + 1)))

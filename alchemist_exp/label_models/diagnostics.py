@@ -1,9 +1,10 @@
-"""Looks at votes and the labels made of them, and says in a sentence each what a careful person would look into.
+"""Warnings about votes and the soft labels made of them, one sentence each.
 
-A warning is a reason to compare, not a proof: nothing is changed, and a wrong label that everybody votes for passes.
-Thresholds were set on 17 sets of votes (recorded programs on seven datasets, human-crafted functions on two) under
-every label model. What lost more than six points of accuracy to the majority vote is named, what beat it is not, but
-for Snorkel on french, which gains four points and all but gives up a class.
+A warning is a reason to compare label models, not a proof of an error. Nothing is changed, and a wrong label that all
+programs vote for is not detected. The thresholds were set on 17 label matrices (recorded programs on seven datasets,
+human-crafted functions on two) under every label model: each model that loses more than six points of accuracy
+against the majority vote gets a warning. No model that is better gets one, except Snorkel on french, which gains four
+points but hardly ever labels one of the classes.
 """
 
 from collections.abc import Sequence
@@ -15,190 +16,237 @@ import numpy.typing as npt
 from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import LabeledVotes
 
-MOST_CONTRADICTED: Final = 0.05
-"""Share of unanimous rows labeled otherwise. Sound fits reach .023, collapsed ones begin at .13."""
+MAX_CONTRADICTED: Final = 0.05
+"""Largest share of unanimous rows with another label. Good fits reach .023, collapsed ones start at .13."""
 
-FARTHEST: Final = 0.10
-"""Share of rows labeled against the majority vote. Snorkel, five points better than it, reaches .097 on finance."""
+MAX_DISAGREEMENT: Final = 0.10
+"""Largest share of rows labeled against the majority vote. Snorkel, five points better than it, has .097 on finance."""
 
-LEAST_KEPT: Final = 0.5
-"""Share of the majority vote's rows of one class that keep it: below, a class is being voted away."""
+MIN_KEPT: Final = 0.5
+"""Smallest share of the majority vote's rows of a class that keep the class; below it, the class is disappearing."""
 
-LEANING: Final = 0.95
-"""Share of the rows where one program stands against the others that go its way. Recorded programs reach .83."""
+MAX_FOLLOWED: Final = 0.95
+"""Share of the rows where a program disagrees with the majority of the others: from here on the labels follow it too
+often. Recorded programs reach .83."""
 
-LEANT_ON: Final = 0.05
-"""Share of all voted rows that these rows must be, or leaning does little."""
+MIN_FOLLOWED_ROWS: Final = 0.05
+"""Share of all covered rows that these rows must be; on fewer, it matters little which program is followed."""
 
-DEVIATIONS: Final = 4.0
-"""How many standard deviations under chance a program must be; with dozens of programs two or three happen."""
+MIN_DEVIATIONS: Final = 4.0
+"""How many standard deviations below chance a program must be; among dozens of programs, some have two or three."""
 
-ALIKE: Final = 0.98
-"""Share of contested rows on which two programs answer the same. Recorded programs reach .969."""
+MAX_SIMILARITY: Final = 0.98
+"""Share of contested rows on which two near-duplicates have the same outcome. Recorded programs reach .969."""
 
-FEWEST_ROWS: Final = 20
-"""Shares of fewer rows than this say nothing."""
+MIN_ROWS: Final = 20
+"""A share of fewer rows than this is not evaluated."""
 
-_NAMED = 3
+_MAX_LISTED = 3  # programs or pairs named in one warning
 
 
 def diagnose(
     matrix: LabelMatrix,
     labels: SoftLabels,
     *,
-    labeled_by: str,
-    names: Sequence[str],
-    classes: Sequence[str],
+    labeled_by: str = "the label model",
+    program_names: Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
     labeled: LabeledVotes | None = None,
 ) -> list[str]:
-    """Warnings about the votes (n, m) and their labels (n, k); empty when there is nothing to look into.
+    """Check votes and the labels that a label model made of them.
 
-    labeled_by: the label model's name. names: one per program. classes: their names. labeled: votes with gold,
-    None where no stage may use it.
+    Args:
+        matrix: Votes of shape (n_rows, n_programs).
+        labels: Soft labels of the same rows.
+        labeled_by: The label model's name in the warnings.
+        program_names: A name per program; by default "program 0", "program 1", ...
+        class_names: A name per class; by default "class 0", "class 1", ...
+        labeled: Votes of the same programs on rows with gold labels. Without it, each program is compared with the
+            majority of the others.
+
+    Returns:
+        Warnings; empty when no check found anything.
+
+    Raises:
+        ValueError: The labels, names or labeled votes do not match the matrix.
+
+    Example:
+        Labels that are the opposite of three programs' unanimous votes:
+
+        >>> import numpy as np
+        >>> votes = np.tile([[0, 0, 0], [1, 1, 1], [0, 0, 1]], (20, 1)).astype(np.int8)
+        >>> matrix = LabelMatrix(votes=votes, n_classes=2)
+        >>> opposite = np.eye(2)[1 - votes[:, 0]]
+        >>> warnings = diagnose(matrix, SoftLabels(probs=opposite, covered=matrix.covered))
+        >>> warnings[0][:58]
+        'the label model contradicts all voting programs on 40 of 4'
+
     """
+    n_rows, n_programs = matrix.votes.shape
+    program_names = [f"program {i}" for i in range(n_programs)] if program_names is None else program_names
+    class_names = [f"class {c}" for c in range(matrix.n_classes)] if class_names is None else class_names
+    for what, actual, expected in (
+        ("labels", labels.probs.shape, (n_rows, matrix.n_classes)),
+        ("program_names", len(program_names), n_programs),
+        ("class_names", len(class_names), matrix.n_classes),
+        ("labeled votes", n_programs if labeled is None else labeled.matrix.votes.shape[1], n_programs),
+    ):
+        if actual != expected:
+            raise ValueError(f"{what}: {actual} does not match votes {matrix.votes.shape}; expected {expected}")
     counts, hard = matrix.counts(), labels.hard()
     return [
-        *_contradicted(counts, hard, labeled_by),
-        *_far_from_majority(counts, hard, labeled_by, classes),
-        *_leaning(matrix, counts, hard, labeled_by, names),
-        *_below_chance(matrix, counts, names, labeled),
-        *_near_copies(matrix, names),
-        *_of_one_mind(matrix, hard, classes),
+        *_contradicted_votes(counts, hard, labeled_by),
+        *_far_from_majority(counts, hard, labeled_by, class_names),
+        *_followed_programs(matrix, counts, hard, labeled_by, program_names),
+        *_below_chance(matrix, counts, program_names, labeled),
+        *_near_duplicates(matrix, program_names),
+        *_constant_votes(matrix, hard, class_names),
     ]
 
 
-def _contradicted(counts: IntArray, hard: IntArray, labeled_by: str) -> list[str]:
-    """Rows on which two or more programs vote, all for one class, and the label is another."""
-    cast = counts.sum(axis=1)
-    unanimous = (cast >= 2) & (counts.max(axis=1) == cast)
+def _contradicted_votes(counts: IntArray, hard: IntArray, labeled_by: str) -> list[str]:
+    """Warn of rows on which two or more programs vote, all for one class, and the label is another."""
+    total = counts.sum(axis=1)
+    unanimous = (total >= 2) & (counts.max(axis=1) == total)
     rows = int(unanimous.sum())
-    against = np.count_nonzero(hard[unanimous] != counts[unanimous].argmax(axis=1))
-    if rows < FEWEST_ROWS or against <= MOST_CONTRADICTED * rows:
+    contradicted = np.count_nonzero(hard[unanimous] != counts[unanimous].argmax(axis=1))
+    if rows < MIN_ROWS or contradicted <= MAX_CONTRADICTED * rows:
         return []
     return [
-        f"{labeled_by} contradicts all voters on {against:,} of {rows:,} rows ({against / rows:.0%}) where two or more "
-        "of them agree, so its assumptions do not fit these votes; use label_model=majority."
+        f"{labeled_by} contradicts all voting programs on {contradicted:,} of {rows:,} rows "
+        f"({contradicted / rows:.0%}) where two or more vote and agree, so its assumptions do not hold here; "
+        "use label_model=majority."
     ]
 
 
-def _far_from_majority(counts: IntArray, hard: IntArray, labeled_by: str, classes: Sequence[str]) -> list[str]:
-    """Labels that part with the majority vote on many rows, or on most rows of a class."""
+def _far_from_majority(counts: IntArray, hard: IntArray, labeled_by: str, class_names: Sequence[str]) -> list[str]:
+    """Warn of labels that differ from the majority vote on many rows, or on most rows of one class."""
     majority = _plurality(counts)
     decided = majority != ABSTAIN
-    rows, off = int(decided.sum()), int(np.count_nonzero(hard[decided] != majority[decided]))
-    cure = "compare with label_model=majority before trusting either"
-    if rows >= FEWEST_ROWS and off > FARTHEST * rows:
+    rows, different = int(decided.sum()), int(np.count_nonzero(hard[decided] != majority[decided]))
+    advice = "compare with label_model=majority before you trust either"
+    if rows >= MIN_ROWS and different > MAX_DISAGREEMENT * rows:
         return [
-            f"{labeled_by} labels {off:,} of {rows:,} voted rows ({off / rows:.0%}) against the majority vote; {cure}."
+            f"{labeled_by} labels {different:,} of {rows:,} rows ({different / rows:.0%}) against the majority vote; "
+            f"{advice}."
         ]
-    for c, name in enumerate(classes):
+    for c, name in enumerate(class_names):
         of_class = majority == c
         had, kept = int(of_class.sum()), int(np.count_nonzero(hard[of_class] == c))
-        if had >= FEWEST_ROWS and kept < LEAST_KEPT * had:
+        if had >= MIN_ROWS and kept < MIN_KEPT * had:
             return [
-                f"{labeled_by} keeps {kept:,} of the {had:,} rows ({kept / had:.0%}) that the majority vote gives to "
-                f"{name}; {cure}."
+                f"{labeled_by} keeps {kept:,} of the {had:,} rows ({kept / had:.0%}) that the majority vote labels "
+                f"{name}; {advice}."
             ]
     return []
 
 
-def _leaning(matrix: LabelMatrix, counts: IntArray, hard: IntArray, labeled_by: str, names: Sequence[str]) -> list[str]:
-    """Programs that the labels follow against all others."""
-    voted = int(matrix.covered.sum())
-    found = []
+def _followed_programs(
+    matrix: LabelMatrix, counts: IntArray, hard: IntArray, labeled_by: str, names: Sequence[str]
+) -> list[str]:
+    """Warn of programs whose vote becomes the label although the majority of the others disagrees."""
+    covered = int(matrix.covered.sum())
+    followed_programs = []
     for program, name in enumerate(names):
         votes = matrix.votes[:, program]
         others = _plurality(_without(counts, votes))
         alone = (votes != ABSTAIN) & (others != ABSTAIN) & (votes != others)
         rows, followed = int(alone.sum()), int(np.count_nonzero(hard[alone] == votes[alone]))
-        if rows >= max(FEWEST_ROWS, LEANT_ON * voted) and followed >= LEANING * rows:
-            found.append(f"{name} ({followed:,} of {rows:,})")
-    if not found:
+        if rows >= max(MIN_ROWS, MIN_FOLLOWED_ROWS * covered) and followed >= MAX_FOLLOWED * rows:
+            followed_programs.append(f"{name} ({followed:,} of {rows:,} rows)")
+    if not followed_programs:
         return []
     return [
-        f"{labeled_by} follows a single program nearly everywhere against the majority of the others: "
-        f"{_listed(found)}; read it, and compare with label_model=majority."
+        f"{labeled_by} nearly always follows a single program against the majority of the others: "
+        f"{_listed(followed_programs)}; read that program, and compare with label_model=majority."
     ]
 
 
 def _below_chance(
     matrix: LabelMatrix, counts: IntArray, names: Sequence[str], labeled: LabeledVotes | None
 ) -> list[str]:
-    """Programs that are right less often than the same votes dealt out at random would be."""
-    found = []
+    """Warn of programs that are right less often than the same votes on random rows."""
+    below = []
     for program, name in enumerate(names):
         if labeled is not None:
             votes, truth = labeled.matrix.votes[:, program], labeled.gold
         else:
             votes = matrix.votes[:, program]
             truth = _plurality(_without(counts, votes))
-        right, chance, rows = _right_and_chance(votes, truth, matrix.n_classes)
-        if right * rows < chance * rows - DEVIATIONS * np.sqrt(chance * (1 - chance) * rows):
-            found.append(f"{name} ({right:.2f}, chance {chance:.2f})")
-    if not found:
+        accuracy, chance, rows = _accuracy_and_chance(votes, truth, matrix.n_classes)
+        # The number of correct votes of a random program is about binomial.
+        if accuracy * rows < chance * rows - MIN_DEVIATIONS * np.sqrt(chance * (1 - chance) * rows):
+            below.append(f"{name} (accuracy {accuracy:.2f}, chance {chance:.2f})")
+    if not below:
         return []
-    against = "the validation labels" if labeled is not None else "the majority of the others, for want of gold"
-    return [f"Worse than chance against {against}: {_listed(found)}; mend or leave out, as method=program_files can."]
+    truth_name = "the validation labels" if labeled is not None else "the majority of the others (no gold labels)"
+    return [
+        f"Worse than chance against {truth_name}: {_listed(below)}; fix or leave out these programs, for example with "
+        "method=program_files."
+    ]
 
 
-def _right_and_chance(votes: npt.NDArray[np.int8], truth: IntArray, k: int) -> tuple[float, float, int]:
-    """Share of votes that are right, the share expected of as many votes per class dealt at random, and how many."""
+def _accuracy_and_chance(votes: npt.NDArray[np.int8], truth: IntArray, n_classes: int) -> tuple[float, float, int]:
+    """Return the share of correct votes, the share expected of the same votes on random rows, and the rows voted on."""
     known = truth != ABSTAIN
-    cast = known & (votes != ABSTAIN)
-    rows = int(cast.sum())
+    voted = known & (votes != ABSTAIN)
+    rows = int(voted.sum())
     if not rows:
         return 0.0, 0.0, 0
-    classes = np.bincount(truth[known], minlength=k) / known.sum()
-    named = np.bincount(votes[cast], minlength=k) / rows
-    return float((votes[cast] == truth[cast]).mean()), float(classes @ named), rows
+    class_shares = np.bincount(truth[known], minlength=n_classes) / known.sum()
+    vote_shares = np.bincount(votes[voted], minlength=n_classes) / rows
+    return float((votes[voted] == truth[voted]).mean()), float(class_shares @ vote_shares), rows
 
 
-def _near_copies(matrix: LabelMatrix, names: Sequence[str]) -> list[str]:
-    """Pairs that answer alike wherever one of them votes and not all programs answer alike."""
+def _near_duplicates(matrix: LabelMatrix, names: Sequence[str]) -> list[str]:
+    """Warn of pairs with the same outcome on nearly all contested rows where at least one of the two votes.
+
+    A row is contested when not all programs have the same outcome. On the others, all pairs agree.
+    """
     votes = matrix.votes[(matrix.votes != matrix.votes[:, :1]).any(axis=1)]
     same = np.zeros((len(names), len(names)))
     for c in range(matrix.n_classes):
         of_class = (votes == c).astype(np.float32)
         same += of_class.T @ of_class
     voted = (votes != ABSTAIN).astype(np.float32)
-    cast = voted.sum(axis=0)
-    either = cast[:, np.newaxis] + cast - voted.T @ voted
-    pairs = np.argwhere(np.triu((either >= FEWEST_ROWS) & (same >= ALIKE * either), 1))
+    total = voted.sum(axis=0)
+    either = total[:, np.newaxis] + total - voted.T @ voted
+    pairs = np.argwhere(np.triu((either >= MIN_ROWS) & (same >= MAX_SIMILARITY * either), 1))
     if not len(pairs):
         return []
-    found = [f"{names[i]} and {names[j]} ({same[i, j] / either[i, j]:.0%})" for i, j in pairs.tolist()]
+    duplicates = [f"{names[i]} and {names[j]} ({same[i, j] / either[i, j]:.0%})" for i, j in pairs.tolist()]
     return [
-        f"Near-copies, alike on contested rows: {_listed(found)}; label models take programs to be independent, so "
-        "leave one of each out, as method=program_files can."
+        f"Near-duplicates, with the same outcome on contested rows: {_listed(duplicates)}; label models assume "
+        "independent programs, so leave out one of each pair, for example with method=program_files."
     ]
 
 
-def _of_one_mind(matrix: LabelMatrix, hard: IntArray, classes: Sequence[str]) -> list[str]:
-    """Votes that hold nothing to weigh: all programs answer alike, or all labels are the same."""
+def _constant_votes(matrix: LabelMatrix, hard: IntArray, class_names: Sequence[str]) -> list[str]:
+    """Warn of votes that contain nothing to aggregate: all programs vote the same, or all labels are the same."""
     labeled = hard[hard != ABSTAIN]
-    if len(labeled) < FEWEST_ROWS:
+    if len(labeled) < MIN_ROWS:
         return []
-    found = []
+    warnings = []
     if matrix.votes.shape[1] > 1 and (matrix.votes == matrix.votes[:, :1]).all():
-        found.append("All programs answer alike on every row, so there is nothing to weigh; one of them would do.")
+        warnings.append("All programs vote the same on every row, so there is nothing to aggregate; one is enough.")
     if (labeled == labeled[0]).all():
-        found.append(f"Every label is {classes[labeled[0]]}; look at the programs before training on that.")
-    return found
+        warnings.append(f"Every label is {class_names[labeled[0]]}; check the programs before you train on the labels.")
+    return warnings
 
 
 def _plurality(counts: IntArray) -> IntArray:
-    """int64 (n,): the class with the most votes, ABSTAIN where there is no vote or a tie."""
+    """Return the class with the most votes, int64 of shape (n_rows,); ABSTAIN without a vote or in a tie."""
     most = counts.max(axis=1, keepdims=True)
     plurality: IntArray = np.where((counts == most).sum(axis=1) == 1, counts.argmax(axis=1), ABSTAIN)
     return plurality
 
 
 def _without(counts: IntArray, votes: npt.NDArray[np.int8]) -> IntArray:
-    """The counts (n, k) less one program's votes (n,)."""
+    """Return the counts, of shape (n_rows, n_classes), without one program's votes, of shape (n_rows,)."""
     rest: IntArray = counts - (votes[:, np.newaxis] == np.arange(counts.shape[1]))
     return rest
 
 
-def _listed(found: Sequence[str]) -> str:
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return ", ".join(found[:_NAMED]) + more
+def _listed(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
+    return ", ".join(items[:_MAX_LISTED]) + more

@@ -1,16 +1,16 @@
-"""FlyingSquid's triplet method (Fu et al., ICML 2020): accuracies in closed form from the agreements of three.
+"""FlyingSquid's triplet method (Fu et al., ICML 2020): accuracies in closed form from the agreements of three programs.
 
-For two classes, votes as -1 and 1: if programs err independently, the mean of a product of two programs' votes is the
-product of their own correlations with the truth, so three such means give each of the three. Every pair of other
-programs gives an estimate, and the median of all is taken. More classes are solved one against the rest. Means are
-over the rows where both vote, so abstaining is taken to tell nothing of the class.
+For two classes, with votes written as -1 and 1: if programs err independently, the mean product of two programs' votes
+is the product of their correlations with the true class. Three such means determine the three correlations. Each pair
+of other programs gives an estimate for a program; the median of all is taken. More than two classes are solved one
+against the rest. Means are over the rows where both programs vote, so to abstain is assumed to carry no information.
 
-It fails, as the paper's Table 9 has it (F1 0.0 on sms), where programs vote for one class only: these agree whenever
-they meet, whatever they are worth.
+The method fails where programs vote for one class only, as in the paper's Table 9 (F1 0.0 on sms): such programs agree
+on every row where both vote, whatever their accuracy is.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,56 +28,109 @@ _Floats = npt.NDArray[np.float64]
 @component("label_model", "flyingsquid")
 @dataclass(kw_only=True)
 class FlyingSquid(LabelModel):
-    """Learns each program's accuracy for each class; `margin` keeps every chance away from 0 and 1."""
+    """Learns each program's accuracy for each class against the rest.
 
-    # A triplet.
-    min_programs = 3
+    Attributes:
+        margin: Minimum distance of every probability from 0 and 1, so that no single vote decides alone.
+
+    Example:
+        >>> import numpy as np
+        >>> votes = np.array([[0, 0, 1], [0, 0, 0], [1, 1, 1], [1, 1, 0], [-1, -1, -1]], dtype=np.int8)
+        >>> matrix = LabelMatrix(votes=votes, n_classes=2)
+        >>> model = FlyingSquid(margin=0.01).fit(matrix, np.array([0.5, 0.5]))
+        >>> model.predict_proba(matrix).hard().tolist()
+        [0, 0, 1, 1, -1]
+
+    """
+
+    min_programs: ClassVar[int] = 3  # a triplet
     margin: float = MISSING
 
     def __post_init__(self) -> None:
+        """Raise ConfigError for a value out of range."""
         if not 0 < self.margin < 0.5:
-            raise ConfigError(f"label_model.margin is {self.margin}; a number between 0 and 0.5 is needed.")
+            raise ConfigError(f"label_model.margin is {self.margin}; expected a number between 0 and 0.5.")
 
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
-        """Solves each class against the rest. ProgramsError with fewer than three programs."""
+        """Solve each class against the rest.
+
+        Args:
+            matrix: Votes of shape (n_rows, n_programs).
+            class_balance: float64 array of shape (n_classes,).
+            labeled: Not used.
+
+        Returns:
+            The model itself, fitted.
+
+        Raises:
+            ProgramsError: There are fewer than three programs.
+
+        """
         self.require_programs(matrix)
         patterns = VotePatterns.of(matrix)
-        signs = [_signs(patterns.votes, c) for c in range(matrix.n_classes)]
+        votes = patterns.votes
         self.log_odds_: _Floats = np.log(class_balance / (1 - class_balance))
         self.weights_ = [
-            self._weights(s, patterns.rows, share) for s, share in zip(signs, class_balance.tolist(), strict=True)
+            self._weights(np.where(votes == ABSTAIN, 0.0, np.where(votes == c, 1.0, -1.0)), patterns.rows, share)
+            for c, share in enumerate(class_balance.tolist())
         ]
         return self
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
-        """The chance of each class against the rest given the votes, scaled to sum to 1."""
+        """Return the probability of each class against the rest, scaled to sum to 1.
+
+        Args:
+            matrix: Votes of shape (n_rows, n_programs).
+
+        Returns:
+            Soft labels; rows without a vote are uncovered.
+
+        """
         scores = np.tile(self.log_odds_, (len(matrix.votes), 1))
-        for c, (named, other) in enumerate(self.weights_):
-            scores[:, c] += (matrix.votes == c) @ named
-            scores[:, c] += ((matrix.votes != c) & (matrix.votes != ABSTAIN)) @ other
+        for c, (for_class, for_rest) in enumerate(self.weights_):
+            scores[:, c] += (matrix.votes == c) @ for_class
+            scores[:, c] += ((matrix.votes != c) & (matrix.votes != ABSTAIN)) @ for_rest
+        # The log of the sigmoid of the log odds.
         return labels_from_log_weights(-np.logaddexp(0, -scores), matrix.covered)
 
     def _weights(self, signs: _Floats, rows: _Floats, share: float) -> tuple[_Floats, _Floats]:
-        """(m,) each: what a vote for the class, and one for another, adds to the log odds of the class.
+        """Return what a vote for the class, and a vote for another, adds to the log odds of the class.
 
-        signs: (u, m). share: how frequent the class is. Three known chances, of the vote, of the class and of their
-        agreement, fix the four of their joint distribution.
+        Three known probabilities, that a program votes for the class, that a row is of the class, and that the two
+        agree, determine the joint distribution of vote and class.
+
+        Args:
+            signs: Patterns of shape (n_patterns, n_programs), see `correlations`.
+            rows: Rows per pattern, of shape (n_patterns,).
+            share: The frequency of the class.
+
+        Returns:
+            Two arrays of shape (n_programs,).
+
         """
-        votes = rows @ np.abs(signs)
-        named = np.divide(rows @ (signs > 0), votes, out=np.full(len(votes), 0.5), where=votes > 0)
-        right = (1 + correlations(signs, rows, self.margin)) / 2
-        both = (named + share + right - 1) / 2
+        total = rows @ np.abs(signs)
+        vote_share = np.divide(rows @ (signs > 0), total, out=np.full(len(total), 0.5), where=total > 0)
+        agreement = (1 + correlations(signs, rows, self.margin)) / 2
+        both = (vote_share + share + agreement - 1) / 2
         in_class = np.clip(both / share, self.margin, 1 - self.margin)
-        in_rest = np.clip((named - both) / (1 - share), self.margin, 1 - self.margin)
+        in_rest = np.clip((vote_share - both) / (1 - share), self.margin, 1 - self.margin)
         return np.log(in_class / in_rest), np.log((1 - in_class) / (1 - in_rest))
 
 
 def correlations(signs: _Floats, rows: _Floats, margin: float) -> _Floats:
-    """(m,) means of each program's vote times the truth, in 0..1, from votes -1, 0 (abstaining) and 1 alone.
+    """Estimate the mean product of each program's vote and the true class, from the votes alone.
 
-    signs: (u, m). rows: (u,), how often each pattern occurs. The means leave the sign open: every program is taken to
-    be better than chance. One that shares rows with no two others that meet gets the median of the rest; where there
-    is none, all are alike.
+    The estimates leave the sign open: every program is assumed to be better than chance. A program in no usable triplet
+    gets the median of the others; when there is no usable triplet at all, every program gets 0.5.
+
+    Args:
+        signs: Array of shape (n_patterns, n_programs) of -1 (another class), 0 (abstain) and 1 (the class).
+        rows: Rows per pattern, of shape (n_patterns,).
+        margin: Minimum distance of an estimate from 0 and 1.
+
+    Returns:
+        float64 array of shape (n_programs,), each in margin..1 - margin.
+
     """
     voted = np.abs(signs)
     together = voted.T @ (voted * rows[:, np.newaxis])
@@ -85,23 +138,19 @@ def correlations(signs: _Floats, rows: _Floats, margin: float) -> _Floats:
         signs.T @ (signs * rows[:, np.newaxis]), together, where=together > 0, out=np.full_like(together, np.nan)
     )
     np.fill_diagonal(means, np.nan)
-    sizes = np.array([_median_size(means, program) for program in range(len(means))])
-    known = np.isfinite(sizes)
-    sizes[~known] = np.median(sizes[known]) if known.any() else 0.5
-    found: _Floats = np.clip(sizes, margin, 1 - margin)
-    return found
+    estimates = np.array([_triplet_median(means, program) for program in range(len(means))])
+    known = np.isfinite(estimates)
+    estimates[~known] = np.median(estimates[known]) if known.any() else 0.5
+    clipped: _Floats = np.clip(estimates, margin, 1 - margin)
+    return clipped
 
 
-def _median_size(means: _Floats, program: int) -> float:
-    """The median of |E[ij] E[ik] / E[jk]| over pairs j < k of other programs, rooted; NaN without any."""
+def _triplet_median(means: _Floats, i: int) -> float:
+    """Return the root of the median of |E[ij] E[ik] / E[jk]| over pairs j < k of other programs; NaN without any."""
     j, k = np.triu_indices(len(means), 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        squares = np.abs(means[program, j] * means[program, k] / means[j, k])
+        squares = np.abs(means[i, j] * means[i, k] / means[j, k])
+    # NaN where two of the three never vote together, or where i is itself j or k (the diagonal); infinite where j and k
+    # agree as often as they disagree.
     squares = squares[np.isfinite(squares)]
     return float(np.sqrt(np.median(squares))) if len(squares) else np.nan
-
-
-def _signs(votes: npt.NDArray[np.int8], c: int) -> _Floats:
-    """(u, m): 1 for a vote for class c, -1 for another, 0 for none."""
-    signs: _Floats = np.where(votes == ABSTAIN, 0.0, np.where(votes == c, 1.0, -1.0))
-    return signs

@@ -1,4 +1,4 @@
-"""Majority vote and the class-balance-weighted one: vectorised, nothing to learn from the votes."""
+"""Majority vote, and majority vote weighted by the class balance; neither learns from the votes."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,27 +11,50 @@ from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelMod
 @component("label_model", "majority")
 @dataclass(kw_only=True)
 class Majority(LabelModel):
-    """Each class gets its share of the votes on the row. Equal shares stay equal; `hard` takes the first of them."""
+    """Gives each class its share of the votes on the row; `SoftLabels.hard` breaks ties by the lower class.
+
+    Example:
+        >>> import numpy as np
+        >>> votes = np.array([[0, 0, 1], [1, -1, -1], [-1, -1, -1]], dtype=np.int8)
+        >>> matrix = LabelMatrix(votes=votes, n_classes=2)
+        >>> model = Majority().fit(matrix, np.array([0.5, 0.5]))
+        >>> print(model.predict_proba(matrix).probs.round(2))
+        [[0.67 0.33]
+         [0.   1.  ]
+         [0.   0.  ]]
+
+    """
 
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
-        """Nothing is learned."""
+        """Return the model unchanged: there is nothing to learn."""
         return self
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
-        """Shares of votes."""
+        """Return the shares of votes; see `LabelModel.predict_proba`."""
         return labels_from_weights(matrix.counts().astype(float), matrix.covered)
 
 
 @component("label_model", "weighted_majority")
 @dataclass(kw_only=True)
 class WeightedMajority(LabelModel):
-    """Votes for a class weigh as much as the class is frequent, as in the authors' code (WRENCH's weighted vote)."""
+    """Weights each vote by the frequency of its class, as in the authors' code (WRENCH's weighted vote).
+
+    WRENCH: Zhang et al., NeurIPS Datasets and Benchmarks 2021.
+
+    Example:
+        >>> import numpy as np
+        >>> matrix = LabelMatrix(votes=np.array([[0, 1, 1]], dtype=np.int8), n_classes=2)
+        >>> model = WeightedMajority().fit(matrix, class_balance=np.array([0.8, 0.2]))
+        >>> print(model.predict_proba(matrix).probs.round(2))
+        [[0.67 0.33]]
+
+    """
 
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
-        """Takes the class balance as the weights."""
+        """Store the class balance as the weights of the classes; see `LabelModel.fit`."""
         self.weights_ = class_balance
         return self
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
-        """Shares of weighted votes."""
+        """Return the shares of weighted votes; see `LabelModel.predict_proba`."""
         return labels_from_weights(matrix.counts() * self.weights_, matrix.covered)

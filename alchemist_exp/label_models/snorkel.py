@@ -1,11 +1,11 @@
-"""Snorkel's generative label model (Ratner et al., AAAI 2019), the paper's aggregator.
+"""Snorkel's generative label model (Ratner et al., AAAI 2019), which the paper uses.
 
-The package does the estimation; here its traps are closed: the class balance is always given (without it the model
-collapses on imbalanced votes), the global random state is left as found, uncovered rows are masked.
+The package fits the model. This module avoids three problems of it: the class balance is always given (without it the
+model collapses on imbalanced votes), the global random state is restored, and uncovered rows are masked.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from omegaconf import MISSING
@@ -16,38 +16,69 @@ from alchemist_exp.core.random_state import preserve_global_random_state
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel
 
-STEADY_PROGRAMS = 10
-"""With more the loss is steeper in proportion, and steps of the usual size throw the fit to the mirrored solution: 41
-programs of sms that are right on 98% of their votes gave an accuracy of .02."""
+STABLE_PROGRAMS = 10
+"""With more programs the loss becomes steeper in proportion, and steps of the usual size move the fit to the solution
+with all accuracies inverted: 41 programs of sms that are right on 98% of their votes gave an accuracy of .02."""
 
 
 @component("label_model", "snorkel")
 @dataclass(kw_only=True)
 class Snorkel(LabelModel):
-    """Learns each program's accuracies from the agreements of all."""
+    """Learns the accuracies of each program from the agreements between programs.
 
-    # The model is identified by the agreement of three; with fewer the package refuses.
-    min_programs = 3
+    Attributes:
+        epochs: Number of gradient descent steps.
+        learning_rate: Step size with up to `STABLE_PROGRAMS` programs; reduced in proportion with more.
+        l2: Strength of the pull of the accuracies towards their initial values.
+        seed: Random seed of the fit.
+
+    Example:
+        >>> import numpy as np
+        >>> votes = np.array([[0, 0, 1], [0, 0, 0], [1, 1, 1], [1, 1, 0], [-1, -1, -1]], dtype=np.int8)
+        >>> matrix = LabelMatrix(votes=votes, n_classes=2)
+        >>> model = Snorkel(epochs=100, learning_rate=0.01, l2=0.0, seed=0)
+        >>> model.fit(matrix, np.array([0.5, 0.5])).predict_proba(matrix).hard().tolist()
+        [0, 0, 1, 1, -1]
+
+    """
+
+    # The agreements of three programs identify their accuracies; the package refuses fewer.
+    min_programs: ClassVar[int] = 3
     epochs: int = MISSING
     learning_rate: float = MISSING
     l2: float = MISSING
     seed: int = MISSING
 
     def __post_init__(self) -> None:
+        """Raise ConfigError for a value out of range."""
         if self.epochs < 1:
-            raise ConfigError(f"label_model.epochs is {self.epochs}; 1 or more is needed.")
+            raise ConfigError(f"label_model.epochs is {self.epochs}; expected 1 or more.")
         if not 0 < self.learning_rate < np.inf:
-            raise ConfigError(f"label_model.learning_rate is {self.learning_rate}; a number above 0 is needed.")
+            raise ConfigError(f"label_model.learning_rate is {self.learning_rate}; expected a number above 0.")
         if not 0 <= self.l2 < np.inf:
-            raise ConfigError(f"label_model.l2 is {self.l2}; 0 or a number above it is needed.")
+            raise ConfigError(f"label_model.l2 is {self.l2}; expected 0 or more.")
 
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
-        """Fits on the votes (n, m). ProgramsError with fewer than three programs."""
+        """Fit the accuracies on the covered rows.
+
+        Args:
+            matrix: Votes of shape (n_rows, n_programs).
+            class_balance: float64 array of shape (n_classes,).
+            labeled: Not used.
+
+        Returns:
+            The model itself, fitted.
+
+        Raises:
+            ProgramsError: There are fewer than three programs.
+            ConfigError: The fit diverged, so the learning rate is too large.
+
+        """
         from snorkel.labeling.model import LabelModel as SnorkelModel
 
         self.require_programs(matrix)
-        # A row without a vote says nothing, and where most have none the fit explains those: with the 73 human-crafted
-        # functions of sms, which cover 41%, it labeled train with an F1 of .44, without those rows .87.
+        # An uncovered row carries no information, and where most rows are uncovered the fit explains those: with the 73
+        # human-crafted functions of sms, which cover 41%, it labeled train with an F1 of .44, without those rows .87.
         votes = np.array(matrix.votes[matrix.covered] if matrix.covered.any() else matrix.votes)
         with preserve_global_random_state():
             self.model_ = SnorkelModel(cardinality=matrix.n_classes, verbose=False)
@@ -56,22 +87,31 @@ class Snorkel(LabelModel):
                     votes,
                     class_balance=class_balance.tolist(),
                     n_epochs=self.epochs,
-                    lr=self.learning_rate * min(1.0, STEADY_PROGRAMS / matrix.votes.shape[1]),
+                    lr=self.learning_rate * min(1.0, STABLE_PROGRAMS / matrix.votes.shape[1]),
                     l2=self.l2,
                     seed=self.seed,
                     progress_bar=False,
                 )
             except Exception as error:
+                # The package raises a bare Exception for a loss that is NaN.
                 if "NaN" not in str(error):
                     raise
                 raise ConfigError(
                     f"label_model.learning_rate is {self.learning_rate:g}, which is too large for these votes: the fit "
-                    "diverged; make it smaller."
+                    "diverged; use a smaller value."
                 ) from error
         return self
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
-        """The posterior of each row's class given its votes."""
+        """Return the posterior of each covered row's class given its votes.
+
+        Args:
+            matrix: Votes of shape (n_rows, n_programs).
+
+        Returns:
+            Soft labels; rows without a vote are uncovered.
+
+        """
         covered = matrix.covered
         probs = np.zeros((len(covered), matrix.n_classes))
         if covered.any():

@@ -157,8 +157,8 @@ def label_model_section(labeling: LabelingResult, data: TextData, positive: int 
             labeling.voters.matrices[Split.TRAIN],
             labeling.labels[Split.TRAIN],
             labeled_by=labeling.labeled_by,
-            names=labeling.voters.origins,
-            classes=data.task.classes,
+            program_names=labeling.voters.origins,
+            class_names=data.task.classes,
             labeled=labeling.labeled,
         ),
     }

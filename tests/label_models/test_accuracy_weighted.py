@@ -38,7 +38,7 @@ def test_a_program_worse_than_chance_speaks_against_the_class_it_names(make) -> 
 
 def test_without_gold_the_check_says_so_before_anything_is_spent(composed) -> None:
     experiment = config.build(composed("label_model=accuracy_weighted", "gold=none"))
-    with pytest.raises(ConfigError, match=r"label_model=accuracy_weighted .* use gold=valid, or use a model"):
+    with pytest.raises(ConfigError, match=r"label_model=accuracy_weighted .* use gold=valid, or use a label model"):
         experiment.check()
     config.build(composed("label_model=accuracy_weighted")).check()
     config.build(composed("label_model=accuracy_weighted", "gold=none", "method=zero_shot", "llm=openai"))
@@ -47,10 +47,10 @@ def test_without_gold_the_check_says_so_before_anything_is_spent(composed) -> No
 def test_without_votes_on_labeled_rows_there_is_one_sentence(make) -> None:
     nobody = exam([-1, -1], gold=[0])
     for labeled in (None, nobody):
-        with pytest.raises(ProgramsError, match=r"needs votes on labeled validation rows, and there are none; give"):
+        with pytest.raises(ProgramsError, match=r"needs votes on labeled validation rows, but there are none; give"):
             make("accuracy_weighted").fit(nobody.matrix, EVEN, labeled)
 
 
 def test_smoothing_of_nothing_is_one_sentence(make) -> None:
-    with pytest.raises(ConfigError, match=r"label_model\.smoothing is 0; a number above 0"):
+    with pytest.raises(ConfigError, match=r"label_model\.smoothing is 0; expected a number above 0"):
         make("accuracy_weighted", smoothing=0)

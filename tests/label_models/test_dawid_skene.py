@@ -31,7 +31,7 @@ def test_crowdkit_gives_the_same_labels(make, name: str, peer: str, k: int, bala
     assert ours.probs == pytest.approx(theirs.sort_index()[list(range(k))].to_numpy(), abs=1e-5)
 
 
-def test_programs_that_vote_for_one_class_only_are_understood(make) -> None:
+def test_programs_that_vote_for_one_class_only_are_informative(make) -> None:
     matrix, truth = one_sided_crowd(2000, seed=0)
     labels = make("dawid_skene").fit(matrix, class_balance_from_gold(truth[:200], 2)).predict_proba(matrix)
     covered = labels.covered
@@ -43,7 +43,7 @@ def test_programs_that_vote_for_one_class_only_are_understood(make) -> None:
 
 def test_the_confusion_matrices_are_the_planted_ones(make) -> None:
     matrix, _ = crowd(20_000, [0.9, 0.8, 0.7, 0.65], [0.6, 0.4], 0.75, seed=1)
-    tables = np.exp(make("dawid_skene").fit(matrix, np.array([0.6, 0.4])).log_answers_).reshape(4, 3, 2)
+    tables = np.exp(make("dawid_skene").fit(matrix, np.array([0.6, 0.4])).log_outcome_probs_).reshape(4, 3, 2)
     assert tables.sum(axis=1) == pytest.approx(np.ones((4, 2)))
     assert tables[:, 0] == pytest.approx(np.full((4, 2), 0.25), abs=0.03)  # abstaining
     accuracy = tables[:, [1, 2], [0, 1]] / (1 - tables[:, 0])
@@ -52,9 +52,9 @@ def test_the_confusion_matrices_are_the_planted_ones(make) -> None:
 
 def test_one_coin_learns_the_planted_accuracies(make) -> None:
     matrix, _ = crowd(20_000, [0.9, 0.8, 0.7, 0.6], [0.3, 0.3, 0.4], 0.6, seed=2)
-    tables = np.exp(make("one_coin").fit(matrix, np.full(3, 1 / 3)).log_answers_).reshape(4, 4, 3)
+    tables = np.exp(make("one_coin").fit(matrix, np.full(3, 1 / 3)).log_outcome_probs_).reshape(4, 4, 3)
     assert tables[:, 1, 0] == pytest.approx(np.array([0.9, 0.8, 0.7, 0.6]), abs=0.03)
-    assert not np.log(tables[:, 0]).any()  # abstaining tells nothing
+    assert not np.log(tables[:, 0]).any()  # to abstain carries no information
 
 
 @pytest.mark.parametrize("name", ["dawid_skene", "one_coin"])
@@ -64,8 +64,8 @@ def test_each_step_of_em_is_uphill(make, name: str) -> None:
 
     def log_likelihood(steps: int) -> float:
         fitted = make(name, **AS_CROWDKIT | {"max_iterations": steps}).fit(matrix, np.array([0.5, 0.5]))
-        answers = fitted.log_answers_.reshape(4, 3, 2)
-        joint = sum(answers[j, matrix.votes[:, j] + 1] for j in range(4)) + fitted.log_prior_
+        outcomes = fitted.log_outcome_probs_.reshape(4, 3, 2)
+        joint = sum(outcomes[j, matrix.votes[:, j] + 1] for j in range(4)) + fitted.log_prior_
         return float(np.logaddexp(joint[:, 0], joint[:, 1]).mean())
 
     climbed = [log_likelihood(steps) for steps in (1, 2, 3, 5, 10, 50)]
@@ -89,10 +89,10 @@ def test_patterns_are_the_different_rows_and_how_often_they_occur(votes: np.ndar
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"smoothing": -1.0}, r"label_model\.smoothing is -1\.0; 0 or a number above"),
+        ({"smoothing": -1.0}, r"label_model\.smoothing is -1\.0; expected 0 or more"),
         ({"smoothing": float("nan")}, r"label_model\.smoothing is nan"),
-        ({"max_iterations": 0}, r"label_model\.max_iterations is 0; 1 or more"),
-        ({"tolerance": -1e-9}, r"label_model\.tolerance is -1e-09; 0 or a number above"),
+        ({"max_iterations": 0}, r"label_model\.max_iterations is 0; expected 1 or more"),
+        ({"tolerance": -1e-9}, r"label_model\.tolerance is -1e-09; expected 0 or more"),
     ],
 )
 def test_wrong_values_are_one_sentence(make, name: str, values: dict[str, float], message: str) -> None:

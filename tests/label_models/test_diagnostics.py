@@ -1,4 +1,4 @@
-"""What the doctor warns of, and that sound runs get no warning."""
+"""Warnings of the diagnostics; a sound label matrix gets none."""
 
 import numpy as np
 import pytest
@@ -14,12 +14,12 @@ def labels_of(hard: np.ndarray, k: int = 2) -> SoftLabels:
     return SoftLabels(probs=np.eye(k, dtype=np.float32)[hard], covered=hard >= 0)
 
 
-def said(matrix: LabelMatrix, hard: np.ndarray, **kwargs: object) -> list[str]:
+def warnings_of(matrix: LabelMatrix, hard: np.ndarray, **kwargs: object) -> list[str]:
     """The warnings, programs named p0, p1, ..., classes c0, c1, ..."""
     hard = np.where(matrix.covered, hard, -1)
     names, classes = [f"p{i}" for i in range(matrix.votes.shape[1])], [f"c{i}" for i in range(matrix.n_classes)]
     labels = labels_of(hard, matrix.n_classes)
-    return diagnose(matrix, labels, labeled_by="model", names=names, classes=classes, **kwargs)
+    return diagnose(matrix, labels, labeled_by="model", program_names=names, class_names=classes, **kwargs)
 
 
 @pytest.mark.parametrize("gold", [True, False])
@@ -28,7 +28,7 @@ def said(matrix: LabelMatrix, hard: np.ndarray, **kwargs: object) -> list[str]:
 def test_a_sound_crowd_gets_no_warning(k: int, coverage: float, gold: bool) -> None:
     matrix, truth = crowd(1500, [0.9, 0.85, 0.8, 0.75, 0.7, 0.6], [1 / k] * k, coverage, seed=k)
     exam = labeled(matrix, truth, 200) if gold else None
-    assert said(matrix, matrix.counts().argmax(axis=1), labeled=exam) == []
+    assert warnings_of(matrix, matrix.counts().argmax(axis=1), labeled=exam) == []
 
 
 def test_contradicted_voters_and_distance_are_named_with_figures() -> None:
@@ -36,8 +36,8 @@ def test_contradicted_voters_and_distance_are_named_with_figures() -> None:
     hard = matrix.counts().argmax(axis=1)
     unanimous = np.flatnonzero(matrix.counts().max(axis=1) == 4)
     hard[unanimous[:150]] ^= 1
-    against, far = said(matrix, hard)
-    assert against.startswith(f"model contradicts all voters on 150 of {len(unanimous)} rows ")
+    against, far = warnings_of(matrix, hard)
+    assert against.startswith(f"model contradicts all voting programs on 150 of {len(unanimous)} rows ")
     assert against.endswith("use label_model=majority.")
     assert "against the majority vote; compare" in far
     assert "labels 150 of" in far
@@ -49,9 +49,9 @@ def test_a_class_voted_away_is_named_though_few_rows_change() -> None:
     hard = majority.copy()
     rare = np.flatnonzero(majority == 1)
     hard[rare[: int(0.8 * len(rare))]] = 0
-    warnings = [w for w in said(matrix, hard) if "keeps" in w]
+    warnings = [w for w in warnings_of(matrix, hard) if "keeps" in w]
     assert len(warnings) == 1
-    assert f"of the {len(rare)} rows (20%) that the majority vote gives to c1" in warnings[0]
+    assert f"of the {len(rare)} rows (20%) that the majority vote labels c1" in warnings[0]
 
 
 def test_the_triplet_method_on_one_sided_functions_is_warned_of(make, composed) -> None:
@@ -61,24 +61,26 @@ def test_the_triplet_method_on_one_sided_functions_is_warned_of(make, composed) 
     assert gold is not None
     matrix = LabelMatrix(votes=votes, n_classes=2)
     labels = make("flyingsquid").fit(matrix, class_balance_from_gold(gold, 2)).predict_proba(matrix)
-    against, far = said(matrix, labels.hard())
-    assert "(13%) where two or more of them agree" in against
-    assert "voted rows (12%) against the majority vote" in far
+    against, far = warnings_of(matrix, labels.hard())
+    assert "(13%) where two or more vote and agree" in against
+    assert "rows (12%) against the majority vote" in far
 
 
 def test_labels_that_follow_one_program_are_named_with_it() -> None:
     matrix, _ = crowd(1000, [0.9, 0.9, 0.9, 0.7], [0.5, 0.5], 1.0, seed=3)
-    (warning,) = [w for w in said(matrix, matrix.votes[:, 3].astype(int)) if "single program" in w]
+    (warning,) = [w for w in warnings_of(matrix, matrix.votes[:, 3].astype(int)) if "single program" in w]
     assert "majority of the others: p3 (" in warning
 
 
 def test_a_program_below_chance_is_named_by_gold_or_by_the_others() -> None:
     matrix, truth = crowd(1000, [0.9, 0.85, 0.8, 0.8, 0.2], [0.5, 0.5], 0.9, seed=4)
     hard = matrix.counts().argmax(axis=1)
-    (by_gold,) = said(matrix, hard, labeled=labeled(matrix, truth, 300))
-    assert by_gold.startswith("Worse than chance against the validation labels: p4 (0.")
-    (by_others,) = said(matrix, hard)
-    assert by_others.startswith("Worse than chance against the majority of the others, for want of gold: p4 (0.")
+    (by_gold,) = warnings_of(matrix, hard, labeled=labeled(matrix, truth, 300))
+    assert by_gold.startswith("Worse than chance against the validation labels: p4 (accuracy 0.")
+    (by_others,) = warnings_of(matrix, hard)
+    assert by_others.startswith(
+        "Worse than chance against the majority of the others (no gold labels): p4 (accuracy 0."
+    )
 
 
 def test_a_rare_class_is_not_taken_for_chance() -> None:
@@ -89,8 +91,8 @@ def test_a_rare_class_is_not_taken_for_chance() -> None:
     finder = np.where(rng.random(4000) < np.where(truth == 1, 0.6, 0.1), 1, -1)
     matrix = LabelMatrix(votes=np.column_stack([good, finder]).astype(np.int8), n_classes=2)
     hard = matrix.votes[:, :3].sum(axis=1) >= 2
-    assert said(matrix, hard.astype(int), labeled=labeled(matrix, truth, 2000)) == []
-    assert said(matrix, hard.astype(int)) == []
+    assert warnings_of(matrix, hard.astype(int), labeled=labeled(matrix, truth, 2000)) == []
+    assert warnings_of(matrix, hard.astype(int)) == []
 
 
 def test_near_copies_are_named_in_pairs() -> None:
@@ -98,10 +100,10 @@ def test_near_copies_are_named_in_pairs() -> None:
     votes = matrix.votes[:, [0, 1, 2, 1]].copy()
     votes[:3, 3] = -1
     copied = LabelMatrix(votes=votes, n_classes=2)
-    (warning,) = said(copied, copied.counts().argmax(axis=1))
-    assert warning.startswith("Near-copies, alike on contested rows: p1 and p3 (")
+    (warning,) = warnings_of(copied, copied.counts().argmax(axis=1))
+    assert warning.startswith("Near-duplicates, with the same outcome on contested rows: p1 and p3 (")
     many = LabelMatrix(votes=matrix.votes[:, [0, 1, 2, 1, 1, 1]], n_classes=2)
-    (warning,) = [w for w in said(many, many.counts().argmax(axis=1)) if "Near-copies" in w]
+    (warning,) = [w for w in warnings_of(many, many.counts().argmax(axis=1)) if "Near-duplicates" in w]
     assert "p1 and p3 (100%), p1 and p4 (100%), p1 and p5 (100%) and 3 more" in warning
 
 
@@ -114,14 +116,14 @@ def test_near_copies_are_named_in_pairs() -> None:
 def test_little_to_see_gives_no_warning(votes: np.ndarray) -> None:
     matrix = LabelMatrix(votes=votes.astype(np.int8), n_classes=2)
     exam = labeled(matrix, np.arange(len(votes)) % 2)
-    assert said(matrix, matrix.counts().argmax(axis=1)) == []
-    assert said(matrix, matrix.counts().argmax(axis=1), labeled=exam) == []
+    assert warnings_of(matrix, matrix.counts().argmax(axis=1)) == []
+    assert warnings_of(matrix, matrix.counts().argmax(axis=1), labeled=exam) == []
 
 
 def test_votes_that_hold_nothing_to_weigh_are_named() -> None:
     votes = np.tile(np.arange(100, dtype=np.int8)[:, np.newaxis] % 2, (1, 3))
-    (alike,) = said(LabelMatrix(votes=votes, n_classes=2), votes[:, 0].astype(int))
-    assert alike.startswith("All programs answer alike on every row")
-    same, one = said(LabelMatrix(votes=votes * 0 + 1, n_classes=2), np.ones(100, dtype=int))
+    (alike,) = warnings_of(LabelMatrix(votes=votes, n_classes=2), votes[:, 0].astype(int))
+    assert alike.startswith("All programs vote the same on every row")
+    same, one = warnings_of(LabelMatrix(votes=votes * 0 + 1, n_classes=2), np.ones(100, dtype=int))
     assert same == alike
-    assert one == "Every label is c1; look at the programs before training on that."
+    assert one == "Every label is c1; check the programs before you train on the labels."

@@ -59,5 +59,5 @@ def test_accuracies_of_a_crowd_are_found_whoever_abstains() -> None:
 
 @pytest.mark.parametrize("margin", [0.0, 0.5, float("nan")])
 def test_a_wrong_margin_is_one_sentence(make, margin: float) -> None:
-    with pytest.raises(ConfigError, match=r"label_model\.margin is .*; a number between 0 and 0\.5"):
+    with pytest.raises(ConfigError, match=r"label_model\.margin is .*; expected a number between 0 and 0\.5"):
         make("flyingsquid", margin=margin)

@@ -114,7 +114,7 @@ def test_edge_cases_give_valid_labels(model: LabelModel, edge: str) -> None:
 def test_few_programs_are_labeled_by_or_refused_in_a_sentence(model: LabelModel, programs: int) -> None:
     matrix, truth = crowd(300, [0.9] * programs, [0.5, 0.5], 0.8, seed=7)
     if model.name in NEED_THREE:
-        message = rf"needs 3 accepted programs and {programs} are there.*label_model=majority"
+        message = rf"needs 3 accepted programs, but there are {programs}; .*label_model=majority"
         with pytest.raises(ProgramsError, match=message):
             model.fit(matrix, UNIFORM, labeled(matrix, truth))
         return
@@ -178,5 +178,5 @@ def test_balance_without_gold_is_the_majoritys_own_belief() -> None:
 
 
 def test_labeled_votes_must_fit() -> None:
-    with pytest.raises(ValueError, match=r"votes \(2, 2\) and gold \(3,\) do not fit"):
+    with pytest.raises(ValueError, match=r"votes \(2, 2\) and gold \(3,\) do not match"):
         LabeledVotes(matrix=LabelMatrix(votes=votes([0, 1], [1, 1]), n_classes=2), gold=np.array([0, 1, 1]))

@@ -34,7 +34,7 @@ def test_many_good_programs_are_as_good_as_ten(programs: int) -> None:
 
 
 def test_without_smaller_steps_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snorkel, "STEADY_PROGRAMS", 1000)
+    monkeypatch.setattr(snorkel, "STABLE_PROGRAMS", 1000)
     with pytest.raises(ConfigError, match=r"label_model\.learning_rate is 0\.01, which is too large for these votes"):
         fitted(votes_of(41)[0])
 
