@@ -129,7 +129,7 @@ def _lightning_fit(task: _Task, seed: int) -> np.ndarray:
     rows = torch.from_numpy(task.train / scale)
     targets = nn.functional.one_hot(torch.tensor(task.gold), 2).float()
     batches = DataLoader(TensorDataset(rows, targets), batch_size=task.mlp.batch_size, shuffle=True)
-    exam = TensorDataset(torch.from_numpy(task.valid.features / scale), torch.tensor(task.valid.gold))
+    validation = TensorDataset(torch.from_numpy(task.valid.features / scale), torch.tensor(task.valid.gold))
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     module = Module()
     with warnings.catch_warnings(action="ignore"):
@@ -137,7 +137,7 @@ def _lightning_fit(task: _Task, seed: int) -> np.ndarray:
             max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, num_sanity_val_steps=0,
         )  # fmt: skip
-        trainer.fit(module, batches, DataLoader(exam, batch_size=len(exam)))
+        trainer.fit(module, batches, DataLoader(validation, batch_size=len(validation)))
     with torch.no_grad():
         probs: np.ndarray = module.net(torch.from_numpy(task.test / scale)).softmax(dim=1).numpy()
     return probs

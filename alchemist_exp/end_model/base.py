@@ -1,4 +1,4 @@
-"""What an end model is: it learns soft labels from features, once per seed, and answers with all of its seeds."""
+"""The interface of end models: they learn soft labels from features once per seed, and predict with every seed."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -14,10 +14,18 @@ from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, read_only
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ValidationData:
-    """Rows with gold labels that say when to stop; the gold labels serve for nothing else.
+    """Rows with gold labels that decide when to stop training; their gold labels serve no other purpose.
 
-    features: float32 (n, d). gold: int64 (n,), each in 0..n_classes-1. positive: the class whose binary F1 is the
-    score, None for accuracy.
+    Attributes:
+        features: float32 array of shape (n_rows, n_features).
+        gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1.
+        n_classes: How many classes there are.
+        positive: The class whose binary F1 is the score; None for accuracy.
+
+    Raises:
+        DataError: There are no rows.
+        ValueError: The shapes do not match, or a class is out of range.
+
     """
 
     features: FloatArray
@@ -26,26 +34,32 @@ class ValidationData:
     positive: int | None
 
     def __post_init__(self) -> None:
+        """Check the values and make the gold labels read-only."""
         gold = read_only(self.gold, np.int64)
         if self.features.ndim != 2 or gold.shape != self.features.shape[:1]:
             raise ValueError(
-                f"features {self.features.shape} and gold {gold.shape} do not fit; (n, d), (n,) are needed"
+                f"features {self.features.shape} and gold {gold.shape} do not match; "
+                "expected (n_rows, n_features) and (n_rows,)"
             )
         if not len(gold):
-            raise DataError("the validation split has no rows to stop training by; give it some, or set gold=none.")
+            raise DataError("the validation split has no rows for early stopping; give it some, or set gold=none.")
         if not 0 <= gold.min() <= gold.max() < self.n_classes:
-            raise ValueError(f"gold lies in {gold.min()}..{gold.max()}; 0..{self.n_classes - 1} is allowed")
+            raise ValueError(f"gold labels are in {gold.min()}..{gold.max()}; expected 0..{self.n_classes - 1}")
         if self.positive is not None and not 0 <= self.positive < self.n_classes:
-            raise ValueError(f"the positive class is {self.positive}; 0..{self.n_classes - 1} is allowed")
+            raise ValueError(f"the positive class is {self.positive}; expected 0..{self.n_classes - 1}")
         object.__setattr__(self, "gold", gold)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCurve:
-    """How one seed's training went, epoch by epoch until it stopped.
+    """The training of one seed, one value per epoch until the seed stopped.
 
-    train_loss: mean cross-entropy in nats over the epoch's rows, weights moving meanwhile. valid_score: 0..1 after
-    the epoch. best_epoch: from 0; the first with the highest score, whose weights were kept.
+    Attributes:
+        seed: The seed.
+        train_loss: Mean cross-entropy in nats over the epoch's rows, measured while the weights change.
+        valid_score: Validation score in 0..1 after the epoch.
+        best_epoch: The first epoch with the highest score, counted from 0; its weights are kept.
+
     """
 
     seed: int
@@ -55,9 +69,12 @@ class TrainingCurve:
 
 
 class FittedEndModel(ABC):
-    """One trained model per seed.
+    """One trained model per seed; `EndModel` has an example.
 
-    curves: one per seed, in the order of the seeds asked for. device: where it computes ("cpu", "cuda:0").
+    Attributes:
+        curves: One per seed, in the order of the seeds passed to `EndModel.fit`.
+        device: Where it computes ("cpu", "cuda:0").
+
     """
 
     curves: tuple[TrainingCurve, ...]
@@ -70,21 +87,65 @@ class FittedEndModel(ABC):
 
     @property
     def best_epoch(self) -> tuple[int, ...]:
-        """Each seed's epoch, from 0, whose weights were kept."""
+        """The epoch of each seed, counted from 0, whose weights were kept."""
         return tuple(curve.best_epoch for curve in self.curves)
 
     @abstractmethod
     def predict_proba(self, features: FloatArray) -> FloatArray:
-        """float32 (seeds, n, k), read-only; sums to 1 over the classes."""
+        """Return the class probabilities of each seed.
+
+        Args:
+            features: float32 array of shape (n_rows, n_features).
+
+        Returns:
+            Read-only float32 array of shape (n_seeds, n_rows, n_classes); sums to 1 over the classes.
+
+        """
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Writes weights and curves into `folder`; nothing in it runs code when it is read."""
+    def save(self, directory: Path) -> None:
+        """Write weights and curves.
+
+        Args:
+            directory: An existing directory. No file in it may be able to run code when it is loaded.
+
+        """
 
 
 @dataclass(kw_only=True)
 class EndModel(Component, ABC):
-    """An end_model group member."""
+    """Base class of the `end_model` group: distils soft labels into a model of features.
+
+    Example:
+        A model that predicts the mean of the soft labels for every row:
+
+        >>> class FittedMean(FittedEndModel):
+        ...     def __init__(self, mean, seeds):
+        ...         self.mean, self.device = mean, "cpu"
+        ...         self.curves = tuple(
+        ...             TrainingCurve(seed=seed, train_loss=(0.0,), valid_score=(0.0,), best_epoch=0) for seed in seeds
+        ...         )
+        ...
+        ...     def predict_proba(self, features):
+        ...         return np.tile(self.mean, (len(self.seeds), len(features), 1))
+        ...
+        ...     def save(self, directory):
+        ...         np.save(directory / "mean.npy", self.mean)
+        >>> class Mean(EndModel):
+        ...     def fit(self, features, labels, *, seeds, validation, on_epoch=None):
+        ...         return FittedMean(labels.probs[covered_rows(features, labels)].mean(axis=0), seeds)
+        ...
+        ...     def load(self, directory):
+        ...         return FittedMean(np.load(directory / "mean.npy"), [0])
+        >>> labels = SoftLabels(probs=np.array([[1, 0], [0.5, 0.5], [0, 0]]), covered=np.array([True, True, False]))
+        >>> features = np.zeros((3, 4), dtype=np.float32)
+        >>> model = Mean(name="mean").fit(features, labels, seeds=[0, 1], validation=None)
+        >>> print(model.predict_proba(features[:1]))
+        [[[0.75 0.25]]
+        <BLANKLINE>
+         [[0.75 0.25]]]
+
+    """
 
     @abstractmethod
     def fit(
@@ -96,23 +157,60 @@ class EndModel(Component, ABC):
         validation: ValidationData | None,
         on_epoch: Callable[[int], None] | None = None,
     ) -> FittedEndModel:
-        """Distils the soft labels of the covered rows, once per seed.
+        """Distil the soft labels of the covered rows, once per seed.
 
-        features: (n, d), a row for each row of `labels`. A seed's result depends on its value alone, not on the other
-        seeds. validation: when to stop; None holds covered rows out and stops by their pseudo-labels, without gold.
-        on_epoch: called with 0, 1, ... after each epoch. AlchemistError when no row is covered.
+        Args:
+            features: float32 array of shape (n_rows, n_features), a row for each row of `labels`.
+            labels: Soft labels of shape (n_rows, n_classes).
+            seeds: A model is trained with each. Its result depends on that seed alone, not on the others.
+            validation: Rows with gold that decide when to stop. None holds out covered rows and uses their most
+                probable classes, so that no gold is used.
+            on_epoch: Called with 0, 1, ... after each epoch.
+
+        Returns:
+            The trained models.
+
+        Raises:
+            AlchemistError: No row is covered.
+            ValueError: The arguments do not match, or a feature is not finite.
+
         """
 
     @abstractmethod
-    def load(self, folder: Path) -> FittedEndModel:
-        """What `FittedEndModel.save` wrote. StoreError when it is absent or broken."""
+    def load(self, directory: Path) -> FittedEndModel:
+        """Read what `FittedEndModel.save` wrote.
+
+        Args:
+            directory: The directory that was passed to `save`.
+
+        Returns:
+            The trained models, with the same predictions.
+
+        Raises:
+            StoreError: A file is missing or broken.
+
+        """
 
 
 def covered_rows(features: FloatArray, labels: SoftLabels) -> IntArray:
-    """int64 (c,): the rows to learn from. AlchemistError when there is none, ValueError when the arguments clash."""
+    """Return the rows to learn from, after checking the features.
+
+    Args:
+        features: float32 array of shape (n_rows, n_features).
+        labels: Soft labels of shape (n_rows, n_classes).
+
+    Returns:
+        int64 array of shape (n_covered,): indices of the covered rows, ascending.
+
+    Raises:
+        AlchemistError: No row is covered.
+        ValueError: The number of rows differs, or a feature is not finite.
+
+    """
     if features.ndim != 2 or len(features) != len(labels.probs):
         raise ValueError(
-            f"features {features.shape} and probs {labels.probs.shape} do not fit; (n, d), (n, k) are needed"
+            f"features {features.shape} and probs {labels.probs.shape} do not match; "
+            "expected (n_rows, n_features) and (n_rows, n_classes)"
         )
     if not np.isfinite(features).all():
         raise ValueError("features are not finite")
@@ -120,7 +218,7 @@ def covered_rows(features: FloatArray, labels: SoftLabels) -> IntArray:
     if not len(rows):
         raise AlchemistError(
             "no training row has a label, so there is nothing to distil; see in the record why programs abstained or "
-            "failed, or ask for more of them."
+            "failed, or generate more programs."
         )
     return rows
 
@@ -128,13 +226,27 @@ def covered_rows(features: FloatArray, labels: SoftLabels) -> IntArray:
 def hold_out(
     features: FloatArray, labels: SoftLabels, *, share: float, rng: np.random.Generator
 ) -> tuple[IntArray, ValidationData]:
-    """Splits the covered rows: those to learn from, and `share` of them, at least one, to stop by.
+    """Split the covered rows at random into rows to learn from and rows for early stopping.
 
-    The likeliest class stands in for gold. A single covered row does both.
+    Args:
+        features: float32 array of shape (n_rows, n_features).
+        labels: Soft labels of shape (n_rows, n_classes).
+        share: Share of the covered rows that is held out, at least one row. A single covered row is used for both.
+        rng: Source of the random order.
+
+    Returns:
+        The indices to learn from, and validation data with the most probable classes in place of gold labels.
+
+    Raises:
+        AlchemistError: No row is covered.
+
     """
     rows = rng.permutation(covered_rows(features, labels))
-    held = max(1, min(round(share * len(rows)), len(rows) - 1))
-    exam = rows[:held]
-    learnt = rows[held:] if len(rows) > 1 else rows
-    gold = labels.probs[exam].argmax(axis=1)
-    return learnt, ValidationData(features=features[exam], gold=gold, n_classes=labels.probs.shape[1], positive=None)
+    n_held_out = max(1, min(round(share * len(rows)), len(rows) - 1))
+    held_out = rows[:n_held_out]
+    train = rows[n_held_out:] if len(rows) > 1 else rows
+    classes = labels.probs[held_out].argmax(axis=1)
+    validation = ValidationData(
+        features=features[held_out], gold=classes, n_classes=labels.probs.shape[1], positive=None
+    )
+    return train, validation

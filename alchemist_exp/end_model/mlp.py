@@ -1,8 +1,7 @@
-"""The paper's end model: a small multilayer perceptron (Section 4.1). Light to import; torch waits until `fit`."""
+"""The paper's end model: a small multilayer perceptron (Section 4.1). torch is imported only by `fit` and `load`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +11,42 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import FloatArray, SoftLabels
 from alchemist_exp.end_model.base import EndModel, FittedEndModel, ValidationData, covered_rows, hold_out
+from alchemist_exp.end_model.settings import Device, TrainingSettings
 
-_WIDEST, _MOST = 100_000, 10**9
-"""Beyond these a value is a slip, and would only fail late, for memory."""
-
-
-class Device(StrEnum):
-    """Where to train: `auto` takes CUDA when there is one.
-
-    Members are in lower case because a configuration names them, and OmegaConf goes by the member's name.
-    """
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+# A larger value is a typing error, and would fail only during the run, when memory runs out.
+_MAX_WIDTH, _MAX_COUNT = 100_000, 10**9
 
 
 @component("end_model", "mlp")
 @dataclass(kw_only=True)
 class Mlp(EndModel):
-    """Fully connected layers with ReLU between and no normalisation, on soft-label cross-entropy."""
+    """Fully connected layers with ReLU between them and no normalisation, trained with soft-label cross-entropy.
+
+    Attributes:
+        hidden: Width of each hidden layer; empty for logistic regression.
+        learning_rate: Step size of AdamW.
+        weight_decay: Decoupled weight decay of AdamW.
+        batch_size: Rows per step.
+        max_epochs: Maximum number of epochs.
+        patience: A seed stops after this many epochs without a better validation score.
+        holdout: Share of the covered rows that decides when to stop, when no validation data is given.
+        device: Where to train.
+
+    Example:
+        >>> features = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+        >>> classes = (features[:, 0] > 0).astype(int)
+        >>> labels = SoftLabels(probs=np.eye(2)[classes], covered=np.ones(200, dtype=bool))
+        >>> mlp = Mlp(
+        ...     hidden=[8], learning_rate=0.01, weight_decay=0.0, batch_size=32, max_epochs=20, patience=5,
+        ...     holdout=0.1, device=Device.cpu,
+        ... )
+        >>> probs = mlp.fit(features, labels, seeds=[0, 1, 2], validation=None).predict_proba(features)
+        >>> probs.shape
+        (3, 200, 2)
+        >>> bool(((probs.argmax(axis=2) == classes).mean(axis=1) > 0.9).all())
+        True
+
+    """
 
     hidden: list[int] = MISSING
     learning_rate: float = MISSING
@@ -43,24 +58,30 @@ class Mlp(EndModel):
     device: Device = MISSING
 
     def __post_init__(self) -> None:
-        wrong = [width for width in self.hidden if not 1 <= width <= _WIDEST]
-        if wrong:
+        """Raise ConfigError for a value out of range, and for CUDA where there is none."""
+        if wrong := [width for width in self.hidden if not 1 <= width <= _MAX_WIDTH]:
             raise ConfigError(
-                f"end_model.hidden has a layer of {wrong[0]}; whole numbers from 1 to {_WIDEST} are needed."
+                f"end_model.hidden has a layer of {wrong[0]}; expected whole numbers from 1 to {_MAX_WIDTH}."
             )
         for key in ("batch_size", "max_epochs", "patience"):
-            if not 1 <= getattr(self, key) <= _MOST:
+            if not 1 <= getattr(self, key) <= _MAX_COUNT:
                 raise ConfigError(
-                    f"end_model.{key} is {getattr(self, key)}; a whole number from 1 to {_MOST} is needed."
+                    f"end_model.{key} is {getattr(self, key)}; expected a whole number from 1 to {_MAX_COUNT}."
                 )
         if not 0 < self.learning_rate < np.inf:
-            raise ConfigError(f"end_model.learning_rate is {self.learning_rate}; a number above 0 is needed.")
+            raise ConfigError(f"end_model.learning_rate is {self.learning_rate}; expected a number above 0.")
         if not 0 <= self.weight_decay < np.inf:
-            raise ConfigError(f"end_model.weight_decay is {self.weight_decay}; 0 or a number above it is needed.")
+            raise ConfigError(f"end_model.weight_decay is {self.weight_decay}; expected 0 or more.")
         if not 0 < self.holdout < 1:
-            raise ConfigError(f"end_model.holdout is {self.holdout}; a share between 0 and 1 is needed, such as 0.1.")
+            raise ConfigError(f"end_model.holdout is {self.holdout}; expected a share between 0 and 1, such as 0.1.")
         if self.device is Device.cuda:
-            _refuse_absent_cuda()
+            # Checked here, so that a run stops before it spends anything. Only this value needs to import torch.
+            import torch
+
+            if not torch.cuda.is_available():
+                raise ConfigError(
+                    "end_model.device=cuda, but no CUDA device is available; use end_model.device=auto or cpu."
+                )
 
     def fit(
         self,
@@ -71,10 +92,26 @@ class Mlp(EndModel):
         validation: ValidationData | None,
         on_epoch: Callable[[int], None] | None = None,
     ) -> FittedEndModel:
-        """Trains all seeds at once; see `EndModel.fit`. AlchemistError also when a seed's training diverges."""
+        """Train all seeds at once.
+
+        Args:
+            features: See `EndModel.fit`.
+            labels: See `EndModel.fit`.
+            seeds: See `EndModel.fit`.
+            validation: See `EndModel.fit`.
+            on_epoch: See `EndModel.fit`.
+
+        Returns:
+            The trained networks, with each seed's best weights.
+
+        Raises:
+            AlchemistError: No row is covered, or the training of a seed diverged.
+            ValueError: The arguments do not match, or a feature is not finite.
+
+        """
         rows = covered_rows(features, labels)
         if validation is None:
-            # The same rows for every seed: seeds differ by what they make of the rows.
+            # The same rows for every seed: the spread over seeds then measures the training alone.
             rows, validation = hold_out(features, labels, share=self.holdout, rng=np.random.default_rng(0))
         if not seeds:
             raise ValueError("no seed to fit; at least one is needed")
@@ -85,18 +122,30 @@ class Mlp(EndModel):
             )
         from alchemist_exp.end_model.training import train
 
-        return train(self, features[rows], labels.probs[rows], tuple(seeds), validation, on_epoch)
+        settings = TrainingSettings(
+            hidden=tuple(self.hidden),
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+            device=self.device,
+        )
+        return train(settings, features[rows], labels.probs[rows], tuple(seeds), validation, on_epoch)
 
-    def load(self, folder: Path) -> FittedEndModel:
-        """What `FittedEndModel.save` wrote, on this configuration's device."""
+    def load(self, directory: Path) -> FittedEndModel:
+        """Read what `FittedEndModel.save` wrote, onto this configuration's device.
+
+        Args:
+            directory: The directory that was passed to `save`.
+
+        Returns:
+            The trained networks.
+
+        Raises:
+            StoreError: A file is missing, broken or of another version.
+
+        """
         from alchemist_exp.end_model.network import load_stacked_mlp
 
-        return load_stacked_mlp(folder, self.device)
-
-
-def _refuse_absent_cuda() -> None:
-    """Stops a run that could not train before it spends anything."""
-    import torch
-
-    if not torch.cuda.is_available():
-        raise ConfigError("end_model.device is cuda, and none is to be seen here; use end_model.device=auto or cpu.")
+        return load_stacked_mlp(directory, self.device)

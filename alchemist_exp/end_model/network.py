@@ -1,4 +1,8 @@
-"""Multilayer perceptrons of one shape, one per seed, stacked so that one matrix product serves all seeds."""
+"""Multilayer perceptrons of one shape, one per seed, whose weights are stacked along a first axis of seeds.
+
+A layer of all seeds is one batched matrix product (`baddbmm`). These networks are so small that a step takes mostly the
+fixed time of its operations, so that training five seeds takes about as long as training one.
+"""
 
 import io
 import math
@@ -17,15 +21,27 @@ from alchemist_exp.core.atomic_io import read_json, write_bytes, write_json
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.end_model.base import FittedEndModel, TrainingCurve
-from alchemist_exp.end_model.mlp import Device
+from alchemist_exp.end_model.settings import Device
 
 _VERSION = 1
+"""The version of the files of a saved model."""
+
 _CHUNK = 8192
-"""Rows predicted at once: bounds memory, whatever the size of a split."""
+"""Rows predicted at once, so that memory does not grow with the size of a split."""
 
 
 class StackedMLP(nn.Module):
-    """s perceptrons: `sizes` numbers in, through the hidden layers, to classes out."""
+    """One perceptron per seed, with ReLU between the layers.
+
+    Args:
+        sizes: Number of features, widths of the hidden layers, number of classes.
+        n_seeds: How many perceptrons there are.
+
+    Attributes:
+        weights: One parameter per layer, of shape (n_seeds, fan_in, fan_out).
+        biases: One parameter per layer, of shape (n_seeds, 1, fan_out), zero at first.
+
+    """
 
     def __init__(self, sizes: Sequence[int], n_seeds: int) -> None:
         super().__init__()
@@ -34,15 +50,28 @@ class StackedMLP(nn.Module):
         self.biases = nn.ParameterList([torch.zeros(n_seeds, 1, out) for _, out in pairs])
 
     @torch.no_grad()
-    def draw(self, generators: Sequence[torch.Generator]) -> None:
-        """Initial weights, each seed's from its own generator: uniform, scaled for ReLU (He et al. 2015)."""
+    def initialize(self, generators: Sequence[torch.Generator]) -> None:
+        """Draw the initial weights: uniform, scaled for ReLU (He et al., ICCV 2015).
+
+        Args:
+            generators: One per seed. With a generator of its own, a seed's weights do not depend on the other seeds.
+
+        """
         for seed, generator in enumerate(generators):
             for weight in self.weights:
                 bound = math.sqrt(6 / weight.shape[1])
                 weight[seed].uniform_(-bound, bound, generator=generator)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Logits (s, b, k) of each seed's own rows (s, b, d)."""
+        """Return the logits of rows that differ between seeds.
+
+        Args:
+            rows: float32 tensor of shape (n_seeds, n_rows, n_features).
+
+        Returns:
+            float32 tensor of shape (n_seeds, n_rows, n_classes).
+
+        """
         *inner, last = zip(self.weights, self.biases, strict=True)
         for weight, bias in inner:
             rows = torch.baddbmm(bias, rows, weight).relu_()
@@ -50,76 +79,139 @@ class StackedMLP(nn.Module):
         return torch.baddbmm(bias, rows, weight)
 
     def logits(self, rows: Tensor) -> Tensor:
-        """Logits (s, n, k) of rows (n, d) that every seed sees, chunk by chunk."""
-        seeds = self.weights[0].shape[0]
-        chunks = [self(chunk.expand(seeds, -1, -1)) for chunk in torch.split(rows, _CHUNK)]
+        """Return the logits of rows that are the same for every seed, computed chunk by chunk.
+
+        Args:
+            rows: float32 tensor of shape (n_rows, n_features).
+
+        Returns:
+            float32 tensor of shape (n_seeds, n_rows, n_classes).
+
+        """
+        n_seeds = self.weights[0].shape[0]
+        chunks = [self(chunk.expand(n_seeds, -1, -1)) for chunk in torch.split(rows, _CHUNK)]
         return torch.cat(chunks, dim=1)
 
 
 class FittedStackedMLP(FittedEndModel):
-    """A trained `Stack`, for features as they came to `fit`."""
+    """A trained `StackedMLP` that takes unscaled features.
 
-    def __init__(self, stack: StackedMLP, curves: Sequence[TrainingCurve], device: torch.device) -> None:
+    Args:
+        network: The networks; they are moved to the device.
+        curves: One per seed.
+        device: Where to compute.
+
+    """
+
+    def __init__(self, network: StackedMLP, curves: Sequence[TrainingCurve], device: torch.device) -> None:
         self.curves = tuple(curves)
-        self._stack = stack.to(device).requires_grad_(False)
+        self._network = network.to(device).requires_grad_(False)
         self._device = device
         self.device = str(device)
 
     def predict_proba(self, features: FloatArray) -> FloatArray:
-        """float32 (seeds, n, k), read-only. ValueError when the width is not the one it was trained on."""
-        sizes = self._sizes()
-        if features.ndim != 2 or features.shape[1] != sizes[0]:
-            raise ValueError(f"features have shape {features.shape}; (n, {sizes[0]}) is needed")
-        probs = np.empty((len(self.curves), len(features), sizes[-1]), dtype=np.float32)
+        """Return the class probabilities of each seed.
+
+        Args:
+            features: float32 array of shape (n_rows, n_features).
+
+        Returns:
+            Read-only float32 array of shape (n_seeds, n_rows, n_classes).
+
+        Raises:
+            ValueError: The number of features is not the one that the networks were trained on.
+
+        """
+        n_features, *_, n_classes = self._sizes()
+        if features.ndim != 2 or features.shape[1] != n_features:
+            raise ValueError(f"features have shape {features.shape}; expected (n_rows, {n_features})")
+        probs = np.empty((len(self.curves), len(features), n_classes), dtype=np.float32)
         for start in range(0, len(features), _CHUNK):
-            rows = tensor_of(features[start : start + _CHUNK], self._device)
-            probs[:, start : start + _CHUNK] = self._stack.logits(rows).softmax(dim=-1).cpu().numpy()
+            rows = to_tensor(features[start : start + _CHUNK], self._device)
+            probs[:, start : start + _CHUNK] = self._network.logits(rows).softmax(dim=-1).cpu().numpy()
         return read_only(probs, np.float32)
 
-    def save(self, folder: Path) -> None:
-        """Writes end_model.pt, plain tensors that load with `weights_only`, and end_model.json, sizes and curves."""
+    def save(self, directory: Path) -> None:
+        """Write end_model.pt, tensors that `torch.load(weights_only=True)` reads, and end_model.json, sizes and curves.
+
+        Args:
+            directory: An existing directory.
+
+        Raises:
+            StoreError: A file cannot be written.
+
+        """
         raw = io.BytesIO()
-        torch.save({name: tensor.cpu() for name, tensor in self._stack.state_dict().items()}, raw)
-        write_bytes(folder / "end_model.pt", raw.getvalue())
+        torch.save({name: tensor.cpu() for name, tensor in self._network.state_dict().items()}, raw)
+        write_bytes(directory / "end_model.pt", raw.getvalue())
         curves = [asdict(curve) for curve in self.curves]
-        write_json(folder / "end_model.json", {"version": _VERSION, "sizes": self._sizes(), "curves": curves})
+        write_json(directory / "end_model.json", {"version": _VERSION, "sizes": self._sizes(), "curves": curves})
 
     def _sizes(self) -> list[int]:
-        first = self._stack.weights[0].shape[1]
-        return [first, *(weight.shape[2] for weight in self._stack.weights)]
+        n_features = self._network.weights[0].shape[1]
+        return [n_features, *(weight.shape[2] for weight in self._network.weights)]
 
 
-def load_stacked_mlp(folder: Path, device: Device) -> FittedStackedMLP:
-    """What `FittedStackedMLP.save` wrote. StoreError when it is absent, broken or of another version."""
+def load_stacked_mlp(directory: Path, device: Device) -> FittedStackedMLP:
+    """Read what `FittedStackedMLP.save` wrote.
+
+    Args:
+        directory: The directory that was passed to `save`.
+        device: Where to compute.
+
+    Returns:
+        The trained networks.
+
+    Raises:
+        StoreError: A file is missing, broken or of another version. Nothing in a broken file is executed.
+
+    """
     try:
-        stored = read_json(folder / "end_model.json", what="the end model")
+        stored = read_json(directory / "end_model.json", what="the end model")
         if stored["version"] != _VERSION:
-            raise ValueError(f"its version is {stored['version']}, {_VERSION} is known")
-        curves = [_curve(fields) for fields in stored["curves"]]
-        stack = StackedMLP(stored["sizes"], len(curves))
-        stack.load_state_dict(torch.load(folder / "end_model.pt", map_location="cpu", weights_only=True))
+            raise ValueError(f"its version is {stored['version']}; expected {_VERSION}")
+        curves = [
+            TrainingCurve(
+                seed=curve["seed"],
+                train_loss=tuple(curve["train_loss"]),
+                valid_score=tuple(curve["valid_score"]),
+                best_epoch=curve["best_epoch"],
+            )
+            for curve in stored["curves"]
+        ]
+        network = StackedMLP(stored["sizes"], len(curves))
+        network.load_state_dict(torch.load(directory / "end_model.pt", map_location="cpu", weights_only=True))
     except StoreError:
         raise
     except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
-        raise StoreError(f"the end model in {folder} cannot be read: {error}; fit it again.") from error
-    return FittedStackedMLP(stack, curves, torch_device(device))
+        raise StoreError(f"the end model in {directory} cannot be read: {error}; fit it again.") from error
+    return FittedStackedMLP(network, curves, resolve_device(device))
 
 
-def _curve(fields: dict[str, Any]) -> TrainingCurve:
-    return TrainingCurve(
-        seed=fields["seed"],
-        train_loss=tuple(fields["train_loss"]),
-        valid_score=tuple(fields["valid_score"]),
-        best_epoch=fields["best_epoch"],
-    )
+def resolve_device(device: Device) -> torch.device:
+    """Return the torch device for a configured device.
+
+    Args:
+        device: The configured value; `auto` is CUDA where it is available.
+
+    Returns:
+        The first visible GPU, or the CPU.
+
+    """
+    use_cuda = device is Device.cuda or (device is Device.auto and torch.cuda.is_available())
+    return torch.device("cuda", 0) if use_cuda else torch.device("cpu")
 
 
-def torch_device(device: Device) -> torch.device:
-    """The device meant; the first GPU that is visible."""
-    wants_cuda = device is Device.cuda or (device is Device.auto and torch.cuda.is_available())
-    return torch.device("cuda", 0) if wants_cuda else torch.device("cpu")
+def to_tensor(array: np.ndarray[Any, Any], device: torch.device) -> Tensor:
+    """Copy an array to a device.
 
+    Args:
+        array: Any array. Arrays here are read-only, often memory maps; torch warns when it shares their memory, so
+            they are copied on the CPU too.
+        device: The device.
 
-def tensor_of(array: np.ndarray[Any, Any], device: torch.device) -> Tensor:
-    """A copy on `device`: arrays arrive read-only, often as memory maps, which torch cannot share without a warning."""
+    Returns:
+        A tensor of the same shape and type.
+
+    """
     return torch.tensor(np.asarray(array), device=device)

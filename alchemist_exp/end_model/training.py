@@ -1,11 +1,14 @@
-"""Trains every seed of an MLP in one Lightning fit. The seeds share the rows and the clock, nothing else."""
+"""Trains the MLPs of all seeds in one Lightning fit.
+
+The seeds share the rows and the epochs, and nothing else: each has its own random generator, its own order of the rows,
+its own best weights and its own end. A seed's result is therefore the same whichever seeds it is trained with.
+"""
 
 import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -17,51 +20,73 @@ from torch import Tensor
 from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.end_model.base import TrainingCurve, ValidationData
-from alchemist_exp.end_model.network import FittedStackedMLP, StackedMLP, tensor_of, torch_device
-
-if TYPE_CHECKING:
-    from alchemist_exp.end_model.mlp import Mlp
+from alchemist_exp.end_model.network import FittedStackedMLP, StackedMLP, resolve_device, to_tensor
+from alchemist_exp.end_model.settings import TrainingSettings
 
 
 def train(
-    settings: "Mlp",
+    settings: TrainingSettings,
     features: FloatArray,
     targets: FloatArray,
     seeds: tuple[int, ...],
     validation: ValidationData,
     on_epoch: Callable[[int], None] | None,
 ) -> FittedStackedMLP:
-    """Distils targets (n, k) from features (n, d), n from 1 up. AlchemistError when a seed's training diverges."""
-    device = torch_device(settings.device)
+    """Distil soft labels into one MLP per seed.
+
+    Args:
+        settings: Architecture, optimizer and early stopping.
+        features: float32 array of shape (n_rows, n_features), with at least one row.
+        targets: float32 array of shape (n_rows, n_classes): class probabilities.
+        seeds: One MLP is trained with each.
+        validation: Decides when each seed stops.
+        on_epoch: Called with 0, 1, ... after each epoch.
+
+    Returns:
+        The networks with each seed's best weights.
+
+    Raises:
+        AlchemistError: The training of a seed diverged.
+
+    """
+    device = resolve_device(settings.device)
     scale = _root_mean_square(features)
-    # A seed's randomness comes from its own generator: first the initial weights, then an order for each epoch.
+    # A generator per seed, not the global one: it draws the initial weights first, then an order for each epoch, and
+    # no other seed takes numbers from it.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    stack = StackedMLP([features.shape[1], *settings.hidden, targets.shape[1]], len(seeds))
-    stack.draw(generators)
-    stack.to(device)
+    network = StackedMLP([features.shape[1], *settings.hidden, targets.shape[1]], len(seeds))
+    network.initialize(generators)
+    network.to(device)
     distillation = Distillation(
-        stack,
-        rows=tensor_of(features, device) / scale,
-        targets=tensor_of(targets, device),
-        exam=ValidationSet(
-            tensor_of(validation.features, device) / scale, tensor_of(validation.gold, device), validation.positive
+        network,
+        rows=to_tensor(features, device) / scale,
+        targets=to_tensor(targets, device),
+        validation=ValidationSet(
+            to_tensor(validation.features, device) / scale, to_tensor(validation.gold, device), validation.positive
         ),
-        best=BestWeights(stack, settings.patience),
+        best=BestWeights(network, settings.patience),
         settings=settings,
         on_epoch=on_epoch,
     )
-    _fit(
-        distillation, SeededBatches(len(features), settings.batch_size, generators, device), settings.max_epochs, device
-    )
+    batches = SeededBatches(len(features), settings.batch_size, generators, device)
+    _run_lightning(distillation, batches, settings.max_epochs, device)
     curves = distillation.curves(seeds)
-    distillation.best.restore(stack)
+    distillation.best.restore(network)
     with torch.no_grad():
-        stack.weights[0] /= scale  # the stored network takes features as they come
-    return FittedStackedMLP(stack, curves, device)
+        network.weights[0] /= scale  # so that the stored network takes unscaled features
+    return FittedStackedMLP(network, curves, device)
 
 
 class SeededBatches:
-    """Row indices (s, b): every epoch each seed sees all rows once, in an order of its own."""
+    """Batches of row indices; in every epoch each seed gets all rows once, in its own order.
+
+    Args:
+        n_rows: How many rows there are.
+        batch_size: Rows per batch; the last batch may be smaller.
+        generators: One per seed, used for one permutation per epoch.
+        device: Where the indices are needed.
+
+    """
 
     def __init__(self, n_rows: int, batch_size: int, generators: list[torch.Generator], device: torch.device) -> None:
         self._n_rows = n_rows
@@ -73,96 +98,156 @@ class SeededBatches:
         return math.ceil(self._n_rows / self._batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
+        """Yield int64 tensors of shape (n_seeds, batch_size)."""
         orders = torch.stack([torch.randperm(self._n_rows, generator=g) for g in self._generators])
         return iter(torch.split(orders.to(self._device), self._batch_size, dim=1))
 
 
 class ValidationSet:
-    """Rows (n, d) that tell how good each seed is by now."""
+    """Validation rows on the training device.
+
+    Args:
+        rows: float32 tensor of shape (n_rows, n_features), scaled like the training rows.
+        gold: int64 tensor of shape (n_rows,).
+        positive: The class whose F1 is the score; None for accuracy.
+
+    """
 
     def __init__(self, rows: Tensor, gold: Tensor, positive: int | None) -> None:
         self._rows = rows
         self._gold = gold
         self._positive = positive
 
-    def score(self, stack: StackedMLP) -> Tensor:
-        """float64 (s,): accuracy, or the positive class's F1; NaN for a seed whose training diverged."""
-        logits = stack.logits(self._rows)
+    def score(self, network: StackedMLP) -> Tensor:
+        """Score the current weights of each seed.
+
+        Args:
+            network: The networks.
+
+        Returns:
+            float64 tensor of shape (n_seeds,): accuracy or F1; NaN for a seed whose training diverged.
+
+        """
+        logits = network.logits(self._rows)
         predicted = logits.argmax(dim=-1)
         if self._positive is None:
             score = (predicted == self._gold).double().mean(dim=1)
         else:
-            named, true = predicted == self._positive, self._gold == self._positive
-            score = 2 * (named & true).sum(dim=1).double() / (named.sum(dim=1) + true.sum()).clamp_min(1)
+            predicted_positive, gold_positive = predicted == self._positive, self._gold == self._positive
+            hits = (predicted_positive & gold_positive).sum(dim=1).double()
+            score = 2 * hits / (predicted_positive.sum(dim=1) + gold_positive.sum()).clamp_min(1)
         return score.where(logits.isfinite().all(dim=-1).all(dim=-1), torch.nan)
 
 
 class BestWeights:
-    """The best weights of each seed so far; a seed without progress for `patience` epochs has stopped for good."""
+    """Keeps each seed's best weights; a seed without a better score for `patience` epochs has stopped for good.
 
-    def __init__(self, stack: StackedMLP, patience: int) -> None:
+    A stopped seed is still computed, since the seeds share their matrix products, but nothing of it is kept.
+
+    Args:
+        network: The networks, whose weights are copied.
+        patience: Epochs without a better score after which a seed stops.
+
+    Attributes:
+        best_epoch: int64 tensor of shape (n_seeds,): the epoch, counted from 0, of the kept weights.
+        epochs: int64 tensor of shape (n_seeds,): how many epochs each seed took part in.
+
+    """
+
+    def __init__(self, network: StackedMLP, patience: int) -> None:
         self._patience = patience
-        self._weights = [weight.detach().clone() for weight in stack.parameters()]
+        self._weights = [weight.detach().clone() for weight in network.parameters()]
         n_seeds = len(self._weights[0])
         self._score = torch.full((n_seeds,), -torch.inf, dtype=torch.float64)
-        self.epoch = torch.zeros(n_seeds, dtype=torch.int64)
+        self.best_epoch = torch.zeros(n_seeds, dtype=torch.int64)
         self.epochs = torch.zeros(n_seeds, dtype=torch.int64)
         self._running = torch.ones(n_seeds, dtype=torch.bool)
 
-    def see(self, stack: StackedMLP, score: Tensor) -> None:
-        """Takes in one more epoch's scores (s,), on any device. Diverged seeds stop, and the epoch is not counted."""
+    def update(self, network: StackedMLP, score: Tensor) -> None:
+        """Take in the scores of one more epoch.
+
+        Args:
+            network: The networks after the epoch.
+            score: Tensor of shape (n_seeds,), on any device. A seed with a score that is not finite stops, and the
+                epoch is not counted for it.
+
+        """
         score = score.cpu()
         self._running &= score.isfinite()
         better = self._running & (score > self._score)
-        for kept, weight in zip(self._weights, stack.parameters(), strict=True):
+        for kept, weight in zip(self._weights, network.parameters(), strict=True):
             chosen = better.to(kept.device)
             kept[chosen] = weight.detach()[chosen]
         self._score[better] = score[better]
-        self.epoch[better] = self.epochs[better]
+        self.best_epoch[better] = self.epochs[better]
         self.epochs += self._running
-        self._running &= self.epochs - self.epoch <= self._patience
+        self._running &= self.epochs - self.best_epoch <= self._patience
 
     @property
     def all_stopped(self) -> bool:
-        """Whether nothing can change any more."""
+        """Whether every seed has stopped."""
         return not bool(self._running.any())
 
     @torch.no_grad()
-    def restore(self, stack: StackedMLP) -> None:
-        """Gives `stack` each seed's best weights."""
-        for kept, weight in zip(self._weights, stack.parameters(), strict=True):
+    def restore(self, network: StackedMLP) -> None:
+        """Copy each seed's best weights into the networks.
+
+        Args:
+            network: The networks.
+
+        """
+        for kept, weight in zip(self._weights, network.parameters(), strict=True):
             weight.copy_(kept)
 
 
 class Distillation(lightning.LightningModule):
-    """Soft-label cross-entropy of all seeds at once. Tensors stay where they were put; Lightning moves nothing."""
+    """Soft-label cross-entropy of all seeds at once. All tensors are on the device already; Lightning moves nothing.
+
+    Args:
+        network: The networks to train.
+        rows: float32 tensor of shape (n_rows, n_features).
+        targets: float32 tensor of shape (n_rows, n_classes).
+        validation: Scores the networks after each epoch.
+        best: Keeps the best weights.
+        settings: The optimizer's values.
+        on_epoch: Called with the number of each finished epoch.
+
+    """
 
     def __init__(
         self,
-        stack: StackedMLP,
+        network: StackedMLP,
         *,
         rows: Tensor,
         targets: Tensor,
-        exam: ValidationSet,
+        validation: ValidationSet,
         best: BestWeights,
-        settings: "Mlp",
+        settings: TrainingSettings,
         on_epoch: Callable[[int], None] | None,
     ) -> None:
         super().__init__()
-        self.stack = stack
+        self.network = network
         self.best = best
         self._rows = rows
         self._targets = targets
-        self._exam = exam
+        self._validation = validation
         self._settings = settings
         self._on_epoch = on_epoch
-        self._loss = torch.zeros(len(best.epoch), device=rows.device)
+        self._loss = torch.zeros(len(best.epochs), device=rows.device)
         self._losses: list[Tensor] = []
         self._scores: list[Tensor] = []
 
     def training_step(self, batch: Tensor) -> Tensor:
-        """One batch of row indices (s, b). The seeds' mean losses are added, so no gradient depends on their number."""
-        logits: Tensor = self.stack(self._rows[batch])
+        """Compute the loss of one batch.
+
+        Args:
+            batch: Row indices of shape (n_seeds, batch_size).
+
+        Returns:
+            The sum of the seeds' mean losses: a sum, so that no gradient depends on the number of seeds.
+
+        """
+        logits: Tensor = self.network(self._rows[batch])
         log_probs = logits.log_softmax(dim=-1)
         losses = -(self._targets[batch] * log_probs).sum(dim=-1).mean(dim=1)
         self._loss += losses.detach() * batch.shape[1]
@@ -170,51 +255,62 @@ class Distillation(lightning.LightningModule):
 
     @torch.no_grad()
     def on_train_epoch_end(self) -> None:
-        """Scores each seed, keeps its weights when they are its best, ends the fit when all have stopped."""
-        score = self._exam.score(self.stack)
+        """Score each seed, keep its weights when they are its best, end the fit when all seeds have stopped."""
+        score = self._validation.score(self.network)
         self._losses.append(self._loss / len(self._rows))
         self._scores.append(score)
         self._loss = torch.zeros_like(self._loss)
-        self.best.see(self.stack, score)
+        self.best.update(self.network, score)
         if self.best.all_stopped:
             self.trainer.should_stop = True
         if self._on_epoch is not None:
             self._on_epoch(self.current_epoch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW treats every weight by itself, so it cannot mix seeds either."""
+        """Return AdamW, which updates each weight on its own and therefore does not mix seeds."""
         rate, decay = self._settings.learning_rate, self._settings.weight_decay
-        return torch.optim.AdamW(self.stack.parameters(), lr=rate, weight_decay=decay, fused=True)
+        return torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay, fused=True)
 
     def curves(self, seeds: tuple[int, ...]) -> list[TrainingCurve]:
-        """Each seed's epochs until it stopped. AlchemistError when one diverged before its first was over."""
-        lost = [seed for seed, epochs in zip(seeds, self.best.epochs.tolist(), strict=True) if not epochs]
-        if lost:
+        """Return the curves of the finished training.
+
+        Args:
+            seeds: The seeds, in the order of the networks.
+
+        Returns:
+            One curve per seed, until it stopped.
+
+        Raises:
+            AlchemistError: A seed diverged in its first epoch, so that it has no weights to keep.
+
+        """
+        diverged = [seed for seed, epochs in zip(seeds, self.best.epochs.tolist(), strict=True) if not epochs]
+        if diverged:
             raise AlchemistError(
-                f"the end model's training diverged with seed {', '.join(map(str, lost))}; "
+                f"the end model's training diverged with seed {', '.join(map(str, diverged))}; "
                 f"lower end_model.learning_rate ({self._settings.learning_rate})."
             )
         losses, scores = torch.stack(self._losses, dim=1).tolist(), torch.stack(self._scores, dim=1).tolist()
         return [
             TrainingCurve(
                 seed=seed,
-                train_loss=tuple(losses[s][: self.best.epochs[s]]),
-                valid_score=tuple(scores[s][: self.best.epochs[s]]),
-                best_epoch=int(self.best.epoch[s]),
+                train_loss=tuple(losses[i][: self.best.epochs[i]]),
+                valid_score=tuple(scores[i][: self.best.epochs[i]]),
+                best_epoch=int(self.best.best_epoch[i]),
             )
-            for s, seed in enumerate(seeds)
+            for i, seed in enumerate(seeds)
         ]
 
 
-def _fit(distillation: Distillation, batches: SeededBatches, max_epochs: int, device: torch.device) -> None:
-    """Lightning's fit without its files, words and handling of Ctrl-C."""
+def _run_lightning(distillation: Distillation, batches: SeededBatches, max_epochs: int, device: torch.device) -> None:
+    """Run Lightning's fit without its files, its output and its handling of Ctrl-C."""
     try:
         with _quiet(), _one_thread():
             trainer = lightning.Trainer(
                 max_epochs=max_epochs,
                 accelerator="gpu" if device.type == "cuda" else "cpu",
                 devices=1,
-                # One process, also inside a Slurm job that has several tasks.
+                # One process, also inside a Slurm job with several tasks, where Lightning would wait for the others.
                 plugins=[LightningEnvironment()],
                 logger=False,
                 enable_checkpointing=False,
@@ -225,7 +321,7 @@ def _fit(distillation: Distillation, batches: SeededBatches, max_epochs: int, de
     except SIGTERMException:
         raise Terminated from None
     except SystemExit as stop:
-        # Lightning answers Ctrl-C with exit(1), which a run's owner could not tell from a fault.
+        # Lightning ends the process with exit code 1 at Ctrl-C, which looks like a failed run.
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise stop.__context__ from None
         raise
@@ -233,7 +329,7 @@ def _fit(distillation: Distillation, batches: SeededBatches, max_epochs: int, de
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps Lightning's banners and advice, which our users can do nothing about, from the terminal."""
+    """Hide Lightning's banners and advice, on which users of this program cannot act."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -249,7 +345,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Matrices this small gain nothing from more threads, and lose much where jobs share the cores."""
+    """Limit torch to one thread: matrices this small are not faster with more, and jobs may share the cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -259,10 +355,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def _root_mean_square(features: FloatArray) -> float:
-    """One number that brings features of any extractor to a size Adam learns from; 1 when all are zero.
+    """Return the number that scales features of any extractor to a size at which Adam learns; 1 when all are zero.
 
-    Not one per column: that would blow up the weak directions of an SVD, and scored lower.
+    One number, not one per column: that would enlarge the weak directions of an SVD, and scored lower.
     """
-    # No BLAS, whose threads change the last digit, and with it, many steps later, a score.
+    # einsum, not BLAS: the number of BLAS threads changes the last digit of the sum, and many steps later a score.
     squares = np.einsum("nd,nd->n", features, features)
     return math.sqrt(squares.mean(dtype=np.float64) / features.shape[1]) or 1.0

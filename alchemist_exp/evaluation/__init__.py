@@ -1,1 +1,1 @@
-"""Scores: predictions, programs and soft labels against gold."""
+"""Scores of predictions, programs and soft labels against gold labels."""

@@ -1,16 +1,15 @@
-"""Accuracy and F1 of predictions, coverage and accuracy of programs, means over seeds. A score is never NaN."""
+"""Accuracy and F1 of predictions, coverage and accuracy of programs, mean and deviation over seeds.
+
+A score is never NaN: where none can be computed, there is None instead.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix
-
-_Confusion = npt.NDArray[np.int64]
-"""int64 (k, k): rows by gold class, then by predicted class."""
 
 METRICS: Final = ("accuracy", "f1", "macro_f1")
 """The fields of `Scores` that are summarized over seeds."""
@@ -18,9 +17,14 @@ METRICS: Final = ("accuracy", "f1", "macro_f1")
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """How well rows were predicted, each score in 0..1.
+    """How well classes were predicted.
 
-    f1: binary or weighted, see `score`. macro_f1: mean over the classes that occur. rows: how many were scored.
+    Attributes:
+        accuracy: Share of correct predictions, in 0..1.
+        f1: Binary F1 of the positive class, or the weighted mean over classes; see `score`.
+        macro_f1: Unweighted mean of the F1 of the classes that occur in gold or predictions.
+        rows: How many rows were scored.
+
     """
 
     accuracy: float
@@ -31,9 +35,12 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramScores:
-    """One program against gold.
+    """One program against gold labels.
 
-    coverage: share of rows it votes on. accuracy: share of these it is right on, None without votes or gold.
+    Attributes:
+        coverage: Share of rows on which it votes.
+        accuracy: Share of its votes that are correct; None without votes or gold labels.
+
     """
 
     coverage: float
@@ -42,7 +49,14 @@ class ProgramScores:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSummary:
-    """One metric over seeds. std: sample standard deviation (ddof 1), 0 for a single seed."""
+    """One metric over seeds.
+
+    Attributes:
+        mean: Mean over the seeds.
+        std: Sample standard deviation (divisor n - 1); 0 for a single seed.
+        per_seed: The values, in the order of the seeds.
+
+    """
 
     mean: float
     std: float
@@ -50,42 +64,74 @@ class SeedSummary:
 
 
 def score(gold: IntArray, predicted: IntArray, *, n_classes: int, positive: int | None) -> Scores | None:
-    """Scores the rows that are predicted; None when every row is `ABSTAIN`, or there is none.
+    """Score predicted classes; rows predicted as -1 (`ABSTAIN`) are left out.
 
-    gold: (n,), each in 0..n_classes-1. predicted: (n,), the same or `ABSTAIN`. positive: the class whose F1 is
-    reported (paper, Section 4.1: spam on SMS); None reports the mean F1 weighted by the classes' gold rows. The F1 of
-    a class that neither side names is 0. ValueError when shapes or classes do not fit.
+    Args:
+        gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1.
+        predicted: int64 array of shape (n_rows,), each a class or -1.
+        n_classes: How many classes there are.
+        positive: The class whose F1 is reported as `f1` (paper, Section 4.1: spam on SMS). None reports the mean F1
+            weighted by the classes' gold rows.
+
+    Returns:
+        The scores; None when no row is left. The F1 of a class that occurs neither in gold nor in the predictions is 0.
+
+    Raises:
+        ValueError: The shapes do not match, or a class is out of range.
+
+    Example:
+        >>> result = score(np.array([0, 1, 1, 1]), np.array([0, 1, 0, -1]), n_classes=2, positive=1)
+        >>> result.rows, round(result.accuracy, 3), round(result.f1, 3)
+        (3, 0.667, 0.667)
+
     """
     gold, predicted = np.asarray(gold), np.asarray(predicted)
     if gold.ndim != 1 or gold.shape != predicted.shape:
-        raise ValueError(f"gold {gold.shape} and predicted {predicted.shape} do not fit; (n,) is needed of both")
+        raise ValueError(f"gold {gold.shape} and predicted {predicted.shape} do not match; expected (n_rows,) for both")
     if positive is not None and not 0 <= positive < n_classes:
-        raise ValueError(f"the positive class is {positive}; 0..{n_classes - 1} is allowed")
-    _check("gold", gold, 0, n_classes)
-    _check("predicted", predicted, ABSTAIN, n_classes)
+        raise ValueError(f"the positive class is {positive}; expected 0..{n_classes - 1}")
+    for name, classes, lowest in (("gold", gold, 0), ("predicted", predicted, ABSTAIN)):
+        if classes.size and not lowest <= classes.min() <= classes.max() < n_classes:
+            raise ValueError(f"{name} is in {classes.min()}..{classes.max()}; expected {lowest}..{n_classes - 1}")
     decided = predicted != ABSTAIN
     rows = int(decided.sum())
     if not rows:
         return None
-    confusion = _confusion(gold[decided], predicted[decided], n_classes)
-    by_class = _f1_by_class(confusion)
-    true = confusion.sum(axis=1)
-    occurring = true + confusion.sum(axis=0) > 0
+    # Confusion matrix (n_classes, n_classes): rows by gold class, then by predicted class.
+    cells = np.bincount(gold[decided].astype(np.int64) * n_classes + predicted[decided], minlength=n_classes**2)
+    confusion = cells.reshape(n_classes, n_classes)
+    gold_rows, predicted_rows = confusion.sum(axis=1), confusion.sum(axis=0)
+    occurring = gold_rows + predicted_rows > 0
+    # F1 = 2 hits / (gold rows + predicted rows), the same as the harmonic mean of precision and recall.
+    f1 = np.divide(2.0 * np.diag(confusion), gold_rows + predicted_rows, out=np.zeros(n_classes), where=occurring)
     return Scores(
         accuracy=float(np.trace(confusion) / rows),
-        f1=float(by_class @ true / rows if positive is None else by_class[positive]),
-        macro_f1=float(by_class[occurring].mean()),
+        f1=float(f1 @ gold_rows / rows if positive is None else f1[positive]),
+        macro_f1=float(f1[occurring].mean()),
         rows=rows,
     )
 
 
 def program_scores(matrix: LabelMatrix, gold: IntArray | None) -> tuple[ProgramScores, ...]:
-    """Scores each of the m programs over the rows it votes on; gold: (n,), None when there is none."""
+    """Score each program over the rows on which it votes.
+
+    Args:
+        matrix: Votes of shape (n_rows, n_programs).
+        gold: int64 array of shape (n_rows,); None when there are no gold labels.
+
+    Returns:
+        One entry per program.
+
+    Raises:
+        ValueError: The number of rows differs.
+
+    """
     votes = matrix.votes
     if gold is not None and gold.shape != votes.shape[:1]:
-        raise ValueError(f"votes {votes.shape} and gold {gold.shape} do not fit; (n, m) and (n,) are needed")
-    decided = votes != ABSTAIN
-    counts = decided.sum(axis=0)
+        raise ValueError(
+            f"votes {votes.shape} and gold {gold.shape} do not match; expected (n_rows, n_programs) and (n_rows,)"
+        )
+    counts = (votes != ABSTAIN).sum(axis=0)
     hits = None if gold is None else (votes == gold[:, np.newaxis]).sum(axis=0)  # gold is never ABSTAIN
     return tuple(
         ProgramScores(
@@ -97,30 +143,23 @@ def program_scores(matrix: LabelMatrix, gold: IntArray | None) -> tuple[ProgramS
 
 
 def summarize(scores: Sequence[Scores]) -> dict[str, SeedSummary]:
-    """Summarises each metric over the seeds' scores. ValueError without any."""
+    """Summarize each metric over seeds.
+
+    Args:
+        scores: The scores of each seed.
+
+    Returns:
+        A summary for each name in `METRICS`.
+
+    Raises:
+        ValueError: There are no scores.
+
+    """
     if not scores:
         raise ValueError("no scores to summarize; at least one seed is needed")
-    return {name: _summary([getattr(seed, name) for seed in scores]) for name in METRICS}
-
-
-def _summary(values: Sequence[float]) -> SeedSummary:
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return SeedSummary(mean=float(np.mean(values)), std=std, per_seed=tuple(values))
-
-
-def _check(what: str, classes: IntArray, lowest: int, n_classes: int) -> None:
-    if classes.size and not lowest <= classes.min() <= classes.max() < n_classes:
-        raise ValueError(f"{what} lies in {classes.min()}..{classes.max()}; {lowest}..{n_classes - 1} is allowed")
-
-
-def _confusion(gold: IntArray, predicted: IntArray, n_classes: int) -> _Confusion:
-    cells = np.bincount(gold.astype(np.int64) * n_classes + predicted, minlength=n_classes * n_classes)
-    return cells.reshape(n_classes, n_classes).astype(np.int64)
-
-
-def _f1_by_class(confusion: _Confusion) -> npt.NDArray[np.float64]:
-    """float64 (k,): 2 hits / (gold + predicted), 0 for a class that neither side names."""
-    hits = np.diag(confusion)
-    named = confusion.sum(axis=0) + confusion.sum(axis=1)
-    by_class: npt.NDArray[np.float64] = np.divide(2.0 * hits, named, out=np.zeros(len(hits)), where=named > 0)
-    return by_class
+    summaries = {}
+    for name in METRICS:
+        values = tuple(getattr(seed, name) for seed in scores)
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+        summaries[name] = SeedSummary(mean=float(np.mean(values)), std=std, per_seed=values)
+    return summaries

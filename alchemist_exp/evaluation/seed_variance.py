@@ -1,25 +1,32 @@
-"""Says when an end model's seeds differ too much for their mean to be compared."""
+"""Warns when an end model's seeds differ too much for their mean to be compared."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-WIDE: Final = 0.03
-"""Standard deviation of a score over seeds. The mean of five is then uncertain by .013, about as much as label models
-differ by on one dataset; sound runs have .005 to .015."""
+MAX_STD: Final = 0.03
+"""Standard deviation of a score over seeds above which there is a warning. The standard error of a mean of five is then
+.013, about the difference between label models on one dataset; normal runs have deviations of .005 to .015."""
 
 
 def high_seed_variance(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], metric: str) -> list[str]:
-    """A sentence for each split on which the seeds spread wide.
+    """Warn of each split on which a score varies strongly over seeds.
 
-    metrics: the record's, by split and score. metric: the score that the dataset is judged by.
+    Args:
+        metrics: The record's end-model metrics: by split and metric, `mean`, `std` and `per_seed`.
+        metric: The metric that the dataset is judged by ("accuracy", "f1").
+
+    Returns:
+        One sentence per split; empty when all seeds are close.
+
     """
     notes = []
     for split, scores in metrics.items():
         score = scores[metric]
-        if score["std"] > WIDE:
+        if score["std"] > MAX_STD:
             low, high = min(score["per_seed"]), max(score["per_seed"])
             notes.append(
-                f"Seeds spread wide: {metric} on {split} from {low:.3f} to {high:.3f} (sd {score['std']:.3f}, over "
-                f"{WIDE}); differences between runs of less than that mean little, more seeds narrow them."
+                f"High variance over seeds: {metric} on {split} is between {low:.3f} and {high:.3f} (standard "
+                f"deviation {score['std']:.3f}, over {MAX_STD}); smaller differences between runs mean little, "
+                "use more seeds."
             )
     return notes

@@ -1,4 +1,4 @@
-"""What distilling promises: independent seeds, soft labels of covered rows, the best weights, clear errors."""
+"""Distillation: independent seeds, soft labels of covered rows, the best weights, clear errors."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def all_covered(probs: np.ndarray) -> SoftLabels:
 # Seeds
 
 
-@pytest.mark.parametrize("company", [(3,), (0, 1, 2, 3, 4), (4, 3), (3, 11)])
-def test_a_seed_answers_the_same_in_any_company(make: Make, toy: Toy, company: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("seeds", [(3,), (0, 1, 2, 3, 4), (4, 3), (3, 11)])
+def test_a_seed_predicts_the_same_with_any_other_seeds(make: Make, toy: Toy, seeds: tuple[int, ...]) -> None:
     alone = fit(make(), toy, 3)
-    among = fit(make(), toy, *company)
-    place = company.index(3)
-    assert among.seeds == company
+    among = fit(make(), toy, *seeds)
+    place = seeds.index(3)
+    assert among.seeds == seeds
     difference = np.abs(alone.predict_proba(toy.features)[0] - among.predict_proba(toy.features)[place])
     assert difference.max() < 1e-3
     assert alone.curves[0].valid_score == among.curves[place].valid_score
@@ -55,7 +55,7 @@ def test_seeds_differ_from_one_another_and_repeat_themselves(make: Make, toy: To
 
 
 def global_states() -> tuple[object, ...]:
-    numpy = np.random.get_state()  # noqa: NPY002 - the global state is what is looked at
+    numpy = np.random.get_state()  # noqa: NPY002 - the global state is compared
     return random.getstate(), str(numpy), torch.get_rng_state().numpy().tobytes()
 
 
@@ -70,7 +70,7 @@ def test_the_global_generators_neither_matter_nor_move(make: Make, toy: Toy) -> 
     assert np.array_equal(first, second)
 
 
-# What is learnt
+# What is learned
 
 
 def test_learns_through_the_noise(make: Make, toy: Toy) -> None:
@@ -80,7 +80,7 @@ def test_learns_through_the_noise(make: Make, toy: Toy) -> None:
         assert (probs.argmax(axis=1) == gold).mean() > 0.8
 
 
-def test_soft_labels_are_learnt_as_beliefs_not_as_classes(make: Make) -> None:
+def test_soft_labels_are_learned_as_beliefs_not_as_classes(make: Make) -> None:
     features = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
     labels = all_covered(np.tile(np.float32([0.7, 0.3]), (400, 1)))
     model = make(patience=30).fit(features, labels, seeds=[0], validation=None)
@@ -145,19 +145,19 @@ def test_epochs_are_bounded(make: Make, toy: Toy) -> None:
 
 
 def test_without_gold_covered_rows_are_held_out(toy: Toy) -> None:
-    rows, exam = hold_out(toy.features, toy.labels, share=0.1, rng=np.random.default_rng(0))
-    assert len(exam.gold) == 15
+    rows, held_out = hold_out(toy.features, toy.labels, share=0.1, rng=np.random.default_rng(0))
+    assert len(held_out.gold) == 15
     assert len(set(rows.tolist())) == 135
     assert toy.labels.covered[rows].all()
-    learnt = {row.tobytes() for row in toy.features[rows]}
-    assert not learnt & {row.tobytes() for row in exam.features}
+    learned = {row.tobytes() for row in toy.features[rows]}
+    assert not learned & {row.tobytes() for row in held_out.features}
 
 
-def test_one_covered_row_is_learnt_and_held_out(toy: Toy) -> None:
+def test_one_covered_row_is_learned_and_held_out(toy: Toy) -> None:
     labels = SoftLabels(probs=toy.labels.probs, covered=np.arange(len(toy.features)) == 7)
-    rows, exam = hold_out(toy.features, labels, share=0.1, rng=np.random.default_rng(0))
+    rows, held_out = hold_out(toy.features, labels, share=0.1, rng=np.random.default_rng(0))
     assert rows.tolist() == [7]
-    assert np.array_equal(exam.features[0], toy.features[7])
+    assert np.array_equal(held_out.features[0], toy.features[7])
 
 
 # Degenerate input
@@ -179,25 +179,25 @@ def test_few_rows_one_class_or_many(make: Make, rows: int, classes: int, k: int,
 
 
 @pytest.mark.parametrize("hidden", [[], [5], [8, 8, 8]])
-def test_any_depth_will_do_and_features_may_all_be_zero(make: Make, toy: Toy, hidden: list[int]) -> None:
+def test_any_depth_is_valid_and_features_may_all_be_zero(make: Make, toy: Toy, hidden: list[int]) -> None:
     model = make(hidden=hidden).fit(np.zeros_like(toy.features), toy.labels, seeds=[0], validation=toy.validation)
     assert np.isfinite(model.predict_proba(toy.features)).all()
 
 
-def test_nothing_covered_is_an_error_with_a_cure(make: Make, toy: Toy) -> None:
+def test_nothing_covered_is_an_error_that_says_how_to_fix_it(make: Make, toy: Toy) -> None:
     labels = SoftLabels(probs=toy.labels.probs, covered=np.zeros(len(toy.features), dtype=bool))
     for validation in (toy.validation, None):
         with pytest.raises(AlchemistError, match="nothing to distil; see in the record"):
             make().fit(toy.features, labels, seeds=[0], validation=validation)
 
 
-def test_divergence_is_an_error_with_a_cure(make: Make, toy: Toy) -> None:
+def test_divergence_is_an_error_that_says_how_to_fix_it(make: Make, toy: Toy) -> None:
     with pytest.raises(AlchemistError, match=r"diverged with seed 0, 4; lower end_model.learning_rate"):
         fit(make(learning_rate=1e38), toy, 0, 4)
 
 
-def test_arguments_that_do_not_fit_are_refused(make: Make, toy: Toy) -> None:
-    with pytest.raises(ValueError, match="do not fit"):
+def test_arguments_that_do_not_match_are_refused(make: Make, toy: Toy) -> None:
+    with pytest.raises(ValueError, match="do not match"):
         make().fit(toy.features[:5], toy.labels, seeds=[0], validation=None)
     with pytest.raises(ValueError, match="not finite"):
         make().fit(np.full_like(toy.features, np.nan), toy.labels, seeds=[0], validation=None)
@@ -205,16 +205,16 @@ def test_arguments_that_do_not_fit_are_refused(make: Make, toy: Toy) -> None:
         make().fit(toy.features[:, :5], toy.labels, seeds=[0], validation=toy.validation)
     with pytest.raises(ValueError, match="no seed"):
         make().fit(toy.features, toy.labels, seeds=[], validation=None)
-    with pytest.raises(ValueError, match=r"\(n, 6\) is needed"):
+    with pytest.raises(ValueError, match=r"expected \(n_rows, 6\)"):
         fit(make(max_epochs=1), toy, 0).predict_proba(toy.features[:, :5])
 
 
 @pytest.mark.parametrize(("gold", "positive"), [([0, 2], None), ([0, -1], None), ([0, 1], 2), ([0], None)])
 def test_validation_checks_itself(gold: list[int], positive: int | None) -> None:
-    with pytest.raises(ValueError, match=r"allowed|needed"):
+    with pytest.raises(ValueError, match="expected"):
         ValidationData(features=np.zeros((2, 3), np.float32), gold=np.array(gold), n_classes=2, positive=positive)
 
 
-def test_an_empty_validation_split_is_an_error_with_a_cure() -> None:
+def test_an_empty_validation_split_is_an_error_that_says_how_to_fix_it() -> None:
     with pytest.raises(DataError, match="gold=none"):
         ValidationData(features=np.zeros((0, 3), np.float32), gold=np.zeros(0, np.int64), n_classes=2, positive=None)

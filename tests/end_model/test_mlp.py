@@ -1,4 +1,4 @@
-"""The MLP as a guest and as a component: silence, Slurm, Ctrl-C, its files, its configuration."""
+"""The MLP component: no output, Slurm, Ctrl-C, saved files, configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.end_model import network
 from alchemist_exp.end_model.base import FittedEndModel
-from alchemist_exp.end_model.mlp import Device, Mlp
+from alchemist_exp.end_model.mlp import Mlp
+from alchemist_exp.end_model.settings import Device
 
 if TYPE_CHECKING:
     from tests.end_model.conftest import Toy
@@ -33,13 +34,13 @@ def fit(mlp: Mlp, toy: Toy, *seeds: int) -> FittedEndModel:
     return mlp.fit(toy.features, toy.labels, seeds=seeds, validation=toy.validation)
 
 
-# Manners
+# Side effects
 
 
 def test_silent_and_leaves_nothing_behind(
     make: Make, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Features are read-only memory maps, as the store gives them."""
+    """Features are read-only memory maps, as the artifact cache returns them."""
     np.save(tmp_path / "features.npy", toy.features)
     features = np.load(tmp_path / "features.npy", mmap_mode="r")
     empty = tmp_path / "empty"
@@ -65,7 +66,7 @@ def test_inside_a_slurm_job_of_several_tasks(make: Make, toy: Toy, monkeypatch: 
     assert len(fit(make(max_epochs=2), toy, 0).curves) == 1
 
 
-def test_ctrl_c_stays_ctrl_c(make: Make, toy: Toy) -> None:
+def test_ctrl_c_is_raised_as_keyboard_interrupt(make: Make, toy: Toy) -> None:
     handler = signal.getsignal(signal.SIGINT)
 
     def interrupted(epoch: int) -> None:
@@ -76,7 +77,7 @@ def test_ctrl_c_stays_ctrl_c(make: Make, toy: Toy) -> None:
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_a_long_split_is_predicted_in_parts(make: Make, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_split_is_predicted_in_chunks(make: Make, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     model = fit(make(max_epochs=3), toy, 0, 1)
     whole = model.predict_proba(toy.features)
     monkeypatch.setattr(network, "_CHUNK", 7)
@@ -91,7 +92,7 @@ def test_importing_is_light() -> None:
 # Saving
 
 
-def test_saved_and_loaded_answers_the_same(make: Make, toy: Toy, tmp_path: Path) -> None:
+def test_a_loaded_model_predicts_the_same(make: Make, toy: Toy, tmp_path: Path) -> None:
     model = fit(make(hidden=[7, 5]), toy, 4, 2)
     model.save(tmp_path)
     again = make().load(tmp_path)
@@ -120,7 +121,7 @@ class _Attack:
     ],
     ids=["absent", "empty", "list", "version", "no curve", "attack"],
 )
-def test_what_is_absent_or_broken_is_named_and_runs_nothing(
+def test_a_missing_or_broken_file_is_named_and_runs_no_code(
     make: Make, toy: Toy, tmp_path: Path, capfd: pytest.CaptureFixture[str], file: str, content: bytes | None
 ) -> None:
     fit(make(max_epochs=1), toy, 0).save(tmp_path)
@@ -155,17 +156,17 @@ def test_yaml_has_the_papers_network(make: Make) -> None:
     ],
 )
 def test_a_value_out_of_range_names_its_key(make: Make, key: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=rf"end_model\.{key} .* needed"):
+    with pytest.raises(ConfigError, match=rf"end_model\.{key} .* expected"):
         make(**{key: value})
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
-def test_cuda_that_is_absent_is_refused_before_anything_is_spent(make: Make) -> None:
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is available")
+def test_missing_cuda_is_refused_before_anything_is_spent(make: Make) -> None:
     with pytest.raises(ConfigError, match=r"end_model.device=auto or cpu"):
         make(device=Device.cuda)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
-def test_cuda_learns_as_the_cpu_does(make: Make, toy: Toy) -> None:
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_and_cpu_learn_the_same(make: Make, toy: Toy) -> None:
     on_cpu, on_cuda = (fit(make(device=device), toy, 0, 1) for device in (Device.cpu, Device.cuda))
     assert np.allclose(on_cpu.predict_proba(toy.features), on_cuda.predict_proba(toy.features), atol=1e-2)

@@ -40,7 +40,7 @@ def test_abstentions_are_left_out_and_counted() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 3])
-def test_nothing_predicted_is_no_score_rather_than_nan(rows: int) -> None:
+def test_nothing_predicted_gives_no_score_instead_of_nan(rows: int) -> None:
     gold, predicted = np.zeros(rows, dtype=np.int64), np.full(rows, ABSTAIN)
     assert score(gold, predicted, n_classes=2, positive=None) is None
 
@@ -67,15 +67,15 @@ def test_agrees_with_scikit_learn(seed: int, n_classes: int) -> None:
 @pytest.mark.parametrize(
     ("gold", "predicted", "positive", "complaint"),
     [
-        (ints(0, 1), ints(0), None, "do not fit"),
-        (ints(0, 2), ints(0, 1), None, "gold lies in 0..2"),
-        (ints(0, ABSTAIN), ints(0, 1), None, "gold lies in -1..0"),
-        (ints(0, 1), ints(0, 2), None, "predicted lies in 0..2"),
-        (ints(0, 1), ints(-2, 1), None, "predicted lies in -2..1"),
+        (ints(0, 1), ints(0), None, "do not match"),
+        (ints(0, 2), ints(0, 1), None, "gold is in 0..2"),
+        (ints(0, ABSTAIN), ints(0, 1), None, "gold is in -1..0"),
+        (ints(0, 1), ints(0, 2), None, "predicted is in 0..2"),
+        (ints(0, 1), ints(-2, 1), None, "predicted is in -2..1"),
         (ints(0, 1), ints(0, 1), 2, "positive class is 2"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(
+def test_arguments_that_do_not_match_are_refused(
     gold: IntArray, predicted: IntArray, positive: int | None, complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
@@ -102,7 +102,7 @@ def test_no_rows_and_no_programs() -> None:
     no_rows = LabelMatrix(votes=np.empty((0, 2), dtype=np.int8), n_classes=2)
     assert program_scores(no_rows, ints()) == (ProgramScores(coverage=0.0, accuracy=None),) * 2
     assert program_scores(LabelMatrix(votes=np.empty((3, 0), dtype=np.int8), n_classes=2), None) == ()
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         program_scores(VOTES, ints(0, 1))
 
 
