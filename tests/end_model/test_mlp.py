@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import pytorch_lightning
 import torch
 
 from alchemist_exp import config
@@ -46,7 +47,7 @@ def test_silent_and_leaves_nothing_behind(
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(empty)
-    threads, level = torch.get_num_threads(), logging.getLogger("pytorch_lightning").level
+    threads, level = torch.get_num_threads(), logging.getLogger(pytorch_lightning.__name__).level
     validation = dataclasses.replace(toy.validation, features=features[:60], gold=toy.gold[:60])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -55,7 +56,7 @@ def test_silent_and_leaves_nothing_behind(
         make(max_epochs=2).fit(features, toy.labels, seeds=[0], validation=None)
     assert capfd.readouterr() == ("", "")
     assert not list(empty.iterdir())
-    assert (torch.get_num_threads(), logging.getLogger("pytorch_lightning").level) == (threads, level)
+    assert (torch.get_num_threads(), logging.getLogger(pytorch_lightning.__name__).level) == (threads, level)
     assert np.array_equal(features, toy.features)
 
 
