@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from alchemist_exp import config
+from alchemist_exp.prompts.templates import PromptTemplates
 from tests.support.paths import REPOSITORY
 
 config.register()
@@ -41,6 +42,12 @@ def composed() -> Callable[..., DictConfig]:
 def _composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         return compose("config", overrides=list(overrides))
+
+
+@pytest.fixture(scope="session")
+def prompts(composed) -> PromptTemplates:
+    """The paper's prompts."""
+    return config.build(composed()).prompt
 
 
 @pytest.fixture

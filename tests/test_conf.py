@@ -177,7 +177,7 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
         ("method.n_programs=0", r"method\.n_programs is 0; 1 or more"),
         ("seed.values=[1,1]", r"seed\.values is \[1, 1\]; different numbers"),
         ("seed.values=[4294967296]", r"from 0 to 2\*\*32 - 1"),
-        ("paths.outputs='~nouser/x'", "paths.outputs is '~nouser/x', which cannot be a folder"),
+        ("paths.outputs='~nouser/x'", "paths.outputs is '~nouser/x', which cannot be a directory"),
         ("label_model.learning_rate=nan", "label_model.learning_rate is nan"),
         ("label_model.l2=inf", "label_model.l2 is inf"),
         ("llm.price.input_usd_per_million=nan", "llm.price"),

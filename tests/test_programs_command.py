@@ -8,8 +8,8 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.cli.programs import main
+from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.pipeline.run import run
-from tests.support.progress import NoProgress
 
 
 @pytest.fixture(scope="module")

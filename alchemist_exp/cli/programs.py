@@ -20,7 +20,7 @@ from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
 from alchemist_exp.core.terminal import escape_controls, sanitize
 from alchemist_exp.core.types import Split
-from alchemist_exp.programs.header import split_header
+from alchemist_exp.programs.files import split_header
 from alchemist_exp.results.record import RunRecord, RunStatus, Section
 
 SHOWN_FLIPS = 6

@@ -125,6 +125,31 @@ class LabelModel(Component, ABC):
             )
 
 
+def fit_label_model(
+    model: LabelModel, train: LabelMatrix, valid: LabelMatrix | None, gold: IntArray | None
+) -> tuple[LabelModel, ClassBalance, LabeledVotes | None]:
+    """Fit a label model on train, with the class balance from gold labels where there are any.
+
+    Args:
+        model: The unfitted label model.
+        train: The votes on train.
+        valid: The same programs' votes on valid; None when no program voted there.
+        gold: int64 array of shape (n_valid_rows,): the gold labels of valid; None when they may not be used. The class
+            balance is then estimated from the votes on train.
+
+    Returns:
+        The fitted model, the class balance, and the labeled votes on valid (None without votes or gold there). Only a
+        model that uses gold labels is given them.
+
+    Raises:
+        ProgramsError: There are fewer programs than the model needs.
+
+    """
+    labeled = None if valid is None or gold is None else LabeledVotes(matrix=valid, gold=gold)
+    balance = class_balance_from_votes(train) if gold is None else class_balance_from_gold(gold, train.n_classes)
+    return model.fit(train, balance, labeled if model.uses_gold else None), balance, labeled
+
+
 def class_balance_from_gold(gold: IntArray, n_classes: int) -> ClassBalance:
     """Estimate the class balance from gold labels.
 

@@ -1,1 +1,1 @@
-"""Ways of labeling a dataset; each ends in soft labels for every split, and so meets the same evaluation."""
+"""Ways to label a dataset. All end in soft labels, so all are evaluated in the same way."""

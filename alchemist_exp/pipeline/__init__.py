@@ -1,1 +1,1 @@
-"""The stages in order: a configured experiment in, a record out."""
+"""One experiment from configuration to record: `run.py` has the paper's stages in order."""

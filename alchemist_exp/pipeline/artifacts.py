@@ -1,8 +1,8 @@
-"""What a run leaves beside its record: the accepted programs, every row's labels, the distilled model."""
+"""What a run writes next to its record: the programs, every row's labels, the distilled model."""
 
 import io
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,50 +12,58 @@ from alchemist_exp.core.atomic_io import write_bytes, write_directory
 from alchemist_exp.core.types import ABSTAIN, FloatArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.end_model.base import FittedEndModel
-from alchemist_exp.methods.base import LabelingResult
-from alchemist_exp.programs.header import with_header
+from alchemist_exp.methods.base import LabelingResult, LabelSources
+from alchemist_exp.programs.files import with_header
+from alchemist_exp.programs.types import Program, Rejected
 
 PROGRAMS, LABELS, MODEL = "programs", "labels.parquet", "model"
 
 
-def save_programs(folder: Path, labeling: LabelingResult) -> None:
-    """The programs that vote as files that people can read, correct and run again by method=program_files.
+def save_programs(directory: Path, sources: LabelSources) -> None:
+    """Write programs as files that people can read, correct and run again with method=program_files.
 
-    Those that were accepted and not chosen, and those that were rejected, lie in folders of their own.
+    Args:
+        directory: Gets the programs that vote; those that the selection left out are in its directory `unselected`,
+            rejected ones in `rejected`.
+        sources: The programs and their fate.
+
     """
-    voters = labeling.voters
-    lost = [rejected for rejected in voters.rejected if rejected.program is not None]
-    kinds = {folder: voters.programs, folder / "spare": voters.spare}
-    for place, programs in kinds.items():
-        for number, program in enumerate(programs):
-            _write_program(place / _numbered(number, len(programs)), with_header(program))
-    for number, rejected in enumerate(lost):
-        if rejected.program is not None:
-            _write_program(folder / "rejected" / _numbered(number, len(lost)), with_header(rejected.program, rejected))
+    rejected = [one for one in sources.rejected if one.program is not None]
+    groups: dict[Path, Sequence[Program | Rejected]] = {
+        directory: sources.programs,
+        directory / "unselected": sources.unselected,
+        directory / "rejected": rejected,
+    }
+    for place, programs in groups.items():
+        digits = max(2, len(str(len(programs) - 1)))
+        for number, one in enumerate(programs):
+            text = (
+                with_header(one) if isinstance(one, Program) else with_header(one.program, one) if one.program else ""
+            )
+            write_bytes(place / f"{number:0{digits}d}.py", text.encode("utf-8", "replace"))
 
 
-def _numbered(number: int, of: int) -> str:
-    return f"{number:0{max(2, len(str(of - 1)))}d}.py"
+def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mapping[Split, FloatArray]) -> None:
+    """Write every row of every split with its labels, as a Parquet file.
 
+    Args:
+        path: The file.
+        data: The dataset.
+        result: The soft labels.
+        probs: float32 arrays of shape (n_seeds, n_rows, n_classes), the end model's predictions on each split.
 
-def _write_program(path: Path, text: str) -> None:
-    write_bytes(path, text.encode("utf-8", "replace"))
-
-
-def save_labels(path: Path, data: TextData, labeling: LabelingResult, probs: Mapping[Split, FloatArray]) -> None:
-    """Every row of every split. probs: float32 (seeds, n, k) of the end model for each split."""
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
-    words, shares = pa.large_string(), pa.float32()
+    text, share = pa.large_string(), pa.float32()
     schema = pa.schema(
-        {"split": pa.string(), "row": pa.int64(), "text": words, "gold": words}
-        | {"weak_label": words}
-        | {_probability(name): shares for name in data.task.classes}
-        | {"predicted": words, "confidence": shares}
+        {"split": pa.string(), "row": pa.int64(), "text": text, "gold": text, "weak_label": text}
+        | {f"p({name})": share for name in data.task.classes}
+        | {"predicted": text, "confidence": share}
     )
     tables = [
-        pa.table(_columns(data, split, labeling.labels.get(split), probs[split].mean(axis=0)), schema=schema)
+        pa.table(_columns(data, split, result.labels.get(split), probs[split].mean(axis=0)), schema=schema)
         for split in data.splits
     ]
     raw = io.BytesIO()
@@ -63,15 +71,13 @@ def save_labels(path: Path, data: TextData, labeling: LabelingResult, probs: Map
     write_bytes(path, raw.getvalue())
 
 
-def _probability(name: str) -> str:
-    return f"p({name})"
-
-
 def _columns(data: TextData, split: Split, labels: SoftLabels | None, probs: FloatArray) -> dict[str, Any]:
-    """The rows of one split; `labels` is None where nobody voted. probs: float32 (n, k), the mean over seeds.
+    """The columns of one split; what is not known is null, as are weak label and probabilities of an uncovered row.
 
-    What is not known, the weak label and its probabilities of an uncovered row too, is null.
+    labels: None when the split has no votes. probs: float32 array of shape (n_rows, n_classes), the mean over seeds.
     """
+    import pyarrow as pa
+
     classes, gold = data.task.classes, data.gold(split)
     if labels is None:
         labels = SoftLabels(probs=np.zeros_like(probs), covered=np.zeros(len(probs), dtype=bool))
@@ -85,22 +91,24 @@ def _columns(data: TextData, split: Split, labels: SoftLabels | None, probs: Flo
         "confidence": probs.max(axis=1),
     }
     shares = np.where(labels.covered[:, np.newaxis], labels.probs, np.nan)
-    return columns | {_probability(name): _nullable(shares[:, i]) for i, name in enumerate(classes)}
+    # from_pandas: NaN becomes null
+    return columns | {f"p({name})": pa.array(shares[:, i], from_pandas=True) for i, name in enumerate(classes)}
 
 
-def _nullable(values: FloatArray) -> Any:
-    import pyarrow as pa
+def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel) -> None:
+    """Write the distilled model and the fitted feature extractor that it needs.
 
-    return pa.array(values, from_pandas=True)
+    Args:
+        directory: The directory, replaced as a whole.
+        extractor_entry: The cache entry of the features, which also holds the fitted extractor.
+        model: The distilled model.
 
-
-def save_model(folder: Path, extractor: Path, model: FittedEndModel) -> None:
-    """The distilled model with the fitted feature extractor it needs, from its cache entry `extractor`."""
+    """
 
     def fill(draft: Path) -> None:
-        for file in extractor.iterdir():
+        for file in extractor_entry.iterdir():
             if file.stem not in tuple(Split):
                 shutil.copyfile(file, draft / file.name)
         model.save(draft)
 
-    write_directory(folder, fill)
+    write_directory(directory, fill)

@@ -1,8 +1,9 @@
-"""An experiment: one working object per configuration group. It is also the schema of the whole configuration."""
+"""An experiment: one working object per configuration group. The class is also the schema of the configuration."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from omegaconf import MISSING
 
@@ -19,26 +20,31 @@ from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.providers.base import CacheMode
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLM
-from alchemist_exp.methods.base import Method, Parts
+from alchemist_exp.methods.alchemist import AlchemistMethod
+from alchemist_exp.methods.base import Method, ProgramMethod
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.vetting import Vetting
+from alchemist_exp.prompts.templates import PromptTemplates
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.supplements.base import Supplement
 from alchemist_exp.tracking.base import Logger
 
+METHOD_GROUPS: Final = ("llm", "prompt", "supplement", "repair", "sandbox", "vetting", "selection", "label_model")
+"""The groups that some methods use and others do not; `Method.uses` names those that a method uses."""
+
 
 @component("seed", "seeds")
 @dataclass(kw_only=True)
 class Seeds(Component):
-    """The end model's seeds; all of them are trained in one job."""
+    """The seeds of the end model; one job trains all of them."""
 
     values: list[int] = MISSING
 
     def __post_init__(self) -> None:
         values = list(self.values)
-        # torch's CPU generator goes by 32 bits: larger seeds would be others again.
+        # torch's CPU generator uses the lowest 32 bits only: two larger seeds could be the same.
         if not values or len(set(values)) < len(values) or min(values) < 0 or max(values) >= 2**32:
             raise ConfigError(f"seed.values is {values}; different numbers from 0 to 2**32 - 1 are needed.")
 
@@ -46,7 +52,14 @@ class Seeds(Component):
 @component("gold", "gold")
 @dataclass(kw_only=True)
 class Gold(Component):
-    """Which gold labels the stages may use. Scoring uses what is there; no stage ever uses test labels otherwise."""
+    """Which gold labels the stages may use.
+
+    Scores are computed wherever there are labels. No stage uses test labels for anything else.
+
+    Attributes:
+        use_valid: Whether stages may use the labels of train and valid.
+
+    """
 
     use_valid: bool = MISSING
 
@@ -54,51 +67,66 @@ class Gold(Component):
 @component("debug", "debug")
 @dataclass(kw_only=True)
 class Debug(Component):
-    """Help in finding faults. trace: a full traceback instead of one sentence."""
+    """Help for finding errors.
+
+    Attributes:
+        trace: Whether an error is shown with a full traceback.
+
+    """
 
     trace: bool = MISSING
 
 
 @dataclass(kw_only=True)
 class Paths:
-    """Where things lie. outputs: all that is written. data: where datasets that are not embedded are looked for."""
+    """Directories.
+
+    Attributes:
+        outputs: Everything that is written.
+        data: Where datasets are that the package does not contain.
+
+    """
 
     outputs: str = MISSING
     data: str = MISSING
 
     def __post_init__(self) -> None:
         if not self.outputs.strip():
-            raise ConfigError("paths.outputs is empty; name a folder.")
+            raise ConfigError("paths.outputs is empty; name a directory.")
         try:
             _ = self.root
         except (OSError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"paths.outputs is {self.outputs!r}, which cannot be a folder: {error}.") from error
+            raise ConfigError(f"paths.outputs is {self.outputs!r}, which cannot be a directory: {error}.") from error
 
     @property
     def root(self) -> Path:
-        """The folder that everything written lies under."""
+        """The absolute path of everything that is written."""
         return Path(self.outputs).expanduser().resolve()
 
     @property
     def runs(self) -> Path:
-        """A folder per run key."""
+        """One directory per run key."""
         return self.root / "runs"
 
     @property
     def cache(self) -> Path:
-        """Replies, votes and features."""
+        """LLM responses, votes and features."""
         return self.root / "cache"
 
 
 @dataclass(kw_only=True)
 class Experiment:
-    """Everything a run depends on.
+    """Everything that a run depends on: the component of each group, and a few values of its own.
 
-    budget: the most that may be spent. force: run again although the run's record is finished.
+    Attributes:
+        budget: How much may be spent on LLMs.
+        force: Whether to run again although the run's record is finished.
+
     """
 
     dataset: Dataset = MISSING
     llm: LLM = MISSING
+    prompt: PromptTemplates = MISSING
     supplement: Supplement = MISSING
     method: Method = MISSING
     vetting: Vetting = MISSING
@@ -116,87 +144,118 @@ class Experiment:
     budget: Budget = MISSING
     force: bool = MISSING
 
+    def used_components(self) -> Iterator[tuple[str, Component]]:
+        """Yield the components that can alter the result, with their groups.
+
+        Yields:
+            The group and the component; groups that the method does not use are left out.
+
+        """
+        for group in ("dataset", "method", *self.method.uses, "feature_extractor", "end_model", "seed", "gold"):
+            yield group, getattr(self, group)
+
+    def uses(self, group: str) -> bool:
+        """Return whether a group can alter the result.
+
+        Args:
+            group: A group of `METHOD_GROUPS`.
+
+        Returns:
+            Whether the method uses it.
+
+        """
+        return group in self.method.uses
+
     def check(self) -> None:
-        """Finds, before anything is spent, what would stop the run later."""
-        for part in (*self._matters(), self.logger):
-            part.check()
-        if self.supplement in self._matters() and self.supplement.needs_gold and not self.gold.use_valid:
+        """Find, before any money is spent, what would stop the run later.
+
+        Raises:
+            AlchemistError: A component cannot work here, or two components contradict each other.
+
+        """
+        for _, used in self.used_components():
+            used.check()
+        self.logger.check()
+        if self.uses("supplement") and self.supplement.needs_gold and not self.gold.use_valid:
             raise ConfigError(
                 "supplement.source is data, which shows labeled rows, and gold is none; use gold=valid, or "
                 "supplement.source=llm."
             )
-        self._check_programs()
-        asked = not self.llm.replays and any(part is self.llm for part in self._matters())
-        if asked and self.budget.usd is not None and self.llm.price is None:
+        if isinstance(self.method, ProgramMethod):
+            self._check_programs(self.method)
+        paid = self.uses("llm") and not self.llm.replays
+        if paid and self.budget.usd is not None and self.llm.price is None:
             raise ConfigError(
                 f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
                 "llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}, or set budget.usd=null."
             )
 
     def check_against(self, data: TextData) -> None:
-        """As `check`, where it takes the data to tell. ConfigError."""
-        used = any(component is self.label_model for component in self._matters())
-        if used and self.label_model.uses_gold and data.gold(Split.VALID) is None:
+        """Find what would stop the run later and depends on the data.
+
+        Args:
+            data: The loaded dataset.
+
+        Raises:
+            ConfigError: The label model needs gold labels that the dataset does not have.
+
+        """
+        if self.uses("label_model") and self.label_model.uses_gold and data.gold(Split.VALID) is None:
             raise ConfigError(
                 f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "
                 "label a valid split, or use label_model=majority."
             )
 
-    def _check_programs(self) -> None:
-        """What would be found only after the programs were paid for."""
-        most, model = self.method.most_programs(self.parts), self.label_model
-        if most is not None and most < model.min_programs:
+    def _check_programs(self, method: ProgramMethod) -> None:
+        """Raise ConfigError for what would be found only after the programs were paid for."""
+        model, requested = self.label_model, method.n_requested(self.supplement)
+        n_voting = self.selection.max_selected(requested, method.n_strategies(self.supplement))
+        if n_voting < model.min_programs:
             raise ConfigError(
-                f"label_model={model.name} needs {model.min_programs} programs and at most {most} can vote; raise "
+                f"label_model={model.name} needs {model.min_programs} programs and at most {n_voting} can vote; raise "
                 "method.n_programs or selection.n, or use label_model=majority."
             )
-        if most is not None and self.vetting.reject_nondeterministic and not self.sandbox.determinism_rows:
+        if self.vetting.reject_nondeterministic and not self.sandbox.determinism_rows:
             raise ConfigError(
-                "vetting.reject_nondeterministic is true and sandbox.determinism_rows is 0, so nothing would be found; "
-                "raise the latter, or use vetting=basic."
+                "vetting.reject_nondeterministic is true and sandbox.determinism_rows is 0, so no program would be "
+                "tried; raise the latter, or use vetting=basic."
             )
-        drafts, replies = getattr(self.method, "n_programs", None), self.repair.max_responses
-        if drafts is not None and replies is not None and replies < drafts:
+        limit = self.repair.max_responses
+        if isinstance(method, AlchemistMethod) and limit is not None and limit < method.n_programs:
             raise ConfigError(
-                f"repair.max_responses is {replies}, less than method.n_programs, {drafts}; raise it, or ask for fewer."
+                f"repair.max_responses is {limit}, less than method.n_programs, {method.n_programs}; raise it, or ask "
+                "for fewer programs."
             )
 
-    def without_effect(self, overrides: Sequence[str]) -> list[str]:
-        """A note for each group that was chosen in `overrides` and that the method does not use."""
-        parts, used = self.parts, self.method.used(self.parts)
-        chosen = {override.lstrip("+").partition("=")[0].partition(".")[0]: override for override in overrides}
+    def unused_overrides(self, overrides: Sequence[str]) -> list[str]:
+        """Return a note for each override of a group that the method does not use.
+
+        Args:
+            overrides: Hydra overrides, as on the command line.
+
+        Returns:
+            One sentence per group.
+
+        """
+        by_group = {override.lstrip("+").partition("=")[0].partition(".")[0]: override for override in overrides}
         return [
-            f"{chosen[f.name]} has no effect with method={self.method.name}."
-            for f in fields(parts)
-            if f.name in chosen and not any(component is getattr(parts, f.name) for component in used)
+            f"{by_group[group]} has no effect with method={self.method.name}."
+            for group in METHOD_GROUPS
+            if group in by_group and not self.uses(group)
         ]
 
     @property
-    def parts(self) -> Parts:
-        """What methods choose from."""
-        return Parts(
-            llm=self.llm,
-            supplement=self.supplement,
-            sandbox=self.sandbox,
-            vetting=self.vetting,
-            repair=self.repair,
-            selection=self.selection,
-            label_model=self.label_model,
-        )
-
-    def _matters(self) -> tuple[Component, ...]:
-        return (
-            self.dataset, self.method, *self.method.used(self.parts), self.feature_extractor, self.end_model, self.seed,
-            self.gold,
-        )  # fmt: skip
-
-    @property
-    def anew(self) -> bool:
-        """Whether to run although such a run has finished: asked for, or implied by asking the LLM anew."""
+    def runs_again(self) -> bool:
+        """Whether to run although such a run has finished: by `force`, or because LLM responses are to be new."""
         return self.force or getattr(self.llm, "cache", None) is CacheMode.refresh
 
     def llm_client(self) -> LLMClient:
-        """Return the client that sends requests to the LLM."""
+        """Return a client of the configured LLM with the cache, budget and limits of the outputs directory.
+
+        Returns:
+            A client that has made no call yet.
+
+        """
         return LLMClient(self.llm, ResponseCache(self.paths.cache / "replies"), self.paths.cache, self.budget.usd)
 
     def component_keys(self) -> dict[str, dict[str, object]]:
@@ -205,21 +264,23 @@ class Experiment:
         Returns:
             For each group whose component the method uses, the component's cache key. The LLM's key also has its price,
             which alters costs, and its `base_url` without a final slash.
-
         """
-        used = self._matters()
-        keys = {
-            f.name: part.cache_key()
-            for f in fields(self)
-            if isinstance(part := getattr(self, f.name), Component) and any(part is other for other in used)
-        }
+        keys = {group: used.cache_key() for group, used in self.used_components()}
         if "llm" in keys:
             base_url = getattr(self.llm, "base_url", None)
             keys["llm"] |= {"base_url": base_url and base_url.rstrip("/"), "price": to_jsonable(self.llm.price)}
         return keys
 
     def run_key(self, data_fingerprint: str) -> str:
-        """The key of all that matters: every component that the method uses, the data, the code and its packages."""
-        parts = [component.key() for component in self._matters()]
+        """Return the key of everything that can alter the result.
+
+        Args:
+            data_fingerprint: The fingerprint of the loaded dataset.
+
+        Returns:
+            A key of all used components, the data, the code and the versions of its packages.
+
+        """
+        parts = [used.key() for _, used in self.used_components()]
         code = {"ours": code_fingerprint(), "packages": package_versions()}
         return key_of("run", {"parts": parts, "data": data_fingerprint, "code": code})

@@ -1,4 +1,4 @@
-"""Turns what the stages made into the sections of the record."""
+"""Turns the results of the stages into the sections of the record, its notes, and figures for the tracker."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,16 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from alchemist_exp.context import RunContext
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.data.base import Dataset, TextData
+from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarize
+from alchemist_exp.evaluation.seed_variance import high_seed_variance
 from alchemist_exp.label_models.diagnostics import diagnose
-from alchemist_exp.methods.base import LabelingResult, LabelSources
-from alchemist_exp.programs.header import made_from
+from alchemist_exp.methods.base import LabelingResult, LabelSources, ProgramMethod
+from alchemist_exp.pipeline.cost import cost_section
+from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.programs.files import made_from
 from alchemist_exp.programs.types import Program, Rejected, RejectionStage
-from alchemist_exp.results.record import Section
+from alchemist_exp.results.provenance import host
+from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.sandbox.base import ProgramRun
+from alchemist_exp.tracking.base import Tracker
 
 
 def data_section(dataset: Dataset, data: TextData) -> Section:
@@ -41,10 +48,10 @@ def _most_frequent(data: TextData) -> dict[str, float]:
     }
 
 
-def programs_section(voters: LabelSources, data: TextData, sandbox: str) -> Section:
+def programs_section(sources: LabelSources, data: TextData, sandbox: str) -> Section:
     """What was asked for, accepted and rejected; per program coverage and, where gold exists, accuracy."""
     gold = data.gold(Split.TRAIN)
-    train = voters.matrices[Split.TRAIN]
+    train = sources.matrices[Split.TRAIN]
     scores = program_scores(train, gold)
     programs = [
         {
@@ -55,38 +62,29 @@ def programs_section(voters: LabelSources, data: TextData, sandbox: str) -> Sect
             "provenance": None,
             "parent_id": None,
         }
-        for id_, origin, s in zip(voters.ids, voters.origins, scores, strict=True)
+        for id_, origin, s in zip(sources.ids, sources.origins, scores, strict=True)
     ]
     for column, program in enumerate(programs):
-        program |= _outcomes(voters.runs_of(column))
-        if voters.programs:
-            program |= _provenance(voters.programs[column])
+        program |= _outcomes(sources.runs_of(column))
+        if sources.programs:
+            program |= _provenance(sources.programs[column])
     total: Counter[str] = Counter()
-    for runs in voters.runs.values():
+    for runs in sources.runs.values():
         for run in runs.values():
             total.update({outcome.value: count for outcome, count in run.outcomes.items()})
     return {
-        "source": voters.source,
-        "sandbox": sandbox if voters.runs else None,
-        "requested": voters.requested,
-        "candidates": voters.written,
-        "accepted": len(voters.ids) + len(voters.spare),
-        "selected": len(voters.ids),
-        "rejected": [_rejection(rejected) for rejected in voters.rejected],
-        "rejected_by_stage": _by_stage(voters.rejected),
-        "not_selected": [{"id": program.id, "origin": program.origin} for program in voters.spare],
-        "supplements": [
-            {
-                "strategy": supplement.strategy,
-                "text": supplement.text,
-                "text_origin": supplement.written_by.value,
-                "sources": list(supplement.sources),
-                "gold_used": list(supplement.gold_used),
-            }
-            for supplement in voters.supplied
-        ],
+        "source": sources.method,
+        "sandbox": sandbox if sources.runs else None,
+        "requested": sources.n_requested,
+        "candidates": sources.n_candidates,
+        "accepted": len(sources.ids) + len(sources.unselected),
+        "selected": len(sources.ids),
+        "rejected": [_rejection(rejected) for rejected in sources.rejected],
+        "rejected_by_stage": _by_stage(sources.rejected),
+        "not_selected": [{"id": program.id, "origin": program.origin} for program in sources.unselected],
+        "supplements": [to_jsonable(supplement) for supplement in sources.supplements],
         "outcomes": dict(total),
-        "row_outcomes": dict(voters.answers),
+        "row_outcomes": dict(sources.responses),
         "list": programs,
     }
 
@@ -102,22 +100,8 @@ def _rejection(rejected: Rejected) -> Section:
 
 
 def _provenance(program: Program) -> Section:
-    """Return which LLM response a program came from, and the id of the program that its file was edited from."""
-    written = program.written
-    return {
-        "provenance": None
-        if written is None
-        else {
-            "model": written.model,
-            "prompt_key": written.prompt,
-            "response_key": written.reply,
-            "strategy": written.strategy,
-            "sample": written.sample,
-            "version": written.version,
-            "list_price_usd": written.usd,
-        },
-        "parent_id": made_from(program),
-    }
+    """The LLM response that a program is from, and the id of the program that its file was edited from."""
+    return {"provenance": to_jsonable(program.provenance), "parent_id": made_from(program)}
 
 
 def _by_stage(rejected: Sequence[Rejected]) -> dict[str, int]:
@@ -127,7 +111,7 @@ def _by_stage(rejected: Sequence[Rejected]) -> dict[str, int]:
 
 
 def _outcomes(runs: Sequence[ProgramRun]) -> Section:
-    """Return one program's errors over all splits, the first message of each kind, and whether its votes differ."""
+    """One program's errors over all splits, the first message of each kind, and whether its votes differ."""
     errors: Counter[str] = Counter()
     messages: dict[str, str] = {}
     for run in runs:
@@ -137,29 +121,29 @@ def _outcomes(runs: Sequence[ProgramRun]) -> Section:
     return {"errors": dict(errors), "error_messages": messages, "nondeterministic": nondeterministic}
 
 
-def label_model_section(labeling: LabelingResult, data: TextData, positive: int | None) -> Section:
+def label_model_section(result: LabelingResult, data: TextData, positive: int | None) -> Section:
     """Coverage of every split; scores over covered rows where gold exists; what looks wrong with train's labels."""
     metrics = {}
-    for split, labels in labeling.labels.items():
+    for split, labels in result.labels.items():
         gold = data.gold(split)
         if gold is not None:
             metrics[split.value] = _scores(
                 score(gold, labels.hard(), n_classes=labels.probs.shape[1], positive=positive)
             )
-    train = labeling.labels[Split.TRAIN].hard()
+    train = result.labels[Split.TRAIN].hard()
     return {
-        "name": labeling.labeled_by,
-        "class_balance": None if labeling.balance is None else list(labeling.balance),
+        "name": result.labeled_by,
+        "class_balance": None if result.class_balance is None else list(result.class_balance),
         "labels": {name: int(np.count_nonzero(train == c)) for c, name in enumerate(data.task.classes)},
-        "coverage": {split.value: float(labels.covered.mean()) for split, labels in labeling.labels.items()},
+        "coverage": {split.value: float(labels.covered.mean()) for split, labels in result.labels.items()},
         "metrics": metrics,
         "warnings": diagnose(
-            labeling.voters.matrices[Split.TRAIN],
-            labeling.labels[Split.TRAIN],
-            labeled_by=labeling.labeled_by,
-            program_names=labeling.voters.origins,
+            result.sources.matrices[Split.TRAIN],
+            result.labels[Split.TRAIN],
+            labeled_by=result.labeled_by,
+            program_names=result.sources.origins,
             class_names=data.task.classes,
-            labeled=labeling.labeled,
+            labeled=result.labeled_votes,
         ),
     }
 
@@ -189,3 +173,118 @@ def _end_score(gold: IntArray, probs: FloatArray, positive: int | None) -> Score
     if scores is None:
         raise ValueError("a split without rows was scored")
     return scores
+
+
+def record_labels(record: RunRecord, experiment: Experiment, context: RunContext, result: LabelingResult) -> None:
+    """Fill the sections on programs, label model and cost, and the notes on labeling.
+
+    Args:
+        record: The record of the run.
+        experiment: The experiment.
+        context: What the stages of the run share.
+        result: The soft labels and what they were made from.
+
+    """
+    data = context.data
+    record.programs = programs_section(result.sources, data, experiment.sandbox.effective)
+    record.label_model = label_model_section(result, data, experiment.dataset.positive)
+    record.cost = cost_section(experiment, context, result)
+    if experiment.gold.use_valid and not context.gold.available(Split.VALID):
+        record.notes.append(
+            "There are no validation labels: the class balance is estimated from the votes, "
+            "and early stopping watches held-out pseudo-labels, as with gold=none."
+        )
+    record.notes += experiment.unused_overrides(record.overrides)
+    if isinstance(experiment.method, ProgramMethod):
+        record.notes += _program_notes(experiment, experiment.method, context, result.sources)
+
+
+def record_predictions(
+    record: RunRecord,
+    experiment: Experiment,
+    context: RunContext,
+    result: LabelingResult,
+    model: FittedEndModel,
+    probs: Mapping[Split, FloatArray],
+) -> None:
+    """Fill the section on the end model, the gold labels that were used, and the notes on both.
+
+    Args:
+        record: The record of the run.
+        experiment: The experiment.
+        context: What the stages of the run share.
+        result: The soft labels.
+        model: The distilled model.
+        probs: float32 arrays of shape (n_seeds, n_rows, n_classes), the model's predictions on each split.
+
+    """
+    data, seeds = context.data, list(experiment.seed.values)
+    record.end_model = end_model_section(experiment.end_model.name, seeds, probs, data, experiment.dataset.positive)
+    record.host = host(model.device)
+    for split in Split:
+        if split in data.splits and split not in result.labels:
+            record.notes.append(f"No label-model scores on {split}: there are no votes on it.")
+        if data.gold(split) is not None:
+            context.gold.uses.append(f"{split}: scoring")
+        elif split is not Split.TRAIN:
+            problem = "has no labels" if split in data.splits else "does not exist"
+            record.notes.append(f"No {split} scores: the split {problem}.")
+    record.data["gold_used"] = list(context.gold.uses)
+    counts = result.sources.matrices[Split.TRAIN].counts().sum(axis=0)
+    if silent := [name for name, count in zip(data.task.classes, counts, strict=True) if not count]:
+        record.notes.append(f"No vote on train is for the class {', '.join(silent)}.")
+    record.notes += high_seed_variance(record.end_model["metrics"], experiment.dataset.metric.value)
+
+
+def _program_notes(
+    experiment: Experiment, method: ProgramMethod, context: RunContext, sources: LabelSources
+) -> list[str]:
+    """What fell short of the configuration, and what makes scores on valid unfair."""
+    notes = []
+    n_accepted, n_selected = len(sources.programs) + len(sources.unselected), len(sources.programs)
+    if experiment.uses("repair") and experiment.repair.attempts and n_accepted < sources.n_requested:
+        notes.append(
+            f"{n_accepted} of the {sources.n_requested} programs asked for were accepted in {sources.n_candidates} "
+            "responses; repair.max_responses and repair.attempts limit how many are asked for."
+        )
+    unlimited = 1 << 30
+    wanted = experiment.selection.max_selected(unlimited, method.n_strategies(experiment.supplement))
+    if n_selected < wanted < unlimited:
+        notes.append(
+            f"selection={experiment.selection.name} was to choose {wanted} programs; only {n_selected} were accepted."
+        )
+    if experiment.vetting.reject_below_chance and not context.gold.available(Split.VALID):
+        notes.append("Programs below chance were not rejected: that needs gold=valid and labels of valid.")
+    if any(shown.startswith("valid:") for supplement in sources.supplements for shown in supplement.gold_used):
+        notes.append("Rows of valid were shown to the LLM: scores on valid are not a fair estimate.")
+    return notes
+
+
+def track(tracker: Tracker, record: RunRecord, model: FittedEndModel) -> None:
+    """Send learning curves, scores and the table of programs to the tracker.
+
+    Args:
+        tracker: The open tracker.
+        record: The record, with all sections filled.
+        model: The distilled model, for its learning curves.
+
+    """
+    for epoch in range(max(len(curve.train_loss) for curve in model.curves)):
+        active = [curve for curve in model.curves if epoch < len(curve.train_loss)]
+        losses = {f"train_loss/seed_{curve.seed}": curve.train_loss[epoch] for curve in active}
+        scores = {f"valid_score/seed_{curve.seed}": curve.valid_score[epoch] for curve in active}
+        tracker.log_metrics(epoch, losses | scores)
+    metrics: list[tuple[str, str, str, float, float]] = []
+    for split, split_scores in record.label_model["metrics"].items():
+        if split_scores:
+            names = ("accuracy", "f1", "macro_f1")
+            metrics += [("label model", split, name, split_scores[name], 0.0) for name in names]
+    for split, summaries in record.end_model["metrics"].items():
+        metrics += [("end model", split, name, s["mean"], s["std"]) for name, s in summaries.items()]
+    tracker.log_summary({f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics})
+    tracker.log_summary({f"coverage/{split}": share for split, share in record.label_model["coverage"].items()})
+    tracker.log_table("metrics", ["stage", "split", "score", "mean", "std"], metrics)
+    columns = ["id", "origin", "coverage", "accuracy", "errors"]
+    rows = [[p["id"], p["origin"], p["coverage"], p["accuracy"], str(p["errors"])] for p in record.programs["list"]]
+    rejected = [[r["id"], r["origin"], None, None, r["reason"]] for r in record.programs["rejected"]]
+    tracker.log_table("programs", columns, rows + rejected)

@@ -1,8 +1,8 @@
-"""Runs accepted programs over every split and gathers their votes, a column per program.
+"""Runs accepted programs on every split and collects their votes, one column per program.
 
-Columns are kept by program, texts and limits, so another label model or seed executes nothing. A program that did not
-run to its end on every split is rejected whole: a half-filled column would pass for an honest one. So is one without a
-single vote on train: it would only count towards a label model's minimum.
+Votes are cached by program, texts and sandbox limits, so another label model or seed executes nothing. A program that
+did not run to its end on every split is rejected whole, because a half-filled column looks like abstaining. A program
+without a single vote on train is rejected too: it would only count towards a label model's minimum.
 """
 
 import json
@@ -10,16 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from alchemist_exp.context import RunContext
 from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
 from alchemist_exp.core.atomic_io import read_json
 from alchemist_exp.core.hashing import key_of, to_jsonable
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.types import LabelMatrix, Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.programs.static_checks import CheckFailure
 from alchemist_exp.programs.types import Program, Rejected, RejectionStage, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
@@ -27,9 +26,14 @@ from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandb
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ExecutionResult:
-    """The programs that ran to their end, their votes, and what happened on the way.
+    """The programs that ran to their end, and their votes.
 
-    runs: by source, for every program that was executed, rejected ones too, what happened on each split.
+    Attributes:
+        programs: The programs that ran to their end on every split.
+        rejected: The other programs, with the reason.
+        matrices: The votes of `programs` on each split, one column per program.
+        runs: By source, how each program ran on each split; rejected programs are among them.
+
     """
 
     programs: tuple[Program, ...]
@@ -38,94 +42,191 @@ class ExecutionResult:
     runs: Mapping[str, Mapping[Split, ProgramRun]]
 
 
-def execute(
-    programs: Sequence[Program],
-    data: TextData,
-    sandbox: Sandbox,
-    store: ArtifactCache,
-    *,
-    on_progress: Callable[[int], None] | None = None,
-) -> ExecutionResult:
-    """The votes of `programs` on every split of `data`. `on_progress` is told of each batch of votes."""
-    n_classes, report = len(data.task.classes), on_progress or (lambda _: None)
-    columns = {
-        split: votes_of(programs, data.texts(split), data.texts_key(split), n_classes, sandbox, store, report)
-        for split in data.splits
-    }
+def execute(context: RunContext, programs: Sequence[Program]) -> ExecutionResult:
+    """Run programs on every split of the dataset.
+
+    Args:
+        context: What the stages of the run share.
+        programs: The accepted programs.
+
+    Returns:
+        The votes, and the programs that did not run to their end.
+
+    Raises:
+        SandboxError: The sandbox cannot run programs on this machine.
+
+    """
+    data = context.data
+    total = sum(len(data.texts(split)) for split in data.splits) * len(programs)
+    with context.progress.stage("votes", f"running {len(programs)} programs", total) as advance:
+        columns = {
+            split: cached_runs(
+                programs,
+                data.texts(split),
+                data.texts_key(split),
+                n_classes=context.n_classes,
+                sandbox=context.sandbox,
+                cache=context.cache,
+                on_progress=advance,
+            )
+            for split in data.splits
+        }
     runs = {p.source: {split: columns[split][i] for split in data.splits} for i, p in enumerate(programs)}
-    faults = {source: _fault(of_splits) for source, of_splits in runs.items()}
-    passed = tuple(p for p in programs if not faults[p.source])
-    matrices = {
-        split: LabelMatrix(
-            votes=_side_by_side([runs[p.source][split] for p in passed], len(data.texts(split))),
-            n_classes=n_classes,
+    failures = {source: _first_failure(by_split) for source, by_split in runs.items()}
+    finished = tuple(program for program in programs if failures[program.source] is None)
+    matrices = {}
+    for split in data.splits:
+        votes = np.empty((len(data.texts(split)), len(finished)), dtype=np.int8)
+        for column, program in enumerate(finished):
+            votes[:, column] = runs[program.source][split].votes
+        matrices[split] = LabelMatrix(votes=votes, n_classes=context.n_classes)
+    rejected = tuple(reject(p, *failure) for p in programs if (failure := failures[p.source]))
+    return ExecutionResult(programs=finished, rejected=rejected, matrices=matrices, runs=runs)
+
+
+def run_on_split(
+    context: RunContext, programs: Sequence[Program], split: Split, description: str, *, stage: str = "votes"
+) -> list[ProgramRun]:
+    """Run programs on one split, as a stage with progress.
+
+    Args:
+        context: What the stages of the run share.
+        programs: The programs.
+        split: The split.
+        description: What the progress display says.
+        stage: The name under which the seconds are recorded.
+
+    Returns:
+        One run per program.
+
+    """
+    texts = context.data.texts(split)
+    return run_on_texts(context, programs, texts, context.data.texts_key(split), description, stage=stage)
+
+
+def run_on_texts(
+    context: RunContext,
+    programs: Sequence[Program],
+    texts: Sequence[str],
+    texts_key: str,
+    description: str,
+    *,
+    stage: str,
+) -> list[ProgramRun]:
+    """Run programs on any texts, as a stage with progress.
+
+    Args:
+        context: What the stages of the run share.
+        programs: The programs.
+        texts: The texts.
+        texts_key: The fingerprint of `texts`.
+        description: What the progress display says.
+        stage: The name under which the seconds are recorded.
+
+    Returns:
+        One run per program.
+
+    """
+    with context.progress.stage(stage, description, len(texts) * len(programs)) as advance:
+        return cached_runs(
+            programs,
+            texts,
+            texts_key,
+            n_classes=context.n_classes,
+            sandbox=context.sandbox,
+            cache=context.cache,
+            on_progress=advance,
         )
-        for split in data.splits
-    }
-    rejected = tuple(reject(p, *fault) for p in programs if (fault := faults[p.source]))
-    return ExecutionResult(programs=passed, rejected=rejected, matrices=matrices, runs=runs)
-
-
-def _side_by_side(runs: Sequence[ProgramRun], rows: int) -> np.ndarray[Any, np.dtype[np.int8]]:
-    if not runs:
-        return np.empty((rows, 0), dtype=np.int8)
-    return np.stack([run.votes for run in runs], axis=1)
 
 
 def failure_of_run(run: ProgramRun, where: str) -> CheckFailure | None:
-    """Why a program cannot count: it was not loaded, or did not run to its end."""
+    """Return why a program cannot vote after a run.
+
+    Args:
+        run: The run.
+        where: What it ran on, for the reason: a split or "probes".
+
+    Returns:
+        None when the program was loaded and ran to its end.
+
+    """
     if run.status is ProgramStatus.OK:
         return None
     stage = RejectionStage.LOAD if run.status is ProgramStatus.LOAD_ERROR else RejectionStage.NOT_FINISHED
     return CheckFailure(stage, f"{run.status.replace('_', ' ')} on {where}: {run.detail}")
 
 
-def _fault(runs: Mapping[Split, ProgramRun]) -> CheckFailure | None:
-    """As `fault_of_run` on every split, or that it has no vote to weigh."""
-    faults = (failure_of_run(run, split) for split, run in runs.items())
-    return next((fault for fault in faults if fault), None) or failure_of_votes(runs[Split.TRAIN])
-
-
 def failure_of_votes(run: ProgramRun) -> CheckFailure | None:
-    """Whether there is a vote at all."""
+    """Return why a program's votes on train are useless: there is none.
+
+    Args:
+        run: The program's run on train.
+
+    Returns:
+        None when there is at least one vote.
+
+    """
     if run.outcomes.get(Outcome.VOTE):
         return None
-    faults = ", ".join(f"{n} {o.replace('_', ' ')}" for o, n in run.outcomes.items() if n)
+    counts = ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in run.outcomes.items() if n)
     first = next(iter(run.messages.values()), "")
-    return CheckFailure(
-        RejectionStage.NO_VOTE, f"no vote on any training row ({faults}{f'; {first}' if first else ''})"
-    )
+    reason = f"no vote on any training row ({counts}{f'; {first}' if first else ''})"
+    return CheckFailure(RejectionStage.NO_VOTE, reason)
 
 
-def votes_of(
+def _first_failure(runs: Mapping[Split, ProgramRun]) -> CheckFailure | None:
+    failures = (failure_of_run(run, split) for split, run in runs.items())
+    return next((failure for failure in failures if failure), None) or failure_of_votes(runs[Split.TRAIN])
+
+
+def cached_runs(
     programs: Sequence[Program],
     texts: Sequence[str],
     texts_key: str,
+    *,
     n_classes: int,
     sandbox: Sandbox,
-    store: ArtifactCache,
+    cache: ArtifactCache,
     on_progress: Callable[[int], None],
 ) -> list[ProgramRun]:
-    """The runs of all programs on `texts`, from the store where they are kept."""
-    setting = {"texts": texts_key, "n_classes": n_classes, "sandbox": sandbox.key()}
-    parts = [setting | {"program": program.source} for program in programs]
-    # One job executes, another that wants the same votes waits for them.
-    with locked(store.root / "locks" / f"executing-{key_of('executing', setting)}.lock"):
-        runs = [_read(path) if (path := store.get("votes", part)) else None for part in parts]
+    """Run programs on texts; runs that are in the cache are not repeated.
+
+    Args:
+        programs: The programs.
+        texts: The texts.
+        texts_key: The fingerprint of `texts`.
+        n_classes: The number of classes; valid votes are 0 to n_classes - 1 and -1 for abstaining.
+        sandbox: Runs the programs.
+        cache: Holds the runs of earlier jobs.
+        on_progress: Is called with the number of further votes that are done.
+
+    Returns:
+        One run per program.
+
+    Raises:
+        SandboxError: The sandbox cannot run programs on this machine.
+
+    """
+    common = {"texts": texts_key, "n_classes": n_classes, "sandbox": sandbox.key()}
+    keys = [common | {"program": program.source} for program in programs]
+    # One job executes; another that wants the same votes waits and then finds them in the cache.
+    with locked(cache.root / "locks" / f"executing-{key_of('executing', common)}.lock"):
+        runs = [_read(path) if (path := cache.get("votes", key)) else None for key in keys]
         on_progress(len(texts) * sum(run is not None for run in runs))
         missing = [i for i, run in enumerate(runs) if run is None]
         if missing:
             sources = [programs[i].source for i in missing]
-            made = sandbox.execute(sources, texts, n_classes, on_progress=on_progress)
-            for i, run in zip(missing, made, strict=True):
+            executed = sandbox.execute(sources, texts, n_classes, on_progress=on_progress)
+            for i, run in zip(missing, executed, strict=True):
                 runs[i] = run
+                # A stall or a crash may not happen on another machine, so its votes are not kept.
                 if run.repeatable:
-                    store.get_or_create("votes", parts[i], partial(_write, run))
+                    cache.get_or_create("votes", keys[i], partial(_write, run))
     return [run for run in runs if run is not None]
 
 
-def _write(run: ProgramRun, folder: Path) -> None:
-    np.save(folder / "votes.npy", run.votes)
+def _write(run: ProgramRun, directory: Path) -> None:
+    np.save(directory / "votes.npy", run.votes)
     rest = {
         "status": run.status,
         "outcomes": to_jsonable(run.outcomes),
@@ -135,13 +236,13 @@ def _write(run: ProgramRun, folder: Path) -> None:
         "cpu_seconds": run.cpu_seconds,
         "nondeterministic": run.nondeterministic,
     }
-    (folder / "run.json").write_text(json.dumps(rest, indent=2), encoding="utf-8")
+    (directory / "run.json").write_text(json.dumps(rest, indent=2), encoding="utf-8")
 
 
-def _read(folder: Path) -> ProgramRun:
-    rest = read_json(folder / "run.json", what="the cached votes'")
+def _read(directory: Path) -> ProgramRun:
+    rest = read_json(directory / "run.json", what="the cached votes'")
     return ProgramRun(
-        votes=read_array(folder / "votes.npy"),
+        votes=read_array(directory / "votes.npy"),
         status=ProgramStatus(rest["status"]),
         outcomes={Outcome(k): v for k, v in rest["outcomes"].items()},
         messages={Outcome(k): v for k, v in rest["messages"].items()},

@@ -1,7 +1,7 @@
-"""Takes the program out of an LLM's reply.
+"""Extracts the program from an LLM's response.
 
-Promises the text of one code block, or of the reply itself when it is nothing but code. Never repairs, never joins
-blocks, never makes up code: what is not there is None.
+The result is the text of one code block, or the whole response when it is nothing but code. Code is never repaired,
+joined or invented.
 """
 
 import re
@@ -9,19 +9,26 @@ from collections.abc import Iterator
 
 from alchemist_exp.programs.types import FUNCTION
 
-# Possessive, so that a line is read once and not once for every length of each part.
+# Possessive quantifiers: backtracking would read a long line once for every length of each part.
 _FENCE = re.compile(r"^ {0,3}+(?P<mark>`{3,}+|~{3,}+)[ \t]*+(?P<language>[\w+.-]*+)[^\n`]*+$")
 _PYTHON = {"python", "py", "python3", "py3", "python-3", "python3.11"}
 _DEFINES = re.compile(rf"^(?:async\s+)?def\s+{FUNCTION}\b|^{FUNCTION}\s*=", re.MULTILINE)
 
 
-def extract_source(reply: str) -> str | None:
-    """The program's source, None when the reply holds no code.
+def extract_source(response: str) -> str | None:
+    """Return the source of the program in a response.
 
-    Of several blocks the first that defines `label_function` is taken, Python blocks before unmarked ones; if none
-    does, the first Python block, so that vetting can say what it lacks. A block that the reply breaks off in counts.
+    Of several code blocks the first that defines `label_function` is taken, Python blocks before unmarked ones. When
+    none does, the first block is taken, so that vetting can say what is missing. An unclosed last block counts.
+
+    Args:
+        response: The text of the response.
+
+    Returns:
+        The source, or None when the response has no code.
+
     """
-    blocks = list(_code_blocks(reply.replace("\r\n", "\n").replace("\r", "\n")))
+    blocks = list(_code_blocks(response.replace("\r\n", "\n").replace("\r", "\n")))
     python = [text for language, text in blocks if language.lower() in _PYTHON]
     unmarked = [text for language, text in blocks if not language]
     for text in python + unmarked:
@@ -29,15 +36,15 @@ def extract_source(reply: str) -> str | None:
             return text
     if python or unmarked:
         return (python or unmarked)[0]
-    if not blocks and _DEFINES.search(reply):
-        return reply
+    if not blocks and _DEFINES.search(response):
+        return response
     return None
 
 
-def _code_blocks(reply: str) -> Iterator[tuple[str, str]]:
-    """Language and text of each fenced block."""
+def _code_blocks(response: str) -> Iterator[tuple[str, str]]:
+    """The language and the text of each fenced block."""
     mark, language, lines = "", "", list[str]()
-    for line in reply.split("\n"):
+    for line in response.split("\n"):
         fence = _FENCE.match(line)
         if not mark:
             if fence:

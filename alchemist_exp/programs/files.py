@@ -1,40 +1,127 @@
-"""Programs from a folder: how a person corrects, extends and adds to what an LLM wrote."""
+"""Programs as files: read from a directory, written with a header that says how each was made.
 
+The header is not part of the program: reading a file gives the very source that was written, and a corrected program
+keeps the id of the program that it was made from.
+"""
+
+import re
 from pathlib import Path
 from typing import Final
 
 from alchemist_exp.core.atomic_io import read_prefix
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.terminal import sanitize
-from alchemist_exp.programs.header import split_header
 from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage
 
-_MOST_BYTES: Final = 16 << 20
-"""Of a file that is read at all. What a program may have is sandbox.max_source_bytes; vetting sees to that."""
+_MAX_FILE_BYTES: Final = 16 << 20
+"""A larger file is not read. The limit on a program's source is sandbox.max_source_bytes, which vetting checks."""
+
+_MARK = "#: "
+_END = f"{_MARK}---\n"
+_PROGRAM, _FROM = "program", "from"
+_ID = re.compile(r"[0-9a-f]{12}\b")
 
 
-def read_folder(folder: Path) -> list[Candidate]:
-    """The *.py files of `folder` in the order of their names. ProgramsError when there are none."""
-    if not folder.is_dir():
+def read_directory(directory: Path) -> list[Candidate]:
+    """Return the programs in a directory.
+
+    Args:
+        directory: The directory; its subdirectories are not read.
+
+    Returns:
+        A candidate for each *.py file, in the order of the file names; an unreadable file is a `Rejected`.
+
+    Raises:
+        ProgramsError: There is no such directory, or it has no *.py file.
+
+    """
+    if not directory.is_dir():
         raise ProgramsError(
-            f"method.path is {str(folder)!r}, which is not a folder; name the one with your *.py programs."
+            f"method.path is {str(directory)!r}, which is not a directory; name the one with your *.py programs."
         )
-    files = sorted(path for path in folder.glob("*.py") if path.is_file())
+    files = sorted(path for path in directory.glob("*.py") if path.is_file())
     if not files:
-        raise ProgramsError(f"method.path is {str(folder)!r}, a folder without *.py files; put programs there.")
+        raise ProgramsError(f"method.path is {str(directory)!r}, a directory without *.py files; put programs there.")
     return [_read(file) for file in files]
 
 
 def _read(file: Path) -> Candidate:
+    def unreadable(reason: str) -> Rejected:
+        return Rejected(origin=origin, stage=RejectionStage.UNREADABLE, reason=reason)
+
     origin = sanitize(file.name)
     try:
-        raw = read_prefix(file, _MOST_BYTES + 1)
-        if len(raw) > _MOST_BYTES:
-            return Rejected(origin=origin, stage=RejectionStage.UNREADABLE, reason=f"has more than {_MOST_BYTES} bytes")
+        raw = read_prefix(file, _MAX_FILE_BYTES + 1)
+        if len(raw) > _MAX_FILE_BYTES:
+            return unreadable(f"has more than {_MAX_FILE_BYTES} bytes")
         source = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        return Rejected(origin=origin, stage=RejectionStage.UNREADABLE, reason=f"not UTF-8 (byte {error.start})")
+        return unreadable(f"not UTF-8 (byte {error.start})")
     except OSError as error:
-        return Rejected(origin=origin, stage=RejectionStage.UNREADABLE, reason=f"cannot be read: {error.strerror}")
+        return unreadable(f"cannot be read: {error.strerror}")
     header, source = split_header(source)
     return Program(source=source, origin=origin, header=header)
+
+
+def with_header(program: Program, rejection: Rejected | None = None) -> str:
+    """Return the text of a program's file.
+
+    Args:
+        program: The program.
+        rejection: Why the program was rejected; None for an accepted one.
+
+    Returns:
+        The header, one comment line per fact, and the source.
+
+    """
+    lines = {_PROGRAM: f"{program.id} ({program.origin})"}
+    if made := program.provenance:
+        lines |= {
+            "model": made.model,
+            "strategy": made.strategy,
+            "sample": str(made.sample),
+            "version": f"{made.version}{' (a repair)' if made.version else ''}",
+            "prompt": made.prompt_key,
+            "response": made.response_key,
+            "cost": "not metered" if made.list_price_usd is None else f"${made.list_price_usd:.6f} by list price",
+        }
+    else:
+        earlier = dict(program.header)
+        if origin := earlier.pop(_PROGRAM, earlier.get(_FROM, "")):
+            lines[_FROM] = origin
+        lines |= {name: value for name, value in earlier.items() if name not in (*lines, "rejected")}
+    if rejection is not None:
+        lines["rejected"] = f"{rejection.stage}: {rejection.reason}"
+    return "".join(f"{_MARK}{name}: {sanitize(value)}\n" for name, value in lines.items()) + _END + program.source
+
+
+def split_header(text: str) -> tuple[tuple[tuple[str, str], ...], str]:
+    """Split the text of a program's file into header and source.
+
+    Args:
+        text: The text of the file.
+
+    Returns:
+        The header's lines as (name, value), none when the file has no header; and the source below it.
+
+    """
+    head, end, source = text.partition(_END)
+    lines = head.splitlines()
+    if not end or not all(line.startswith(_MARK) for line in lines):
+        return (), text
+    parts = (line.removeprefix(_MARK).partition(": ") for line in lines)
+    return tuple((name, value) for name, _, value in parts), source
+
+
+def made_from(program: Program) -> str | None:
+    """Return the id of the program that a file was before a person corrected it.
+
+    Args:
+        program: A program read from a file.
+
+    Returns:
+        The id, or None when no header names one.
+
+    """
+    match = _ID.match(dict(program.header).get(_PROGRAM, ""))
+    return match[0] if match else None

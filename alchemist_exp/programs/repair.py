@@ -1,4 +1,4 @@
-"""What becomes of a rejected program: how often it goes back to the LLM, and what the LLM may learn of the reason."""
+"""Repair: whether a rejected program goes back to the LLM, and what the LLM may learn about the reason."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from alchemist_exp.data.base import TextData
 
 HIDDEN: Final = "[text of a row]"
 _QUOTED, _STEP = 12, 6
-"""Letters and digits that a message shares with a row before it is taken to quote it, looked for at every sixth."""
+"""A message quotes a row when it shares this many letters and digits with it; the search starts at every sixth."""
 
 _OTHER = re.compile(r"[\W_]+")
 
@@ -22,7 +22,7 @@ _OTHER = re.compile(r"[\W_]+")
 @component("repair", "repair")
 @dataclass(kw_only=True)
 class Repair(Component):
-    """A repair group member; conf/repair explains its values."""
+    """How often rejected programs are repaired; conf/repair/off.yaml explains each value."""
 
     attempts: int = MISSING
     max_responses: int | None = MISSING
@@ -35,32 +35,41 @@ class Repair(Component):
 
 
 class RowRedactor:
-    """Takes out of error messages what they quote of the rows.
+    """Removes from error messages what they quote of the rows.
 
-    The rows are the user's, and a program is free to raise an error with a whole row in it. Letters and digits are
-    compared, in lower case and whatever lies between them: programs lower-case, split and quote. What is shorter than
-    a dozen of them, or spelled otherwise, is not found.
+    The rows are the user's data, and a program can raise an error with a whole row in it. Only letters and digits are
+    compared, in lower case, with everything between them ignored, because programs lower-case, split and quote texts.
+    A quotation of fewer than a dozen letters and digits, or one that is spelled differently, is not found.
     """
 
     def __init__(self, data: TextData) -> None:
         self._data = data
 
-    def without_rows(self, reason: str) -> str:
-        """`reason` on one line, every stretch hidden that also stands in a row."""
+    def redact(self, reason: str) -> str:
+        """Return a message without quotations of rows.
+
+        Args:
+            reason: The message.
+
+        Returns:
+            The message on one line; each stretch that also occurs in a row is replaced by `HIDDEN`.
+
+        """
         reason = sanitize(reason)
-        places = [(c, at) for at, character in enumerate(reason) for c in _compared(character)]
-        letters = "".join(c for c, _ in places)
+        # Each compared character with its position in the message: case folding can turn one character into two.
+        positions = [(c, at) for at, character in enumerate(reason) for c in _compared(character)]
+        letters = "".join(c for c, _ in positions)
         hidden = [False] * len(reason)
         for at in range(0, len(letters) - _QUOTED + 1, _STEP):
             if letters[at : at + _QUOTED] in self._rows:
-                first, last = self._quoted(letters, at, at + _QUOTED)
-                begin, end = places[first][1], places[last - 1][1] + 1
+                first, last = self._longest_match(letters, at, at + _QUOTED)
+                begin, end = positions[first][1], positions[last - 1][1] + 1
                 hidden[begin:end] = [True] * (end - begin)
         shown = "".join("\0" if h else character for h, character in zip(hidden, reason, strict=True))
         return re.sub("\0+", HIDDEN, shown)
 
-    def _quoted(self, letters: str, first: int, last: int) -> tuple[int, int]:
-        """The longest stretch around letters[first:last] that stands in a row; it grows to the left first."""
+    def _longest_match(self, letters: str, first: int, last: int) -> tuple[int, int]:
+        """The longest stretch around letters[first:last] that occurs in a row; it grows to the left first."""
         while first > 0 and letters[first - 1 : last] in self._rows:
             first -= 1
         while last < len(letters) and letters[first : last + 1] in self._rows:
@@ -74,5 +83,4 @@ class RowRedactor:
 
 
 def _compared(text: str) -> str:
-    """Its letters and digits."""
     return _OTHER.sub("", text.casefold())

@@ -1,25 +1,33 @@
-"""Which of the accepted programs vote: all of them, or m chosen from the bank (paper, Section 4.4)."""
+"""Selection: which of the accepted programs vote, all of them or a chosen few (paper, Section 4.4)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from omegaconf import MISSING
 
+from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix
+from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix, Split
+from alchemist_exp.programs.execution import ExecutionResult
 from alchemist_exp.programs.types import Program
 from alchemist_exp.programs.vetting import agreement
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProgramPool:
-    """Accepted programs and how they vote. A column for each program in both matrices.
+    """The accepted programs and their votes, from which a selection chooses.
 
-    gold: int64 (n,) of the rows of valid; valid and gold are None where validation labels may not be used.
+    Attributes:
+        programs: The programs.
+        train: Their votes on train, one column per program.
+        valid: Their votes on valid; None when gold labels of valid may not be used.
+        gold: int64 array of shape (n_valid_rows,); None when they may not be used.
+
     """
 
     programs: Sequence[Program]
@@ -30,17 +38,68 @@ class ProgramPool:
 
 @dataclass(kw_only=True)
 class Selection(Component, ABC):
-    """A selection group member."""
+    """A way to choose the programs that vote.
 
-    uses_gold = False
+    Example:
+        >>> pool = ProgramPool(
+        ...     programs=[Program(source="a", origin="a"), Program(source="b", origin="b")],
+        ...     train=LabelMatrix(votes=np.array([[0, -1], [1, 1]], dtype=np.int8), n_classes=2),
+        ...     valid=None,
+        ...     gold=None,
+        ... )
+        >>> SelectDiverse(name="diverse", n=1).choose(pool)
+        [0]
+
+    """
+
+    uses_gold: ClassVar[bool] = False
 
     @abstractmethod
-    def most(self, programs: int, strategies: int) -> int:
-        """How many can be chosen of so many programs, alike for each of so many strategies."""
+    def max_selected(self, n_programs: int, n_strategies: int) -> int:
+        """Return how many programs can be chosen at most.
+
+        Args:
+            n_programs: How many programs there are.
+            n_strategies: By how many strategies they were written, in equal parts.
+
+        Returns:
+            The largest number of programs that `choose` can return.
+
+        """
 
     @abstractmethod
-    def choose(self, bank: ProgramPool) -> list[int]:
-        """Columns of the chosen programs, ascending; all of them where the bank has no more than are wanted."""
+    def choose(self, pool: ProgramPool) -> list[int]:
+        """Choose the programs that vote.
+
+        Args:
+            pool: The accepted programs and their votes.
+
+        Returns:
+            The columns of the chosen programs, ascending; all columns when the pool has no more than are wanted.
+
+        """
+
+
+def select(context: RunContext, selection: Selection, executed: ExecutionResult) -> list[int]:
+    """Choose the programs that vote.
+
+    Args:
+        context: What the stages of the run share.
+        selection: The way to choose.
+        executed: The programs that ran to their end, and their votes.
+
+    Returns:
+        The columns of the chosen programs, ascending.
+
+    """
+    gold = context.gold.use(Split.VALID, "selection") if selection.uses_gold else None
+    pool = ProgramPool(
+        programs=executed.programs,
+        train=executed.matrices[Split.TRAIN],
+        valid=None if gold is None else executed.matrices[Split.VALID],
+        gold=gold,
+    )
+    return selection.choose(pool)
 
 
 @component("selection", "all")
@@ -48,13 +107,13 @@ class Selection(Component, ABC):
 class SelectAll(Selection):
     """Every accepted program votes."""
 
-    def most(self, programs: int, strategies: int) -> int:
-        """All."""
-        return programs
+    def max_selected(self, n_programs: int, n_strategies: int) -> int:
+        """Return the number of all programs."""
+        return n_programs
 
-    def choose(self, bank: ProgramPool) -> list[int]:
-        """All columns."""
-        return list(range(len(bank.programs)))
+    def choose(self, pool: ProgramPool) -> list[int]:
+        """Return the columns of all programs."""
+        return list(range(len(pool.programs)))
 
 
 @dataclass(kw_only=True)
@@ -63,9 +122,9 @@ class SelectSome(Selection):
 
     n: int = MISSING
 
-    def most(self, programs: int, strategies: int) -> int:
-        """`n`."""
-        return min(self.n, programs)
+    def max_selected(self, n_programs: int, n_strategies: int) -> int:
+        """Return `n`, or the number of programs when that is smaller."""
+        return min(self.n, n_programs)
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -79,20 +138,20 @@ class SelectRandom(SelectSome):
 
     seed: int = MISSING
 
-    def most(self, programs: int, strategies: int) -> int:
-        """`n` of each strategy."""
-        return min(self.n * strategies, programs)
+    def max_selected(self, n_programs: int, n_strategies: int) -> int:
+        """Return `n` for each strategy, or the number of programs when that is smaller."""
+        return min(self.n * n_strategies, n_programs)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.seed < 0:
             raise ConfigError(f"selection.seed is {self.seed}; 0 or more is needed.")
 
-    def choose(self, bank: ProgramPool) -> list[int]:
-        """The same columns for the same seed and the same number of programs of each strategy."""
+    def choose(self, pool: ProgramPool) -> list[int]:
+        """Return the same columns for the same seed and the same number of programs of each strategy."""
         rng = np.random.default_rng(self.seed)
         chosen: list[int] = []
-        strategies = [program.strategy for program in bank.programs]
+        strategies = [program.strategy for program in pool.programs]
         for strategy in dict.fromkeys(strategies):
             columns = [column for column, of in enumerate(strategies) if of == strategy]
             chosen += rng.permutation(columns)[: self.n].tolist()
@@ -102,11 +161,11 @@ class SelectRandom(SelectSome):
 @component("selection", "diverse")
 @dataclass(kw_only=True)
 class SelectDiverse(SelectSome):
-    """The program that votes most, then each time the one that agrees least with its nearest among the chosen."""
+    """The program that votes most, then each time the one that agrees least with the chosen program nearest to it."""
 
-    def choose(self, bank: ProgramPool) -> list[int]:
-        """Farthest-first traversal (Gonzalez, 1985) by the share of unequal votes on train."""
-        votes = bank.train.votes
+    def choose(self, pool: ProgramPool) -> list[int]:
+        """Return a farthest-first traversal (Gonzalez, 1985) by the share of unequal votes on train."""
+        votes = pool.train.votes
         chosen = [int((votes != ABSTAIN).sum(axis=0).argmax())]
         nearest = _agreements(votes, chosen[0])
         while len(chosen) < min(self.n, votes.shape[1]):
@@ -117,27 +176,27 @@ class SelectDiverse(SelectSome):
 
 
 def _agreements(votes: npt.NDArray[np.int8], column: int) -> npt.NDArray[np.float64]:
-    """(m,): how far each program agrees with one of them."""
+    """The agreement of each program with the one in `column`, of shape (n_programs,)."""
     return np.array([agreement(votes[:, column], other) for other in votes.T])
 
 
 @component("selection", "marginal")
 @dataclass(kw_only=True)
 class SelectMarginal(SelectSome):
-    """Each time the program whose votes add most to what the chosen say of the right class.
+    """Each time the program whose votes raise the likelihood of the right class most.
 
-    The value of a set is the mean log-likelihood of the target class under its smoothed vote shares. The target is the
-    gold of valid where it may be used, else the whole bank's majority on train.
+    The value of a set of programs is the mean log-likelihood of the target class under its smoothed vote shares. The
+    target is the gold label of valid rows where it may be used, else the majority vote of all programs on train.
     """
 
-    uses_gold = True
+    uses_gold: ClassVar[bool] = True
 
-    def choose(self, bank: ProgramPool) -> list[int]:
-        """Greedy; ties go to the earlier program."""
-        matrix, target = bank.valid, bank.gold
+    def choose(self, pool: ProgramPool) -> list[int]:
+        """Return a greedy choice; of equal programs the earlier one is taken."""
+        matrix, target = pool.valid, pool.gold
         if matrix is None or target is None:
-            covered = bank.train.covered
-            matrix = LabelMatrix(votes=bank.train.votes[covered], n_classes=bank.train.n_classes)
+            covered = pool.train.covered
+            matrix = LabelMatrix(votes=pool.train.votes[covered], n_classes=pool.train.n_classes)
             target = matrix.counts().argmax(axis=1)
         right = (matrix.votes == target[:, np.newaxis]).astype(np.int64)
         voted = (matrix.votes != ABSTAIN).astype(np.int64)

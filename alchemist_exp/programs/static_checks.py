@@ -1,6 +1,6 @@
-"""Says of a program, from its source alone, whether it can be one, and if not why.
+"""Checks of a program's source without running it.
 
-This is early and friendly feedback. It is no wall: what holds hostile code is the sandbox.
+The checks give an early and clear reason. They are not a security boundary: that is the sandbox.
 """
 
 import ast
@@ -12,14 +12,24 @@ from alchemist_exp.programs.types import FUNCTION, RejectionStage
 
 
 class CheckFailure(NamedTuple):
-    """What is wrong with a program."""
+    """Why a program fails a check: the vetting stage and one sentence."""
 
     stage: RejectionStage
     reason: str
 
 
 def check_source(source: str, *, max_source_bytes: int, importable: Sequence[str]) -> CheckFailure | None:
-    """Why `source` cannot be a labeling program, None when it can. importable: the modules the sandbox knows."""
+    """Check whether a source can be a labeling program.
+
+    Args:
+        source: Python source.
+        max_source_bytes: The largest size in bytes of UTF-8.
+        importable: The modules that a program may import in the sandbox.
+
+    Returns:
+        The first failure, or None when the source can be a labeling program.
+
+    """
     size = len(source.encode("utf-8", "replace"))
     if size > max_source_bytes:
         return CheckFailure(
@@ -29,7 +39,7 @@ def check_source(source: str, *, max_source_bytes: int, importable: Sequence[str
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
-            if reason := _fault_of_function(_definition(tree)):
+            if reason := _failure_of_function(_definition(tree)):
                 return CheckFailure(RejectionStage.SIGNATURE, reason)
             if name := next((name for name in _needed_modules(tree) if not _fits(name, importable)), None):
                 return CheckFailure(RejectionStage.IMPORT, f"module {name!r} is not allowed in a labeling program")
@@ -42,7 +52,15 @@ def check_source(source: str, *, max_source_bytes: int, importable: Sequence[str
 
 
 def text_key(source: str) -> str:
-    """Equal for programs that differ in comments and layout only."""
+    """Return a key that is equal for programs that differ in comments and layout only.
+
+    Args:
+        source: Python source.
+
+    Returns:
+        The dump of the syntax tree; the source itself when it cannot be parsed.
+
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -52,7 +70,7 @@ def text_key(source: str) -> str:
 
 
 def _needed_modules(tree: ast.Module) -> Iterator[str]:
-    """The modules that are imported whatever happens; one inside a try or an if may be missing."""
+    """The modules that are always imported; an import inside a try or an if may fail without effect."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         match waiting.pop():
@@ -67,13 +85,13 @@ def _needed_modules(tree: ast.Module) -> Iterator[str]:
 
 
 def _fits(name: str, importable: Sequence[str]) -> bool:
-    """As the sandbox decides it, and the modules that the interpreter always has."""
+    """Whether a module is importable, or belongs to a package that has importable parts."""
     return any(f"{name}.".startswith(f"{known}.") or f"{known}.".startswith(f"{name}.") for known in importable)
 
 
 def _definition(tree: ast.Module) -> ast.stmt | None:
-    """The statement at the top level, or under a top-level if, try or with, that defines the function last."""
-    found: ast.stmt | None = None
+    """The last statement, at the top level or under a top-level if, try or with, that defines the function."""
+    definition: ast.stmt | None = None
     for statement in _top_level(tree.body):
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
@@ -85,12 +103,12 @@ def _definition(tree: ast.Module) -> ast.stmt | None:
             case _:
                 defines = False
         if defines:
-            found = statement
-    return found
+            definition = statement
+    return definition
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
-    # No recursion: each elif lies one deeper than the last, and there may be thousands.
+    # No recursion: each elif is nested one level deeper than the one before, and there can be thousands.
     waiting = list(body)[::-1]
     while waiting:
         statement = waiting.pop()
@@ -105,7 +123,7 @@ def _top_level(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
                 waiting += body[::-1]
 
 
-def _fault_of_function(definition: ast.stmt | None) -> str | None:
+def _failure_of_function(definition: ast.stmt | None) -> str | None:
     match definition:
         case None:
             return f"defines no {FUNCTION}"
@@ -114,16 +132,15 @@ def _fault_of_function(definition: ast.stmt | None) -> str | None:
             | ast.Assign(value=ast.Lambda(args=arguments))
             | ast.AnnAssign(value=ast.Lambda(args=arguments))
         ):
-            return _fault_of_arguments(arguments)
+            return _failure_of_arguments(arguments)
         case ast.Assign() | ast.AnnAssign():
-            # The name of another function: whether it can be called is seen when it is.
+            # The name of another function: only a call shows whether it can be called.
             return None
         case _:
             return f"{FUNCTION} is not a plain function"
 
 
-def _fault_of_arguments(arguments: ast.arguments) -> str | None:
-    """A call with one text must fit."""
+def _failure_of_arguments(arguments: ast.arguments) -> str | None:
     positional = len(arguments.posonlyargs) + len(arguments.args)
     required = positional - len(arguments.defaults)
     keyword_only = [

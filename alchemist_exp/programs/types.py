@@ -1,4 +1,4 @@
-"""A labeling program and what becomes of it before it runs."""
+"""A labeling program, and the result of vetting candidates for one."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,64 +6,74 @@ from enum import StrEnum
 from alchemist_exp.core.hashing import key_of
 
 FUNCTION = "label_function"
-"""The name every program must give its function."""
+"""The name of the function that every program must define."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """How a program was written.
+    """How an LLM wrote a program.
 
-    model: as the server names it. prompt: a key of the text that asks for such programs. reply: the key of the request,
-    a repair's too. strategy: which supplement the prompt had. sample: which draw for this prompt. version: 0 for a
-    draft, n after n repairs. usd: the list price of the reply, None where it is not known.
+    Attributes:
+        model: The model's name, as the server gives it.
+        prompt_key: A key of the prompt that asks for such programs.
+        response_key: The key of the LLM response, which is that of its request; for a repair, of the repair request.
+        strategy: The strategy whose supplement the prompt had.
+        sample: The number of the draw for this prompt, from 0.
+        version: 0 for a first draft, n after n repairs.
+        list_price_usd: The list price of the response in US dollars; None when it is not known.
+
     """
 
     model: str
-    prompt: str
-    reply: str
+    prompt_key: str
+    response_key: str
     strategy: str
     sample: int
     version: int
-    usd: float | None
+    list_price_usd: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """Python source that defines `label_function`.
 
-    origin: where it came from, for people ("rules 3", "my_rules.py"). written: None where no LLM wrote it in this run.
-    header: what its file says of it, by name.
+    Attributes:
+        source: The source.
+        origin: Where it is from, for people: "rules 3" or "my_rules.py".
+        provenance: How an LLM wrote it; None when no LLM wrote it in this run.
+        header: The lines of its file's header, by name.
+
     """
 
     source: str
     origin: str
-    written: Provenance | None = None
+    provenance: Provenance | None = None
     header: tuple[tuple[str, str], ...] = ()
 
     @property
     def id(self) -> str:
-        """A short key of the source, for people: an attacker can make two programs that share one."""
+        """A short key of the source, for people: two hostile programs can share one, so nothing is looked up by it."""
         return key_of("program", self.source)[:12]
 
     @property
     def strategy(self) -> str:
-        """The strategy it was written by; empty where no LLM wrote it."""
-        return self.written.strategy if self.written else ""
+        """The strategy it was written with; empty when no LLM wrote it."""
+        return self.provenance.strategy if self.provenance else ""
 
 
 class RejectionStage(StrEnum):
-    """Where in the funnel a candidate was lost, in the funnel's order."""
+    """The vetting stage that rejected a candidate, in the order of the stages."""
 
-    NO_REPLY = "no whole reply"
+    NO_RESPONSE = "no complete response"
     NO_CODE = "no code"
     UNREADABLE = "unreadable file"
     TOO_LONG = "too long"
     SYNTAX = "syntax"
     SIGNATURE = "signature"
     IMPORT = "import"
-    COPY = "copy"
+    DUPLICATE = "duplicate"
     LOAD = "loading"
-    FAULTS = "faults on probes"
+    ERRORS = "errors on probe rows"
     NONDETERMINISTIC = "not deterministic"
     NOT_FINISHED = "not finished"
     NO_VOTE = "no vote"
@@ -75,7 +85,15 @@ class RejectionStage(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """A reply, file or program that will not vote, and why. program: None where there was no code at all."""
+    """A response, file or program that does not vote.
+
+    Attributes:
+        origin: Where the candidate is from, for people.
+        stage: The vetting stage that rejected it.
+        reason: One sentence.
+        program: The program; None when there was no code.
+
+    """
 
     origin: str
     stage: RejectionStage
@@ -84,27 +102,32 @@ class Rejected:
 
     @property
     def id(self) -> str | None:
-        """The program's."""
+        """The program's id; None when there was no code."""
         return None if self.program is None else self.program.id
 
 
 Candidate = Program | Rejected
+"""A program before vetting, or what a response or file turned out to be instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VettingResult:
-    """What passed and what did not, each in its first order."""
+    """The accepted programs and the rejected candidates, each in the order in which they were given."""
 
     accepted: tuple[Program, ...]
     rejected: tuple[Rejected, ...]
 
-    def __add__(self, other: "VettingResult") -> "VettingResult":
-        return VettingResult(accepted=self.accepted + other.accepted, rejected=self.rejected + other.rejected)
-
-
-EMPTY_RESULT = VettingResult(accepted=(), rejected=())
-
 
 def reject(program: Program, stage: RejectionStage, reason: str) -> Rejected:
-    """`program`, rejected."""
+    """Return `program` as a rejected candidate.
+
+    Args:
+        program: The program.
+        stage: The stage that rejects it.
+        reason: One sentence.
+
+    Returns:
+        The rejection, with the program in it.
+
+    """
     return Rejected(origin=program.origin, stage=stage, reason=reason, program=program)

@@ -1,11 +1,11 @@
-"""The funnel a program passes before it may vote: its source, a few probes, then its votes on train.
+"""Vetting: the checks that a program passes before it may vote.
 
-What a stage costs grows from one to the next, and each sees only what the one before let through. Every rejection has
-its stage and its reason. Basic vetting sorts out what cannot work or says nothing; strict vetting also what says
-little, or what another program says already.
+The checks are ordered by cost: the source, then a few probe rows, then the votes on train; each sees only what the
+check before it accepted. Every rejection has its stage and its reason. Basic vetting rejects what cannot work or
+carries no information; strict vetting also rejects what carries little, or what another program says already.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,31 +13,29 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import MISSING
 
-from alchemist_exp.core.artifact_cache import ArtifactCache
+from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import texts_fingerprint
-from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN, IntArray, Split
-from alchemist_exp.data.base import TextData
-from alchemist_exp.programs.execution import failure_of_run, failure_of_votes, votes_of
+from alchemist_exp.programs.execution import failure_of_run, failure_of_votes, run_on_split, run_on_texts
 from alchemist_exp.programs.static_checks import CheckFailure, check_source, text_key
 from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, reject
-from alchemist_exp.sandbox.base import Outcome, ProgramRun, Sandbox
+from alchemist_exp.sandbox.base import Outcome, ProgramRun
 
-FEWEST_VOTES: Final = 10
-"""Votes on labeled rows before a program can be said to be below chance."""
+MIN_LABELED_VOTES: Final = 10
+"""Votes on labeled rows that a program needs before it can be rejected as below chance."""
 
-_COPY = "the same program as"
-_GOOD: Final = (Outcome.VOTE, Outcome.ABSTAIN)
+_SAME_PROGRAM = "the same program as"
+_VALID_OUTCOMES: Final = (Outcome.VOTE, Outcome.ABSTAIN)
 Votes = npt.NDArray[np.int8]
 
 
 @component("vetting", "vetting")
 @dataclass(kw_only=True)
 class Vetting(Component):
-    """A vetting group member; conf/vetting explains each value."""
+    """The thresholds of vetting; conf/vetting/off.yaml explains each value."""
 
     check_source: bool = MISSING
     reject_duplicates: bool = MISSING
@@ -51,169 +49,178 @@ class Vetting(Component):
 
     def __post_init__(self) -> None:
         if self.n_probe_rows < 0:
-            raise ConfigError(f"vetting.n_probe_rows is {self.n_probe_rows}; training rows, 0 or more, are needed.")
+            raise ConfigError(f"vetting.n_probe_rows is {self.n_probe_rows}; a number of rows, 0 or more, is needed.")
         for key in ("max_failure_rate", "min_coverage", "max_agreement"):
             share = getattr(self, key)
             if share is not None and not 0 <= share <= 1:
                 raise ConfigError(f"vetting.{key} is {share}; a share of the rows, from 0 to 1, is needed.")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ground:
-    """What programs are tried on, and how. valid_gold: None where it may not be used."""
-
-    data: TextData
-    valid_gold: IntArray | None
-    sandbox: Sandbox
-    store: ArtifactCache
-    stages: StageProgress
-
-
 class Vetter:
-    """Vets the candidates of one job; what it has accepted, later candidates are held against."""
+    """Vets the candidates of one run.
 
-    def __init__(self, vetting: Vetting, ground: Ground) -> None:
+    Later candidates are compared with those accepted before. A candidate is judged once: when it is given again, the
+    first decision is returned.
+    """
+
+    def __init__(self, vetting: Vetting, context: RunContext) -> None:
         self._vetting = vetting
-        self._ground = ground
-        self._texts: dict[str, str] = {}
-        self._columns: list[tuple[str, Votes]] = []
-        self.used_gold = False
+        self.context = context
+        self._decisions: dict[Candidate, Rejected | None] = {}
+        self._first_by_text: dict[str, str] = {}
+        self._accepted_votes: list[tuple[str, Votes]] = []
 
     def vet(self, candidates: Sequence[Candidate]) -> VettingResult:
-        """Sorts `candidates` into accepted and rejected; what was rejected before stays so."""
-        programs = [candidate for candidate in candidates if isinstance(candidate, Program)]
-        faults: dict[int, CheckFailure] = {}
-        for stage in (self._by_source, self._by_probes, self._by_votes):
-            faults |= stage(programs) if programs else {}
-            programs = [program for program in programs if id(program) not in faults]
-        for program in candidates:
-            if (
-                isinstance(program, Program)
-                and (found := faults.get(id(program)))
-                and found.stage is not RejectionStage.COPY
-            ):
-                # An LLM that sends it once more should hear what is wrong with it.
-                self._texts[text_key(program.source)] = (
-                    f"{_COPY} {program.origin}, which was rejected: {sanitize(found.reason)}"
-                )
-        rejected: list[Rejected] = []
-        for candidate in candidates:
-            if isinstance(candidate, Rejected):
-                rejected.append(candidate)
-            elif found := faults.get(id(candidate)):
-                rejected.append(reject(candidate, found.stage, sanitize(found.reason)))
-        return VettingResult(accepted=tuple(programs), rejected=tuple(rejected))
+        """Sort candidates into accepted and rejected.
 
-    def _by_source(self, programs: Sequence[Program]) -> dict[int, CheckFailure]:
-        sandbox, faults = self._ground.sandbox, dict[int, CheckFailure]()
+        Args:
+            candidates: Programs, and candidates that were rejected before they were programs.
+
+        Returns:
+            Both kinds in the order of `candidates`.
+
+        Raises:
+            SandboxError: The sandbox cannot run programs on this machine.
+
+        """
+        self._judge([candidate for candidate in candidates if candidate not in self._decisions])
+        decisions = [(candidate, self._decisions[candidate]) for candidate in candidates]
+        return VettingResult(
+            accepted=tuple(c for c, rejected in decisions if rejected is None and isinstance(c, Program)),
+            rejected=tuple(rejected for _, rejected in decisions if rejected is not None),
+        )
+
+    def _judge(self, candidates: Sequence[Candidate]) -> None:
+        programs = [candidate for candidate in candidates if isinstance(candidate, Program)]
+        failures: dict[Program, CheckFailure] = {}
+        for check in (self._check_sources, self._check_probes, self._check_votes):
+            failures |= check(programs) if programs else {}
+            programs = [program for program in programs if program not in failures]
+        for candidate in candidates:
+            failure = failures.get(candidate) if isinstance(candidate, Program) else None
+            if isinstance(candidate, Rejected):
+                self._decisions[candidate] = candidate
+            elif failure is None:
+                self._decisions[candidate] = None
+            else:
+                reason = sanitize(failure.reason)
+                self._decisions[candidate] = reject(candidate, failure.stage, reason)
+                if failure.stage is not RejectionStage.DUPLICATE:
+                    # An LLM that sends the same program again is sent the reason of the first rejection.
+                    rejected_before = f"{_SAME_PROGRAM} {candidate.origin}, which was rejected: {reason}"
+                    self._first_by_text[text_key(candidate.source)] = rejected_before
+
+    def _check_sources(self, programs: Sequence[Program]) -> dict[Program, CheckFailure]:
+        sandbox, failures = self.context.sandbox, dict[Program, CheckFailure]()
         for program in programs:
-            found = None
+            failure = None
             if self._vetting.check_source:
-                found = check_source(
+                failure = check_source(
                     program.source, max_source_bytes=sandbox.max_source_bytes, importable=sandbox.importable
                 )
-            if found is None and self._vetting.reject_duplicates:
+            if failure is None and self._vetting.reject_duplicates:
                 text = text_key(program.source)
-                found = CheckFailure(RejectionStage.COPY, self._texts[text]) if text in self._texts else None
-                self._texts.setdefault(text, f"{_COPY} {program.origin}")
-            if found:
-                faults[id(program)] = found
-        return faults
+                if text in self._first_by_text:
+                    failure = CheckFailure(RejectionStage.DUPLICATE, self._first_by_text[text])
+                self._first_by_text.setdefault(text, f"{_SAME_PROGRAM} {program.origin}")
+            if failure:
+                failures[program] = failure
+        return failures
 
-    def _by_probes(self, programs: Sequence[Program]) -> dict[int, CheckFailure]:
-        texts = self._ground.data.texts(Split.TRAIN)
+    def _check_probes(self, programs: Sequence[Program]) -> dict[Program, CheckFailure]:
+        texts = self.context.data.texts(Split.TRAIN)
         if not self._vetting.n_probe_rows:
             return {}
         spaced = np.linspace(0, len(texts) - 1, min(self._vetting.n_probe_rows, len(texts))).astype(int)
         probes = [texts[row] for row in spaced]
-        runs = self._runs(programs, probes, texts_fingerprint(probes), f"trying {len(programs)} programs")
-        found = {id(p): self._fault_of_probes(run) for p, run in zip(programs, runs, strict=True)}
-        return {key: check_source for key, check_source in found.items() if check_source}
+        what = f"trying {len(programs)} programs"
+        runs = run_on_texts(self.context, programs, probes, texts_fingerprint(probes), what, stage="programs")
+        failures = {program: self._failure_of_probes(run) for program, run in zip(programs, runs, strict=True)}
+        return {program: failure for program, failure in failures.items() if failure}
 
-    def _by_votes(self, programs: Sequence[Program]) -> dict[int, CheckFailure]:
-        data, gold = self._ground.data, None
-        runs = self._runs_on(Split.TRAIN, programs)
+    def _check_votes(self, programs: Sequence[Program]) -> dict[Program, CheckFailure]:
+        context, gold = self.context, None
+        what = f"running {len(programs)} programs on"
+        runs = run_on_split(context, programs, Split.TRAIN, f"{what} {Split.TRAIN}")
         valid: Sequence[ProgramRun | None] = [None] * len(programs)
-        if self._vetting.reject_below_chance and (gold := self._ground.valid_gold) is not None:
-            self.used_gold = True
-            valid = self._runs_on(Split.VALID, programs)
-        faults = {}
+        if self._vetting.reject_below_chance and (gold := context.gold.use(Split.VALID, "vetting")) is not None:
+            valid = run_on_split(context, programs, Split.VALID, f"{what} {Split.VALID}")
+        failures = {}
         for program, run, on_valid in zip(programs, runs, valid, strict=True):
-            found = failure_of_run(run, Split.TRAIN) or failure_of_votes(run) or self._fault_of_train(run)
-            if found is None and gold is not None and on_valid is not None:
-                found = below_chance(on_valid.votes, gold, len(data.task.classes))
-            if found is None:
-                self._columns.append((program.origin, run.votes))
+            failure = failure_of_run(run, Split.TRAIN) or failure_of_votes(run) or self._failure_of_train(run)
+            if failure is None and gold is not None and on_valid is not None:
+                failure = below_chance(on_valid.votes, gold, context.n_classes)
+            if failure is None:
+                self._accepted_votes.append((program.origin, run.votes))
             else:
-                faults[id(program)] = found
-        return faults
+                failures[program] = failure
+        return failures
 
-    def _fault_of_probes(self, run: ProgramRun) -> CheckFailure | None:
-        if found := failure_of_run(run, "probes"):
-            return found
+    def _failure_of_probes(self, run: ProgramRun) -> CheckFailure | None:
+        if failure := failure_of_run(run, "probes"):
+            return failure
         if self._vetting.reject_nondeterministic and run.nondeterministic:
             return CheckFailure(RejectionStage.NONDETERMINISTIC, "the votes change with the order of the rows")
-        bad = {o: n for o, n in run.outcomes.items() if n and o not in _GOOD}
-        share = sum(bad.values()) / max(1, len(run.votes))
-        if share <= self._vetting.max_failure_rate:
+        bad = {outcome: n for outcome, n in run.outcomes.items() if n and outcome not in _VALID_OUTCOMES}
+        if sum(bad.values()) / max(1, len(run.votes)) <= self._vetting.max_failure_rate:
             return None
-        counts = ", ".join(f"{n} {o.replace('_', ' ')}" for o, n in bad.items())
+        counts = ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in bad.items())
         first = next(iter(run.messages.values()), "")
-        return CheckFailure(
-            RejectionStage.FAULTS, f"{counts} on {len(run.votes)} probes{f'; {first}' if first else ''}"
-        )
+        reason = f"{counts} on {len(run.votes)} probes{f'; {first}' if first else ''}"
+        return CheckFailure(RejectionStage.ERRORS, reason)
 
-    def _fault_of_train(self, run: ProgramRun) -> CheckFailure | None:
+    def _failure_of_train(self, run: ProgramRun) -> CheckFailure | None:
         if self._vetting.reject_constant and (run.votes == run.votes[0]).all():
             return CheckFailure(RejectionStage.CONSTANT, f"the vote is {run.votes[0]} on every training row")
-        coverage = float((run.votes != ABSTAIN).mean())
-        if coverage < self._vetting.min_coverage:
-            return CheckFailure(
-                RejectionStage.COVERAGE, f"votes on {coverage:.2%} of train; {self._vetting.min_coverage:.2%} is needed"
-            )
+        coverage, needed = float((run.votes != ABSTAIN).mean()), self._vetting.min_coverage
+        if coverage < needed:
+            return CheckFailure(RejectionStage.COVERAGE, f"votes on {coverage:.2%} of train; {needed:.2%} is needed")
         if self._vetting.max_agreement is not None:
-            for origin, votes in self._columns:
+            for origin, votes in self._accepted_votes:
                 if (share := agreement(run.votes, votes)) > self._vetting.max_agreement:
-                    return CheckFailure(
-                        RejectionStage.SAME_VOTES, f"votes as {origin} does on {share:.1%} of the rows either votes on"
-                    )
+                    reason = f"votes as {origin} does on {share:.1%} of the rows either votes on"
+                    return CheckFailure(RejectionStage.SAME_VOTES, reason)
         return None
-
-    def _runs_on(self, split: Split, programs: Sequence[Program]) -> list[ProgramRun]:
-        data = self._ground.data
-        what = f"running {len(programs)} programs on {split}"
-        return self._runs(programs, data.texts(split), data.texts_key(split), what, stage="votes")
-
-    def _runs(
-        self, programs: Sequence[Program], texts: Sequence[str], key: str, what: str, stage: str = "programs"
-    ) -> list[ProgramRun]:
-        ground = self._ground
-        report: Callable[[int], None]
-        with ground.stages.stage(stage, what, len(texts) * len(programs)) as report:
-            n_classes = len(ground.data.task.classes)
-            return votes_of(programs, texts, key, n_classes, ground.sandbox, ground.store, report)
 
 
 def agreement(one: Votes, other: Votes) -> float:
-    """Share of equal votes among the rows that either votes on: rows that both pass over say nothing. (n,) each."""
+    """Return the share of equal votes among the rows that either program votes on.
+
+    Args:
+        one: int8 array of shape (n_rows,).
+        other: int8 array of shape (n_rows,).
+
+    Returns:
+        A share from 0 to 1; 1 when neither votes on any row. Rows that both abstain on do not count.
+
+    """
     either = (one != ABSTAIN) | (other != ABSTAIN)
     return float((one == other)[either].mean()) if either.any() else 1.0
 
 
 def below_chance(votes: Votes, gold: IntArray, n_classes: int) -> CheckFailure | None:
-    """Whether `votes` (n,) are right less often than the same votes, dealt out by chance, would be.
+    """Return whether a program is right less often than its own votes would be in random order.
 
-    Chance is what the classes' shares give: a program that votes for one class only is held to that class's share.
+    Chance follows from the class shares of votes and gold: a program that votes for one class only is compared with the
+    share of that class, so a one-sided program is not rejected for being one-sided.
+
+    Args:
+        votes: int8 array of shape (n_rows,), the votes on valid.
+        gold: int64 array of shape (n_rows,), the gold labels of valid.
+        n_classes: The number of classes.
+
+    Returns:
+        The failure, or None when the program is at least as good as chance or has fewer than `MIN_LABELED_VOTES` votes.
+
     """
     voted = votes != ABSTAIN
-    if voted.sum() < FEWEST_VOTES:
+    if voted.sum() < MIN_LABELED_VOTES:
         return None
     accuracy = float((votes[voted] == gold[voted]).mean())
-    of_votes = np.bincount(votes[voted], minlength=n_classes) / voted.sum()
-    of_gold = np.bincount(gold, minlength=n_classes) / len(gold)
-    chance = float(of_votes @ of_gold)
+    vote_shares = np.bincount(votes[voted], minlength=n_classes) / voted.sum()
+    gold_shares = np.bincount(gold, minlength=n_classes) / len(gold)
+    chance = float(vote_shares @ gold_shares)
     if accuracy >= chance:
         return None
-    return CheckFailure(
-        RejectionStage.BELOW_CHANCE, f"right on {accuracy:.1%} of {voted.sum()} valid rows; chance gives {chance:.1%}"
-    )
+    reason = f"right on {accuracy:.1%} of {voted.sum()} valid rows; chance gives {chance:.1%}"
+    return CheckFailure(RejectionStage.BELOW_CHANCE, reason)

@@ -1,1 +1,1 @@
-"""Task and supplement to prompt, in the paper's words (Section 3.1, Tables 6 and 7)."""
+"""The prompts sent to LLMs, in the paper's words by default (Section 3.1, Tables 6 and 7)."""

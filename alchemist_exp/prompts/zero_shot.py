@@ -1,4 +1,4 @@
-"""The question that zero-shot prompting puts to every row (paper, Table 6), and what its answers mean."""
+"""The question of zero-shot prompting (paper, Table 6), and how its responses are read."""
 
 import json
 import re
@@ -10,21 +10,30 @@ from alchemist_exp.core.task import Task
 from alchemist_exp.core.types import ABSTAIN
 
 
-def system(task: Task) -> str:
-    """What the annotator is told."""
-    return (
-        f"You are an annotator. Read the text and decide its class. The classes are: {', '.join(task.classes)}. "
-        'Answer in JSON of the form {"class": "<name>"}, with the exact name of one class and nothing else.'
-    )
-
-
 def question(task: Task, text: str) -> str:
-    """The prompt for one row."""
+    """Return the prompt that asks for the class of one row (paper, Table 6).
+
+    Args:
+        task: The labeling task.
+        text: The row.
+
+    Returns:
+        The task's question with the row in it.
+
+    """
     return task.zero_shot_prompt.replace("[text]", text)
 
 
 def schema(task: Task) -> dict[str, Any]:
-    """The JSON schema of an answer, for models that can be held to one."""
+    """Return the JSON schema of an answer, for models with structured output.
+
+    Args:
+        task: The labeling task.
+
+    Returns:
+        A schema whose only property `class` is one of the class names.
+
+    """
     return {
         "type": "object",
         "properties": {"class": {"type": "string", "enum": list(task.classes)}},
@@ -33,37 +42,45 @@ def schema(task: Task) -> dict[str, Any]:
     }
 
 
-def parse_answer(reply: str, classes: Sequence[str]) -> int:
-    """The class that `reply` names, `ABSTAIN` where it names none or leaves doubt.
+def parse_answer(response: str, classes: Sequence[str]) -> int:
+    """Return the class that a response names.
 
-    It names one by being that name, by ending in a line like "Class: spam", or by ending in a JSON object that holds
-    it. A name that is merely mentioned does not count: "this is not spam" mentions one.
+    A response names a class by being its name, by ending in a line such as "Class: spam", or by ending in a JSON object
+    that holds it. A name that is only mentioned does not count: "this is not spam" mentions one.
+
+    Args:
+        response: The text of the response; reasoning up to `</think>` is passed over.
+        classes: The class names, in the order of their indices.
+
+    Returns:
+        The class index, or `ABSTAIN` when the response names no class or more than one.
+
     """
-    text = reply.rpartition("</think>")[2].strip()
-    answers = {_index(name, classes) for name in _named(text)}
+    text = response.rpartition("</think>")[2].strip()
+    answers = {_index(name, classes) for name in _answers(text)}
     return answers.pop() if len(answers) == 1 else ABSTAIN
 
 
 _KEYS = ("class", "category", "label", "answer")
-_TOLD = re.compile(r"(?:(?:the|my|final) )*(?:class|category|label|answer)(?: is ?:?| ?[:=]) ?(?P<name>.+)")
+_STATED = re.compile(r"(?:(?:the|my|final) )*(?:class|category|label|answer)(?: is ?:?| ?[:=]) ?(?P<name>.+)")
 _LONGEST_LINE = 200
-"""Characters of a line that can be an answer in words."""
+"""Characters at the end of a line that are read as an answer in words."""
 
 _MOST_OBJECTS = 20
 _DECODER = json.JSONDecoder()
 
 
-def _named(text: str) -> list[str]:
-    """What the reply gives as its answer; all of them where it gives several."""
-    if values := _values(text):
-        return values
-    line = _bare(text.rpartition("\n")[2][-_LONGEST_LINE:])
-    told = _TOLD.fullmatch(line)
-    return [text if told is None else told["name"]]
+def _answers(text: str) -> list[str]:
+    """The answers that a response gives; more than one when it contradicts itself."""
+    if answers := _json_answers(text):
+        return answers
+    line = _normalize(text.rpartition("\n")[2][-_LONGEST_LINE:])
+    match = _STATED.fullmatch(line)
+    return [text if match is None else match["name"]]
 
 
-def _values(text: str) -> list[str]:
-    """What the JSON objects in `text` give as the answer; none where it does not end in one."""
+def _json_answers(text: str) -> list[str]:
+    """The answers in the JSON objects of `text`; none when the text does not end in an object."""
     body = text.removesuffix("```").rstrip()
     found, at, end = list[str](), body.find("{"), -1
     for _ in range(_MOST_OBJECTS):
@@ -91,14 +108,14 @@ def _spelled(answer: object) -> str:
 
 
 def _index(name: str, classes: Sequence[str]) -> int:
-    """The class of that name, else the only one that differs from it in case, accents' form, blanks and quotes."""
+    """The class of that name, else the only class that differs in case, Unicode form, blanks and quotes."""
     if name in classes:
         return classes.index(name)
-    alike = [index for index, known in enumerate(classes) if _bare(known) == _bare(name)]
-    return alike[0] if len(alike) == 1 else ABSTAIN
+    equal = [index for index, known in enumerate(classes) if _normalize(known) == _normalize(name)]
+    return equal[0] if len(equal) == 1 else ABSTAIN
 
 
-def _bare(name: str) -> str:
+def _normalize(name: str) -> str:
     plain = unicodedata.normalize("NFC", name).translate(_MARKS).casefold()
     return " ".join(plain.split()).strip(" .,;!")
 

@@ -1,21 +1,17 @@
-"""What a supplement is, and what it is made from."""
+"""What a supplement is: extra text before the task in the prompt that asks for programs (paper, Section 3.1)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from alchemist_exp.core.artifact_cache import ArtifactCache
+from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.types import IntArray, Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.llm.dialogue import Dialogue
-from alchemist_exp.llm.types import LLM
-from alchemist_exp.programs.trials import Trials
+from alchemist_exp.programs.trials import ProgramTrials
 
 
 class TextOrigin(StrEnum):
-    """Where a supplement's words are from."""
+    """Where the text of a supplement is from."""
 
     NONE = "none"
     LLM = "llm"
@@ -26,33 +22,40 @@ class TextOrigin(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSupplement:
-    """A supplement as it goes into a prompt.
+    """A supplement as the prompt contains it.
 
-    strategy: its name in tables. sources: of the words, where they are not the LLM's own. gold_used: which gold labels
-    they show ("valid: exemplars").
+    Attributes:
+        strategy: Its name in the record and the tables.
+        text: The text; empty for the general prompt.
+        text_origin: Where the text is from.
+        sources: Files or rows that the text quotes.
+        gold_used: The gold labels that the text shows, for example "valid: exemplars (10 rows)".
+
     """
 
     strategy: str
     text: str
-    written_by: TextOrigin
+    text_origin: TextOrigin
     sources: tuple[str, ...] = ()
     gold_used: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Desk:
-    """What a script is written from. gold: the labels that may be shown, by split."""
-
-    data: TextData
-    gold: Mapping[Split, IntArray]
-    llm: LLM
-    trials: Trials
-    store: ArtifactCache
-
-
 @dataclass(kw_only=True)
 class Supplement(Component, ABC):
-    """A supplement group member."""
+    """A strategy of asking for programs: what the prompt says before the task.
+
+    Example:
+        A supplement that is always the same text; its dialogue makes no LLM call.
+
+        >>> class Fixed(Supplement):
+        ...     def resolve(self, context, trials):
+        ...         yield from ()
+        ...         return ResolvedSupplement(strategy=self.strategy, text="Be brief.", text_origin=TextOrigin.USER)
+        >>> from alchemist_exp.llm.dialogue import run_dialogue
+        >>> run_dialogue(Fixed(name="fixed").resolve(None, None), answer=None).text
+        'Be brief.'
+
+    """
 
     @property
     def strategy(self) -> str:
@@ -65,9 +68,26 @@ class Supplement(Component, ABC):
         return False
 
     def members(self) -> tuple["Supplement", ...]:
-        """The supplements it consists of; programs are written for each."""
+        """Return the supplements that it consists of; programs are written for each.
+
+        Returns:
+            Itself, unless it combines several strategies.
+
+        """
         return (self,)
 
     @abstractmethod
-    def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
-        """Asks what must be asked for it. LLMError when the LLM gave nothing that can be used."""
+    def resolve(self, context: RunContext, trials: ProgramTrials) -> Dialogue[ResolvedSupplement]:
+        """Ask the LLM what must be asked, and return the supplement's text.
+
+        Args:
+            context: What the stages of the run share.
+            trials: Trials of programs, for supplements that depend on votes or features.
+
+        Returns:
+            The resolved supplement, at the end of the dialogue.
+
+        Raises:
+            LLMError: The LLM gave no text that can be used.
+
+        """

@@ -1,4 +1,4 @@
-"""Exemplars of each class: in words, or drawn from labeled rows of the data (paper, Section 3.1)."""
+"""Exemplars of each class: written by the LLM or the user, or labeled rows of the data (paper, Section 3.1)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,28 +7,29 @@ from enum import StrEnum
 import numpy as np
 from omegaconf import MISSING
 
+from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
 from alchemist_exp.llm.types import FinishReason
 from alchemist_exp.programs.extract import extract_source
+from alchemist_exp.programs.generation import RESPONSE_TOKENS
+from alchemist_exp.programs.trials import ProgramTrials
 from alchemist_exp.programs.types import Program
-from alchemist_exp.prompts import programs as program_prompts
-from alchemist_exp.prompts import supplement as prompts
-from alchemist_exp.supplements.base import Desk, ResolvedSupplement, TextOrigin
-from alchemist_exp.supplements.written import RESPONSE_TOKENS, WrittenSupplement
+from alchemist_exp.supplements.base import ResolvedSupplement, TextOrigin
+from alchemist_exp.supplements.written import WrittenSupplement
 
 
 class ExemplarSource(StrEnum):
-    """Who gives the exemplars. In lower case because a configuration names them."""
+    """Where the exemplars are from. Members are in lower case because a configuration names them."""
 
     llm = "llm"
     data = "data"
 
 
 class ExemplarSampling(StrEnum):
-    """How rows are drawn from the data. In lower case because a configuration names them."""
+    """How rows are sampled from the data. Members are in lower case because a configuration names them."""
 
     random = "random"
     diverse = "diverse"
@@ -38,7 +39,17 @@ class ExemplarSampling(StrEnum):
 @component("supplement", "exemplars")
 @dataclass(kw_only=True)
 class ExemplarSupplement(WrittenSupplement):
-    """`per_class` rows of each class from the labeled rows of `split`, where `source` is the data."""
+    """Exemplars of each class: a written supplement, or with `source` data, labeled rows.
+
+    Attributes:
+        source: Who gives the exemplars.
+        split: The split whose labeled rows are shown.
+        per_class: Rows of each class.
+        sampling: How rows are sampled; None is the same as random.
+        first_programs: Programs asked for to find uncertain rows.
+        seed: Seed of the sampling.
+
+    """
 
     source: ExemplarSource = MISSING
     split: str = MISSING
@@ -51,64 +62,88 @@ class ExemplarSupplement(WrittenSupplement):
         super().__post_init__()
         if self.split not in (Split.TRAIN, Split.VALID):
             raise ConfigError(
-                f"supplement.split is {self.split!r}; train or valid is needed: what scores are taken on is not shown."
+                f"supplement.split is {self.split!r}; train or valid is needed: test rows are never shown to the LLM."
             )
         for key, least, most in (("per_class", 1, 50), ("first_programs", 3, 100), ("seed", 0, 2**32)):
             if not least <= getattr(self, key) <= most:
-                raise ConfigError(f"supplement.{key} is {getattr(self, key)}; {least} to {most} will do.")
+                raise ConfigError(f"supplement.{key} is {getattr(self, key)}; {least} to {most} is valid.")
         if self.sampling is not None and self.source is ExemplarSource.llm:
             raise ConfigError(f"supplement.sampling={self.sampling} needs supplement.source=data, too.")
         if self.source is ExemplarSource.data and not (self.text is None and self.file is None):
-            raise ConfigError("supplement.source is data, and words of your own are given too; leave one of them out.")
+            raise ConfigError(
+                "supplement.source is data, and supplement.text or supplement.file is given too; leave one of them out."
+            )
 
     @property
     def needs_gold(self) -> bool:
-        """Where rows of the data are shown with their classes."""
+        """Whether rows of the data are shown with their labels."""
         return self.source is ExemplarSource.data
 
-    def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
-        """As a written supplement; by uncertainty, the first programs are asked for."""
+    def resolve(self, context: RunContext, trials: ProgramTrials) -> Dialogue[ResolvedSupplement]:
+        """Return labeled rows; uncertain rows need LLM calls for the first programs."""
         if self.source is ExemplarSource.llm:
-            return (yield from super().script(desk))
-        split = Split(self.split)
-        gold = desk.gold.get(split)
-        if gold is None:
+            return (yield from super().resolve(context, trials))
+        split, rng = Split(self.split), np.random.default_rng(self.seed)
+        if not context.gold.available(split):
             raise ConfigError(f"supplement.source is data, and {split} has no labels; use supplement.source=llm.")
+        gold = context.gold.labels[split]
         if self.sampling is ExemplarSampling.uncertain:
-            programs = yield from self._first_programs(desk)
-            rows = uncertain(desk.trials.uncertainty(programs, split), gold, self.per_class)
+            programs = yield from self._first_programs(context)
+            rows = sample_uncertain(trials.uncertainty(programs, split), gold, self.per_class)
         elif self.sampling is ExemplarSampling.diverse:
-            rows = diverse(desk.trials.features(split), gold, self.per_class, np.random.default_rng(self.seed))
+            rows = sample_diverse(trials.features(split), gold, self.per_class, rng)
         else:
-            rows = random(gold, self.per_class, np.random.default_rng(self.seed))
-        texts = desk.data.texts(split)
+            rows = sample_random(gold, self.per_class, rng)
+        purpose = f"exemplars ({len(rows)} rows)"
+        context.gold.use(split, purpose)
+        texts = context.data.texts(split)
+        shown = [(texts[row], int(gold[row])) for row in rows]
         return ResolvedSupplement(
             strategy=self.strategy,
-            text=prompts.exemplars(desk.data.task, [(texts[row], int(gold[row])) for row in rows]),
-            written_by=TextOrigin.DATA,
+            text=context.prompts.exemplar_supplement(context.data.task, shown),
+            text_origin=TextOrigin.DATA,
             sources=tuple(f"{split}, row {row}" for row in rows),
-            gold_used=(f"{split}: exemplars ({len(rows)} rows)",),
+            gold_used=(f"{split}: {purpose}",),
         )
 
-    def _first_programs(self, desk: Desk) -> Dialogue[list[Program]]:
-        """The accepted programs of the general prompt."""
-        llm, prompt = desk.llm, program_prompts.program_prompt(desk.data.task)
-        requests = [llm.request(program_prompts.SYSTEM, prompt, sample=n) for n in range(self.first_programs)]
-        replies = yield RequestBatch(
-            description="asking for first programs", requests=requests, response_tokens=RESPONSE_TOKENS
-        )
-        complete = [reply.response.text for reply in replies if reply.response.finish_reason is FinishReason.COMPLETE]
-        sources = dict.fromkeys(source for text in complete if (source := extract_source(text)))
+    def _first_programs(self, context: RunContext) -> Dialogue[list[Program]]:
+        """The different programs of the general prompt, not vetted."""
+        llm, prompt = context.llm, context.prompts.program_request(context.data.task)
+        requests = [llm.request(context.prompts.program_system, prompt, sample=n) for n in range(self.first_programs)]
+        calls = yield RequestBatch(description="asking for first programs", requests=requests, response_tokens=RESPONSE_TOKENS)
+        texts = [call.response.text for call in calls if call.response.finish_reason is FinishReason.COMPLETE]
+        sources = dict.fromkeys(source for text in texts if (source := extract_source(text)))
         return [Program(source=source, origin=f"first {n}") for n, source in enumerate(sources)]
 
 
-def random(gold: IntArray, per_class: int, rng: np.random.Generator) -> list[int]:
-    """Rows of each class in turn, drawn without replacement; all of a class that has fewer. gold: (n,)."""
-    return _of_each_class(gold, lambda rows: rng.permutation(rows)[:per_class].tolist())
+def sample_random(gold: IntArray, per_class: int, rng: np.random.Generator) -> list[int]:
+    """Sample rows of each class without replacement.
+
+    Args:
+        gold: int64 array of shape (n_rows,), the labels.
+        per_class: Rows of each class; a class that has fewer gives all of its rows.
+        rng: The random generator.
+
+    Returns:
+        Row numbers, class by class.
+
+    """
+    return _per_class(gold, lambda rows: rng.permutation(rows)[:per_class].tolist())
 
 
-def diverse(features: FloatArray, gold: IntArray, per_class: int, rng: np.random.Generator) -> list[int]:
-    """Of each class a row by chance, then each time the one farthest from all that are taken. features: (n, d)."""
+def sample_diverse(features: FloatArray, gold: IntArray, per_class: int, rng: np.random.Generator) -> list[int]:
+    """Sample rows of each class that are far apart: farthest-first traversal (Gonzalez, 1985) from a random row.
+
+    Args:
+        features: float32 array of shape (n_rows, n_features).
+        gold: int64 array of shape (n_rows,), the labels.
+        per_class: Rows of each class; a class that has fewer gives all of its rows.
+        rng: The random generator, which chooses the first row of each class.
+
+    Returns:
+        Row numbers, class by class.
+
+    """
 
     def farthest_first(rows: IntArray) -> list[int]:
         chosen = [int(rng.integers(len(rows)))]
@@ -119,13 +154,23 @@ def diverse(features: FloatArray, gold: IntArray, per_class: int, rng: np.random
             chosen.append(int(nearest.argmax()))
         return [int(row) for row in rows[chosen]]
 
-    return _of_each_class(gold, farthest_first)
+    return _per_class(gold, farthest_first)
 
 
-def uncertain(entropy: FloatArray, gold: IntArray, per_class: int) -> list[int]:
-    """The rows of each class that are least sure; the first of equals. entropy: (n,)."""
-    return _of_each_class(gold, lambda rows: rows[np.argsort(-entropy[rows], kind="stable")[:per_class]].tolist())
+def sample_uncertain(entropy: FloatArray, gold: IntArray, per_class: int) -> list[int]:
+    """Take the rows of each class whose labels are least certain.
+
+    Args:
+        entropy: float32 array of shape (n_rows,), the entropy of each row's label.
+        gold: int64 array of shape (n_rows,), the labels.
+        per_class: Rows of each class; a class that has fewer gives all of its rows.
+
+    Returns:
+        Row numbers, class by class; of equal entropies the first row.
+
+    """
+    return _per_class(gold, lambda rows: rows[np.argsort(-entropy[rows], kind="stable")[:per_class]].tolist())
 
 
-def _of_each_class(gold: IntArray, draw: Callable[[IntArray], Sequence[int]]) -> list[int]:
-    return [row for label in np.unique(gold) for row in draw(np.flatnonzero(gold == label))]
+def _per_class(gold: IntArray, sample: Callable[[IntArray], Sequence[int]]) -> list[int]:
+    return [row for label in np.unique(gold) for row in sample(np.flatnonzero(gold == label))]

@@ -1,19 +1,27 @@
-"""Several strategies in one run, programs from each (paper, Section 4.4)."""
+"""Several strategies in one run, with programs from each (paper, Section 4.4)."""
 
 from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.llm.dialogue import Dialogue
-from alchemist_exp.supplements.base import Desk, ResolvedSupplement, Supplement
+from alchemist_exp.programs.trials import ProgramTrials
+from alchemist_exp.supplements.base import ResolvedSupplement, Supplement
 
 
 @component("supplement", "mixed")
 @dataclass(kw_only=True)
 class MixedSupplement(Supplement):
-    """The strategies named in `strategies`, each as it stands in `of`."""
+    """Several strategies.
+
+    Attributes:
+        strategies: The names of the strategies that are used.
+        of: The configuration of each strategy, by name.
+
+    """
 
     strategies: list[str] = MISSING
     of: dict[str, Supplement] = MISSING
@@ -30,27 +38,27 @@ class MixedSupplement(Supplement):
         names = [member.strategy for member in self.members()]
         if len(set(names)) < len(names):
             raise ConfigError(
-                f"supplement.strategies gives the names {names}; give each its own by supplement.of.X.name."
+                f"supplement.strategies gives the names {names}; give each strategy a different supplement.of.X.name."
             )
 
     def members(self) -> tuple[Supplement, ...]:
-        """The named ones, in their order."""
+        """Return the named strategies, in their order."""
         return tuple(member for name in self.strategies for member in self.of[name].members())
 
     @property
     def needs_gold(self) -> bool:
-        """Whether one of them does."""
+        """Whether one of the strategies shows labeled rows."""
         return any(member.needs_gold for member in self.members())
 
     def check(self) -> None:
-        """Each of them."""
+        """Check each of the strategies."""
         for member in self.members():
             member.check()
 
     def cache_key(self) -> dict[str, object]:
-        """Those that are used."""
+        """Return the keys of the strategies that are used."""
         return {"name": self.name, "of": [member.key() for member in self.members()]}
 
-    def script(self, desk: Desk) -> Dialogue[ResolvedSupplement]:
-        """Its members have scripts; there is none for all."""
-        raise TypeError(f"{self.name} is several supplements: follow the scripts of its members")
+    def resolve(self, context: RunContext, trials: ProgramTrials) -> Dialogue[ResolvedSupplement]:
+        """Raise TypeError: only the members have a text."""
+        raise TypeError(f"{self.name} combines several supplements: resolve its members")

@@ -10,12 +10,12 @@ from sentence_transformers import SentenceTransformer
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.features import chunk_cache, encoding
 from alchemist_exp.features.tfidf import Tfidf
 from alchemist_exp.pipeline.run import run
 from alchemist_exp.results.record import RunStatus
-from tests.support.progress import NoProgress
 
 TEXTS = [f"word{row} and word{row % 7}" for row in range(23)]
 

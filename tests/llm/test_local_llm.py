@@ -19,19 +19,16 @@ from types import SimpleNamespace
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import ABSTAIN, Split
 from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.cost import cost_of
 from alchemist_exp.llm.dialogue import RequestBatch, run_dialogue
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import FinishReason, LLMCall, Request
-from alchemist_exp.programs.vetting import Ground, Vetter
+from alchemist_exp.programs.vetting import Vetter
 from alchemist_exp.prompts import zero_shot as prompts
-from alchemist_exp.supplements.base import Desk
-from tests.support.progress import NoProgress
+from tests.support.contexts import run_context
 
 pytestmark = pytest.mark.local_llm
 
@@ -68,13 +65,13 @@ def job(request: pytest.FixtureRequest, composed, tmp_path: Path) -> Callable[..
 
     def build(*overrides: str) -> SimpleNamespace:
         experiment = config.build(composed("llm=openai_compatible", *server, *SERVER, *overrides))
-        llm_client = LLMClient(experiment.llm, ResponseCache(tmp_path / "replies"), tmp_path)
+        asker = LLMClient(experiment.llm, ResponseCache(tmp_path / "replies"), tmp_path)
         return SimpleNamespace(
             experiment=experiment,
             data=experiment.dataset.load(),
             llm=experiment.llm,
-            llm_client=llm_client,
-            answer=llm_client.complete,
+            asker=asker,
+            answer=asker.ask,
         )
 
     return build
@@ -89,7 +86,7 @@ def require_sound(calls: list[LLMCall], job: SimpleNamespace) -> None:
         assert reply.usage is not None
         assert reply.usage.input_tokens > 0
         assert reply.usage.output_tokens > 0
-        kept = job.llm_client.cached_response(call.request)
+        kept = job.asker.cached(call.request)
         assert (kept is not None) == (reply.finish_reason is FinishReason.COMPLETE)
         assert kept is None or (kept.text, kept.usage) == (reply.text, reply.usage)
     cost = cost_of(calls, job.llm)
@@ -112,7 +109,7 @@ def held(job: SimpleNamespace, requests: list[Request]) -> list[LLMCall]:
 
 def rows(job: SimpleNamespace) -> list[Request]:
     task, texts = job.data.task, job.data.texts(Split.TRAIN)[:10]
-    system, schema = prompts.system(task), prompts.schema(task)
+    system, schema = job.experiment.prompt.zero_shot_instructions(task), prompts.schema(task)
     return [
         job.llm.request(system, prompts.question(task, text), schema=schema, max_output_tokens=40) for text in texts
     ]
@@ -122,20 +119,15 @@ def test_ten_replies_are_programs_or_rejected_with_reasons(job, tmp_path: Path) 
     job = job("method.n_programs=10")
     calls: list[LLMCall] = []
 
-    def respond(batch: RequestBatch) -> list[LLMCall]:
-        calls.extend(job.llm_client.complete(batch))
-        return calls[-len(batch.requests) :]
+    def answer(ask: RequestBatch) -> list[LLMCall]:
+        calls.extend(job.llm_client.complete(ask))
+        return calls[-len(ask.requests) :]
 
-    ground = Ground(
-        data=job.data,
-        valid_gold=None,
-        sandbox=job.experiment.sandbox,
-        store=ArtifactCache(tmp_path / "cache"),
-        stages=StageProgress(NoProgress()),
-    )
-    trials = SimpleNamespace(vet=Vetter(job.experiment.vetting, ground).vet)
-    desk = Desk(data=job.data, gold={}, llm=job.llm, trials=trials, store=ground.store)
-    vetted = run_dialogue(job.experiment.method.script(desk, job.experiment.parts), respond).vetted
+    context = run_context(job.experiment, job.data, tmp_path)
+    vetter = Vetter(job.experiment.vetting, context)
+    experiment = job.experiment
+    dialogue = experiment.method.dialogue(context, vetter, experiment.supplement, experiment.repair)
+    vetted = vetter.vet(run_dialogue(dialogue, answer).candidates)
     require_sound(calls, job)
     assert len({call.request.key for call in calls}) == 10
     assert len(vetted.accepted) + len(vetted.rejected) == 10

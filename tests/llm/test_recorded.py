@@ -1,18 +1,15 @@
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.dialogue import RequestBatch, run_dialogue
 from alchemist_exp.llm.providers.recorded import RECORDINGS, RecordedLLM
 from alchemist_exp.llm.types import FinishReason, LLMCall
 from alchemist_exp.programs.trials import AssumedTrials
-from alchemist_exp.prompts import programs
-from alchemist_exp.supplements.base import Desk
+from tests.support.contexts import run_context, text_data
 
 
 @pytest.fixture
@@ -33,37 +30,36 @@ def test_every_shipped_pack_reads(recorded, pack: str) -> None:
 
 
 @pytest.mark.parametrize("dataset", [d for d in config.members("dataset") if d != "files"])
-def test_every_strategy_of_every_task_can_be_replayed(composed, dataset: str, tmp_path: Path) -> None:
+def test_every_strategy_of_every_task_can_be_replayed(composed, prompts, dataset: str, tmp_path: Path) -> None:
     experiment = config.build(composed(f"dataset={dataset}", "supplement=mixed"))
     llm, task = experiment.llm, experiment.dataset.describe_task()
-    data = SimpleNamespace(task=task)
-    desk = Desk(
-        data=data, gold={}, llm=llm, trials=AssumedTrials(data=data, accepting=True), store=ArtifactCache(tmp_path)
-    )
+    data = text_data({"train": ["x"]}, task)
+    context, trials = run_context(experiment, data, tmp_path), AssumedTrials(data=data, accepting=True)
 
     def answer(ask: RequestBatch) -> list[LLMCall]:
         return [LLMCall(request=request, response=llm.reply(request)) for request in ask.requests]
 
     for supplement in experiment.supplement.members():
-        prompt = programs.program_prompt(task, run_dialogue(supplement.script(desk), answer).text)
-        replies = [llm.reply(llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
+        resolved = run_dialogue(supplement.resolve(context, trials), answer)
+        prompt = prompts.program_request(task, resolved.text)
+        replies = [llm.reply(llm.request(prompts.program_system, prompt, sample=i)) for i in range(10)]
         assert all(reply.finish_reason is FinishReason.COMPLETE and "label_function" in reply.text for reply in replies)
         assert len({reply.text for reply in replies}) == 10
 
 
-def test_another_prompt_is_refused_and_the_difference_shown(recorded) -> None:
+def test_another_prompt_is_refused_and_the_difference_shown(recorded, prompts) -> None:
     llm = recorded()
-    question = next(q for q in llm.replies if q.system == programs.SYSTEM)
+    question = next(q for q in llm.replies if q.system == prompts.program_system)
     altered = question.prompt[:40] + "X" + question.prompt[41:]
     with pytest.raises(LLMError, match=r"never recorded in the pack youtube\.jsonl.*\(character 40\)"):
-        llm.reply(llm.request(programs.SYSTEM, altered))
+        llm.reply(llm.request(prompts.program_system, altered))
 
 
-def test_a_sample_that_was_not_recorded_says_how_many_there_are(composed) -> None:
+def test_a_sample_that_was_not_recorded_says_how_many_there_are(composed, prompts) -> None:
     experiment = config.build(composed())
-    prompt = programs.program_prompt(experiment.dataset.describe_task())
+    prompt = prompts.program_request(experiment.dataset.describe_task())
     with pytest.raises(LLMError, match=r"10 replies to this prompt, and sample 10 .*method\.n_programs=10"):
-        experiment.llm.reply(experiment.llm.request(programs.SYSTEM, prompt, sample=10))
+        experiment.llm.reply(experiment.llm.request(prompts.program_system, prompt, sample=10))
 
 
 def test_unknown_packs_name_the_known(recorded) -> None:

@@ -18,7 +18,7 @@ from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.results.record import RunRecord, RunStatus
 from tests.support.batch_server import Script, serving
 from tests.support.llm_server import Answer, Asked, Server, Tokens, failing
-from tests.support.progress import NoProgress
+from alchemist_exp.core.progress import NoProgress
 
 KEY = "sk-planted-0123456789-secret"
 PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of:today}"

@@ -14,7 +14,7 @@ from alchemist_exp.core.errors import ProgramsError, StoreError
 from alchemist_exp.core.progress import Progress
 from alchemist_exp.pipeline.run import RESERVE, RunResult, run
 from alchemist_exp.results.record import RunRecord, RunStatus
-from tests.support.progress import NoProgress
+from alchemist_exp.core.progress import NoProgress
 
 
 @pytest.fixture
@@ -91,14 +91,14 @@ def test_a_full_disk_leaves_a_failed_record(ran, tmp_path: Path, monkeypatch: py
     monkeypatch.undo()
     again = ran("+experiment=tiny")
     assert again.record.status is RunStatus.FINISHED
-    assert not (again.folder / RESERVE).exists()
-    assert not (again.folder / "programs" / "half.py").exists()
+    assert not (again.directory / RESERVE).exists()
+    assert not (again.directory / "programs" / "half.py").exists()
 
 
 def test_labels_programs_and_model_lie_beside_the_record(main_job) -> None:
     import pandas
 
-    folder = main_job[0].folder
+    folder = main_job[0].directory
     labels = pandas.read_parquet(folder / "labels.parquet")
     assert len(labels) == 1586 + 120 + 250
     assert set(labels["predicted"]) == {"ham", "spam"}
@@ -108,7 +108,7 @@ def test_labels_programs_and_model_lie_beside_the_record(main_job) -> None:
 def test_the_saved_model_predicts_as_the_labels_say(main_job, composed) -> None:
     import pandas
 
-    folder = main_job[0].folder
+    folder = main_job[0].directory
     labels = pandas.read_parquet(folder / "labels.parquet").query("split == 'test'")
     experiment = config.build(composed())
     features = experiment.feature_extractor.load(folder / "model").transform(labels["text"].tolist())
@@ -180,7 +180,7 @@ def test_unlabeled_text_gives_labels_a_model_and_says_which_scores_it_cannot_giv
 ) -> None:
     texts = tmp_path / "texts.csv"
     texts.write_text("text\n" + "\n".join(f"check my channel {i}\nlovely song {i}" for i in range(40)))
-    programs = main_job[0].folder / "programs"
+    programs = main_job[0].directory / "programs"
     answer = ran(
         "dataset=files", f"dataset.path={texts}", "dataset.classes=[ham,spam]", "dataset.prompt=label",
         "method=program_files", f"method.path={programs}",
@@ -246,7 +246,7 @@ def test_no_accepted_program_is_one_sentence_with_reasons(ran, tmp_path: Path) -
 
 def test_rejected_programs_are_in_the_record_and_the_others_count(main_job, ran, tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
-    shutil.copytree(main_job[0].folder / "programs", folder)
+    shutil.copytree(main_job[0].directory / "programs", folder)
     (folder / "90.py").write_text("import os\ndef label_function(t):\n    os._exit(0)")
     (folder / "91.py").write_text("import socket\ndef label_function(t): return 1")
     (folder / "92.py").write_text("def other(t): return 1")

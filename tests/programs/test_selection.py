@@ -20,14 +20,14 @@ def bank_of(
         Program(
             source=str(column),
             origin="",
-            written=Provenance(
+            provenance=Provenance(
                 model="",
-                prompt="",
-                reply="",
+                prompt_key="",
+                response_key="",
                 strategy=strategies[column % len(strategies)],
                 sample=0,
                 version=0,
-                usd=None,
+                list_price_usd=None,
             ),
         )
         for column in range(votes.shape[1])

@@ -1,24 +1,17 @@
-"""The funnel: each stage rejects what it should, and no more."""
+"""Vetting: each check rejects what it should, and no more."""
 
 from pathlib import Path
 
-import datasets
 import numpy as np
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.progress import StageProgress
-from alchemist_exp.core.task import Task
-from alchemist_exp.data.base import TextData
+from alchemist_exp.core.types import Split
 from alchemist_exp.programs.types import Program, Rejected, RejectionStage
-from alchemist_exp.programs.vetting import Ground, Vetter, agreement, below_chance
-from tests.support.progress import NoProgress
+from alchemist_exp.programs.vetting import Vetter, agreement, below_chance
+from tests.support.contexts import run_context, text_data
 
-TASK = Task(
-    name="t", description="d", classes=("ham", "spam"), subject="text", relation="is", zero_shot_prompt="[text]"
-)
 TRAIN = [f"{'win' if n % 2 else 'hello'} {n}" for n in range(300)]
 VALID = [f"{'win' if n % 2 else 'hello'} {n}" for n in range(40)]
 GOLD = np.arange(40) % 2
@@ -29,16 +22,9 @@ GOOD = "def label_function(t): return 1 if 'win' in t else 0"
 def vetter(composed, tmp_path: Path):
     def build(*overrides: str, gold: bool = True) -> Vetter:
         experiment = config.build(composed(*overrides))
-        splits = {"train": TRAIN, "valid": VALID}
-        table = datasets.DatasetDict({s: datasets.Dataset.from_dict({"text": texts}) for s, texts in splits.items()})
-        ground = Ground(
-            data=TextData(task=TASK, table=table),
-            valid_gold=GOLD if gold else None,
-            sandbox=experiment.sandbox,
-            store=ArtifactCache(tmp_path),
-            stages=StageProgress(NoProgress()),
-        )
-        return Vetter(experiment.vetting, ground)
+        labels = {Split.VALID: GOLD} if gold else {}
+        context = run_context(experiment, text_data({"train": TRAIN, "valid": VALID}), tmp_path, gold=labels)
+        return Vetter(experiment.vetting, context)
 
     return build
 
@@ -54,13 +40,13 @@ def stages(vetter: Vetter, *sources: str) -> list[RejectionStage | None]:
 
 ALWAYS_LOST = {
     RejectionStage.LOAD: "import re\nx = 1 / 0\ndef label_function(t): return 1",
-    RejectionStage.FAULTS: "def label_function(t): return 1 // 0",
+    RejectionStage.ERRORS: "def label_function(t): return 1 // 0",
 }
 BASIC = {
     RejectionStage.SYNTAX: "def label_function(t) return 1",
     RejectionStage.SIGNATURE: "def label(t): return 1",
     RejectionStage.IMPORT: "import nltk\ndef label_function(t): return 1",
-    RejectionStage.COPY: "# mine\n" + GOOD,
+    RejectionStage.DUPLICATE: "# mine\n" + GOOD,
     RejectionStage.NO_VOTE: "def label_function(t): return -1",
     RejectionStage.CONSTANT: "def label_function(t): return 1",
 }
@@ -90,7 +76,7 @@ def test_without_vetting_only_what_cannot_vote_is_lost(vetter) -> None:
         RejectionStage.IMPORT: RejectionStage.LOAD,
         RejectionStage.LOAD: RejectionStage.LOAD,
     }
-    cannot_vote |= {RejectionStage.FAULTS: RejectionStage.NO_VOTE, RejectionStage.NO_VOTE: RejectionStage.NO_VOTE}
+    cannot_vote |= {RejectionStage.ERRORS: RejectionStage.NO_VOTE, RejectionStage.NO_VOTE: RejectionStage.NO_VOTE}
     lost = [cannot_vote.get(stage) for stage in (*ALWAYS_LOST, *BASIC, *STRICT)]
     assert stages(vetter("vetting=off"), *everything) == [None, *lost]
 
@@ -100,7 +86,7 @@ def test_where_rows_are_few_all_of_them_are_probes(vetter, monkeypatch: pytest.M
     faulty = "def label_function(t): return 1 // (len(t) % 2)"
     assert stages(vetter("vetting=strict"), GOOD, faulty, STRICT[RejectionStage.NONDETERMINISTIC]) == [
         None,
-        RejectionStage.FAULTS,
+        RejectionStage.ERRORS,
         RejectionStage.NONDETERMINISTIC,
     ]
 
@@ -109,7 +95,7 @@ def test_what_is_sent_once_more_hears_again_what_is_wrong_with_it(vetter) -> Non
     one = vetter("vetting=basic")
     bad = [Program(source="def label_function(t): return -1", origin=f"p{n}") for n in range(2)]
     first, second = one.vet(bad[:1]).rejected[0], one.vet(bad[1:]).rejected[0]
-    assert second.stage is RejectionStage.COPY
+    assert second.stage is RejectionStage.DUPLICATE
     assert second.reason == f"the same program as p0, which was rejected: {first.reason}"
 
 
@@ -117,15 +103,15 @@ def test_gold_is_used_only_where_it_may_be_and_then_said(vetter) -> None:
     inverse = STRICT[RejectionStage.BELOW_CHANCE]
     with_gold, without = vetter("vetting=strict"), vetter("vetting=strict", gold=False)
     assert stages(with_gold, inverse) == [RejectionStage.BELOW_CHANCE]
-    assert with_gold.used_gold
+    assert with_gold.context.gold.uses == ["valid: vetting"]
     assert stages(without, inverse) == [None]
-    assert not without.used_gold
+    assert without.context.gold.uses == []
 
 
 def test_a_later_candidate_is_held_against_those_accepted_before(vetter) -> None:
     one = vetter("vetting=strict")
     assert stages(one, GOOD) == [None]
-    assert stages(one, GOOD) == [RejectionStage.COPY]
+    assert stages(one, GOOD) == [RejectionStage.DUPLICATE]
     assert stages(one, GOOD.replace("'win'", "'wi'")) == [RejectionStage.SAME_VOTES]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.task import Task
-from alchemist_exp.prompts import programs, supplement, zero_shot
+from alchemist_exp.prompts import zero_shot
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "prompts.json").read_text(encoding="utf-8"))
 STRATEGIES = sorted(GOLDEN["supplement_instruction"])
@@ -22,23 +22,23 @@ def test_every_dataset_but_files_has_golden_prompts() -> None:
     assert set(config.members("dataset")) - {"files"} == set(GOLDEN["tasks"])
 
 
-def test_program_prompts(task: Task) -> None:
+def test_program_prompts(task: Task, prompts) -> None:
     golden = GOLDEN["tasks"][task.name]
-    assert GOLDEN["system"] == programs.SYSTEM
-    assert programs.labeling_instructions(task) == golden["labeling_instructions"]
-    assert programs.function_signature(task) == golden["function_signature"]
-    assert programs.program_prompt(task) == golden["general_prompt"]
-    assert programs.program_prompt(task, "\n[supplement]\n\n") == golden["supplemented_prompt"]
+    assert GOLDEN["system"] == prompts.program_system
+    assert prompts.labeling_instructions(task) == golden["labeling_instructions"]
+    assert prompts.program_request(task).endswith(golden["function_signature"])
+    assert prompts.program_request(task) == golden["general_prompt"]
+    assert prompts.program_request(task, "\n[supplement]\n\n") == golden["supplemented_prompt"]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_supplement_prompts(task: Task, composed, strategy: str) -> None:
+def test_supplement_prompts(task: Task, composed, prompts, strategy: str) -> None:
     instruction = config.build(composed(f"supplement={strategy}")).supplement.instruction
-    assert GOLDEN["supplement_system"] == supplement.SYSTEM
-    assert supplement.question(task, instruction) == GOLDEN["tasks"][task.name]["supplement_prompts"][strategy]
+    assert GOLDEN["supplement_system"] == prompts.supplement_system
+    assert prompts.supplement_request(task, instruction) == GOLDEN["tasks"][task.name]["supplement_prompts"][strategy]
 
 
-def test_zero_shot_prompts(task: Task) -> None:
+def test_zero_shot_prompts(task: Task, prompts) -> None:
     golden = GOLDEN["tasks"][task.name]
-    assert zero_shot.system(task) == golden["zero_shot_system"]
+    assert prompts.zero_shot_instructions(task) == golden["zero_shot_system"]
     assert zero_shot.question(task, "a [text] b") == golden["zero_shot"].replace("[text]", "a [text] b")

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.task import Task
-from alchemist_exp.prompts import supplement as prompts
-from alchemist_exp.supplements.exemplars import diverse, random, uncertain
+from alchemist_exp.supplements.exemplars import sample_diverse, sample_random, sample_uncertain
 
 GOLD = np.array([0, 1, 0, 1, 0, 0, 2])
 golds = st.lists(st.integers(0, 3), min_size=1, max_size=60).map(np.array)
@@ -22,9 +21,9 @@ def test_each_class_gives_what_it_can(gold: np.ndarray, per_class: int, seed: in
     features = np.random.default_rng(0).random((len(gold), 3)).astype(np.float32)
     entropy = features[:, 0]
     for rows in (
-        random(gold, per_class, np.random.default_rng(seed)),
-        diverse(features, gold, per_class, np.random.default_rng(seed)),
-        uncertain(entropy, gold, per_class),
+        sample_random(gold, per_class, np.random.default_rng(seed)),
+        sample_diverse(features, gold, per_class, np.random.default_rng(seed)),
+        sample_uncertain(entropy, gold, per_class),
     ):
         assert len(set(rows)) == len(rows)
         counts = np.bincount(gold[rows], minlength=4)
@@ -33,26 +32,26 @@ def test_each_class_gives_what_it_can(gold: np.ndarray, per_class: int, seed: in
 
 def test_a_seed_draws_the_same_rows_and_another_seed_others() -> None:
     gold = np.zeros(50, dtype=int)
-    drawn = [tuple(random(gold, 5, np.random.default_rng(seed))) for seed in (0, 0, 1)]
+    drawn = [tuple(sample_random(gold, 5, np.random.default_rng(seed))) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_diverse_rows_lie_apart_even_where_most_are_alike() -> None:
     features = np.array([[0.0], [0.01], [0.02], [5.0], [0.03], [-5.0]], dtype=np.float32)
-    rows = diverse(features, np.zeros(6, dtype=int), 3, np.random.default_rng(0))
+    rows = sample_diverse(features, np.zeros(6, dtype=int), 3, np.random.default_rng(0))
     assert {3, 5} <= set(rows)
 
 
 def test_uncertain_rows_are_the_least_sure_first_of_equals() -> None:
     entropy = np.array([0.1, 0.5, 0.6, 0.5, 0.6, 0.2, 0.0], dtype=np.float32)
-    assert uncertain(entropy, GOLD, 2) == [2, 4, 1, 3, 6]
+    assert sample_uncertain(entropy, GOLD, 2) == [2, 4, 1, 3, 6]
 
 
-def test_rows_are_shown_on_one_line_each_and_not_in_full_length() -> None:
+def test_rows_are_shown_on_one_line_each_and_not_in_full_length(prompts) -> None:
     task = Task(
         name="t", description="d", classes=("ham", "spam"), subject="comment", relation="is", zero_shot_prompt="[text]"
     )
-    shown = prompts.exemplars(task, [("a\n\n  b", 0), ("x" * 1000, 1)])
+    shown = prompts.exemplar_supplement(task, [("a\n\n  b", 0), ("x" * 1000, 1)])
     assert shown.splitlines() == [
         "Examples of a comment and its class:",
         '- "a b" is ham',
@@ -63,7 +62,7 @@ def test_rows_are_shown_on_one_line_each_and_not_in_full_length() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["supplement.split=test"], "what scores are taken on is not shown"),
+        (["supplement.split=test"], "test rows are never shown to the LLM"),
         (["supplement.per_class=0"], "supplement.per_class is 0; 1 to 50"),
         (["supplement.first_programs=2"], "supplement.first_programs is 2; 3 to 100"),
         (["supplement.seed=-1"], "supplement.seed is -1; 0 to"),

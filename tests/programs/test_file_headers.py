@@ -3,10 +3,14 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alchemist_exp.programs.header import made_from, split_header, with_header
+from alchemist_exp.programs.files import made_from, split_header, with_header
 from alchemist_exp.programs.types import Program, Provenance, RejectionStage, reject
 
-WRITTEN = Provenance(model="m\n#: cost: 0", prompt="p", reply="r", strategy="rules", sample=3, version=1, usd=0.00125)
+WRITTEN = Provenance(
+    model="m\n#: cost: 0", prompt_key="p", response_key="r", strategy="rules", sample=3, version=1, list_price_usd=0.00125
+)
+    model="m\n#: cost: 0", prompt_key="p", response_key="r", strategy="rules", sample=3, version=1, list_price_usd=0.00125
+)
 
 
 @given(st.text())
@@ -14,7 +18,7 @@ WRITTEN = Provenance(model="m\n#: cost: 0", prompt="p", reply="r", strategy="rul
 @example("#: ---\n#: ---\n")
 @example("\n\n# a comment")
 def test_a_file_gives_the_very_program_back(source: str) -> None:
-    program = Program(source=source, origin="rules 3.1", written=WRITTEN)
+    program = Program(source=source, origin="rules 3.1", provenance=WRITTEN)
     header, read = split_header(with_header(program))
     assert read == source
     assert dict(header)["strategy"] == "rules"
@@ -26,21 +30,21 @@ def test_a_file_without_a_header_is_all_program() -> None:
 
 
 def test_a_corrected_program_says_what_it_was_made_from() -> None:
-    first = Program(source="x = 1\n", origin="rules 3.1", written=WRITTEN)
+    first = Program(source="x = 1\n", origin="rules 3.1", provenance=WRITTEN)
     header, _ = split_header(with_header(first))
-    mended = Program(source="x = 2\n", origin="00.py", header=header)
-    assert made_from(mended) == first.id
-    text = with_header(mended)
+    corrected = Program(source="x = 2\n", origin="00.py", header=header)
+    assert made_from(corrected) == first.id
+    text = with_header(corrected)
     assert f"#: from: {first.id} (rules 3.1)\n#: model: m" in text
     again, source = split_header(text)
-    assert made_from(Program(source=source, origin="00.py", header=again)) == mended.id
+    assert made_from(Program(source=source, origin="00.py", header=again)) == corrected.id
     kept = with_header(Program(source="x = 3", origin="01.py", header=(("from", "a"), ("rejected", "r"))))
     assert "#: from: a" in kept
     assert "rejected" not in kept
 
 
 def test_the_header_says_who_wrote_it_and_why_it_was_rejected() -> None:
-    program = Program(source="x = 1\n", origin="rules 3.1", written=WRITTEN)
+    program = Program(source="x = 1\n", origin="rules 3.1", provenance=WRITTEN)
     text = with_header(program, reject(program, RejectionStage.SIGNATURE, "defines no label_function"))
     assert text.splitlines() == [
         f"#: program: {program.id} (rules 3.1)",
@@ -49,7 +53,7 @@ def test_the_header_says_who_wrote_it_and_why_it_was_rejected() -> None:
         "#: sample: 3",
         "#: version: 1 (a repair)",
         "#: prompt: p",
-        "#: reply: r",
+        "#: response: r",
         "#: cost: $0.001250 by list price",
         "#: rejected: signature: defines no label_function",
         "#: ---",

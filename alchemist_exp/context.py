@@ -1,0 +1,131 @@
+"""What the stages of a run share: data, usable gold labels, LLM client, prompts, sandbox, caches and progress.
+
+The context lies below the stages that use it (programs, supplements, methods, pipeline), so that none of them imports
+upward. Components that belong to one stage alone (vetting, repair, selection, ...) are passed to that stage.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from alchemist_exp.core.artifact_cache import ArtifactCache
+from alchemist_exp.core.progress import StageProgress
+from alchemist_exp.core.types import FloatArray, IntArray, Split
+from alchemist_exp.data.base import TextData
+from alchemist_exp.label_models.base import LabelModel
+from alchemist_exp.llm.client import LLMClient
+from alchemist_exp.llm.dialogue import RequestBatch
+from alchemist_exp.llm.types import LLM, LLMCall
+from alchemist_exp.prompts.templates import PromptTemplates
+from alchemist_exp.sandbox.base import Sandbox
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UsableGold:
+    """The gold labels that the configuration lets stages use, and a list of what they were used for.
+
+    Labels are handed out for a purpose only, so that the record names every use. Test labels are never among them.
+
+    Attributes:
+        labels: int64 array of shape (n_rows,) for each split whose labels may be used.
+        uses: What was used for what, in order and without repetition, for example "valid: class balance".
+
+    Example:
+        >>> import numpy as np
+        >>> gold = UsableGold(labels={Split.VALID: np.array([0, 1])})
+        >>> gold.use(Split.VALID, "class balance").tolist()
+        [0, 1]
+        >>> gold.uses
+        ['valid: class balance']
+
+    """
+
+    labels: Mapping[Split, IntArray]
+    uses: list[str] = field(default_factory=list)
+
+    def available(self, split: Split) -> bool:
+        """Return whether the labels of a split may be used.
+
+        Args:
+            split: The split.
+
+        Returns:
+            False when the configuration forbids it or the split has no labels.
+
+        """
+        return split in self.labels
+
+    def use(self, split: Split, purpose: str) -> IntArray | None:
+        """Return the labels of a split and note the purpose.
+
+        Args:
+            split: The split.
+            purpose: What the labels are used for, as the record names it.
+
+        Returns:
+            int64 array of shape (n_rows,), or None when the labels may not be used; then nothing is noted.
+
+        """
+        labels = self.labels.get(split)
+        if labels is not None and (use := f"{split}: {purpose}") not in self.uses:
+            self.uses.append(use)
+        return labels
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunContext:
+    """Everything that more than one stage of a run uses.
+
+    Attributes:
+        data: The dataset, all splits loaded.
+        gold: The gold labels that stages may use.
+        llm_client: Sends requests to the configured LLM, through cache, budget and rate limits.
+        prompts: The prompt templates.
+        sandbox: Runs programs.
+        label_model: The unfitted label model.
+        cache: Votes, features and other results under the hash of their inputs.
+        progress: Times the stages and shows their progress.
+        features: Returns float32 arrays of shape (n_rows, n_features) for every split; extracts them at the first call.
+
+    """
+
+    data: TextData
+    gold: UsableGold
+    llm_client: LLMClient
+    prompts: PromptTemplates
+    sandbox: Sandbox
+    label_model: LabelModel
+    cache: ArtifactCache
+    progress: StageProgress
+    features: Callable[[], Mapping[Split, FloatArray]]
+
+    @property
+    def llm(self) -> LLM:
+        """The configured LLM."""
+        return self.llm_client.llm
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes of the task."""
+        return len(self.data.task.classes)
+
+    def answer(self, batch: RequestBatch) -> list[LLMCall]:
+        """Send a batch of requests and show its progress and cost.
+
+        Args:
+            batch: Requests that do not depend on each other's responses.
+
+        Returns:
+            One call per request, in the order of the requests.
+
+        Raises:
+            LLMError: The LLM cannot be reached or refuses all attempts, or the budget is used up.
+
+        """
+        with self.progress.stage("prompts", batch.description, len(batch.requests)) as advance:
+
+            def show(_: LLMCall) -> None:
+                advance(1)
+                paid_usd = self.llm_client.paid_usd
+                self.progress.note(f"${paid_usd:.4f}" if paid_usd else "")
+
+            return self.llm_client.complete(batch, show)

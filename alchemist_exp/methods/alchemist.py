@@ -1,0 +1,100 @@
+"""The paper's method: an LLM writes programs (Section 3.1)."""
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from alchemist_exp.context import RunContext
+from alchemist_exp.core.component import component
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, interleave, run_dialogue
+from alchemist_exp.llm.types import LLMCall
+from alchemist_exp.methods.base import GeneratedPrograms, ProgramMethod
+from alchemist_exp.programs.generation import ProgramWriter
+from alchemist_exp.programs.repair import Repair, RowRedactor
+from alchemist_exp.programs.trials import ProgramTrials
+from alchemist_exp.supplements.base import Supplement
+
+
+@component("method", "alchemist")
+@dataclass(kw_only=True)
+class AlchemistMethod(ProgramMethod):
+    """An LLM writes `n_programs` programs for each strategy.
+
+    Attributes:
+        n_programs: Programs of each strategy.
+        performance_hint: Whether the prompt says how to write a program that runs fast.
+
+    """
+
+    uses = ("llm", "prompt", "supplement", "repair", *ProgramMethod.uses)
+    advice_without_programs = (
+        "use another llm.model, raise llm.max_output_tokens if responses are truncated, or have programs repaired with "
+        "repair=on"
+    )
+    n_programs: int = MISSING
+    performance_hint: bool = MISSING
+
+    def __post_init__(self) -> None:
+        if self.n_programs < 1:
+            raise ConfigError(f"method.n_programs is {self.n_programs}; 1 or more is needed.")
+
+    def dialogue(
+        self, context: RunContext, trials: ProgramTrials, supplement: Supplement, repair: Repair
+    ) -> Dialogue[GeneratedPrograms]:
+        """Ask for the supplements and then for programs, all strategies at the same time."""
+        redactor = RowRedactor(context.data)
+        strategies = [self._strategy(context, trials, member, repair, redactor) for member in supplement.members()]
+        parts = yield from interleave(strategies)
+        return GeneratedPrograms(
+            candidates=tuple(candidate for part in parts for candidate in part.candidates),
+            supplements=tuple(resolved for part in parts for resolved in part.supplements),
+        )
+
+    def _strategy(
+        self,
+        context: RunContext,
+        trials: ProgramTrials,
+        supplement: Supplement,
+        repair: Repair,
+        redactor: RowRedactor,
+    ) -> Dialogue[GeneratedPrograms]:
+        resolved = yield from supplement.resolve(context, trials)
+        writer = ProgramWriter(
+            context=context,
+            trials=trials,
+            redactor=redactor,
+            repair=repair,
+            strategy=supplement.strategy,
+            prompt=context.prompts.program_request(
+                context.data.task, resolved.text, performance_hint=self.performance_hint
+            ),
+            n_programs=self.n_programs,
+        )
+        candidates = yield from writer.write()
+        return GeneratedPrograms(candidates=tuple(candidates), supplements=(resolved,))
+
+    def generate(
+        self, context: RunContext, trials: ProgramTrials, supplement: Supplement, repair: Repair
+    ) -> GeneratedPrograms:
+        """Run the dialogue with the LLM."""
+        calls: dict[str, LLMCall] = {}
+
+        def answer(batch: RequestBatch) -> list[LLMCall]:
+            answered = context.answer(batch)
+            for call in answered:
+                calls.setdefault(call.request.key, call)  # two strategies may send the same request
+            return answered
+
+        generated = run_dialogue(self.dialogue(context, trials, supplement, repair), answer)
+        return GeneratedPrograms(
+            candidates=generated.candidates, supplements=generated.supplements, calls=tuple(calls.values())
+        )
+
+    def n_requested(self, supplement: Supplement) -> int:
+        """Return `n_programs` times the number of strategies."""
+        return self.n_programs * self.n_strategies(supplement)
+
+    def n_strategies(self, supplement: Supplement) -> int:
+        """Return the number of the supplement's members."""
+        return len(supplement.members())

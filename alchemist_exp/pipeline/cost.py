@@ -1,0 +1,81 @@
+"""What a run has cost, compared with what zero-shot prompting would cost."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from alchemist_exp.context import RunContext
+from alchemist_exp.core.hashing import to_jsonable
+from alchemist_exp.llm.cost import BreakEven, break_even, cost_of
+from alchemist_exp.llm.tokens import basis, count_tokens
+from alchemist_exp.llm.types import LLMCall, Usage
+from alchemist_exp.methods.alchemist import AlchemistMethod
+from alchemist_exp.methods.base import LabelingResult
+from alchemist_exp.methods.zero_shot import ZeroShotMethod
+from alchemist_exp.pipeline.estimates import expected_usage, input_tokens
+from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.results.record import Section
+
+_PROGRAMS: Final = AlchemistMethod(name="alchemist", n_programs=10, performance_hint=False)
+_ROWS: Final = ZeroShotMethod(name="zero_shot", max_output_tokens=1_000)
+"""What is compared: ten programs of each strategy, and one request for each training row."""
+
+
+def cost_section(experiment: Experiment, context: RunContext, result: LabelingResult) -> Section:
+    """Return the record's section on cost.
+
+    Args:
+        experiment: The experiment.
+        context: What the stages of the run share.
+        result: Has the LLM calls.
+
+    Returns:
+        Calls, tokens and dollars of the run, and the comparison of programs with zero-shot prompting.
+
+    """
+    llm = experiment.llm
+    section: Section = to_jsonable(cost_of(result.calls, llm))
+    # Our own count next to the server's, so that a reader can see how far off the plan's counts are.
+    sent = [call.request for call in result.calls for _ in (call, *call.incomplete_responses)]
+    return section | {
+        "estimated_input_tokens": input_tokens(sent, llm.encoding),
+        "replayed": llm.replays,
+        "break_even": to_jsonable(compare_with_zero_shot(experiment, context, result.calls)),
+    }
+
+
+def compare_with_zero_shot(experiment: Experiment, context: RunContext, calls: Sequence[LLMCall]) -> BreakEven:
+    """Compare the price of programs with that of one request for each training row.
+
+    Args:
+        experiment: The experiment.
+        context: What the stages of the run share.
+        calls: The calls of the run; they are measured. What they are not part of is estimated.
+
+    Returns:
+        The comparison, at the price of the experiment's LLM.
+
+    """
+    llm, method = experiment.llm, experiment.method
+    by_rows = isinstance(method, ZeroShotMethod)
+    basis_of_counts = f"tokens counted by {basis(llm.encoding)}"
+    metered = _metered_usage(calls)
+    if metered is not None:
+        basis_of_counts = f"{'zero-shot' if by_rows else 'programs'} metered, the other's {basis_of_counts}"
+    programs = rows = (len(calls), metered or _counted_usage(calls, llm.encoding))
+    if by_rows or not calls:
+        programs = expected_usage(_PROGRAMS if by_rows else method, experiment, context)
+    if not by_rows or not calls:
+        rows = expected_usage(method if by_rows else _ROWS, experiment, context)
+    return break_even(llm.price, programs=programs, zero_shot=rows, basis=basis_of_counts)
+
+
+def _metered_usage(calls: Sequence[LLMCall]) -> Usage | None:
+    """The tokens of all responses; None without calls, or when the server did not report them all."""
+    responses = [response for call in calls for response in (call.response, *call.incomplete_responses)]
+    usages = [response.usage for response in responses if response.usage is not None]
+    return sum(usages[1:], usages[0]) if usages and len(usages) == len(responses) else None
+
+
+def _counted_usage(calls: Sequence[LLMCall], encoding: str | None) -> Usage:
+    output_tokens = sum(count_tokens(call.response.text, encoding) for call in calls)
+    return Usage(input_tokens=input_tokens([call.request for call in calls], encoding), output_tokens=output_tokens)

@@ -1,0 +1,148 @@
+"""Estimates of what a method asks an LLM: its own dialogue, run with guessed responses."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from alchemist_exp.context import RunContext, UsableGold
+from alchemist_exp.llm.dialogue import RequestBatch, run_dialogue
+from alchemist_exp.llm.tokens import count_messages
+from alchemist_exp.llm.types import LLM, FinishReason, LLMCall, Request, Response, Usage
+from alchemist_exp.methods.base import Method
+from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.programs.trials import AssumedTrials
+
+_COUNTED_REQUESTS: Final = 1000
+"""Requests whose tokens are counted, evenly spaced; the mean of the others is assumed to be the same."""
+
+
+class GuessedResponses:
+    """Answers requests with cached responses, guesses the others by their length, and counts the guessed calls.
+
+    Attributes:
+        calls: Calls that have to be made.
+        cached_calls: Calls that the cache answers.
+        usage: Tokens of the calls that have to be made.
+        batch: Whether the last batch of requests goes through a batch API.
+        asked: The keys of the requests that have to be sent.
+
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        find: Callable[[Request], Response | None],
+        asked_before: frozenset[str] = frozenset(),
+        *,
+        longest: bool = False,
+    ) -> None:
+        """Start with no calls.
+
+        Args:
+            llm: The LLM.
+            find: Returns the cached response to a request.
+            asked_before: Keys of requests that other jobs will have sent.
+            longest: Whether each response is as long as it may be, instead of as long as expected.
+
+        """
+        self._llm = llm
+        self._find = find
+        self._asked_before = asked_before
+        self._longest = longest
+        self.calls = self.cached_calls = 0
+        self.usage = Usage(input_tokens=0, output_tokens=0)
+        self.batch = False
+        self.asked: set[str] = set()
+
+    def answer(self, batch: RequestBatch) -> list[LLMCall]:
+        """Answer a batch of requests and count it.
+
+        Args:
+            batch: The requests.
+
+        Returns:
+            One call per request, with a cached or a guessed response.
+
+        """
+        distinct = {request.key: request for request in batch.requests}
+        cached = {key: self._find(request) for key, request in distinct.items()}
+        known = self.asked | self._asked_before
+        missing = [request for key, request in distinct.items() if cached[key] is None and key not in known]
+        self.asked |= {request.key for request in missing}
+        self.calls += len(missing)
+        self.cached_calls += len(distinct) - len(missing)
+        self.batch = batch.per_row and self._llm.uses_batch_api
+        output_tokens = sum(self._length(request, batch) for request in missing)
+        self.usage += Usage(input_tokens=input_tokens(missing, self._llm.encoding), output_tokens=output_tokens)
+        return [
+            LLMCall(
+                request=request,
+                response=cached[request.key] or _guess(self._length(request, batch), request.key),
+            )
+            for request in batch.requests
+        ]
+
+    def _length(self, request: Request, batch: RequestBatch) -> int:
+        """Tokens of the response."""
+        longest: int = request.parameters.get("max_output_tokens", batch.response_tokens)
+        return longest if self._longest else batch.response_tokens
+
+
+def _guess(n_tokens: int, key: str) -> Response:
+    """A response of that length. It contains `key`, because later prompts quote it and must differ as real ones do."""
+    text = f"```python\n{key}\n" + "text " * n_tokens + "\n```"
+    return Response(text=text, model="", finish_reason=FinishReason.COMPLETE, usage=None)
+
+
+def run_with_guesses(
+    method: Method, experiment: Experiment, context: RunContext, guesses: GuessedResponses, *, accepting: bool = True
+) -> None:
+    """Count what a method asks when the LLM answers as guessed.
+
+    Args:
+        method: The method, which need not be the experiment's.
+        experiment: Gives the supplement and the repair.
+        context: What the stages of the run share. Its list of gold uses is left alone.
+        guesses: Answers and counts the requests.
+        accepting: Whether vetting accepts all programs, or none.
+
+    """
+    # A copy of the gold labels: showing them in a guessed prompt is not a use that the record should name.
+    context = replace(context, gold=UsableGold(labels=context.gold.labels))
+    trials = AssumedTrials(data=context.data, accepting=accepting)
+    dialogue = method.dialogue(context, trials, experiment.supplement, experiment.repair)
+    if dialogue is not None:
+        run_dialogue(dialogue, guesses.answer)
+
+
+def expected_usage(method: Method, experiment: Experiment, context: RunContext) -> tuple[int, Usage]:
+    """Return the calls and tokens of a method with an empty cache.
+
+    Args:
+        method: The method, which need not be the experiment's.
+        experiment: Gives the supplement and the repair.
+        context: What the stages of the run share.
+
+    Returns:
+        The number of calls, and their tokens.
+
+    """
+    guesses = GuessedResponses(experiment.llm, lambda request: None)
+    run_with_guesses(method, experiment, context, guesses)
+    return guesses.calls, guesses.usage
+
+
+def input_tokens(requests: Sequence[Request], encoding: str | None) -> int:
+    """Count the input tokens of requests; of many requests an evenly spaced sample is counted.
+
+    Args:
+        requests: The requests.
+        encoding: The tokenizer; None for a rough count by characters.
+
+    Returns:
+        The tokens of all requests.
+
+    """
+    counted = requests[:: max(1, len(requests) // _COUNTED_REQUESTS)]
+    tokens = sum(count_messages(request.messages, encoding) for request in counted)
+    return round(tokens * len(requests) / len(counted)) if counted else 0

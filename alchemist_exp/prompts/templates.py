@@ -1,0 +1,230 @@
+"""The prompt group: every text that is sent to an LLM, as templates in YAML.
+
+The rendered texts are part of the key of each response, so a template that changes by one character asks the LLM again.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from omegaconf import MISSING
+
+from alchemist_exp.core.component import Component, component
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.task import Task
+
+MAX_EXEMPLAR_CHARACTERS: Final = 400
+"""Characters of a row that an exemplar shows."""
+
+_PLACEHOLDER: Final = re.compile(r"\[([a-z_]+)\]")
+
+_REQUIRED: Final = {
+    "class_instruction": ("class", "index"),
+    "variation": ("request", "programs"),
+    "repair": ("request", "program", "reason"),
+    "supplement": ("instruction",),
+    "summary": ("passages", "instruction"),
+    "exemplars": ("rows",),
+    "exemplar_row": ("text", "class"),
+    "passages": ("passages",),
+    "passage": ("text",),
+}
+"""The placeholders without which a template would drop what it is for."""
+
+
+@component("prompt", "templates")
+@dataclass(kw_only=True)
+class PromptTemplates(Component):
+    """Templates of all prompts; conf/prompt/paper.yaml explains each of them.
+
+    A placeholder is a word in square brackets. Replacement is done in one pass: brackets inside a row's text, a program
+    or a class name stay as they are.
+
+    Example:
+        >>> fill("If the [subject] is [class], return [index].", {"subject": "text", "class": "spam", "index": "1"})
+        'If the text is spam, return 1.'
+
+    """
+
+    program_system: str = MISSING
+    program: list[str] = MISSING
+    class_instruction: str = MISSING
+    abstain_instruction: str = MISSING
+    signature: str = MISSING
+    performance_hint: str = MISSING
+    variation: str = MISSING
+    repair: str = MISSING
+    supplement_system: str = MISSING
+    supplement: str = MISSING
+    summary: str = MISSING
+    exemplars: str = MISSING
+    exemplar_row: str = MISSING
+    passages: str = MISSING
+    passage: str = MISSING
+    zero_shot_system: str = MISSING
+
+    def __post_init__(self) -> None:
+        for key, names in _REQUIRED.items():
+            for name in names:
+                if f"[{name}]" not in getattr(self, key):
+                    raise ConfigError(f"prompt.{key} has no [{name}]; write [{name}] where it belongs.")
+        for name in ("task", "instructions", "signature"):
+            if not any(f"[{name}]" in paragraph for paragraph in self.program):
+                raise ConfigError(f"prompt.program has no [{name}]; add '[{name}]' to its list of paragraphs.")
+
+    def labeling_instructions(self, task: Task) -> str:
+        """Return one line per class and one for abstaining, which say what the function returns.
+
+        Args:
+            task: The labeling task.
+
+        Returns:
+            The lines, joined by line breaks.
+
+        """
+        words = _words(task)
+        lines = [
+            fill(self.class_instruction, words | {"class": name, "index": str(index)})
+            for index, name in enumerate(task.classes)
+        ]
+        return "\n".join([*lines, fill(self.abstain_instruction, words)])
+
+    def program_request(self, task: Task, supplement: str = "", *, performance_hint: bool = False) -> str:
+        """Return the prompt that asks for one labeling program (paper, Section 3.1).
+
+        Args:
+            task: The labeling task.
+            supplement: The text of the supplement; empty for the general prompt.
+            performance_hint: Whether the prompt says how to write a program that runs fast.
+
+        Returns:
+            The paragraphs of `program` that are not empty, joined by blank lines.
+
+        """
+        words = _words(task) | {
+            "supplement": supplement.strip(),
+            "instructions": self.labeling_instructions(task),
+            "performance_hint": self.performance_hint if performance_hint else "",
+            "signature": fill(self.signature, _words(task)),
+        }
+        return "\n\n".join(text for paragraph in self.program if (text := fill(paragraph, words)))
+
+    def variation_request(self, request: str, sources: Sequence[str]) -> str:
+        """Return `request`, which asks for another approach than the programs in `sources`.
+
+        Args:
+            request: A prompt made by `program_request`.
+            sources: The source of each program that was written before.
+
+        Returns:
+            `request` unchanged when there are no programs yet.
+
+        """
+        programs = "\n\n".join(f"```python\n{source.strip()}\n```" for source in sources)
+        return fill(self.variation, {"request": request, "programs": programs}) if sources else request
+
+    def repair_request(self, request: str, source: str, reason: str) -> str:
+        """Return the prompt that sends a rejected program back to the LLM.
+
+        Args:
+            request: The prompt that the program was written for.
+            source: The program.
+            reason: Why the program was rejected, without text of a row.
+
+        Returns:
+            The prompt.
+
+        """
+        return fill(self.repair, {"request": request, "program": source.strip(), "reason": reason})
+
+    def supplement_request(self, task: Task, instruction: str, passages: str | None = None) -> str:
+        """Return the prompt that asks for a supplement, or for a summary of passages.
+
+        Args:
+            task: The labeling task.
+            instruction: What the supplement's configuration asks for.
+            passages: Passages of documents to sum up; None for a supplement without documents.
+
+        Returns:
+            The prompt.
+
+        """
+        words = _words(task) | {"instruction": instruction}
+        return fill(self.supplement, words) if passages is None else fill(self.summary, words | {"passages": passages})
+
+    def exemplar_supplement(self, task: Task, rows: Sequence[tuple[str, int]]) -> str:
+        """Return the supplement that shows labeled rows.
+
+        Args:
+            task: The labeling task.
+            rows: The text and the class index of each row.
+
+        Returns:
+            The supplement's text, at most `MAX_EXEMPLAR_CHARACTERS` characters of each row.
+
+        """
+        words = _words(task)
+        lines = [
+            fill(self.exemplar_row, words | {"text": _shorten(text), "class": task.classes[label]})
+            for text, label in rows
+        ]
+        return fill(self.exemplars, words | {"rows": "\n".join(lines)})
+
+    def passage_supplement(self, task: Task, passages: Sequence[tuple[str, str]]) -> str:
+        """Return the supplement that quotes passages of documents.
+
+        Args:
+            task: The labeling task.
+            passages: The text and the source of each passage.
+
+        Returns:
+            The supplement's text.
+
+        """
+        words = _words(task)
+        parts = [fill(self.passage, words | {"text": text, "source": source}) for text, source in passages]
+        return fill(self.passages, words | {"passages": "\n\n".join(parts)})
+
+    def zero_shot_instructions(self, task: Task) -> str:
+        """Return the system message of zero-shot prompting (paper, Table 6).
+
+        Args:
+            task: The labeling task.
+
+        Returns:
+            The message, which names all classes.
+
+        """
+        return fill(self.zero_shot_system, _words(task))
+
+
+def fill(template: str, values: dict[str, str]) -> str:
+    """Replace the placeholders of a template in one pass.
+
+    Args:
+        template: A text with placeholders such as `[subject]`.
+        values: The text for each placeholder; a bracketed word that is not one of them stays as it is.
+
+    Returns:
+        The filled text.
+
+    """
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
+
+
+def _words(task: Task) -> dict[str, str]:
+    """The placeholders that every template knows."""
+    return {
+        "task": task.description,
+        "classes": ", ".join(task.classes),
+        "subject": task.subject,
+        "relation": task.relation,
+    }
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.split())
+    if len(line) <= MAX_EXEMPLAR_CHARACTERS:
+        return line
+    return f"{line[:MAX_EXEMPLAR_CHARACTERS].rstrip()}..."
