@@ -264,6 +264,7 @@ class Experiment:
         Returns:
             For each group whose component the method uses, the component's cache key. The LLM's key also has its price,
             which alters costs, and its `base_url` without a final slash.
+
         """
         keys = {group: used.cache_key() for group, used in self.used_components()}
         if "llm" in keys:

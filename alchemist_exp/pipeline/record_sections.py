@@ -17,7 +17,7 @@ from alchemist_exp.label_models.diagnostics import diagnose
 from alchemist_exp.methods.base import LabelingResult, LabelSources, ProgramMethod
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
-from alchemist_exp.programs.files import made_from
+from alchemist_exp.programs.files import parent_id
 from alchemist_exp.programs.types import Program, Rejected, RejectionStage
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord, Section
@@ -101,7 +101,7 @@ def _rejection(rejected: Rejected) -> Section:
 
 def _provenance(program: Program) -> Section:
     """The LLM response that a program is from, and the id of the program that its file was edited from."""
-    return {"provenance": to_jsonable(program.provenance), "parent_id": made_from(program)}
+    return {"provenance": to_jsonable(program.provenance), "parent_id": parent_id(program)}
 
 
 def _by_stage(rejected: Sequence[Rejected]) -> dict[str, int]:

@@ -113,7 +113,7 @@ def split_header(text: str) -> tuple[tuple[tuple[str, str], ...], str]:
     return tuple((name, value) for name, _, value in parts), source
 
 
-def made_from(program: Program) -> str | None:
+def parent_id(program: Program) -> str | None:
     """Return the id of the program that a file was before a person corrected it.
 
     Args:

@@ -110,7 +110,9 @@ class ExemplarSupplement(WrittenSupplement):
         """The different programs of the general prompt, not vetted."""
         llm, prompt = context.llm, context.prompts.program_request(context.data.task)
         requests = [llm.request(context.prompts.program_system, prompt, sample=n) for n in range(self.first_programs)]
-        calls = yield RequestBatch(description="asking for first programs", requests=requests, response_tokens=RESPONSE_TOKENS)
+        calls = yield RequestBatch(
+            description="asking for first programs", requests=requests, response_tokens=RESPONSE_TOKENS
+        )
         texts = [call.response.text for call in calls if call.response.finish_reason is FinishReason.COMPLETE]
         sources = dict.fromkeys(source for text in texts if (source := extract_source(text)))
         return [Program(source=source, origin=f"first {n}") for n, source in enumerate(sources)]

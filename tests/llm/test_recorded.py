@@ -65,7 +65,7 @@ def test_a_sample_that_was_not_recorded_says_how_many_there_are(composed, prompt
 def test_unknown_packs_name_the_known(recorded) -> None:
     with pytest.raises(LLMError, match=r"'yotube' is unknown; did you mean 'youtube'.*method=program_files"):
         _ = recorded("llm.recording=yotube").replies
-    with pytest.raises(LLMError, match="there is no such file"):
+    with pytest.raises(LLMError, match="which is not a file"):
         _ = recorded("llm.recording=/absent/a.jsonl").replies
 
 

@@ -10,6 +10,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.cli import cache
 from alchemist_exp.core.errors import AlchemistError, LLMError
+from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.llm import batch_calls, concurrent_calls
 from alchemist_exp.llm.budget import BudgetError, BudgetLedger
 from alchemist_exp.llm.types import Usage
@@ -18,7 +19,6 @@ from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.results.record import RunRecord, RunStatus
 from tests.support.batch_server import Script, serving
 from tests.support.llm_server import Answer, Asked, Server, Tokens, failing
-from alchemist_exp.core.progress import NoProgress
 
 KEY = "sk-planted-0123456789-secret"
 PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of:today}"

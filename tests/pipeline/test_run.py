@@ -11,10 +11,9 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ProgramsError, StoreError
-from alchemist_exp.core.progress import Progress
+from alchemist_exp.core.progress import NoProgress, Progress
 from alchemist_exp.pipeline.run import RESERVE, RunResult, run
 from alchemist_exp.results.record import RunRecord, RunStatus
-from alchemist_exp.core.progress import NoProgress
 
 
 @pytest.fixture
@@ -56,9 +55,9 @@ def test_the_main_job_reaches_its_figures(main_job) -> None:
 
 def test_the_record_has_every_section_and_reads_back(main_job) -> None:
     answer, _ = main_job
-    read = RunRecord.read(answer.folder)
+    read = RunRecord.read(answer.directory)
     assert read == answer.record
-    raw = json.loads((answer.folder / "record.json").read_text())
+    raw = json.loads((answer.directory / "record.json").read_text())
     assert raw["schema_version"] == 2
     assert {group: raw["components"][group]["name"] for group in ("dataset", "method", "llm", "label_model")} == {
         "dataset": "youtube", "method": "alchemist", "llm": "recorded", "label_model": "snorkel",
@@ -118,7 +117,7 @@ def test_the_saved_model_predicts_as_the_labels_say(main_job, composed) -> None:
 
 def test_the_saved_programs_run_again_as_files_with_the_same_votes(main_job, ran) -> None:
     answer, _ = main_job
-    again = ran("method=program_files", f"method.path={answer.folder / 'programs'}", "seed=s0").record
+    again = ran("method=program_files", f"method.path={answer.directory / 'programs'}", "seed=s0").record
     assert again.label_model["metrics"] == answer.record.label_model["metrics"]
     assert again.cost["calls"] == 0
 
@@ -129,8 +128,8 @@ def test_a_finished_run_answers_from_its_record_and_force_runs_it_again(ran) -> 
     again = ran(*overrides)
     assert (first.reused, again.reused) == (False, True)
     assert again.record == first.record
-    old = json.loads((first.folder / "record.json").read_text()) | {"schema_version": 1}
-    (first.folder / "record.json").write_text(json.dumps(old))
+    old = json.loads((first.directory / "record.json").read_text()) | {"schema_version": 1}
+    (first.directory / "record.json").write_text(json.dumps(old))
     assert not ran(*overrides).reused
     forced = ran(*overrides, "force=true")
     assert not forced.reused
@@ -190,10 +189,10 @@ def test_unlabeled_text_gives_labels_a_model_and_says_which_scores_it_cannot_giv
     assert record.data["gold_used"] == []
     notes = " ".join(record.notes)
     assert "no validation labels" in notes
-    assert "No valid scores: the split is not there." in notes
-    assert "No test scores: the split is not there." in notes
-    assert (answer.folder / "labels.parquet").exists()
-    assert (answer.folder / "model" / "end_model.pt").exists()
+    assert "No valid scores: the split does not exist." in notes
+    assert "No test scores: the split does not exist." in notes
+    assert (answer.directory / "labels.parquet").exists()
+    assert (answer.directory / "model" / "end_model.pt").exists()
 
 
 @pytest.mark.parametrize(

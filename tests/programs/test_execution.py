@@ -59,8 +59,8 @@ class Counted:
         self.executed += len(sources)
         return self.sandbox.execute(sources, texts, n_classes, on_progress=on_progress)
 
-    def cache_key(self) -> dict[str, object]:
-        return self.sandbox.cache_key()
+    def key(self) -> dict[str, object]:
+        return self.sandbox.key()
 
 
 def test_votes_faults_and_rejections(run) -> None:

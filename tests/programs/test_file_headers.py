@@ -3,13 +3,17 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alchemist_exp.programs.files import made_from, split_header, with_header
+from alchemist_exp.programs.files import parent_id, split_header, with_header
 from alchemist_exp.programs.types import Program, Provenance, RejectionStage, reject
 
 WRITTEN = Provenance(
-    model="m\n#: cost: 0", prompt_key="p", response_key="r", strategy="rules", sample=3, version=1, list_price_usd=0.00125
-)
-    model="m\n#: cost: 0", prompt_key="p", response_key="r", strategy="rules", sample=3, version=1, list_price_usd=0.00125
+    model="m\n#: cost: 0",
+    prompt_key="p",
+    response_key="r",
+    strategy="rules",
+    sample=3,
+    version=1,
+    list_price_usd=0.00125,
 )
 
 
@@ -33,11 +37,11 @@ def test_a_corrected_program_says_what_it_was_made_from() -> None:
     first = Program(source="x = 1\n", origin="rules 3.1", provenance=WRITTEN)
     header, _ = split_header(with_header(first))
     corrected = Program(source="x = 2\n", origin="00.py", header=header)
-    assert made_from(corrected) == first.id
+    assert parent_id(corrected) == first.id
     text = with_header(corrected)
     assert f"#: from: {first.id} (rules 3.1)\n#: model: m" in text
     again, source = split_header(text)
-    assert made_from(Program(source=source, origin="00.py", header=again)) == corrected.id
+    assert parent_id(Program(source=source, origin="00.py", header=again)) == corrected.id
     kept = with_header(Program(source="x = 3", origin="01.py", header=(("from", "a"), ("rejected", "r"))))
     assert "#: from: a" in kept
     assert "rejected" not in kept
