@@ -186,7 +186,7 @@ def record_labels(record: RunRecord, experiment: Experiment, context: RunContext
 
     """
     data = context.data
-    record.programs = programs_section(result.sources, data, experiment.sandbox.effective)
+    record.programs = programs_section(result.sources, data, experiment.sandbox.effective_mode)
     record.label_model = label_model_section(result, data, experiment.dataset.positive)
     record.cost = cost_section(experiment, context, result)
     if experiment.gold.use_valid and not context.gold.available(Split.VALID):
