@@ -15,7 +15,7 @@ from alchemist_exp.core.types import FloatArray, Split
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.features.base import FeatureExtractor
-from alchemist_exp.features.chunk_cache import transformed
+from alchemist_exp.features.chunk_cache import transform_in_chunks
 from alchemist_exp.methods.base import LabelingResult
 from alchemist_exp.pipeline.experiment import Experiment
 
@@ -85,7 +85,10 @@ def _extract_features(
         def make(directory: Path) -> None:
             extractor.fit(data.texts(Split.TRAIN))
             for split in data.splits:
-                np.save(directory / f"{split}.npy", transformed(extractor, data.texts(split), chunks, split, advance))
+                np.save(
+                    directory / f"{split}.npy",
+                    transform_in_chunks(extractor, data.texts(split), chunks, split, advance),
+                )
             extractor.save(directory)
 
         entry = artifact_cache.get_or_create("features", key, make)
