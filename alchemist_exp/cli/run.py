@@ -22,7 +22,7 @@ def job(cfg: DictConfig) -> None:
         config.check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
         result = run(experiment, config.to_container(cfg), overrides, RichProgress())
-        show(result.record, str(result.folder), reused=result.reused)
+        show(result.record, str(result.directory), reused=result.reused)
 
 
 @exits_cleanly

@@ -118,19 +118,3 @@ class StageProgress:
         """
         self.seconds["total"] = time.perf_counter() - self._began
         return {name: round(seconds, 3) for name, seconds in self.seconds.items()}
-
-
-class NoProgress:
-    """Progress that is shown nowhere."""
-
-    def start(self, what: str, total: int | None) -> None:
-        """Show nothing."""
-
-    def advance(self, steps: int) -> None:
-        """Show nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-    def stop(self) -> None:
-        """Show nothing."""
