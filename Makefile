@@ -13,8 +13,8 @@ install: $(VENV)/.installed  ## create .venv and install the package with the te
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
-	  || { echo "Python 3.11 to 3.13 is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); say make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "setting up $(VENV): about 2 GB, a minute or two the first time"
+	  || { echo "Python 3.11 to 3.13 is required, but $(PYTHON) is $$($(PYTHON) --version 2>&1); run make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "creating $(VENV): about 2 GB, one or two minutes the first time"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
