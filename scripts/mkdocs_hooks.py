@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import griffe
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -33,6 +34,15 @@ class Key:
 
     value: str
     comment: str
+
+
+class ExampleSections(griffe.Extension):
+    """Let the API pages show sections named "Example:" as code, as they do with "Examples:"."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Rename the section in the docstring of one object; griffe calls this for each object."""
+        if obj.docstring:
+            obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.M)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
