@@ -52,6 +52,27 @@ def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
     return wrapped
 
 
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of Hydra with its flags before the overrides; Hydra refuses overrides on both sides.
+
+    Args:
+        arguments: A command line such as ["seed=s0", "--config-dir", "mine", "label_model=mine"].
+
+    Returns:
+        The same arguments: flags and their values, then overrides, each in the given order.
+
+    """
+    overrides = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
+    flags, found = [], 0
+    for argument in arguments:
+        # Overrides keep their order, so an argument that is not the next override belongs to a flag.
+        if overrides[found : found + 1] == [argument]:
+            found += 1
+        else:
+            flags.append(argument)
+    return [*flags, *overrides]
+
+
 def _show_once(error: Exception) -> None:
     if id(error) not in _shown:
         _show(error, where="")

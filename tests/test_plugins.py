@@ -14,6 +14,7 @@ from hydra.core.singleton import Singleton
 import alchemist_exp
 from alchemist_exp import config, registry
 from alchemist_exp.cli import plan, run, status
+from alchemist_exp.config_errors import flags_first
 from alchemist_exp.core.component import REGISTRY
 from alchemist_exp.core.errors import ConfigError
 from tests.support.paths import REPOSITORY
@@ -145,7 +146,7 @@ def test_the_commands_take_it_with_config_dir(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = ("--config-dir", directory.name, *TINY, "-m", "label_model=mine,majority")
+    arguments = (*TINY, "--config-dir", directory.name, "label_model=mine,majority", "-m")
     assert command(plan.main, monkeypatch, *arguments) == 0
     assert command(run.main, monkeypatch, *arguments) == 0
     assert command(status.main, monkeypatch, "outputs", *arguments) == 0
@@ -321,3 +322,19 @@ def test_a_broken_installed_package_is_one_sentence(install, module: str, messag
         registry.components()
     assert str(caught.value).startswith("the plugin mine = a_package.models:Mine of the package a-package")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            ["seed=s0", "--config-dir", "own", "label_model=mine"],
+            ["--config-dir", "own", "seed=s0", "label_model=mine"],
+        ),
+        (["-cd=own", "~x", "-m", "+y=2"], ["-cd=own", "-m", "~x", "+y=2"]),
+        (["x=1", "--cfg", "job"], ["--cfg", "job", "x=1"]),
+        (["--help"], ["--help"]),
+    ],
+)
+def test_flags_may_be_anywhere(given: list[str], expected: list[str]) -> None:
+    assert flags_first(given) == expected

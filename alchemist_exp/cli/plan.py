@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alchemist_exp import config
-from alchemist_exp.config_errors import exits_cleanly, shown
+from alchemist_exp.config_errors import exits_cleanly, flags_first, shown
 from alchemist_exp.results.console import Planned, show_plans
 
 USAGE = """\
@@ -51,10 +51,8 @@ def main() -> None:
         print(USAGE, end="")
         return
     given = [argument for argument in sys.argv[1:] if not argument.startswith("hydra/launcher=")]
-    flags = [argument for argument in given if argument in ("-m", "--multirun")]
-    rest = [argument for argument in given if argument not in flags]
     with tempfile.TemporaryDirectory() as notes:
-        sys.argv[1:] = [*flags, *rest, "hydra/launcher=basic", f"hydra.sweep.dir={notes}"]
+        sys.argv[1:] = flags_first([*given, "hydra/launcher=basic", f"hydra.sweep.dir={notes}"])
         job()
     if _planned:
         show_plans(_planned)

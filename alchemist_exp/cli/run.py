@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alchemist_exp import config
-from alchemist_exp.config_errors import exits_cleanly, shown
+from alchemist_exp.config_errors import exits_cleanly, flags_first, shown
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
 
@@ -28,6 +28,5 @@ def job(cfg: DictConfig) -> None:
 @exits_cleanly
 def main() -> None:
     """Run the command line."""
-    # Hydra refuses overrides on both sides of a flag; people write -m anywhere.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+    sys.argv[1:] = flags_first(sys.argv[1:])
     job()

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alchemist_exp import config
-from alchemist_exp.config_errors import exits_cleanly
+from alchemist_exp.config_errors import exits_cleanly, flags_first
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.core.hashing import canonical_json
@@ -100,11 +100,10 @@ def main() -> None:
 
 def _compose(overrides: Sequence[str]) -> None:
     """Composes every job in this process, whatever launcher would run it, and keeps nothing."""
-    flags = [argument for argument in overrides if argument in ("-m", "--multirun")]
-    rest = [argument for argument in overrides if argument not in flags and not argument.startswith("hydra/launcher=")]
+    rest = [argument for argument in overrides if not argument.startswith("hydra/launcher=")]
     with tempfile.TemporaryDirectory() as notes:
         quietly = ["hydra/launcher=basic", "hydra/hydra_logging=disabled", f"hydra.sweep.dir={notes}"]
-        sys.argv[1:] = [*flags, *rest, *quietly]
+        sys.argv[1:] = flags_first([*rest, *quietly])
         job()
 
 
