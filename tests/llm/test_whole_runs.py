@@ -1,4 +1,4 @@
-"""Whole runs that ask a server over the real clients: what they ask, pay, keep and say."""
+"""Whole runs that call a server through the real clients: their calls, costs, caches and messages."""
 
 import json
 import logging
@@ -27,24 +27,24 @@ WORDS = ("http", "check", "subscribe", "channel", "free", ".com", "visit", "plea
 
 
 class Model:
-    """Writes programs, supplements and labels; every one after `answers` is refused with 401, echoing the key."""
+    """Responds with programs, supplements and labels; after `max_responses`, with 401 and the key."""
 
     def __init__(self) -> None:
-        self.answers = 10**9
-        self.asked: list[str] = []
+        self.max_responses = 10**9
+        self.prompts: list[str] = []
         self.respond: Callable[[Asked], Answer] = self.__call__
 
     def __call__(self, asked: Asked) -> Answer:
         system, prompt = (message["content"] for message in asked.body["messages"])
-        self.asked.append(prompt)
-        if len(self.asked) > self.answers:
+        self.prompts.append(prompt)
+        if len(self.prompts) > self.max_responses:
             return failing(401, f"Incorrect API key provided: {KEY}", code="invalid_api_key")
         tokens = Tokens(total=90, output=10, cached=40, reasoning=2)
         if system.startswith("You are an annotator"):
             return Answer(text=json.dumps({"class": "spam" if "http" in prompt else "ham"}), tokens=tokens)
         if system.startswith("You help"):
             return Answer(text="Spam sells.", tokens=tokens)
-        return Answer(text=PROGRAM.format(WORDS[(len(self.asked) - 1) % len(WORDS)]), tokens=tokens)
+        return Answer(text=PROGRAM.format(WORDS[(len(self.prompts) - 1) % len(WORDS)]), tokens=tokens)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ Runner = Callable[..., RunResult]
 
 @pytest.fixture
 def experiment(composed, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The experiment of some overrides, which asks the model, and its configuration."""
+    """The experiment of some overrides, which calls the model, and its configuration."""
     monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", KEY)
     monkeypatch.setattr(concurrent_calls, "_FIRST_BACK_OFF_S", 0.0)
     with Server(lambda asked: model.respond(asked)) as server:
@@ -79,9 +79,9 @@ def ran(experiment) -> Runner:
     return run_with
 
 
-def programs_of(done: RunResult) -> list[dict[str, object]]:
+def programs_of(result: RunResult) -> list[dict[str, object]]:
     """The programs, without the requests' keys: those name the provider."""
-    listed = done.record.programs["list"]
+    listed = result.record.programs["list"]
     return [program | {"provenance": program["provenance"] | {"response_key": None}} for program in listed]
 
 
@@ -92,9 +92,9 @@ def only_record(root: Path) -> RunRecord:
     return record
 
 
-def test_what_was_metered_is_in_the_record_and_another_label_model_asks_nothing(ran: Runner, model: Model) -> None:
+def test_metered_usage_is_in_the_record_and_another_label_model_makes_no_calls(ran: Runner, model: Model) -> None:
     cost = ran(PRICE).record.cost
-    assert (cost["calls"], cost["cached_calls"], len(model.asked)) == (10, 0, 10)
+    assert (cost["calls"], cost["cached_calls"], len(model.prompts)) == (10, 0, 10)
     assert (cost["input_tokens"], cost["cached_tokens"], cost["output_tokens"]) == (900, 400, 100)
     assert cost["estimated_input_tokens"] > 500
     assert cost["spent_usd"] == cost["list_price_usd"] == pytest.approx(1.0)
@@ -102,31 +102,31 @@ def test_what_was_metered_is_in_the_record_and_another_label_model_asks_nothing(
     again = ran(PRICE, "label_model=weighted_majority").record.cost
     assert (again["calls"], again["cached_calls"], again["spent_usd"]) == (0, 10, 0.0)
     assert again["list_price_usd"] == pytest.approx(1.0)
-    assert len(model.asked) == 10
+    assert len(model.prompts) == 10
 
 
-def test_an_unknown_price_is_unknown_and_not_nothing(ran: Runner) -> None:
+def test_an_unknown_price_is_unknown_and_not_zero(ran: Runner) -> None:
     cost = ran("method.n_programs=3").record.cost
     assert (cost["spent_usd"], cost["list_price_usd"], cost["break_even"]["programs_usd"]) == (None, None, None)
 
 
-def test_refresh_asks_anew_although_the_run_has_finished(ran: Runner, model: Model) -> None:
+def test_refresh_calls_the_llm_again_although_the_run_has_finished(ran: Runner, model: Model) -> None:
     ran("method.n_programs=3")
     assert ran("method.n_programs=3").reused
     assert not ran("method.n_programs=3", "llm.cache=refresh").reused
-    assert len(model.asked) == 6
+    assert len(model.prompts) == 6
 
 
-def test_zero_shot_goes_on_where_it_was_stopped(ran: Runner, model: Model, tmp_path: Path) -> None:
-    model.answers = 20
+def test_zero_shot_continues_where_it_was_stopped(ran: Runner, model: Model, tmp_path: Path) -> None:
+    model.max_responses = 20
     with pytest.raises(LLMError, match="the key in OPENAI_COMPATIBLE_API_KEY was refused"):
         ran("method=zero_shot", "llm.max_in_flight=4")
     assert only_record(tmp_path / "outputs").status is RunStatus.FAILED
-    refused = len(model.asked) - 20
-    model.answers = 10**9
+    refused = len(model.prompts) - 20
+    model.max_responses = 10**9
     record = ran("method=zero_shot").record
-    texts = set(model.asked)
-    assert len(model.asked) == len(texts) + refused
+    texts = set(model.prompts)
+    assert len(model.prompts) == len(texts) + refused
     assert record.programs["row_outcomes"] == {"labeled": 100}
     assert record.label_model["name"] == "zero_shot"
     assert record.label_model["metrics"]["train"]["accuracy"] > 0.5
@@ -134,24 +134,24 @@ def test_zero_shot_goes_on_where_it_was_stopped(ran: Runner, model: Model, tmp_p
     assert record.cost["calls"] == len(texts) - 20
 
 
-def test_a_run_stops_at_the_budget_and_goes_on_when_it_is_raised(ran: Runner, model: Model, tmp_path: Path) -> None:
+def test_a_run_stops_at_the_budget_and_continues_when_it_is_raised(ran: Runner, model: Model, tmp_path: Path) -> None:
     few = ("method=zero_shot", PRICE, "llm.max_output_tokens=10", "llm.max_in_flight=4")
     with pytest.raises(BudgetError, match=r"the budget of \$3\.00 is used up .*raise budget\.usd and run again"):
         ran(*few, "budget.usd=3")
-    paid = len(model.asked)
+    paid = len(model.prompts)
     assert 0.1 * paid <= 3.0
     record = only_record(tmp_path / "outputs")
     assert "the budget of $3.00 is used up" in (record.error or "")
-    assert ran(*few, "budget.usd=100").record.cost["calls"] == len(set(model.asked)) - paid
-    assert len(model.asked) == len(set(model.asked))
+    assert ran(*few, "budget.usd=100").record.cost["calls"] == len(set(model.prompts)) - paid
+    assert len(model.prompts) == len(set(model.prompts))
 
 
-def test_a_budget_needs_a_price_before_anything_is_asked(ran: Runner, model: Model) -> None:
+def test_a_budget_needs_a_price_before_any_call(ran: Runner, model: Model) -> None:
     with pytest.raises(
         AlchemistError, match=r"budget\.usd is 1, and the price of m is not known; give it with llm\.price="
     ):
         ran("budget.usd=1")
-    assert model.asked == []
+    assert model.prompts == []
 
 
 @pytest.mark.parametrize(
@@ -161,14 +161,14 @@ def test_a_budget_needs_a_price_before_anything_is_asked(ran: Runner, model: Mod
         ("method=human",),
     ],
 )  # fmt: skip
-def test_a_plan_asks_nothing_and_tells_how_many_calls_the_run_makes(
+def test_a_plan_makes_no_calls_and_counts_those_of_the_run(
     experiment, ran: Runner, model: Model, overrides: tuple[str, ...]
 ) -> None:
     built, _ = experiment(PRICE, *overrides)
     planned = plan(built, built.dataset.load())
-    assert model.asked == []
+    assert model.prompts == []
     record = ran(PRICE, *overrides).record
-    assert planned.calls == len(model.asked) == record.cost["calls"]
+    assert planned.calls == len(model.prompts) == record.cost["calls"]
     afterwards = plan(built, built.dataset.load())
     assert (afterwards.calls, afterwards.cached_calls, afterwards.usd) == (0, planned.calls, 0.0)
     assert planned.usd is not None
@@ -176,7 +176,7 @@ def test_a_plan_asks_nothing_and_tells_how_many_calls_the_run_makes(
         assert planned.usd > 0
 
 
-def test_a_sweeps_jobs_are_planned_without_what_earlier_ones_ask(experiment) -> None:
+def test_a_plan_of_a_sweep_does_not_count_the_calls_of_earlier_jobs(experiment) -> None:
     one, _ = experiment(PRICE)
     other, _ = experiment(PRICE, "method.n_programs=12", "label_model=snorkel")
     data = one.dataset.load()
@@ -185,12 +185,12 @@ def test_a_sweeps_jobs_are_planned_without_what_earlier_ones_ask(experiment) -> 
     assert (first.calls, second.calls, second.cached_calls) == (10, 2, 10)
 
 
-def test_a_planted_key_is_found_nowhere(
+def test_an_api_key_is_written_nowhere(
     ran: Runner, model: Model, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     ran("logger=wandb", "logger.mode=offline", "method.n_programs=3")
-    model.answers = 0
+    model.max_responses = 0
     with pytest.raises(LLMError) as refused:
         ran("logger=wandb", "logger.mode=offline", "method.n_programs=4", "debug=trace")
     written = [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
@@ -200,7 +200,7 @@ def test_a_planted_key_is_found_nowhere(
     assert KEY not in said.out + said.err + caplog.text + str(refused.value)
 
 
-def test_an_exported_pack_replays_the_same_labels(
+def test_an_exported_recording_replays_the_same_labels(
     ran: Runner, composed, model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ran("supplement=rules")
@@ -210,7 +210,7 @@ def test_an_exported_pack_replays_the_same_labels(
     common = ("+experiment=tiny", f"paths.outputs={root}", "label_model=majority", "supplement=rules")
     cfg = composed(*common, "llm=recorded", f"llm.recording={pack}")
     replayed = run(config.build(cfg), config.to_container(cfg), [], NoProgress())
-    assert len(model.asked) == 11
+    assert len(model.prompts) == 11
     assert programs_of(replayed) == programs_of(asked)
     assert replayed.record.label_model["labels"] == asked.record.label_model["labels"]
 
@@ -235,9 +235,7 @@ def test_zero_shot_through_a_batch_api(composed, tmp_path: Path, monkeypatch: py
     assert (ledger.totals().reserved, ledger.totals().unsettled) == (0.0, 0.0)
 
 
-def test_a_pack_of_programs_asked_for_one_after_the_other_replays(
-    ran: Runner, composed, model: Model, tmp_path: Path
-) -> None:
+def test_a_recording_of_sequential_requests_replays(ran: Runner, composed, model: Model, tmp_path: Path) -> None:
     asked = ran("llm.diversity=prompt", "method.n_programs=4")
     pack, root = tmp_path / "mine.jsonl", tmp_path / "outputs"
     assert cache.main(["export", str(pack), "--outputs", str(root)]) == 0
@@ -245,10 +243,10 @@ def test_a_pack_of_programs_asked_for_one_after_the_other_replays(
     cfg = composed(*common, "llm=recorded", f"llm.recording={pack}")
     replayed = run(config.build(cfg), config.to_container(cfg), [], NoProgress())
     assert programs_of(replayed) == programs_of(asked)
-    assert len(model.asked) == 4
+    assert len(model.prompts) == 4
 
 
-def test_a_plan_says_why_the_run_would_be_refused(experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_warns_of_what_would_stop_the_run(experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     built, _ = experiment(PRICE, "llm.cache=only", "budget.usd=0.01")
     only, budget = plan(built, built.dataset.load()).warnings
     assert "the run stops at the first reply that is not in the cache" in only
@@ -258,15 +256,15 @@ def test_a_plan_says_why_the_run_would_be_refused(experiment, monkeypatch: pytes
     assert "gpt-4 was switched off on 2026-10-23" in refused
 
 
-def test_a_rejected_program_is_repaired_priced_and_kept_in_all_its_versions(ran: Runner, model: Model) -> None:
+def test_a_rejected_program_is_repaired_priced_and_kept_in_all_versions(ran: Runner, model: Model) -> None:
     faulty = "```python\nimport nltk\ndef label_function(comment):\n    return 0\n```"
     honest = Model.__call__
 
     def answer(asked: Asked) -> Answer:
         prompt = asked.body["messages"][1]["content"]
         reply = honest(model, asked)
-        spoilt = len(model.asked) == 1 or ("It cannot be used: module 'nltk'" in prompt and "# again" not in prompt)
-        text = faulty.replace("import", "# again\nimport" if len(model.asked) > 1 else "import")
+        spoilt = len(model.prompts) == 1 or ("It cannot be used: module 'nltk'" in prompt and "# again" not in prompt)
+        text = faulty.replace("import", "# again\nimport" if len(model.prompts) > 1 else "import")
         return Answer(text=text, tokens=reply.tokens) if spoilt else reply
 
     model.respond = answer
@@ -283,12 +281,12 @@ def test_a_rejected_program_is_repaired_priced_and_kept_in_all_its_versions(ran:
     rejected = (done.folder / "programs" / "rejected" / "01.py").read_text()
     assert "#: version: 1 (a repair)" in rejected
     assert "#: rejected: import: module 'nltk' is not allowed" in rejected
-    asked = len(model.asked)
+    asked = len(model.prompts)
     ran(PRICE, "method.n_programs=3", "repair.attempts=2", "label_model=weighted_majority")
-    assert len(model.asked) == asked
+    assert len(model.prompts) == asked
 
 
-def test_several_strategies_are_written_and_chosen_from(ran: Runner, model: Model) -> None:
+def test_programs_of_several_strategies_are_generated_and_selected(ran: Runner, model: Model) -> None:
     options = ["supplement=mixed", "supplement.strategies=[general,rules]", "method.n_programs=3"]
     done = ran(*options, "selection=random", "selection.n=2").record
     assert [(s["strategy"], s["text_origin"]) for s in done.programs["supplements"]] == [
@@ -296,19 +294,19 @@ def test_several_strategies_are_written_and_chosen_from(ran: Runner, model: Mode
         ("rules", "llm"),
     ]
     assert (done.programs["accepted"], done.programs["selected"], len(done.programs["not_selected"])) == (6, 4, 2)
-    assert len(model.asked) == 7
-    assert sum(prompt.startswith("Spam sells.\n\nWrite a bug-free") for prompt in model.asked) == 3
+    assert len(model.prompts) == 7
+    assert sum(prompt.startswith("Spam sells.\n\nWrite a bug-free") for prompt in model.prompts) == 3
 
 
-def test_words_of_the_users_own_are_put_into_the_prompt_and_not_asked_for(ran: Runner, model: Model) -> None:
+def test_a_supplement_of_the_user_is_put_into_the_prompt_without_a_call(ran: Runner, model: Model) -> None:
     done = ran("supplement=keywords", "supplement.text=subscribe means spam", "method.n_programs=1").record
-    (prompt,) = model.asked
+    (prompt,) = model.prompts
     assert prompt.startswith("subscribe means spam\n\nWrite a bug-free")
     assert done.programs["supplements"][0]["text_origin"] == "user"
 
 
 @pytest.mark.parametrize("draw", ["random", "diverse", "uncertain"])
-def test_labeled_rows_are_shown_and_entered_as_gold(ran: Runner, model: Model, draw: str) -> None:
+def test_labeled_rows_in_prompts_are_recorded_as_gold(ran: Runner, model: Model, draw: str) -> None:
     options = [
         "supplement=exemplars",
         "supplement.source=data",
@@ -316,12 +314,12 @@ def test_labeled_rows_are_shown_and_entered_as_gold(ran: Runner, model: Model, d
         "supplement.per_class=2",
     ]
     done = ran(*options, "method.n_programs=2", "supplement.first_programs=4").record
-    shown = [line for line in model.asked[-1].splitlines() if line.startswith("- ")]
+    shown = [line for line in model.prompts[-1].splitlines() if line.startswith("- ")]
     assert [line.rpartition(" is ")[2] for line in shown] == ["ham", "ham", "spam", "spam"]
     assert done.data["gold_used"][0] == "valid: exemplars (4 rows)"
     assert any("scores on valid are no fair estimate" in note for note in done.notes)
     assert len(done.programs["supplements"][0]["sources"]) == 4
-    assert len(model.asked) == (6 if draw == "uncertain" else 2)
+    assert len(model.prompts) == (6 if draw == "uncertain" else 2)
 
 
 @pytest.mark.parametrize("summarize", [False, True])
@@ -334,7 +332,7 @@ def test_passages_of_documents_are_put_into_the_prompt(
     (docs / "cooking.txt").write_text("Stir the soup slowly.\n")
     options = ["supplement=rag", f"supplement.documents={docs}", f"supplement.summarize={str(summarize).lower()}"]
     done = ran(*options, "method.n_programs=1").record
-    first = model.asked[0]
+    first = model.prompts[0]
     assert first.startswith("From the documents about this task:\n\n[guide.md")
     assert "asks the viewer to subscribe." in first
     assert "soup" not in first
@@ -342,14 +340,14 @@ def test_passages_of_documents_are_put_into_the_prompt(
     assert supplied["sources"][0].startswith("guide.md")
     if summarize:
         assert first.endswith("Sum up what these passages say that helps to decide the class.")
-        assert model.asked[1].startswith("Spam sells.\n\nWrite a bug-free")
+        assert model.prompts[1].startswith("Spam sells.\n\nWrite a bug-free")
     else:
-        assert len(model.asked) == 1
+        assert len(model.prompts) == 1
     (docs / "guide.md").write_text("# Spam\n\nA spam comment begs for likes.\n")
     assert not ran(*options, "method.n_programs=1").reused
 
 
-def test_a_plan_foresees_what_repairs_may_cost_at_most(experiment) -> None:
+def test_a_plan_bounds_the_cost_of_repairs(experiment) -> None:
     built, _ = experiment(PRICE)
     plain = plan(built, built.dataset.load())
     built, _ = experiment(PRICE, "repair=on")
@@ -359,11 +357,11 @@ def test_a_plan_foresees_what_repairs_may_cost_at_most(experiment) -> None:
     assert repairing.most_usd > 4 * plain.most_usd
 
 
-def test_what_two_scripts_ask_is_counted_as_it_is_paid(ran: Runner, model: Model) -> None:
+def test_calls_of_two_dialogues_are_counted_as_they_are_paid(ran: Runner, model: Model) -> None:
     exemplars = ["supplement.of.exemplars.source=data", "supplement.of.exemplars.sampling=uncertain"]
     options = ["supplement=mixed", "supplement.strategies=[general,exemplars]", *exemplars, "llm.max_in_flight=1"]
     cost = ran(PRICE, *options).record.cost
-    assert (cost["calls"], cost["cached_calls"], len(model.asked)) == (20, 0, 20)
+    assert (cost["calls"], cost["cached_calls"], len(model.prompts)) == (20, 0, 20)
     assert cost["spent_usd"] == pytest.approx(2.0)
 
 
@@ -376,12 +374,12 @@ def test_what_two_scripts_ask_is_counted_as_it_is_paid(ran: Runner, model: Model
         (["vetting=strict", "sandbox.determinism_rows=0"], "so nothing would be found"),
     ],
 )
-def test_what_would_fail_later_is_found_before_anything_is_paid(
+def test_errors_are_found_before_anything_is_paid(
     ran: Runner, model: Model, overrides: list[str], message: str
 ) -> None:
     with pytest.raises(AlchemistError, match=message):
         ran(*overrides)
-    assert model.asked == []
+    assert model.prompts == []
 
 
 def test_a_label_model_that_learns_from_gold_is_refused_before_anything_is_paid(
@@ -399,10 +397,10 @@ def test_a_label_model_that_learns_from_gold_is_refused_before_anything_is_paid(
     built, _ = experiment(*own, "label_model=accuracy_weighted")
     (warning,) = plan(built, built.dataset.load()).warnings
     assert "the run is refused" in warning
-    assert model.asked == []
+    assert model.prompts == []
 
 
-def test_notes_say_what_fell_short_and_what_had_no_effect(ran: Runner, model: Model) -> None:
+def test_notes_name_missing_programs_and_settings_without_effect(ran: Runner, model: Model) -> None:
     replies = iter([PROGRAM.format("http"), *["no"] * 99])
     model.respond = lambda asked: Answer(text=next(replies))
     notes = ran(
