@@ -58,10 +58,14 @@ def compare_with_zero_shot(experiment: Experiment, context: RunContext, calls: S
     llm, method = experiment.llm, experiment.method
     by_rows = isinstance(method, ZeroShotMethod)
     basis_of_counts = f"tokens counted by {basis(llm.encoding)}"
-    metered = _metered_usage(calls)
-    if metered is not None:
+    usage = _metered_usage(calls)
+    if usage is None:
+        output_tokens = sum(count_tokens(call.response.text, llm.encoding) for call in calls)
+        sent = [call.request for call in calls]
+        usage = Usage(input_tokens=input_tokens(sent, llm.encoding), output_tokens=output_tokens)
+    else:
         basis_of_counts = f"{'zero-shot' if by_rows else 'programs'} metered, the other's {basis_of_counts}"
-    programs = rows = (len(calls), metered or _counted_usage(calls, llm.encoding))
+    programs = rows = (len(calls), usage)
     if by_rows or not calls:
         programs = expected_usage(_PROGRAMS if by_rows else method, experiment, context)
     if not by_rows or not calls:
@@ -74,8 +78,3 @@ def _metered_usage(calls: Sequence[LLMCall]) -> Usage | None:
     responses = [response for call in calls for response in (call.response, *call.incomplete_responses)]
     usages = [response.usage for response in responses if response.usage is not None]
     return sum(usages[1:], usages[0]) if usages and len(usages) == len(responses) else None
-
-
-def _counted_usage(calls: Sequence[LLMCall], encoding: str | None) -> Usage:
-    output_tokens = sum(count_tokens(call.response.text, encoding) for call in calls)
-    return Usage(input_tokens=input_tokens([call.request for call in calls], encoding), output_tokens=output_tokens)

@@ -75,23 +75,19 @@ class GuessedResponses:
         output_tokens = sum(self._length(request, batch) for request in missing)
         self.usage += Usage(input_tokens=input_tokens(missing, self._llm.encoding), output_tokens=output_tokens)
         return [
-            LLMCall(
-                request=request,
-                response=cached[request.key] or _guess(self._length(request, batch), request.key),
-            )
+            LLMCall(request=request, response=cached[request.key] or self._guess(request, batch))
             for request in batch.requests
         ]
+
+    def _guess(self, request: Request, batch: RequestBatch) -> Response:
+        # The text contains the key, because later prompts quote it and must differ as they do with real responses.
+        text = f"```python\n{request.key}\n" + "text " * self._length(request, batch) + "\n```"
+        return Response(text=text, model="", finish_reason=FinishReason.COMPLETE, usage=None)
 
     def _length(self, request: Request, batch: RequestBatch) -> int:
         """Tokens of the response."""
         longest: int = request.parameters.get("max_output_tokens", batch.response_tokens)
         return longest if self._longest else batch.response_tokens
-
-
-def _guess(n_tokens: int, key: str) -> Response:
-    """A response of that length. It contains `key`, because later prompts quote it and must differ as real ones do."""
-    text = f"```python\n{key}\n" + "text " * n_tokens + "\n```"
-    return Response(text=text, model="", finish_reason=FinishReason.COMPLETE, usage=None)
 
 
 def run_with_guesses(

@@ -68,7 +68,11 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     repairs = experiment.repair.attempts > 0 or experiment.repair.max_responses is not None
     most = GuessedResponses(llm, client.cached_response, asked_before, longest=True)
     run_with_guesses(experiment.method, experiment, context, most, accepting=not repairs)
-    usd, max_usd = (_price(experiment, guesses, expected) for guesses in (expected, most))
+    usd = max_usd = None
+    if llm.replays or not expected.calls:
+        usd = max_usd = 0.0
+    elif llm.price is not None:
+        usd, max_usd = (llm.price.usd(guesses.usage, batch=expected.batch) for guesses in (expected, most))
     return Plan(
         calls=expected.calls,
         max_calls=most.calls,
@@ -80,13 +84,6 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
         asked=frozenset(expected.asked),
         break_even=compare_with_zero_shot(experiment, context, ()),
     )
-
-
-def _price(experiment: Experiment, guesses: GuessedResponses, expected: GuessedResponses) -> float | None:
-    if experiment.llm.replays or not expected.calls:
-        return 0.0
-    price = experiment.llm.price
-    return None if price is None else price.usd(guesses.usage, batch=expected.batch)
 
 
 def _warnings(

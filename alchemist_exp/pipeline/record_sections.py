@@ -8,17 +8,17 @@ import numpy as np
 
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.hashing import to_jsonable
-from alchemist_exp.core.types import FloatArray, IntArray, Split
+from alchemist_exp.core.types import FloatArray, Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.end_model.base import FittedEndModel
-from alchemist_exp.evaluation.metrics import Scores, program_scores, score, summarize
+from alchemist_exp.evaluation.metrics import program_scores, score, summarize
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
 from alchemist_exp.label_models.diagnostics import diagnose
 from alchemist_exp.methods.base import LabelingResult, LabelSources, ProgramMethod
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.programs.files import parent_id
-from alchemist_exp.programs.types import Program, Rejected, RejectionStage
+from alchemist_exp.programs.types import Program, RejectionStage
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.sandbox.base import ProgramRun
@@ -26,7 +26,16 @@ from alchemist_exp.tracking.base import Tracker
 
 
 def data_section(dataset: Dataset, data: TextData) -> Section:
-    """Name, fingerprint, rows, classes and licence; which gold was used is added as stages use it."""
+    """Return the record's section on the data; which gold labels were used is added at the end of the run.
+
+    Args:
+        dataset: The dataset's configuration.
+        data: The loaded dataset.
+
+    Returns:
+        Name, fingerprint, rows, classes, licence, and the accuracy of always predicting the most frequent class.
+    """
+    golds = {split: data.gold(split) for split in (Split.VALID, Split.TEST)}
     return {
         "name": dataset.name,
         "fingerprint": data.fingerprint,
@@ -35,43 +44,38 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         "metric": dataset.metric.value,
         "positive_class": dataset.positive_class,
         "license": dataset.license,
-        "most_frequent_class": _most_frequent(data),
+        "most_frequent_class": {
+            split.value: float(np.bincount(gold).max() / len(gold)) for split, gold in golds.items() if gold is not None
+        },
         "gold_used": [],
     }
 
 
-def _most_frequent(data: TextData) -> dict[str, float]:
-    """The accuracy on valid and test of always naming their most frequent class: what any model should beat."""
-    golds = {split: data.gold(split) for split in (Split.VALID, Split.TEST)}
-    return {
-        split.value: float(np.bincount(gold).max() / len(gold)) for split, gold in golds.items() if gold is not None
-    }
-
-
 def programs_section(sources: LabelSources, data: TextData, sandbox: str) -> Section:
-    """What was asked for, accepted and rejected; per program coverage and, where gold exists, accuracy."""
-    gold = data.gold(Split.TRAIN)
-    train = sources.matrices[Split.TRAIN]
-    scores = program_scores(train, gold)
-    programs = [
-        {
-            "id": id_,
-            "origin": origin,
-            "coverage": s.coverage,
-            "accuracy": s.accuracy,
-            "provenance": None,
-            "parent_id": None,
-        }
-        for id_, origin, s in zip(sources.ids, sources.origins, scores, strict=True)
-    ]
-    for column, program in enumerate(programs):
-        program |= _outcomes(sources.runs_of(column))
-        if sources.programs:
-            program |= _provenance(sources.programs[column])
+    """Return the record's section on programs, or on human-crafted labeling functions.
+
+    Args:
+        sources: The votes, and the fate of all candidates.
+        data: The dataset; its labels of train are used for each program's accuracy.
+        sandbox: The mode of the sandbox.
+
+    Returns:
+        Counts of requested, accepted, rejected and selected programs, and a list with what is known of each.
+    """
+    scores = program_scores(sources.matrices[Split.TRAIN], data.gold(Split.TRAIN))
+    programs = []
+    for column, (id_, origin, score_) in enumerate(zip(sources.ids, sources.origins, scores, strict=True)):
+        program = sources.programs[column] if sources.programs else None
+        programs.append(
+            {"id": id_, "origin": origin, "coverage": score_.coverage, "accuracy": score_.accuracy}
+            | _provenance(program)
+            | _outcomes(sources.runs_of(column))
+        )
     total: Counter[str] = Counter()
     for runs in sources.runs.values():
         for run in runs.values():
             total.update({outcome.value: count for outcome, count in run.outcomes.items()})
+    stages = Counter(rejected.stage for rejected in sources.rejected)
     return {
         "source": sources.method,
         "sandbox": sandbox if sources.runs else None,
@@ -79,8 +83,12 @@ def programs_section(sources: LabelSources, data: TextData, sandbox: str) -> Sec
         "candidates": sources.n_candidates,
         "accepted": len(sources.ids) + len(sources.unselected),
         "selected": len(sources.ids),
-        "rejected": [_rejection(rejected) for rejected in sources.rejected],
-        "rejected_by_stage": _by_stage(sources.rejected),
+        "rejected": [
+            {"id": rejected.id, "origin": rejected.origin, "stage": rejected.stage.value, "reason": rejected.reason}
+            | _provenance(rejected.program)
+            for rejected in sources.rejected
+        ],
+        "rejected_by_stage": {stage.value: stages[stage] for stage in RejectionStage if stages[stage]},
         "not_selected": [{"id": program.id, "origin": program.origin} for program in sources.unselected],
         "supplements": [to_jsonable(supplement) for supplement in sources.supplements],
         "outcomes": dict(total),
@@ -89,25 +97,11 @@ def programs_section(sources: LabelSources, data: TextData, sandbox: str) -> Sec
     }
 
 
-def _rejection(rejected: Rejected) -> Section:
-    return {
-        "id": rejected.id,
-        "origin": rejected.origin,
-        "stage": rejected.stage.value,
-        "reason": rejected.reason,
-        **({"provenance": None, "parent_id": None} if rejected.program is None else _provenance(rejected.program)),
-    }
-
-
-def _provenance(program: Program) -> Section:
+def _provenance(program: Program | None) -> Section:
     """The LLM response that a program is from, and the id of the program that its file was edited from."""
+    if program is None:
+        return {"provenance": None, "parent_id": None}
     return {"provenance": to_jsonable(program.provenance), "parent_id": parent_id(program)}
-
-
-def _by_stage(rejected: Sequence[Rejected]) -> dict[str, int]:
-    """Counts in the funnel's order."""
-    counts = Counter(r.stage for r in rejected)
-    return {stage.value: counts[stage] for stage in RejectionStage if counts[stage]}
 
 
 def _outcomes(runs: Sequence[ProgramRun]) -> Section:
@@ -122,14 +116,21 @@ def _outcomes(runs: Sequence[ProgramRun]) -> Section:
 
 
 def label_model_section(result: LabelingResult, data: TextData, positive: int | None) -> Section:
-    """Coverage of every split; scores over covered rows where gold exists; what looks wrong with train's labels."""
-    metrics = {}
+    """Return the record's section on the label model.
+
+    Args:
+        result: The soft labels.
+        data: The dataset.
+        positive: The class of the binary F1 score; None for the weighted F1 score.
+
+    Returns:
+        The coverage of every split, scores over covered rows where there are gold labels, and warnings on the labels.
+    """
+    metrics: dict[str, Section | None] = {}
     for split, labels in result.labels.items():
-        gold = data.gold(split)
-        if gold is not None:
-            metrics[split.value] = _scores(
-                score(gold, labels.hard(), n_classes=labels.probs.shape[1], positive=positive)
-            )
+        if (gold := data.gold(split)) is not None:
+            scores = score(gold, labels.hard(), n_classes=labels.probs.shape[1], positive=positive)
+            metrics[split.value] = None if scores is None else to_jsonable(scores)
     train = result.labels[Split.TRAIN].hard()
     return {
         "name": result.labeled_by,
@@ -148,31 +149,37 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
     }
 
 
-def _scores(scores: Scores | None) -> Section | None:
-    return None if scores is None else to_jsonable(scores)
-
-
 def end_model_section(
     name: str, seeds: list[int], probs: Mapping[Split, FloatArray], data: TextData, positive: int | None
 ) -> Section:
-    """Mean and standard deviation over seeds of every score, on valid and test where they have gold.
+    """Return the record's section on the end model.
 
-    probs: float32 (seeds, n, k) for each split.
+    Args:
+        name: The end model's name.
+        seeds: Its seeds.
+        probs: float32 arrays of shape (n_seeds, n_rows, n_classes), the predictions on each split.
+        data: The dataset.
+        positive: The class of the binary F1 score; None for the weighted F1 score.
+
+    Returns:
+        Mean and standard deviation over seeds of every score, on valid and test where there are gold labels.
+
+    Raises:
+        ValueError: A split has no rows.
     """
     metrics: dict[str, Any] = {}
     for split in (Split.VALID, Split.TEST):
-        gold = data.gold(split)
-        if gold is not None:
-            per_seed = [_end_score(gold, p, positive) for p in probs[split]]
-            metrics[split.value] = to_jsonable(summarize(per_seed))
+        if (gold := data.gold(split)) is None:
+            continue
+        per_seed = []
+        for seed_probs in probs[split]:
+            predicted = seed_probs.argmax(axis=1).astype(np.int64)
+            scores = score(gold, predicted, n_classes=seed_probs.shape[1], positive=positive)
+            if scores is None:
+                raise ValueError(f"the split {split} has no rows")
+            per_seed.append(scores)
+        metrics[split.value] = to_jsonable(summarize(per_seed))
     return {"name": name, "seeds": seeds, "metrics": metrics}
-
-
-def _end_score(gold: IntArray, probs: FloatArray, positive: int | None) -> Scores:
-    scores = score(gold, probs.argmax(axis=1).astype(np.int64), n_classes=probs.shape[1], positive=positive)
-    if scores is None:
-        raise ValueError("a split without rows was scored")
-    return scores
 
 
 def record_labels(record: RunRecord, experiment: Experiment, context: RunContext, result: LabelingResult) -> None:

@@ -72,7 +72,10 @@ def execute(context: RunContext, programs: Sequence[Program]) -> ExecutionResult
             for split in data.splits
         }
     runs = {p.source: {split: columns[split][i] for split in data.splits} for i, p in enumerate(programs)}
-    failures = {source: _first_failure(by_split) for source, by_split in runs.items()}
+    failures: dict[str, CheckFailure | None] = {}
+    for source, by_split in runs.items():
+        reasons = (failure_of_run(run, split) for split, run in by_split.items())
+        failures[source] = next(filter(None, reasons), None) or failure_of_votes(by_split[Split.TRAIN])
     finished = tuple(program for program in programs if failures[program.source] is None)
     matrices = {}
     for split in data.splits:
@@ -172,11 +175,6 @@ def failure_of_votes(run: ProgramRun) -> CheckFailure | None:
     first = next(iter(run.messages.values()), "")
     reason = f"no vote on any training row ({counts}{f'; {first}' if first else ''})"
     return CheckFailure(RejectionStage.NO_VOTE, reason)
-
-
-def _first_failure(runs: Mapping[Split, ProgramRun]) -> CheckFailure | None:
-    failures = (failure_of_run(run, split) for split, run in runs.items())
-    return next((failure for failure in failures if failure), None) or failure_of_votes(runs[Split.TRAIN])
 
 
 def cached_runs(

@@ -20,13 +20,35 @@ class ProgramTrials(Protocol):
     """Trials of programs: a run executes them, a plan assumes their outcome."""
 
     def vet(self, candidates: Sequence[Candidate]) -> VettingResult:
-        """Sort candidates into accepted and rejected; each candidate is judged once."""
+        """Sort candidates into accepted and rejected; each candidate is judged once.
+
+        Args:
+            candidates: Programs, and candidates that were rejected before they were programs.
+
+        Returns:
+            Both kinds in the order of `candidates`.
+        """
 
     def uncertainty(self, programs: Sequence[Program], split: Split) -> FloatArray:
-        """Return the entropy of each row's label, in nats, as a float32 array of shape (n_rows,)."""
+        """Return how uncertain each row's label is.
+
+        Args:
+            programs: The programs whose votes label the rows.
+            split: The split whose rows are rated.
+
+        Returns:
+            float32 array of shape (n_rows,), the entropy in nats.
+        """
 
     def features(self, split: Split) -> FloatArray:
-        """Return the end model's features of a split, a float32 array of shape (n_rows, n_features)."""
+        """Return what the end model sees of each row.
+
+        Args:
+            split: The split.
+
+        Returns:
+            float32 array of shape (n_rows, n_features).
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

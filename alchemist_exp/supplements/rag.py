@@ -11,7 +11,6 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, LLMError
-from alchemist_exp.core.task import Task
 from alchemist_exp.llm.dialogue import Dialogue
 from alchemist_exp.programs.trials import ProgramTrials
 from alchemist_exp.retrieval import index
@@ -72,7 +71,9 @@ class RetrievedSupplement(Supplement):
         task = context.data.task
         found = index.open_index(self.path, passage_words=self.passage_words, store=context.cache)
         _log_once(f"{self.documents}: {found.summary()}", logging.WARNING if found.left_out else logging.INFO)
-        queries = self.queries if self.queries is not None else _default_queries(task)
+        queries = self.queries
+        if queries is None:
+            queries = [task.description, *(f"{task.subject} {name}" for name in task.classes)]
         passages = found.top(queries, self.top_k)
         if not passages:
             raise LLMError(
@@ -94,7 +95,3 @@ class RetrievedSupplement(Supplement):
 def _log_once(text: str, level: int) -> None:
     """Log each text once, because a plan runs its dialogue twice."""
     _log.log(level, text)
-
-
-def _default_queries(task: Task) -> list[str]:
-    return [task.description, *(f"{task.subject} {name}" for name in task.classes)]
