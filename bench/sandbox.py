@@ -43,7 +43,7 @@ def _sources_and_texts(dataset: str) -> tuple[list[str], list[str]]:
         experiment = config.build(compose("config", overrides=[f"dataset={dataset}"]))
     data = experiment.dataset.load()
     prompt = programs.program_prompt(data.task)
-    replies = [experiment.llm.reply(experiment.llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
+    replies = [experiment.llm.response_to(experiment.llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
     return [source for reply in replies if (source := extract_source(reply.text))], list(data.texts(Split.TRAIN))
 
 

@@ -232,7 +232,7 @@ def test_a_fault_of_the_program_is_a_traceback(cache: ResponseCache, monkeypatch
 
 
 def replayed(pack: Path, asked: Request) -> Response:
-    llm = RecordedLLM(name="recorded", model="recorded", price=None, pack=str(pack))
+    llm = RecordedLLM(name="recorded", model="recorded", price=None, tokenizer=None, recording=str(pack))
     system, user = asked.messages
     return asyncio.run(llm.complete(llm.request(system.text, user.text, sample=asked.sample)))
 
@@ -263,7 +263,7 @@ def test_the_command_that_export_names_replays_the_pack(cache, said, composed, t
     llm = config.build(composed(*overrides)).llm
     assert isinstance(llm, RecordedLLM)
     assert llm.path == pack
-    assert len(llm.replies) == 1
+    assert len(llm.responses) == 1
 
 
 def test_export_chooses_and_overwrites_only_by_force(cache: ResponseCache, said, refused, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ MISTAKES = {
     "~dataset": "dataset must be given",
     "sandbox=none": "sandbox.i_accept_untrusted_code=true",
     "+experiment=smok": "experiment 'smok' is unknown; did you mean 'smoke'?",
-    "llm.recording=absent": "the recorded pack 'absent' is unknown",
+    "llm.recording=absent": "the recording 'absent' is unknown",
     "dataset.prompt=other": "the prompt was never recorded in the pack youtube.jsonl",
     "method.n_programs=11": "ask for at most 10 programs (method.n_programs=10)",
     "logger.mode=online": "needs the environment variable WANDB_API_KEY",

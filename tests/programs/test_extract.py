@@ -70,7 +70,7 @@ def test_any_reply_gives_text_that_was_in_it_or_none(reply: str) -> None:
 @pytest.mark.parametrize("pack", sorted(path.stem for path in RECORDINGS.glob("*.jsonl")))
 def test_all_recorded_programs_are_found(pack: str) -> None:
     llm = RecordedLLM(name="recorded", model="m", recording=pack, tokenizer=None, price=None)
-    for question, reply in llm.replies.items():
+    for question, reply in llm.responses.items():
         if question.system.startswith("You write labeling programs"):
             source = extract_source(reply.text)
             assert source is not None

@@ -1,7 +1,7 @@
-"""Replays recorded replies, so that a run needs no key and no network.
+"""Returns recorded responses, so that a run needs no API key and no network.
 
-A pack is a JSONL file; each line has system, prompt, sample, model and response. A prompt that differs from every
-recorded one by a single character is refused: a reply must answer the question that is asked.
+A recording is a JSONL file; each line has the keys system, prompt, sample, model and response. A prompt that differs
+from every recorded prompt by a single character is refused, since a response is only valid for its own prompt.
 """
 
 import json
@@ -21,11 +21,11 @@ from alchemist_exp.core.hashing import bytes_fingerprint
 from alchemist_exp.llm.types import LLM, FinishReason, Message, Request, Response, Role
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-"""Package data: one pack per task."""
+"""Package data: one recording per dataset."""
 
 
 class RecordedPrompt(NamedTuple):
-    """What a recorded reply answers."""
+    """The part of a request that a recorded response is looked up by."""
 
     system: str
     prompt: str
@@ -33,97 +33,115 @@ class RecordedPrompt(NamedTuple):
 
 
 class RecordedResponse(NamedTuple):
-    """A recorded reply and the model that wrote it."""
+    """A recorded text and the model that wrote it."""
 
     text: str
     model: str
 
 
-def pack_of(replies: Mapping[RecordedPrompt, RecordedResponse]) -> bytes:
-    """The file that replays `replies`."""
+def dump_recording(responses: Mapping[RecordedPrompt, RecordedResponse]) -> bytes:
+    """Return the content of a recording's file.
+
+    Args:
+        responses: The response to each prompt.
+
+    Returns:
+        JSON lines in UTF-8.
+
+    """
     rows = (
-        {"sample": question.sample, "model": reply.model, "system": question.system}
-        | {"prompt": question.prompt, "response": reply.text}
-        for question, reply in replies.items()
+        {"sample": prompt.sample, "model": response.model, "system": prompt.system}
+        | {"prompt": prompt.prompt, "response": response.text}
+        for prompt, response in responses.items()
     )
     text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
-    # A lone surrogate becomes the escape that JSON reads back as the same surrogate.
+    # UTF-8 cannot encode a lone surrogate; it is written as the escape that JSON reads back as the same surrogate.
     return text.encode("utf-8", "backslashreplace")
 
 
 @component("llm", "recorded")
 @dataclass(kw_only=True)
 class RecordedLLM(LLM):
-    """The replies of a pack: a name that the package ships, or the path of a .jsonl file."""
+    """The responses of a recording.
+
+    Attributes:
+        recording: The name of a recording in the package, or the path of a .jsonl file.
+        tokenizer: The tokenizer for cost estimates, or None to estimate from bytes.
+
+    """
 
     replays = True
     recording: str = MISSING
     tokenizer: str | None = MISSING
 
     def check(self) -> None:
-        """LLMError when the pack is absent or broken."""
-        _ = self.replies
+        """Check that the recording can be read.
+
+        Raises:
+            LLMError: It is missing or broken.
+
+        """
+        _ = self.responses
 
     def cache_key(self) -> dict[str, object]:
-        """The pack's content counts, wherever it lies."""
-        return super().cache_key() | {"recording": bytes_fingerprint(self._raw)}
+        """Return the values that alter responses; the recording's content counts, not its path."""
+        return super().cache_key() | {"recording": bytes_fingerprint(self._content)}
 
     @property
     def path(self) -> Path:
-        """The pack's file. LLMError when there is none."""
+        """The recording's file; LLMError if it does not exist."""
         if self.recording.endswith(".jsonl"):
             path = resolve_user_path(self.recording, "llm.recording")
             if not path.is_file():
                 raise LLMError(
-                    f"llm.recording is {self.recording!r}, which is not a file; name a pack or a .jsonl file."
+                    f"llm.recording is {self.recording!r}, which is not a file; name a recording of the package or a "
+                    ".jsonl file."
                 )
             return path
         path = RECORDINGS / f"{self.recording}.jsonl"
         if not path.is_file():
             known = (p.stem for p in RECORDINGS.glob("*.jsonl"))
             raise LLMError(
-                f"{unknown_name('the recorded pack', self.recording, known)} For data without recordings ask a model, "
-                "llm=openai, or write programs yourself: method=program_files method.path=DIR."
+                f"{unknown_name('the recording', self.recording, known)} For data without a recording, call a model "
+                "(llm=openai) or write programs yourself (method=program_files method.path=DIR)."
             )
         return path
 
     @cached_property
-    def replies(self) -> dict[RecordedPrompt, RecordedResponse]:
-        """All recorded replies. LLMError with the line of what is wrong."""
-        replies: dict[RecordedPrompt, RecordedResponse] = {}
-        for number, line in enumerate(self._lines, start=1):
+    def responses(self) -> dict[RecordedPrompt, RecordedResponse]:
+        """All recorded responses; LLMError with the number of a broken line."""
+        try:
+            # Not splitlines(), which would also split at U+2028 inside a text.
+            lines = self._content.decode("utf-8").rstrip("\n").split("\n")
+        except UnicodeDecodeError as error:
+            raise LLMError(f"{self.path} is not UTF-8 (byte {error.start}).") from error
+        responses: dict[RecordedPrompt, RecordedResponse] = {}
+        for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
-                question = RecordedPrompt(row["system"], row["prompt"], row["sample"])
-                replies[question] = RecordedResponse(row["response"], row["model"])
+                prompt = RecordedPrompt(row["system"], row["prompt"], row["sample"])
+                responses[prompt] = RecordedResponse(row["response"], row["model"])
             except (ValueError, TypeError, KeyError) as error:
-                raise LLMError(f"{self.path}: line {number} is not a recorded reply ({error!r}).") from error
-        return replies
+                raise LLMError(f"{self.path}: line {number} is not a recorded response ({error!r}).") from error
+        return responses
 
     @property
     def prompts_for_variety(self) -> bool:
-        """Whether the pack was: each prompt of its samples then goes on where that of sample 0 ends."""
-        first = {(q.system, q.prompt) for q in self.replies if q.sample == 0}
-        later = [q for q in self.replies if q.sample > 0]
-        if any((q.system, q.prompt) in first for q in later):
+        """Whether the recorded prompts ask for variety: those of later samples then extend those of sample 0."""
+        first = {(p.system, p.prompt) for p in self.responses if p.sample == 0}
+        later = [p for p in self.responses if p.sample > 0]
+        if any((p.system, p.prompt) in first for p in later):
             return False
-        return any(q.system == system and q.prompt.startswith(prompt) for q in later for system, prompt in first)
+        return any(p.system == system and p.prompt.startswith(prompt) for p in later for system, prompt in first)
 
     @property
     def encoding(self) -> str | None:
-        """`tokenizer`: the tokenizer of the model whose prices are given."""
+        """The tokenizer of the model whose prices are configured."""
         return self.tokenizer
 
     @cached_property
-    def _raw(self) -> bytes:
+    def _content(self) -> bytes:
         return self.path.read_bytes()
-
-    @property
-    def _lines(self) -> list[str]:
-        try:
-            return self._raw.decode("utf-8").rstrip("\n").split("\n")
-        except UnicodeDecodeError as error:
-            raise LLMError(f"{self.path} is not UTF-8 (byte {error.start}).") from error
 
     def request(
         self,
@@ -134,47 +152,58 @@ class RecordedLLM(LLM):
         schema: Mapping[str, Any] | None = None,
         max_output_tokens: int | None = None,
     ) -> Request:
-        """The request that asks `prompt`; the pack is one of its parameters, the rest is not."""
+        """Build the request for a prompt; the recording is its only parameter."""
         messages = (Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt))
+        # "pack" is part of the keys of existing cache entries, so it keeps its earlier name.
         parameters = {"pack": self.recording}
         return Request(provider=self.name, model=self.model, messages=messages, parameters=parameters, sample=sample)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator["RecordedLLM"]:
-        """The pack itself."""
+        """Return the recording itself as the client."""
         yield self
 
     async def complete(self, request: Request) -> Response:
-        """See `reply`."""
-        return self.reply(request)
+        """Return the recorded response; see `response_to`."""
+        return self.response_to(request)
 
-    def reply(self, request: Request) -> Response:
-        """The recorded reply to `request`. LLMError, showing where the prompts part, when none was recorded."""
+    def response_to(self, request: Request) -> Response:
+        """Return the recorded response to a request.
+
+        Args:
+            request: A request built by `request`.
+
+        Returns:
+            The response, without usage.
+
+        Raises:
+            LLMError: None was recorded; the message shows where the prompt differs from the nearest recorded one.
+
+        """
         system, prompt = (message.text for message in request.messages)
-        reply = self.replies.get(RecordedPrompt(system, prompt, request.sample))
-        if reply is None:
-            raise LLMError(self._refusal(system, prompt, request.sample))
-        finish = FinishReason.COMPLETE if reply.text.strip() else FinishReason.EMPTY
-        return Response(text=reply.text, model=reply.model, finish_reason=finish, usage=None)
+        recorded = self.responses.get(RecordedPrompt(system, prompt, request.sample))
+        if recorded is None:
+            raise LLMError(self._explain_missing(system, prompt, request.sample))
+        finish_reason = FinishReason.COMPLETE if recorded.text.strip() else FinishReason.EMPTY
+        return Response(text=recorded.text, model=recorded.model, finish_reason=finish_reason, usage=None)
 
-    def _refusal(self, system: str, prompt: str, sample: int) -> str:
-        same = [q.sample for q in self.replies if (q.system, q.prompt) == (system, prompt)]
-        if same:
+    def _explain_missing(self, system: str, prompt: str, sample: int) -> str:
+        n_samples = sum((p.system, p.prompt) == (system, prompt) for p in self.responses)
+        if n_samples:
             return (
-                f"the pack {self.path.name} has {len(same)} replies to this prompt, and sample {sample} is not one of "
-                f"them; ask for at most {len(same)} programs (method.n_programs={len(same)})."
+                f"the recording {self.path.name} has {n_samples} responses to this prompt, and sample {sample} is not "
+                f"one of them; request at most {n_samples} programs (method.n_programs={n_samples})."
             )
-        recorded = {q.prompt for q in self.replies if q.system == system}
-        nearest = max(recorded, key=lambda p: (_common(p, prompt), -len(p)), default="")
-        at = _common(nearest, prompt)
+
+        def n_common(other: str) -> int:
+            pairs = zip(other, prompt, strict=False)
+            return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(other), len(prompt)))
+
+        recorded = {p.prompt for p in self.responses if p.system == system}
+        nearest = max(recorded, key=lambda other: (n_common(other), -len(other)), default="")
+        at = n_common(nearest)
         return (
-            f"the prompt was never recorded in the pack {self.path.name}: the nearest recorded one goes on with "
-            f"{nearest[at : at + 40]!r} where {prompt[at : at + 40]!r} is asked (character {at}); "
-            "put the task's words and the supplement back as recorded, or have a model asked: llm=openai."
+            f"the prompt is not in the recording {self.path.name}: the nearest recorded prompt has "
+            f"{nearest[at : at + 40]!r} where this one has {prompt[at : at + 40]!r} (character {at}); restore the "
+            "task's text and the supplement as recorded, or call a model (llm=openai)."
         )
-
-
-def _common(one: str, other: str) -> int:
-    """How many characters the two begin with in common."""
-    pairs = zip(one, other, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
