@@ -160,7 +160,7 @@ def _key(name: str) -> str:
 
 
 def _code(value: str) -> str:
-    return "required" if value in ("???", "'???'") else f"<code>{_text(value)}</code>"
+    return "required" if value in ("???", "'???'") else f'<code class="value">{_text(value)}</code>'
 
 
 def _text(text: str) -> str:
