@@ -193,21 +193,21 @@ def show_plans(jobs: Sequence[Planned]) -> None:
         *sweep, "calls", "cached", "tokens in", "out", "cost", "if long", "zero-shot", "by batch", "pays from"
     )
     for number, job in enumerate(jobs):
-        plan, against = job.plan, job.plan.against
+        plan, against = job.plan, job.plan.break_even
         tokens = f"{plan.usage.input_tokens:,}", f"{plan.usage.output_tokens:,}"
         rows_from = "-" if against.rows_from is None else f"{against.rows_from:,} rows"
         zero_shot = _usd(against.zero_shot_usd), _dash(against.zero_shot_batch_usd)
-        up_to = f" to {plan.most_calls:,}" if plan.most_calls > plan.calls else ""
+        up_to = f" to {plan.max_calls:,}" if plan.max_calls > plan.calls else ""
         counts = f"{plan.calls:,}{up_to}", f"{plan.cached_calls:,}"
-        cells = (*counts, *tokens, _usd(plan.usd), _usd(plan.most_usd), *zero_shot, rows_from)
+        cells = (*counts, *tokens, _usd(plan.usd), _usd(plan.max_usd), *zero_shot, rows_from)
         table.add_row(*([f"#{number}"] if sweep else []), *cells)
     if sweep:
         calls, cached = sum(job.plan.calls for job in jobs), sum(job.plan.cached_calls for job in jobs)
-        usd, most = (_total([getattr(job.plan, name) for job in jobs]) for name in ("usd", "most_usd"))
+        usd, most = (_total([getattr(job.plan, name) for job in jobs]) for name in ("usd", "max_usd"))
         table.add_row("all", f"{calls:,}", f"{cached:,}", "", "", _usd(usd), _usd(most), "", "", "", style="bold")
     console.print(Group(_heading("Plan", "nothing was asked"), table))
     for line in dict.fromkeys(
-        f"{job.model}: {job.plan.against.basis}; prices: {job.plan.against.price_as_of or 'not known'}" for job in jobs
+        f"{job.model}: {job.plan.break_even.basis}; prices: {job.plan.break_even.price_as_of or 'not known'}" for job in jobs
     ):
         console.print(Text(line, style="dim"))
     console.print(
