@@ -207,7 +207,8 @@ def show_plans(jobs: Sequence[Planned]) -> None:
         table.add_row("all", f"{calls:,}", f"{cached:,}", "", "", _usd(usd), _usd(most), "", "", "", style="bold")
     console.print(Group(_heading("Plan", "nothing was asked"), table))
     for line in dict.fromkeys(
-        f"{job.model}: {job.plan.break_even.basis}; prices: {job.plan.break_even.price_as_of or 'not known'}" for job in jobs
+        f"{job.model}: {job.plan.break_even.basis}; prices: {job.plan.break_even.price_as_of or 'not known'}"
+        for job in jobs
     ):
         console.print(Text(line, style="dim"))
     console.print(
