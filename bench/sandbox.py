@@ -1,6 +1,7 @@
-"""Recorded programs in the sandbox against a plain loop and Snorkel's applier; the same rows, and votes must be equal.
+"""Compares recorded programs in the sandbox with a plain loop and with Snorkel's applier, on the same rows.
 
-CPU time is what to trust: wall time, and with it the gain of a second worker, needs an idle machine.
+The votes must be equal. CPU time is reliable on a busy machine; wall time, and with it the gain of a second worker,
+needs an idle one.
 """
 
 import os
@@ -25,7 +26,7 @@ from alchemist_exp.sandbox.base import ProgramRun, Sandbox
 from bench.timing import best_of, cpu_seconds
 
 REPEATS = 12
-MANY = {"youtube": 63, "sms": 21}  # repeats that nearly fill a chunk of sandbox.chunk_rows
+REPEATS_FILLING_A_CHUNK = {"youtube": 63, "sms": 21}  # nearly sandbox.chunk_rows rows
 ROUNDS = 3
 MEMORY_ROWS = (10_000, 100_000)
 LIGHT = "def label_function(text):\n    return 1 if 'free' in text else 0\n"
@@ -43,25 +44,30 @@ def _sources_and_texts(dataset: str) -> tuple[list[str], list[str]]:
         experiment = config.build(compose("config", overrides=[f"dataset={dataset}"]))
     data = experiment.dataset.load()
     prompt = programs.program_prompt(data.task)
-    replies = [experiment.llm.response_to(experiment.llm.request(programs.SYSTEM, prompt, sample=i)) for i in range(10)]
-    return [source for reply in replies if (source := extract_source(reply.text))], list(data.texts(Split.TRAIN))
+    requests = [experiment.llm.request(programs.SYSTEM, prompt, sample=i) for i in range(10)]
+    sources = [extract_source(experiment.llm.response_to(request).text) for request in requests]
+    return [source for source in sources if source], list(data.texts(Split.TRAIN))
 
 
 def _sandboxes() -> dict[str, Sandbox]:
-    found = {
+    sandboxes = {
         "zygote": _sandbox("sandbox.workers=1"),
         "spawn": _sandbox("sandbox.workers=1", "sandbox.zygote=false"),
         "bwrap": _sandbox("sandbox=bwrap", "sandbox.workers=1"),
     }
     try:
-        found["bwrap"].check()
+        sandboxes["bwrap"].check()
     except SandboxError:
-        del found["bwrap"]
-    return found
+        del sandboxes["bwrap"]
+    return sandboxes
 
 
 def compare() -> Iterator[tuple[str, float, str, float]]:
-    """Ten programs over the YouTube comments many times over, so that start-up weighs as it does on 19,000 rows."""
+    """Yield comparisons of ten programs, on repeated YouTube comments so that start-up counts as on 19,000 rows.
+
+    Yields:
+        What was measured, seconds, the peer, and the peer's seconds.
+    """
     sources, few = _sources_and_texts("youtube")
     texts = _repeated(few, REPEATS)
     functions = _functions(sources)
@@ -74,47 +80,57 @@ def compare() -> Iterator[tuple[str, float, str, float]]:
     for name, sandbox in sandboxes.items():
         if not all(np.array_equal(r.votes, v) for r, v in zip(run(sandbox)(), expected, strict=True)):
             raise AssertionError(f"the votes of {name} differ")
-    contestants: dict[str, Callable[[], object]] = {name: run(sandbox) for name, sandbox in sandboxes.items()}
-    contestants["loop"] = lambda: [[function(text) for text in texts] for function in functions]
+    runs: dict[str, Callable[[], object]] = {name: run(sandbox) for name, sandbox in sandboxes.items()}
+    runs["loop"] = lambda: [[function(text) for text in texts] for function in functions]
     applier = LFApplier([LabelingFunction(str(at), function) for at, function in enumerate(functions)])
-    contestants["snorkel"] = lambda: applier.apply(texts, progress_bar=False)
-    best = best_of(ROUNDS, contestants, cpu_seconds)
+    runs["snorkel"] = lambda: applier.apply(texts, progress_bar=False)
+    best = best_of(ROUNDS, runs, cpu_seconds)
     for name in sandboxes:
-        for peer, said in (("loop", "loop in process, no sandbox"), ("snorkel", "Snorkel LFApplier, no sandbox")):
-            yield f"ten programs, {len(texts):,} rows, {name}, CPU", best[name], said, best[peer]
-    for dataset, times in MANY.items():
+        for peer, description in (
+            ("loop", "loop in process, no sandbox"),
+            ("snorkel", "Snorkel LFApplier, no sandbox"),
+        ):
+            yield f"ten programs, {len(texts):,} rows, {name}, CPU", best[name], description, best[peer]
+    for dataset, times in REPEATS_FILLING_A_CHUNK.items():
         yield _against_loop(dataset, *_sources_and_texts(dataset), times, sandboxes["zygote"])
     sms_sources, sms = _sources_and_texts("sms")
     reviews = [" ".join(sms[at : at + 8]) for at in range(0, len(sms) - 7, 8)]
     yield _against_loop("sms, eight in one", sms_sources, reviews, REPEATS, sandboxes["zygote"])
-    wall = best_of(ROUNDS, {"one": contestants["zygote"], "two": run(_sandbox("sandbox.workers=2"))})
+    wall = best_of(ROUNDS, {"one": runs["zygote"], "two": run(_sandbox("sandbox.workers=2"))})
     load = os.getloadavg()[0]
     yield f"{len(texts):,} rows, two workers, wall (load {load:.1f})", wall["two"], "one worker", wall["one"]
 
 
 def _repeated(texts: list[str], times: int) -> list[str]:
-    """As in any dataset, no two the same object."""
+    """Return the texts several times; as in a dataset, no two are the same object."""
     return [f"{text} {time}" for time in range(times) for text in texts]
 
 
 def _against_loop(
     name: str, sources: list[str], few: list[str], times: int, zygote: Sandbox
 ) -> tuple[str, float, str, float]:
-    """A dataset's ten programs where start-up weighs little."""
+    """Return one comparison on a dataset's ten programs, with so many rows that start-up hardly counts."""
     texts = _repeated(few, times)
     functions = _functions(sources)
-    contestants: dict[str, Callable[[], object]] = {
+    runs: dict[str, Callable[[], object]] = {
         "zygote": lambda: zygote.execute(sources, texts, 2),
         "loop": lambda: [[function(text) for text in texts] for function in functions],
     }
-    best = best_of(ROUNDS, contestants, cpu_seconds)
+    best = best_of(ROUNDS, runs, cpu_seconds)
     length = sum(map(len, texts)) // len(texts)
     what = f"{name}, {len(texts):,} rows of {length} characters, zygote, CPU"
     return what, best["zygote"], "loop in process, no sandbox", best["loop"]
 
 
 def measure(rows: list[int] | None) -> Iterator[str]:
-    """Start-up per program, and peak memory of the whole process tree by number of rows."""
+    """Yield the start-up time per program, and the peak memory of all processes by number of rows.
+
+    Args:
+        rows: Numbers of rows for the memory; MEMORY_ROWS if None.
+
+    Yields:
+        One sentence per measurement.
+    """
     for name, sandbox in _sandboxes().items():
         yield f"start-up, {name}: {_startup_ms(sandbox):.1f} ms a program"
     for count in rows or MEMORY_ROWS:
@@ -125,7 +141,11 @@ def measure(rows: list[int] | None) -> Iterator[str]:
 
 
 def hold(rows: int) -> None:
-    """Make `rows` short texts and label them, for `measure` to watch."""
+    """Make short texts and label them, in the process that `measure` watches.
+
+    Args:
+        rows: Number of texts.
+    """
     words = ("check", "channel", "love", "song", "free", "best", "video", "ever")
     rng = random.Random(0)
     texts = [f"{row} {rng.choice(words)} {rng.choice(words)} {rng.choice(words)}" for row in range(rows)]
@@ -133,37 +153,37 @@ def hold(rows: int) -> None:
 
 
 def _startup_ms(sandbox: Sandbox) -> float:
-    """Wall time that one more program costs."""
+    """Return the wall time in milliseconds that one more program costs."""
     few, many = 1, 21
     best = best_of(ROUNDS, {str(n): lambda n=n: sandbox.execute([LIGHT] * n, ["text"], 2) for n in (few, many)})  # type: ignore[misc]
     return (best[str(many)] - best[str(few)]) / (many - few) * 1000
 
 
 def _peak_mb(process: subprocess.Popen[Any]) -> float:
-    """Peak of what the process and all it started hold, shared pages counted once, in MB."""
+    """Return the peak memory in MB of a process and all its descendants; shared pages are counted once."""
     import psutil
 
     peak = 0
     while process.poll() is None:
-        held = 0
+        memory = 0
         try:
             for one in (parent := psutil.Process(process.pid), *parent.children(recursive=True)):
                 try:
-                    held += one.memory_full_info().pss
+                    memory += one.memory_full_info().pss
                 except psutil.Error:
                     continue
         except psutil.Error:
             break
-        peak = max(peak, held)
+        peak = max(peak, memory)
         time.sleep(0.02)
     return peak / 1e6
 
 
 def _functions(sources: list[str]) -> list[Callable[[str], int]]:
-    """The functions of recorded, hence trusted, programs."""
-    found = []
+    """Return the functions of recorded programs, which are trusted, so that they can run in this process."""
+    functions = []
     for source in sources:
         scope: dict[str, Any] = {}
         exec(source, scope)
-        found.append(scope["label_function"])
-    return found
+        functions.append(scope["label_function"])
+    return functions
