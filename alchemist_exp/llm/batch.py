@@ -119,7 +119,15 @@ class _BatchRun:
     reasons: dict[str, str] = field(default_factory=dict)
 
     async def submit(self) -> list[BatchJob]:
-        """Return the batches with missing requests: earlier ones, and new ones for requests that none of them holds."""
+        """Submit the missing requests that no open batch holds.
+
+        Returns:
+            All batches with missing requests: those of earlier runs, then the new ones.
+
+        Raises:
+            LLMError: The batch API cannot be used.
+
+        """
         # The lock covers the search and the submission, so two runs never submit the same request.
         with self.jobs.locked():
             # Another run may have cached a response and marked its batch as collected. It caches first, so a request
@@ -166,7 +174,8 @@ class _BatchRun:
         job = self.jobs.create(keys, provider=self.llm.name, model=self.llm.model)
         n_tries = 0
 
-        async def attempt() -> str:
+        async def submit_or_find() -> str:
+            """Submit the batch; at later tries only if the provider does not have it."""
             nonlocal n_tries
             n_tries += 1
             if n_tries > 1:
@@ -181,7 +190,7 @@ class _BatchRun:
                     self.jobs.remove(job)
                 raise
 
-        batch_id = await self._retry(attempt)
+        batch_id = await self._retry(submit_or_find)
         return self.jobs.write(replace(job, state=BatchJobState.SUBMITTED, batch=batch_id))
 
     async def _retry(self, call: Callable[[], Awaitable[_T]]) -> _T:
@@ -202,7 +211,15 @@ class _BatchRun:
         raise AssertionError
 
     async def collect(self, jobs: list[BatchJob]) -> None:
-        """Wait until all batches have ended, and take the results of each as soon as it has."""
+        """Wait until all batches have ended, and take the results of each as soon as it has.
+
+        Args:
+            jobs: The submitted batches.
+
+        Raises:
+            LLMError: The state of a batch cannot be known.
+
+        """
         waiting = {job.mark: job for job in jobs}
         n_done = dict.fromkeys(waiting, 0)
         pause_s, silent_s = self.poll_s, 0.0

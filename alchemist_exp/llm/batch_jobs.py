@@ -60,6 +60,7 @@ class BatchJobStore:
     """The batch jobs in one directory, shared by all runs. A caller that plans or writes must hold the lock."""
 
     def __init__(self, root: Path) -> None:
+        """Use the directory `root`, which need not exist yet."""
         self.root = root
 
     @contextmanager
@@ -69,7 +70,15 @@ class BatchJobStore:
             yield
 
     def path(self, job: BatchJob) -> Path:
-        """Return the path of a job's file, whether it exists or not."""
+        """Return the path of a job's file.
+
+        Args:
+            job: Any job.
+
+        Returns:
+            The path; the file may not exist.
+
+        """
         return self.root / f"{job.mark}.json"
 
     def open_jobs(self) -> list[BatchJob]:
@@ -114,12 +123,25 @@ class BatchJobStore:
         )
 
     def write(self, job: BatchJob) -> BatchJob:
-        """Write a job's file atomically and return the job."""
+        """Write a job's file atomically.
+
+        Args:
+            job: The job.
+
+        Returns:
+            The same job.
+
+        """
         write_json(self.path(job), to_jsonable(job))
         return job
 
     def remove(self, job: BatchJob) -> None:
-        """Delete the file of a batch that was not accepted."""
+        """Delete the file of a batch that the provider did not accept.
+
+        Args:
+            job: The job; its file may not exist.
+
+        """
         self.path(job).unlink(missing_ok=True)
         remove_partial_files(self.path(job))
 

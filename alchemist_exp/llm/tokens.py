@@ -36,7 +36,15 @@ follow Unicode.
 
 
 def basis(encoding: str | None) -> str:
-    """Return how `count_tokens` counts, for tables: the encoding, or the characters per token."""
+    """Describe how `count_tokens` counts.
+
+    Args:
+        encoding: As in `count_tokens`.
+
+    Returns:
+        The encoding, or the characters per token of the estimate.
+
+    """
     return f"{CHARACTERS_PER_TOKEN} characters per token" if encoding is None else encoding
 
 

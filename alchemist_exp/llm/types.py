@@ -81,6 +81,7 @@ class Usage:
     reasoning_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
+        """Return the sum of each count."""
         return Usage(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
 
@@ -154,6 +155,7 @@ class Price:
     as_of: str = MISSING
 
     def __post_init__(self) -> None:
+        """Check that no price is negative."""
         for f in fields(self):
             value = getattr(self, f.name)
             if f.name != "as_of" and value is not None and not 0 <= value < math.inf:
@@ -191,6 +193,7 @@ class TransientError(Exception):
     """
 
     def __init__(self, reason: str, retry_after_s: float | None = None, *, maybe_billed: bool = False) -> None:
+        """Create the error with a reason of one line."""
         super().__init__(reason)
         self.retry_after_s = retry_after_s
         self.maybe_billed = maybe_billed

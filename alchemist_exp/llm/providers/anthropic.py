@@ -48,12 +48,19 @@ class AnthropicLLM(ProviderLLM):
     """Anthropic's messages API."""
 
     def __post_init__(self) -> None:
+        """Check the values and the model's API."""
         super().__post_init__()
         if self.spec.api != "messages":
             raise ConfigError(f"llm.spec.api is {self.spec.api}; messages is needed for llm={self.name}.")
 
     async def send(self, session: ProviderSession, request: Request) -> Response:
-        """Send one request; see `ProviderLLM.send`."""
+        """Send one request to the messages API; see `ProviderLLM.send`.
+
+        Raises:
+            TransientError: The response cannot be read.
+            anthropic.APIError: The request failed.
+
+        """
         body = payload(self, request)
         # The SDK's method has no parameter for the temperature, which older models accept in the body.
         extra = {"temperature": body.pop("temperature")} if "temperature" in body else None
@@ -61,7 +68,15 @@ class AnthropicLLM(ProviderLLM):
         return response_of(parse_json(await raw.read()), model=request.model)
 
     def open_client(self, api_key: str) -> AbstractAsyncContextManager["AsyncAnthropic"]:
-        """Open the SDK's client, without its retries and redirects."""
+        """Open the SDK's client, without its retries and redirects.
+
+        Args:
+            api_key: The API key.
+
+        Returns:
+            The client, which is closed with its context.
+
+        """
         import anthropic
 
         # Always an explicit address: the SDK would read ANTHROPIC_BASE_URL, which is not part of the cache's keys.
@@ -74,13 +89,13 @@ class AnthropicLLM(ProviderLLM):
         )
 
     def describe_error(self, error: Exception) -> ProviderFailure | None:
-        """Describe an exception of the SDK."""
+        """Describe an exception of Anthropic's SDK; see `ProviderLLM.describe_error`."""
         import anthropic
 
         return describe_sdk_error(anthropic, error)
 
     def batch_api(self, session: ProviderSession) -> "AnthropicBatchAPI":
-        """Return Anthropic's batch API."""
+        """Return Anthropic's batch API for an open connection."""
         return AnthropicBatchAPI(self, session)
 
 
@@ -164,6 +179,7 @@ class AnthropicBatchAPI:
     can_find = False
 
     def __init__(self, llm: ProviderLLM, session: ProviderSession) -> None:
+        """Use an open connection, with a longer time limit for transfers."""
         self._llm = llm
         self._errors = session.errors
         self._transfer_timeout_s = max(llm.timeout_s, TRANSFER_TIMEOUT_S)
@@ -171,7 +187,12 @@ class AnthropicBatchAPI:
         self._client = session.client.with_options(timeout=self._transfer_timeout_s, max_retries=0)
 
     async def submit(self, requests: Sequence[Request], mark: str) -> str:
-        """Create a batch of the requests; the mark is not sent."""
+        """Create a batch of the requests; the mark is not sent.
+
+        Returns:
+            The id of the batch.
+
+        """
         entries: list[Any] = [{"custom_id": r.key, "params": payload(self._llm, r)} for r in requests]
         async with self._errors.attempt(timeout_s=self._transfer_timeout_s, not_found=UNKNOWN_BATCH):
             created = await self._client.messages.batches.with_raw_response.create(requests=entries)
@@ -184,14 +205,24 @@ class AnthropicBatchAPI:
         return None
 
     async def poll(self, batch_id: str) -> tuple[bool, int]:
-        """Ask for the batch's status and counts; the counts stay 0 until every request has ended."""
+        """Ask for the batch's status and counts.
+
+        Returns:
+            Whether it has ended, and the number of requests that are done: 0 until all are.
+
+        """
         state = await self._retrieve(batch_id)
         counts = as_mapping(state.get("request_counts"))
         n_done = sum(as_count(counts.get(name)) or 0 for name in ("succeeded", "errored", "canceled", "expired"))
         return state.get("processing_status") == "ended", n_done
 
     async def results(self, batch_id: str) -> BatchResults:
-        """Download the results, which the server keeps for a limited time."""
+        """Download the results.
+
+        Raises:
+            LLMError: The server, which keeps results for a limited time, no longer has them.
+
+        """
         if not (await self._retrieve(batch_id)).get("results_url"):
             raise LLMError("the server no longer has its results")
         async with self._errors.attempt(timeout_s=self._transfer_timeout_s, not_found=UNKNOWN_BATCH):

@@ -56,7 +56,19 @@ class ProviderSession:
     errors: ErrorTranslator
 
     async def complete(self, request: Request) -> Response:
-        """Make one attempt; see `ProviderClient.complete`."""
+        """Make one attempt.
+
+        Args:
+            request: What to send.
+
+        Returns:
+            The response, whatever its finish reason.
+
+        Raises:
+            TransientError: Another attempt may succeed.
+            LLMError: No attempt can succeed; the message says how to fix it.
+
+        """
         async with self.errors.attempt():
             response = await self.llm.send(self, request)
             return replace(response, model=self.errors.clean(response.model) or request.model)
@@ -101,7 +113,7 @@ class ProviderLLM(LLM):
     batch: bool = MISSING
 
     def __post_init__(self) -> None:
-        # Values that come through an interpolation are mappings, whatever the field's type is.
+        """Check the values, and convert those that an interpolation gave as mappings."""
         self.spec = self.spec if isinstance(self.spec, ModelSpec) else ModelSpec.from_mapping(self.spec)
         self.price = Price(**self.price) if isinstance(self.price, Mapping) else self.price
         for key, minimum in (
@@ -205,7 +217,12 @@ class ProviderLLM(LLM):
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[ProviderSession]:
-        """Open a connection that is closed with the context; see `LLM.connect`."""
+        """Open a connection that is closed with the context.
+
+        Raises:
+            LLMError: There is no API key.
+
+        """
         api_key = self.api_key()
         errors = ErrorTranslator(
             model=self.model,
@@ -292,7 +309,12 @@ class ProviderLLM(LLM):
         schema: Mapping[str, Any] | None = None,
         max_output_tokens: int | None = None,
     ) -> Request:
-        """Build the request for a prompt; see `LLM.request`."""
+        """Build the request for a prompt; see `LLM.request`.
+
+        Returns:
+            The request. Only values that the model accepts are part of its parameters.
+
+        """
         parameters = self._parameters()
         if schema is not None and self.spec.structured_output:
             parameters["schema"] = schema

@@ -173,7 +173,7 @@ class ErrorTranslator:
         )
 
     def clean(self, text: str) -> str:
-        """Return a server's text without the API key, control characters and excess length."""
+        """Return a server's text in a form that is safe in an error message; see the function `clean`."""
         return clean(text, self.api_key)
 
 

@@ -48,18 +48,33 @@ class OpenAILLM(ProviderLLM):
     """OpenAI's API: chat completions or responses, as the model specification says."""
 
     def __post_init__(self) -> None:
+        """Check the values and the model's API."""
         super().__post_init__()
         if self.spec.api not in ("chat", "responses"):
             raise ConfigError(f"llm.spec.api is {self.spec.api}; chat or responses is needed for llm={self.name}.")
 
     async def send(self, session: ProviderSession, request: Request) -> Response:
-        """Send one request; see `ProviderLLM.send`."""
+        """Send one request to the model's API; see `ProviderLLM.send`.
+
+        Raises:
+            TransientError: The response cannot be read.
+            openai.APIError: The request failed.
+
+        """
         api = session.client.responses if self.spec.api == "responses" else session.client.chat.completions
         raw = await api.with_raw_response.create(**payload(self, request))
         return response_of(parse_json(raw.http_response.content), model=request.model)
 
     def open_client(self, api_key: str) -> AbstractAsyncContextManager["AsyncOpenAI"]:
-        """Open the SDK's client, without its retries and redirects."""
+        """Open the SDK's client, without its retries and redirects.
+
+        Args:
+            api_key: The API key.
+
+        Returns:
+            The client, which is closed with its context.
+
+        """
         import openai
 
         # Always an explicit address: the SDK would read OPENAI_BASE_URL, which is not part of the cache's keys.
@@ -72,13 +87,13 @@ class OpenAILLM(ProviderLLM):
         )
 
     def describe_error(self, error: Exception) -> ProviderFailure | None:
-        """Describe an exception of the SDK."""
+        """Describe an exception of OpenAI's SDK; see `ProviderLLM.describe_error`."""
         import openai
 
         return describe_sdk_error(openai, error)
 
     def batch_api(self, session: ProviderSession) -> "OpenAIBatchAPI":
-        """Return OpenAI's batch API."""
+        """Return OpenAI's batch API for an open connection."""
         return OpenAIBatchAPI(self, session)
 
 
@@ -88,12 +103,18 @@ class OpenAICompatibleLLM(OpenAILLM):
     """Any server with OpenAI's chat completions API, at base_url. The API key is optional."""
 
     def __post_init__(self) -> None:
+        """Check the values and the address."""
         super().__post_init__()
         if self.base_url is None:
             raise ConfigError("llm.base_url is null; give the server's address, as in http://127.0.0.1:8000/v1")
 
     def api_key(self) -> str:
-        """Return the API key from the environment, or a placeholder if its variable is not set."""
+        """Return the API key from the environment.
+
+        Returns:
+            The key, or a placeholder if its variable is not set.
+
+        """
         return super().api_key() if os.environ.get(self.api_key_env, "").strip() else PLACEHOLDER_KEY
 
 
@@ -207,6 +228,7 @@ class OpenAIBatchAPI:
     can_find = True
 
     def __init__(self, llm: ProviderLLM, session: ProviderSession) -> None:
+        """Use an open connection, with a longer time limit for transfers."""
         self._llm = llm
         self._errors = session.errors
         self._transfer_timeout_s = max(llm.timeout_s, TRANSFER_TIMEOUT_S)
@@ -214,7 +236,12 @@ class OpenAIBatchAPI:
         self._client = session.client.with_options(timeout=self._transfer_timeout_s, max_retries=0)
 
     async def submit(self, requests: Sequence[Request], mark: str) -> str:
-        """Upload the requests and create a batch of them."""
+        """Upload the requests and create a batch of them.
+
+        Returns:
+            The id of the batch.
+
+        """
         url: Literal["/v1/responses", "/v1/chat/completions"]
         url = "/v1/responses" if self._llm.spec.api == "responses" else "/v1/chat/completions"
         lines = [
@@ -235,7 +262,12 @@ class OpenAIBatchAPI:
             return _id_of(parse_json(created.http_response.content))
 
     async def find(self, mark: str) -> str | None:
-        """Search the newest batches for the mark in their metadata."""
+        """Search the newest batches for the mark in their metadata.
+
+        Returns:
+            The id of the batch, or None if none of them has the mark.
+
+        """
         after: dict[str, Any] = {}
         for _ in range(MAX_PAGES):
             async with self._errors.attempt(not_found=UNKNOWN_BATCH):
@@ -251,14 +283,24 @@ class OpenAIBatchAPI:
         return None
 
     async def poll(self, batch_id: str) -> tuple[bool, int]:
-        """Ask for the batch's status and counts."""
+        """Ask for the batch's status and counts.
+
+        Returns:
+            Whether it has ended, and the number of requests that are completed or failed.
+
+        """
         state = await self._retrieve(batch_id)
         counts = as_mapping(state.get("request_counts"))
         n_done = (as_count(counts.get("completed")) or 0) + (as_count(counts.get("failed")) or 0)
         return state.get("status") in ENDED, n_done
 
     async def results(self, batch_id: str) -> BatchResults:
-        """Download the file of responses and the file of errors, if they exist."""
+        """Download the file of responses and the file of errors.
+
+        Returns:
+            The results. A batch may have either file, both, or none if it failed as a whole.
+
+        """
         state = await self._retrieve(batch_id)
         raw = b""
         for name in ("output_file_id", "error_file_id"):

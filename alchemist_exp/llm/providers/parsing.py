@@ -30,7 +30,15 @@ def parse_json(raw: bytes) -> Any:
 
 
 def encodable(text: str) -> str:
-    """Return `text` with each lone surrogate, which UTF-8 cannot encode, as the replacement character."""
+    """Replace each lone surrogate, which UTF-8 cannot encode.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text with the replacement character in place of each.
+
+    """
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -152,7 +152,12 @@ class RecordedLLM(LLM):
         schema: Mapping[str, Any] | None = None,
         max_output_tokens: int | None = None,
     ) -> Request:
-        """Build the request for a prompt; the recording is its only parameter."""
+        """Build the request for a prompt; see `LLM.request`.
+
+        Returns:
+            The request. The recording is its only parameter.
+
+        """
         messages = (Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=prompt))
         # "pack" is part of the keys of existing cache entries, so it keeps its earlier name.
         parameters = {"pack": self.recording}
@@ -164,7 +169,12 @@ class RecordedLLM(LLM):
         yield self
 
     async def complete(self, request: Request) -> Response:
-        """Return the recorded response; see `response_to`."""
+        """Return the recorded response; see `response_to`.
+
+        Raises:
+            LLMError: None was recorded.
+
+        """
         return self.response_to(request)
 
     def response_to(self, request: Request) -> Response:
@@ -196,6 +206,7 @@ class RecordedLLM(LLM):
             )
 
         def n_common(other: str) -> int:
+            """Return the length of the common prefix."""
             pairs = zip(other, prompt, strict=False)
             return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(other), len(prompt)))
 
