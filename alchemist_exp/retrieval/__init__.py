@@ -1,1 +1,1 @@
-"""Finds the passages of a user's own documents that answer a question: read, split, rank."""
+"""Retrieval of passages from the user's documents: read, split and rank by BM25."""

@@ -1,44 +1,41 @@
-"""Finds and reads the documents under a path. Promises that a file is read, or named with the reason why not.
+"""List and read the documents under a path. Each file is read, or named with the reason why not.
 
-Hidden files and folders (".name") are nobody's documents and are passed over without a word. Symbolic links are
-followed only to files that lie in the folder itself. Nothing here judges what a document says: its text may be wrong,
-or written to mislead the LLM that reads it.
+Hidden files and directories (".name") are ignored. Symbolic links are followed only to files inside the directory. The
+text of a document is not checked: it may be wrong, or written to mislead the LLM that reads it.
 """
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.hashing import bytes_fingerprint, key_of
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.retrieval.formats import FORMATS, Part
-from alchemist_exp.retrieval.reader import FILE_BYTES, bytes_of, read_files
+from alchemist_exp.retrieval.formats import FORMATS, Section
+from alchemist_exp.retrieval.reader import FILE_BYTES, read_bytes, read_files
 
 TOTAL_BYTES: Final = 2**30
-"""Of all documents together; more is an error: every run reads them for its key."""
+"""Most bytes of all documents: every run reads them for its key."""
 
 FILES: Final = 20_000
-"""Of any kind under the folder; more is an error, for the path is hardly meant."""
+"""Most files of any kind in the directory: with more, the path is probably a mistake."""
 
 TEXT_CHARACTERS: Final = 100_000_000
-"""Of all documents together; more is an error: the index is built in memory."""
+"""Most characters of all documents: the index is built in memory."""
 
 
 @dataclass(frozen=True)
-class File:
-    """A file of a readable kind. name: its path in the folder, "/" between its parts."""
+class SkippedFile:
+    """A file, or a part of one, that is not searched.
 
-    name: str
-    path: Path
+    Attributes:
+        name: Its name in the directory, for example "scan.pdf, page 2".
+        reason: The end of a sentence about it.
 
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A file, or a part of one, that is not searched, and the reason, as the end of a sentence about it."""
+    """
 
     name: str
     reason: str
@@ -46,156 +43,196 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies under a path, in the order of the names."""
+    """The documents under a path.
+
+    Attributes:
+        path: A file or a directory.
+        files: The documents by their names, sorted. A name is the path inside the directory, with "/".
+        skipped: The other files.
+
+    """
 
     path: Path
-    files: tuple[File, ...]
-    left_out: tuple[LeftOut, ...]
+    files: dict[str, Path]
+    skipped: tuple[SkippedFile, ...]
 
     def fingerprint(self) -> str:
-        """A key of all files' names and bytes. DataError when one cannot be read."""
-        digests = [(file.name, bytes_fingerprint(bytes_of(file.path))) for file in self.files]
-        return key_of("documents", digests)
+        """Return a key of all documents' names and bytes.
+
+        Raises:
+            DataError: A document cannot be read.
+
+        """
+        return key_of("documents", [(name, bytes_fingerprint(read_bytes(path))) for name, path in self.files.items()])
 
 
 @dataclass(frozen=True)
 class Document:
-    """A document's text. name: as in `File`, fit to be shown."""
+    """The text of a document.
+
+    Attributes:
+        name: Its name in the directory, safe to print.
+        sections: Its sections that have text, in order.
+
+    """
 
     name: str
-    parts: tuple[Part, ...]
+    sections: tuple[Section, ...]
 
 
-@dataclass(frozen=True)
-class Library:
-    """All documents that could be read, and what could not."""
+def list_documents(path: Path) -> Listing:
+    """List the documents under a path without reading them.
 
-    documents: tuple[Document, ...]
-    left_out: tuple[LeftOut, ...]
+    Args:
+        path: A file or a directory.
 
+    Returns:
+        At least one document.
 
-def find(path: Path) -> Listing:
-    """The documents under `path`, a file or a folder. DataError when there is none."""
+    Raises:
+        DataError: There is no document, or there are too many files or bytes.
+
+    """
     path = path.expanduser()
     try:
-        kind = path.stat().st_mode
+        mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"the documents {str(path)[:200]!r} cannot be opened: {reason}.") from error
-    if stat.S_ISDIR(kind):
-        files = list(_walk(path))
-    elif stat.S_ISREG(kind):
-        files = [File(path.name, path)]
+    if stat.S_ISDIR(mode):
+        candidates = _walk(path)
+    elif stat.S_ISREG(mode):
+        candidates = {path.name: path}
     else:
-        raise DataError(f"the documents {str(path)!r} are neither a file nor a folder; name one of them.")
-    reasons = [_reason_against(file, path) for file in files]
-    listing = Listing(
-        path=path,
-        files=tuple(file for file, reason in zip(files, reasons, strict=True) if not reason),
-        left_out=tuple(
-            LeftOut(single_line(file.name), reason) for file, reason in zip(files, reasons, strict=True) if reason
-        ),
-    )
-    if not listing.files:
-        raise _nothing(path, listing.left_out)
-    total = sum(file.path.stat().st_size for file in listing.files)
-    if total > TOTAL_BYTES:
+        raise DataError(f"the documents {str(path)!r} are neither a file nor a directory; name one of them.")
+    reasons = {name: _reason_to_skip(file, path) for name, file in candidates.items()}
+    files = {name: file for name, file in candidates.items() if not reasons[name]}
+    skipped = tuple(SkippedFile(single_line(name), reason) for name, reason in reasons.items() if reason)
+    if not files:
+        _raise_nothing_readable(path, skipped)
+    size = sum(file.stat().st_size for file in files.values())
+    if size > TOTAL_BYTES:
         raise DataError(
-            f"the documents under {str(path)!r} have {total / 2**20:,.0f} MiB together; up to "
-            f"{TOTAL_BYTES / 2**20:,.0f} can be searched: name a smaller folder."
+            f"the documents under {str(path)!r} have {size / 2**20:,.0f} MiB in total, more than "
+            f"{TOTAL_BYTES / 2**20:,.0f}; name a smaller directory."
         )
-    return listing
+    return Listing(path, files, skipped)
 
 
-def _walk(root: Path) -> Iterator[File]:
-    """All files and linked folders under `root` that are not hidden, in the order of their names."""
+def _walk(root: Path) -> dict[str, Path]:
+    """Return all files and linked directories under `root` that are not hidden, sorted by name."""
 
-    def stop(error: OSError) -> None:
+    def refuse(error: OSError) -> NoReturn:
         raise DataError(
-            f"the folder {error.filename!r} cannot be read: {error.strerror}; mend its permissions or move it away."
+            f"the directory {error.filename!r} cannot be read: {error.strerror}; change its permissions or move it."
         ) from error
 
-    found: list[File] = []
-    for folder, folders, names in os.walk(root, onerror=stop):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        paths = [Path(folder) / name for name in [*names, *links] if not name.startswith(".")]
-        found += [File(path.relative_to(root).as_posix(), path) for path in paths]
-        if len(found) > FILES:
-            raise DataError(f"there are more than {FILES:,} files under {str(root)!r}; name a smaller folder.")
-    yield from sorted(found, key=lambda file: file.name)
+    files: dict[str, Path] = {}
+    for directory, subdirectories, names in os.walk(root, onerror=refuse):
+        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
+        links = [name for name in subdirectories if Path(directory, name).is_symlink()]
+        paths = [Path(directory, name) for name in [*names, *links] if not name.startswith(".")]
+        files |= {path.relative_to(root).as_posix(): path for path in paths}
+        if len(files) > FILES:
+            raise DataError(f"there are more than {FILES:,} files under {str(root)!r}; name a smaller directory.")
+    return dict(sorted(files.items()))
 
 
-def _reason_against(file: File, root: Path) -> str:
-    """Why a file is not even opened; "" when it will be."""
-    if file.path != root and file.path.is_symlink():
+def _reason_to_skip(file: Path, root: Path) -> str:
+    """Return why a file is not opened, "" if it is."""
+    if file != root and file.is_symlink():
         try:
-            target = file.path.resolve(strict=True)
-        except (OSError, RuntimeError):  # Python 3.11 and 3.12 tell of a loop by RuntimeError
-            return "it is a link to nothing"
+            target = file.resolve(strict=True)
+        except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a loop
+            return "it is a broken link"
         if target.is_dir():
-            return "a link to a folder is not followed"
+            return "links to directories are not followed"
         if not target.is_relative_to(root.resolve()):
-            return "a link out of the folder is not followed"
-    suffix = file.path.suffix.lower()
+            return "links out of the directory are not followed"
+    suffix = file.suffix.lower()
     if suffix not in FORMATS:
-        return f"the kind {suffix} is not read" if suffix else "a name without an ending is not read"
+        return f"files of the kind {suffix} are not read" if suffix else "files without an extension are not read"
     try:
-        status = file.path.stat()
+        status = file.stat()
     except OSError as error:
-        return f"it cannot be looked at ({error.strerror})"
+        return f"its size cannot be read ({error.strerror})"
     if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file"
     if status.st_size > FILE_BYTES:
-        return f"it has {status.st_size / 2**20:,.0f} MiB and up to {FILE_BYTES / 2**20:,.0f} are read"
+        return f"it has {status.st_size / 2**20:,.0f} MiB, more than {FILE_BYTES / 2**20:,.0f}"
     return ""
 
 
-def read(listing: Listing) -> Library:
-    """Reads all documents of `listing`. DataError when none has a text, or they have too much of it."""
+def read_documents(listing: Listing) -> tuple[list[Document], list[SkippedFile]]:
+    """Read all documents.
+
+    Args:
+        listing: As `list_documents` returned it.
+
+    Returns:
+        The documents that have text, and the documents and pages that have none or could not be read.
+
+    Raises:
+        DataError: No document has text, they have too much of it, or one takes too much time or memory.
+
+    """
     documents: list[Document] = []
-    left_out: list[LeftOut] = []
+    skipped: list[SkippedFile] = []
     characters = 0
-    for file, reading in zip(listing.files, read_files([file.path for file in listing.files]), strict=True):
-        name = single_line(file.name)
-        parts = tuple(part for part in reading.parts if _has_words(part))
-        if parts:
-            documents.append(Document(name, parts))
-            empty = [part for part in reading.parts if part.place and not _has_words(part)]
-            left_out += [LeftOut(f"{name}, {part.place}", "it has no text") for part in empty]
+    for file_name, result in zip(listing.files, read_files(list(listing.files.values())), strict=True):
+        name = single_line(file_name)
+        sections = tuple(section for section in result.sections if _has_words(section))
+        if sections:
+            documents.append(Document(name, sections))
+            empty = [section for section in result.sections if section.place and not _has_words(section)]
+            skipped += [SkippedFile(f"{name}, {section.place}", "it has no text") for section in empty]
         else:
-            left_out.append(LeftOut(name, reading.unreadable or "it has no text"))
-        if reading.warning:
-            left_out.append(LeftOut(name, f"pypdf warns that some of it may be lost ({reading.warning})"))
-        characters += sum(len(part.text) for part in parts)
+            skipped.append(SkippedFile(name, result.unreadable or "it has no text"))
+        if result.warning:
+            skipped.append(SkippedFile(name, f"pypdf warns that some of it may be lost ({result.warning})"))
+        characters += sum(len(section.text) for section in sections)
         if characters > TEXT_CHARACTERS:
             raise DataError(
                 f"the documents under {str(listing.path)!r} have more than {TEXT_CHARACTERS:,} characters of text; "
-                "name a smaller folder."
+                "name a smaller directory."
             )
     if not documents:
-        raise _nothing(listing.path, [*listing.left_out, *left_out])
-    return Library(tuple(documents), tuple(left_out))
+        _raise_nothing_readable(listing.path, [*listing.skipped, *skipped])
+    return documents, skipped
 
 
-def _has_words(part: Part) -> bool:
-    return any(map(str.isalnum, part.text))
+def _has_words(section: Section) -> bool:
+    return any(map(str.isalnum, section.text))
 
 
-def told(left_out: Sequence[LeftOut], names: int = 3, reasons: int = 6) -> str:
-    """What was left out as part of a sentence: the first `reasons`, and of each the first `names` and their number."""
+def describe_skipped(skipped: Sequence[SkippedFile], *, max_names: int = 3, max_reasons: int = 6) -> str:
+    """Describe skipped files as a part of a sentence.
+
+    Args:
+        skipped: The files.
+        max_names: The most names that are listed per reason.
+        max_reasons: The most reasons that are listed.
+
+    Returns:
+        Each reason once, after the first names and the number of the other files.
+
+    Example:
+        >>> describe_skipped([SkippedFile("a.png", "it has no text"), SkippedFile("b.pdf", "it has no text")])
+        'a.png, b.pdf: it has no text'
+
+    """
     by_reason: dict[str, list[str]] = {}
-    for item in left_out:
-        by_reason.setdefault(item.reason, []).append(item.name)
-    clauses = [
-        f"{', '.join(found[:names])}{f' and {len(found) - names} more' if len(found) > names else ''}: {reason}"
-        for reason, found in list(by_reason.items())[:reasons]
-    ]
-    if others := sum(map(len, list(by_reason.values())[reasons:])):
-        clauses.append(f"and {others} more for other reasons")
+    for file in skipped:
+        by_reason.setdefault(file.reason, []).append(file.name)
+    clauses = []
+    for reason, names in list(by_reason.items())[:max_reasons]:
+        others = f" and {len(names) - max_names} more" if len(names) > max_names else ""
+        clauses.append(f"{', '.join(names[:max_names])}{others}: {reason}")
+    if rest := sum(map(len, list(by_reason.values())[max_reasons:])):
+        clauses.append(f"and {rest} more for other reasons")
     return "; ".join(clauses)
 
 
-def _nothing(path: Path, left_out: Sequence[LeftOut]) -> DataError:
-    found = f" ({told(left_out)})" if left_out else ": there is no file that is not hidden"
-    return DataError(f"no document can be read under {str(path)!r}{found}; {', '.join(FORMATS)} are read.")
+def _raise_nothing_readable(path: Path, skipped: Sequence[SkippedFile]) -> NoReturn:
+    found = f" ({describe_skipped(skipped)})" if skipped else ": there is no file that is not hidden"
+    raise DataError(f"no document can be read under {str(path)!r}{found}; expected {', '.join(FORMATS)}.")

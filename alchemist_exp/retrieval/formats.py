@@ -1,47 +1,51 @@
-"""Reads the bytes of one document into its parts, by the ending of its name.
+"""Readers of document formats: the bytes of one document become its sections.
 
-What cannot be read raises `UnreadableError` with the reason. No encoding is guessed: a text that is neither UTF-8 nor
-declares what it is gets refused, not garbled. Work and memory are not bounded here but by `reader`.
+A document that cannot be read raises `UnreadableError` with the reason. No encoding is guessed: a text that is not
+UTF-8 and does not declare its encoding is refused. Time and memory are limited in `reader`.
 """
 
 import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from alchemist_exp.core.terminal import sanitize
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-_HEADING = re.compile(r" {0,3}#{1,6}(\s|$)")
-_UNDERLINE = re.compile(r" {0,3}(=+|-+)\s*$")
-_FENCE = re.compile(r" {0,3}(```|~~~)")
+_MARKDOWN = re.compile(
+    r"^ {0,3}(?P<fence>```|~~~)(?:.*\n)*?(?: {0,3}(?P=fence)|.*\Z)"  # a fenced block contains no heading
+    r"|^(?P<heading> {0,3}#{1,6}(?:[ \t].*)?(?:\n {0,3}(?:=+|-+)[ \t]*)?|(?=.*\S).*+\n {0,3}(?:=+|-+)[ \t]*)$",
+    re.MULTILINE,
+)
 
-_HTML_ENCODING = re.compile(r"(iso-?8859|latin|windows|cp125|koi8|gb|big5|shift_jis|euc)[\w-]*$", re.IGNORECASE)
-"""Encodings that a page may declare; other codecs of Python are no encodings of pages, and some are slow."""
+_PAGE_ENCODINGS = re.compile(r"(iso-?8859|latin|windows|cp125|koi8|gb|big5|shift_jis|euc)[\w-]*$", re.IGNORECASE)
+"""The encodings that a page may declare; Python's other codecs are not encodings of pages, and some are slow."""
 
 _INLINE = re.compile(
     "a|abbr|acronym|b|bdi|bdo|big|br|button|cite|code|data|del|dfn|em|font|i|img|input|ins|kbd|label|mark|nobr|output|"
     "q|rp|rt|ruby|s|samp|small|span|strike|strong|sub|sup|td|th|time|tt|u|var|wbr"
 )
-"""Elements of HTML that stand within a line; before and after every other one a paragraph ends."""
+"""HTML elements inside a line; a paragraph ends before and after every other element."""
 
 _INVISIBLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 
 class UnreadableError(Exception):
-    """A document cannot be read; the message says why, as the end of a sentence about it."""
+    """A document cannot be read; the message is the end of a sentence about it."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """A stretch of a document that no passage crosses.
+class Section:
+    """A part of a document that no passage crosses.
 
-    place: what a person looks for, as "page 3"; "" when the document has no places. line: the number of its first
-    line, from 1; 0 when lines mean nothing in this kind of document.
+    Attributes:
+        text: Printable text whose lines end at newlines.
+        place: Where a person finds it, such as "page 3"; "" if the format has no places.
+        line: The number of its first line, from 1; 0 if the format has no lines.
+
     """
 
     text: str
@@ -49,177 +53,192 @@ class Part:
     line: int = 0
 
 
-def read_text(raw: bytes) -> list[Part]:
-    """Plain text: one part, found again by its lines."""
-    return [Part(_decoded(raw), line=1)]
+def read_text(raw: bytes) -> list[Section]:
+    """Return plain text as one section with line numbers.
+
+    Raises:
+        UnreadableError: The bytes are not text.
+
+    """
+    return [Section(_decode(raw), line=1)]
 
 
-def read_markdown(raw: bytes) -> list[Part]:
-    """One part per heading with what follows it; headings without a text of their own go with the next."""
-    lines = _decoded(raw).split("\n")
-    starts = [0]
-    has_body = False
-    for number, (line, is_heading) in enumerate(zip(lines, _headings(lines), strict=True)):
-        if is_heading and has_body:
-            starts.append(number)
-            has_body = False
-        has_body |= bool(line.strip()) and not is_heading
-    ends = [*starts[1:], len(lines)]
-    return [Part("\n".join(lines[a:b]), line=a + 1) for a, b in zip(starts, ends, strict=True)]
+def read_markdown(raw: bytes) -> list[Section]:
+    """Split Markdown before its headings.
+
+    Args:
+        raw: The document's bytes.
+
+    Returns:
+        One section per heading and the text below it. Headings without text between them are in one section.
+
+    Raises:
+        UnreadableError: The bytes are not text.
+
+    """
+    text = _decode(raw)
+    starts, end = [0], 0
+    for match in _MARKDOWN.finditer(text):
+        if match["heading"]:
+            if text[end : match.start()].strip():
+                starts.append(match.start())
+            end = match.end()
+    sections, line = [], 1
+    for start, stop in zip(starts, [*starts[1:], len(text) + 1], strict=True):
+        sections.append(Section(text[start : stop - 1], line=line))
+        line += text.count("\n", start, stop)
+    return sections
 
 
-def _headings(lines: list[str]) -> Iterator[bool]:
-    """Per line whether it is a heading or the underline of one; a fenced block has none."""
-    fence = ""
-    underlined = False
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        if mark := _FENCE.match(line):
-            fence = mark[1] if not fence else "" if mark[1] == fence else fence
-        if fence or mark:
-            underlined = False
-            yield False
-            continue
-        is_underline, underlined = underlined, bool(line.strip() and _UNDERLINE.match(following)) and not underlined
-        yield is_underline or underlined or bool(_HEADING.match(line))
+def read_html(raw: bytes) -> list[Section]:
+    """Return the visible text of a page; hidden elements, scripts and styles are not visible.
 
+    Args:
+        raw: The page, in UTF-8 or the encoding that it declares.
 
-def read_html(raw: bytes) -> list[Part]:
-    """What a browser would show, one part per heading; hidden elements, scripts and styles are no text."""
-    from bs4 import BeautifulSoup, Tag
+    Returns:
+        One section per heading and the text below it. Headings without text between them are in one section, whose
+        place is the last of them.
+
+    Raises:
+        UnreadableError: The bytes are not text, or the parser rejects them.
+
+    """
+    from bs4 import BeautifulSoup
     from bs4.exceptions import ParserRejectedMarkup
 
     try:
-        soup = BeautifulSoup(_decoded(raw, declared=_declared_encoding), "html.parser")
+        soup = BeautifulSoup(_decode(raw, declared=_declared_encoding), "html.parser")
     except ParserRejectedMarkup as error:
-        raise UnreadableError(f"it is no HTML ({sanitize(str(error.__context__))})") from error
-    sections = [_Section()]
-    block_of = {id(soup): id(soup)}
-    hidden: set[int] = set()
-    for node in soup.descendants:  # parents come before their children
-        around = id(node.parent)
-        if isinstance(node, Tag):
-            block_of[id(node)] = block_of[around] if _INLINE.fullmatch(node.name) else id(node)
-            if around in hidden or _is_hidden(node):
-                hidden.add(id(node))
-            elif re.fullmatch("h[1-6]", node.name):
-                if sections[-1].has_body:
-                    sections.append(_Section())
-                sections[-1].begin(id(node))
-            elif node.name in ("td", "th", "br"):
-                sections[-1].pieces.append("\n" if node.name == "br" else " ")
-        elif around not in hidden and type(node).__name__ == "NavigableString":  # its subclasses are not shown
-            sections[-1].add(str(node), block_of[around])
-    return [section.part() for section in sections]
-
-
-class _Section:
-    """A heading of a page and what follows it."""
-
-    def __init__(self) -> None:
-        self.heading = 0
-        self.has_body = False
-        self.pieces: list[str] = []
-        self._title: list[str] = []
-        self._block = 0
-
-    def begin(self, heading: int) -> None:
-        """The section is called as this heading, the innermost of those that follow one another."""
-        self.heading, self._title = heading, []
-
-    def add(self, text: str, block: int) -> None:
-        """The next text; `block` is the element that makes its paragraph."""
-        text = re.sub(r"\s+", " ", text)
-        if block != self._block:
-            self.pieces.append("\n\n")
-            self._block = block
-        self.pieces.append(text)
-        if block == self.heading:
-            self._title.append(text)
+        raise UnreadableError(f"it is not HTML ({sanitize(str(error.__context__))})") from error
+    for tag in soup.find_all(True):
+        if tag.decomposed:
+            continue  # it was inside a hidden element
+        style = str(tag.get("style", ""))
+        if tag.name in ("template", "noscript") or tag.has_attr("hidden") or _INVISIBLE.search(style):
+            tag.decompose()
+        elif tag.name in ("td", "th", "br"):
+            tag.insert(0, " ")
+    titles: list[list[str]] = [[]]
+    texts: list[list[str]] = [[]]
+    paragraph, has_body = None, False
+    for string in soup.strings:
+        text = re.sub(r"\s+", " ", string)
+        element = string.parent
+        if element is not None and element.name == "br":
+            text = "\n"
+        while element is not None and _INLINE.fullmatch(element.name):
+            element = element.parent
+        is_heading = element is not None and re.fullmatch("h[1-6]", element.name)
+        if element is not paragraph:
+            paragraph = element
+            if is_heading and has_body:
+                titles.append([])
+                texts.append([])
+                has_body = False
+            if is_heading:
+                titles[-1] = []
+            texts[-1].append("\n\n")
+        texts[-1].append(text)
+        if is_heading:
+            titles[-1].append(text)
         else:
-            self.has_body |= bool(text.strip())
-
-    def part(self) -> Part:
-        """The section's text and the name of its heading."""
-        title = sanitize("".join(self._title))[:80]
-        return Part(printable("".join(self.pieces)), place=f"section {title!r}" if title else "")
-
-
-def _is_hidden(tag: Any) -> bool:
-    return (
-        tag.name in ("template", "noscript") or tag.has_attr("hidden") or bool(_INVISIBLE.search(tag.get("style", "")))
-    )
+            has_body |= not text.isspace()
+    names = [sanitize("".join(title))[:80] for title in titles]
+    return [
+        Section(to_printable("".join(pieces)), place=f"section {name!r}" if name else "")
+        for name, pieces in zip(names, texts, strict=True)
+    ]
 
 
 def _declared_encoding(raw: bytes) -> str:
-    """The encoding that a page says it has, "utf-8" when it says none that pages have."""
+    """Return the encoding that a page declares, "utf-8" if it declares none that pages have."""
     from bs4.dammit import EncodingDetector
 
     declared = EncodingDetector.find_declared_encoding(raw, is_html=True) or ""
     try:
-        name = codecs.lookup(declared).name if _HTML_ENCODING.match(declared) else "utf-8"
+        name = codecs.lookup(declared).name if _PAGE_ENCODINGS.match(declared) else "utf-8"
     except LookupError:
         return "utf-8"
-    return "cp1252" if name == "iso8859-1" else name  # what browsers take it for, and most pages mean
+    return "cp1252" if name == "iso8859-1" else name  # as browsers read it
 
 
-def read_pdf(raw: bytes) -> list[Part]:
-    """One part per page, one without a text included. Scanned pages have none: nothing is recognized."""
+def read_pdf(raw: bytes) -> list[Section]:
+    """Read the text of a PDF; there is no text recognition, so scanned pages are empty.
+
+    Args:
+        raw: The document's bytes.
+
+    Returns:
+        One section per page, empty pages included.
+
+    Raises:
+        UnreadableError: The document is encrypted or broken, or unpacks to too much.
+
+    """
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, FileNotDecryptedError
 
     place = "its start"
-    parts: list[Part] = []
+    sections: list[Section] = []
     try:
         for number, page in enumerate(PdfReader(io.BytesIO(raw)).pages, start=1):
             place = f"page {number}"
-            parts.append(Part(printable(page.extract_text()), place=place))
+            sections.append(Section(to_printable(page.extract_text()), place=place))
     except (DependencyError, FileNotDecryptedError) as error:
         raise UnreadableError("it is encrypted; save it without a password") from error
     except MemoryError:
         raise
-    except Exception as error:  # pypdf says that a broken file may raise anything
+    except Exception as error:  # pypdf documents that a broken file may raise any exception
         raise UnreadableError(f"it is broken at {place} ({sanitize(str(error)) or type(error).__name__})") from error
-    return parts
+    return sections
 
 
-def read_csv(raw: bytes) -> list[Part]:
-    """One part per row, "column: value; column: value"; the first line names the columns.
+def read_csv(raw: bytes) -> list[Section]:
+    """Read a table with a header; columns are separated by commas, or by semicolons if the header has no comma.
 
-    Values are parted by commas, or by semicolons where only they give more than one column.
+    Args:
+        raw: The document's bytes.
+
+    Returns:
+        One section per row that is not empty: "column: value; column: value".
+
+    Raises:
+        UnreadableError: The bytes are not text, or a quote is not closed.
+
     """
-    text = _decoded(raw)
-    first = text.partition("\n")[0]
-    return _records(text, ";" if ";" in first and "," not in first else ",")
+    text = _decode(raw)
+    header = text.partition("\n")[0]
+    return _read_rows(text, ";" if ";" in header and "," not in header else ",")
 
 
-def read_tsv(raw: bytes) -> list[Part]:
-    """As `read_csv`, the values parted by tabs."""
-    return _records(_decoded(raw), "\t")
+def read_tsv(raw: bytes) -> list[Section]:
+    """Read a table as `read_csv` does, with tabs between the columns.
+
+    Raises:
+        UnreadableError: The bytes are not text, or a quote is not closed.
+
+    """
+    return _read_rows(_decode(raw), "\t")
 
 
-def _records(text: str, separator: str) -> list[Part]:
+def _read_rows(text: str, separator: str) -> list[Section]:
     csv.field_size_limit(2**31 - 1)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         header = [" ".join(name.split()) for name in next(rows, [])]
-        records = [_record(header, row) for row in rows]
+        texts = []
+        for row in rows:
+            names = [name or f"column {i}" for i, name in enumerate([*header, *[""] * len(row)], start=1)]
+            values = [" ".join(value.split()) for value in row]
+            texts.append("; ".join(f"{name}: {value}" for name, value in zip(names, values, strict=False) if value))
     except csv.Error as error:
-        raise UnreadableError(
-            f"line {rows.line_num} is broken ({error}); write a quote inside a value twice"
-        ) from error
-    return [Part(record, place=f"row {number}") for number, record in enumerate(records, start=1) if record]
+        raise UnreadableError(f"line {rows.line_num} is broken ({error}); double a quote inside a value") from error
+    return [Section(text, place=f"row {number}") for number, text in enumerate(texts, start=1) if text]
 
 
-def _record(header: list[str], row: Iterable[str]) -> str:
-    """The values of a row that are not empty, each after its column's name or, beyond the header, its number."""
-    named = ((header[i] if i < len(header) else "") or f"column {i + 1}" for i, _ in enumerate(row))
-    return "; ".join(
-        f"{name}: {' '.join(value.split())}" for name, value in zip(named, row, strict=True) if value.strip()
-    )
-
-
-def _decoded(raw: bytes, declared: Callable[[bytes], str] = lambda raw: "utf-8") -> str:
-    """The text of `raw` by its byte order mark, in UTF-8 or as `declared` says. UnreadableError when it is none."""
+def _decode(raw: bytes, declared: Callable[[bytes], str] = lambda raw: "utf-8") -> str:
+    """Return the text of `raw` by its byte order mark, in UTF-8, or in the declared encoding."""
     marked = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = raw.decode(marked)
@@ -229,30 +248,36 @@ def _decoded(raw: bytes, declared: Callable[[bytes], str] = lambda raw: "utf-8")
         except UnicodeDecodeError:
             raise UnreadableError(f"it is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     if "\0" in text:
-        raise UnreadableError(f"it has a NUL at character {text.index(chr(0))} and is no text; save it as UTF-8")
-    return printable(text)
+        raise UnreadableError(f"it has a NUL at character {text.index(chr(0))} and is not text; save it as UTF-8")
+    return to_printable(text)
 
 
-def printable(text: str) -> str:
-    """`text` with one kind of line end; what cannot be printed becomes a space."""
+def to_printable(text: str) -> str:
+    r"""Return `text` with \n as its only line end and a space for each character that cannot be printed."""
     return _UNPRINTABLE.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 @dataclass(frozen=True)
-class Format:
-    """How a kind of document is read, and the package that this needs (import name), "" for none."""
+class DocumentFormat:
+    """How a kind of document is read.
 
-    read: Callable[[bytes], list[Part]]
+    Attributes:
+        read: Returns the sections of a document's bytes; raises UnreadableError.
+        package: The import name of the package that `read` needs, "" for none.
+
+    """
+
+    read: Callable[[bytes], list[Section]]
     package: str = ""
 
 
 FORMATS = {
-    ".txt": Format(read_text),
-    ".md": Format(read_markdown),
-    ".html": Format(read_html, "bs4"),
-    ".htm": Format(read_html, "bs4"),
-    ".pdf": Format(read_pdf, "pypdf"),
-    ".csv": Format(read_csv),
-    ".tsv": Format(read_tsv),
+    ".txt": DocumentFormat(read_text),
+    ".md": DocumentFormat(read_markdown),
+    ".html": DocumentFormat(read_html, "bs4"),
+    ".htm": DocumentFormat(read_html, "bs4"),
+    ".pdf": DocumentFormat(read_pdf, "pypdf"),
+    ".csv": DocumentFormat(read_csv),
+    ".tsv": DocumentFormat(read_tsv),
 }
-"""By the ending of the file's name, in lower case."""
+"""The formats by the file name's extension, in lower case."""

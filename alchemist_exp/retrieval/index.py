@@ -1,14 +1,15 @@
-"""Ranks passages by BM25 (Robertson and Zaragoza, 2009; the variant of Lucene, by bm25s).
+"""Rank passages by BM25 (Robertson and Zaragoza, 2009; the variant of Lucene, by bm25s).
 
-Words are compared in lower case and without a stemmer. No stop words are dropped: documents come in any language, a
-list fits one, and a word that is everywhere weighs next to nothing anyway. So a passage that shares only such a word
-with a query is found, last.
+Words are compared in lower case and without a stemmer. No stop words are removed: documents may be in any language, a
+list fits one, and a word that is in every passage has almost no weight. A passage that shares only such a word with a
+query comes last.
 """
 
 import logging
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import zip_longest
@@ -20,137 +21,175 @@ import numpy as np
 from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import ConfigError, DataError, install_command
-from alchemist_exp.retrieval.documents import LeftOut, Listing, find, read, told
+from alchemist_exp.retrieval.documents import (
+    Listing,
+    SkippedFile,
+    describe_skipped,
+    list_documents,
+    read_documents,
+)
 from alchemist_exp.retrieval.formats import FORMATS
-from alchemist_exp.retrieval.passages import UNSPACED, Passage, split
+from alchemist_exp.retrieval.passages import UNSPACED, Passage, split_document
 
 KIND: Final = "passages"
-"""The store's name for an index."""
+"""The name of an index in the artifact cache."""
 
-VERSION: Final = 1
-"""Rises whenever reading, splitting or ranking alters."""
+VERSION: Final = 2
+"""Raise it when reading, splitting or ranking changes."""
 
 _DISTRIBUTIONS = {"bm25s": "bm25s", "pypdf": "pypdf", "bs4": "beautifulsoup4"}
 """Import name to package name."""
 
-_PASSAGES = "passages.json"
-
 _WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 
 
+@dataclass(frozen=True)
 class Index:
-    """Passages that can be searched. left_out: what lay beside them and is not among them."""
+    """The passages of all documents, with their BM25 weights.
 
-    def __init__(self, passages: Sequence[Passage], documents: int, left_out: Sequence[LeftOut], ranker: Any) -> None:
-        self.passages = tuple(passages)
-        self.documents = documents
-        self.left_out = tuple(left_out)
-        self._ranker = ranker
+    Attributes:
+        passages: The passages, in the order of the documents.
+        n_documents: The documents that they are from.
+        skipped: The files that are not searched.
+        ranker: A bm25s.BM25 of the passages.
+
+    """
+
+    passages: list[Passage]
+    n_documents: int
+    skipped: list[SkippedFile]
+    ranker: Any
 
     def top(self, queries: Sequence[str], n: int) -> list[Passage]:
-        """At most `n` passages of different texts: the best of each query, then the second of each, and so on.
+        """Return the best passages: the best one of each query, then the second best of each, and so on.
 
-        A passage without a word of any query is never among them, so there may be none. Equal scores keep the order
-        of the documents.
+        Args:
+            queries: Texts; a passage that shares no word with any of them is not returned.
+            n: The most passages that are returned.
+
+        Returns:
+            Passages of different texts. Equal scores keep the order of the documents.
+
         """
         best: dict[str, Passage] = {}
-        for row in zip_longest(*map(self._ranked, queries)):
-            for place in row:
+        for places in zip_longest(*map(self._rank, queries)):
+            for place in places:
                 if place is not None and len(best) < n:
                     best.setdefault(self.passages[place].text, self.passages[place])
         return list(best.values())
 
-    def _ranked(self, query: str) -> list[int]:
-        """Places in `passages` of those with a positive score, the best first."""
-        vocabulary: dict[str, int] = self._ranker.vocab_dict
-        scores = self._ranker.get_scores_from_ids([vocabulary[w] for w in words(query) if w in vocabulary])
+    def _rank(self, query: str) -> list[int]:
+        """Return the positions of the passages with a positive score, the best first."""
+        vocabulary: dict[str, int] = self.ranker.vocab_dict
+        scores = self.ranker.get_scores_from_ids([vocabulary[w] for w in words_of(query) if w in vocabulary])
         order = np.argsort(-scores, kind="stable")
         return [int(place) for place in order[: np.count_nonzero(scores > 0)]]
 
     def summary(self) -> str:
-        """What is searched and what is not, in one line."""
-        counted = f"{self.documents:,} documents, {len(self.passages):,} passages"
-        return f"{counted}; left out: {told(self.left_out)}" if self.left_out else counted
+        """Return in one line how many documents and passages are searched and which files are not."""
+        counts = f"{self.n_documents:,} documents, {len(self.passages):,} passages"
+        return f"{counts}; skipped: {describe_skipped(self.skipped)}" if self.skipped else counts
 
 
-def words(text: str) -> list[str]:
-    """The words that are compared: lower case, ligatures and accents in one spelling, no soft hyphens.
+def words_of(text: str) -> list[str]:
+    """Return the words of a text as they are compared.
 
-    A script without spaces gives a word per character.
+    Args:
+        text: Any text.
+
+    Returns:
+        Words in lower case, with one spelling of ligatures and accents and without soft hyphens. Each character of a
+        script without spaces is a word.
+
+    Example:
+        >>> words_of("Straße №5")
+        ['strasse', 'no5']
+
     """
     return _WORD.findall(unicodedata.normalize("NFKC", text).replace("\u00ad", "").casefold())
 
 
 def fingerprint(path: Path) -> str:
-    """A key of the names and bytes of all documents under `path`; reads them all, parses none. Errors as `check`."""
-    return find(path).fingerprint()
+    """Return a key of the names and bytes of all documents under `path`.
+
+    Raises:
+        DataError: There is no document, there is too much, or a document cannot be read.
+
+    """
+    return list_documents(path).fingerprint()
 
 
 def check(path: Path) -> None:
-    """Finds what would stop `open_index` without reading a document.
+    """Check that an index of the documents under `path` can be made, without reading them.
 
-    DataError when there is no path, no file of a kind that can be read, or too much; ConfigError when a package that
-    these documents need is not installed.
+    Raises:
+        DataError: There is no document, or there is too much.
+        ConfigError: A package that these documents need is not installed.
+
     """
-    _needed(find(path))
+    _required_packages(list_documents(path))
 
 
 def open_index(path: Path, *, passage_words: int, store: ArtifactCache) -> Index:
-    """The index of the documents under `path`, a file or a folder, from `store` when it was made before.
+    """Return the index of the documents under `path`, and make it if it is not cached.
 
-    passage_words: about how many words a passage has, see `passages.split`. DataError when no document has a text.
+    Args:
+        path: A file or a directory.
+        passage_words: About how many words a passage has, see `passages.split_document`.
+        store: Where the index is cached, under the content of the documents.
+
+    Returns:
+        The index.
+
+    Raises:
+        DataError: No document has text, or the documents have changed meanwhile.
+        ConfigError: A package that these documents need is not installed.
+        StoreError: The cached index is broken.
+
     """
-    listing = find(path)
-    packages = _needed(listing)
-    documents = listing.fingerprint()
+    listing = list_documents(path)
+    packages = _required_packages(listing)
+    documents_key = listing.fingerprint()
+    import bm25s
 
-    def make(folder: Path) -> None:
-        library = read(listing)
-        passages = [passage for document in library.documents for passage in split(document, passage_words)]
-        _ranker_of(passages).save(folder, show_progress=False)
+    # bm25s sets its logger to DEBUG on import, which every handler of the root logger would print.
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+
+    def make(directory: Path) -> None:
+        documents, skipped = read_documents(listing)
+        passages = [passage for document in documents for passage in split_document(document, passage_words)]
+        vocabulary: dict[str, int] = {}
+        ids = [[vocabulary.setdefault(word, len(vocabulary)) for word in words_of(p.text)] for p in passages]
+        ranker = bm25s.BM25()
+        ranker.index((ids, vocabulary), create_empty_token=False, show_progress=False)
+        ranker.save(directory, show_progress=False)
         content = {
-            "documents": len(library.documents),
-            "left_out": [[item.name, item.reason] for item in library.left_out],
-            "passages": [[passage.source, passage.text] for passage in passages],
+            "passages": [asdict(passage) for passage in passages],
+            "n_documents": len(documents),
+            "skipped": [asdict(file) for file in skipped],
         }
-        write_json(folder / _PASSAGES, content)
-        if listing.fingerprint() != documents:
+        write_json(directory / "passages.json", content)
+        if listing.fingerprint() != documents_key:
             raise DataError(f"the documents under {str(path)!r} changed while they were read; run again.")
 
-    parts = {"documents": documents, "passage_words": passage_words, "version": VERSION, "packages": packages}
-    entry = store.get_or_create(KIND, parts, make)
-    content = read_json(entry / _PASSAGES, what="the passages")
+    key = {"documents": documents_key, "passage_words": passage_words, "version": VERSION, "packages": packages}
+    entry = store.get_or_create(KIND, key, make)
+    content = read_json(entry / "passages.json", what="the passages")
     return Index(
-        passages=[Passage(text=text, source=source) for source, text in content["passages"]],
-        documents=content["documents"],
-        left_out=[*listing.left_out, *(LeftOut(name, reason) for name, reason in content["left_out"])],
-        ranker=_bm25().load(entry, mmap=True),
+        passages=[Passage(**passage) for passage in content["passages"]],
+        n_documents=content["n_documents"],
+        skipped=[*listing.skipped, *(SkippedFile(**file) for file in content["skipped"])],
+        ranker=bm25s.BM25.load(entry, mmap=True),
     )
 
 
-def _needed(listing: Listing) -> dict[str, str]:
-    """The packages that read and rank these documents, and their versions. ConfigError when one is missing."""
-    formats = {FORMATS[file.path.suffix.lower()].package for file in listing.files}
-    needed = sorted({"bm25s", *formats} - {""})
-    if missing := [_DISTRIBUTIONS[name] for name in needed if find_spec(name) is None]:
+def _required_packages(listing: Listing) -> dict[str, str]:
+    """Return the packages that read and rank these documents, with their versions."""
+    formats = {FORMATS[file.suffix.lower()].package for file in listing.files.values()}
+    required = sorted({"bm25s", *formats} - {""})
+    if missing := [_DISTRIBUTIONS[name] for name in required if find_spec(name) is None]:
         raise ConfigError(
-            f"searching the documents under {str(listing.path)!r} needs {' and '.join(missing)}; install "
-            f"{'it' if len(missing) == 1 else 'them'} with: {install_command('rag')}"
+            f"the documents under {str(listing.path)!r} need {' and '.join(missing)}; install with: "
+            f"{install_command('rag')}"
         )
-    return {_DISTRIBUTIONS[name]: version(_DISTRIBUTIONS[name]) for name in needed}
-
-
-def _bm25() -> Any:
-    import bm25s
-
-    # It sets its own logger to DEBUG on import, which every handler of the root would show.
-    logging.getLogger("bm25s").setLevel(logging.WARNING)
-    return bm25s.BM25
-
-
-def _ranker_of(passages: Iterable[Passage]) -> Any:
-    vocabulary: dict[str, int] = {}
-    ids = [[vocabulary.setdefault(word, len(vocabulary)) for word in words(passage.text)] for passage in passages]
-    ranker = _bm25()()
-    ranker.index((ids, vocabulary), create_empty_token=False, show_progress=False)
-    return ranker
+    return {_DISTRIBUTIONS[name]: version(_DISTRIBUTIONS[name]) for name in required}

@@ -1,12 +1,12 @@
-"""Splits documents into passages at the borders of paragraphs and sentences. Loses and repeats no word."""
+"""Split documents into passages at the ends of paragraphs and sentences. No word is lost or repeated."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.retrieval.documents import Document
-from alchemist_exp.retrieval.formats import Part
 
 UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 """Scripts written without spaces between words (Thai, Lao, kana, Han), as a range of a regular expression."""
@@ -25,69 +25,74 @@ _BORDERS = (
 
 @dataclass(frozen=True)
 class Passage:
-    """A stretch of a document. source: where a person finds it, as "guide.pdf, page 3" or "notes.md, line 40"."""
+    """A part of a document that can be found.
+
+    Attributes:
+        text: Paragraphs with one empty line between them.
+        source: Where a person finds it, such as "guide.pdf, page 3" or "notes.md, line 40".
+
+    """
 
     text: str
     source: str
 
 
-def split(document: Document, passage_words: int) -> list[Passage]:
-    """The passages of a document, in order.
+def split_document(document: Document, passage_words: int) -> Iterator[Passage]:
+    """Split a document into passages.
 
-    Each has passage_words / 2 to passage_words * 3 / 2 words; the last of a part may have fewer. Only a run of
-    characters without any space that alone is longer than that is cut inside.
+    Args:
+        document: The document; no passage crosses the end of a section.
+        passage_words: A passage has half to one and a half times as many words. The last one of a section may have
+            fewer. Words are cut only if one is longer than that.
+
+    Yields:
+        The passages in order.
+
+    Raises:
+        ConfigError: `passage_words` is below 1.
+
     """
     if passage_words < 1:
-        raise ConfigError(f"passage_words is {passage_words}; a passage has 1 word or more.")
-    return [passage for part in document.parts for passage in _passages(document.name, part, passage_words)]
+        raise ConfigError(f"supplement.passage_words={passage_words}; expected a number of words from 1.")
+    for section in document.sections:
+        place, line = section.place, section.line
+        for text in _join_units(_cut_into_units(section.text, passage_words), passage_words):
+            body = text.lstrip()
+            if section.line:
+                place = f"line {line + text[: len(text) - len(body)].count(chr(10))}"
+                line += text.count("\n")
+            if body:
+                # One space between words, one empty line between paragraphs.
+                body = re.sub(r"[^\S\n]+", " ", body).replace(" \n", "\n")
+                tidy = re.sub(r"\n\s*\n", "\n\n", body).strip()
+                yield Passage(tidy, f"{document.name}, {place}" if place else document.name)
 
 
-def _passages(name: str, part: Part, limit: int) -> Iterator[Passage]:
-    line = part.line
-    for text in _packed(part.text, limit):
-        bare = text.lstrip()
-        if part.line:
-            line += text[: len(text) - len(bare)].count("\n")
-            place = f"line {line}"
-            line += bare.count("\n")
-        else:
-            place = part.place
-        if bare:
-            yield Passage(_tidy(bare), f"{name}, {place}" if place else name)
-
-
-def _tidy(text: str) -> str:
-    """One space between words and one empty line between paragraphs."""
-    return re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text).replace(" \n", "\n")).strip()
-
-
-def _packed(text: str, limit: int) -> Iterator[str]:
-    """Units joined up to `limit` words; half of that is too little to stand alone. Joined they are `text`."""
+def _join_units(units: Iterable[tuple[str, int]], limit: int) -> Iterator[str]:
+    """Join units of a text up to `limit` words; fewer than half of that are joined with the next unit."""
     pieces: list[str] = []
-    words = 0
-    for unit, size in _units(text, limit):
-        if words + size > limit and 2 * words >= limit:
+    n_words = 0
+    for unit, size in units:
+        if n_words + size > limit and 2 * n_words >= limit:
             yield "".join(pieces)
-            pieces, words = [], 0
+            pieces, n_words = [], 0
         pieces.append(unit)
-        words += size
+        n_words += size
     yield "".join(pieces)
 
 
-def _units(text: str, limit: int, level: int = 0) -> Iterator[tuple[str, int]]:
-    """`text` cut at the best borders that leave no unit of more than `limit` words, and the words of each."""
+def _cut_into_units(text: str, limit: int, level: int = 0) -> Iterator[tuple[str, int]]:
+    """Cut `text` at the best borders that leave at most `limit` words per unit; yield each unit and its words."""
     words = list(_COUNTED.finditer(text))
     if len(words) <= limit:
         yield text, len(words)
-    elif level < len(_BORDERS):
-        for piece in _cut(text, [match.end() for match in _BORDERS[level].finditer(text)]):
-            yield from _units(piece, limit, level + 1)
+        return
+    if level < len(_BORDERS):
+        cuts = [match.end() for match in _BORDERS[level].finditer(text)]
     else:
-        for piece in _cut(text, [words[i].start() for i in range(limit, len(words), limit)]):
-            yield piece, limit
-
-
-def _cut(text: str, at: list[int]) -> Iterator[str]:
-    for start, end in zip([0, *at], [*at, len(text)], strict=True):
-        if start < end:
-            yield text[start:end]
+        cuts = [words[i].start() for i in range(limit, len(words), limit)]
+    for start, end in pairwise([0, *cuts, len(text)]):
+        if start < end and level < len(_BORDERS):
+            yield from _cut_into_units(text[start:end], limit, level + 1)
+        elif start < end:
+            yield text[start:end], limit

@@ -1,7 +1,7 @@
-"""Reads documents in a process of its own: a file that is made to keep readers busy is stopped by the kernel.
+"""Read documents in a separate process, so that a hostile file cannot stop the run.
 
-Bounds processor time per document and memory; the process has the rights of its parent, so it is no sandbox. The
-parsers are written in Python and run nothing of what they read.
+The kernel limits the process's CPU time per document and its memory. It has the rights of its parent, so it is not a
+sandbox: the parsers are Python code and run nothing that a document contains.
 """
 
 import json
@@ -16,17 +16,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.terminal import sanitize
-from alchemist_exp.retrieval.formats import FORMATS, Part, UnreadableError
+from alchemist_exp.retrieval.formats import FORMATS, Section, UnreadableError
 
 FILE_BYTES: Final = 64 * 2**20
-"""No larger file is read."""
+"""Larger files are not read."""
 
 SECONDS: Final = 60.0
-"""Processor time for one document."""
+"""CPU time for one document."""
 
 MEMORY_BYTES: Final = 4 * 2**30
 """Address space of the process."""
@@ -38,96 +38,114 @@ _START: Final = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from 
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What became of one file: its parts and what pypdf warns of, or the reason why it could not be read."""
+class ReadResult:
+    """What the process says about one document.
 
-    parts: tuple[Part, ...] = ()
+    Attributes:
+        sections: Its sections; none if it could not be read.
+        warning: The first warning of pypdf, "" for none.
+        unreadable: Why it could not be read, as the end of a sentence about it, "" if it could.
+
+    """
+
+    sections: tuple[Section, ...] = ()
     warning: str = ""
     unreadable: str = ""
 
 
-def bytes_of(path: Path) -> bytes:
-    """The file's content; waits for no writer of a pipe. DataError when it cannot be read or has over FILE_BYTES."""
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content, without waiting if it has become a pipe.
+
+    Args:
+        path: A regular file.
+
+    Returns:
+        At most FILE_BYTES bytes.
+
+    Raises:
+        DataError: The file cannot be read, or has become larger than FILE_BYTES.
+
+    """
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            has_grown = os.fstat(file.fileno()).st_size > FILE_BYTES
-            raw = b"" if has_grown else file.read()
+            if os.fstat(file.fileno()).st_size <= FILE_BYTES:
+                return file.read()
     except OSError as error:
-        raise DataError(f"the document {str(path)!r} cannot be read: {error.strerror}; mend or remove it.") from error
-    if has_grown:
-        raise DataError(f"the document {str(path)!r} grew while it was looked at; run again.")
-    return raw
+        raise DataError(f"the document {str(path)!r} cannot be read: {error.strerror}; fix or remove it.") from error
+    raise DataError(f"the document {str(path)!r} has grown since it was listed; run again.")
 
 
-def read_files(paths: Sequence[Path]) -> Iterator[Reading]:
-    """Reads files one after another. DataError, naming the file, for one that takes too much time or memory."""
-    asked = {"seconds": SECONDS, "memory": MEMORY_BYTES, "paths": [os.fspath(path) for path in paths]}
-    process = subprocess.Popen(
+def read_files(paths: Sequence[Path]) -> Iterator[ReadResult]:
+    """Read documents one after another.
+
+    Args:
+        paths: Files with an extension in FORMATS.
+
+    Yields:
+        One result per path, in order.
+
+    Raises:
+        DataError: A document, which the message names, takes more time or memory than it may.
+
+    """
+    request = {"seconds": SECONDS, "memory": MEMORY_BYTES, "paths": [os.fspath(path) for path in paths]}
+    with subprocess.Popen(
         [sys.executable, "-P", "-c", _START, json.dumps([str(entry) for entry in sys.path])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    )
-    assert process.stdin
-    assert process.stdout
-    with process:
+    ) as process:
+        assert process.stdin
+        assert process.stdout
         try:
-            process.stdin.write(json.dumps(asked).encode())
+            process.stdin.write(json.dumps(request).encode())
             process.stdin.close()
             for path in paths:
                 line = process.stdout.readline()
                 if not line.endswith(b"\n"):
-                    raise DataError(f"the document {str(path)!r} {_ending(process.wait())}; take it out of the folder.")
-                answer = json.loads(line)
-                if error := answer.get("error"):
-                    raise DataError(error)
-                yield Reading(tuple(Part(*part) for part in answer["parts"]), answer["warning"], answer["unreadable"])
+                    status = process.wait()
+                    if status == -signal.SIGPROF:
+                        problem = f"takes more than {SECONDS:g} s of CPU time to read"
+                    elif status in (_OUT_OF_MEMORY, -signal.SIGKILL):
+                        problem = f"takes more memory to read than there is, or more than {MEMORY_BYTES / 2**30:g} GiB"
+                    else:
+                        problem = f"ended the process that read it (exit status {status})"
+                    raise DataError(f"the document {str(path)!r} {problem}; remove it from the directory.")
+                result: dict[str, Any] = json.loads(line)
+                yield ReadResult(**result | {"sections": tuple(Section(*section) for section in result["sections"])})
         finally:
             process.kill()
 
 
-def _ending(status: int) -> str:
-    """Why the process is gone, as what the document did."""
-    if status == -signal.SIGPROF:
-        return f"takes more than {SECONDS:g} s of processor time to read"
-    if status in (_OUT_OF_MEMORY, -signal.SIGKILL):
-        return f"takes more memory to read than there is, or than {MEMORY_BYTES / 2**30:g} GiB"
-    return f"ended its reader (exit status {status})"
-
-
-def _read(path: Path) -> dict[str, object]:
-    """One file, as the answer that `read_files` expects."""
-    warned = _Warnings()
-    logging.getLogger("pypdf").handlers = [warned]
-    try:
-        parts = FORMATS[path.suffix.lower()].read(bytes_of(path))
-    except UnreadableError as error:
-        return {"parts": [], "warning": "", "unreadable": str(error)}
-    except DataError as error:
-        return {"error": str(error)}
-    shown = [(part.text, part.place, part.line) for part in parts]
-    return {"parts": shown, "warning": warned.first, "unreadable": ""}
-
-
-class _Warnings(logging.Handler):
-    """Keeps the first warning."""
-
-    first = ""
+class _FirstWarning(logging.Handler):
+    text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.first = self.first or sanitize(record.getMessage())
+        """Keep the record's message if it is the first one."""
+        self.text = self.text or sanitize(record.getMessage())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the fields of a document's `ReadResult`."""
+    warning = _FirstWarning()
+    logging.getLogger("pypdf").handlers = [warning]
+    try:
+        sections = FORMATS[path.suffix.lower()].read(read_bytes(path))
+    except (UnreadableError, DataError) as error:
+        return {"sections": [], "unreadable": str(error)}
+    return {"sections": [(s.text, s.place, s.line) for s in sections], "warning": warning.text}
 
 
 def main() -> None:
-    """Reads what stdin names; one line of JSON per file on stdout."""
+    """Read the documents that the request on standard input names; write one line of JSON per document."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    asked = json.load(sys.stdin)
-    resource.setrlimit(resource.RLIMIT_AS, (asked["memory"], resource.RLIM_INFINITY))
+    request = json.load(sys.stdin)
+    resource.setrlimit(resource.RLIMIT_AS, (request["memory"], resource.RLIM_INFINITY))
     warnings.simplefilter("ignore")
     logging.getLogger("pypdf").propagate = False
-    for path in map(Path, asked["paths"]):
+    for path in map(Path, request["paths"]):
         if package := FORMATS[path.suffix.lower()].package:
-            import_module(package)
-        signal.setitimer(signal.ITIMER_PROF, asked["seconds"])  # its signal ends the process, whatever it does
+            import_module(package)  # its import time does not count
+        signal.setitimer(signal.ITIMER_PROF, request["seconds"])  # SIGPROF then ends the process, whatever it does
         try:
             print(json.dumps(_read(path)), flush=True)
         except MemoryError:

@@ -70,7 +70,7 @@ class RetrievedSupplement(Supplement):
         """Return the best passages; one LLM call when they are to be summed up."""
         task = context.data.task
         found = index.open_index(self.path, passage_words=self.passage_words, store=context.cache)
-        _log_once(f"{self.documents}: {found.summary()}", logging.WARNING if found.left_out else logging.INFO)
+        _log_once(f"{self.documents}: {found.summary()}", logging.WARNING if found.skipped else logging.INFO)
         queries = self.queries
         if queries is None:
             queries = [task.description, *(f"{task.subject} {name}" for name in task.classes)]

@@ -7,11 +7,11 @@ import pytest
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.retrieval import documents, reader
-from alchemist_exp.retrieval.documents import LeftOut, find, read, told
+from alchemist_exp.retrieval.documents import SkippedFile, describe_skipped, list_documents, read_documents
 
 
 def names(path: Path) -> list[str]:
-    return [file.name for file in find(path).files]
+    return list(list_documents(path).files)
 
 
 def test_files_come_in_the_order_of_their_names_without_hidden_ones(folder) -> None:
@@ -19,45 +19,47 @@ def test_files_come_in_the_order_of_their_names_without_hidden_ones(folder) -> N
         {"b.txt": "b", "a/z.md": "z", "a/A.TXT": "A", ".hidden.txt": "h", ".git/x.txt": "x", "a/.b/y.txt": "y"}
     )
     assert names(root) == ["a/A.TXT", "a/z.md", "b.txt"]
-    assert find(root).left_out == ()
+    assert list_documents(root).skipped == ()
 
 
 def test_a_file_alone_is_its_own_library(folder) -> None:
     root = folder({"a.txt": "one", "b.txt": "two"})
-    assert [document.name for document in read(find(root / "b.txt")).documents] == ["b.txt"]
+    assert [document.name for document in read_documents(list_documents(root / "b.txt"))[0]] == ["b.txt"]
 
 
 def test_what_is_left_out_is_named_with_its_reason(folder) -> None:
     root = folder(
         {"a.txt": "one", "blank.txt": " \n", "latin.txt": b"\xe9t\xe9", "x.png": "", "y.png": "", "LICENSE": ""}
     )
-    listing = find(root)
-    library = read(listing)
-    assert [document.name for document in library.documents] == ["a.txt"]
-    assert listing.left_out == (
-        LeftOut("LICENSE", "a name without an ending is not read"),
-        LeftOut("x.png", "the kind .png is not read"),
-        LeftOut("y.png", "the kind .png is not read"),
+    listing = list_documents(root)
+    found, skipped = read_documents(listing)
+    assert [document.name for document in found] == ["a.txt"]
+    assert listing.skipped == (
+        SkippedFile("LICENSE", "files without an extension are not read"),
+        SkippedFile("x.png", "files of the kind .png are not read"),
+        SkippedFile("y.png", "files of the kind .png are not read"),
     )
-    assert library.left_out == (
-        LeftOut("blank.txt", "it has no text"),
-        LeftOut("latin.txt", "it is not UTF-8 text (byte 0); save it as UTF-8"),
-    )
+    assert skipped == [
+        SkippedFile("blank.txt", "it has no text"),
+        SkippedFile("latin.txt", "it is not UTF-8 text (byte 0); save it as UTF-8"),
+    ]
 
 
 def test_reasons_are_told_once_each() -> None:
-    items = [LeftOut(f"{i}.png", "the kind .png is not read") for i in range(5)] + [LeftOut("a.pdf", "it is broken")]
-    assert told(items) == "0.png, 1.png, 2.png and 2 more: the kind .png is not read; a.pdf: it is broken"
-    assert told(items, names=9, reasons=1).endswith("is not read; and 1 more for other reasons")
+    items = [SkippedFile(f"{i}.png", "PNG is not read") for i in range(5)] + [SkippedFile("a.pdf", "it is broken")]
+    assert describe_skipped(items) == "0.png, 1.png, 2.png and 2 more: PNG is not read; a.pdf: it is broken"
+    assert describe_skipped(items, max_names=9, max_reasons=1).endswith("is not read; and 1 more for other reasons")
 
 
 def test_nothing_readable_is_an_error_that_names_what_was_found(folder) -> None:
     root = folder({"x.png": "", "y.docx": ""})
-    with pytest.raises(DataError, match=r"x\.png: the kind \.png is not read; y\.docx: the kind \.docx is not read"):
-        find(root)
+    with pytest.raises(
+        DataError, match=r"x\.png: files of the kind \.png .* y\.docx: files of the kind \.docx are not read"
+    ):
+        list_documents(root)
     (root / "a.txt").write_text("")
     with pytest.raises(DataError, match=r"a\.txt: it has no text"):
-        read(find(root))
+        read_documents(list_documents(root))
 
 
 def test_paths_that_are_no_documents(tmp_path: Path) -> None:
@@ -69,17 +71,17 @@ def test_paths_that_are_no_documents(tmp_path: Path) -> None:
         "pipe": "neither a file",
     }.items():
         with pytest.raises(DataError, match=reason):
-            find(tmp_path / path)
+            list_documents(tmp_path / path)
     with pytest.raises(DataError, match="null"):
-        find(Path("a\0b"))
+        list_documents(Path("a\0b"))
     with pytest.raises(DataError, match="too long"):
-        find(Path("a" * 5000))
+        list_documents(Path("a" * 5000))
 
 
 def test_a_pipe_among_documents_does_not_hang(folder) -> None:
     root = folder({"a.txt": "one"})
     os.mkfifo(root / "pipe.txt")
-    assert find(root).left_out == (LeftOut("pipe.txt", "it is not a regular file"),)
+    assert list_documents(root).skipped == (SkippedFile("pipe.txt", "it is not a regular file"),)
 
 
 def test_links_are_followed_inside_the_folder_only(folder, tmp_path: Path) -> None:
@@ -89,18 +91,21 @@ def test_links_are_followed_inside_the_folder_only(folder, tmp_path: Path) -> No
     for name, target in links.items():
         (root / name).symlink_to(target)
     assert names(root) == ["a.txt", "in.txt", "sub/b.txt"]
-    assert {item.name: item.reason for item in find(root).left_out} == {
-        "dir": "a link to a folder is not followed",
-        "gone.txt": "it is a link to nothing",
-        "loop.txt": "it is a link to nothing",
-        "out.txt": "a link out of the folder is not followed",
+    assert {item.name: item.reason for item in list_documents(root).skipped} == {
+        "dir": "links to directories are not followed",
+        "gone.txt": "it is a broken link",
+        "loop.txt": "it is a broken link",
+        "out.txt": "links out of the directory are not followed",
     }
 
 
 def test_names_cannot_pretend(folder) -> None:
     root = folder({"a.txt": "one"})
     Path(os.fsdecode(os.fsencode(root) + b"/\xff\n\x1b[2J.txt")).write_text("two")
-    assert [document.name for document in read(find(root)).documents] == ["a.txt", "\\udcff\\n\\x1b[2J.txt"]
+    assert [document.name for document in read_documents(list_documents(root))[0]] == [
+        "a.txt",
+        "\\udcff\\n\\x1b[2J.txt",
+    ]
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,53 +119,55 @@ def test_a_folder_that_cannot_be_listed_is_an_error(folder, monkeypatch: pytest.
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match="sub' cannot be read: Permission denied"):
-        find(root)
+        list_documents(root)
 
 
 @pytest.mark.parametrize(
-    ("limit", "reason"), [("FILES", "more than 1 files"), ("TOTAL_BYTES", "name a smaller folder")]
+    ("limit", "reason"), [("FILES", "more than 1 files"), ("TOTAL_BYTES", "name a smaller directory")]
 )
 def test_a_folder_may_be_too_large(folder, monkeypatch: pytest.MonkeyPatch, limit: str, reason: str) -> None:
     root = folder({"a.txt": "one", "b.txt": "two"})
     monkeypatch.setattr(documents, limit, 1)
     with pytest.raises(DataError, match=reason):
-        find(root)
+        list_documents(root)
 
 
 def test_a_large_file_is_left_out(folder) -> None:
     root = folder({"a.txt": "one", "large.txt": ""})
     os.truncate(root / "large.txt", 2**40)
-    assert find(root).left_out == (LeftOut("large.txt", "it has 1,048,576 MiB and up to 64 are read"),)
+    assert list_documents(root).skipped == (SkippedFile("large.txt", "it has 1,048,576 MiB, more than 64"),)
 
 
 def test_too_much_text_is_an_error(folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "TEXT_CHARACTERS", 5)
     with pytest.raises(DataError, match="more than 5 characters"):
-        read(find(folder({"a.txt": "one", "b.txt": "two"})))
+        read_documents(list_documents(folder({"a.txt": "one", "b.txt": "two"})))
 
 
 def test_a_page_that_keeps_the_parser_busy_is_stopped(folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "SECONDS", 0.2)
     root = folder({"a.txt": "one", "slow.html": "<a " * 60_000})
-    with pytest.raises(DataError, match=r"slow\.html' takes more than 0\.2 s of processor time"):
-        read(find(root))
+    with pytest.raises(DataError, match=r"slow\.html' takes more than 0\.2 s of CPU time"):
+        read_documents(list_documents(root))
 
 
 def test_a_document_that_takes_too_much_memory_is_stopped(folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "MEMORY_BYTES", 64 * 2**20)
     root = folder({"a.txt": "one", "large.csv": "a\n" + "b\n" * 500_000})
     with pytest.raises(DataError, match=r"large\.csv' takes more memory"):
-        read(find(root))
+        read_documents(list_documents(root))
 
 
 def test_what_pypdf_warns_of_is_passed_on(folder, pdf_bytes) -> None:
-    library = read(find(folder({"off.pdf": pdf_bytes("still here").replace(b"startxref\n", b"startxref\n9")})))
-    assert [part.text for part in library.documents[0].parts] == ["still here"]
-    assert [item.name for item in library.left_out] == ["off.pdf"]
-    assert library.left_out[0].reason.startswith("pypdf warns that some of it may be lost (")
+    damaged = pdf_bytes("still here").replace(b"startxref\n", b"startxref\n9")
+    found, skipped = read_documents(list_documents(folder({"off.pdf": damaged})))
+    assert [section.text for section in found[0].sections] == ["still here"]
+    assert [item.name for item in skipped] == ["off.pdf"]
+    assert skipped[0].reason.startswith("pypdf warns that some of it may be lost (")
 
 
 def test_pages_without_text_are_named(folder, pdf_bytes) -> None:
-    library = read(find(folder({"scan.pdf": pdf_bytes("one", b"", "three"), "all.pdf": pdf_bytes(b"")})))
-    assert [document.name for document in library.documents] == ["scan.pdf"]
-    assert library.left_out == (LeftOut("all.pdf", "it has no text"), LeftOut("scan.pdf, page 2", "it has no text"))
+    root = folder({"scan.pdf": pdf_bytes("one", b"", "three"), "all.pdf": pdf_bytes(b"")})
+    found, skipped = read_documents(list_documents(root))
+    assert [document.name for document in found] == ["scan.pdf"]
+    assert skipped == [SkippedFile("all.pdf", "it has no text"), SkippedFile("scan.pdf, page 2", "it has no text")]

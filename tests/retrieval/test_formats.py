@@ -7,10 +7,10 @@ from contextlib import suppress
 
 import pytest
 
-from alchemist_exp.retrieval.formats import FORMATS, Part, UnreadableError
+from alchemist_exp.retrieval.formats import FORMATS, Section, UnreadableError
 
 
-def parts(suffix: str, content: bytes | str) -> list[Part]:
+def sections(suffix: str, content: bytes | str) -> list[Section]:
     return FORMATS[suffix].read(content.encode() if isinstance(content, str) else content)
 
 
@@ -27,7 +27,7 @@ SAMPLES = {
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_every_format_gives_its_text(suffix: str, pdf_bytes) -> None:
     raw = SAMPLES.get(suffix) or pdf_bytes("winter tyres")
-    assert any("winter tyres" in part.text for part in parts(suffix, raw))
+    assert any("winter tyres" in section.text for section in sections(suffix, raw))
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -36,41 +36,41 @@ def test_every_format_gives_its_text(suffix: str, pdf_bytes) -> None:
 )
 def test_every_format_reads_or_refuses_any_bytes(suffix: str, raw: bytes) -> None:
     with suppress(UnreadableError):
-        read = parts(suffix, raw)
-        assert all(character.isprintable() or character in "\n\t" for part in read for character in part.text)
+        read = sections(suffix, raw)
+        assert all(character.isprintable() or character in "\n\t" for section in read for character in section.text)
 
 
 def test_text_keeps_its_lines_whatever_ends_them() -> None:
-    assert parts(".txt", b"\xef\xbb\xbfone\r\ntwo\rthree\x0cfour\x1b[31m\n") == [
-        Part("one\ntwo\nthree four [31m\n", line=1)
+    assert sections(".txt", b"\xef\xbb\xbfone\r\ntwo\rthree\x0cfour\x1b[31m\n") == [
+        Section("one\ntwo\nthree four [31m\n", line=1)
     ]
 
 
 def test_text_in_utf_16_is_read_by_its_mark() -> None:
-    assert parts(".txt", "déjà vu".encode("utf-16")) == [Part("déjà vu", line=1)]
+    assert sections(".txt", "déjà vu".encode("utf-16")) == [Section("déjà vu", line=1)]
 
 
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
         ("été".encode("latin-1"), "it is not UTF-8 text (byte 0); save it as UTF-8"),
-        (b"a\0b\0", "it has a NUL at character 1 and is no text; save it as UTF-8"),
+        (b"a\0b\0", "it has a NUL at character 1 and is not text; save it as UTF-8"),
     ],
 )
 def test_what_is_no_text_is_refused(raw: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError) as refused:
-        parts(".txt", raw)
+        sections(".txt", raw)
     assert str(refused.value) == reason
 
 
 def test_markdown_keeps_headings_with_their_sections() -> None:
     text = "intro\n\n# One\n## Two\nbody\n```\n# no heading\n---\n```\nTitle\n=====\nend\n- item\n"
-    assert [(part.line, part.text.split("\n")[0]) for part in parts(".md", text)] == [
+    assert [(section.line, section.text.split("\n")[0]) for section in sections(".md", text)] == [
         (1, "intro"),
         (3, "# One"),
         (10, "Title"),
     ]
-    assert "\n".join(part.text for part in parts(".md", text)) == text
+    assert "\n".join(section.text for section in sections(".md", text)) == text
 
 
 def test_html_gives_what_a_browser_shows() -> None:
@@ -78,41 +78,41 @@ def test_html_gives_what_a_browser_shows() -> None:
     <body><!-- note --><h1>Guide</h1><h2>Re<b>fund</b>s</h2><p>Paid in <i>t</i>en
     days.</p>after<div>one<div>two</div>three</div><p hidden>secret</p><p style="color:red; DISPLAY : none">veiled</p>
     <table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>line<br>break<h2>Ship</h2>week</body></html>"""
-    found = parts(".html", page)
-    assert [part.place for part in found] == ["", "section 'Refunds'", "section 'Ship'"]
-    assert " ".join(" ".join(part.text for part in found).split()) == (
+    found = sections(".html", page)
+    assert [section.place for section in found] == ["", "section 'Refunds'", "section 'Ship'"]
+    assert " ".join(" ".join(section.text for section in found).split()) == (
         "Help & Co Guide Refunds Paid in ten days. after one two three a b c line break Ship week"
     )
 
 
 def test_html_is_read_in_the_encoding_it_declares_and_no_other() -> None:
     page = '<meta charset="{}"><p>été</p>'
-    assert "今日" in parts(".html", page.format("shift_jis").replace("été", "今日").encode("shift_jis"))[0].text
-    assert "été €" in parts(".html", page.format("iso-8859-1").replace("été", "été €").encode("cp1252"))[0].text
+    assert "今日" in sections(".html", page.format("shift_jis").replace("été", "今日").encode("shift_jis"))[0].text
+    assert "été €" in sections(".html", page.format("iso-8859-1").replace("été", "été €").encode("cp1252"))[0].text
     for name in ("", "unicode_escape", "latin-nowhere", "utf-7"):
         with pytest.raises(UnreadableError, match="not UTF-8"):
-            parts(".html", page.format(name).encode("latin-1"))
+            sections(".html", page.format(name).encode("latin-1"))
 
 
 def test_markup_that_the_parser_rejects_is_refused() -> None:
-    with pytest.raises(UnreadableError, match="it is no HTML"):
-        parts(".html", "<![\x01")
+    with pytest.raises(UnreadableError, match="it is not HTML"):
+        sections(".html", "<![\x01")
 
 
 def test_html_may_nest_deeper_than_python_calls() -> None:
     depth = 5 * sys.getrecursionlimit()
-    assert "deep" in parts(".html", "<div><span>" * depth + "deep" + "</span></div>" * depth)[0].text
+    assert "deep" in sections(".html", "<div><span>" * depth + "deep" + "</span></div>" * depth)[0].text
 
 
 def test_pdf_has_a_part_per_page(pdf_bytes) -> None:
     raw = pdf_bytes("first page", b"", "caf\xe9")
-    assert parts(".pdf", raw) == [Part("first page", "page 1"), Part("", "page 2"), Part("café", "page 3")]
+    assert sections(".pdf", raw) == [Section("first page", "page 1"), Section("", "page 2"), Section("café", "page 3")]
 
 
 def test_broken_pdfs_are_refused(pdf_bytes) -> None:
     for raw in (b"", b"no pdf at all", pdf_bytes("cut")[:300]):
         with pytest.raises(UnreadableError, match="it is broken at its start"):
-            parts(".pdf", raw)
+            sections(".pdf", raw)
 
 
 def test_a_locked_pdf_is_refused(pdf_bytes) -> None:
@@ -123,34 +123,34 @@ def test_a_locked_pdf_is_refused(pdf_bytes) -> None:
     locked = io.BytesIO()
     writer.write(locked)
     with pytest.raises(UnreadableError, match="it is encrypted; save it without a password"):
-        parts(".pdf", locked.getvalue())
+        sections(".pdf", locked.getvalue())
 
 
 def test_a_pdf_that_unpacks_to_much_is_refused(pdf_bytes) -> None:
     bomb = pdf_bytes(b" " * 80_000_000, compressed=True)
     assert len(bomb) < 100_000
     with pytest.raises(UnreadableError, match=r"it is broken at page 1 .*[Ll]imit"):
-        parts(".pdf", bomb)
+        sections(".pdf", bomb)
 
 
 def test_csv_rows_are_records() -> None:
     table = 'question,answer,\n"Why, so?","It ""is""\nso",x\n,,\nWhat?,That,y,z\n'
-    assert parts(".csv", table) == [
-        Part('question: Why, so?; answer: It "is" so; column 3: x', "row 1"),
-        Part("question: What?; answer: That; column 3: y; column 4: z", "row 3"),
+    assert sections(".csv", table) == [
+        Section('question: Why, so?; answer: It "is" so; column 3: x', "row 1"),
+        Section("question: What?; answer: That; column 3: y; column 4: z", "row 3"),
     ]
 
 
 def test_csv_may_be_parted_by_semicolons_and_tsv_by_tabs() -> None:
-    assert parts(".csv", "a;b\n1,5;2\n") == [Part("a: 1,5; b: 2", "row 1")]
-    assert parts(".tsv", "a\tb\n1,5\t2;3\n") == [Part("a: 1,5; b: 2;3", "row 1")]
+    assert sections(".csv", "a;b\n1,5;2\n") == [Section("a: 1,5; b: 2", "row 1")]
+    assert sections(".tsv", "a\tb\n1,5\t2;3\n") == [Section("a: 1,5; b: 2;3", "row 1")]
 
 
 def test_an_open_quote_is_named_by_its_line() -> None:
     with pytest.raises(UnreadableError, match="line 3 is broken"):
-        parts(".csv", 'a,b\n1,2\n"open,3\n')
+        sections(".csv", 'a,b\n1,2\n"open,3\n')
 
 
 def test_a_cell_may_be_long() -> None:
     long = " ".join(string.ascii_lowercase * 10_000)
-    assert parts(".csv", f"a\n{long}\n")[0].text == f"a: {long}"
+    assert sections(".csv", f"a\n{long}\n")[0].text == f"a: {long}"

@@ -10,7 +10,7 @@ from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.errors import ConfigError, DataError, StoreError
 from alchemist_exp.retrieval import index
 from alchemist_exp.retrieval.formats import FORMATS
-from alchemist_exp.retrieval.index import Index, check, fingerprint, open_index, words
+from alchemist_exp.retrieval.index import Index, check, fingerprint, open_index, words_of
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -69,7 +69,7 @@ def test_passages_without_words_do_no_harm(folder, tmp_path: Path) -> None:
 
 
 def test_words_of_all_spellings() -> None:
-    assert words("L’Été, ﬁn of re\u00adfunds: STRASSE Straße №5 iPhone手机") == [
+    assert words_of("L’Été, ﬁn of re\u00adfunds: STRASSE Straße №5 iPhone手机") == [
         *["l", "été", "fin", "of", "refunds", "strasse", "strasse", "no5", "iphone", "手", "机"]
     ]
 
@@ -77,13 +77,13 @@ def test_words_of_all_spellings() -> None:
 def test_the_second_opening_reads_no_document(folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, store = folder(CORPUS | {"x.png": "", "blank.txt": ""}), ArtifactCache(tmp_path / "store")
     first = open_index(root, passage_words=40, store=store)
-    monkeypatch.setattr(index, "read", lambda listing: pytest.fail("read again"))
+    monkeypatch.setattr(index, "read_documents", lambda listing: pytest.fail("read again"))
     second = open_index(root, passage_words=40, store=store)
     assert second.passages == first.passages
-    assert second.left_out == first.left_out
+    assert second.skipped == first.skipped
     assert second.top(["refund", "spam"], 5) == first.top(["refund", "spam"], 5)
     assert second.summary() == (
-        "5 documents, 6 passages; left out: x.png: the kind .png is not read; blank.txt: it has no text"
+        "5 documents, 6 passages; skipped: x.png: files of the kind .png are not read; blank.txt: it has no text"
     )
     assert len(list((store.root / index.KIND).iterdir())) == 1
     assert not [path for path in store.root.rglob("*") if path.suffix in (".pkl", ".pickle")]
@@ -115,14 +115,14 @@ def test_the_fingerprint_is_of_documents_alone(folder) -> None:
 
 def test_documents_that_change_while_they_are_read_are_not_stored(folder, tmp_path: Path, monkeypatch) -> None:
     root, store = folder({"a.txt": "one"}), ArtifactCache(tmp_path / "store")
-    read = index.read
+    read = index.read_documents
 
     def read_and_change(listing):
-        library = read(listing)
+        found = read(listing)
         (root / "a.txt").write_text("two")
-        return library
+        return found
 
-    monkeypatch.setattr(index, "read", read_and_change)
+    monkeypatch.setattr(index, "read_documents", read_and_change)
     with pytest.raises(DataError, match="changed while they were read"):
         open_index(root, passage_words=40, store=store)
     assert list((store.root / index.KIND).iterdir()) == []
@@ -141,7 +141,7 @@ def test_check_names_the_packages_that_these_documents_need(folder, monkeypatch:
     root = folder({"a.txt": "one", "b.html": "two"})
     check(root)
     monkeypatch.setattr(index, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"needs bm25s and beautifulsoup4; install them with: .*\[rag\]"):
+    with pytest.raises(ConfigError, match=r"need bm25s and beautifulsoup4; install with: .*\[rag\]"):
         check(root)
     with pytest.raises(DataError, match="No such file"):
         check(root / "nowhere")

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.retrieval.documents import Document
-from alchemist_exp.retrieval.formats import Part, read_markdown
-from alchemist_exp.retrieval.passages import Passage, split
+from alchemist_exp.retrieval.formats import Section, read_markdown
+from alchemist_exp.retrieval.passages import Passage, split_document
 
 TEXTS = st.lists(st.sampled_from([*"ab.!? \n\té手\x1f\u2003", "\n\n", "word", "x" * 30]), max_size=200).map("".join)
 
 
 def passages(text: str, words: int) -> list[Passage]:
-    return split(Document("notes.txt", (Part(text, line=1),)), words)
+    return list(split_document(Document("notes.txt", (Section(text, line=1),)), words))
 
 
 @given(TEXTS, st.integers(1, 30))
@@ -52,7 +52,7 @@ def test_paragraphs_are_kept_together_before_sentences_before_lines() -> None:
 
 def test_a_heading_is_never_alone() -> None:
     text = "# Refunds\n\n" + "word " * 10 + "\n\n# Shipping\n\nend"
-    found = split(Document("faq.md", tuple(read_markdown(text.encode()))), 10)
+    found = list(split_document(Document("faq.md", tuple(read_markdown(text.encode()))), 10))
     assert [(p.text.split("\n")[0], p.source) for p in found] == [
         ("# Refunds", "faq.md, line 1"),
         ("# Shipping", "faq.md, line 5"),
@@ -65,9 +65,9 @@ def test_scripts_without_spaces_and_endless_runs_are_cut_too() -> None:
     assert [p.text for p in passages("今日は晴れ。明日は雨。", 4)] == ["今日は晴れ。", "明日は雨。"]
 
 
-def test_no_passage_crosses_a_part_and_each_says_where_it_is() -> None:
-    parts = (Part("one", "page 1"), Part("two", "page 3"), Part("three"))
-    assert split(Document("a/guide.pdf", parts), 100) == [
+def test_no_passage_crosses_a_section_and_each_says_where_it_is() -> None:
+    sections = (Section("one", "page 1"), Section("two", "page 3"), Section("three"))
+    assert list(split_document(Document("a/guide.pdf", sections), 100)) == [
         Passage("one", "a/guide.pdf, page 1"),
         Passage("two", "a/guide.pdf, page 3"),
         Passage("three", "a/guide.pdf"),
@@ -79,5 +79,5 @@ def test_spaces_are_tidied() -> None:
 
 
 def test_a_passage_needs_a_word() -> None:
-    with pytest.raises(ConfigError, match="passage_words is 0"):
+    with pytest.raises(ConfigError, match="passage_words=0"):
         passages("one", 0)
