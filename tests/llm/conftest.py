@@ -1,4 +1,4 @@
-"""A scripted server, and the providers' clients that ask it."""
+"""A scripted server, and providers whose SDKs connect to it."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ KEY = "sk-planted-0123456789-secret"
 
 
 _COMPOSED: dict[tuple[str, ...], ProviderLLM] = {}
-"""Composing takes longer than asking."""
+"""The composed members; composing takes longer than a request."""
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def server() -> Iterator[object]:
 
 @pytest.fixture
 def scripted() -> ModuleType:
-    """The module with the answers a script can hold."""
+    """The module with the responses that a script can hold."""
     return s
 
 
 @pytest.fixture
 def provider(composed, server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ProviderLLM]:
-    """The llm member of that name, asking the server, with the planted key."""
+    """Build the llm member of that name, with the server's address and the planted key."""
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_COMPATIBLE_API_KEY"):
         monkeypatch.setenv(name, KEY)
 
@@ -47,15 +47,15 @@ def provider(composed, server, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
 
 @pytest.fixture
-def ask() -> Callable[..., Response]:
-    """One attempt at one request."""
+def attempt() -> Callable[..., Response]:
+    """Make one attempt at one request."""
 
     def once(llm: ProviderLLM, request: Request | None = None) -> Response:
-        async def attempt() -> Response:
-            async with llm.connect() as client:
-                return await client.complete(request or llm.request("be brief", "say hello"))
+        async def run() -> Response:
+            async with llm.connect() as session:
+                return await session.complete(request or llm.request("be brief", "say hello"))
 
-        return asyncio.run(attempt())
+        return asyncio.run(run())
 
     return once
 

@@ -27,31 +27,31 @@ def server() -> Iterator[BatchServer]:
         yield state
 
 
-every_api = pytest.mark.parametrize("vendor", ["openai", "responses", "anthropic"], indirect=True)
+every_api = pytest.mark.parametrize("provider", ["openai", "responses", "anthropic"], indirect=True)
 
 
 @pytest.fixture(params=["openai", "anthropic"])
-def vendor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def provider(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("TEST_KEY", "sk-secret")
     return request.param
 
 
 @pytest.fixture
-def job(server: BatchServer, vendor: str, tmp_path: Path) -> Job:
-    return Job(llm_of(vendor, server.url), tmp_path / "replies")
+def job(server: BatchServer, provider: str, tmp_path: Path) -> Job:
+    return Job(llm_of(provider, server.url), tmp_path / "replies")
 
 
-def books(job: Job) -> list[dict[str, Any]]:
-    found = [json.loads(path.read_text()) for path in (job.folder / "batches").glob("*.json")]
-    return sorted(found, key=lambda book: book["time"])
+def jobs_on_disk(job: Job) -> list[dict[str, Any]]:
+    found = [json.loads(path.read_text()) for path in (job.directory / "batches").glob("*.json")]
+    return sorted(found, key=lambda job_on_disk: job_on_disk["time"])
 
 
-def told(job: Job, words: str) -> bool:
+def noticed(job: Job, words: str) -> bool:
     return any(words in notice for notice in job.notices)
 
 
 def texts_of(outcomes: dict[str, Response | str]) -> dict[str, str]:
-    return {text: reply if isinstance(reply, str) else reply.text for text, reply in outcomes.items()}
+    return {text: response if isinstance(response, str) else response.text for text, response in outcomes.items()}
 
 
 def sent(text: str) -> str:
@@ -62,34 +62,34 @@ ALL = {text: f"reply to {sent(text)}" for text in TEXTS}
 
 
 @every_api
-def test_replies_are_matched_by_id_in_whatever_order_they_come(job: Job, server: BatchServer) -> None:
+def test_responses_are_matched_by_id_in_any_order(job: Job, server: BatchServer) -> None:
     server.scripts = [Script(polls=3)]
     outcomes = job.run(TEXTS)
     assert texts_of(outcomes) == ALL
-    reply = outcomes[TEXTS[0]]
-    assert isinstance(reply, Response)
-    assert (reply.batch, reply.from_cache, reply.finish_reason) == (True, False, FinishReason.COMPLETE)
-    assert reply.usage == Usage(input_tokens=30, output_tokens=3)
+    response = outcomes[TEXTS[0]]
+    assert isinstance(response, Response)
+    assert (response.batch, response.from_cache, response.finish_reason) == (True, False, FinishReason.COMPLETE)
+    assert response.usage == Usage(input_tokens=30, output_tokens=3)
     assert Counter(server.seen) == Counter(job.llm.request("system", text).key for text in TEXTS)
-    (book,) = books(job)
-    assert (book["state"], book["to_collect"], book["batch"]) == ("collected", [], "batch_0")
+    (job_on_disk,) = jobs_on_disk(job)
+    assert (job_on_disk["state"], job_on_disk["to_collect"], job_on_disk["batch"]) == ("collected", [], "batch_0")
     assert job.kept == len(TEXTS)
-    assert told(job, "1 batch of 7 requests submitted; a run that ends earlier collects them")
-    assert told(job, "7 of 7 requests in 1 batch of 7 requests are done.")
+    assert noticed(job, "1 batch of 7 requests submitted; a run that ends earlier collects them")
+    assert noticed(job, "7 of 7 requests in 1 batch of 7 requests are done.")
 
 
 @every_api
-def test_a_batch_asks_what_a_single_request_asks(job: Job, server: BatchServer, vendor: str) -> None:
+def test_a_batch_sends_the_body_of_a_single_request(job: Job, server: BatchServer, provider: str) -> None:
     job.run(TEXTS[:1])
     ((_, body),) = server.batches[0].rows
     assert body["model"] == "m"
     assert body["temperature"] == 0.5
     assert (body.get("max_tokens") or body.get("max_completion_tokens") or body.get("max_output_tokens")) == 100
-    asked = body["input" if vendor == "responses" else "messages"]
+    asked = body["input" if provider == "responses" else "messages"]
     assert asked[-1] == {"role": "user", "content": sent(TEXTS[0])}
 
 
-def test_what_is_at_hand_is_not_asked(job: Job, server: BatchServer) -> None:
+def test_cached_responses_are_not_requested(job: Job, server: BatchServer) -> None:
     job.run(TEXTS[:4])
     outcomes = job.run(TEXTS)
     assert texts_of(outcomes) == ALL
@@ -108,7 +108,7 @@ def test_batches_stay_within_the_limits(job: Job, server: BatchServer, monkeypat
 
 
 @every_api
-def test_only_unfinished_rows_are_handed_in_again(job: Job, server: BatchServer) -> None:
+def test_only_unanswered_requests_are_submitted_again(job: Job, server: BatchServer) -> None:
     server.scripts = [Script(outcomes={"b": "busy", "c": "wrong", "d": "expired", "e": "unreached", "f": "truncated"})]
     outcomes = job.run(list("abcdef"))
     texts = texts_of(outcomes)
@@ -117,21 +117,21 @@ def test_only_unfinished_rows_are_handed_in_again(job: Job, server: BatchServer)
     assert isinstance(outcomes["f"], Response)
     assert outcomes["f"].finish_reason is FinishReason.TRUNCATED
     assert {key for key, _ in server.batches[1].rows} == {job.llm.request("system", t).key for t in "bde"}
-    assert told(job, "batch batch_0: 3 requests without a response")
-    # The truncated reply is not kept, so it is asked for again; the refused one too.
+    assert noticed(job, "batch batch_0: 3 requests without a response")
+    # The truncated response is not cached, so it is requested again; so is the refused request.
     server.scripts = []
     assert texts_of(job.run(list("abcdef"))) == {t: f"reply to {t}" for t in "abcdef"}
     assert len(server.batches[2].rows) == 2
 
 
 @pytest.mark.parametrize("status", ["expired", "cancelled"])
-def test_a_batch_that_ends_early_gives_what_it_has(job: Job, server: BatchServer, status: str) -> None:
+def test_a_batch_that_ends_early_gives_its_results(job: Job, server: BatchServer, status: str) -> None:
     server.scripts = [Script(status=status, outcomes={"b": "unreached", "c": "expired"})]
     assert texts_of(job.run(list("abc"))) == {t: f"reply to {t}" for t in "abc"}
     assert [len(b.rows) for b in server.batches] == [3, 2]
 
 
-def test_a_request_is_handed_in_no_more_often_than_allowed(job: Job, server: BatchServer) -> None:
+def test_a_request_is_submitted_max_attempts_times(job: Job, server: BatchServer) -> None:
     server.scripts = [Script(outcomes={"b": "busy", "c": "unreached"})] * 9
     texts = texts_of(job.run(list("abc")))
     assert texts["a"] == "reply to a"
@@ -151,20 +151,20 @@ def test_a_batch_that_fails_as_a_whole_says_why(
     }
 
 
-def test_strange_lines_are_counted_and_ignored(job: Job, server: BatchServer) -> None:
+def test_unrelated_lines_are_counted_and_ignored(job: Job, server: BatchServer) -> None:
     key = job.llm.request("system", "a").key
     broken = ("{", "", "[]", "null", '{"custom_id": 5}', '{"no": 1}', "[" * 100_000)
     strange = tuple(json.dumps({"custom_id": name, "result": {}, "response": {}}) for name in ("zz", "zz", "../x"))
     late = (json.dumps({"custom_id": key, "result": "?", "response": "?"}),)
     server.scripts = [Script(lines=broken + strange + late)]
     assert texts_of(job.run(["a", "b"])) == {"a": "reply to a", "b": "reply to b"}
-    assert told(job, "batch batch_0: 2 responses to requests that are not in it, ignored")
-    assert told(job, "batch batch_0: 6 unreadable lines, ignored")
+    assert noticed(job, "batch batch_0: 2 responses to requests that are not in it, ignored")
+    assert noticed(job, "batch batch_0: 6 unreadable lines, ignored")
 
 
 @pytest.mark.parametrize("line", ['"x"', "{}", '{"response": {"status_code": 200}, "result": {"type": "succeeded"}}'])
 @every_api
-def test_a_line_without_a_reply_is_no_reply(job: Job, server: BatchServer, line: str) -> None:
+def test_a_line_without_a_response_is_transient(job: Job, server: BatchServer, line: str) -> None:
     broken = json.loads(line) if line.startswith("{") else {"response": "x", "result": "x", "error": "x"}
     text = json.dumps(broken | {"custom_id": job.llm.request("system", "b").key})
     server.scripts = [Script(outcomes={"b": "unreached"}, lines=(text,))]
@@ -172,52 +172,52 @@ def test_a_line_without_a_reply_is_no_reply(job: Job, server: BatchServer, line:
     assert [len(b.rows) for b in server.batches] == [2, 1]
 
 
-def test_faults_while_polling_lose_nothing(job: Job, server: BatchServer) -> None:
+def test_errors_while_polling_lose_nothing(job: Job, server: BatchServer) -> None:
     server.scripts = [Script(polls=3)]
-    server.faults = [500, 503, 429, 502, 500]
+    server.poll_errors = [500, 503, 429, 502, 500]
     assert texts_of(job.run(TEXTS)) == ALL
     assert len(server.batches) == 1
     assert len(job.waits) >= 7
     assert sum("the state of a batch is unknown" in notice for notice in job.notices) == 1
 
 
-def test_faults_while_fetching_lose_nothing(job: Job, server: BatchServer) -> None:
-    server.broken = [500, 503]
+def test_errors_while_fetching_lose_nothing(job: Job, server: BatchServer) -> None:
+    server.download_errors = [500, 503]
     assert texts_of(job.run(TEXTS)) == ALL
     assert len(server.batches) == 1
     assert job.kept == len(TEXTS)
 
 
-def test_waits_grow(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_grow(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "MAX_POLL_S", 0.02)
     server.scripts = [Script(polls=5)]
     job.run(["a"])
     assert job.waits == pytest.approx([0.01, 0.015, 0.02, 0.02])
 
 
-def test_patience_ends(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_provider_ends_the_run(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "MAX_SILENCE_S", 0.02)
-    server.always = 500
+    server.every_poll_error = 500
     with pytest.raises(
         LLMError, match=r"the state of batch batch_0 is unknown \(the server answered 500.* continue.*delete"
     ):
         job.run(["a"])
-    server.always = 0
+    server.every_poll_error = 0
     assert texts_of(job.run(["a"])) == {"a": "reply to a"}
     assert len(server.batches) == 1
 
 
-def test_a_refused_key_ends_the_job_and_not_the_batch(job: Job, server: BatchServer) -> None:
-    server.faults = [401]
+def test_a_refused_key_ends_the_run_and_not_the_batch(job: Job, server: BatchServer) -> None:
+    server.poll_errors = [401]
     with pytest.raises(LLMError, match=r"TEST_KEY was refused.* the same run, started again, collects them"):
         job.run(TEXTS)
     assert texts_of(job.run(TEXTS)) == ALL
     assert len(server.batches) == 1
-    assert told(job, "1 batch of 7 requests submitted by an earlier run; collecting")
+    assert noticed(job, "1 batch of 7 requests submitted by an earlier run; collecting")
 
 
-def test_a_batch_that_is_gone_names_its_book(job: Job, server: BatchServer) -> None:
-    server.faults = [401]
+def test_a_deleted_batch_names_its_job_on_disk(job: Job, server: BatchServer) -> None:
+    server.poll_errors = [401]
     with pytest.raises(LLMError):
         job.run(["a"])
     server.batches.clear()
@@ -229,11 +229,11 @@ def test_a_batch_that_is_gone_names_its_book(job: Job, server: BatchServer) -> N
     assert texts_of(job.run(["a"])) == {"a": "reply to a"}
 
 
-def test_a_refused_batch_leaves_no_book(job: Job, server: BatchServer) -> None:
+def test_a_refused_batch_leaves_no_job_on_disk(job: Job, server: BatchServer) -> None:
     server.refusals = [401]
     with pytest.raises(LLMError, match=r"^the key in TEST_KEY was refused.*valid\.$"):
         job.run(TEXTS)
-    assert books(job) == []
+    assert jobs_on_disk(job) == []
 
 
 def test_a_second_batch_that_is_refused_leaves_the_first(
@@ -256,7 +256,7 @@ def test_a_second_batch_that_is_refused_leaves_the_first(
     assert len(server.seen) == 7
 
 
-def test_a_fault_while_handing_in_is_tried_again(job: Job, server: BatchServer) -> None:
+def test_an_error_while_submitting_is_retried(job: Job, server: BatchServer) -> None:
     server.refusals = [500, 429]
     assert texts_of(job.run(TEXTS)) == ALL
     assert len(server.batches) == 1
@@ -266,32 +266,32 @@ def test_a_fault_while_handing_in_is_tried_again(job: Job, server: BatchServer) 
     ):
         job.run(["new"])
     assert texts_of(job.run(["new"])) == {"new": "reply to new"}
-    assert [book["state"] for book in books(job)] == ["collected", "lost", "collected"]
+    assert [job_on_disk["state"] for job_on_disk in jobs_on_disk(job)] == ["collected", "lost", "collected"]
 
 
-def test_a_batch_whose_id_is_lost_is_found_where_it_can_be(job: Job, server: BatchServer, vendor: str) -> None:
+def test_a_batch_whose_id_is_lost_is_found_if_the_api_can_search(job: Job, server: BatchServer, provider: str) -> None:
     server.batches = [server.accept([], {"alchemist": str(i)}) for i in range(1)] * 5
     server.batches = [replace(b, name=f"old_{i}") for i, b in enumerate(server.batches)]
     server.scripts = [Script(lost=True), Script()]
     assert texts_of(job.run(TEXTS)) == ALL
-    if vendor == "anthropic":
+    if provider == "anthropic":
         assert len(server.seen) == 14
-        assert told(job, "if the provider accepted it, which it cannot tell, it is billed too")
+        assert noticed(job, "if the provider accepted it, which it cannot tell, it is billed too")
     else:
         assert len(server.seen) == 7
-        assert not told(job, "submitted again")
+        assert not noticed(job, "submitted again")
 
 
-def killed(job: Job, vendor: str, url: str, when: Any, killed_after: int = 0) -> None:
-    """Runs the job in a process of its own and kills it: itself after so many replies, else once `when` is set."""
+def killed(job: Job, provider: str, url: str, when: Any, killed_after: int = 0) -> None:
+    """Runs the job in another process and kills it: itself after so many responses, else once `when` is set."""
     process = subprocess.Popen(
         [
             sys.executable,
             "-m",
             "tests.support.batch_job",
-            vendor,
+            provider,
             url,
-            str(job.folder),
+            str(job.directory),
             str(killed_after),
             *"abcde",
         ],
@@ -308,76 +308,76 @@ def killed(job: Job, vendor: str, url: str, when: Any, killed_after: int = 0) ->
         process.wait()
 
 
-def test_a_job_killed_while_polling_pays_each_row_once(job: Job, server: BatchServer, vendor: str) -> None:
+def test_a_run_killed_while_polling_pays_each_row_once(job: Job, server: BatchServer, provider: str) -> None:
     server.scripts = [Script(polls=10**9)]
-    killed(job, vendor, server.url, server.polled)
-    assert [book["state"] for book in books(job)] == ["submitted"]
+    killed(job, provider, server.url, server.polled)
+    assert [job_on_disk["state"] for job_on_disk in jobs_on_disk(job)] == ["submitted"]
     server.batches[0].script.polls = 0
-    # Rows that are wanted only now go into a batch of their own.
+    # Requests that are new go into another batch.
     assert texts_of(job.run(list("cdefg"))) == {t: f"reply to {t}" for t in "cdefg"}
     assert [len(b.rows) for b in server.batches] == [5, 2]
-    # What another job left in the first batch is still there to be collected.
-    assert [len(book["to_collect"]) for book in books(job)] == [2, 0]
+    # The results of the first batch that this run did not need are still to be collected.
+    assert [len(job_on_disk["to_collect"]) for job_on_disk in jobs_on_disk(job)] == [2, 0]
     assert texts_of(job.run(list("abcdefg"))) == {t: f"reply to {t}" for t in "abcdefg"}
     assert len(server.seen) == len(set(server.seen)) == 7
-    assert [book["state"] for book in books(job)] == ["collected", "collected"]
+    assert [job_on_disk["state"] for job_on_disk in jobs_on_disk(job)] == ["collected", "collected"]
 
 
-def test_a_job_killed_while_collecting_pays_each_row_once(job: Job, server: BatchServer, vendor: str) -> None:
-    killed(job, vendor, server.url, None, killed_after=2)
-    assert len([path for path in job.folder.iterdir() if path.is_file()]) == 2
+def test_a_run_killed_while_collecting_pays_each_row_once(job: Job, server: BatchServer, provider: str) -> None:
+    killed(job, provider, server.url, None, killed_after=2)
+    assert len([path for path in job.directory.iterdir() if path.is_file()]) == 2
     assert texts_of(job.run(list("abcde"))) == {t: f"reply to {t}" for t in "abcde"}
     assert len(server.seen) == 5
 
 
-def test_a_job_killed_before_it_learned_the_id(job: Job, server: BatchServer, vendor: str) -> None:
+def test_a_run_killed_before_the_id_arrived(job: Job, server: BatchServer, provider: str) -> None:
     server.scripts = [Script(hang=True), Script()]
-    killed(job, vendor, server.url, server.handed_in)
-    (intent,) = books(job)
+    killed(job, provider, server.url, server.submitted)
+    (intent,) = jobs_on_disk(job)
     assert (intent["state"], intent["batch"]) == ("intent", None)
     assert texts_of(job.run(list("abcde"))) == {t: f"reply to {t}" for t in "abcde"}
-    if vendor == "anthropic":
+    if provider == "anthropic":
         assert len(server.seen) == 10
-        assert told(job, "a batch of 5 requests got no id and is submitted again; if the provider accepted")
-        assert [book["state"] for book in books(job)] == ["lost", "collected"]
+        assert noticed(job, "a batch of 5 requests got no id and is submitted again; if the provider accepted")
+        assert [job_on_disk["state"] for job_on_disk in jobs_on_disk(job)] == ["lost", "collected"]
     else:
         assert len(server.seen) == 5
-        assert [book["state"] for book in books(job)] == ["collected"]
+        assert [job_on_disk["state"] for job_on_disk in jobs_on_disk(job)] == ["collected"]
 
 
-def test_two_jobs_at_once_pay_each_row_once(job: Job, server: BatchServer) -> None:
+def test_concurrent_runs_pay_each_row_once(job: Job, server: BatchServer) -> None:
     server.scripts = [Script(polls=4, outcomes={"c": "busy"})]
-    jobs = [Job(job.llm, job.folder) for _ in range(3)]
+    jobs = [Job(job.llm, job.directory) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         answers = list(pool.map(lambda j: j.run(list("abcde")), jobs))
     assert [texts_of(a) for a in answers] == [{t: f"reply to {t}" for t in "abcde"}] * 3
     assert Counter(Counter(server.seen).values()) == {1: 4, 2: 1}
-    assert {book["state"] for book in books(job)} == {"collected"}
+    assert {job_on_disk["state"] for job_on_disk in jobs_on_disk(job)} == {"collected"}
 
 
-def test_a_batch_is_not_waited_for_when_all_it_holds_is_at_hand(job: Job, server: BatchServer) -> None:
-    server.faults = [401]
+def test_a_batch_is_not_waited_for_if_all_its_responses_are_cached(job: Job, server: BatchServer) -> None:
+    server.poll_errors = [401]
     with pytest.raises(LLMError):
         job.run(["a", "b"])
-    server.always = 500
+    server.every_poll_error = 500
     for text in "ab":
-        (job.folder / job.llm.request("system", text).key).write_text(text)
+        (job.directory / job.llm.request("system", text).key).write_text(text)
     assert texts_of(job.run(["a", "b"])) == {"a": "a", "b": "b"}
 
 
-def test_what_was_collected_is_not_taken_again(job: Job, server: BatchServer) -> None:
+def test_collected_results_are_not_taken_again(job: Job, server: BatchServer) -> None:
     server.scripts = [Script(outcomes={"a": "truncated"}), Script()]
-    server.faults = [401]
+    server.poll_errors = [401]
     with pytest.raises(LLMError):
         job.run(["a", "b"])
-    assert isinstance(reply := job.run(["a"])["a"], Response)
-    assert reply.finish_reason is FinishReason.TRUNCATED
-    assert isinstance(reply := job.run(["a", "b"])["a"], Response)
-    assert reply.finish_reason is FinishReason.COMPLETE
+    assert isinstance(response := job.run(["a"])["a"], Response)
+    assert response.finish_reason is FinishReason.TRUNCATED
+    assert isinstance(response := job.run(["a", "b"])["a"], Response)
+    assert response.finish_reason is FinishReason.COMPLETE
     assert [len(b.rows) for b in server.batches] == [2, 1]
 
 
-def test_ctrl_c_leaves_the_book(job: Job, server: BatchServer) -> None:
+def test_ctrl_c_leaves_the_job_on_disk(job: Job, server: BatchServer) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
@@ -391,24 +391,24 @@ def test_ctrl_c_leaves_the_book(job: Job, server: BatchServer) -> None:
 
 
 @pytest.mark.parametrize("change", [{"state": "odd"}, {"mark": "other"}, {"batch": None}, {"keys": 5}, {"new": 1}])
-def test_a_broken_book_is_an_error_naming_it(job: Job, server: BatchServer, change: dict[str, Any]) -> None:
-    server.faults = [401]
+def test_a_broken_job_on_disk_is_an_error_that_names_it(job: Job, server: BatchServer, change: dict[str, Any]) -> None:
+    server.poll_errors = [401]
     with pytest.raises(LLMError):
         job.run(["a"])
-    (path,) = (job.folder / "batches").glob("*.json")
+    (path,) = (job.directory / "batches").glob("*.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(StoreError, match=rf"{path.name} .*delete it"):
         job.run(["a"])
 
 
-def test_nothing_in_the_books_is_secret_or_a_text(job: Job) -> None:
+def test_jobs_on_disk_hold_no_secret_and_no_text(job: Job) -> None:
     job.run(["a very private text"])
-    for path in job.folder.rglob("*.json"):
+    for path in job.directory.rglob("*.json"):
         assert "sk-secret" not in path.read_text()
         assert "private" not in path.read_text()
 
 
-def test_models_without_a_batch_api_are_refused_early(server: BatchServer) -> None:
-    card = llm_of("openai", server.url).spec
+def test_models_without_a_batch_api_are_refused(server: BatchServer) -> None:
+    spec = llm_of("openai", server.url).spec
     with pytest.raises(ConfigError, match="has no batch API"):
-        replace(llm_of("openai", server.url), spec=replace(card, batch=False))
+        replace(llm_of("openai", server.url), spec=replace(spec, batch=False))

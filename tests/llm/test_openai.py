@@ -1,4 +1,4 @@
-"""The real openai client against a server that misbehaves: what is sent, and what is made of what comes back."""
+"""The real openai client against a server that misbehaves: what is sent, and how responses are read."""
 
 import asyncio
 import threading
@@ -25,11 +25,11 @@ def llm(request, provider):
     return provider("openai", request.param)
 
 
-def test_chat_completions_get_what_the_card_allows(provider, server, ask, key) -> None:
+def test_chat_completions_get_what_the_model_accepts(provider, server, attempt, key) -> None:
     llm = provider("openai", CHAT, "llm.seed=7", "llm.max_output_tokens=99")
-    ask(llm, llm.request("be brief", "say hello", sample=2, schema=SCHEMA))
-    assert server.asked[0].path == "/v1/chat/completions"
-    assert server.asked[0].headers["authorization"] == f"Bearer {key}"
+    attempt(llm, llm.request("be brief", "say hello", sample=2, schema=SCHEMA))
+    assert server.requests[0].path == "/v1/chat/completions"
+    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
     assert server.last == {
         "model": "gpt-4.1-mini",
         "messages": MESSAGES,
@@ -43,10 +43,10 @@ def test_chat_completions_get_what_the_card_allows(provider, server, ask, key) -
     }
 
 
-def test_responses_get_no_temperature_no_seed_and_are_not_stored(provider, server, ask) -> None:
+def test_responses_get_no_temperature_no_seed_and_are_not_stored(provider, server, attempt) -> None:
     llm = provider("openai", RESPONSES, "llm.seed=7", "llm.max_output_tokens=99")
-    ask(llm, llm.request("be brief", "say hello", sample=2, schema=SCHEMA))
-    assert server.asked[0].path == "/v1/responses"
+    attempt(llm, llm.request("be brief", "say hello", sample=2, schema=SCHEMA))
+    assert server.requests[0].path == "/v1/responses"
     assert server.last == {
         "model": "gpt-6-luna",
         "input": MESSAGES,
@@ -71,23 +71,23 @@ def test_only_what_is_set_is_sent(provider, overrides: list[str], more: dict[str
     assert body == {"model": "gpt-4.1-mini", "messages": MESSAGES, "max_completion_tokens": 4000, **more}
 
 
-def test_a_compatible_server_gets_plain_chat_and_a_placeholder_for_a_key(
-    provider, server, ask, monkeypatch: pytest.MonkeyPatch
+def test_a_compatible_server_gets_plain_chat_and_a_placeholder_key(
+    provider, server, attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_COMPATIBLE_API_KEY")
     llm = provider("openai_compatible")
     llm.check()
-    assert ask(llm).text == "hello"
-    assert server.asked[0].headers["authorization"] == "Bearer none"
+    assert attempt(llm).text == "hello"
+    assert server.requests[0].headers["authorization"] == "Bearer none"
     assert server.last == {"model": "tiny", "messages": MESSAGES, "max_tokens": 4000, "temperature": 0.7}
 
 
-def test_a_compatible_server_gets_the_key_that_is_set(provider, server, ask, key) -> None:
-    ask(provider("openai_compatible"))
-    assert server.asked[0].headers["authorization"] == f"Bearer {key}"
+def test_a_compatible_server_gets_the_key_that_is_set(provider, server, attempt, key) -> None:
+    attempt(provider("openai_compatible"))
+    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
 
 
-def test_the_vendors_address_is_asked_whatever_the_environment_says(provider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_does_not_change_the_address(provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere")
     llm = replace(provider("openai"), base_url=None)
 
@@ -98,20 +98,20 @@ def test_the_vendors_address_is_asked_whatever_the_environment_says(provider, mo
     assert asyncio.run(address()) == "https://api.openai.com/v1/"
 
 
-def test_a_reply_is_read_whole(llm, server, scripted, ask) -> None:
+def test_a_response_is_read_completely(llm, server, scripted, attempt) -> None:
     tokens = scripted.Tokens(total=100, output=20, cached=60, written=30, reasoning=15)
-    server.script = [scripted.Answer(text=" hi\n", model="gpt-x-1", tokens=tokens)]
-    reply = ask(llm)
-    assert (reply.text, reply.model, reply.finish_reason) == (" hi\n", "gpt-x-1", FinishReason.COMPLETE)
-    assert reply.usage == Usage(
+    server.script = [scripted.ScriptedResponse(text=" hi\n", model="gpt-x-1", tokens=tokens)]
+    response = attempt(llm)
+    assert (response.text, response.model, response.finish_reason) == (" hi\n", "gpt-x-1", FinishReason.COMPLETE)
+    assert response.usage == Usage(
         input_tokens=100, output_tokens=20, cached_tokens=60, cache_write_tokens=30, reasoning_tokens=15
     )
 
 
-def test_what_the_server_does_not_meter_is_not_known(llm, server, scripted, ask) -> None:
-    server.script = [scripted.Answer(tokens=None), scripted.Answer()]
-    assert ask(llm).usage is None
-    assert ask(llm).usage == Usage(input_tokens=100, output_tokens=20)
+def test_missing_token_counts_are_unknown(llm, server, scripted, attempt) -> None:
+    server.script = [scripted.ScriptedResponse(tokens=None), scripted.ScriptedResponse()]
+    assert attempt(llm).usage is None
+    assert attempt(llm).usage == Usage(input_tokens=100, output_tokens=20)
 
 
 @pytest.mark.parametrize(
@@ -124,26 +124,26 @@ def test_what_the_server_does_not_meter_is_not_known(llm, server, scripted, ask)
         ("a\0b\ud800c", "stop", FinishReason.COMPLETE),
     ],
 )
-def test_why_a_reply_ended_is_said(llm, server, scripted, ask, text: str, end: str, finish: FinishReason) -> None:
-    server.script = [scripted.Answer(text=text, end=end)]
-    reply = ask(llm)
-    assert (reply.text, reply.finish_reason) == (text, finish)
+def test_the_finish_reason(llm, server, scripted, attempt, text: str, end: str, finish: FinishReason) -> None:
+    server.script = [scripted.ScriptedResponse(text=text, end=end)]
+    response = attempt(llm)
+    assert (response.text, response.finish_reason) == (text, finish)
 
 
 @pytest.mark.parametrize("model", [7, ["x"], "", {}])
-def test_a_model_without_a_name_is_called_what_was_asked(llm, server, scripted, ask, model: object) -> None:
-    server.script = [scripted.Answer(model=model)]
-    assert ask(llm).model == llm.model
+def test_a_response_without_a_model_name_has_the_requested_one(llm, server, scripted, attempt, model: object) -> None:
+    server.script = [scripted.ScriptedResponse(model=model)]
+    assert attempt(llm).model == llm.model
 
 
-def test_lone_surrogates_in_a_prompt_are_sent_as_replacement_characters(llm, server, ask) -> None:
-    ask(llm, llm.request("s", "a\ud800b \U0001f600"))
+def test_lone_surrogates_in_a_prompt_are_sent_as_replacement_characters(llm, server, attempt) -> None:
+    attempt(llm, llm.request("s", "a\ud800b \U0001f600"))
     sent = server.last.get("messages") or server.last["input"]
     assert sent[1]["content"] == "a�b \U0001f600"
 
 
 @pytest.mark.parametrize(
-    "reply",
+    "response",
     [
         {},
         [],
@@ -157,14 +157,14 @@ def test_lone_surrogates_in_a_prompt_are_sent_as_replacement_characters(llm, ser
         {"status": "cancelled", "output": []},
     ],
 )
-def test_a_body_that_is_no_reply_is_asked_again(reply: object) -> None:
+def test_a_body_that_is_no_response_is_transient(response: object) -> None:
     with pytest.raises(TransientError):
-        response_of(reply)
+        response_of(response)
 
 
-def test_nonsense_in_a_reply_is_borne() -> None:
+def test_invalid_fields_in_a_response_are_ignored() -> None:
     choice = {"message": {"content": ["x"]}, "finish_reason": 5}
-    reply = response_of(
+    response = response_of(
         {
             "choices": [choice],
             "usage": {
@@ -175,13 +175,13 @@ def test_nonsense_in_a_reply_is_borne() -> None:
             },
         }
     )
-    assert (reply.text, reply.model, reply.finish_reason) == ("", "unknown", FinishReason.EMPTY)
-    assert reply.usage == Usage(input_tokens=5, output_tokens=1, cached_tokens=5)
+    assert (response.text, response.model, response.finish_reason) == ("", "unknown", FinishReason.EMPTY)
+    assert response.usage == Usage(input_tokens=5, output_tokens=1, cached_tokens=5)
     assert response_of({"choices": [choice], "usage": {"prompt_tokens": "5", "completion_tokens": 1}}).usage is None
     assert response_of({"choices": [choice], "usage": {"prompt_tokens": -5, "completion_tokens": 1}}).usage is None
 
 
-def test_a_clients_object_is_read_as_well() -> None:
+def test_an_object_of_the_sdk_is_read_too() -> None:
     from openai.types.chat import ChatCompletion
 
     message = {"role": "assistant", "content": "hi"}
@@ -189,7 +189,7 @@ def test_a_clients_object_is_read_as_well() -> None:
     assert response_of(ChatCompletion.model_validate(body | {"created": 0, "object": "chat.completion"})).text == "hi"
 
 
-def test_a_filtered_reply_is_refused() -> None:
+def test_a_filtered_response_is_refused() -> None:
     chat = {"choices": [{"message": {"content": "a"}, "finish_reason": "content_filter"}]}
     responses = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "output": []}
     assert response_of(chat).finish_reason is FinishReason.REFUSED
@@ -199,23 +199,23 @@ def test_a_filtered_reply_is_refused() -> None:
 def test_a_hundred_requests_are_in_flight_at_once(llm, server, scripted) -> None:
     all_there = threading.Barrier(100, timeout=60)
 
-    def once_all_are_there(asked: object) -> object:
+    def once_all_are_there(request: object) -> object:
         all_there.wait()
-        return scripted.Answer()
+        return scripted.ScriptedResponse()
 
     server.script = once_all_are_there
 
     async def all_at_once() -> list[str]:
         async with llm.connect() as session:
-            replies = await asyncio.gather(*(session.complete(llm.request("s", f"p{i}")) for i in range(100)))
-        return [reply.text for reply in replies]
+            responses = await asyncio.gather(*(session.complete(llm.request("s", f"p{i}")) for i in range(100)))
+        return [response.text for response in responses]
 
     assert asyncio.run(all_at_once()) == ["hello"] * 100
-    assert len(server.asked) == 100
-    assert server.most_in_flight == 100
+    assert len(server.requests) == 100
+    assert server.max_in_flight_seen == 100
 
 
-def test_the_key_is_asked_for_by_its_variable(provider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_invalid_key_names_its_variable(provider, monkeypatch: pytest.MonkeyPatch) -> None:
     llm = provider("openai")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-“quoted”")
     with pytest.raises(LLMError, match=r"OPENAI_API_KEY holds a character that is invalid in a key") as caught:
@@ -226,7 +226,7 @@ def test_the_key_is_asked_for_by_its_variable(provider, monkeypatch: pytest.Monk
         llm.check()
 
 
-def test_a_model_that_is_switched_off_is_not_asked(provider) -> None:
+def test_a_retired_model_is_refused(provider) -> None:
     with pytest.raises(LLMError, match=r"gpt-3\.5-turbo-0125 was switched off on 2026-10-23"):
         provider("openai", "llm.model=gpt-3.5-turbo-0125").check()
     provider("openai", "llm.model=gpt-3.5-turbo-0125", "llm.cache=only").check()

@@ -24,9 +24,9 @@ def llm(request, provider):
     return provider(name, f"llm.model={model}")
 
 
-def error_of(llm, ask, kind: type[Exception], key: str) -> str:
+def error_of(llm, attempt, kind: type[Exception], key: str) -> str:
     with pytest.raises(kind) as caught:
-        ask(llm)
+        attempt(llm)
     shown = "".join(traceback.format_exception(caught.value))
     assert key not in shown
     assert "\n" not in str(caught.value)
@@ -34,10 +34,10 @@ def error_of(llm, ask, kind: type[Exception], key: str) -> str:
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
-def test_errors_after_which_another_attempt_may_succeed(llm, server, scripted, ask, key, status: int) -> None:
+def test_errors_after_which_another_attempt_may_succeed(llm, server, scripted, attempt, key, status: int) -> None:
     server.script = [scripted.failing(status, f"busy {key}")]
-    assert error_of(llm, ask, TransientError, key) == f"the server answered {status}: busy [key]"
-    assert len(server.asked) == 1, "the client itself must not try again"
+    assert error_of(llm, attempt, TransientError, key) == f"the server answered {status}: busy [key]"
+    assert len(server.requests) == 1, "the client itself must not try again"
 
 
 @pytest.mark.parametrize(
@@ -63,46 +63,46 @@ def test_errors_after_which_another_attempt_may_succeed(llm, server, scripted, a
         (422, "no", None, "{model} refused the request with 422: no"),
     ],
 )
-def test_errors_that_a_person_must_fix(llm, server, scripted, ask, key, status, message, code, sentence) -> None:
+def test_errors_that_a_person_must_fix(llm, server, scripted, attempt, key, status, message, code, sentence) -> None:
     server.script = [scripted.failing(status, message.format(key=key), code=code)]
-    said = error_of(llm, ask, LLMError, key)
+    said = error_of(llm, attempt, LLMError, key)
     assert said.startswith(sentence.format(model=llm.model, variable=llm.api_key_env))
     assert said.endswith(".")
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("answer", ["DROPPED", "TRUNCATED_JSON", "NOT_JSON"])
-def test_a_broken_response_is_transient(llm, server, scripted, ask, key, answer: str) -> None:
+def test_a_broken_response_is_transient(llm, server, scripted, attempt, key, answer: str) -> None:
     server.script = [getattr(scripted, answer)]
-    assert error_of(llm, ask, TransientError, key)
+    assert error_of(llm, attempt, TransientError, key)
 
 
 @pytest.mark.parametrize("answer", ["HANG", "DRIP"])
-def test_a_slow_server_reaches_the_time_limit(llm, server, scripted, ask, key, answer: str) -> None:
+def test_a_slow_server_reaches_the_time_limit(llm, server, scripted, attempt, key, answer: str) -> None:
     llm.timeout_s = 0.2
     server.script = [getattr(scripted, answer)]
-    assert error_of(llm, ask, TransientError, key) == "no response within 0.2 s (llm.timeout_s)"
+    assert error_of(llm, attempt, TransientError, key) == "no response within 0.2 s (llm.timeout_s)"
 
 
-def test_a_refused_connection_is_transient(llm, ask, key) -> None:
+def test_a_refused_connection_is_transient(llm, attempt, key) -> None:
     llm.base_url = "http://127.0.0.1:1/v1"
-    assert error_of(llm, ask, TransientError, key).startswith("the connection failed (")
+    assert error_of(llm, attempt, TransientError, key).startswith("the connection failed (")
 
 
-def test_an_error_in_a_response_of_status_200_is_transient(provider, server, scripted, ask, key) -> None:
-    server.script = [scripted.Answer(error={"error": {"message": f"upstream\n{key}"}})]
-    assert error_of(provider("openai_compatible"), ask, TransientError, key) == "the model failed (upstream [key])"
+def test_an_error_in_a_response_of_status_200_is_transient(provider, server, scripted, attempt, key) -> None:
+    server.script = [scripted.ScriptedResponse(error={"error": {"message": f"upstream\n{key}"}})]
+    assert error_of(provider("openai_compatible"), attempt, TransientError, key) == "the model failed (upstream [key])"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'"no"', b"<p>no</p>", b'{"error": "no"}', b'{"error": {"message": {}}}'])
-def test_error_bodies_of_any_form_are_read(llm, server, scripted, ask, key, body: bytes) -> None:
-    server.script = [scripted.Answer(status=400, raw=body)]
-    assert "refused the request with 400" in error_of(llm, ask, LLMError, key)
+def test_error_bodies_of_any_form_are_read(llm, server, scripted, attempt, key, body: bytes) -> None:
+    server.script = [scripted.ScriptedResponse(status=400, raw=body)]
+    assert "refused the request with 400" in error_of(llm, attempt, LLMError, key)
 
 
-def test_the_text_of_a_server_is_cleaned(llm, server, scripted, ask, key) -> None:
+def test_the_text_of_a_server_is_cleaned(llm, server, scripted, attempt, key) -> None:
     server.script = [scripted.failing(400, "\x1b[31mred\r\n\u202e" + "x" * 5000 + key)]
-    said = error_of(llm, ask, LLMError, key)
+    said = error_of(llm, attempt, LLMError, key)
     assert "\x1b" not in said
     assert "\u202e" not in said
     assert len(said) < MAX_QUOTE_LENGTH + 150
@@ -139,10 +139,10 @@ def test_the_wait_may_be_a_date() -> None:
     assert 50 < (retry_after_s({"retry-after": soon}) or 0) <= 60
 
 
-def test_the_wait_is_part_of_the_error(llm, server, scripted, ask) -> None:
+def test_the_wait_is_part_of_the_error(llm, server, scripted, attempt) -> None:
     server.script = [scripted.failing(429, "slow down", retry_after="3")]
     with pytest.raises(TransientError) as caught:
-        ask(llm)
+        attempt(llm)
     assert caught.value.retry_after_s == 3.0
 
 

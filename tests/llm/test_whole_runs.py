@@ -18,7 +18,7 @@ from alchemist_exp.pipeline.plan import plan
 from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.results.record import RunRecord, RunStatus
 from tests.support.batch_server import Script, serving
-from tests.support.llm_server import Answer, Asked, Server, Tokens, failing
+from tests.support.llm_server import ReceivedRequest, ScriptedResponse, Server, Tokens, failing
 
 KEY = "sk-planted-0123456789-secret"
 PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of:today}"
@@ -32,19 +32,19 @@ class Model:
     def __init__(self) -> None:
         self.max_responses = 10**9
         self.prompts: list[str] = []
-        self.respond: Callable[[Asked], Answer] = self.__call__
+        self.respond: Callable[[ReceivedRequest], ScriptedResponse] = self.__call__
 
-    def __call__(self, asked: Asked) -> Answer:
+    def __call__(self, asked: ReceivedRequest) -> ScriptedResponse:
         system, prompt = (message["content"] for message in asked.body["messages"])
         self.prompts.append(prompt)
         if len(self.prompts) > self.max_responses:
             return failing(401, f"Incorrect API key provided: {KEY}", code="invalid_api_key")
         tokens = Tokens(total=90, output=10, cached=40, reasoning=2)
         if system.startswith("You are an annotator"):
-            return Answer(text=json.dumps({"class": "spam" if "http" in prompt else "ham"}), tokens=tokens)
+            return ScriptedResponse(text=json.dumps({"class": "spam" if "http" in prompt else "ham"}), tokens=tokens)
         if system.startswith("You help"):
-            return Answer(text="Spam sells.", tokens=tokens)
-        return Answer(text=PROGRAM.format(WORDS[(len(self.prompts) - 1) % len(WORDS)]), tokens=tokens)
+            return ScriptedResponse(text="Spam sells.", tokens=tokens)
+        return ScriptedResponse(text=PROGRAM.format(WORDS[(len(self.prompts) - 1) % len(WORDS)]), tokens=tokens)
 
 
 @pytest.fixture
@@ -260,12 +260,12 @@ def test_a_rejected_program_is_repaired_priced_and_kept_in_all_versions(ran: Run
     faulty = "```python\nimport nltk\ndef label_function(comment):\n    return 0\n```"
     honest = Model.__call__
 
-    def answer(asked: Asked) -> Answer:
+    def answer(asked: ReceivedRequest) -> ScriptedResponse:
         prompt = asked.body["messages"][1]["content"]
         reply = honest(model, asked)
         spoilt = len(model.prompts) == 1 or ("It cannot be used: module 'nltk'" in prompt and "# again" not in prompt)
         text = faulty.replace("import", "# again\nimport" if len(model.prompts) > 1 else "import")
-        return Answer(text=text, tokens=reply.tokens) if spoilt else reply
+        return ScriptedResponse(text=text, tokens=reply.tokens) if spoilt else reply
 
     model.respond = answer
     done = ran(PRICE, "method.n_programs=3", "repair.attempts=2", "llm.max_in_flight=1")
@@ -402,7 +402,7 @@ def test_a_label_model_that_learns_from_gold_is_refused_before_anything_is_paid(
 
 def test_notes_name_missing_programs_and_settings_without_effect(ran: Runner, model: Model) -> None:
     replies = iter([PROGRAM.format("http"), *["no"] * 99])
-    model.respond = lambda asked: Answer(text=next(replies))
+    model.respond = lambda asked: ScriptedResponse(text=next(replies))
     notes = ran(
         "repair.attempts=1", "selection=diverse", "selection.n=5", "method.n_programs=4", "llm.max_in_flight=1"
     ).record.notes

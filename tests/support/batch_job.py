@@ -1,4 +1,4 @@
-"""A job that asks in batches and keeps the replies as files. Run by itself, it is there to be killed."""
+"""A run that completes requests in batches and keeps responses as files; a test may run it as a process and kill it."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from alchemist_exp.llm.providers.base import CacheMode, Diversity, ProviderLLM
 from alchemist_exp.llm.providers.openai import OpenAILLM
 from alchemist_exp.llm.types import FinishReason, Request, Response
 
-CARD: dict[str, Any] = {
+SPEC: dict[str, Any] = {
     "temperature": True,
     "seed": False,
     "structured_output": True,
@@ -28,8 +28,18 @@ CARD: dict[str, Any] = {
 }
 
 
-def llm_of(vendor: str, url: str, **values: Any) -> ProviderLLM:
-    """vendor: openai, responses (OpenAI's other API) or anthropic."""
+def llm_of(provider: str, url: str, **values: Any) -> ProviderLLM:
+    """Build a model whose requests go through a batch API.
+
+    Args:
+        provider: openai, responses (OpenAI's other API) or anthropic.
+        url: The server's address.
+        values: Fields that differ.
+
+    Returns:
+        The llm member.
+
+    """
     common: dict[str, Any] = {
         "model": "m",
         "price": None,
@@ -46,23 +56,34 @@ def llm_of(vendor: str, url: str, **values: Any) -> ProviderLLM:
         "cache": CacheMode.use,
         "batch": True,
     }
-    if vendor == "anthropic":
-        card = CARD | {"api": "messages", "token_parameter": "max_tokens"}
-        return AnthropicLLM(name="anthropic", base_url=url, spec=card, **common | values)
-    responses = vendor == "responses"
-    card = CARD | {
+    if provider == "anthropic":
+        spec = SPEC | {"api": "messages", "token_parameter": "max_tokens"}
+        return AnthropicLLM(name="anthropic", base_url=url, spec=spec, **common | values)
+    responses = provider == "responses"
+    spec = SPEC | {
         "api": "responses" if responses else "chat",
         "token_parameter": "max_output_tokens" if responses else "max_completion_tokens",
     }
-    return OpenAILLM(name="openai", base_url=f"{url}/v1", spec=card, **common | values)
+    return OpenAILLM(name="openai", base_url=f"{url}/v1", spec=spec, **common | values)
 
 
 @dataclass
 class Job:
-    """One asking; complete replies are kept under `folder`. waits: the seconds it would have slept."""
+    """A run that keeps complete responses under `directory`.
+
+    Attributes:
+        llm: The model.
+        directory: Where responses and batch jobs are.
+        notices: The messages for the user.
+        waits: The seconds of each pause, which is shortened.
+        on_wait: Called at each pause.
+        kept: The number of responses that were written.
+        killed_after: The number of responses after which the process kills itself.
+
+    """
 
     llm: ProviderLLM
-    folder: Path
+    directory: Path
     notices: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     on_wait: Callable[[], None] = lambda: None
@@ -70,18 +91,18 @@ class Job:
     killed_after: int | None = None
 
     def run(self, texts: Sequence[str]) -> dict[str, Response | str]:
-        """For each text what came of it."""
+        """Return the outcome of each text."""
         requests = {text: self.llm.request("system", text) for text in texts}
-        outcomes = asyncio.run(self._ask(list(requests.values())))
+        outcomes = asyncio.run(self._complete(list(requests.values())))
         return {text: outcomes[request.key] for text, request in requests.items()}
 
-    async def _ask(self, requests: Sequence[Request]) -> Mapping[str, Response | str]:
+    async def _complete(self, requests: Sequence[Request]) -> Mapping[str, Response | str]:
         async with self.llm.connect() as session:
             return await complete_in_batches(
                 requests,
                 self.llm,
                 self.llm.batch_api(session),
-                self.folder / "batches",
+                self.directory / "batches",
                 cached=self.known,
                 on_response=self.keep,
                 notice=self.notices.append,
@@ -90,16 +111,16 @@ class Job:
             )
 
     def known(self, request: Request) -> Response | None:
-        path = self.folder / request.key
+        path = self.directory / request.key
         if not path.exists():
             return None
         text = path.read_text()
         return Response(text=text, model="m", finish_reason=FinishReason.COMPLETE, usage=None, from_cache=True)
 
-    def keep(self, request: Request, reply: Response) -> None:
-        if reply.finish_reason is FinishReason.COMPLETE:
-            self.folder.mkdir(exist_ok=True)
-            (self.folder / request.key).write_text(reply.text)
+    def keep(self, request: Request, response: Response) -> None:
+        if response.finish_reason is FinishReason.COMPLETE:
+            self.directory.mkdir(exist_ok=True)
+            (self.directory / request.key).write_text(response.text)
             self.kept += 1
             if self.kept == self.killed_after:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -111,6 +132,6 @@ class Job:
 
 
 if __name__ == "__main__":
-    vendor, url, folder, killed_after, *texts = sys.argv[1:]
-    job = Job(llm_of(vendor, url), Path(folder), killed_after=int(killed_after) or None)
+    provider, url, directory, killed_after, *texts = sys.argv[1:]
+    job = Job(llm_of(provider, url), Path(directory), killed_after=int(killed_after) or None)
     job.run(texts)

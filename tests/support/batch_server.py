@@ -1,6 +1,6 @@
-"""A loopback server with the batch APIs of both vendors; what becomes of each batch is scripted.
+"""A loopback server with the batch APIs of OpenAI and Anthropic; a script says how each batch ends.
 
-A reply repeats the text that it answers.
+Each response repeats the text of its request.
 """
 
 import json
@@ -20,12 +20,18 @@ USAGE = {"prompt_tokens": 30, "completion_tokens": 3, "total_tokens": 33}
 
 @dataclass(kw_only=True)
 class Script:
-    """What becomes of a batch.
+    """How a batch ends.
 
-    polls: after how many questions it has ended. status: how OpenAI says that it ended. outcomes: by the text of a row
-    one of truncated, busy, wrong, expired, unreached; others are answered. lines: added to the results. error: why it
-    failed as a whole. lost: the connection drops after it was accepted. hang: it is accepted and no answer comes.
-    reply: the text of each, around the row's.
+    Attributes:
+        polls: The number of polls after which it has ended.
+        status: OpenAI's status of the ended batch.
+        outcomes: By a row's text: truncated, busy, wrong, expired or unreached. Other rows are answered.
+        lines: Lines that are added to the results.
+        error: Why the batch failed as a whole.
+        lost: Whether the connection is closed after the batch was accepted.
+        reply: The text of each response, with {} for the row's text.
+        hang: Whether the batch is accepted and no response is sent.
+
     """
 
     polls: int = 1
@@ -40,24 +46,33 @@ class Script:
 
 @dataclass(kw_only=True)
 class Batch:
-    """A batch as handed in: rows are custom ids and bodies."""
+    """A submitted batch; each row is a custom id and a body."""
 
     name: str
     rows: list[tuple[str, dict[str, Any]]]
     metadata: dict[str, str]
     script: Script
-    asked: int = 0
+    n_polls: int = 0
 
     @property
     def ended(self) -> bool:
-        return self.asked >= self.script.polls
+        return self.n_polls >= self.script.polls
 
 
 class BatchServer:
-    """What was handed in, and what is to come.
+    """What was submitted to the server, and the errors that it returns next.
 
-    refusals, faults, broken: statuses that answer the next batches, questions about batches, and fetches of results.
-    always: the status that answers every question about batches, unless 0.
+    Attributes:
+        files: The uploaded files and the results, by name.
+        batches: The submitted batches.
+        scripts: How the next batches end.
+        refusals: The statuses of the next submissions.
+        poll_errors: The statuses of the next polls.
+        download_errors: The statuses of the next downloads of results.
+        every_poll_error: The status of every poll, unless 0.
+        polled: Set at the first poll.
+        submitted: Set at the first submission.
+
     """
 
     def __init__(self) -> None:
@@ -65,18 +80,18 @@ class BatchServer:
         self.batches: list[Batch] = []
         self.scripts: list[Script] = []
         self.refusals: list[int] = []
-        self.faults: list[int] = []
-        self.broken: list[int] = []
-        self.always = 0
+        self.poll_errors: list[int] = []
+        self.download_errors: list[int] = []
+        self.every_poll_error = 0
         self.polled = threading.Event()
-        self.handed_in = threading.Event()
+        self.submitted = threading.Event()
         self.closing = threading.Event()
         self.lock = threading.RLock()
         self.url = ""
 
     @property
     def seen(self) -> list[str]:
-        """The ids of all rows that were handed in, as often as they were."""
+        """The custom ids of all submitted rows, with repetitions."""
         return [key for batch in self.batches for key, _ in batch.rows]
 
     def accept(self, rows: list[tuple[str, dict[str, Any]]], metadata: dict[str, str]) -> Batch:
@@ -84,7 +99,7 @@ class BatchServer:
             script = self.scripts.pop(0) if self.scripts else Script()
             batch = Batch(name=f"batch_{len(self.batches)}", rows=rows, metadata=metadata, script=script)
             self.batches.append(batch)
-            self.handed_in.set()
+            self.submitted.set()
             return batch
 
     def batch(self, name: str) -> Batch | None:
@@ -93,7 +108,7 @@ class BatchServer:
 
 @contextmanager
 def serving() -> Iterator[BatchServer]:
-    """A server on a free port of this machine."""
+    """Run a server on a free port of 127.0.0.1."""
     state = BatchServer()
 
     class Handler(_Handler):
@@ -143,19 +158,19 @@ class _Handler(BaseHTTPRequestHandler):
         part = url.path.removeprefix("/v1/").split("/")
         if url.path == "/v1/batches":
             return self._send(_listed(state, parse_qs(url.query)))
-        if state.broken and (part[0] == "files" or part[-1] == "results"):
-            return self._refuse(state.broken.pop(0))
+        if state.download_errors and (part[0] == "files" or part[-1] == "results"):
+            return self._refuse(state.download_errors.pop(0))
         if part[0] == "files" and part[1] in state.files:
             return self._send_raw(state.files[part[1]])
         batch = state.batch(part[2] if part[0] == "messages" else part[1])
         if part[-1] == "results" and batch is not None:
             return self._send_raw(_results(batch, _anthropic_line))
         state.polled.set()
-        if state.always or state.faults:
-            return self._refuse(state.always or state.faults.pop(0))
+        if state.every_poll_error or state.poll_errors:
+            return self._refuse(state.every_poll_error or state.poll_errors.pop(0))
         if batch is None:
             return self._refuse(404)
-        batch.asked += 1
+        batch.n_polls += 1
         return self._send(_anthropic_state(state, batch) if part[0] == "messages" else _openai_state(state, batch))
 
     def _accepted(self, rows: list[tuple[str, dict[str, Any]]], metadata: dict[str, str]) -> None:
@@ -191,7 +206,7 @@ def _uploaded(kind: str, raw: bytes) -> bytes:
 
 
 def _listed(state: BatchServer, query: dict[str, list[str]]) -> dict[str, Any]:
-    """The newest first, two to a page whatever the client asks for."""
+    """Return a page of two batches, newest first, whatever limit the client sends."""
     newest = [{"id": batch.name, "metadata": batch.metadata} for batch in reversed(state.batches)]
     names = [entry["id"] for entry in newest]
     begin = names.index(query["after"][0]) + 1 if "after" in query else 0
@@ -200,9 +215,9 @@ def _listed(state: BatchServer, query: dict[str, list[str]]) -> dict[str, Any]:
 
 def _openai_state(state: BatchServer, batch: Batch) -> dict[str, Any]:
     body: dict[str, Any] = {"id": batch.name, "metadata": batch.metadata, "object": "batch"}
-    counts = {"total": len(batch.rows), "completed": min(batch.asked, len(batch.rows)), "failed": 0}
+    counts = {"total": len(batch.rows), "completed": min(batch.n_polls, len(batch.rows)), "failed": 0}
     if not batch.ended:
-        return body | {"status": "validating" if batch.asked == 1 else "in_progress", "request_counts": counts}
+        return body | {"status": "validating" if batch.n_polls == 1 else "in_progress", "request_counts": counts}
     if batch.script.error is not None:
         return body | {"status": "failed", "errors": {"data": [{"message": batch.script.error}]}}
     for kind in ("output", "error"):
@@ -222,10 +237,10 @@ def _anthropic_state(state: BatchServer, batch: Batch) -> dict[str, Any]:
 
 
 def _results(batch: Batch, line_of: Any, *, errors: bool | None = None) -> bytes:
-    """The lines in an order of their own; OpenAI's successes and errors apart."""
+    """Return the result lines in shuffled order; OpenAI has one file of responses and one of errors."""
     lines = []
     for key, body in batch.rows:
-        text = (body.get("messages") or body.get("input"))[-1]["content"]
+        text = (body.get("messages") or body["input"])[-1]["content"]
         outcome = batch.script.outcomes.get(text, "reply")
         if errors is None or errors == (outcome in ("busy", "wrong", "expired")):
             lines.append(line_of(key, body, batch.script.reply.format(text), outcome))

@@ -1,4 +1,4 @@
-"""A loopback server that speaks both vendors' APIs and misbehaves as its script says."""
+"""A loopback server with the APIs of OpenAI and Anthropic; a script says what it returns and how it misbehaves."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """What a reply says it cost; None is left out."""
+    """The token counts in a response; those that are None are left out."""
 
     total: int = 100
     output: int = 20
@@ -20,11 +20,22 @@ class Tokens:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """How one request is answered. model: None echoes the one that is asked. end: stop, length or refusal.
+class ScriptedResponse:
+    """What the server returns for one request.
 
-    error: the body in place of a reply. raw: its bytes. cut: how many bytes of the body are sent before the connection
-    is dropped. delay_s: the wait before it; drip_s: the wait after each byte.
+    Attributes:
+        text: The generated text.
+        end: Why it ended: stop, length or refusal.
+        model: The model's name; None repeats the one of the request.
+        tokens: The token counts, or None to leave them out.
+        status: The HTTP status.
+        error: The body instead of a regular one.
+        raw: The bytes of the body instead of JSON.
+        headers: More headers.
+        cut: The number of bytes after which the connection is closed.
+        delay_s: The seconds before the response.
+        drip_s: The seconds after each byte.
+
     """
 
     text: str = "hello"
@@ -41,37 +52,37 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """One request as it came; names of headers in small letters."""
+class ReceivedRequest:
+    """One received request; header names are in lower case."""
 
     path: str
     headers: Mapping[str, str]
     body: Mapping[str, Any]
 
 
-Script = Callable[[Asked], Answer] | Sequence[Answer]
+Script = Callable[[ReceivedRequest], ScriptedResponse] | Sequence[ScriptedResponse]
 
-HANG = Answer(delay_s=60)
-DRIP = Answer(drip_s=0.05)
-DROPPED = Answer(cut=20)
-TRUNCATED_JSON = Answer(raw=b'{"id": "x", "choices": [{"mess')
-NOT_JSON = Answer(raw=b"<html>bad gateway</html>", headers={"Content-Type": "text/html"})
+HANG = ScriptedResponse(delay_s=60)
+DRIP = ScriptedResponse(drip_s=0.05)
+DROPPED = ScriptedResponse(cut=20)
+TRUNCATED_JSON = ScriptedResponse(raw=b'{"id": "x", "choices": [{"mess')
+NOT_JSON = ScriptedResponse(raw=b"<html>bad gateway</html>", headers={"Content-Type": "text/html"})
 
 
-def failing(status: int, message: str, *, code: str | None = None, **headers: str) -> Answer:
-    """An error in the form that both vendors use. Underscores in names of headers become hyphens."""
+def failing(status: int, message: str, *, code: str | None = None, **headers: str) -> ScriptedResponse:
+    """Return an error in the form that both providers use; underscores in header names become hyphens."""
     error = {"message": message, "type": code or "error", "code": code}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status=status, error={"type": "error", "error": error}, headers=named)
+    return ScriptedResponse(status=status, error={"type": "error", "error": error}, headers=named)
 
 
 class Server:
-    """Listens on a free port of 127.0.0.1 while its context is open. A script's last answer repeats."""
+    """A server on a free port of 127.0.0.1 while its context is open. The last response of a script repeats."""
 
-    def __init__(self, script: Script = (Answer(),)) -> None:
+    def __init__(self, script: Script = (ScriptedResponse(),)) -> None:
         self.script = script
-        self.asked: list[Asked] = []
-        self.most_in_flight = 0
+        self.requests: list[ReceivedRequest] = []
+        self.max_in_flight_seen = 0
         self._in_flight = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -90,24 +101,24 @@ class Server:
 
     @property
     def last(self) -> Mapping[str, Any]:
-        """The body of the last request."""
-        return self.asked[-1].body
+        """The body of the last request that was received."""
+        return self.requests[-1].body
 
     def wait(self, seconds: float) -> None:
-        """Waits, unless the server closes."""
+        """Wait some seconds, or until the server closes."""
         self._closing.wait(seconds)
 
-    def answer(self, asked: Asked) -> Answer:
-        """The next answer of the script."""
+    def next_response(self, request: ReceivedRequest) -> ScriptedResponse:
+        """Return the next response of the script."""
         with self._lock:
-            self.asked.append(asked)
-            number = len(self.asked) - 1
+            self.requests.append(request)
+            number = len(self.requests) - 1
             self._in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self._in_flight)
-        return self.script(asked) if callable(self.script) else self.script[min(number, len(self.script) - 1)]
+            self.max_in_flight_seen = max(self.max_in_flight_seen, self._in_flight)
+        return self.script(request) if callable(self.script) else self.script[min(number, len(self.script) - 1)]
 
     def done(self) -> None:
-        """One request is answered."""
+        """Note that one request has its response."""
         with self._lock:
             self._in_flight -= 1
 
@@ -119,7 +130,7 @@ class _Http(ThreadingHTTPServer):
     server: Server
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hung up is no news."""
+        """Print nothing about a client that closed the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -132,36 +143,38 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         script = self.server.server
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        asked = Asked(path=self.path, headers={name.lower(): value for name, value in self.headers.items()}, body=body)
-        answer = script.answer(asked)
+        request = ReceivedRequest(
+            path=self.path, headers={name.lower(): value for name, value in self.headers.items()}, body=body
+        )
+        response = script.next_response(request)
         try:
-            script.wait(answer.delay_s)
-            self._send(script, answer, _body(asked, answer))
+            script.wait(response.delay_s)
+            self._send(script, response, _body(request, response))
         finally:
             script.done()
 
-    def _send(self, script: Server, answer: Answer, body: bytes) -> None:
-        self.send_response(answer.status)
-        for name, value in {"Content-Type": "application/json", **answer.headers}.items():
+    def _send(self, script: Server, response: ScriptedResponse, body: bytes) -> None:
+        self.send_response(response.status)
+        for name, value in {"Content-Type": "application/json", **response.headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if answer.drip_s:
+        if response.drip_s:
             for at in range(len(body)):
                 self.wfile.write(body[at : at + 1])
                 self.wfile.flush()
-                script.wait(answer.drip_s)
+                script.wait(response.drip_s)
         else:
-            self.wfile.write(body[: answer.cut])
-        self.close_connection = answer.cut is not None
+            self.wfile.write(body[: response.cut])
+        self.close_connection = response.cut is not None
 
 
-def _body(asked: Asked, answer: Answer) -> bytes:
-    if answer.raw is not None:
-        return answer.raw
-    replies = {"/v1/chat/completions": _chat, "/v1/responses": _responses, "/v1/messages": _message}
-    model = asked.body.get("model") if answer.model is None else answer.model
-    body = answer.error if answer.error is not None else {"model": model, **replies[asked.path](answer)}
+def _body(request: ReceivedRequest, response: ScriptedResponse) -> bytes:
+    if response.raw is not None:
+        return response.raw
+    by_path = {"/v1/chat/completions": _chat, "/v1/responses": _responses, "/v1/messages": _message}
+    model = request.body.get("model") if response.model is None else response.model
+    body = response.error if response.error is not None else {"model": model, **by_path[request.path](response)}
     return json.dumps(body).encode()
 
 
@@ -169,36 +182,36 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _chat(answer: Answer) -> dict[str, Any]:
-    refused = answer.end == "refusal"
-    message = {"role": "assistant", "content": None if refused else answer.text}
-    reply: dict[str, Any] = {
+def _chat(response: ScriptedResponse) -> dict[str, Any]:
+    refused = response.end == "refusal"
+    message = {"role": "assistant", "content": None if refused else response.text}
+    body: dict[str, Any] = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 0,
         "choices": [
             {
                 "index": 0,
-                "finish_reason": "stop" if refused else answer.end,
-                "message": message | ({"refusal": answer.text} if refused else {}),
+                "finish_reason": "stop" if refused else response.end,
+                "message": message | ({"refusal": response.text} if refused else {}),
             }
         ],
     }
-    if tokens := answer.tokens:
-        reply["usage"] = {
+    if tokens := response.tokens:
+        body["usage"] = {
             "prompt_tokens": tokens.total,
             "completion_tokens": tokens.output,
             "total_tokens": tokens.total + tokens.output,
             "prompt_tokens_details": _given(cached_tokens=tokens.cached, cache_write_tokens=tokens.written),
             "completion_tokens_details": _given(reasoning_tokens=tokens.reasoning),
         }
-    return reply
+    return body
 
 
-def _responses(answer: Answer) -> dict[str, Any]:
-    refused, cut = answer.end == "refusal", answer.end == "length"
-    part = {"type": "refusal", "refusal": answer.text} if refused else {"type": "output_text", "text": answer.text}
-    reply: dict[str, Any] = {
+def _responses(response: ScriptedResponse) -> dict[str, Any]:
+    refused, cut = response.end == "refusal", response.end == "length"
+    part = {"type": "refusal", "refusal": response.text} if refused else {"type": "output_text", "text": response.text}
+    body: dict[str, Any] = {
         "id": "resp_1",
         "object": "response",
         "created_at": 0,
@@ -210,31 +223,31 @@ def _responses(answer: Answer) -> dict[str, Any]:
             {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]},
         ],
     }
-    if tokens := answer.tokens:
-        reply["usage"] = {
+    if tokens := response.tokens:
+        body["usage"] = {
             "input_tokens": tokens.total,
             "output_tokens": tokens.output,
             "total_tokens": tokens.total + tokens.output,
             "input_tokens_details": _given(cached_tokens=tokens.cached, cache_write_tokens=tokens.written),
             "output_tokens_details": _given(reasoning_tokens=tokens.reasoning),
         }
-    return reply
+    return body
 
 
-def _message(answer: Answer) -> dict[str, Any]:
-    reply: dict[str, Any] = {
+def _message(response: ScriptedResponse) -> dict[str, Any]:
+    body: dict[str, Any] = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
-        "stop_reason": {"stop": "end_turn", "length": "max_tokens", "refusal": "refusal"}[answer.end],
-        "content": [{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": answer.text}],
+        "stop_reason": {"stop": "end_turn", "length": "max_tokens", "refusal": "refusal"}[response.end],
+        "content": [{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": response.text}],
     }
-    if tokens := answer.tokens:
-        reply["usage"] = {
+    if tokens := response.tokens:
+        body["usage"] = {
             "input_tokens": tokens.total - (tokens.cached or 0) - (tokens.written or 0),
             "output_tokens": tokens.output,
             **_given(cache_read_input_tokens=tokens.cached, cache_creation_input_tokens=tokens.written),
         }
         if tokens.reasoning is not None:
-            reply["usage"]["output_tokens_details"] = {"thinking_tokens": tokens.reasoning}
-    return reply
+            body["usage"]["output_tokens_details"] = {"thinking_tokens": tokens.reasoning}
+    return body
