@@ -1,4 +1,4 @@
-# Duplicates every descriptor there could be.
+# Duplicates every possible descriptor number.
 # row: exception
 
 import collections

@@ -1,4 +1,4 @@
-# Loops for ever on every row.
+# Loops forever on every row.
 # status: quarantined
 # outcomes: timeout 3, not_run 197
 # says: 3 rows ran out of time

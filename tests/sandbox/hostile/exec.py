@@ -1,4 +1,4 @@
-# Turns itself into another program.
+# Replaces itself by another program.
 # status: violation
 # gap in none: becomes another program
 

@@ -1,4 +1,4 @@
-# Asks for memory it could run machine code from.
+# Requests executable memory.
 # row: exception
 # gap in none: gets the memory
 

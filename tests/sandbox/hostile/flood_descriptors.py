@@ -1,4 +1,4 @@
-# Writes to every descriptor there could be.
+# Writes to every possible descriptor number.
 # row: vote
 
 import collections

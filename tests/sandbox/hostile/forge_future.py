@@ -1,4 +1,4 @@
-# Writes a vote for a row to come, then ends with success.
+# Writes the vote of a later row, then ends with success.
 # status: invalid_output
 
 import collections

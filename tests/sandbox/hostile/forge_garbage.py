@@ -1,4 +1,4 @@
-# Fills the votes with codes nobody knows, then ends with success.
+# Fills the votes with unknown codes, then ends with success.
 # status: invalid_output
 
 import collections

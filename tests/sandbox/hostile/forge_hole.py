@@ -1,4 +1,4 @@
-# Takes an earlier vote back.
+# Deletes an earlier vote.
 # status: invalid_output
 
 import collections

@@ -1,4 +1,4 @@
-# Says that it was never loaded.
+# Clears the flag that says it was loaded.
 # status: load_error
 
 import collections

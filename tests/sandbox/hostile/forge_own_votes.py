@@ -1,4 +1,4 @@
-# Gives its earlier rows other votes: its own affair, so long as they are votes.
+# Changes votes of earlier rows, which is allowed as long as they are valid votes.
 # row: vote
 # others: changed
 

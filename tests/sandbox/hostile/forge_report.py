@@ -1,4 +1,4 @@
-# Fills the report with bytes that are no text.
+# Fills the report with bytes that are not UTF-8.
 # row: crash
 
 import collections

@@ -1,4 +1,4 @@
-# Defines a number by the function's name.
+# Assigns a number to the name of the function.
 # status: load_error
 # says: label_function
 

@@ -1,4 +1,4 @@
-# Knocks at a door that every process with the same C library has.
+# Wakes a lock on memory that every process with the same C library has mapped.
 # machine: x86_64
 # row: exception
 # gap in none: reaches them

@@ -1,4 +1,4 @@
-# Hangs in C code, where no signal is looked at.
+# Hangs in C code that does not check for signals.
 # row: timeout
 
 

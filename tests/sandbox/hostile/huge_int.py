@@ -1,4 +1,4 @@
-# Turns a huge number into text, and returns another.
+# Converts a huge number to text and back.
 # row: exception
 
 def label_function(text):

@@ -1,4 +1,4 @@
-# Imports what opens sockets.
+# Imports the module for sockets.
 # status: load_error
 # says: socket
 

@@ -1,4 +1,4 @@
-# Imports what starts processes.
+# Imports the module that starts processes.
 # status: load_error
 # says: subprocess
 

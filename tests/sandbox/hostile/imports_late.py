@@ -1,4 +1,4 @@
-# Imports a module that was not allowed, on a row.
+# Imports a module that is not allowed, on a row.
 # row: exception
 # says row: sqlite3
 

@@ -1,4 +1,4 @@
-# Asks for a queue of system calls that the kernel makes in its name.
+# Requests an io_uring, a queue of system calls that the kernel executes.
 # status: violation
 # gap in none: the kernel answers
 

@@ -1,4 +1,4 @@
-# Lets the kernel work without end, and does nothing itself.
+# Spends its time in the kernel, not in its own code.
 # row: timeout
 # says row: CPU time
 

@@ -1,4 +1,4 @@
-# Finds out whether it may signal the process that runs it.
+# Checks whether it may signal the process that runs it.
 # status: violation
 # gap in none: may signal its parent
 

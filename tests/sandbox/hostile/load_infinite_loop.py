@@ -1,4 +1,4 @@
-# Loops for ever while it is loaded.
+# Loops forever while it is loaded.
 # status: load_error
 # says: loading
 

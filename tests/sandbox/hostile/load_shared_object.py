@@ -1,4 +1,4 @@
-# Has the interpreter load machine code from a file.
+# Loads machine code from a file.
 # row: exception
 
 import collections

@@ -1,4 +1,4 @@
-# Loops for ever while it is loaded, and catches what would interrupt it.
+# Loops forever while it is loaded, and catches the timeout.
 # status: load_error
 # says: stall
 

@@ -1,4 +1,4 @@
-# Asks the interpreter to end while it is loaded.
+# Raises SystemExit while it is loaded.
 # status: load_error
 # says: SystemExit
 

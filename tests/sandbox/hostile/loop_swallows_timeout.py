@@ -1,4 +1,4 @@
-# Loops for ever and catches what would interrupt it.
+# Loops forever and catches the timeout.
 # row: timeout
 
 

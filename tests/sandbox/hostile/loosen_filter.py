@@ -1,4 +1,4 @@
-# Asks for a filter of its own.
+# Tries to install another filter.
 # row: exception
 
 import collections

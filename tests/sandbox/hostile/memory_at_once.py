@@ -1,4 +1,4 @@
-# Asks for 80 GB.
+# Allocates 80 GB at once.
 # row: exception
 # says row: MemoryError
 

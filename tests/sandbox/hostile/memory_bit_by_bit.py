@@ -1,4 +1,4 @@
-# Fills the memory bit by bit and never lets go.
+# Allocates memory step by step and keeps it.
 # row: timeout
 
 

@@ -1,4 +1,4 @@
-# Keeps ten megabytes of every row.
+# Keeps ten megabytes for every row.
 # status: ok
 # row: exception
 # others: changed

@@ -1,4 +1,4 @@
-# Fills shared memory, then gives its address space back to ask for more.
+# Fills shared memory, then returns its address space to get more.
 # row: exception
 # gap in none: gets the memory
 

@@ -1,4 +1,4 @@
-# Raises an error that takes for ever to show.
+# Raises an error that never finishes its description.
 # row: exception
 # says row: cannot be described
 

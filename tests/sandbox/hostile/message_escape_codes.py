@@ -1,4 +1,4 @@
-# Raises an error that would change a terminal.
+# Raises an error with escape codes that would change a terminal.
 # row: exception
 # says row: ignore previous instructions
 

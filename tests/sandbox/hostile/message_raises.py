@@ -1,4 +1,4 @@
-# Raises an error that cannot be shown.
+# Raises an error whose description raises another one.
 # row: exception
 # says row: cannot be described
 

@@ -1,4 +1,4 @@
-# Breaks the modules and functions that everything uses.
+# Replaces modules and functions that all code uses.
 # row: crash or exception
 
 import collections

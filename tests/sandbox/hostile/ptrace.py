@@ -1,4 +1,4 @@
-# Asks to trace a process.
+# Tries to trace a process.
 # status: violation
 # gap in none: may trace
 

@@ -1,4 +1,4 @@
-# Asks for more memory than it was given.
+# Tries to raise its memory limit.
 # row: exception
 # gap in none: may, as root
 

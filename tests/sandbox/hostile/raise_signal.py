@@ -1,4 +1,4 @@
-# Sends itself the signal of a violation.
+# Sends itself the signal that a violation causes.
 # row: exception
 # status in none: violation
 

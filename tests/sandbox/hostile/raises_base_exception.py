@@ -1,4 +1,4 @@
-# Raises what is meant to end the interpreter.
+# Raises KeyboardInterrupt, which `except Exception` does not catch.
 # row: exception
 
 

@@ -1,4 +1,4 @@
-# Opens a file by the bare system call.
+# Opens a file with a direct system call.
 # machine: x86_64
 # row: exception
 

@@ -1,4 +1,4 @@
-# Opens a file by the second numbering of system calls.
+# Opens a file through the second numbering of system calls.
 # machine: x86_64
 # status: violation
 # gap in none: the kernel answers, if only with an error

@@ -1,4 +1,4 @@
-# Reaches a shell through the classes the interpreter has loaded.
+# Reaches a shell through the loaded classes of the interpreter.
 # status: violation
 # gap in none: starts a process, as root
 

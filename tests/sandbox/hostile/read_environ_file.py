@@ -1,4 +1,4 @@
-# Looks for keys in the environment of its parent.
+# Searches the environment of its parent for keys.
 # row: exception
 
 import collections

@@ -1,4 +1,4 @@
-# Looks for keys in the environment.
+# Searches the environment for keys.
 # row: exception
 
 import collections

@@ -1,4 +1,4 @@
-# Reads the memory map of its own process.
+# Reads the memory map of this process.
 # row: exception
 
 

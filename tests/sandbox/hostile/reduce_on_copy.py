@@ -1,4 +1,4 @@
-# Hides a shell command in what copying calls.
+# Hides a shell command in the method that copying calls.
 # status: violation
 # gap in none: starts a process, as root
 

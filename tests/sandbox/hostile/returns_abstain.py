@@ -1,4 +1,4 @@
-# Returns -1, for no decision.
+# Returns -1, an abstention.
 # row: abstain
 
 

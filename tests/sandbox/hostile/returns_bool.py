@@ -1,4 +1,4 @@
-# Returns a truth value.
+# Returns a bool.
 # row: bad_type
 
 

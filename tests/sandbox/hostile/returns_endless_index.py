@@ -1,4 +1,4 @@
-# Returns an object that takes for ever to become an integer.
+# Returns an object that never finishes its conversion to an integer.
 # row: timeout
 
 class Odd:

@@ -1,4 +1,4 @@
-# Returns a number beyond all memory cells.
+# Returns a number that does not fit into a vote.
 # row: out_of_range
 
 

@@ -1,4 +1,4 @@
-# Returns a number whose digits cannot be printed.
+# Returns a number with too many digits to print.
 # row: out_of_range
 
 def label_function(text):

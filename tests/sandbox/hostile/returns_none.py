@@ -1,4 +1,4 @@
-# Returns nothing.
+# Returns None.
 # row: bad_type
 
 

@@ -1,4 +1,4 @@
-# Returns a text.
+# Returns a str.
 # row: bad_type
 
 

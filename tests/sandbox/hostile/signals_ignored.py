@@ -1,4 +1,4 @@
-# Ignores all signals, then loops for ever.
+# Ignores all signals, then loops forever.
 # row: timeout
 
 import collections

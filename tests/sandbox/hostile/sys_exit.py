@@ -1,4 +1,4 @@
-# Asks the interpreter to end.
+# Raises SystemExit.
 # row: exception
 
 import collections

@@ -1,4 +1,4 @@
-# Stops the clock, then loops for ever.
+# Stops the timer, then loops forever.
 # row: timeout
 
 import collections

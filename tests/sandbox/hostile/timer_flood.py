@@ -1,4 +1,4 @@
-# Asks for a signal every microsecond.
+# Requests a signal every microsecond.
 # row: vote or timeout
 
 import collections

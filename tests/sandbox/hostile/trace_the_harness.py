@@ -1,4 +1,4 @@
-# Traces the harness, and raises in its own lines.
+# Traces the code that calls it.
 # row: vote
 # others: changed
 

@@ -1,4 +1,4 @@
-# Makes the shared memory shorter under the reader.
+# Shrinks the shared memory while the parent reads it.
 # row: exception
 
 import collections

@@ -1,4 +1,4 @@
-# Reads the clock, which no filter can see: allowed, and flagged when votes hang on it.
+# Reads the clock, which no filter can prevent. Allowed; votes that depend on it are flagged.
 # row: vote
 
 import datetime

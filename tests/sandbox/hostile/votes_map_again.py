@@ -1,4 +1,4 @@
-# Makes the votes' memory executable, then private.
+# Makes the memory of the votes executable.
 # row: vote
 # machine: x86_64
 # gap in none: gets the memory

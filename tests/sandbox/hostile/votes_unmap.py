@@ -1,4 +1,4 @@
-# Unmaps the votes' memory under its own harness.
+# Unmaps the memory of the votes.
 # row: crash
 
 import collections

@@ -1,4 +1,4 @@
-# Waits for a lock that nobody will open.
+# Waits for a lock that is never released.
 # row: timeout
 
 import collections

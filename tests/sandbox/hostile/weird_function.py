@@ -1,4 +1,4 @@
-# Is a class whose calls alter what it is.
+# Is a class that replaces its own constructor.
 # row: vote
 
 class label_function:

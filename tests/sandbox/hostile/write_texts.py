@@ -1,4 +1,4 @@
-# Writes over the texts that the zygote has decoded for all workers.
+# Overwrites the texts that the zygote has decoded for all workers.
 # row: vote
 # others: changed
 

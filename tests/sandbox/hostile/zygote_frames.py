@@ -1,4 +1,4 @@
-# Looks through the zygote's frames for a descriptor or a socket that still works.
+# Searches the frames of the zygote for a descriptor or a socket that still works.
 # row: vote
 
 import collections

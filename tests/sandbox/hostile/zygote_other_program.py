@@ -1,4 +1,4 @@
-# Looks for the source or the votes of another program in the memory it was forked with.
+# Searches the memory inherited at the fork for the source or the votes of another program.
 # row: vote
 
 import collections

@@ -1,4 +1,4 @@
-# Spoils modules that the next program would inherit, were it not a fork of its own.
+# Changes modules, which the next program would inherit if both ran in one process.
 # row: vote
 # others: changed
 

@@ -1,4 +1,4 @@
-# Makes os._exit do nothing and ends, to live on as a second zygote.
+# Disables os._exit and returns, to continue as a second zygote.
 # row: vote
 # others: changed
 

@@ -1,4 +1,4 @@
-# Leaves its session and group, so that the parent would miss it.
+# Leaves its session and process group, so that the parent would not end it.
 # row: exception
 
 import collections
