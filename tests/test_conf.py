@@ -172,7 +172,7 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("label_model.epochs=0", r"label_model\.epochs is 0; 1 or more"),
+        ("label_model.epochs=0", r"label_model\.epochs is 0; expected 1 or more"),
         ("method.n_programs=0", r"method\.n_programs is 0; 1 or more"),
         ("seed.values=[1,1]", r"seed\.values is \[1, 1\]; different numbers"),
         ("seed.values=[4294967296]", r"from 0 to 2\*\*32 - 1"),
@@ -182,7 +182,7 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
         ("llm.price.input_usd_per_million=nan", "llm.price"),
         ("end_model.batch_size=99999999999", "end_model.batch_size is 99999999999"),
         ("end_model.hidden=[99999999999]", "end_model.hidden has a layer of 99999999999"),
-        ("feature_extractor.n_components=99999999999", "feature_extractor.n_components is 99999999999"),
+        ("feature_extractor.n_components=99999999999", "feature_extractor.n_components=99999999999"),
         ("seed.values=[]", r"seed\.values is \[\]"),
         ("paths.outputs=''", r"paths\.outputs is empty"),
         ("llm.price.input_usd_per_million=-1", r"llm\.price\.input_usd_per_million is -1\.0; expected"),

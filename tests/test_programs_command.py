@@ -20,7 +20,7 @@ def outputs(composed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     def ran(*overrides: str) -> Path:
         options = ["+experiment=tiny", "label_model=majority", f"paths.outputs={root / 'outputs'}", *overrides]
         cfg = composed(*options)
-        return run(config.build(cfg), config.to_container(cfg), options, NoProgress()).folder
+        return run(config.build(cfg), config.to_container(cfg), options, NoProgress()).directory
 
     before = ran()
     mine = root / "mine"

@@ -113,6 +113,6 @@ def test_a_run_with_an_encoder_is_killed_goes_on_and_predicts(
     assert len(encoded) == rows
     assert not list((tmp_path / "cache" / "feature_parts").iterdir())
     experiment = config.build(composed(*overrides))
-    features = experiment.feature_extractor.load(answer.folder / "model").transform(["subscribe", "love this song"])
-    assert experiment.end_model.load(answer.folder / "model").predict_proba(features).shape == (1, 2, 2)
-    shutil.rmtree(answer.folder)
+    features = experiment.feature_extractor.load(answer.directory / "model").transform(["subscribe", "love this song"])
+    assert experiment.end_model.load(answer.directory / "model").predict_proba(features).shape == (1, 2, 2)
+    shutil.rmtree(answer.directory)

@@ -250,7 +250,7 @@ def test_a_plan_warns_of_what_would_stop_the_run(experiment, monkeypatch: pytest
     built, _ = experiment(PRICE, "llm.cache=only", "budget.usd=0.01")
     only, budget = plan(built, built.dataset.load()).warnings
     assert "the run stops at the first response that is not in the cache" in only
-    assert "the budget of $0.01, of which $0.0000 is spent, may not do" in budget
+    assert "the budget of $0.01, of which $0.0000 is spent, may be too small" in budget
     retired, _ = experiment("llm=openai", "llm.model=gpt-4", "llm.base_url=null")
     (refused,) = plan(retired, retired.dataset.load()).warnings
     assert "gpt-4 was switched off on 2026-10-23" in refused
@@ -276,9 +276,9 @@ def test_a_rejected_program_is_repaired_priced_and_kept_in_all_versions(ran: Run
     mended = next(p["provenance"] for p in programs["list"] if p["origin"] == "general 0.2")
     assert (mended["sample"], mended["version"], mended["list_price_usd"]) == (0, 2, pytest.approx(0.1))
     assert done.record.cost["list_price_usd"] == pytest.approx(0.5)
-    files = sorted(path.name for path in (done.folder / "programs").rglob("*.py"))
+    files = sorted(path.name for path in (done.directory / "programs").rglob("*.py"))
     assert files == ["00.py", "00.py", "01.py", "01.py", "02.py"]
-    rejected = (done.folder / "programs" / "rejected" / "01.py").read_text()
+    rejected = (done.directory / "programs" / "rejected" / "01.py").read_text()
     assert "#: version: 1 (a repair)" in rejected
     assert "#: rejected: import: module 'nltk' is not allowed" in rejected
     asked = len(model.prompts)
