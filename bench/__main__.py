@@ -1,4 +1,4 @@
-"""Runs the benchmarks named on the command line, or all of them: `python -m bench sandbox --rows 1000000`."""
+"""Runs the benchmarks named on the command line, by default all: `python -m bench sandbox --rows 1000000`."""
 
 import argparse
 from importlib import import_module
@@ -11,10 +11,12 @@ NAMES = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if p
 
 
 def main() -> None:
-    """Prints a row per comparison: what, ours, the peer, and how many times faster ours is; then notes, if any."""
+    """Print a row per comparison (what, ours, the peer, how many times faster ours is), then notes."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; all without")
-    parser.add_argument("--rows", type=int, nargs="+", help="rows at which the sandbox's memory is measured")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; by default all")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", help="numbers of rows with which the sandbox's memory is measured"
+    )
     arguments = parser.parse_args()
     if wrong := [name for name in arguments.names if name not in NAMES]:
         parser.exit(1, f"error: the benchmark {wrong[0]!r} is unknown. Known: {', '.join(NAMES)}.\n")

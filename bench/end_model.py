@@ -1,9 +1,9 @@
-"""Five seeds of the MLP trained at once, against ways to train them one after another. Scores must agree.
+"""Compares training five seeds of the MLP at once with training them one after another; the scores must agree.
 
-Peers: our own, seed by seed; five plain Lightning fits with a DataLoader over a TensorDataset; scikit-learn's
-MLPClassifier, which knows no AdamW and no patience by a validation set of one's own. The Lightning fits have our
-architecture, optimizer, batches and number of epochs, and early stopping switched off on both sides; MLPClassifier has
-the architecture, batches and epochs, with Adam, and hard labels.
+Peers: our own training, seed by seed; five plain Lightning fits with a DataLoader over a TensorDataset; scikit-learn's
+MLPClassifier, which has neither AdamW nor early stopping by a given validation set. The Lightning fits have our
+architecture, optimizer, batches and number of epochs; early stopping is off on both sides. MLPClassifier has the
+architecture, batches and epochs, with Adam and hard labels.
 """
 
 import logging
@@ -14,27 +14,26 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from alchemist_exp import config
 from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, Split
 from alchemist_exp.end_model.base import ValidationData
 from alchemist_exp.end_model.mlp import Mlp
+from bench._experiment import build_experiment
 from bench.timing import best_of
 
 SEEDS = (0, 1, 2, 3, 4)
 EPOCHS, ROUNDS = 15, 2
 TOLERANCE = 0.02
-"""How far mean test accuracies may lie apart: 250 test rows have a standard error of .016."""
+"""Largest difference of mean test accuracies: with 250 test rows their standard error is .016."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Task:
-    """Features and gold of the YouTube comments, and the MLP of the configuration."""
+    """Features and gold labels of the YouTube comments, and the MLP of the configuration."""
 
     mlp: Mlp
     train: FloatArray
@@ -44,21 +43,19 @@ class _Task:
     test_gold: IntArray
 
     def accuracy(self, predicted: np.ndarray) -> float:
-        """predicted: classes (seeds, n) of the test rows."""
+        """Return the mean accuracy of predicted classes of the test rows, of shape (n_seeds, n_rows)."""
         return float((predicted == self.test_gold).mean())
 
 
 def _task() -> _Task:
-    config.register()
-    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
-        experiment = config.build(compose("config"))
+    experiment = build_experiment()
     data, extractor = experiment.dataset.load(), experiment.feature_extractor
     extractor.fit(data.texts(Split.TRAIN))
     features = {split: extractor.transform(data.texts(split)) for split in Split}
     gold = {split: label for split in Split if (label := data.gold(split)) is not None}
     mlp = experiment.end_model
     if len(gold) < len(Split) or not isinstance(mlp, Mlp):
-        raise AssertionError("the embedded set has gold, and the default end model is the MLP")
+        raise AssertionError("the embedded dataset must have gold labels, and the default end model must be the MLP")
     return _Task(
         mlp=replace(mlp, max_epochs=EPOCHS, patience=EPOCHS),
         train=features[Split.TRAIN],
@@ -70,7 +67,12 @@ def _task() -> _Task:
 
 
 def compare() -> Iterator[tuple[str, float, str, float]]:
-    """Three comparisons on the YouTube comments with their gold labels."""
+    """Compare on the YouTube comments with their gold labels.
+
+    Yields:
+        What was timed, our seconds, the peer, the peer's seconds.
+
+    """
     task = _task()
     labels = SoftLabels(probs=np.eye(2, dtype=np.float32)[task.gold], covered=np.ones(len(task.gold), dtype=bool))
 
@@ -88,7 +90,9 @@ def compare() -> Iterator[tuple[str, float, str, float]]:
     def timed(name: str) -> Callable[[], None]:
         return lambda: probs.update({name: contestants[name]()})
 
-    torch.set_num_threads(1)  # more are no gain for matrices this small, and a loss where the cores are shared
+    torch.set_num_threads(
+        1
+    )  # more threads do not help with matrices this small, and cost time where the cores are shared
     with threadpool_limits(1):
         best = best_of(ROUNDS, {name: timed(name) for name in contestants})
     if not np.allclose(probs["ours"], probs["the same, one after another"], atol=1e-3):
@@ -103,7 +107,7 @@ def compare() -> Iterator[tuple[str, float, str, float]]:
 
 
 def _lightning_fit(task: _Task, seed: int) -> np.ndarray:
-    """One seed's class probabilities of the test rows, as a Lightning tutorial would get them."""
+    """Return one seed's class probabilities of the test rows, trained as in a Lightning tutorial."""
     import pytorch_lightning as lightning
 
     class Module(lightning.LightningModule):
@@ -144,7 +148,7 @@ def _lightning_fit(task: _Task, seed: int) -> np.ndarray:
 
 
 def _sklearn_fit(task: _Task, seed: int) -> np.ndarray:
-    """One seed's class probabilities of the test rows; n_iter_no_change keeps it from stopping early."""
+    """Return one seed's class probabilities of the test rows; n_iter_no_change prevents early stopping."""
     scale = float(np.sqrt(np.mean(np.square(task.train))))
     model = MLPClassifier(
         tuple(task.mlp.hidden), batch_size=task.mlp.batch_size, learning_rate_init=task.mlp.learning_rate,

@@ -1,6 +1,6 @@
-"""Our majority vote and Dawid-Skene against Snorkel's voter and crowd-kit's on the same votes; labels must agree.
+"""Compares our majority vote and Dawid-Skene with Snorkel's and crowd-kit's on the same votes; labels must agree.
 
-A peer is timed by `fit` and the answer together, from the votes in the form it takes.
+The time of a peer includes `fit` and prediction, but not the conversion of the votes to the form that it takes.
 """
 
 import time
@@ -10,19 +10,18 @@ from collections.abc import Iterator
 import numpy as np
 import pandas
 from crowdkit.aggregation.classification.dawid_skene import DawidSkene as CrowdKitDawidSkene
-from hydra import compose, initialize_config_dir
 from snorkel.labeling.model import MajorityLabelVoter
 
 from alchemist_exp import config
 from alchemist_exp.core.types import LabelMatrix
-from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.label_models.dawid_skene import ClassPrior, DawidSkene
 from alchemist_exp.label_models.majority import Majority
+from bench._experiment import build_experiment
 from bench.timing import best_of
 
 PROGRAMS = 10
 VOTER_ROWS, CROWD_ROWS, MANY_ROWS = 100_000, 5_000, 1_000_000
-STEPS = 20
+STEPS = 20  # of EM
 
 
 def _votes(rows: int, abstaining: float) -> tuple[LabelMatrix, np.ndarray]:
@@ -35,21 +34,26 @@ def _votes(rows: int, abstaining: float) -> tuple[LabelMatrix, np.ndarray]:
 
 
 def compare() -> Iterator[tuple[str, float, str, float]]:
-    """Majority vote on 100,000 rows, and twenty steps of EM on 5,000, ten programs each."""
+    """Compare the majority vote on 100,000 rows, and twenty EM steps on 5,000 rows, with ten programs each.
+
+    Yields:
+        What was timed, our seconds, the peer, the peer's seconds.
+
+    """
     matrix, _ = _votes(VOTER_ROWS, 0.2)
     ours, theirs = Majority(name="majority"), MajorityLabelVoter(cardinality=2)
     wide = matrix.votes.astype(np.int64)
     untied = matrix.counts()[:, 0] != matrix.counts()[:, 1]
     labels = ours.predict_proba(matrix).hard()
     if not np.array_equal(labels[untied], theirs.predict(wide)[untied]):
-        raise AssertionError("the two majority votes differ")
+        raise AssertionError("the labels of the two majority votes differ")
     best = best_of(3, {"ours": lambda: ours.predict_proba(matrix), "peer": lambda: theirs.predict_proba(wide)})
     yield f"majority vote, {VOTER_ROWS:,} rows", best["ours"], "Snorkel MajorityLabelVoter", best["peer"]
     yield _dawid_skene()
 
 
 def _dawid_skene() -> tuple[str, float, str, float]:
-    """The same steps from the same start; crowd-kit leaves abstentions out, so nobody abstains."""
+    """Compare the same EM steps from the same start. No program abstains, because crowd-kit ignores abstentions."""
     matrix, _ = _votes(CROWD_ROWS, 0.0)
     rows, programs = np.indices(matrix.votes.shape)
     long = pandas.DataFrame({"task": rows.ravel(), "worker": programs.ravel(), "label": matrix.votes.ravel()})
@@ -62,29 +66,30 @@ def _dawid_skene() -> tuple[str, float, str, float]:
 
     def theirs() -> np.ndarray:
         with warnings.catch_warnings(action="ignore"):
-            return CrowdKitDawidSkene(n_iter=STEPS, tol=-1.0).fit_predict_proba(long).sort_index()[[0, 1]].to_numpy()
+            probs = CrowdKitDawidSkene(n_iter=STEPS, tol=-1.0).fit_predict_proba(long)
+        labels: np.ndarray = probs.sort_index()[[0, 1]].to_numpy()
+        return labels
 
     if not np.allclose(ours(), theirs(), atol=1e-4):
-        raise AssertionError("the two Dawid-Skenes differ")
+        raise AssertionError("the labels of the two Dawid-Skene models differ")
     best = best_of(3, {"ours": ours, "peer": theirs})
     return f"Dawid-Skene, {STEPS} steps, {CROWD_ROWS:,} rows", best["ours"], "crowd-kit DawidSkene", best["peer"]
 
 
 def measure(_: list[int] | None) -> Iterator[str]:
-    """Every label model but Snorkel's, fitted and asked once on a million rows."""
+    """Time `fit` and prediction of every label model except Snorkel's on a million rows.
+
+    Yields:
+        One sentence per label model.
+
+    """
     matrix, truth = _votes(MANY_ROWS, 0.2)
-    for model in _members():
+    models = [build_experiment(f"label_model={name}").label_model for name in config.members("label_model")]
+    for model in models:
+        if model.name == "snorkel" or model.uses_gold:
+            continue
         began = time.perf_counter()
         labels = model.fit(matrix, np.array([0.5, 0.5])).predict_proba(matrix)
         seconds = time.perf_counter() - began
         right = (labels.hard() == truth)[labels.covered].mean()
         yield f"{model.name}, {MANY_ROWS:,} rows, fit and labels: {seconds:.2f} s, accuracy {right:.4f}"
-
-
-def _members() -> list[LabelModel]:
-    config.register()
-    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
-        found = [
-            config.build(compose("config", [f"label_model={n}"])).label_model for n in config.members("label_model")
-        ]
-    return [model for model in found if model.name != "snorkel" and not model.uses_gold]

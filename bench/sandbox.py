@@ -4,6 +4,7 @@ The votes must be equal. CPU time is reliable on a busy machine; wall time, and 
 needs an idle one.
 """
 
+import asyncio
 import os
 import random
 import subprocess
@@ -13,16 +14,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 from snorkel.labeling import LabelingFunction
 from snorkel.labeling.apply.core import LFApplier
 
-from alchemist_exp import config
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.core.types import Split
 from alchemist_exp.programs.extract import extract_source
-from alchemist_exp.prompts import programs
 from alchemist_exp.sandbox.base import ProgramRun, Sandbox
+from bench._experiment import build_experiment
 from bench.timing import best_of, cpu_seconds
 
 REPEATS = 12
@@ -33,20 +32,22 @@ LIGHT = "def label_function(text):\n    return 1 if 'free' in text else 0\n"
 
 
 def _sandbox(*overrides: str) -> Sandbox:
-    config.register()
-    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
-        return config.build(compose("config", overrides=["sandbox.determinism_rows=0", *overrides])).sandbox
+    return build_experiment("sandbox.determinism_rows=0", *overrides).sandbox
 
 
 def _sources_and_texts(dataset: str) -> tuple[list[str], list[str]]:
-    config.register()
-    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
-        experiment = config.build(compose("config", overrides=[f"dataset={dataset}"]))
+    experiment = build_experiment(f"dataset={dataset}")
     data = experiment.dataset.load()
-    prompt = programs.program_prompt(data.task)
-    requests = [experiment.llm.request(programs.SYSTEM, prompt, sample=i) for i in range(10)]
-    sources = [extract_source(experiment.llm.response_to(request).text) for request in requests]
-    return [source for source in sources if source], list(data.texts(Split.TRAIN))
+    system, prompt = experiment.prompt.program_system, experiment.prompt.program_request(data.task)
+    requests = [experiment.llm.request(system, prompt, sample=i) for i in range(10)]
+
+    async def responses() -> list[str]:
+        """Return the text of each recorded response."""
+        async with experiment.llm.connect() as client:
+            return [(await client.complete(request)).text for request in requests]
+
+    sources = [source for text in asyncio.run(responses()) if (source := extract_source(text))]
+    return sources, list(data.texts(Split.TRAIN))
 
 
 def _sandboxes() -> dict[str, Sandbox]:

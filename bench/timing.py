@@ -1,4 +1,4 @@
-"""Times things side by side: interleaved rounds, the best of each counts."""
+"""Compares the time of several functions: interleaved rounds, the best time of each counts."""
 
 import resource
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process and of its children that have ended."""
+    """Return the CPU seconds of this process and of its children that have ended."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
@@ -14,7 +14,17 @@ def cpu_seconds() -> float:
 def best_of(
     rounds: int, contestants: Mapping[str, Callable[[], object]], clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, float]:
-    """The least time each contestant took, in seconds of `clock`."""
+    """Time functions in turns, so that a change of the machine's load affects all of them.
+
+    Args:
+        rounds: How often each function is called.
+        contestants: Functions by name.
+        clock: Returns seconds.
+
+    Returns:
+        The least time of each function, in seconds.
+
+    """
     best = dict.fromkeys(contestants, float("inf"))
     for _ in range(rounds):
         for name, run in contestants.items():
