@@ -13,7 +13,7 @@ from alchemist_exp.core.atomic_io import read_json, write_bytes, write_directory
 from alchemist_exp.core.errors import StoreError
 
 
-def test_written_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
+def test_a_file_is_written_completely_without_other_files(tmp_path: Path) -> None:
     target = tmp_path / "new" / "a.json"
     write_json(target, {"a": "é"})
     write_json(target, {"a": 2})
@@ -21,7 +21,7 @@ def test_written_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert [p.name for p in target.parent.iterdir()] == ["a.json"]
 
 
-def test_a_refused_value_leaves_the_old_content(tmp_path: Path) -> None:
+def test_an_invalid_value_keeps_the_old_content(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     write_json(target, 1)
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -29,7 +29,7 @@ def test_a_refused_value_leaves_the_old_content(tmp_path: Path) -> None:
     assert target.read_text() == "1\n"
 
 
-def test_a_file_over_the_size_limit_is_one_sentence_and_leaves_the_old_content(tmp_path: Path) -> None:
+def test_a_file_over_the_size_limit_is_an_error_and_keeps_the_old_content(tmp_path: Path) -> None:
     target = tmp_path / "a"
     write_bytes(target, b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -45,7 +45,7 @@ def test_a_file_over_the_size_limit_is_one_sentence_and_leaves_the_old_content(t
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_of_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -55,15 +55,15 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_where_a_folder_is_needed_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_directory_is_an_error_of_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("in the way")
     with pytest.raises(StoreError, match="file"):
         write_bytes(tmp_path / "outputs" / "a", b"x")
 
 
-def test_a_folder_is_all_or_nothing(tmp_path: Path) -> None:
-    def half(folder: Path) -> None:
-        (folder / "one").write_text("1")
+def test_a_directory_is_written_completely_or_not_at_all(tmp_path: Path) -> None:
+    def half(directory: Path) -> None:
+        (directory / "one").write_text("1")
         raise RuntimeError("broken off")
 
     with pytest.raises(RuntimeError, match="broken off"):
@@ -71,8 +71,8 @@ def test_a_folder_is_all_or_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_killed_writers_never_show_half_a_file(tmp_path: Path) -> None:
-    """kill -9 at any moment: the file is absent, old or new."""
+def test_a_killed_writer_never_leaves_a_partial_file(tmp_path: Path) -> None:
+    """After kill -9 at any moment the file is missing, old or new."""
     code = (
         "import sys; from pathlib import Path; from alchemist_exp.core.atomic_io import write_bytes\n"
         "for i in range(10**9): write_bytes(Path(sys.argv[1]), bytes([i % 256]) * 300_000)"
@@ -97,16 +97,16 @@ def test_a_broken_json_file_is_named(tmp_path: Path) -> None:
         read_json(path, what="the record")
 
 
-def test_store_makes_an_entry_once_and_reads_it_back(tmp_path: Path) -> None:
-    store, made = ArtifactCache(tmp_path), []
+def test_a_cache_entry_is_created_once_and_read_back(tmp_path: Path) -> None:
+    cache, made = ArtifactCache(tmp_path), []
 
-    def make(folder: Path) -> None:
-        made.append(folder)
-        np.save(folder / "a.npy", np.arange(3))
+    def make(directory: Path) -> None:
+        made.append(directory)
+        np.save(directory / "a.npy", np.arange(3))
 
-    first = store.get_or_create("kind", {"a": 1}, make)
-    assert store.get_or_create("kind", {"a": 1}, make) == first
-    assert store.get_or_create("kind", {"a": 2}, make) != first
+    first = cache.get_or_create("kind", {"a": 1}, make)
+    assert cache.get_or_create("kind", {"a": 1}, make) == first
+    assert cache.get_or_create("kind", {"a": 2}, make) != first
     assert len(made) == 2
     array = read_array(first / "a.npy")
     assert array.tolist() == [0, 1, 2]
@@ -114,9 +114,9 @@ def test_store_makes_an_entry_once_and_reads_it_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"garbage", b"\x93NUMPY\x01\x00\x10"])
-def test_a_broken_array_is_a_loud_error_with_its_path(tmp_path: Path, raw: bytes) -> None:
+def test_a_broken_array_is_an_error_with_its_path(tmp_path: Path, raw: bytes) -> None:
     entry = ArtifactCache(tmp_path).get_or_create(
-        "kind", {}, lambda folder: (folder / "a.npy").write_bytes(raw) and None
+        "kind", {}, lambda directory: (directory / "a.npy").write_bytes(raw) and None
     )
     with pytest.raises(StoreError, match=rf"{entry}.*delete that directory"):
         read_array(entry / "a.npy")
@@ -124,30 +124,30 @@ def test_a_broken_array_is_a_loud_error_with_its_path(tmp_path: Path, raw: bytes
         read_array(entry / "b.npy")
 
 
-def test_an_entry_that_is_not_what_was_written_is_an_error(tmp_path: Path) -> None:
-    store = ArtifactCache(tmp_path)
+def test_an_entry_that_does_not_match_its_checksums_is_an_error(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
 
-    def make(folder: Path) -> None:
-        np.save(folder / "a.npy", np.arange(300))
+    def make(directory: Path) -> None:
+        np.save(directory / "a.npy", np.arange(300))
 
-    entry = store.get_or_create("kind", {}, make)
+    entry = cache.get_or_create("kind", {}, make)
     raw = bytearray((entry / "a.npy").read_bytes())
     raw[-1] ^= 1
     (entry / "a.npy").write_bytes(raw)
     with pytest.raises(StoreError, match=rf"{entry} do not match their checksums; delete that directory"):
-        store.get_or_create("kind", {}, make)
+        cache.get_or_create("kind", {}, make)
 
 
-def test_drafts_of_killed_writers_are_removed(tmp_path: Path) -> None:
-    store = ArtifactCache(tmp_path)
-    draft = store.path_of("kind", {}).parent / f".{store.path_of('kind', {}).name}.1-dead"
-    draft.mkdir(parents=True)
-    (draft / "half").write_text("x")
-    entry = store.get_or_create("kind", {}, lambda folder: (folder / "a").touch())
+def test_partial_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
+    partial = cache.path_of("kind", {}).parent / f".{cache.path_of('kind', {}).name}.1-dead"
+    partial.mkdir(parents=True)
+    (partial / "half").write_text("x")
+    entry = cache.get_or_create("kind", {}, lambda directory: (directory / "a").touch())
     assert [path.name for path in entry.parent.iterdir()] == [entry.name]
 
 
-def test_a_short_write_without_a_number_is_a_full_disk(tmp_path: Path) -> None:
+def test_a_short_write_without_an_error_number_is_a_full_disk(tmp_path: Path) -> None:
     def short(_: Path) -> None:
         raise OSError("102400 requested and 87008 written")
 

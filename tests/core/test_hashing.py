@@ -18,11 +18,11 @@ class Point:
     colour: Colour
 
 
-def test_equal_values_have_equal_keys_whatever_their_order() -> None:
+def test_equal_values_have_equal_keys_in_any_order() -> None:
     assert key_of("t", {"a": 1, "b": [Point(1, Colour.red)]}) == key_of("t", {"b": [Point(1, Colour.red)], "a": 1})
 
 
-def test_tags_and_values_set_keys_apart() -> None:
+def test_different_tags_or_values_give_different_keys() -> None:
     assert len({key_of("t", 1), key_of("u", 1), key_of("t", "1"), key_of("t", 1.0), key_of("t", [1])}) == 5
 
 
@@ -32,14 +32,14 @@ def test_keys_are_the_same_in_another_process() -> None:
     assert other.stdout.strip() == key_of("t", {"a": "é", "b": 2.5})
 
 
-def test_nan_and_unknown_things_are_refused() -> None:
+def test_nan_and_unknown_types_are_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json(float("nan"))
     with pytest.raises(TypeError):
         canonical_json(object())
 
 
-def test_where_a_text_ends_matters() -> None:
+def test_text_boundaries_alter_the_fingerprint() -> None:
     assert texts_fingerprint(["ab", "c"]) != texts_fingerprint(["a", "bc"])
     assert texts_fingerprint([]) != texts_fingerprint([""])
     assert len(texts_fingerprint(["lone surrogate \ud800"])) == 24

@@ -5,7 +5,7 @@ import numpy as np
 from alchemist_exp.core.random_state import preserve_global_random_state
 
 
-def test_global_generators_are_left_as_found() -> None:
+def test_global_generators_are_restored() -> None:
     import torch
 
     def draw() -> list[float]:

@@ -7,19 +7,19 @@ from alchemist_exp.core.terminal import MESSAGE_CHARS, escape_controls, sanitize
 
 
 @given(st.text() | st.text(st.sampled_from("\x1b[]m;0\x07\u202ea ")))
-def test_harmless_text(text: str) -> None:
+def test_sanitized_text_is_one_printable_line(text: str) -> None:
     clean = sanitize(text)
     assert len(clean) <= MESSAGE_CHARS
     assert all(unicodedata.category(character)[0] != "C" for character in clean)
     assert clean == " ".join(clean.split())
 
 
-def test_terminal_sequences_go_whole() -> None:
+def test_terminal_sequences_are_removed_completely() -> None:
     assert sanitize("\x1b]0;title\x07a\x1b[31;1mb\x1b[0m\r\nc\x1bD") == "ab c"
 
 
 @given(st.text() | st.text(st.sampled_from("\x1b\x9b\r\n\t\u202e\u2028\ud800 a")))
-def test_visible_text_keeps_lines_and_tabs_and_no_control(text: str) -> None:
+def test_escaped_text_keeps_lines_and_tabs_but_no_control_characters(text: str) -> None:
     clean = escape_controls(text)
     assert all(unicodedata.category(c)[0] != "C" or c in "\n\t" for c in clean)
     assert clean.count("\n") == text.count("\n")
@@ -27,7 +27,7 @@ def test_visible_text_keeps_lines_and_tabs_and_no_control(text: str) -> None:
     clean.encode("utf-8")
 
 
-def test_visible_text_spells_what_would_act() -> None:
+def test_control_characters_are_escaped() -> None:
     assert (
         escape_controls("\x1b[2Ja\r\n\tb\x9b\u202e\u2066\x00\u2028") == "\\x1b[2Ja\n\tb\\x9b\\u202e\\u2066\\x00\\u2028"
     )

@@ -37,11 +37,11 @@ def test_soft_labels_mask_uncovered_rows() -> None:
 
 
 @pytest.mark.parametrize("row", [[0.3, 0.3], [np.nan, 1.0], [2.0, 0.0]])
-def test_soft_labels_refuse_what_is_no_distribution(row: list[float]) -> None:
+def test_soft_labels_refuse_rows_that_are_not_distributions(row: list[float]) -> None:
     with pytest.raises(ValueError, match="sum to 1"):
         SoftLabels(probs=np.array([row]), covered=np.array([True]))
 
 
-def test_soft_labels_refuse_shapes_that_do_not_fit() -> None:
+def test_soft_labels_refuse_shapes_that_do_not_match() -> None:
     with pytest.raises(ValueError, match="do not match"):
         SoftLabels(probs=np.ones((2, 1)), covered=np.array([True]))

@@ -1,4 +1,4 @@
-"""A toy task with a known answer, and the component as its YAML makes it."""
+"""A toy task with known classes, and the component with the values of its YAML file."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from alchemist_exp.end_model.mlp import Mlp
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Toy:
-    """Rows of two overlapping clouds; the soft labels are right four times in five, the last rows are uncovered."""
+    """Rows of two overlapping clusters; 80% of the soft labels are right, the last rows are uncovered."""
 
     features: FloatArray
     gold: IntArray
@@ -39,7 +39,7 @@ def toy() -> Toy:
 
 @pytest.fixture(scope="session")
 def make() -> Callable[..., Mlp]:
-    """The component of the YAML on the CPU, some values replaced."""
+    """Makes the component of the YAML file on the CPU, with some values replaced."""
     with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         component = OmegaConf.to_object(compose(overrides=["+end_model=mlp", "end_model.device=cpu"]).end_model)
     assert isinstance(component, Mlp)

@@ -46,7 +46,7 @@ def test_a_seed_predicts_the_same_with_any_other_seeds(make: Make, toy: Toy, see
     assert alone.best_epoch[0] == among.best_epoch[place]
 
 
-def test_seeds_differ_from_one_another_and_repeat_themselves(make: Make, toy: Toy) -> None:
+def test_seeds_differ_and_are_reproducible(make: Make, toy: Toy) -> None:
     first, second = fit(make(), toy, 0, 1), fit(make(), toy, 0, 1)
     zero, one = first.predict_proba(toy.features)
     assert not np.allclose(zero, one, atol=1e-3)
@@ -59,7 +59,7 @@ def global_states() -> tuple[object, ...]:
     return random.getstate(), str(numpy), torch.get_rng_state().numpy().tobytes()
 
 
-def test_the_global_generators_neither_matter_nor_move(make: Make, toy: Toy) -> None:
+def test_the_global_generators_are_neither_used_nor_changed(make: Make, toy: Toy) -> None:
     first = fit(make(), toy, 0).predict_proba(toy.features)
     random.seed(9)
     np.random.seed(9)  # noqa: NPY002
@@ -73,14 +73,14 @@ def test_the_global_generators_neither_matter_nor_move(make: Make, toy: Toy) -> 
 # What is learned
 
 
-def test_learns_through_the_noise(make: Make, toy: Toy) -> None:
+def test_learns_from_noisy_labels(make: Make, toy: Toy) -> None:
     model = fit(make(), toy, 0, 1)
     gold = toy.validation.gold
     for probs in model.predict_proba(toy.validation.features):
         assert (probs.argmax(axis=1) == gold).mean() > 0.8
 
 
-def test_soft_labels_are_learned_as_beliefs_not_as_classes(make: Make) -> None:
+def test_soft_labels_are_learned_as_probabilities_not_as_classes(make: Make) -> None:
     features = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
     labels = all_covered(np.tile(np.float32([0.7, 0.3]), (400, 1)))
     model = make(patience=30).fit(features, labels, seeds=[0], validation=None)
@@ -210,7 +210,7 @@ def test_arguments_that_do_not_match_are_refused(make: Make, toy: Toy) -> None:
 
 
 @pytest.mark.parametrize(("gold", "positive"), [([0, 2], None), ([0, -1], None), ([0, 1], 2), ([0], None)])
-def test_validation_checks_itself(gold: list[int], positive: int | None) -> None:
+def test_validation_data_checks_its_values(gold: list[int], positive: int | None) -> None:
     with pytest.raises(ValueError, match="expected"):
         ValidationData(features=np.zeros((2, 3), np.float32), gold=np.array(gold), n_classes=2, positive=positive)
 

@@ -38,7 +38,7 @@ def fit(mlp: Mlp, toy: Toy, *seeds: int) -> FittedEndModel:
 # Side effects
 
 
-def test_silent_and_leaves_nothing_behind(
+def test_no_output_no_files_and_no_changed_settings(
     make: Make, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Features are read-only memory maps, as the artifact cache returns them."""
@@ -60,7 +60,7 @@ def test_silent_and_leaves_nothing_behind(
     assert np.array_equal(features, toy.features)
 
 
-def test_inside_a_slurm_job_of_several_tasks(make: Make, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_works_inside_a_slurm_job_of_several_tasks(make: Make, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     job = {"JOB_ID": "7", "NTASKS": "4", "PROCID": "2", "LOCALID": "2", "NODELIST": "n1", "JOB_NAME": "alchemist"}
     for name, value in job.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
@@ -85,7 +85,7 @@ def test_a_long_split_is_predicted_in_chunks(make: Make, toy: Toy, monkeypatch: 
     assert np.allclose(model.predict_proba(toy.features), whole, atol=1e-6)
 
 
-def test_importing_is_light() -> None:
+def test_importing_the_component_does_not_import_torch() -> None:
     code = "import sys, alchemist_exp.end_model.mlp; assert not {'torch', 'pytorch_lightning'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(config.__file__).parents[1])
 
@@ -137,7 +137,7 @@ def test_a_missing_or_broken_file_is_named_and_runs_no_code(
 # Configuration
 
 
-def test_yaml_has_the_papers_network(make: Make) -> None:
+def test_the_yaml_file_has_the_network_of_the_paper(make: Make) -> None:
     assert make().name == "mlp"
     assert make().hidden == [32, 32]
 

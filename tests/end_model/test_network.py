@@ -1,4 +1,4 @@
-"""The parts that keep seeds apart: the stacked network, its batches, its loss."""
+"""The parts that keep the seeds independent: the stacked network, its batches, its loss."""
 
 import torch
 
@@ -70,7 +70,7 @@ def test_the_stacked_network_is_the_network_of_the_paper() -> None:
     assert torch.allclose(network.logits(rows)[0], (rows @ first).relu() @ last, atol=1e-6)
 
 
-def test_every_epoch_each_seed_sees_all_rows_once_in_its_own_order() -> None:
+def test_in_every_epoch_each_seed_gets_all_rows_once_in_its_own_order() -> None:
     batches = SeededBatches(10, 4, generators(0, 1), CPU)
     epochs = [torch.cat(list(batches), dim=1) for _ in range(2)]
     assert [batch.shape for batch in batches] == [(2, 4), (2, 4), (2, 2)]

@@ -1,4 +1,4 @@
-"""Scores against values worked out by hand, and against scikit-learn on random rows."""
+"""Scores compared with values computed by hand, and with scikit-learn on random rows."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ def test_binary_f1_is_that_of_the_positive_class() -> None:
     assert other.f1 == 0.75
 
 
-def test_weighted_f1_weighs_the_classes_by_their_gold_rows() -> None:
+def test_weighted_f1_weights_the_classes_by_their_gold_rows() -> None:
     scores = score(GOLD, PREDICTED, n_classes=2, positive=None)
     assert scores is not None
     assert scores.f1 == pytest.approx((4 * 0.75 + 2 * 0.5) / 6)
@@ -45,7 +45,7 @@ def test_nothing_predicted_gives_no_score_instead_of_nan(rows: int) -> None:
     assert score(gold, predicted, n_classes=2, positive=None) is None
 
 
-def test_a_class_that_never_occurs_counts_for_nothing_in_macro_f1_and_zero_as_positive() -> None:
+def test_a_class_that_never_occurs_is_left_out_of_macro_f1_and_is_zero_as_positive() -> None:
     scores = score(ints(0, 1), ints(0, 1), n_classes=4, positive=3)
     assert scores == Scores(accuracy=1.0, f1=0.0, macro_f1=1.0, rows=2)
 
@@ -65,7 +65,7 @@ def test_agrees_with_scikit_learn(seed: int, n_classes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gold", "predicted", "positive", "complaint"),
+    ("gold", "predicted", "positive", "message"),
     [
         (ints(0, 1), ints(0), None, "do not match"),
         (ints(0, 2), ints(0, 1), None, "gold is in 0..2"),
@@ -76,9 +76,9 @@ def test_agrees_with_scikit_learn(seed: int, n_classes: int) -> None:
     ],
 )
 def test_arguments_that_do_not_match_are_refused(
-    gold: IntArray, predicted: IntArray, positive: int | None, complaint: str
+    gold: IntArray, predicted: IntArray, positive: int | None, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(ValueError, match=message):
         score(gold, predicted, n_classes=2, positive=positive)
 
 
@@ -93,7 +93,7 @@ def test_a_program_is_scored_on_the_rows_it_votes_on() -> None:
     )
 
 
-def test_without_gold_programs_have_coverage_alone() -> None:
+def test_without_gold_programs_have_only_coverage() -> None:
     assert [p.accuracy for p in program_scores(VOTES, None)] == [None, None, None]
     assert [p.coverage for p in program_scores(VOTES, None)] == [1.0, 0.5, 0.0]
 
@@ -116,7 +116,7 @@ def test_summary_has_the_mean_and_the_sample_deviation() -> None:
     assert summary["f1"].std == 0.0
 
 
-def test_one_seed_does_not_deviate() -> None:
+def test_one_seed_has_no_deviation() -> None:
     assert summarize([Scores(accuracy=0.7, f1=0.5, macro_f1=0.3, rows=4)])["accuracy"].std == 0.0
     with pytest.raises(ValueError, match="at least one seed"):
         summarize([])

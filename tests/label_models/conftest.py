@@ -1,4 +1,4 @@
-"""Label models as their YAML makes them."""
+"""Label models with the values of their YAML files."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,5 +19,5 @@ def _of_yaml(name: str) -> LabelModel:
 
 @pytest.fixture
 def make() -> Callable[..., LabelModel]:
-    """An unfitted label model by its name, some values replaced."""
+    """Makes an unfitted label model by its name, with some values replaced."""
     return lambda name, **values: dataclasses.replace(_of_yaml(name), **values)

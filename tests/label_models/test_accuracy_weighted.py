@@ -1,4 +1,4 @@
-"""Weights from the validation labels, by hand, and what is said where there are none."""
+"""Weights from the validation labels, computed by hand, and the errors where there are none."""
 
 import numpy as np
 import pytest
@@ -11,15 +11,15 @@ from alchemist_exp.label_models.base import LabeledVotes
 EVEN = np.full(3, 1 / 3)
 
 
-def exam(*rows: list[int], gold: list[int]) -> LabeledVotes:
+def labeled_votes(*rows: list[int], gold: list[int]) -> LabeledVotes:
     return LabeledVotes(
         matrix=LabelMatrix(votes=np.array(rows, dtype=np.int8), n_classes=3), gold=np.array(gold, dtype=np.int64)
     )
 
 
 def test_weights_are_smoothed_log_odds(make) -> None:
-    """Program 0 is right on 2 of 2, program 1 on 1 of 4, program 2 never votes; (3 + 1) / (6 + 3) are right at all."""
-    labeled = exam([0, 0, -1], [1, 2, -1], [-1, 1, -1], [-1, 1, -1], gold=[0, 1, 0, 2])
+    """Program 0 is right on 2 of 2, program 1 on 1 of 4, program 2 never votes; overall (3 + 1) / (6 + 3) are right."""
+    labeled = labeled_votes([0, 0, -1], [1, 2, -1], [-1, 1, -1], [-1, 1, -1], gold=[0, 1, 0, 2])
     model = make("accuracy_weighted", smoothing=1.0).fit(labeled.matrix, EVEN, labeled)
     pooled = 4 / 9
     accuracy = np.array([(2 + pooled) / 3, (1 + pooled) / 5, pooled])
@@ -29,14 +29,14 @@ def test_weights_are_smoothed_log_odds(make) -> None:
     assert first == pytest.approx(np.array([odds[0], odds[1], 1]) / (odds[0] + odds[1] + 1))
 
 
-def test_a_program_worse_than_chance_speaks_against_the_class_it_names(make) -> None:
-    labeled = exam(*[[1, 0]] * 40, gold=[0] * 40)
+def test_a_vote_of_a_program_worse_than_chance_counts_against_its_class(make) -> None:
+    labeled = labeled_votes(*[[1, 0]] * 40, gold=[0] * 40)
     model = make("accuracy_weighted").fit(labeled.matrix, EVEN, labeled)
     lone = model.predict_proba(LabelMatrix(votes=np.array([[1, -1]], dtype=np.int8), n_classes=3))
     assert lone.probs[0].argmin() == 1
 
 
-def test_without_gold_the_check_says_so_before_anything_is_spent(composed) -> None:
+def test_without_gold_the_check_fails_before_anything_is_spent(composed) -> None:
     experiment = config.build(composed("label_model=accuracy_weighted", "gold=none"))
     with pytest.raises(ConfigError, match=r"label_model=accuracy_weighted .* use gold=valid, or use a label model"):
         experiment.check()
@@ -44,13 +44,13 @@ def test_without_gold_the_check_says_so_before_anything_is_spent(composed) -> No
     config.build(composed("label_model=accuracy_weighted", "gold=none", "method=zero_shot", "llm=openai"))
 
 
-def test_without_votes_on_labeled_rows_there_is_one_sentence(make) -> None:
-    nobody = exam([-1, -1], gold=[0])
-    for labeled in (None, nobody):
+def test_without_votes_on_labeled_rows_the_fit_is_refused(make) -> None:
+    without_votes = labeled_votes([-1, -1], gold=[0])
+    for labeled in (None, without_votes):
         with pytest.raises(ProgramsError, match=r"needs votes on labeled validation rows, but there are none; give"):
-            make("accuracy_weighted").fit(nobody.matrix, EVEN, labeled)
+            make("accuracy_weighted").fit(without_votes.matrix, EVEN, labeled)
 
 
-def test_smoothing_of_nothing_is_one_sentence(make) -> None:
+def test_zero_smoothing_is_refused(make) -> None:
     with pytest.raises(ConfigError, match=r"label_model\.smoothing is 0; expected a number above 0"):
         make("accuracy_weighted", smoothing=0)

@@ -1,4 +1,4 @@
-"""Dawid-Skene and one coin: equal to crowd-kit's where that can be asked, and sound where it collapses."""
+"""Dawid-Skene and one coin: equal to crowd-kit where it applies, and stable where it collapses."""
 
 import numpy as np
 import pandas
@@ -22,7 +22,7 @@ AS_CROWDKIT = {"class_prior": ClassPrior.learned, "smoothing": 0.0, "max_iterati
 @pytest.mark.parametrize(("name", "peer"), [("dawid_skene", "DawidSkene"), ("one_coin", "OneCoinDawidSkene")])
 @pytest.mark.parametrize(("k", "balance"), [(2, [0.7, 0.3]), (3, [0.5, 0.3, 0.2])])
 def test_crowdkit_gives_the_same_labels(make, name: str, peer: str, k: int, balance: list[float]) -> None:
-    """Both after twenty steps from the shares of votes, nobody abstaining, which crowd-kit leaves out."""
+    """Both take twenty steps from the shares of votes. No program abstains: crowd-kit ignores abstentions."""
     matrix, _ = crowd(200, [0.9, 0.8, 0.75, 0.7, 0.6], balance, 1.0, seed=k)
     rows, programs = np.indices(matrix.votes.shape)
     long = pandas.DataFrame({"task": rows.ravel(), "worker": programs.ravel(), "label": matrix.votes.ravel()})
@@ -41,7 +41,7 @@ def test_programs_that_vote_for_one_class_only_are_informative(make) -> None:
     assert labels.hard()[covered].mean() == pytest.approx(truth[covered].mean(), abs=0.05)
 
 
-def test_the_confusion_matrices_are_the_planted_ones(make) -> None:
+def test_the_true_confusion_matrices_are_learned(make) -> None:
     matrix, _ = crowd(20_000, [0.9, 0.8, 0.7, 0.65], [0.6, 0.4], 0.75, seed=1)
     tables = np.exp(make("dawid_skene").fit(matrix, np.array([0.6, 0.4])).log_outcome_probs_).reshape(4, 3, 2)
     assert tables.sum(axis=1) == pytest.approx(np.ones((4, 2)))
@@ -50,7 +50,7 @@ def test_the_confusion_matrices_are_the_planted_ones(make) -> None:
     assert accuracy == pytest.approx(np.array([[0.9] * 2, [0.8] * 2, [0.7] * 2, [0.65] * 2]), abs=0.04)
 
 
-def test_one_coin_learns_the_planted_accuracies(make) -> None:
+def test_one_coin_learns_the_true_accuracies(make) -> None:
     matrix, _ = crowd(20_000, [0.9, 0.8, 0.7, 0.6], [0.3, 0.3, 0.4], 0.6, seed=2)
     tables = np.exp(make("one_coin").fit(matrix, np.full(3, 1 / 3)).log_outcome_probs_).reshape(4, 4, 3)
     assert tables[:, 1, 0] == pytest.approx(np.array([0.9, 0.8, 0.7, 0.6]), abs=0.03)
@@ -58,7 +58,7 @@ def test_one_coin_learns_the_planted_accuracies(make) -> None:
 
 
 @pytest.mark.parametrize("name", ["dawid_skene", "one_coin"])
-def test_each_step_of_em_is_uphill(make, name: str) -> None:
+def test_no_step_of_em_decreases_the_likelihood(make, name: str) -> None:
     """With the prior learned and nothing smoothed, the likelihood cannot fall."""
     matrix, _ = crowd(300, [0.8, 0.7, 0.6, 0.6], [0.6, 0.4], 0.8, seed=3)
 
@@ -68,15 +68,15 @@ def test_each_step_of_em_is_uphill(make, name: str) -> None:
         joint = sum(outcomes[j, matrix.votes[:, j] + 1] for j in range(4)) + fitted.log_prior_
         return float(np.logaddexp(joint[:, 0], joint[:, 1]).mean())
 
-    climbed = [log_likelihood(steps) for steps in (1, 2, 3, 5, 10, 50)]
-    assert np.all(np.diff(climbed) > -1e-12)
-    assert climbed[-1] > climbed[0]
+    likelihoods = [log_likelihood(steps) for steps in (1, 2, 3, 5, 10, 50)]
+    assert np.all(np.diff(likelihoods) > -1e-12)
+    assert likelihoods[-1] > likelihoods[0]
 
 
 @given(
     votes=arrays.arrays(np.int8, st.tuples(st.integers(0, 12), st.integers(1, 70)), elements=st.integers(-1, 4)),
 )
-def test_patterns_are_the_different_rows_and_how_often_they_occur(votes: np.ndarray) -> None:
+def test_patterns_are_the_distinct_rows_and_their_counts(votes: np.ndarray) -> None:
     patterns = VotePatterns.of(LabelMatrix(votes=votes, n_classes=5))
     counted = {tuple(row): int(count) for row, count in zip(patterns.votes.tolist(), patterns.rows, strict=True)}
     expected: dict[tuple[int, ...], int] = {}
@@ -95,6 +95,6 @@ def test_patterns_are_the_different_rows_and_how_often_they_occur(votes: np.ndar
         ({"tolerance": -1e-9}, r"label_model\.tolerance is -1e-09; expected 0 or more"),
     ],
 )
-def test_wrong_values_are_one_sentence(make, name: str, values: dict[str, float], message: str) -> None:
+def test_values_out_of_range_are_refused(make, name: str, values: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make(name, **values)

@@ -1,4 +1,4 @@
-"""Warnings of the diagnostics; a sound label matrix gets none."""
+"""Warnings of the diagnostics; normal votes and labels get none."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def labels_of(hard: np.ndarray, k: int = 2) -> SoftLabels:
 
 
 def warnings_of(matrix: LabelMatrix, hard: np.ndarray, **kwargs: object) -> list[str]:
-    """The warnings, programs named p0, p1, ..., classes c0, c1, ..."""
+    """The warnings, with programs named p0, p1, ... and classes c0, c1, ..."""
     hard = np.where(matrix.covered, hard, -1)
     names, classes = [f"p{i}" for i in range(matrix.votes.shape[1])], [f"c{i}" for i in range(matrix.n_classes)]
     labels = labels_of(hard, matrix.n_classes)
@@ -25,13 +25,13 @@ def warnings_of(matrix: LabelMatrix, hard: np.ndarray, **kwargs: object) -> list
 @pytest.mark.parametrize("gold", [True, False])
 @pytest.mark.parametrize("coverage", [0.3, 1.0])
 @pytest.mark.parametrize("k", [2, 5])
-def test_a_sound_crowd_gets_no_warning(k: int, coverage: float, gold: bool) -> None:
+def test_normal_votes_get_no_warning(k: int, coverage: float, gold: bool) -> None:
     matrix, truth = crowd(1500, [0.9, 0.85, 0.8, 0.75, 0.7, 0.6], [1 / k] * k, coverage, seed=k)
-    exam = labeled(matrix, truth, 200) if gold else None
-    assert warnings_of(matrix, matrix.counts().argmax(axis=1), labeled=exam) == []
+    gold_votes = labeled(matrix, truth, 200) if gold else None
+    assert warnings_of(matrix, matrix.counts().argmax(axis=1), labeled=gold_votes) == []
 
 
-def test_contradicted_voters_and_distance_are_named_with_figures() -> None:
+def test_contradicted_votes_and_disagreement_are_reported_with_counts() -> None:
     matrix, _ = crowd(1000, [0.95] * 4, [0.5, 0.5], 1.0, seed=1)
     hard = matrix.counts().argmax(axis=1)
     unanimous = np.flatnonzero(matrix.counts().max(axis=1) == 4)
@@ -43,7 +43,7 @@ def test_contradicted_voters_and_distance_are_named_with_figures() -> None:
     assert "labels 150 of" in far
 
 
-def test_a_class_voted_away_is_named_though_few_rows_change() -> None:
+def test_a_disappearing_class_is_named_although_few_rows_change() -> None:
     matrix, _ = crowd(2000, [0.95] * 5, [0.95, 0.05], 1.0, seed=2)
     majority = matrix.counts().argmax(axis=1)
     hard = majority.copy()
@@ -54,7 +54,7 @@ def test_a_class_voted_away_is_named_though_few_rows_change() -> None:
     assert f"of the {len(rare)} rows (20%) that the majority vote labels c1" in warnings[0]
 
 
-def test_the_triplet_method_on_one_sided_functions_is_warned_of(make, composed) -> None:
+def test_the_triplet_method_on_one_sided_functions_gets_warnings(make, composed) -> None:
     data = config.build(composed("dataset=sms")).dataset.load()
     votes, gold = data.human_votes(Split.TRAIN), data.gold(Split.VALID)
     assert votes is not None
@@ -66,13 +66,13 @@ def test_the_triplet_method_on_one_sided_functions_is_warned_of(make, composed) 
     assert "rows (12%) against the majority vote" in far
 
 
-def test_labels_that_follow_one_program_are_named_with_it() -> None:
+def test_a_program_that_the_labels_follow_is_named() -> None:
     matrix, _ = crowd(1000, [0.9, 0.9, 0.9, 0.7], [0.5, 0.5], 1.0, seed=3)
     (warning,) = [w for w in warnings_of(matrix, matrix.votes[:, 3].astype(int)) if "single program" in w]
     assert "majority of the others: p3 (" in warning
 
 
-def test_a_program_below_chance_is_named_by_gold_or_by_the_others() -> None:
+def test_a_program_below_chance_is_named_with_or_without_gold() -> None:
     matrix, truth = crowd(1000, [0.9, 0.85, 0.8, 0.8, 0.2], [0.5, 0.5], 0.9, seed=4)
     hard = matrix.counts().argmax(axis=1)
     (by_gold,) = warnings_of(matrix, hard, labeled=labeled(matrix, truth, 300))
@@ -83,7 +83,7 @@ def test_a_program_below_chance_is_named_by_gold_or_by_the_others() -> None:
     )
 
 
-def test_a_rare_class_is_not_taken_for_chance() -> None:
+def test_a_program_for_a_rare_class_is_not_below_chance() -> None:
     """Right on .4 of its votes for a class of .1: better than chance, though most votes are wrong."""
     rng = np.random.default_rng(5)
     truth = (rng.random(4000) < 0.1).astype(np.int64)
@@ -95,7 +95,7 @@ def test_a_rare_class_is_not_taken_for_chance() -> None:
     assert warnings_of(matrix, hard.astype(int)) == []
 
 
-def test_near_copies_are_named_in_pairs() -> None:
+def test_near_duplicates_are_named_in_pairs() -> None:
     matrix, _ = crowd(1000, [0.9, 0.85, 0.8], [0.5, 0.5], 0.9, seed=6)
     votes = matrix.votes[:, [0, 1, 2, 1]].copy()
     votes[:3, 3] = -1
@@ -110,20 +110,37 @@ def test_near_copies_are_named_in_pairs() -> None:
 @pytest.mark.parametrize(
     "votes",
     [np.empty((0, 3)), np.full((40, 3), -1), np.arange(40)[:, np.newaxis] % 2, np.eye(3) * 2 - 1, np.ones((10, 3))],
-    ids=["no rows", "all abstain", "one program", "nobody meets", "few rows of one class"],
+    ids=["no rows", "all abstain", "one program", "no two on one row", "few rows of one class"],
 )
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_little_to_see_gives_no_warning(votes: np.ndarray) -> None:
+def test_too_few_votes_give_no_warning(votes: np.ndarray) -> None:
     matrix = LabelMatrix(votes=votes.astype(np.int8), n_classes=2)
-    exam = labeled(matrix, np.arange(len(votes)) % 2)
+    gold_votes = labeled(matrix, np.arange(len(votes)) % 2)
     assert warnings_of(matrix, matrix.counts().argmax(axis=1)) == []
-    assert warnings_of(matrix, matrix.counts().argmax(axis=1), labeled=exam) == []
+    assert warnings_of(matrix, matrix.counts().argmax(axis=1), labeled=gold_votes) == []
 
 
-def test_votes_that_hold_nothing_to_weigh_are_named() -> None:
+def test_constant_votes_are_reported() -> None:
     votes = np.tile(np.arange(100, dtype=np.int8)[:, np.newaxis] % 2, (1, 3))
-    (alike,) = warnings_of(LabelMatrix(votes=votes, n_classes=2), votes[:, 0].astype(int))
-    assert alike.startswith("All programs vote the same on every row")
+    (constant,) = warnings_of(LabelMatrix(votes=votes, n_classes=2), votes[:, 0].astype(int))
+    assert constant.startswith("All programs vote the same on every row")
     same, one = warnings_of(LabelMatrix(votes=votes * 0 + 1, n_classes=2), np.ones(100, dtype=int))
-    assert same == alike
+    assert same == constant
     assert one == "Every label is c1; check the programs before you train on the labels."
+
+
+def test_names_are_optional() -> None:
+    votes = np.ones((100, 2), dtype=np.int8)
+    same, one = diagnose(LabelMatrix(votes=votes, n_classes=2), labels_of(np.ones(100, dtype=int)))
+    assert same.startswith("All programs vote the same")
+    assert one.startswith("Every label is class 1")
+
+
+@pytest.mark.parametrize(
+    ("rows", "names", "message"),
+    [(9, None, r"labels: \(9, 2\) does not match votes \(100, 2\)"), (100, ["p"], "program_names: 1 does not match")],
+)
+def test_arguments_that_do_not_match_are_refused(rows: int, names: list[str] | None, message: str) -> None:
+    matrix = LabelMatrix(votes=np.ones((100, 2), dtype=np.int8), n_classes=2)
+    with pytest.raises(ValueError, match=message):
+        diagnose(matrix, labels_of(np.ones(rows, dtype=int)), program_names=names)

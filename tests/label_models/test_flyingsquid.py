@@ -1,4 +1,4 @@
-"""The triplet method by cases worked by hand."""
+"""The triplet method on cases computed by hand."""
 
 import numpy as np
 import pytest
@@ -19,14 +19,14 @@ def test_three_programs_correlations_follow_from_their_agreements() -> None:
     assert correlations(SIGNS, ROWS, 0.01) == pytest.approx([0.8, 0.6, 0.5])
 
 
-def test_rows_where_somebody_abstains_count_for_the_others() -> None:
+def test_rows_with_an_abstention_count_for_the_other_programs() -> None:
     """The first abstains on rows on which the other two agree as often as elsewhere: 65 times in a hundred."""
     signs = np.vstack([SIGNS, [[0, 1, 1], [0, -1, -1], [0, 1, -1], [0, -1, 1]]])
     rows = np.concatenate([ROWS, [65, 65, 35, 35]])
     assert correlations(signs, rows, 0.01) == pytest.approx([0.8, 0.6, 0.5])
 
 
-def test_the_median_passes_over_one_odd_triplet() -> None:
+def test_the_median_ignores_one_wrong_triplet() -> None:
     """A fourth program, a copy of the third: only triplets with both are wrong."""
     signs = np.hstack([SIGNS, SIGNS[:, [2]]])
     first, second, *_ = correlations(signs, ROWS, 0.01)
@@ -34,23 +34,23 @@ def test_the_median_passes_over_one_odd_triplet() -> None:
     assert second == pytest.approx(0.6)
 
 
-def test_programs_that_meet_nobody_are_like_the_rest() -> None:
+def test_programs_without_a_triplet_get_the_median() -> None:
     signs = np.zeros((len(SIGNS) + 1, 4))
     signs[:-1, :3], signs[-1, 3] = SIGNS, 1
     assert correlations(signs, np.append(ROWS, 9), 0.01) == pytest.approx([0.8, 0.6, 0.5, 0.6])
     assert correlations(np.eye(3), np.ones(3), 0.01) == pytest.approx([0.5] * 3)
 
 
-def test_votes_add_up_as_independent_evidence(make) -> None:
+def test_votes_are_combined_as_independent_evidence(make) -> None:
     """Accuracies .9, .8, .75: a vote of each for a class multiplies its odds by 9, 4 and 3."""
     votes = np.repeat((SIGNS > 0).astype(np.int8), ROWS.astype(int), axis=0)
     fitted = make("flyingsquid").fit(LabelMatrix(votes=votes, n_classes=2), np.array([0.5, 0.5]))
-    exam = np.array([[1, 1, 1], [1, 0, 0], [-1, 1, 0], [-1, -1, 0]], dtype=np.int8)
+    rows = np.array([[1, 1, 1], [1, 0, 0], [-1, 1, 0], [-1, -1, 0]], dtype=np.int8)
     spam = [108 / 109, 9 / 21, 4 / 7, 1 / 4]
-    assert fitted.predict_proba(LabelMatrix(votes=exam, n_classes=2)).probs[:, 1] == pytest.approx(spam, abs=1e-5)
+    assert fitted.predict_proba(LabelMatrix(votes=rows, n_classes=2)).probs[:, 1] == pytest.approx(spam, abs=1e-5)
 
 
-def test_accuracies_of_a_crowd_are_found_whoever_abstains() -> None:
+def test_accuracies_are_learned_in_spite_of_abstentions() -> None:
     matrix, truth = crowd(40_000, [0.9, 0.8, 0.7, 0.65], [0.5, 0.5], 0.6, seed=0)
     signs = np.where(matrix.votes < 0, 0, 2 * matrix.votes - 1).astype(float)
     found = (1 + correlations(signs, np.ones(len(truth)), 0.01)) / 2
@@ -58,6 +58,6 @@ def test_accuracies_of_a_crowd_are_found_whoever_abstains() -> None:
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.5, float("nan")])
-def test_a_wrong_margin_is_one_sentence(make, margin: float) -> None:
+def test_a_margin_out_of_range_is_refused(make, margin: float) -> None:
     with pytest.raises(ConfigError, match=r"label_model\.margin is .*; expected a number between 0 and 0\.5"):
         make("flyingsquid", margin=margin)

@@ -1,4 +1,4 @@
-"""One contract for every label model on disk, and an edge-case table that all of them pass."""
+"""One contract for every label model of the configuration, with a table of edge cases."""
 
 import random
 
@@ -22,7 +22,7 @@ def model(request: pytest.FixtureRequest, make) -> LabelModel:
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])
-def test_a_planted_truth_is_recovered(model: LabelModel, k: int) -> None:
+def test_the_true_classes_are_recovered(model: LabelModel, k: int) -> None:
     balance = np.full(k, 1 / k)
     matrix, truth = crowd(3000, [0.9, 0.85, 0.8, 0.8, 0.75], balance.tolist(), 0.9, seed=k)
     labels = model.fit(matrix, balance, labeled(matrix, truth)).predict_proba(matrix)
@@ -47,7 +47,7 @@ def test_imbalanced_votes_do_not_collapse_without_gold(model: LabelModel) -> Non
     assert (labels.hard() == truth).mean() > 0.93
 
 
-def test_uncovered_rows_are_masked_never_given_the_prior(model: LabelModel) -> None:
+def test_uncovered_rows_are_masked_and_never_get_the_prior(model: LabelModel) -> None:
     matrix, truth = crowd(500, [0.8] * 4, [0.9, 0.1], 0.3, seed=2)
     labels = model.fit(matrix, np.array([0.9, 0.1]), labeled(matrix, truth)).predict_proba(matrix)
     assert not labels.covered.all()
@@ -69,11 +69,11 @@ def test_the_order_of_rows_and_programs_does_not_matter(model: LabelModel) -> No
     exam = labeled(matrix, truth)
     other = LabeledVotes(matrix=LabelMatrix(votes=exam.matrix.votes[:, programs], n_classes=2), gold=exam.gold)
     straight = model.fit(matrix, UNIFORM, exam).predict_proba(matrix).probs[rows]
-    tolerance = 0.02 if model.name == "snorkel" else 1e-5  # Snorkel begins at random weights
+    tolerance = 0.02 if model.name == "snorkel" else 1e-5  # Snorkel starts at random weights
     assert model.fit(shuffled, UNIFORM, other).predict_proba(shuffled).probs == pytest.approx(straight, abs=tolerance)
 
 
-def test_global_random_state_is_left_as_found(model: LabelModel) -> None:
+def test_the_global_random_state_is_restored(model: LabelModel) -> None:
     import torch
 
     matrix, truth = crowd(100, [0.8] * 4, [0.5, 0.5], 0.7, seed=3)
@@ -92,7 +92,7 @@ EDGES = {
     "all abstain": np.full((5, 4), -1, dtype=np.int8),
     "one class": np.ones((5, 4), dtype=np.int8),
     "one vote": votes(*[[-1, -1, 0, -1]] * 3),
-    "nobody meets": votes([0, -1, -1, -1], [-1, 1, -1, -1], [-1, -1, 0, -1], [-1, -1, -1, 1]),
+    "no two on one row": votes([0, -1, -1, -1], [-1, 1, -1, -1], [-1, -1, 0, -1], [-1, -1, -1, 1]),
     "always opposed": votes(*[[0, 1, 0, 1]] * 4, *[[1, 0, 1, 0]] * 4),
 }
 
@@ -111,7 +111,7 @@ def test_edge_cases_give_valid_labels(model: LabelModel, edge: str) -> None:
 
 
 @pytest.mark.parametrize("programs", [1, 2])
-def test_few_programs_are_labeled_by_or_refused_in_a_sentence(model: LabelModel, programs: int) -> None:
+def test_one_or_two_programs_give_labels_or_an_error_of_one_sentence(model: LabelModel, programs: int) -> None:
     matrix, truth = crowd(300, [0.9] * programs, [0.5, 0.5], 0.8, seed=7)
     if model.name in NEED_THREE:
         message = rf"needs 3 accepted programs, but there are {programs}; .*label_model=majority"
@@ -122,7 +122,7 @@ def test_few_programs_are_labeled_by_or_refused_in_a_sentence(model: LabelModel,
     assert (labels.hard() == truth)[labels.covered].mean() > 0.8
 
 
-def test_an_answer_first_met_on_another_split_is_no_reason_to_fail(model: LabelModel) -> None:
+def test_an_outcome_that_occurs_only_on_another_split_is_handled(model: LabelModel) -> None:
     matrix, truth = crowd(300, [0.9] * 4, [0.5, 0.5], 0.8, seed=8)
     known = matrix.votes.copy()
     known[known[:, 0] == 1, 0] = -1
@@ -131,14 +131,14 @@ def test_an_answer_first_met_on_another_split_is_no_reason_to_fail(model: LabelM
     assert labels.hard().tolist() == [1, 0]
 
 
-def test_a_program_worse_than_chance_does_not_spoil_the_labels(model: LabelModel) -> None:
+def test_a_program_worse_than_chance_does_not_harm_the_labels(model: LabelModel) -> None:
     matrix, truth = crowd(2000, [0.9, 0.85, 0.85, 0.8, 0.8, 0.2], [0.5, 0.5], 0.9, seed=9)
     labels = model.fit(matrix, UNIFORM, labeled(matrix, truth)).predict_proba(matrix)
     assert (labels.hard() == truth)[labels.covered].mean() > 0.88
 
 
-def test_copies_of_a_program_leave_labels_better_than_it(model: LabelModel) -> None:
-    """Four copies of the worst of five: independence fails, and no model here undoes it."""
+def test_labels_are_better_than_a_duplicated_program(model: LabelModel) -> None:
+    """The worst of five programs is duplicated, so that the programs are not independent."""
     matrix, truth = crowd(2000, [0.9, 0.9, 0.9, 0.9, 0.65], [0.5, 0.5], 1.0, seed=10)
     copied = LabelMatrix(votes=matrix.votes[:, [0, 1, 2, 3, 4, 4]], n_classes=2)
     labels = model.fit(copied, UNIFORM, labeled(copied, truth)).predict_proba(copied)
@@ -165,18 +165,18 @@ def test_weighted_majority_weighs_by_class_balance(make) -> None:
     assert labels.probs == pytest.approx(np.array([[0.8 / 1.2, 0.4 / 1.2], [0.8, 0.2]]))
 
 
-def test_balance_from_gold_leaves_no_class_impossible() -> None:
+def test_class_balance_from_gold_gives_no_class_probability_zero() -> None:
     assert class_balance_from_gold(np.array([0, 0, 0]), 2) == pytest.approx([0.8, 0.2])
 
 
-def test_balance_without_gold_is_the_majoritys_own_belief() -> None:
+def test_class_balance_from_votes_is_the_mean_majority_vote() -> None:
     votes = np.array([[0, 0, 1], [1, -1, -1], [-1, -1, -1]], dtype=np.int8)
     expected = np.array([2 / 3 + 1, 1 / 3 + 1 + 1]) / 4
     assert class_balance_from_votes(LabelMatrix(votes=votes, n_classes=2)) == pytest.approx(expected)
-    nobody = LabelMatrix(votes=np.full((2, 2), -1, dtype=np.int8), n_classes=2)
-    assert class_balance_from_votes(nobody) == pytest.approx([0.5, 0.5])
+    uncovered = LabelMatrix(votes=np.full((2, 2), -1, dtype=np.int8), n_classes=2)
+    assert class_balance_from_votes(uncovered) == pytest.approx([0.5, 0.5])
 
 
-def test_labeled_votes_must_fit() -> None:
+def test_labeled_votes_check_their_shapes() -> None:
     with pytest.raises(ValueError, match=r"votes \(2, 2\) and gold \(3,\) do not match"):
         LabeledVotes(matrix=LabelMatrix(votes=votes([0, 1], [1, 1]), n_classes=2), gold=np.array([0, 1, 1]))

@@ -1,4 +1,4 @@
-"""Snorkel's traps that are closed here."""
+"""Problems of the Snorkel package that our wrapper avoids."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ BALANCE = np.array([0.87, 0.13])
 
 
 def votes_of(programs: int, rows: int = 2000) -> tuple[LabelMatrix, np.ndarray]:
-    """Programs that are right on 97 of 100 rows and share most of their errors, as those for one task do."""
+    """Programs with an accuracy of .97 that share most of their errors, as programs for one task do."""
     rng = np.random.default_rng(0)
     truth = (rng.random(rows) < BALANCE[1]).astype(int)
     shared = rng.random((rows, 1)) < 0.02
@@ -33,13 +33,13 @@ def test_many_good_programs_are_as_good_as_ten(programs: int) -> None:
     assert (fitted(matrix).predict_proba(matrix).hard() == truth).mean() > 0.97
 
 
-def test_without_smaller_steps_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_programs_diverge_without_smaller_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snorkel, "STABLE_PROGRAMS", 1000)
     with pytest.raises(ConfigError, match=r"label_model\.learning_rate is 0\.01, which is too large for these votes"):
         fitted(votes_of(41)[0])
 
 
-def test_rows_without_a_vote_do_not_move_the_fit() -> None:
+def test_uncovered_rows_do_not_alter_the_fit() -> None:
     matrix, _ = votes_of(10)
     empty = np.full((3 * len(matrix.votes), 10), -1, dtype=np.int8)
     padded = LabelMatrix(votes=np.concatenate([matrix.votes, empty]), n_classes=2)

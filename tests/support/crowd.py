@@ -1,4 +1,4 @@
-"""Votes of programs whose accuracies, and of rows whose true classes, are known."""
+"""Simulated votes of programs with known accuracies on rows with known classes."""
 
 import numpy as np
 
@@ -9,7 +9,19 @@ from alchemist_exp.label_models.base import LabeledVotes
 def crowd(
     n: int, accuracies: list[float], balance: list[float], coverage: float, seed: int
 ) -> tuple[LabelMatrix, np.ndarray]:
-    """Votes (n, m) of independent programs, and the truth (n,). coverage: the chance of each vote to be cast."""
+    """Simulate independent programs.
+
+    Args:
+        n: How many rows.
+        accuracies: One per program.
+        balance: Frequency of each class.
+        coverage: Probability that a program votes on a row.
+        seed: Random seed.
+
+    Returns:
+        Votes of shape (n, n_programs), and the true classes of shape (n,).
+
+    """
     rng = np.random.default_rng(seed)
     k = len(balance)
     truth = rng.choice(k, size=n, p=balance)
@@ -22,7 +34,7 @@ def crowd(
 
 
 def one_sided_crowd(n: int, seed: int) -> tuple[LabelMatrix, np.ndarray]:
-    """Eight programs that vote for one class each, as human-crafted functions do; the last four much less reliably."""
+    """Simulate eight programs that vote for one class each, as human-crafted functions do; four have many errors."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(2, size=n, p=[0.7, 0.3])
     votes = np.full((n, 8), -1, dtype=np.int8)
@@ -34,5 +46,5 @@ def one_sided_crowd(n: int, seed: int) -> tuple[LabelMatrix, np.ndarray]:
 
 
 def labeled(matrix: LabelMatrix, truth: np.ndarray, rows: int = 500) -> LabeledVotes:
-    """The first rows as a validation split."""
+    """Return the first rows as a labeled validation split."""
     return LabeledVotes(matrix=LabelMatrix(votes=matrix.votes[:rows], n_classes=matrix.n_classes), gold=truth[:rows])
