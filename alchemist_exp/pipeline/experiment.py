@@ -266,7 +266,7 @@ class Experiment:
             which alters costs, and its `base_url` without a final slash.
 
         """
-        keys = {group: used.cache_key() for group, used in self.used_components()}
+        keys = {group: used.key() for group, used in self.used_components()}
         if "llm" in keys:
             base_url = getattr(self.llm, "base_url", None)
             keys["llm"] |= {"base_url": base_url and base_url.rstrip("/"), "price": to_jsonable(self.llm.price)}
