@@ -9,7 +9,8 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, interleave, run_dialogue
 from alchemist_exp.llm.types import LLMCall
-from alchemist_exp.methods.base import GeneratedPrograms, ProgramMethod
+from alchemist_exp.methods.base import ProgramMethod
+from alchemist_exp.methods.types import GeneratedPrograms
 from alchemist_exp.programs.generation import ProgramWriter
 from alchemist_exp.programs.repair import Repair, RowRedactor
 from alchemist_exp.programs.trials import ProgramTrials

@@ -6,7 +6,8 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.types import LabelMatrix, Split
-from alchemist_exp.methods.base import LabelSources, VoteMethod
+from alchemist_exp.methods.base import VoteMethod
+from alchemist_exp.methods.types import LabelSources
 
 
 @component("method", "human")

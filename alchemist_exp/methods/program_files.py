@@ -9,7 +9,8 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.component import component
 from alchemist_exp.core.hashing import to_jsonable
-from alchemist_exp.methods.base import GeneratedPrograms, ProgramMethod
+from alchemist_exp.methods.base import ProgramMethod
+from alchemist_exp.methods.types import GeneratedPrograms
 from alchemist_exp.programs.files import read_directory
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.trials import ProgramTrials

@@ -14,7 +14,8 @@ from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels, Split
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, run_dialogue
 from alchemist_exp.llm.types import FinishReason, LLMCall, Response
-from alchemist_exp.methods.base import LabelingResult, LabelSources, SoftLabelMethod
+from alchemist_exp.methods.base import SoftLabelMethod
+from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.trials import ProgramTrials
 from alchemist_exp.prompts import zero_shot as prompts

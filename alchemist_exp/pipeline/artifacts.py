@@ -12,7 +12,7 @@ from alchemist_exp.core.atomic_io import write_bytes, write_directory
 from alchemist_exp.core.types import ABSTAIN, FloatArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.end_model.base import FittedEndModel
-from alchemist_exp.methods.base import LabelingResult, LabelSources
+from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.programs.files import with_header
 from alchemist_exp.programs.types import Program, Rejected
 

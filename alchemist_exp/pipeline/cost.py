@@ -9,7 +9,7 @@ from alchemist_exp.llm.cost import BreakEven, break_even, cost_of
 from alchemist_exp.llm.tokens import basis, count_tokens
 from alchemist_exp.llm.types import LLMCall, Usage
 from alchemist_exp.methods.alchemist import AlchemistMethod
-from alchemist_exp.methods.base import LabelingResult
+from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.methods.zero_shot import ZeroShotMethod
 from alchemist_exp.pipeline.estimates import expected_usage, input_tokens
 from alchemist_exp.pipeline.experiment import Experiment

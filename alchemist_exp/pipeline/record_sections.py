@@ -14,7 +14,8 @@ from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.evaluation.metrics import program_scores, score, summarize
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
 from alchemist_exp.label_models.diagnostics import diagnose
-from alchemist_exp.methods.base import LabelingResult, LabelSources, ProgramMethod
+from alchemist_exp.methods.base import ProgramMethod
+from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.programs.files import parent_id

@@ -18,18 +18,11 @@ from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.progress import Progress, StageProgress
 from alchemist_exp.data.base import TextData
-from alchemist_exp.methods.base import (
-    LabelingResult,
-    ProgramMethod,
-    SoftLabelMethod,
-    VoteMethod,
-    aggregate,
-    program_votes,
-    require_programs,
-)
+from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
+from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline import artifacts, record_sections
 from alchemist_exp.pipeline.experiment import Experiment
-from alchemist_exp.pipeline.stages import distil, make_context
+from alchemist_exp.pipeline.stages import aggregate, distil, make_context, program_votes, require_programs
 from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.selection import select
 from alchemist_exp.programs.trials import RunTrials

@@ -1,23 +1,33 @@
-"""The stages that every method shares: context, features, distillation, predictions."""
+"""The stages of a run that are not a component of their own: context, votes, soft labels, features, distillation."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from alchemist_exp.context import RunContext, UsableGold
 from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
+from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.progress import StageProgress
-from alchemist_exp.core.types import FloatArray, Split
+from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.chunk_cache import transform_in_chunks
-from alchemist_exp.methods.base import LabelingResult
+from alchemist_exp.label_models.base import fit_label_model
+from alchemist_exp.llm.types import LLMCall
+from alchemist_exp.methods.base import ProgramMethod
+from alchemist_exp.methods.types import GeneratedPrograms, LabelingResult, LabelSources
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.programs.execution import ExecutionResult
+from alchemist_exp.programs.types import VettingResult
+from alchemist_exp.supplements.base import Supplement
+
+_MAX_REASONS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,3 +145,109 @@ def distil(
             validation=validation,
             on_epoch=lambda _: advance(1),
         )
+
+
+def program_votes(
+    method: ProgramMethod,
+    supplement: Supplement,
+    generated: GeneratedPrograms,
+    vetted: VettingResult,
+    executed: ExecutionResult,
+    selected: Sequence[int],
+) -> LabelSources:
+    """Collect the votes of the selected programs and the fate of all others.
+
+    Args:
+        method: The method that provided the programs.
+        supplement: The configured supplement.
+        generated: All candidates.
+        vetted: The accepted and the rejected ones.
+        executed: The programs that ran to their end, and their votes.
+        selected: The columns of `executed` that vote.
+
+    Returns:
+        The votes, one column per selected program.
+
+    """
+    programs = tuple(executed.programs[column] for column in selected)
+    return LabelSources(
+        method=method.name,
+        n_requested=method.n_requested(supplement),
+        ids=tuple(program.id for program in programs),
+        origins=tuple(program.origin for program in programs),
+        matrices={
+            split: LabelMatrix(votes=matrix.votes[:, list(selected)], n_classes=matrix.n_classes)
+            for split, matrix in executed.matrices.items()
+        },
+        n_candidates=len(generated.candidates),
+        programs=programs,
+        unselected=tuple(p for column, p in enumerate(executed.programs) if column not in selected),
+        rejected=vetted.rejected + executed.rejected,
+        supplements=generated.supplements,
+        runs=executed.runs,
+    )
+
+
+def require_programs(
+    context: RunContext, method: ProgramMethod, vetted: VettingResult, executed: ExecutionResult
+) -> None:
+    """Stop the run when fewer programs ran to their end than the label model needs.
+
+    Args:
+        context: What the stages of the run share.
+        method: The method that provided the programs.
+        vetted: The accepted and the rejected candidates.
+        executed: The programs that ran to their end.
+
+    Raises:
+        ProgramsError: There are too few programs; the message has the reasons of the first ten rejections.
+
+    """
+    model, n_accepted = context.label_model, len(executed.programs)
+    if n_accepted >= model.min_programs:
+        return
+    n_candidates = len(vetted.accepted) + len(vetted.rejected)
+    problem = f"{n_accepted or 'none'} of {n_candidates} programs {'was' if n_accepted < 2 else 'were'} accepted"
+    advice = method.advice_without_programs
+    if n_accepted:
+        problem += f" and label_model={model.name} needs {model.min_programs}"
+        advice += ", or use label_model=majority"
+    rejected = vetted.rejected + executed.rejected
+    reasons = [f"{one.origin}: {one.reason}" for one in rejected[:_MAX_REASONS]]
+    if len(rejected) > _MAX_REASONS:
+        reasons.append(f"and {len(rejected) - _MAX_REASONS} more")
+    raise ProgramsError(f"{problem} ({'; '.join(reasons)}); {advice}.")
+
+
+def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, ...] = ()) -> LabelingResult:
+    """Combine votes into soft labels: the label model is fitted on train and applied to every split (Section 3.2).
+
+    The class balance is taken from the gold labels of valid where they may be used, else estimated from the votes.
+
+    Args:
+        context: What the stages of the run share.
+        sources: The votes.
+        calls: The LLM calls that the votes are from.
+
+    Returns:
+        The soft labels of every split that has votes.
+
+    Raises:
+        ProgramsError: There are fewer programs than the label model needs.
+
+    """
+    model, gold = context.label_model, context.gold.use(Split.VALID, "class balance")
+    if model.uses_gold:
+        context.gold.use(Split.VALID, "label model")
+    with context.progress.stage("label_model", f"fitting the label model {model.name}"):
+        train, valid = sources.matrices[Split.TRAIN], sources.matrices.get(Split.VALID)
+        fitted, balance, labeled_votes = fit_label_model(model, train, valid, gold)
+        labels = {split: fitted.predict_proba(matrix) for split, matrix in sources.matrices.items()}
+    return LabelingResult(
+        labels=labels,
+        labeled_by=model.name,
+        sources=sources,
+        calls=calls,
+        class_balance=tuple(float(share) for share in balance),
+        labeled_votes=labeled_votes,
+    )

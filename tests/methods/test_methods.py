@@ -13,9 +13,10 @@ from alchemist_exp.core.errors import DataError, LLMError, ProgramsError
 from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.label_models.majority import Majority
 from alchemist_exp.llm.types import LLM, FinishReason, Message, Request, Response, Role
-from alchemist_exp.methods.base import LabelingResult, LabelSources, aggregate
+from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.run import label_rows
+from alchemist_exp.pipeline.stages import aggregate
 from tests.support.contexts import run_context, text_data
 
 CODE = "```python\ndef label_function(text):\n    return {} if 'win' in text else {}\n```"

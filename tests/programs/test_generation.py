@@ -5,7 +5,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.llm.dialogue import RequestBatch, run_dialogue
 from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response
-from alchemist_exp.methods.base import GeneratedPrograms
+from alchemist_exp.methods.types import GeneratedPrograms
 from alchemist_exp.programs.types import Program, RejectionStage, VettingResult, reject
 from tests.methods.test_methods import Repetitive, Scripted
 from tests.support.contexts import TASK, run_context, text_data

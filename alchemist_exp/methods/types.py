@@ -1,0 +1,95 @@
+"""What a method results in: programs, votes, soft labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
+from alchemist_exp.label_models.base import LabeledVotes
+from alchemist_exp.llm.types import LLMCall
+from alchemist_exp.programs.types import Candidate, Program, Rejected
+from alchemist_exp.sandbox.base import ProgramRun
+from alchemist_exp.supplements.base import ResolvedSupplement
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedPrograms:
+    """Programs before the final vetting.
+
+    Attributes:
+        candidates: All candidates in the order in which they were written, repairs included.
+        supplements: The supplements of the prompts they were written for.
+        calls: The LLM calls, each once.
+
+    """
+
+    candidates: tuple[Candidate, ...]
+    supplements: tuple[ResolvedSupplement, ...] = ()
+    calls: tuple[LLMCall, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelSources:
+    """The votes that labels are made from, and where they are from.
+
+    Attributes:
+        method: The method's name.
+        n_requested: How many programs or labeling functions were wanted.
+        ids: An id for each column of the matrices, for people.
+        origins: Where each column is from, for people.
+        matrices: The votes on each split, one column per source.
+        n_candidates: How many candidates there were, repairs included.
+        programs: The program of each column; empty when no program voted.
+        unselected: Accepted programs that the selection left out.
+        rejected: Candidates that were rejected, with the reason.
+        supplements: The supplements of the prompts.
+        runs: By source, how each program ran on each split; rejected programs are among them.
+        responses: Rows by the kind of response, when the LLM was asked for each row.
+
+    """
+
+    method: str
+    n_requested: int
+    ids: tuple[str, ...]
+    origins: tuple[str, ...]
+    matrices: Mapping[Split, LabelMatrix]
+    n_candidates: int = 0
+    programs: tuple[Program, ...] = ()
+    unselected: tuple[Program, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    supplements: tuple[ResolvedSupplement, ...] = ()
+    runs: Mapping[str, Mapping[Split, ProgramRun]] = field(default_factory=dict)
+    responses: Mapping[str, int] = field(default_factory=dict)
+
+    def runs_of(self, column: int) -> tuple[ProgramRun, ...]:
+        """Return the runs of the program in a column.
+
+        Args:
+            column: The column of the matrices.
+
+        Returns:
+            One run per split; none when no program voted.
+
+        """
+        return tuple(self.runs[self.programs[column].source].values()) if self.programs else ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelingResult:
+    """Soft labels and what they were made from.
+
+    Attributes:
+        labels: The soft labels of train, and of each other split with votes.
+        labeled_by: The label model, or the method when there is none.
+        sources: The votes.
+        calls: The LLM calls.
+        class_balance: The class balance that the label model was given; None without a label model.
+        labeled_votes: The votes on valid with its gold labels; None when they may not be used.
+
+    """
+
+    labels: Mapping[Split, SoftLabels]
+    labeled_by: str
+    sources: LabelSources
+    calls: tuple[LLMCall, ...] = ()
+    class_balance: tuple[float, ...] | None = None
+    labeled_votes: LabeledVotes | None = None
