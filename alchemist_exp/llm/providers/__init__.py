@@ -1,1 +1,1 @@
-"""One module per LLM provider, and what they share."""
+"""The LLM providers, one module each, and the modules that they share."""
