@@ -6,7 +6,7 @@
     ALCHEMIST_LOCAL_LLM_URL=http://127.0.0.1:8000/v1 ALCHEMIST_LOCAL_LLM_MODEL=tiny python -m pytest -m local_llm
 
 The first command compiles for some minutes; use a separate environment. Any other server works too. This one accepts no
-JSON schema, so two tests are skipped; they pass with llama.cpp's llama-server. The tests check the form of the responses,
+JSON schema, so two tests are skipped; they pass with llama.cpp's llama-server. The tests check the form of responses,
 not their text, which is useless with a model of this size.
 """
 
