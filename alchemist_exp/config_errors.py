@@ -1,7 +1,7 @@
 """Turns whatever stops a run into one sentence.
 
-Hydra explains an error in several lines of its own terms; here it becomes one sentence that names the key, the value,
-the valid names and the fix. Full tracebacks appear with debug=trace only.
+Hydra explains an error in several lines and in its internal terms; here it becomes one sentence that names the key, the
+value, the valid names and the fix. Full tracebacks appear with debug=trace only.
 """
 
 import functools

@@ -27,7 +27,7 @@ def run(
 
     Args:
         overrides: Hydra overrides such as "dataset=sms" and "label_model.epochs=10". A sweep is a loop over calls.
-        config_dir: A directory of your own YAML files and Python modules, as with --config-dir.
+        config_dir: A directory with your YAML files and Python modules, as with --config-dir.
         progress: Shows the stages while they run. By default nothing is shown.
 
     Returns:
@@ -57,7 +57,7 @@ def load_component(choice: str, /, *, config_dir: str | Path | None = None, **va
 
     Args:
         choice: The group and its member, for example "label_model=dawid_skene".
-        config_dir: A directory of your own YAML files and Python modules, as with --config-dir.
+        config_dir: A directory with your YAML files and Python modules, as with --config-dir.
         values: Values by key that replace those of the YAML file.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Finds the components of every configuration group: built-in, installed as plugins, or beside a user's own YAML files.
+"""Finds the components of every configuration group: built-in, in plugins, or in --config-dir.
 
 Three kinds of modules register classes by `@component`: those of this package; those that the entry points of the group
 `alchemist_exp.components` name; and the files `DIR/<group>/*.py` of `--config-dir DIR`. Importing the built-in ones
@@ -101,7 +101,7 @@ def _import_directory(directory: Path) -> None:
     os.environ[plugins.DIRECTORY_VARIABLE] = str(directory)
     package = plugins.package_of(directory)
     files = {(group, path) for group in base_classes() for path in (directory / group).glob("[!_]*.py")}
-    # Files that are not a member's own, beside the groups or with a leading underscore, may be imported by those.
+    # Modules outside of the groups or with a leading underscore count too, because the others may import them.
     sources = {path: path.read_bytes() for path in [*directory.glob("*.py"), *directory.glob("*/*.py")]}
     before, classes = _loaded.get(package, ({}, {}))
     if sources == before:
@@ -163,8 +163,8 @@ def _check(cls: type[Component], group: str, name: str) -> None:
     """Check that a class can be a member of its group.
 
     Raises:
-        ConfigError: The group is unknown, or the class is not derived from its base class, lacks methods or is not a
-            dataclass of its own.
+        ConfigError: The group is unknown, or the class is not derived from its base class, does not define a method,
+            or has fields without @dataclass.
 
     """
     where = f'{defined_in(cls)}: {cls.__name__}, registered as ("{group}", "{name}"),'

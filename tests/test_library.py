@@ -53,6 +53,12 @@ def test_label_models_work_on_a_plain_vote_matrix(choice: str) -> None:
     assert labels.hard().tolist() == [1, 1, 0, alchemist_exp.ABSTAIN] * 10
 
 
+@pytest.mark.parametrize("vote", [256, 0.5, np.nan])
+def test_a_vote_that_is_no_class_is_not_rounded_to_one(vote: float) -> None:
+    with pytest.raises(ValueError, match=r"are not all whole numbers in -1\.\.1"):
+        alchemist_exp.LabelMatrix(votes=np.array([[vote, 1]]), n_classes=2)
+
+
 def test_a_component_has_the_values_of_its_file_and_those_given() -> None:
     model = alchemist_exp.load_component("label_model=dawid_skene", smoothing=0.5, class_prior="uniform")
     assert isinstance(model, DawidSkene)

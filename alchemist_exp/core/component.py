@@ -42,7 +42,7 @@ class Component:
     name: str = MISSING
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make the subclass's own `__post_init__` run after the check that no value is missing."""
+        """Make the `__post_init__` of a subclass run after the check that no value is missing."""
         super().__init_subclass__(**options)
         if check_values := vars(cls).get("__post_init__"):
 
@@ -54,6 +54,7 @@ class Component:
             cls.__post_init__ = check_all  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
+        """Check that every value is there, and convert the names of enum members."""
         group, registered_name = registered_as(type(self)) or ("", "")
         if self.name == MISSING and registered_name:
             self.name = registered_name
@@ -134,6 +135,7 @@ def component(group: str, name: str) -> Callable[[C], C]:
     """
 
     def register(cls: C) -> C:
+        """Register the class and return it unchanged."""
         if not (isinstance(cls, type) and issubclass(cls, Component)):
             raise ConfigError(
                 f'{defined_in(cls)}: @component("{group}", "{name}") is on {cls.__name__}, which is not a component; '

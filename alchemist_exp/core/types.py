@@ -71,9 +71,13 @@ class LabelMatrix:
 
     def __post_init__(self) -> None:
         """Check the votes and make them read-only."""
-        votes = read_only(self.votes, np.int8)
+        given = np.asarray(self.votes)
+        with np.errstate(invalid="ignore"):  # NaN is found by the comparison below
+            votes = read_only(given, np.int8)
         if votes.ndim != 2:
             raise ValueError(f"votes have shape {votes.shape}; expected (n_rows, n_programs)")
+        if given.dtype != np.int8 and not np.array_equal(given, votes):
+            raise ValueError(f"votes of type {given.dtype} are not all whole numbers in -1..{self.n_classes - 1}")
         if votes.size and (votes.min() < ABSTAIN or votes.max() >= self.n_classes):
             raise ValueError(f"votes are in {votes.min()}..{votes.max()}; expected -1..{self.n_classes - 1}")
         object.__setattr__(self, "votes", votes)
