@@ -81,15 +81,15 @@ def test_raw_files_become_a_dataset_that_loads(composed, tmp_path: Path, monkeyp
     assert [len(data.texts(split)) for split in Split] == [3488, 388, 970]
     again = prepare_data(tmp_path, "finance", "--source", "Sentences_50Agree.txt", "--out", "sets")
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
-    assert "is there already; say --force" in again.stderr
+    assert "exists already; use --force" in again.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["cancer"], "licence  "),
+        (["cancer"], "license  "),
         (["french"], "https://huggingface.co/datasets/Abirate/french_book_reviews"),
-        (["youtube"], "or --hub fetches it from the Hugging Face hub: jieyuz2/WRENCH at b98f579f"),
+        (["youtube"], "or --hub downloads it from the Hugging Face Hub: jieyuz2/WRENCH at b98f579f"),
     ],
 )
 def test_without_a_source_it_says_where_one_is(tmp_path: Path, arguments: list[str], expected: str) -> None:
@@ -103,8 +103,8 @@ def test_without_a_source_it_says_where_one_is(tmp_path: Path, arguments: list[s
     ("arguments", "message"),
     [
         (["yepl"], "error: the dataset 'yepl' is unknown; did you mean 'yelp'?"),
-        (["cancer", "--hub"], "error: cancer has no known place on the hub; name its raw files by --source."),
-        (["yelp", "--hub", "--source", "x"], "error: --source and --hub were both given"),
+        (["cancer", "--hub"], "error: cancer has no known repository on the Hub; name its raw files by --source."),
+        (["yelp", "--hub", "--source", "x"], "error: --source and --hub exclude each other"),
         ([], "error: the following arguments are required: NAME; see prepare_data.py --help."),
     ],
 )

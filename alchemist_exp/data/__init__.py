@@ -1,1 +1,1 @@
-"""Datasets: embedded with the package or the user's own files; Hugging Face `datasets` underneath."""
+"""Datasets, embedded in the package or in the user's own files; the tables are those of Hugging Face `datasets`."""

@@ -1,7 +1,7 @@
-"""A dataset as the stages see it: texts, gold where there is any, human votes where there are any.
+"""Datasets: the base class of the configuration group, and what a loaded dataset offers to the stages.
 
-Everything is checked while loading, before anything is spent: class names and ids, human votes, empty splits. Gold
-that the configuration does not allow a stage to use is kept away from it by the pipeline, not here.
+Class names, labels, human votes and empty splits are checked while loading, before an LLM is called. Gold labels that
+the configuration does not allow a stage to use are hidden from it by the pipeline, not here.
 """
 
 from abc import ABC, abstractmethod
@@ -25,56 +25,91 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
 TEXT, LABEL, HUMAN_VOTES = "text", "label", "human_votes"
-"""The columns of every loaded split; the last two only where the source has them."""
+"""The columns of a loaded split; the last two only if the source has them."""
 
 
 class Metric(StrEnum):
-    """What a dataset is judged by, and so what early stopping watches.
+    """The score of a dataset, which early stopping watches. Members have the names that a configuration uses."""
 
-    Members are in lower case because a configuration names them, and OmegaConf goes by the member's name.
-    """
-
-    accuracy = "accuracy"
-    f1 = "f1"
+    accuracy = "accuracy"  # share of correct rows
+    f1 = "f1"  # F1 of the positive class
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextData:
-    """A loaded dataset. `table` holds the columns `text`, `label` (ClassLabel) and `human_votes`."""
+    """A loaded dataset.
+
+    Attributes:
+        task: The description that prompts are made of.
+        table: One table per split, with the columns `text`, `label` (a ClassLabel) and `human_votes`.
+
+    """
 
     task: Task
     table: "DatasetDict"
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """The splits there are, train first."""
+        """The splits of the dataset, train first."""
         return tuple(s for s in Split if s in self.table)
 
     def texts(self, split: Split) -> list[str]:
-        """The rows of `split`."""
+        """Return the texts of a split.
+
+        Args:
+            split: A split of the dataset.
+
+        Returns:
+            One text per row.
+
+        """
         return self._texts[split]
 
     def gold(self, split: Split) -> IntArray | None:
-        """int64 (n,) true classes, or None where the split is absent or unlabeled."""
+        """Return the gold labels of a split.
+
+        Args:
+            split: Any split.
+
+        Returns:
+            Read-only int64 array of shape (n_rows,), or None if the split is absent or unlabeled.
+
+        """
         if split not in self.table or LABEL not in self.table[split].column_names:
             return None
         gold: IntArray = read_only(self.table[split].data.column(LABEL).to_numpy(), np.int64)
         return gold
 
     def human_votes(self, split: Split) -> npt.NDArray[np.int8] | None:
-        """int8 (n, m) votes of the human-crafted labeling functions, or None where there are none."""
+        """Return the votes of the human-crafted labeling functions on a split.
+
+        Args:
+            split: A split of the dataset.
+
+        Returns:
+            int8 array of shape (n_rows, n_functions), -1 means abstain; None if the split has no votes.
+
+        """
         if HUMAN_VOTES not in self.table[split].column_names:
             return None
         votes: npt.NDArray[np.int8] = np.array(self.table[split][HUMAN_VOTES][:], dtype=np.int8)
         return votes
 
     def texts_key(self, split: Split) -> str:
-        """A key of the texts alone: what votes and features depend on."""
+        """Return a key of the texts of a split, on which votes and features depend.
+
+        Args:
+            split: A split of the dataset.
+
+        Returns:
+            A hexadecimal key.
+
+        """
         return self._texts_keys[split]
 
     @cached_property
     def _texts(self) -> dict[Split, list[str]]:
-        # Once: Arrow makes new strings each time it is asked, and most stages ask.
+        # Cached: Arrow makes new strings at each access, and most stages need the texts.
         return {split: list(self.table[split][TEXT]) for split in self.splits}
 
     @cached_property
@@ -83,7 +118,7 @@ class TextData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A key of all content: texts, gold, human votes and class names of every split."""
+        """A key of the texts, gold labels, human votes and class names of every split."""
         content = []
         for split in self.splits:
             gold, votes = self.gold(split), self.human_votes(split)
@@ -100,7 +135,14 @@ class TextData:
 
 @dataclass(kw_only=True)
 class HubFiles:
-    """Where a dataset is on the hub. revision: a branch, tag or commit. files: raw files; none: `datasets` reads it."""
+    """Where a dataset is on the Hugging Face Hub.
+
+    Attributes:
+        repo: The dataset's repository, owner/name.
+        revision: A branch, tag or commit.
+        files: Paths of the raw files; if there are none, the library `datasets` reads the repository.
+
+    """
 
     repo: str = MISSING
     revision: str = MISSING
@@ -109,7 +151,48 @@ class HubFiles:
 
 @dataclass(kw_only=True)
 class Dataset(Component, ABC):
-    """A dataset group member: where rows come from and what the task is called."""
+    """A member of the configuration group dataset: where the rows are, and the words that describe the task.
+
+    Attributes:
+        classes: Class names; the position of a name is its class index.
+        prompt: The sentence that asks the LLM for a program.
+        subject: The noun for one row, such as "comment".
+        relation: The words between the subject and a class name, such as "is about".
+        zero_shot_prompt: The question about one row, with "[text]" in place of the row.
+        metric: The score that early stopping watches.
+        positive_class: The class of binary F1; None for weighted F1.
+        limit: Rows taken from the start of each split; None for all.
+        license: The license of the texts.
+
+    Example:
+        >>> import datasets
+        >>> @dataclass(kw_only=True)
+        ... class Greetings(Dataset):
+        ...     def load(self):
+        ...         columns = {
+        ...             "text": datasets.Value("string"),
+        ...             "label": datasets.ClassLabel(names=self.classes),
+        ...         }
+        ...         train = datasets.Dataset.from_dict(
+        ...             {"text": ["hello", "win a prize"], "label": [0, 1]}, features=datasets.Features(columns)
+        ...         )
+        ...         return TextData(task=self.describe_task(), table=datasets.DatasetDict(train=train))
+        >>> dataset = Greetings(
+        ...     name="greetings",
+        ...     classes=["ham", "spam"],
+        ...     prompt="Label messages as ham or spam.",
+        ...     subject="message",
+        ...     relation="is",
+        ...     zero_shot_prompt="Is this ham or spam: [text]",
+        ...     metric="accuracy",
+        ...     positive_class=None,
+        ...     limit=None,
+        ...     license="CC0",
+        ... )
+        >>> dataset.load().gold(Split.TRAIN).tolist()
+        [0, 1]
+
+    """
 
     classes: list[str] = MISSING
     prompt: str = MISSING
@@ -122,35 +205,45 @@ class Dataset(Component, ABC):
     license: str = MISSING
 
     def __post_init__(self) -> None:
+        """Check that the values are possible and agree with each other.
+
+        Raises:
+            ConfigError: They do not.
+
+        """
         if not 2 <= len(self.classes) <= MAX_CLASSES:
             raise ConfigError(
-                f"dataset.classes has {len(self.classes)} names; 2 to {MAX_CLASSES} are needed, "
-                "in the order of their indices, as in dataset.classes=[ham,spam]."
+                f"dataset.classes has {len(self.classes)} names; expected 2 to {MAX_CLASSES}, in the order of their "
+                "indices, as in dataset.classes=[ham,spam]."
             )
         if len(set(self.classes)) < len(self.classes) or not all(c.strip() for c in self.classes):
-            raise ConfigError(f"dataset.classes is {self.classes}; each class needs a name of its own.")
+            raise ConfigError(
+                f"dataset.classes={self.classes} has an empty or repeated name; give each class another one."
+            )
         if self.positive_class is not None and self.positive_class not in self.classes:
             raise ConfigError(
-                f"dataset.positive_class is {self.positive_class!r}, which is not one of dataset.classes "
-                f"{self.classes}; name one of them, or null."
+                f"dataset.positive_class={self.positive_class!r} is not in dataset.classes={self.classes}; set one of "
+                "them, or null."
             )
         if self.metric is Metric.f1 and self.positive_class is None:
-            raise ConfigError("dataset.metric=f1 needs dataset.positive_class, the class whose F1 is meant.")
+            raise ConfigError("dataset.metric=f1 needs dataset.positive_class, the class whose F1 is computed.")
         if "[text]" not in self.zero_shot_prompt:
             raise ConfigError(
-                f"dataset.zero_shot_prompt is {self.zero_shot_prompt!r}; it needs [text] where the row's text goes, "
-                "as in 'what is the category of this text: [text]'."
+                f"dataset.zero_shot_prompt={self.zero_shot_prompt!r} has no [text] in place of the row's text; an "
+                "example is 'what is the category of this text: [text]'."
             )
         if self.limit is not None and self.limit < 1:
-            raise ConfigError(f"dataset.limit is {self.limit}; rows per split, 1 or more, or null for all.")
+            raise ConfigError(
+                f"dataset.limit={self.limit}; expected a number of rows per split from 1, or null for all."
+            )
 
     @property
     def positive(self) -> int | None:
-        """Index of the positive class of binary F1, None for weighted F1."""
+        """The index of the positive class of binary F1, None for weighted F1."""
         return None if self.positive_class is None else self.classes.index(self.positive_class)
 
     def describe_task(self) -> Task:
-        """The task in the words its prompts are made of."""
+        """Return the description of the task that prompts are made of."""
         return Task(
             name=self.name,
             description=self.prompt,
@@ -162,58 +255,93 @@ class Dataset(Component, ABC):
 
     @abstractmethod
     def load(self) -> TextData:
-        """Reads and checks all splits. DataError when they contradict the description."""
+        """Read and check all splits.
+
+        Returns:
+            The splits, train at least, each with one row or more.
+
+        Raises:
+            DataError: A split cannot be read, or does not fit the configuration.
+
+        """
 
 
-def class_ids(labels: Sequence[object], classes: Sequence[str], where: str) -> list[int] | None:
-    """Class indices of `labels`, all of them names or all of them indices; None when every label is missing.
+def class_indices(labels: Sequence[object], classes: Sequence[str], where: str) -> list[int] | None:
+    """Return the class indices of labels that are either all class names or all class indices.
 
-    Names come first: labels that can be read both ways are names. DataError with the first wrong row, from 1.
+    Args:
+        labels: The labels of a split as a file has them. Labels that can be read both ways are names.
+        classes: The class names.
+        where: The file, for messages.
+
+    Returns:
+        One index per row, or None if every label is missing.
+
+    Raises:
+        DataError: A label is missing or unknown; the message has the row, from 1.
+
+    Example:
+        >>> class_indices(["spam", " ham"], ["ham", "spam"], "a.csv")
+        [1, 0]
+
     """
-    if all(map(_missing, labels)):
+    if all(map(_is_missing, labels)):
         return None
-    spelled = [_spelled(label) for label in labels]
-    names = {name: i for i, name in enumerate(classes)}
-    indices = {str(i): i for i in range(len(classes))}
-    named = any(label in names and label not in indices for label in spelled) or all(
-        label in names for label in spelled
+    names_or_numbers = [_label_text(label) for label in labels]
+    by_name = {name: i for i, name in enumerate(classes)}
+    by_index = {str(i): i for i in range(len(classes))}
+    are_names = any(text in by_name and text not in by_index for text in names_or_numbers) or all(
+        text in by_name for text in names_or_numbers
     )
-    ids = names if named else indices
-    for row, label in enumerate(labels, start=1):
-        if _missing(label):
+    known = by_name if are_names else by_index
+    for row, (label, text) in enumerate(zip(labels, names_or_numbers, strict=True), start=1):
+        if _is_missing(label):
             raise DataError(
-                f"{where}: row {row} has no label and others have; label every row, or move the labeled rows to a "
-                "valid or test split and leave the column out here."
+                f"{where}: row {row} has no label, but other rows have one; label every row, or move the labeled rows "
+                "to a valid or test split and remove the column here."
             )
-        if spelled[row - 1] not in ids:
+        if text not in known:
             raise DataError(
                 f"{where}: row {row}: {unknown_name('the label', str(label)[:80], classes)} "
-                f"Indices 0..{len(classes) - 1} will do too, if every label is one."
+                f"Indices 0..{len(classes) - 1} are valid too, if every label is an index."
             )
-    return [ids[label] for label in spelled]
+    return [known[text] for text in names_or_numbers]
 
 
-def _missing(label: object) -> bool:
+def _is_missing(label: object) -> bool:
     return label is None or label == "" or (isinstance(label, float) and np.isnan(label))
 
 
-def _spelled(label: object) -> str:
-    """The label as it is looked up: 1, 1.0 and " spam " are "1", "1" and "spam"."""
+def _label_text(label: object) -> str:
+    """Return the text of a label: "1" for 1 and 1.0, "spam" for " spam "."""
     if isinstance(label, float) and label.is_integer():
         return str(int(label))
     return str(label).strip()
 
 
-def checked_votes(votes: Sequence[object], n_classes: int, where: str) -> list[list[int]]:
-    """Human votes of one split. DataError with the number of the first row that is ragged or out of range."""
+def check_votes(votes: Sequence[object], n_classes: int, where: str) -> list[list[int]]:
+    """Return the human votes of a split after a check.
+
+    Args:
+        votes: One list per row.
+        n_classes: The number of classes; -1 means abstain.
+        where: The file, for messages.
+
+    Returns:
+        The votes, all rows of the same length.
+
+    Raises:
+        DataError: A row has another length or a vote that is not a class index; the message has the row, from 1.
+
+    """
     checked: list[list[int]] = []
     for row, vote in enumerate(votes, start=1):
         if not isinstance(vote, list):
-            raise DataError(f"{where}: row {row} has {str(vote)[:40]} where a list of votes is needed.")
+            raise DataError(f"{where}: row {row} has {str(vote)[:40]}; expected a list of votes.")
         if not vote:
-            raise DataError(f"{where}: row {row} has no votes; one per labeling function is needed, -1 = abstain.")
+            raise DataError(f"{where}: row {row} has no votes; expected one per labeling function, -1 for abstain.")
         if checked and len(vote) != len(checked[0]):
-            raise DataError(f"{where}: row {row} has {len(vote)} votes, row 1 {len(checked[0])}.")
+            raise DataError(f"{where}: row {row} has {len(vote)} votes, but row 1 has {len(checked[0])}.")
         if any(not isinstance(v, int) or not ABSTAIN <= v < n_classes for v in vote):
             raise DataError(f"{where}: row {row} has a vote outside -1..{n_classes - 1}: {vote[:20]}.")
         checked.append(vote)

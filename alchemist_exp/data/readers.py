@@ -1,4 +1,4 @@
-"""Reads CSV, TSV, JSONL, Parquet and folders of .txt files into columns. Promises the row or line of what is wrong."""
+"""Readers of CSV, TSV, JSONL and Parquet files and of directories of .txt files. Errors have the row or line."""
 
 import csv
 import json
@@ -11,19 +11,29 @@ from alchemist_exp.core.types import Split
 
 Columns = Mapping[str, list[Any]]
 
-SPLIT_NAMES = {Split.TRAIN: ("train",), Split.VALID: ("valid", "validation", "dev"), Split.TEST: ("test",)}
-"""The file names, without their ending, that stand for each split."""
-
+SPLIT_FILE_NAMES = {Split.TRAIN: ("train",), Split.VALID: ("valid", "validation", "dev"), Split.TEST: ("test",)}
+"""The file names of each split, without their extension."""
 
 PREPARED = ("youtube", "sms", "yelp", "imdb", "medabs", "cancer", "finance", "french")
-"""The paper's text datasets, which `scripts/prepare_data.py` makes; a test compares them with its recipes."""
+"""The paper's text datasets, which `scripts/prepare_data.py` makes; a test compares this list with its recipes."""
 
 
 def read_table(path: Path) -> Columns:
-    """The columns of `path`, by its ending. DataError when it cannot be read."""
+    """Read a file by its extension.
+
+    Args:
+        path: A CSV, TSV, JSONL or Parquet file.
+
+    Returns:
+        The columns by name, each with one value per row.
+
+    Raises:
+        DataError: The file cannot be read.
+
+    """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path} ends in {path.suffix or 'nothing'!r}; {', '.join(READERS)} can be read.")
+        raise DataError(f"{path} has the extension {path.suffix or 'nothing'!r}; expected {', '.join(READERS)}.")
     try:
         return reader(path)
     except UnicodeDecodeError as error:
@@ -34,13 +44,13 @@ def read_table(path: Path) -> Columns:
 
 
 def _read_csv(path: Path, separator: str = ",") -> Columns:
-    """Text stays text: "NA", "001" and "1.0" are what people wrote. Every row must have the header's fields."""
+    """Return the columns as text, so that "NA", "001" and "1.0" stay as they are; each row must fit the header."""
     csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=separator, strict=True)
         header = next(rows, None)
         if not header:
-            raise ValueError("it is empty; a first line with the columns' names is needed")
+            raise ValueError("it is empty; the first line must have the names of the columns")
         if len(set(header)) < len(header):
             raise ValueError(f"two columns have the same name in {header}")
         table: list[list[str]] = []
@@ -48,12 +58,12 @@ def _read_csv(path: Path, separator: str = ",") -> Columns:
             for row in rows:
                 if row and len(row) != len(header):
                     raise ValueError(
-                        f"line {rows.line_num} has {len(row)} fields and the header {len(header)}; a text with "
-                        f"{'tabs' if separator == chr(9) else 'commas'} or quotes needs double quotes around it"
+                        f"line {rows.line_num} has {len(row)} fields and the header {len(header)}; put double quotes "
+                        f"around a text with {'tabs' if separator == chr(9) else 'commas'} or quotes"
                     )
                 table += [row] if row else []
         except csv.Error as error:
-            raise ValueError(f"line {rows.line_num}: {error}; a quote inside a text is written twice") from error
+            raise ValueError(f"line {rows.line_num}: {error}; double a quote inside a text") from error
     return {name: [row[i] for row in table] for i, name in enumerate(header)}
 
 
@@ -94,48 +104,55 @@ READERS: dict[str, Callable[[Path], Columns]] = {
 
 
 def read_splits(path: Path, name: str) -> dict[Split, tuple[Path, Columns]]:
-    """The splits of dataset `name` under `path`, and where each came from.
+    """Read the splits of a dataset.
 
-    A file is the training split alone. A folder holds train, valid and test with any readable ending, or only .txt
-    files, which are then one training row each.
+    Args:
+        path: A file, which is the training split, or a directory. It has train, valid and test with any readable
+            extension, or only .txt files, which are one training row each.
+        name: The dataset's name, for messages.
+
+    Returns:
+        For each split its file and columns.
+
+    Raises:
+        DataError: There is no training split, a split has two files, or a file cannot be read.
+
     """
     try:
         is_file = path.is_file()
     except OSError as error:
-        raise DataError(f"dataset.path is {str(path)[:80]!r}, which cannot be a path: {error.strerror}.") from error
+        raise DataError(f"dataset.path={str(path)[:80]!r} is not a possible path: {error.strerror}.") from error
     if is_file:
         return {Split.TRAIN: (path, read_table(path))}
     if not path.is_dir():
-        raise DataError(_absent(path, name))
-    found = {split: table for split in Split if (table := _split_file(path, split))}
-    if Split.TRAIN in found:
-        return {split: (file, read_table(file)) for split, file in found.items()}
+        if name not in PREPARED:
+            raise DataError(f"{str(path)!r} does not exist; set dataset.path to the file or directory of {name!r}.")
+        raise DataError(
+            f"the files of dataset {name!r} are not at {str(path)!r}; set ALCHEMIST_DATA (or paths.data) to a "
+            f"directory with {name}/train.parquet, valid.parquet and test.parquet, or make them from the "
+            f"published files with `python scripts/prepare_data.py {name} --source FILE` (without --source it prints "
+            "where those are)."
+        )
+    files: dict[Split, Path] = {}
+    for split, names in SPLIT_FILE_NAMES.items():
+        candidates = [path / f"{file_name}{extension}" for file_name in names for extension in READERS]
+        existing = [file for file in candidates if file.is_file()]
+        if len(existing) > 1:
+            raise DataError(
+                f"{path} has {' and '.join(file.name for file in existing)} for the split {split}; keep only one."
+            )
+        if existing:
+            files[split] = existing[0]
+    if Split.TRAIN in files:
+        return {split: (file, read_table(file)) for split, file in files.items()}
     texts = sorted(path.glob("*.txt"))
-    if texts and not found:
+    if texts and not files:
         return {Split.TRAIN: (path, {"text": [_read_text(file) for file in texts]})}
     raise DataError(
-        f"dataset.path is {str(path)!r}, a folder without a training split; it needs train.csv (or "
-        f"{', '.join(e for e in READERS if e != '.csv')}) and may have valid and test beside it, "
-        "or .txt files, one a row."
+        f"the directory dataset.path={str(path)!r} has no training split; it needs train.csv (or "
+        f"{', '.join(e for e in READERS if e != '.csv')}) and may have valid and test, or it needs .txt files, one per "
+        "row."
     )
-
-
-def _absent(path: Path, name: str) -> str:
-    if name not in PREPARED:
-        return f"there is nothing at {str(path)!r}; name the file or folder of dataset {name!r} by dataset.path=..."
-    return (
-        f"the files of dataset {name!r} are not at {str(path)!r}; set ALCHEMIST_DATA (or paths.data) to a folder that "
-        f"holds {name}/train.parquet, valid.parquet and test.parquet, or make them from the published files with "
-        f"`python scripts/prepare_data.py {name} --source FILE` (without --source it says where those are)."
-    )
-
-
-def _split_file(folder: Path, split: Split) -> Path | None:
-    names = [folder / f"{name}{ending}" for name in SPLIT_NAMES[split] for ending in READERS]
-    files = [name for name in names if name.is_file()]
-    if len(files) > 1:
-        raise DataError(f"{folder} has {' and '.join(f.name for f in files)} for the split {split}; leave only one.")
-    return files[0] if files else None
 
 
 def _read_text(file: Path) -> str:

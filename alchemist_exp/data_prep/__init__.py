@@ -1,1 +1,1 @@
-"""Makes the paper's datasets from the files as their publishers give them out. No run needs this package."""
+"""Preparation of the paper's datasets from the files that their publishers offer. No run imports this package."""

@@ -1,4 +1,4 @@
-"""Fetches a dataset's raw files from the Hugging Face hub. Only when it is asked to: no run does."""
+"""Download a dataset's raw files from the Hugging Face Hub."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,43 +8,56 @@ from alchemist_exp.data.base import HubFiles
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """Raw files on this machine. origin: where on the hub they came from, REPOSITORY@REVISION; None: not from there."""
+class RawFiles:
+    """Raw files on this machine.
+
+    Attributes:
+        paths: Files, or one directory.
+        origin: REPOSITORY@REVISION on the Hub; None if they are not from the Hub.
+
+    """
 
     paths: list[Path]
     origin: str | None
 
 
-def fetch(hub: HubFiles, folder: Path) -> Fetched:
-    """The raw files, in the hub's own cache; where `datasets` reads the repository, one CSV a split in `folder`.
+def download(hub: HubFiles, directory: Path) -> RawFiles:
+    """Download the raw files of a dataset.
 
-    DataError when the hub cannot be reached, or has no such repository, revision or file.
+    Args:
+        hub: Where they are on the Hub.
+        directory: Where one CSV file per split is written, if the library `datasets` reads the repository.
+
+    Returns:
+        Files in the local cache of the Hub, or in `directory`.
+
+    Raises:
+        DataError: The Hub is not reachable, or does not have the repository, revision or file.
+
     """
+    from huggingface_hub import hf_hub_download
+
     try:
-        return _raw_files(hub) if hub.files else _tables(hub, folder)
+        if not hub.files:
+            return _download_tables(hub, directory)
+        paths = [hf_hub_download(hub.repo, file, repo_type="dataset", revision=hub.revision) for file in hub.files]
+        return RawFiles([Path(path) for path in paths], f"{hub.repo}@{hub.revision}")
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
         raise DataError(
-            f"{hub.repo} at {hub.revision} could not be had from the Hugging Face hub ({type(error).__name__}: "
-            f"{reason}); fetch the files another way and name them by --source."
+            f"{hub.repo} at {hub.revision} could not be downloaded from the Hugging Face Hub ({type(error).__name__}: "
+            f"{reason}); download the files another way and name them by --source."
         ) from error
 
 
-def _raw_files(hub: HubFiles) -> Fetched:
-    from huggingface_hub import hf_hub_download
-
-    paths = [hf_hub_download(hub.repo, file, repo_type="dataset", revision=hub.revision) for file in hub.files]
-    return Fetched([Path(path) for path in paths], f"{hub.repo}@{hub.revision}")
-
-
-def _tables(hub: HubFiles, folder: Path) -> Fetched:
+def _download_tables(hub: HubFiles, directory: Path) -> RawFiles:
     import datasets
     from huggingface_hub import HfApi
 
-    # A branch moves: what it is at now is read, and noted.
+    # A branch moves, so its present commit is read and recorded.
     commit = HfApi().dataset_info(hub.repo, revision=hub.revision).sha
     splits = datasets.load_dataset(hub.repo, revision=commit)
-    paths = [folder / f"{split}.csv" for split in splits]
+    paths = [directory / f"{split}.csv" for split in splits]
     for split, path in zip(splits, paths, strict=True):
         splits[split].to_csv(path, index=False)
-    return Fetched(paths, f"{hub.repo}@{commit}")
+    return RawFiles(paths, f"{hub.repo}@{commit}")

@@ -1,6 +1,6 @@
-"""Makes one dataset's folder from its raw files: train, valid and test as Parquet, and a manifest.
+"""Make one dataset's directory from its raw files: train, valid and test as Parquet, and a manifest.
 
-The same files give the same bytes, with the same pyarrow. The folder appears whole or not at all.
+The same files give the same bytes with the same version of pyarrow. The directory is written as a whole or not at all.
 """
 
 import hashlib
@@ -15,26 +15,32 @@ from typing import Any
 from alchemist_exp.core.atomic_io import write_directory, write_json
 from alchemist_exp.core.errors import DataError, StoreError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data_prep.raw import Parts, RawRow
+from alchemist_exp.data_prep.raw import RawRow, RowsBySplit
 from alchemist_exp.data_prep.recipes import SEED, RawSource, Recipe
-from alchemist_exp.data_prep.split import divided
+from alchemist_exp.data_prep.split import divide
 
 MANIFEST = "manifest.json"
 
 VOTES = "weak_labels"
-"""The column of the human-crafted labeling functions' votes, where the source has them."""
+"""The column of the votes of the human-crafted labeling functions, if the source has them."""
 
 _LISTED = 20
-"""Files of a source that the manifest names one by one; more have one digest together."""
+"""The most source files that the manifest lists one by one; more have one digest."""
 
-_KEPT = {MANIFEST, *(f"{split}.parquet" for split in Split)}
+_OWN_FILES = {MANIFEST, *(f"{split}.parquet" for split in Split)}
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset that has been made: where it is, and what its manifest says."""
+    """A dataset that has been made.
 
-    folder: Path
+    Attributes:
+        directory: Its directory.
+        manifest: The content of its manifest.json.
+
+    """
+
+    directory: Path
     manifest: Mapping[str, Any]
 
 
@@ -48,140 +54,155 @@ def prepare(
     force: bool = False,
     origin: str | None = None,
 ) -> Prepared:
-    """Writes `out`/`name` from the raw files at `paths`, a folder or files.
+    """Write the directory of a dataset.
 
-    classes: names by index, and origin: where on the hub the files were fetched, both for the manifest.
-    DataError when they are not what `recipe` is made from. StoreError when the folder is there and not `force`, when
-    it holds more than an earlier run of this made, or when it cannot be written.
+    Args:
+        name: The dataset's name, which is also the name of its directory.
+        recipe: How it is made.
+        paths: The raw files, or one directory of them.
+        classes: Class names by index, for the manifest.
+        out: Where the directory is made.
+        force: Whether a directory that an earlier call made is replaced.
+        origin: REPOSITORY@REVISION on the Hugging Face Hub, for the manifest; None if the files are not from there.
+
+    Returns:
+        The directory and its manifest.
+
+    Raises:
+        DataError: The files are not those of the recipe, or are broken.
+        StoreError: The directory exists and `force` is false, has files that this function did not make, or cannot be
+            written.
+
     """
     target = out / name
     require_free(target, force)
-    source, files = _chosen(name, recipe, paths)
+    source, files = _choose_source(name, recipe, paths)
     published = source.read(files)
-    notes = _miscounted(source, published)
-    parts = {split: [row for row in rows if row.text.strip()] for split, rows in published.items()}
-    if dropped := _rows(published) - _rows(parts):
+    notes = [
+        f"{'The source' if split is None else split.value.capitalize()} has {len(rows):,} rows, but "
+        f"{source.rows[split]:,} were published."
+        for split, rows in published.items()
+        if len(rows) != source.rows[split]
+    ]
+    with_text = {split: [row for row in rows if row.text.strip()] for split, rows in published.items()}
+    if dropped := _count_rows(published) - _count_rows(with_text):
         notes.append(f"Rows without text, dropped: {dropped:,}.")
-    splits = _splits(recipe, source, parts, where=str(paths[0]))
-    _require_every_class(splits, classes, where=str(paths[0]))
-    if left := _rows(parts) - _rows(splits):
-        notes.append(f"Rows in no split: {left:,}.")
+    splits = _make_splits(recipe, source, with_text, where=str(paths[0]))
+    for split, rows in splits.items():
+        missing = [class_name for i, class_name in enumerate(classes) if not any(row.label == i for row in rows)]
+        if missing:
+            raise DataError(
+                f"{paths[0]}: {split.value} would have no row of {', '.join(missing)}; download the complete file."
+            )
+    if unused := _count_rows(with_text) - _count_rows(splits):
+        notes.append(f"Rows in no split: {unused:,}.")
     manifest: dict[str, Any] = {
         "dataset": name,
         "source": {"what": source.what, "where": source.where, "hub": origin, "files": _digests(files)},
         "license": source.license,
-        "seed": SEED if len(parts) < len(Split) else None,
+        "seed": SEED if len(with_text) < len(Split) else None,
         "notes": [*([source.note] if source.note else []), *notes],
     }
 
-    def fill(folder: Path) -> None:
-        manifest["splits"] = {split.value: _write(folder, split, rows, classes) for split, rows in splits.items()}
-        manifest["repeats"] = {split.value: repeats(splits, split) for split in (Split.VALID, Split.TEST)}
-        manifest["pyarrow"] = _pyarrow_version()
-        write_json(folder / MANIFEST, manifest)
+    def fill(directory: Path) -> None:
+        """Write the splits and the manifest."""
+        import pyarrow
+
+        manifest["splits"] = {split.value: _write(directory, split, rows, classes) for split, rows in splits.items()}
+        manifest["repeats"] = {split.value: count_repeats(splits, split) for split in (Split.VALID, Split.TEST)}
+        manifest["pyarrow"] = str(pyarrow.__version__)
+        write_json(directory / MANIFEST, manifest)
 
     try:
-        _replace_folder(target, fill)
+        _replace_directory(target, fill)
     except StoreError as error:
         if isinstance(error.__cause__, OSError):
             raise StoreError(
-                f"{target} could not be written: {error.__cause__.strerror}; give another --out."
+                f"{target} could not be written: {error.__cause__.strerror}; set another --out."
             ) from error
         raise
     return Prepared(target, manifest)
 
 
 def require_free(target: Path, force: bool) -> None:
-    """StoreError when `target` is there and not `force`, or holds more than an earlier run of this made."""
+    """Check that a dataset's directory can be written.
+
+    Args:
+        target: The directory.
+        force: Whether a directory that an earlier call made may be replaced.
+
+    Raises:
+        StoreError: The directory exists and `force` is false, or it has files that `prepare` did not make.
+
+    """
     if not target.exists():
         return
     if not target.is_dir():
-        raise StoreError(f"{target} is a file; move it away, or give another folder by --out.")
+        raise StoreError(f"{target} is a file; move it, or set another directory by --out.")
     if not force:
-        raise StoreError(f"{target} is there already; say --force to make it anew, or give another folder by --out.")
-    made_here = _KEPT if (target / MANIFEST).is_file() else ()
+        raise StoreError(f"{target} exists already; use --force to replace it, or set another directory by --out.")
+    made_here = _OWN_FILES if (target / MANIFEST).is_file() else ()
     others = [path.name for path in sorted(target.iterdir()) if path.name not in made_here]
     if others:
-        raise StoreError(f"{target} holds {', '.join(others[:3])}, which was not made here; move it away first.")
+        raise StoreError(f"{target} contains {', '.join(others[:3])}, which this script did not make; move it first.")
 
 
-def _replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
-    """The old folder stays until the new one is whole."""
+def _replace_directory(target: Path, fill: Callable[[Path], None]) -> None:
+    """Write `target`; an old directory stays until the new one is complete."""
     if not target.exists():
         write_directory(target, fill)
         return
-    fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
-    for left_by_a_killed_run in (fresh, old):
-        shutil.rmtree(left_by_a_killed_run, ignore_errors=True)
-    write_directory(fresh, fill)
+    new, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    for leftover_of_a_killed_run in (new, old):
+        shutil.rmtree(leftover_of_a_killed_run, ignore_errors=True)
+    write_directory(new, fill)
     target.rename(old)
-    fresh.rename(target)
+    new.rename(target)
     shutil.rmtree(old)
 
 
-def _chosen(name: str, recipe: Recipe, paths: Sequence[Path]) -> tuple[RawSource, list[Path]]:
-    """The first of the recipe's sources that every one of `paths` fits, and its files."""
+def _choose_source(name: str, recipe: Recipe, paths: Sequence[Path]) -> tuple[RawSource, list[Path]]:
+    """Return the first source of the recipe that each of `paths` fits, and its files."""
+    expected = ", or ".join(source.what for source in recipe.sources)
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path} is not there; name {_either(recipe)}.")
+            raise DataError(f"{path} does not exist; expected {expected}.")
         if path.suffix in (".zip", ".tgz", ".gz"):
-            raise DataError(f"{path} is packed; unpack it and name what was in it: {_either(recipe)}.")
+            raise DataError(f"{path} is an archive; unpack it. Expected {expected}.")
     if len({path.resolve() for path in paths}) < len(paths):
-        raise DataError(f"{', '.join(map(str, paths))} names a file twice; name each once.")
+        raise DataError(f"{', '.join(map(str, paths))} names a file twice; name each file once.")
     for source in recipe.sources:
-        found = [_matching(path, source.files) for path in paths]
-        if all(found):
-            return source, [file for files in found for file in files]
-    raise DataError(f"{', '.join(map(str, paths))} is not what {name} is made from; name {_either(recipe)}.")
+        matches = [
+            [file for pattern in source.files for file in sorted(path.glob(pattern)) if file.is_file()]
+            if path.is_dir()
+            else [path] * any(fnmatchcase(path.name, pattern) for pattern in source.files)
+            for path in paths
+        ]
+        if all(matches):
+            return source, [file for files in matches for file in files]
+    raise DataError(f"{', '.join(map(str, paths))} does not have the raw files of {name}; expected {expected}.")
 
 
-def _either(recipe: Recipe) -> str:
-    return ", or ".join(source.what for source in recipe.sources)
+def _count_rows(rows: Mapping[Any, Sequence[RawRow]]) -> int:
+    return sum(map(len, rows.values()))
 
 
-def _matching(path: Path, patterns: Sequence[str]) -> list[Path]:
-    if path.is_dir():
-        return [file for pattern in patterns for file in sorted(path.glob(pattern)) if file.is_file()]
-    return [path] if any(fnmatchcase(path.name, pattern) for pattern in patterns) else []
-
-
-def _rows(parts: Mapping[Any, Sequence[RawRow]]) -> int:
-    return sum(map(len, parts.values()))
-
-
-def _miscounted(source: RawSource, parts: Parts) -> list[str]:
-    """A note for each part that has another number of rows than was published."""
-    return [
-        f"{'The source' if split is None else split.value.capitalize()} has {len(rows):,} rows, "
-        f"and {source.rows[split]:,} were published."
-        for split, rows in parts.items()
-        if len(rows) != source.rows[split]
-    ]
-
-
-def _require_every_class(splits: Mapping[Split, Sequence[RawRow]], classes: Sequence[str], where: str) -> None:
-    for split, rows in splits.items():
-        absent = [name for i, name in enumerate(classes) if not any(row.label == i for row in rows)]
-        if absent:
-            raise DataError(f"{where}: {split.value} would have no row of {', '.join(absent)}; get it again, whole.")
-
-
-def _splits(recipe: Recipe, source: RawSource, parts: Parts, where: str) -> dict[Split, list[RawRow]]:
-    """The three splits: as published where they are, made by `SEED` where not. Votes only where they are sound."""
-    if None in parts:
-        return divided(parts[None], recipe.sizes, SEED, where)
-    splits = {split: parts[split] for split in Split if split in parts}
+def _make_splits(recipe: Recipe, source: RawSource, rows: RowsBySplit, where: str) -> dict[Split, list[RawRow]]:
+    """Return the three splits, as published or made by `SEED`, with votes only if they are correct."""
+    if None in rows:
+        return divide(rows[None], recipe.sizes, SEED, where)
+    splits = {split: rows[split] for split in Split if split in rows}
     if Split.VALID not in splits:
-        made = divided(splits[Split.TRAIN], recipe.sizes, SEED, f"{where}: train")
+        made = divide(splits[Split.TRAIN], recipe.sizes, SEED, f"{where}: train")
         splits = {**made, Split.TEST: splits[Split.TEST]}
-    for split, rows in splits.items():
+    for split, split_rows in splits.items():
         if split not in source.votes_on:
-            splits[split] = [replace(row, votes=None) for row in rows]
+            splits[split] = [replace(row, votes=None) for row in split_rows]
     return splits
 
 
-def _write(folder: Path, split: Split, rows: Sequence[RawRow], classes: Sequence[str]) -> dict[str, Any]:
-    """Writes one split, and gives its line in the manifest."""
+def _write(directory: Path, split: Split, rows: Sequence[RawRow], classes: Sequence[str]) -> dict[str, Any]:
+    """Write one split and return its entry in the manifest."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -191,41 +212,48 @@ def _write(folder: Path, split: Split, rows: Sequence[RawRow], classes: Sequence
     }
     if rows[0].votes is not None:
         columns[VOTES] = pa.array([row.votes for row in rows], pa.list_(pa.int8()))
-    file = folder / f"{split}.parquet"
+    file = directory / f"{split}.parquet"
     parquet.write_table(pa.table(columns), file, compression="zstd")
     counts = {name: sum(row.label == i for row in rows) for i, name in enumerate(classes)}
     return {"rows": len(rows), "classes": counts, "columns": list(columns), "sha256": _sha256(file)}
 
 
-def _pyarrow_version() -> str:
-    import pyarrow
+def count_repeats(splits: Mapping[Split, Sequence[RawRow]], split: Split) -> dict[str, int]:
+    """Count the texts of a split that are also in train, by their letters and digits.
 
-    return str(pyarrow.__version__)
+    Args:
+        splits: The rows of each split.
+        split: The split, not train.
 
+    Returns:
+        in_train: how many; under_other_labels: how many of them are in train with other labels only.
 
-def repeats(splits: Mapping[Split, Sequence[RawRow]], split: Split) -> dict[str, int]:
-    """How many rows of `split` also stand in train, going by letters and digits; how many only under other labels."""
-    labels: dict[str, set[int]] = {}
+    """
+    train_labels: dict[str, set[int]] = {}
     for row in splits[Split.TRAIN]:
-        labels.setdefault(_bare(row.text), set()).add(row.label)
-    found = [(row.label, labels[bare]) for row in splits[split] if (bare := _bare(row.text)) in labels]
-    return {"in_train": len(found), "under_other_labels": sum(label not in known for label, known in found)}
+        train_labels.setdefault(_letters_and_digits(row.text), set()).add(row.label)
+    labels = [(row.label, train_labels.get(_letters_and_digits(row.text))) for row in splits[split]]
+    repeated = [(label, in_train) for label, in_train in labels if in_train is not None]
+    return {
+        "in_train": len(repeated),
+        "under_other_labels": sum(label not in in_train for label, in_train in repeated),
+    }
 
 
-def _bare(text: str) -> str:
-    """Letters and digits alone; a text without any stands for itself."""
+def _letters_and_digits(text: str) -> str:
+    """Return the lower-case letters and digits of a text, or the text itself if it has none."""
     return re.sub(r"[\W_]+", "", text.casefold()) or text
 
 
 def _digests(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """The name, size in bytes and sha256 of each file, or of all together by name where there are many."""
+    """Return the name, bytes and sha256 of each file, or one entry for all of them if there are many."""
     if len(files) <= _LISTED:
         return [{"file": file.name, "bytes": file.stat().st_size, "sha256": _sha256(file)} for file in files]
-    together = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in files:
-        together.update(f"{file.parent.name}/{file.name}\0{_sha256(file)}\n".encode())
+        digest.update(f"{file.parent.name}/{file.name}\0{_sha256(file)}\n".encode())
     size = sum(file.stat().st_size for file in files)
-    return [{"file": f"{len(files):,} files", "bytes": size, "sha256": together.hexdigest()}]
+    return [{"file": f"{len(files):,} files", "bytes": size, "sha256": digest.hexdigest()}]
 
 
 def _sha256(file: Path) -> str:

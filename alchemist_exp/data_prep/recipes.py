@@ -1,7 +1,7 @@
-"""What each of the paper's text sets is made from: where the raw files are, their licence, how they are split.
+"""The sources of the paper's text datasets: where the raw files are, their license and how they are split.
 
-These are facts about files that others publish, so they are said here and not in conf. Class indices are those of
-conf/dataset. Row counts are the publishers'; a file with another number of rows is split with a note.
+These are facts about files that others publish, so they are here and not in conf. Class indices follow conf/dataset.
+Row counts are the publishers'; a file with another number of rows is accepted with a note.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from alchemist_exp.data_prep import raw
 from alchemist_exp.data_prep.split import Sizes
 
 SEED = 0
-"""Of every split that is made here."""
+"""The seed of every split that this package makes."""
 
 Counts = Mapping[Split | None, int]
 
@@ -21,9 +21,16 @@ Counts = Mapping[Split | None, int]
 class RawSource:
     """One form in which a dataset is published.
 
-    files: patterns of the files' names, below a folder or of files named one by one. rows: how many were published,
-    None for the split where the publisher has not split them. note: what differs from what the paper used. votes_on:
-    the splits whose human votes are sound.
+    Attributes:
+        what: The files, in words.
+        files: Patterns of the files' names, for a directory or for files named one by one.
+        where: The URL of the files.
+        license: The license of the texts.
+        rows: The published number of rows by split, under None if the publisher has not split them.
+        read: The reader of the files.
+        note: What differs from the data of the paper.
+        votes_on: The splits whose human votes are correct.
+
     """
 
     what: str
@@ -38,7 +45,13 @@ class RawSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How one dataset is made. sizes: rows of each split where the publisher has not split them."""
+    """How one dataset is made.
+
+    Attributes:
+        sizes: Rows of each split, if the publisher has not split them.
+        sources: The forms in which it is published; the first one that fits the given files is used.
+
+    """
 
     sizes: Sizes
     sources: tuple[RawSource, ...]
@@ -59,7 +72,7 @@ _SENTIMENT = {"negative": 0, "neutral": 1, "positive": 2}
 
 _NOT_WRENCH = "WRENCH's own split and the votes of its labeling functions cannot be rebuilt from these files."
 
-_RENAMED = "The votes are in the column weak_labels: give runs dataset.human_votes_column=weak_labels."
+_RENAMED = "The votes are in the column weak_labels: run with dataset.human_votes_column=weak_labels."
 
 RECIPES: dict[str, Recipe] = {
     "youtube": Recipe(
@@ -68,7 +81,7 @@ RECIPES: dict[str, Recipe] = {
         sources=(
             _wrench("youtube", 1586, 120, 250),
             RawSource(
-                what="the five CSV files of the YouTube Spam Collection, or their folder",
+                what="the five CSV files of the YouTube Spam Collection, or their directory",
                 files=("Youtube*.csv",),
                 where="https://archive.ics.uci.edu/dataset/380/youtube+spam+collection (doi:10.24432/C58885)",
                 license="CC BY 4.0",
@@ -84,7 +97,7 @@ RECIPES: dict[str, Recipe] = {
             replace(
                 _wrench("sms", 4571, 500, 500),
                 votes_on=(Split.TRAIN,),
-                note="The votes on valid and test are left out: in known copies they are on other rows than their own.",
+                note="The votes on valid and test are removed: in known copies they belong to other rows.",
             ),
             RawSource(
                 what="the file SMSSpamCollection",
@@ -117,12 +130,12 @@ RECIPES: dict[str, Recipe] = {
         sources=(
             replace(_wrench("imdb", 20000, 2500, 2500), note=_RENAMED),
             RawSource(
-                what="the folder aclImdb, of which the training reviews are taken",
+                what="the directory aclImdb, of which the training reviews are used",
                 files=("train/pos/*.txt", "train/neg/*.txt"),
                 where="https://ai.stanford.edu/~amaas/data/sentiment/ (Maas et al., 2011)",
                 license="not stated",
                 rows={None: 25000},
-                read=raw.without_breaks(raw.folders({"neg": 0, "pos": 1})),
+                read=raw.without_breaks(raw.directories({"neg": 0, "pos": 1})),
                 note=_NOT_WRENCH,
             ),
             RawSource(
@@ -134,7 +147,7 @@ RECIPES: dict[str, Recipe] = {
                 read=raw.without_breaks(
                     raw.table({"negative": 0, "positive": 1}, text="review", label="sentiment"),
                 ),
-                note=f"{_NOT_WRENCH} It mixes the official training and test reviews; half of them are taken.",
+                note=f"{_NOT_WRENCH} It mixes the official training and test reviews; half of them are used.",
             ),
         ),
     ),
@@ -150,7 +163,7 @@ RECIPES: dict[str, Recipe] = {
                 read=raw.split_tables(
                     {str(i): i - 1 for i in range(1, 6)}, text="medical_abstract", label="condition_label"
                 ),
-                note="Test is as published. Many abstracts stand there under several classes.",
+                note="Test is as published. Many abstracts are in it under several classes.",
             ),
         ),
     ),
@@ -161,7 +174,7 @@ RECIPES: dict[str, Recipe] = {
                 what="alldata_1_for_kaggle.csv",
                 files=("*.csv",),
                 where="https://www.kaggle.com/datasets/falgunipatel19/biomedical-text-publication-classification",
-                license="stated on its page, which could not be read when this was written",
+                license="stated on its page, which was not accessible when this was written",
                 rows={None: 7570},
                 read=raw.table(
                     {"Colon_Cancer": 0, "Lung_Cancer": 1, "Thyroid_Cancer": 2}, text="a", label="0", encoding="latin-1"
@@ -198,4 +211,4 @@ RECIPES: dict[str, Recipe] = {
         ),
     ),
 }
-"""The sets that can be made, by the names of their YAML files."""
+"""The datasets that can be made, by the names of their YAML files."""

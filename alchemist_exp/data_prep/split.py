@@ -1,8 +1,8 @@
-"""Shuffles rows and divides them, class by class, into train, valid and test.
+"""Shuffle rows and divide them, class by class, into train, valid and test.
 
-A row's place is the hash of the seed, its content and how many equal rows came before it. So the same rows give the
-same splits whatever the order of the files, on every machine and with every version of every library; equal texts
-fall into splits independently of one another, as in any random split.
+The position of a row is the hash of the seed, its content and the number of equal rows before it. So the same rows give
+the same splits in any order of the files, on every machine and with every version of every library. Equal texts are
+assigned to splits independently, as in any random split.
 """
 
 import hashlib
@@ -17,7 +17,14 @@ from alchemist_exp.data_prep.raw import RawRow
 
 @dataclass(frozen=True)
 class Sizes:
-    """Rows of each split. test: None takes all that train and valid leave."""
+    """Rows of each split.
+
+    Attributes:
+        train: Rows of the training split.
+        valid: Rows of the validation split.
+        test: Rows of the test split; None for all other rows.
+
+    """
 
     train: int
     valid: int
@@ -25,45 +32,79 @@ class Sizes:
 
     @property
     def total(self) -> int:
-        """Rows that are needed at least."""
+        """The number of rows that are needed at least."""
         return self.train + self.valid + (1 if self.test is None else self.test)
 
 
-def shuffled(rows: Sequence[RawRow], seed: int) -> list[RawRow]:
-    """The rows in the order of their hashes."""
+def shuffle(rows: Sequence[RawRow], seed: int) -> list[RawRow]:
+    """Return the rows in the order of their hashes.
+
+    Args:
+        rows: The rows, in any order.
+        seed: Another seed gives another order.
+
+    Returns:
+        The same rows.
+
+    """
     seen: Counter[tuple[str, int]] = Counter()
-    places = []
+    hashes = []
     for row in rows:
         key = (row.text, row.label)
         content = f"{seed}\n{seen[key]}\n{row.label}\n{row.text}".encode("utf-8", "surrogatepass")
-        places.append(hashlib.sha256(content).digest())
+        hashes.append(hashlib.sha256(content).digest())
         seen[key] += 1
-    return [rows[i] for i in sorted(range(len(rows)), key=places.__getitem__)]
+    return [rows[i] for i in sorted(range(len(rows)), key=hashes.__getitem__)]
 
 
-def divided(rows: Sequence[RawRow], sizes: Sizes, seed: int, where: str) -> dict[Split, list[RawRow]]:
-    """The splits, each shuffled and with the classes in their shares. DataError when there are too few rows.
+def divide(rows: Sequence[RawRow], sizes: Sizes, seed: int, where: str) -> dict[Split, list[RawRow]]:
+    """Divide rows into stratified splits.
 
-    Rows that no split takes, because `sizes.test` is given, are left out.
+    Args:
+        rows: The rows, in any order.
+        sizes: Rows of each split.
+        seed: Another seed gives other splits.
+        where: The file, for messages.
+
+    Returns:
+        The splits, shuffled. Each has the class shares of `rows`. If `sizes.test` is not None, some rows are in no
+        split.
+
+    Raises:
+        DataError: There are too few rows.
+
     """
     if len(rows) < sizes.total:
         raise DataError(
-            f"{where} has {len(rows):,} rows with text, and {sizes.total:,} are needed; get it again, whole."
+            f"{where} has {len(rows):,} rows with text, but {sizes.total:,} are needed; download the complete file."
         )
-    left = defaultdict(list)
-    for row in shuffled(rows, seed):
-        left[row.label].append(row)
+    remaining = defaultdict(list)
+    for row in shuffle(rows, seed):
+        remaining[row.label].append(row)
     splits: dict[Split, list[RawRow]] = {}
     for split, size in ((Split.TRAIN, sizes.train), (Split.VALID, sizes.valid), (Split.TEST, sizes.test)):
-        counts = {label: len(left[label]) for label in sorted(left)}
-        taken = counts if size is None else shares(size, counts)
-        splits[split] = shuffled([row for label, n in taken.items() for row in left[label][:n]], seed)
-        left = defaultdict(list, {label: left[label][n:] for label, n in taken.items()})
+        counts = {label: len(remaining[label]) for label in sorted(remaining)}
+        taken = counts if size is None else apportion(size, counts)
+        splits[split] = shuffle([row for label, n in taken.items() for row in remaining[label][:n]], seed)
+        remaining = defaultdict(list, {label: remaining[label][n:] for label, n in taken.items()})
     return splits
 
 
-def shares(size: int, counts: dict[int, int]) -> dict[int, int]:
-    """`size` divided as `counts` are: largest remainders first, of equal ones the lower class."""
+def apportion(size: int, counts: dict[int, int]) -> dict[int, int]:
+    """Divide a number of rows among classes in proportion to their counts, by the largest remainders.
+
+    Args:
+        size: The number of rows.
+        counts: The rows of each class.
+
+    Returns:
+        Rows of each class, with the sum `size`. Of equal remainders the lower class comes first.
+
+    Example:
+        >>> apportion(5, {0: 1, 1: 1, 2: 1})
+        {0: 2, 1: 2, 2: 1}
+
+    """
     total = sum(counts.values()) or 1
     exact = {label: divmod(size * count, total) for label, count in counts.items()}
     whole = {label: quotient for label, (quotient, _) in exact.items()}

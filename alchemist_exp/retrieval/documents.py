@@ -123,6 +123,7 @@ def _walk(root: Path) -> dict[str, Path]:
     """Return all files and linked directories under `root` that are not hidden, sorted by name."""
 
     def refuse(error: OSError) -> NoReturn:
+        """Raise DataError for an unreadable directory."""
         raise DataError(
             f"the directory {error.filename!r} cannot be read: {error.strerror}; change its permissions or move it."
         ) from error

@@ -156,6 +156,7 @@ def open_index(path: Path, *, passage_words: int, store: ArtifactCache) -> Index
     logging.getLogger("bm25s").setLevel(logging.WARNING)
 
     def make(directory: Path) -> None:
+        """Write the index's files into a directory."""
         documents, skipped = read_documents(listing)
         passages = [passage for document in documents for passage in split_document(document, passage_words)]
         vocabulary: dict[str, int] = {}

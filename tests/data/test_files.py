@@ -89,32 +89,40 @@ WRONG = {
     "label": (
         "a.csv",
         "text,label\na,ham\nb,egg\n",
-        r"a\.csv: row 2: the label 'egg' is unknown\. Known: ham, spam\. Indices 0\.\.1 will do too",
+        r"a\.csv: row 2: the label 'egg' is unknown\. Known: ham, spam\. Indices 0\.\.1 are valid too",
     ),
     "id": ("a.csv", "text,label\na,2\n", r"row 1: the label '2' is unknown"),
     "some labels": (
         "a.csv",
         "text,label\na,ham\nb,\n",
-        r"row 2 has no label and others have; label every row, or move",
+        r"row 2 has no label, but other rows have one; label every row, or move",
     ),
     "no text": ("a.csv", "body,label\na,ham\n", r"no column 'text'; it has 'body', 'label'.*dataset\.text_column"),
     "empty": ("a.csv", "", r"a\.csv cannot be read: it is empty"),
     "no rows": ("a.csv", "text\n", r"a\.csv has no rows"),
-    "ragged": ("a.csv", "text,label\na,ham\nb,ham,1,2\n", r"line 3 has 4 fields and the header 2; a text with commas"),
+    "ragged": (
+        "a.csv",
+        "text,label\na,ham\nb,ham,1,2\n",
+        r"line 3 has 4 fields and the header 2; put double quotes around a text with commas",
+    ),
     "trailing comma": ("a.csv", "text,label\na,ham,\nb,spam,\n", r"line 2 has 3 fields and the header 2"),
-    "stray quote": ("a.tsv", 'text\tlabel\n"hello\tspam\nwin "money" now\tham\n', r"line 3: .*written twice"),
-    "open quote": ("a.csv", 'text,label\n"hello,spam\n', r"line 2: .*written twice"),
+    "stray quote": ("a.tsv", 'text\tlabel\n"hello\tspam\nwin "money" now\tham\n', r"line 3: .*double a quote"),
+    "open quote": ("a.csv", 'text,label\n"hello,spam\n', r"line 2: .*double a quote"),
     "same names": ("a.csv", "text,text\na,b\n", "two columns have the same name"),
     "mixed labels": ("a.csv", "text,label\na,spam\nb,1\n", r"row 2: the label '1' is unknown"),
     "deep": ("a.jsonl", '{"text": ' + "[" * 100_000 + "\n", "line 1 is not JSON"),
     "no votes": ("a.jsonl", '{"text": "a", "v": []}\n', "row 1 has no votes"),
-    "a vote that is no list": ("a.jsonl", '{"text": "a", "v": 1}\n', "row 1 has 1 where a list of votes is needed"),
+    "a vote that is no list": ("a.jsonl", '{"text": "a", "v": 1}\n', "row 1 has 1; expected a list of votes"),
     "json": ("a.jsonl", '{"text": "a"}\n{"text": \n', r"line 2 is not JSON"),
     "json list": ("a.jsonl", "[1]\n", r"line 1 is not a JSON object"),
-    "number": ("a.jsonl", '{"text": "a"}\n{"text": 5}\n', r"row 2 has int '5' where a text is needed"),
+    "number": ("a.jsonl", '{"text": "a"}\n{"text": 5}\n', r"row 2 has int '5'; expected a text"),
     "parquet": ("a.parquet", "not parquet", r"a\.parquet cannot be read: .*[Pp]arquet"),
-    "ending": ("a.xlsx", "x", r"ends in '\.xlsx'; \.csv, \.tsv, \.jsonl, \.parquet can be read"),
-    "votes": ("a.jsonl", '{"text": "a", "v": [0, 1]}\n{"text": "b", "v": [0]}\n', r"row 2 has 1 votes, row 1 2"),
+    "ending": ("a.xlsx", "x", r"has the extension '\.xlsx'; expected \.csv, \.tsv, \.jsonl, \.parquet"),
+    "votes": (
+        "a.jsonl",
+        '{"text": "a", "v": [0, 1]}\n{"text": "b", "v": [0]}\n',
+        r"row 2 has 1 votes, but row 1 has 2",
+    ),
     "vote": ("a.jsonl", '{"text": "a", "v": [0, 5]}\n', r"row 1 has a vote outside -1\.\.1: \[0, 5\]"),
     "vote type": ("a.jsonl", '{"text": "a", "v": [0, "x"]}\n', r"row 1 has a vote outside"),
 }
@@ -142,14 +150,14 @@ def test_labels_are_all_names_or_all_indices(tmp_path: Path, composed) -> None:
 def test_human_votes_are_as_wide_in_every_split(tmp_path: Path, load) -> None:
     write(tmp_path / "train.jsonl", '{"text": "a", "v": [0, 1]}\n')
     write(tmp_path / "test.jsonl", '{"text": "a", "v": [0]}\n')
-    with pytest.raises(DataError, match="1 human votes a row on test and 2 on train"):
+    with pytest.raises(DataError, match="1 human votes per row on test and 2 on train"):
         load(tmp_path, "dataset.human_votes_column=v")
 
 
 def test_a_label_column_asked_for_by_name_must_be_there(tmp_path: Path, load) -> None:
     path = write(tmp_path / "a.csv", "text,label\na,ham\n")
     with pytest.raises(
-        DataError, match=r"dataset.label_column is 'lable', and no split has it; they have 'label', 'text'"
+        DataError, match=r"dataset.label_column='lable' is in no split; the columns are 'label', 'text'"
     ):
         load(path, "dataset.label_column=lable")
 
@@ -162,25 +170,25 @@ def test_an_unreadable_encoding_says_so(tmp_path: Path, load) -> None:
 
 def test_missing_paths_and_splits_say_what_is_needed(tmp_path: Path, load) -> None:
     with pytest.raises(
-        DataError, match=r"nothing at .*absent'; name the file or folder of dataset 'files' by dataset.path"
+        DataError, match=r"absent' does not exist; set dataset.path to the file or directory of 'files'"
     ):
         load(tmp_path / "absent")
-    with pytest.raises(DataError, match=r"without a training split; it needs train\.csv"):
+    with pytest.raises(DataError, match=r"has no training split; it needs train\.csv"):
         load(tmp_path)
     write(tmp_path / "train.csv", "text\na\n")
     write(tmp_path / "train.tsv", "text\na\n")
-    with pytest.raises(DataError, match=r"train\.csv and train\.tsv for the split train; leave only one"):
+    with pytest.raises(DataError, match=r"train\.csv and train\.tsv for the split train; keep only one"):
         load(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("dataset.classes=[ham]", "1 names; 2 to 100 are needed"),
-        ("dataset.classes=[a,a]", "each class needs a name of its own"),
-        ("dataset.positive_class=egg", "'egg', which is not one of dataset.classes"),
+        ("dataset.classes=[ham]", "1 names; expected 2 to 100"),
+        ("dataset.classes=[a,a]", "has an empty or repeated name"),
+        ("dataset.positive_class=egg", "'egg' is not in dataset.classes"),
         ("dataset.metric=f1", "needs dataset.positive_class"),
-        ("dataset.limit=0", "dataset.limit is 0"),
+        ("dataset.limit=0", "dataset.limit=0"),
         ("dataset.path=' '", "dataset.path is empty"),
     ],
 )

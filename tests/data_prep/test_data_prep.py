@@ -18,10 +18,10 @@ from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.data.files import FilesDataset
 from alchemist_exp.data.readers import PREPARED
-from alchemist_exp.data_prep.prepare import MANIFEST, Prepared, prepare, repeats
+from alchemist_exp.data_prep.prepare import MANIFEST, Prepared, count_repeats, prepare
 from alchemist_exp.data_prep.raw import RawRow
 from alchemist_exp.data_prep.recipes import RECIPES
-from alchemist_exp.data_prep.split import Sizes, divided, shares
+from alchemist_exp.data_prep.split import Sizes, apportion, divide
 
 ROWS = 12
 """Rows of a made-up file whose publisher has not split it; of two classes six each, of three four each."""
@@ -167,7 +167,7 @@ def raw(tmp_path: Path):
 
 
 def loaded(made: Prepared) -> TextData:
-    return replace(described(made.folder.name), path=str(made.folder)).load()
+    return replace(described(made.directory.name), path=str(made.directory)).load()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -175,13 +175,13 @@ def test_each_form_becomes_splits_that_load(make, raw, form: str) -> None:
     made = make(form, raw(form))
     data, sizes = loaded(made), FORMS[form][3]
     assert tuple(len(data.texts(split)) for split in Split) == sizes
-    assert sorted(path.name for path in made.folder.iterdir()) == sorted(
+    assert sorted(path.name for path in made.directory.iterdir()) == sorted(
         [MANIFEST, "train.parquet", "valid.parquet", "test.parquet"]
     )
     everything = [text for split in Split for text in data.texts(split)]
     assert all("é" in text for text in everything)
     assert not any("<br" in text or "\\n" in text or '\\"' in text for text in everything)
-    manifest = json.loads((made.folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = json.loads((made.directory / MANIFEST).read_text(encoding="utf-8"))
     assert manifest == made.manifest
     for split, size in zip(Split, sizes, strict=True):
         said, gold = manifest["splits"][split], data.gold(split)
@@ -233,15 +233,15 @@ def test_the_same_files_give_the_same_bytes_in_any_order(make, raw, tmp_path: Pa
     files = sorted(folder.iterdir())
     once, again = make("youtube", files), make("youtube", files[::-1], tmp_path / "again")
     for split in Split:
-        assert (once.folder / f"{split}.parquet").read_bytes() == (again.folder / f"{split}.parquet").read_bytes()
+        assert (once.directory / f"{split}.parquet").read_bytes() == (again.directory / f"{split}.parquet").read_bytes()
     assert make("youtube", files, tmp_path / "thrice").manifest == once.manifest
-    assert (tmp_path / "thrice/youtube" / MANIFEST).read_bytes() == (once.folder / MANIFEST).read_bytes()
+    assert (tmp_path / "thrice/youtube" / MANIFEST).read_bytes() == (once.directory / MANIFEST).read_bytes()
 
 
 def test_an_empty_review_is_dropped_with_a_note(make, raw) -> None:
     notes = make("french", raw("french")).manifest["notes"]
     assert "Rows without text, dropped: 1." in notes
-    assert "The source has 13 rows, and 9,658 were published." in notes
+    assert "The source has 13 rows, but 9,658 were published." in notes
 
 
 def test_rows_that_no_split_takes_are_counted(make, raw) -> None:
@@ -251,18 +251,18 @@ def test_rows_that_no_split_takes_are_counted(make, raw) -> None:
 def test_what_was_made_is_replaced_only_when_asked(make, raw, tmp_path: Path) -> None:
     paths = raw("sms")
     made = make("sms", paths)
-    with pytest.raises(StoreError, match=r"sms is there already; say --force"):
+    with pytest.raises(StoreError, match=r"sms exists already; use --force"):
         make("sms", paths)
     paths[0].write_text(paths[0].read_text(encoding="utf-8").replace("text 1,", "other 1,"), encoding="utf-8")
     assert make("sms", paths, force=True).manifest != made.manifest
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sms"], "nothing is left beside it"
-    (made.folder / "mine.csv").write_text("x", encoding="utf-8")
-    with pytest.raises(StoreError, match=r"holds mine\.csv, which was not made here"):
+    (made.directory / "mine.csv").write_text("x", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"contains mine\.csv, which this script did not make"):
         make("sms", paths, force=True)
-    (made.folder / "mine.csv").unlink()
-    (made.folder / MANIFEST).unlink()
+    (made.directory / "mine.csv").unlink()
+    (made.directory / MANIFEST).unlink()
     with pytest.raises(
-        StoreError, match=r"holds test\.parquet, train\.parquet, valid\.parquet, which was not made here"
+        StoreError, match=r"contains test\.parquet, train\.parquet, valid\.parquet, which this script did not make"
     ):
         make("sms", paths, force=True)
     (tmp_path / "out" / "yelp").write_text("x", encoding="utf-8")
@@ -275,7 +275,7 @@ def test_nothing_is_left_of_a_dataset_that_could_not_be_made(make, raw, tmp_path
     before = make("sms", paths).manifest
     monkeypatch.setattr("pyarrow.parquet.write_table", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "disk full")))
     for out, force in ((tmp_path / "out", True), (tmp_path / "new", False)):
-        with pytest.raises(StoreError, match=r"could not be written: disk full; give another --out"):
+        with pytest.raises(StoreError, match=r"could not be written: disk full; set another --out"):
             make("sms", paths, out, force=force)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sms"]
     assert list((tmp_path / "new").iterdir()) == []
@@ -288,17 +288,17 @@ BROKEN = {
     "unknown label, yelp": (("yelp", '"2"', '"3"'), r"test\.csv: line 2: the label '3' is unknown"),
     "wrong columns": (("french", "reader_review", "text"), r"no column 'reader_review'; its first line has"),
     "a field too many": (("imdb of Kaggle", '"positive"', '"positive","x"'), r"line 3 has 3 fields and the header 2"),
-    "a field too many, yelp": (("yelp", '"2",', '"2","x",'), r"line 2 has 3 fields; a label and a review are needed"),
+    "a field too many, yelp": (("yelp", '"2",', '"2","x",'), r"line 2 has 3 fields; expected a label and a review"),
     "an open quote": (("medabs", '"5","', '"5"x"'), r"train\.csv: the record at line 6 is not CSV"),
     "no separator": (("sms", "spam\t", "spam "), r"line 2 has no '\\t' between label and text"),
     "not UTF-8": (("sms", "é", "\udce9"), r"SMSSpamCollection is not in utf-8 \(byte 21\)"),
     "no class": (("sms", "spam\t", "ham\t"), r"train would have no row of spam"),
     "not JSON": (("youtube of WRENCH", "{", ""), r"train\.json is not JSON"),
-    "another JSON": (("youtube of WRENCH", '"data"', '"datum"'), r"row '0' lacks \"label\", \"weak_labels\" or"),
-    "a label, JSON": (("youtube of WRENCH", '"label": 1', '"label": 2'), r"row '1' has the label 2; 0\.\.1 is needed"),
-    "a vote": (("youtube of WRENCH", "[-1, 1]", "[-1, 5]"), r"row '1' has weak_labels \[-1, 5\]; a list of -1\.\.1"),
+    "another JSON": (("youtube of WRENCH", '"data"', '"datum"'), r"row '0' has no \"label\", \"weak_labels\" or"),
+    "a label, JSON": (("youtube of WRENCH", '"label": 1', '"label": 2'), r"row '1' has the label 2; expected 0\.\.1"),
+    "a vote": (("youtube of WRENCH", "[-1, 1]", "[-1, 5]"), r"row '1' has weak_labels \[-1, 5\]; expected a list"),
     "ragged votes": (("youtube of WRENCH", "[-1, 1]", "[-1]"), r"rows of 1 and of 2 weak_labels"),
-    "a number": (("youtube of WRENCH", '"text": "train 1 \\u00e9"', '"text": 1'), r"row '1' has int where a text"),
+    "a number": (("youtube of WRENCH", '"text": "train 1 \\u00e9"', '"text": 1'), r"row '1' has int; expected a text"),
     "a list": (("youtube of WRENCH", None, "[]"), r"train\.json is not a JSON object of rows"),
 }  # fmt: skip
 
@@ -322,21 +322,24 @@ def test_paths_that_are_no_source_say_what_would_do(make, raw, tmp_path: Path) -
     archive = tmp_path / "sms+spam+collection.zip"
     archive.write_bytes(b"PK")
     for paths, message in (
-        ([tmp_path / "absent"], r"absent is not there; name train\.json, valid\.json and test\.json of WRENCH, or the"),
-        ([archive], r"zip is packed; unpack it and name what was in it: train\.json"),
-        ([tmp_path], r"is not what sms is made from; name train\.json"),
+        (
+            [tmp_path / "absent"],
+            r"absent does not exist; expected train\.json, valid\.json and test\.json of WRENCH, or the",
+        ),
+        ([archive], r"zip is an archive; unpack it\. Expected train\.json"),
+        ([tmp_path], r"does not have the raw files of sms; expected train\.json"),
         ([file, file.parent / ".." / "raw" / file.name], r"names a file twice"),
     ):
         with pytest.raises(DataError, match=message):
             make("sms", paths)
-    with pytest.raises(DataError, match=r"one file with 'train' in its name is needed, and .*test\.json has 0"):
+    with pytest.raises(DataError, match=r"expected one file with 'train' in its name, but .*test\.json has 0"):
         make("sms of WRENCH", [wrench(tmp_path)[0] / "test.json"])
 
 
 def test_a_truncated_file_is_refused(make, raw) -> None:
     (file,) = raw("sms")
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:9]))
-    with pytest.raises(DataError, match=r"has 9 rows with text, and 10 are needed; get it again, whole"):
+    with pytest.raises(DataError, match=r"has 9 rows with text, but 10 are needed; download the complete file"):
         make("sms", [file])
 
 
@@ -366,29 +369,29 @@ def test_splits_hold_each_row_once_and_classes_in_their_shares(classes: list[int
     rows = [RawRow(f"text {i // 2}", label) for i, label in enumerate(classes)]
     train = data.draw(st.integers(1, len(rows) - 2))
     valid = data.draw(st.integers(1, len(rows) - train - 1))
-    splits = divided(rows, Sizes(train, valid), 0, "here")
+    splits = divide(rows, Sizes(train, valid), 0, "here")
     assert [len(splits[split]) for split in Split] == [train, valid, len(rows) - train - valid]
     assert Counter(row for part in splits.values() for row in part) == Counter(rows)
     for label in set(classes):
         exact = train * classes.count(label) / len(rows)
         assert abs(sum(row.label == label for row in splits[Split.TRAIN]) - exact) < 1
-    assert divided(rows[::-1], Sizes(train, valid), 0, "here") == splits
+    assert divide(rows[::-1], Sizes(train, valid), 0, "here") == splits
 
 
 def test_another_seed_gives_another_split() -> None:
     rows = [RawRow(f"text {i}", i % 2) for i in range(40)]
-    assert divided(rows, Sizes(20, 10), 0, "here") != divided(rows, Sizes(20, 10), 1, "here")
+    assert divide(rows, Sizes(20, 10), 0, "here") != divide(rows, Sizes(20, 10), 1, "here")
 
 
 def test_shares_add_up() -> None:
-    assert shares(5, {0: 1, 1: 1, 2: 1}) == {0: 2, 1: 2, 2: 1}
-    assert shares(0, {0: 0, 1: 0}) == {0: 0, 1: 0}
+    assert apportion(5, {0: 1, 1: 1, 2: 1}) == {0: 2, 1: 2, 2: 1}
+    assert apportion(0, {0: 0, 1: 0}) == {0: 0, 1: 0}
 
 
 def test_repeats_go_by_words_and_tell_other_labels() -> None:
     train = [RawRow("Win a PRIZE!", 1), RawRow("hello", 0), RawRow("???", 0)]
     test = [RawRow("win a prize", 1), RawRow("Hello...", 1), RawRow("!!!", 0), RawRow("new", 0)]
-    assert repeats({Split.TRAIN: train, Split.TEST: test}, Split.TEST) == {"in_train": 2, "under_other_labels": 1}
+    assert count_repeats({Split.TRAIN: train, Split.TEST: test}, Split.TEST) == {"in_train": 2, "under_other_labels": 1}
 
 
 def test_a_prepared_folder_under_paths_data_is_what_runs_read(composed, make, raw, tmp_path: Path) -> None:
@@ -402,7 +405,7 @@ def test_absent_data_says_both_ways_to_get_it(name: str, tmp_path: Path) -> None
     with pytest.raises(DataError) as caught:
         replace(described(name), path=str(tmp_path / name)).load()
     said = str(caught.value)
-    assert f"holds {name}/train.parquet" in said
+    assert f"a directory with {name}/train.parquet" in said
     assert "ALCHEMIST_DATA (or paths.data)" in said
     assert f"python scripts/prepare_data.py {name} --source" in said
     assert "\n" not in said

@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.data.base import HubFiles
-from alchemist_exp.data_prep.hub import fetch
+from alchemist_exp.data_prep.hub import download
 from tests.support.paths import REPOSITORY
 
 WRENCH = "b98f579f90311e94da79970790964011dead7fec"
@@ -144,7 +144,7 @@ def test_wrench_is_fetched_at_its_commit_when_asked(endpoint: str, tmp_path: Pat
     assert manifest["source"]["hub"] == f"jieyuz2/WRENCH@{WRENCH}"
     absent = prepare_data(tmp_path, "imdb", "--hub", HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="0")
     assert (absent.returncode, absent.stderr.count("error:")) == (1, 1)
-    assert "could not be had from the Hugging Face hub (" in absent.stderr
+    assert "could not be downloaded from the Hugging Face Hub (" in absent.stderr
     assert not (tmp_path / "data/imdb").exists()
 
 
@@ -163,6 +163,8 @@ def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else it tries for a long while
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     hub = HubFiles(repo="jieyuz2/WRENCH", revision=WRENCH, files=["classification/yelp/train.json"])
-    with pytest.raises(DataError, match=r"jieyuz2/WRENCH at b98f.* could not be had .*name them by --source") as caught:
-        fetch(hub, Path())
+    with pytest.raises(
+        DataError, match=r"jieyuz2/WRENCH at b98f.* could not be downloaded .*name them by --source"
+    ) as caught:
+        download(hub, Path())
     assert "\n" not in str(caught.value)
