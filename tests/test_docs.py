@@ -77,6 +77,14 @@ def test_every_module_and_file_exists(page: str) -> None:
             assert (ROOT / "alchemist_exp" / path).exists(), path
 
 
+def test_the_layers_of_the_architecture_page_are_those_of_the_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    table = TEXTS["docs/architecture.md"].partition("| layer | content |")[2].partition("\n\n")[0]
+    rows = [re.findall(r"`(?:alchemist_exp\.)?(\w+)`", row.split("|")[1]) for row in table.splitlines()[2:]]
+    assert rows == [re.findall(r"alchemist_exp\.(\w+)", layer) for layer in layers]
+
+
 def exists(module: str) -> bool:
     """Return whether a module of that name exists."""
     try:
