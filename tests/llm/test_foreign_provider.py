@@ -1,8 +1,6 @@
 """A provider of one Python file and one YAML file, which reads a loopback server with the standard library."""
 
-import importlib.util
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 
 from alchemist_exp import config
-from alchemist_exp.core.component import REGISTRY
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.llm import concurrent_calls, rate_limits
 from alchemist_exp.llm.budget import BudgetError
@@ -127,19 +122,13 @@ class AcmeHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory with llm/acme.py, which is imported, and llm/acme.yaml."""
+    """A directory for --config-dir with llm/acme.py and llm/acme.yaml."""
     directory = tmp_path_factory.mktemp("own")
     (directory / "llm").mkdir()
     (directory / "llm" / "acme.py").write_text(MODULE)
     (directory / "llm" / "acme.yaml").write_text(YAML)
-    spec = importlib.util.spec_from_file_location("acme", directory / "llm" / "acme.py")
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules["acme"] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config.register()
     yield directory
-    del sys.modules["acme"], REGISTRY["llm"]["acme"], ConfigStore.instance().repo["llm"]["_acme.yaml"]
+    config.register()
 
 
 @pytest.fixture
@@ -159,9 +148,7 @@ def build(directory: Path, server: AcmeServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ACME_API_KEY", KEY)
 
     def build(*overrides: str):
-        own = ("llm=acme", f"llm.base_url={server.url}", f"hydra.searchpath=[file://{directory}]")
-        with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
-            return config.build(compose("config", overrides=[*own, *overrides])).llm
+        return config.build(config.compose(["llm=acme", f"llm.base_url={server.url}", *overrides], directory)).llm
 
     return build
 
@@ -237,6 +224,15 @@ def test_a_model_without_a_specification_has_no_price_and_one_of_the_yaml_applie
     assert (llm.price, llm.encoding, llm.spec.api) == (None, None, None)
     assert llm.request("", "hello").parameters["temperature"] == 0.7
     assert build(PRICE).price.input_usd_per_million == 1000
+
+
+def test_a_specification_next_to_the_yaml_is_found(build, directory: Path) -> None:
+    specification = directory / "llm" / "models" / "acme" / "acme-2.yaml"
+    specification.parent.mkdir(parents=True)
+    unknown = Path(config.config_dir(), "llm", "models", "_unknown.yaml").read_text()
+    specification.write_text(unknown.replace("temperature: true", "temperature: false"))
+    assert "temperature" not in build("llm.model=acme-2").request("", "hello").parameters
+    assert "temperature" in build("llm.model=acme-3").request("", "hello").parameters
 
 
 def test_batches_need_batch_code(build) -> None:
