@@ -21,7 +21,7 @@ MODULES = [
     if ">>> " in path.read_text(encoding="utf-8")
 ]
 # Base classes whose example is still to be written.
-NOT_YET = {"Dataset", "FeatureExtractor", "LLM", "Method", "Selection", "Supplement"}
+NOT_YET = {"LLM", "Method", "Selection", "Supplement"}
 
 
 def extension_points() -> dict[str, type[Component]]:

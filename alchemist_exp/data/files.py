@@ -10,7 +10,8 @@ from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, HubFiles, TextData, check_votes, class_indices
+from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, HubFiles, TextData
+from alchemist_exp.data.labels import check_votes, class_indices
 from alchemist_exp.data.readers import Columns, read_splits
 
 EMBEDDED = Path(__file__).parent / "embedded"

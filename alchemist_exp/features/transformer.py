@@ -270,15 +270,7 @@ class Transformer(Encoder):
             raise ConfigError("feature_extractor.revision is empty; expected a commit, branch or tag such as main.")
 
     def checkpoint(self, saved: Mapping[str, Any] | None = None) -> Checkpoint:
-        """Return the directory's files, or those of the model on the Hub.
-
-        Args:
-            saved: What `save` wrote: the directory as an absolute path, or the commit that `revision` was then.
-
-        Returns:
-            The files, which may have to be downloaded.
-
-        """
+        """Return the directory's files, or those of the model on the Hub; for a saved extractor at its commit."""
         saved = saved or {}
         if self._is_directory:
             return Checkpoint(directory=Path(saved.get("directory") or self.model).expanduser().absolute())
