@@ -106,6 +106,11 @@ class _RowCounter:
         self._count = 0
 
     def add(self, rows: int) -> None:
+        """Add finished rows; a negative number takes back rows that were added too early.
+
+        Args:
+            rows: Number of rows.
+        """
         with self._lock:
             self._count += rows
 
@@ -205,7 +210,14 @@ class _Execution:
         return SharedRows(self.inputs, first, max_rows=max_rows, max_bytes=limits.chunk_mb << 20)
 
     def zygote(self, rows: SharedRows) -> Zygote:
-        """Return a zygote, not yet started, for programs on `rows`."""
+        """Return a zygote that is not started yet.
+
+        Args:
+            rows: The rows that its workers label.
+
+        Returns:
+            The zygote, a context manager.
+        """
         extra = [*self.sandbox.extra_modules, *self.inputs.modules]
         setup = protocol.ZygoteSetup(
             parent_pid=0 if self.isolation.launcher else os.getpid(),
@@ -219,7 +231,15 @@ class _Execution:
         return Zygote(setup, rows.fd, self.isolation.launcher, self.cancelled)
 
     def run_chunk(self, account: ProgramAccount, chunk: _OpenChunk) -> None:
-        """Run one program on one chunk, in one worker plus one after each crash."""
+        """Run one program on one chunk, in one worker plus one after each crash.
+
+        Args:
+            account: The program's account, to which the chunk is added.
+            chunk: The rows and their zygote.
+
+        Raises:
+            SandboxError: A worker cannot be started or isolated.
+        """
         chunk_account = account.open_chunk(chunk.rows.first, chunk.rows.n_rows)
         if chunk_account is None:
             self.finished_rows.add(chunk.rows.n_rows)
@@ -229,7 +249,15 @@ class _Execution:
         account.add_chunk(chunk.rows.first, chunk_account)
 
     def run_reversed(self, account: ProgramAccount, chunk: _OpenChunk) -> None:
-        """Run a program on the first rows again, in reverse order and in new workers, for the determinism check."""
+        """Run a program on the first rows again, in reverse order and in new workers, for the determinism check.
+
+        Args:
+            account: The program's account, to which the repetition is added.
+            chunk: The first rows and a new zygote.
+
+        Raises:
+            SandboxError: A worker cannot be started or isolated.
+        """
         chunk_account = account.open_repetition(chunk.rows.n_rows)
         if chunk_account is not None:
             self._run_workers(account.source_bytes, chunk_account, chunk)
