@@ -95,7 +95,7 @@ def test_ls_has_a_line_for_each_reply_newest_last_and_totals(cache: ResponseCach
         [older.stem[:12], "2026-01-01", "10:00", "gpt-1", "3", "1,500", "20", "First"],
         [newer.stem[:12], "2026-02-01", "10:00", "gpt-1", "0", "-", "-", "Second"],
     ]
-    assert totals.startswith("2 replies: 1,500 tokens in, 20 out, not counted in 1 without usage; ")
+    assert totals.startswith("2 responses: 1,500 tokens in, 20 out, not counted in 1 without usage; ")
     assert len({header.index("prompt"), lines[0].index("First"), lines[1].index("Second")}) == 1
 
 
@@ -104,18 +104,18 @@ def test_ls_chooses_by_model_text_and_number(cache: ResponseCache, said) -> None
         at(cache, request(f"Prompt {i}"), f"2026-01-0{i + 1}T00:00:00+00:00", reply(f"Answer {i}", model=f"gpt-{i}"))
     assert "Prompt 3" in said("ls", "--model", "gpt-3")
     assert said("ls", "--model", "gpt").count("Prompt") == 4
-    assert said("ls", "--model", "g").startswith("0 replies: ")
+    assert said("ls", "--model", "g").startswith("0 responses: ")
     assert said("ls", "--grep", "aNSWER 2").count("Prompt") == 1
     last = said("ls", "--last", "1")
     assert last.count("Prompt 3") == last.count("Prompt") == 1
-    assert "1 shown of 4 replies: 6,000 tokens in" in last
-    assert "4 replies" in said("ls", "--last", "9")
+    assert "1 shown of 4 responses: 6,000 tokens in" in last
+    assert "4 responses" in said("ls", "--last", "9")
 
 
 def test_ls_counts_what_it_leaves_out(cache: ResponseCache, capsys: pytest.CaptureFixture[str]) -> None:
     at(cache, request(), "x")
     assert main(["ls"]) == 0
-    assert capsys.readouterr().err == "note: 1 file left out; alchemist cache verify says what is wrong\n"
+    assert capsys.readouterr().err == "note: 1 file left out; alchemist cache verify says why\n"
 
 
 def test_show_shows_everything(cache: ResponseCache, said) -> None:
@@ -125,11 +125,11 @@ def test_show_shows_everything(cache: ResponseCache, said) -> None:
     for part in (
         "2026-01-01 10:00:00 UTC",
         "gpt, served by gpt-1",
-        "1,500 tokens in (1,000 from the vendor's prompt cache, 0 written to it), 20 out (7 of reasoning), by batch",
+        "1,500 tokens in (1,000 from the provider's prompt cache, 0 written to it), 20 out (7 of reasoning), by batch",
         '{"temperature": 0.7}',
         "-- system --\nYou label.\n",
         "-- prompt --\nLine\n\tindented\n",
-        "-- reply --\na\n\tb\n",
+        "-- response --\na\n\tb\n",
     ):
         assert part in shown
 
@@ -160,21 +160,21 @@ def test_show_refuses_ambiguous_unknown_and_broken(cache: ResponseCache, refused
         keys.append(request(sample=i).key)
     first = max("0123456789abcdef", key=lambda digit: sum(key.startswith(digit) for key in keys))
     assert f"keys begin with '{first}'" in refused("show", first)
-    assert "no cached reply has a key that begins with 'xyz'; alchemist cache ls" in refused("show", "xyz")
+    assert "no cached response has a key that begins with 'xyz'; alchemist cache ls" in refused("show", "xyz")
     cache.path(request()).write_text("{")
     assert "is broken" in refused("show", keys[0])
 
 
 def test_verify_says_ok_or_what_is_wrong(cache: ResponseCache, said) -> None:
     cache.write(request(), reply())
-    assert said("verify").startswith("OK: 1 reply in ")
+    assert said("verify").startswith("OK: 1 response in ")
     (cache.root / "notes").write_text("x")
     cache.path(request()).write_text("{")
     lines = said("verify", code=1).splitlines()
     assert len(lines) == 3
     assert "is broken" in lines[0]
     assert lines[1].endswith("notes does not belong in the cache of responses; move it away.")
-    assert lines[2] == "2 problems, 0 sound replies; alchemist cache prune --broken deletes 1 of them"
+    assert lines[2] == "2 problems, 0 intact responses; alchemist cache prune --broken deletes 1 of them"
 
 
 def test_prune_says_what_it_deletes(cache: ResponseCache, said) -> None:
@@ -201,16 +201,24 @@ def test_prune_says_what_it_deletes(cache: ResponseCache, said) -> None:
 MISTAKES = {
     (): "the following arguments are required: COMMAND; see alchemist cache --help.",
     ("lss",): "invalid choice: 'lss'",
-    ("ls", "--last", "0"): "argument --last: '0' will not do, 1 or more is needed; see alchemist cache ls --help.",
+    (
+        "ls",
+        "--last",
+        "0",
+    ): "argument --last: invalid number '0'; expected a whole number, 1 or more; see alchemist cache ls --help.",
     ("ls", "--mod", "x"): "unrecognized arguments: --mod x",
-    ("ls", "--outputs", "absent"): "there are no cached replies at absent/cache/replies, as replayed ones are not kept",
+    (
+        "ls",
+        "--outputs",
+        "absent",
+    ): "there are no cached responses at absent/cache/replies (replayed ones are not cached)",
     ("prune",): "prune needs --before, --older-than, --model or --broken",
     ("prune", "--dry-run"): "prune needs --before",
-    ("prune", "--before", "soon"): "'soon' is no date; 2026-01-31 is one",
-    ("prune", "--older-than", "30"): "'30' is no age; 12h, 30d and 8w are some",
+    ("prune", "--before", "soon"): "invalid date 'soon'; expected YYYY-MM-DD",
+    ("prune", "--older-than", "30"): "invalid age '30'; expected hours, days or weeks as in 12h",
     ("prune", "--older-than", "3d", "--before", "2026-01-01"): "not allowed with argument --older-than",
     ("export",): "required: PACK.jsonl",
-    ("export", "pack.json"): "'pack.json' is no name for a pack; it has to end in .jsonl.",
+    ("export", "pack.json"): "invalid name 'pack.json' of a recording; it has to end in .jsonl.",
     ("export", "pack.jsonl"): "is chosen; alchemist cache ls lists them all.",
     ("export", "file/pack.jsonl"): "could not be written: ",
 }
@@ -232,7 +240,7 @@ def test_a_fault_of_the_program_is_a_traceback(cache: ResponseCache, monkeypatch
 
 
 def replayed(pack: Path, asked: Request) -> Response:
-    llm = RecordedLLM(name="recorded", model="recorded", price=None, tokenizer=None, recording=str(pack))
+    llm = RecordedLLM(name="recorded", model="recorded", price=None, recording=str(pack), tokenizer=None)
     system, user = asked.messages
     return asyncio.run(llm.complete(llm.request(system.text, user.text, sample=asked.sample)))
 
@@ -243,7 +251,7 @@ def test_an_exported_pack_replays_every_reply(cache: ResponseCache, said, tmp_pa
     answers += [(request(sample=i), reply(f"draw {i}", model=f"gpt-{i}")) for i in range(3)]
     for asked, answer in answers:
         cache.write(asked, answer)
-    assert f"{len(answers)} replies in new/pack.jsonl" in said("export", "new/pack.jsonl")
+    assert f"{len(answers)} responses in new/pack.jsonl" in said("export", "new/pack.jsonl")
     pack = tmp_path / "new" / "pack.jsonl"
     for asked, answer in answers:
         assert replayed(pack, asked) == replace(answer, text=join_surrogates(answer.text), usage=None)
@@ -270,11 +278,11 @@ def test_export_chooses_and_overwrites_only_by_force(cache: ResponseCache, said,
     cache.write(request("one"), reply("ONE"))
     cache.write(request("two"), reply("TWO"))
     pack = tmp_path / "pack.jsonl"
-    assert said("export", str(pack), "--grep", "TWO").startswith("1 reply in ")
+    assert said("export", str(pack), "--grep", "TWO").startswith("1 response in ")
     written = pack.read_bytes()
-    assert f"{pack} is there already; name another file or say --force." in refused("export", str(pack))
+    assert f"{pack} exists already; name another file, or use --force." in refused("export", str(pack))
     assert pack.read_bytes() == written
-    assert said("export", str(pack), "--force").startswith("2 replies in ")
+    assert said("export", str(pack), "--force").startswith("2 responses in ")
     assert len(pack.read_text().splitlines()) == 2
 
 
@@ -294,7 +302,7 @@ def test_export_refuses_two_replies_to_one_question(cache: ResponseCache, said, 
 
 def test_export_refuses_what_a_pack_cannot_replay(cache: ResponseCache, refused) -> None:
     cache.write(replace(request(), messages=request().messages[1:]), reply())
-    assert "a pack cannot replay that; leave it out" in refused("export", "pack.jsonl")
+    assert "a recording cannot replay it; leave it out" in refused("export", "pack.jsonl")
 
 
 def alchemist(*arguments: str, **options: object) -> subprocess.Popen[str]:
@@ -314,9 +322,9 @@ def alchemist(*arguments: str, **options: object) -> subprocess.Popen[str]:
 def test_the_console_script_has_the_command(cache: ResponseCache) -> None:
     cache.write(request(), reply())
     out, error = alchemist("verify").communicate(timeout=60)
-    assert (out[:11], error) == ("OK: 1 reply", "")
+    assert (out[:14], error) == ("OK: 1 response", "")
     job = alchemist("show", "0123")
-    assert job.communicate(timeout=60)[1].startswith("error: no cached reply")
+    assert job.communicate(timeout=60)[1].startswith("error: no cached response")
     assert job.returncode == 1
 
 

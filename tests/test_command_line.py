@@ -100,8 +100,8 @@ def test_in_a_sweep_a_failed_job_is_named_and_the_others_run(cli, tmp_path: Path
 def test_the_second_time_answers_from_the_record(cli) -> None:
     first, again = cli(*TINY), cli(*TINY)
     assert (first.returncode, again.returncode) == (0, 0), first.stderr
-    assert "finished before" not in first.stdout
-    assert "finished before" in again.stdout
+    assert "loaded from the existing record" not in first.stdout
+    assert "loaded from the existing record" in again.stdout
     assert first.stdout.splitlines()[3:] == again.stdout.splitlines()[4:]
 
 

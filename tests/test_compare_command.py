@@ -1,5 +1,6 @@
 """`alchemist compare` and `alchemist status` as a user meets them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import pytest
 
 from alchemist_exp.cli.compare import main
 from alchemist_exp.core.atomic_io import read_json
-from alchemist_exp.results.formats import FORMATS
+from alchemist_exp.results import paper
+from alchemist_exp.results.paper_tables import TABLES
+from alchemist_exp.results.render import FORMATS
 from tests.support.paths import REPOSITORY
 from tests.support.records import record, write
 
@@ -79,14 +82,41 @@ def test_without_a_table_every_finished_run_has_a_line(outputs: Path, capsys: py
 
 def test_mistakes_are_one_sentence(outputs: Path, tmp_path: Path, failing: Callable[..., str]) -> None:
     here = str(outputs)
-    assert "holds no runs/" in failing(str(tmp_path / "absent"))
+    assert "has no directory runs/" in failing(str(tmp_path / "absent"))
     assert "invalid choice: 'table2'" in failing(here, "--table", "table2")
-    assert "'snorkel' is no filter" in failing(here, "snorkel")
+    assert "'snorkel' is not a filter" in failing(here, "snorkel")
     assert "the filter 'datset' is unknown; did you mean 'dataset'?" in failing(here, "datset=sms")
     assert "has to end in one of .txt, .md, .csv, .tex, .html" in failing(here, "--out", "x.pdf")
     assert "has to end in one of" in failing(here, "--out", "x.md", "--format", "html")
-    assert "is a folder and gets every format" in failing(here, "--out", "x", "--format", "html")
+    assert "is a directory and gets every format" in failing(here, "--out", "x", "--format", "html")
     assert "alchemist status" in failing(here, "dataset=yelp")
+
+
+def test_runs_on_two_servers_are_not_merged(tmp_path: Path, failing: Callable[..., str], capsys) -> None:
+    for seed, port in enumerate((18081, 18082)):
+        server = {"llm.name": "openai_compatible", "llm.base_url": f"http://127.0.0.1:{port}/v1"}
+        write(tmp_path, f"s{seed}", record(seeds=(seed,), config=server))
+    sentence = failing(str(tmp_path), "--table", "table8")
+    assert "that differ in llm.base_url: http://127.0.0.1:18081/v1" in sentence
+    chosen = sentence.partition("or choose with ")[2].rstrip(".\n")
+    assert main([str(tmp_path), "--table", "table8", chosen]) == 0
+    assert "1 of 1 finished runs" in capsys.readouterr().out
+
+
+def test_a_record_of_an_older_schema_is_named_and_left_out(outputs: Path, capsys) -> None:
+    (outputs / "runs" / "broken" / "record.json").write_text(json.dumps(record() | {"schema_version": 1}))
+    assert main([str(outputs), "--table", "table8"]) == 0
+    captured = capsys.readouterr()
+    assert "2 of 2 finished runs" in captured.out
+    assert "has schema version 1" in captured.err
+    assert "run it again with `alchemist run`" in captured.err
+    listed = alchemist(outputs, "status", ".")
+    assert listed.stdout.splitlines()[-1] == "2 done"
+    assert "has schema version 1" in listed.stderr
+
+
+def test_the_tables_that_can_be_named_are_those_of_the_paper() -> None:
+    assert set(paper.TABLES) == set(TABLES)
 
 
 def test_a_figure_without_runs_cannot_be_drawn(outputs: Path, failing: Callable[..., str]) -> None:
@@ -155,8 +185,8 @@ def test_the_status_of_what_is_not_done(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("absent",), "absent holds no runs/"),
-        (("+experiment=table8",), "'+experiment=table8' is no folder; name the outputs first"),
+        (("absent",), "absent has no directory runs/"),
+        (("+experiment=table8",), "'+experiment=table8' is not a directory; name the outputs directory first"),
         ((".", "+experiment=tabel8"), "experiment 'tabel8' is unknown; did you mean 'table8'?"),
     ],
 )

@@ -52,7 +52,7 @@ def test_what_changed_is_told_and_what_did_not_is_counted(outputs: Path, capsys)
     assert "Programs  1 changed, 8 the same, 1 only in A" in text
     assert "general 0" in text
     assert "general 1" not in text
-    assert "Rows whose label flipped" in text
+    assert "Rows with another label" in text
     assert "label model, test" in text
 
 
@@ -73,15 +73,15 @@ def test_why_a_program_is_not_in_the_other_run_is_told(outputs: Path, capsys, tm
     (other / "record.json").write_text(json.dumps(record))
     text = said(capsys, str(outputs / "before"), str(other), "--source")
     assert "only in A, rejected in the other: it never votes" in text
-    assert "only in A, not chosen in the other" in text
-    assert "no program has changed, so there are no lines to show" in text
+    assert "only in A, not selected in the other" in text
+    assert "no program has changed" in text
 
 
 def test_a_run_and_itself_differ_in_nothing(outputs: Path, capsys) -> None:
     key = (outputs / "before").resolve().name
     text = said(capsys, key[:8], key, "--outputs", str(outputs / "outputs"))
     assert "Programs  10 the same" in text
-    flipped = text.partition("flipped")[2].partition("Scores")[0]
+    flipped = text.partition("another label")[2].partition("Scores")[0]
     assert [line.split()[1:] for line in flipped.strip().splitlines()[1:]] == [["0", "0.0%", "0", "0.0%"]] * 3
 
 

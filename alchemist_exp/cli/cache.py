@@ -1,65 +1,53 @@
-"""`alchemist cache`: lists, shows, checks, deletes and exports the cached replies.
+"""`alchemist cache`: lists, shows, checks, deletes and exports the cached LLM responses.
 
-Replies, names of models and files are texts of others: no control character of theirs reaches the terminal.
+Responses, names of models and files are other people's texts: no control character of theirs reaches the terminal.
 """
 
 import argparse
-import io
 import json
 import re
 import shlex
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
-from alchemist_exp.cli.arguments import Parser, age, date, positive
+from alchemist_exp.cli.arguments import Parser, age, date, positive, run_command
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
-from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
 from alchemist_exp.core.terminal import escape_controls, sanitize, single_line
 from alchemist_exp.llm.cache_entry import Entry, read_entry
 from alchemist_exp.llm.providers.recorded import RecordedPrompt, RecordedResponse, dump_recording
 from alchemist_exp.llm.response_cache import CacheDefect, Problem, ResponseCache
 from alchemist_exp.llm.types import Role
+from alchemist_exp.results.console import new_console
 
-KEY_SHOWN = 12
-"""Digits of a key in a table: enough to tell millions apart."""
+SHOWN_KEY_DIGITS = 12
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs `alchemist cache` with `arguments`. The exit code; errors end the process."""
-    with clean_exit(_show_error):
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # Replies hold characters that a terminal of another encoding does not know.
-            sys.stdout.reconfigure(errors="backslashreplace")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `alchemist cache` with `arguments`, by default those of sys.argv, and return its exit code."""
+
+    def run() -> int:
         chosen = _parser().parse_args(arguments)
         root = chosen.outputs / "cache" / "replies"
         if not root.is_dir():
             raise StoreError(
-                f"there are no cached replies at {root}, as replayed ones are not kept there; name the runs' folder "
+                f"there are no cached responses at {root} (replayed ones are not cached); name the outputs directory "
                 "with --outputs DIR."
             )
         command: Callable[[ResponseCache, argparse.Namespace], int] = chosen.command
         return command(ResponseCache(root), chosen)
-    raise AssertionError("clean_exit ends the process after an error")
 
-
-def _show_error(error: Exception) -> None:
-    if text := user_error_text(error):
-        print_error(text)
-    else:
-        traceback.print_exception(error)
+    return run_command(run)
 
 
 def ls(cache: ResponseCache, chosen: argparse.Namespace) -> int:
-    """One line for each reply, newest last, and a line of totals."""
+    """Print one line for each response, newest last, and the totals."""
     rows: list[tuple[datetime, tuple[str, ...]]] = []
     unmetered = tokens_in = tokens_out = size = 0
     for entry in _chosen(cache, chosen):
@@ -70,11 +58,18 @@ def ls(cache: ResponseCache, chosen: argparse.Namespace) -> int:
         tokens_out += usage.output_tokens if usage else 0
         size += entry.size
         model, prompt = sanitize(entry.model)[:40], sanitize(entry.first_line[:400])
-        cells = (entry.key[:KEY_SHOWN], f"{entry.time:%Y-%m-%d %H:%M}", model, f"{entry.sample:,}", *counts, prompt)
+        cells = (
+            entry.key[:SHOWN_KEY_DIGITS],
+            f"{entry.time:%Y-%m-%d %H:%M}",
+            model,
+            f"{entry.sample:,}",
+            *counts,
+            prompt,
+        )
         rows.append((entry.time, cells))
     rows.sort()
     shown = [cells for _, cells in rows[-chosen.last :]] if chosen.last else [cells for _, cells in rows]
-    console = _console()
+    console = new_console()
     if shown:
         header, *lines = _aligned([("key", "time (UTC)", "model", "sample", "in", "out", "prompt"), *shown])
         console.print(Text(header, style="dim"), no_wrap=True, overflow="ellipsis")
@@ -82,31 +77,30 @@ def ls(cache: ResponseCache, chosen: argparse.Namespace) -> int:
     some = f"{len(shown):,} shown of " if len(shown) < len(rows) else ""
     without = f", not counted in {unmetered:,} without usage" if unmetered else ""
     totals = (
-        f"{some}{_count(len(rows), 'reply')}: {tokens_in:,} tokens in, {tokens_out:,} out{without}; {decimal(size)}"
+        f"{some}{_count(len(rows), 'response')}: {tokens_in:,} tokens in, {tokens_out:,} out{without}; {decimal(size)}"
     )
     console.print(Text(totals, style="bold"))
     return 0
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The rows as lines, numbers to the right. A table of rich takes 9 s for 20,000 rows."""
+    """Yield the rows as lines, numbers to the right. A table of rich takes 9 s for 20,000 rows."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = (
-            " " * (width - cell_len(cell)) + cell if column in _NUMBERS else cell + " " * (width - cell_len(cell))
+            " " * (width - cell_len(cell)) + cell if column in (3, 4, 5) else cell + " " * (width - cell_len(cell))
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         yield "  ".join(padded).rstrip()
 
 
-_NUMBERS = (3, 4, 5)
-
-
 def show(cache: ResponseCache, chosen: argparse.Namespace) -> int:
-    """Everything about one reply."""
+    """Print all that is known of one response."""
     found = cache.find(chosen.key)
     if not found:
-        raise StoreError(f"no cached reply has a key that begins with {chosen.key!r}; alchemist cache ls lists them.")
+        raise StoreError(
+            f"no cached response has a key that begins with {chosen.key!r}; alchemist cache ls lists them."
+        )
     if len(found) > 1:
         keys = ", ".join(path.stem for path in found[:3])
         raise StoreError(f"{len(found):,} keys begin with {chosen.key!r} ({keys}, ...); give more digits.")
@@ -126,9 +120,9 @@ def show(cache: ResponseCache, chosen: argparse.Namespace) -> int:
         "parameters": json.dumps(request.parameters, ensure_ascii=False),
     }.items():
         print(f"{name:<11}{single_line(value)}")
-    console = _console()
+    console = new_console()
     messages = [("prompt" if m.role is Role.USER else m.role.value, m.text) for m in request.messages]
-    for title, text in [*messages, ("reply", entry.text)]:
+    for title, text in [*messages, ("response", entry.text)]:
         console.print(Text(f"\n-- {title} --", style="bold cyan"))
         print(escape_controls(text))
     return 0
@@ -138,14 +132,14 @@ def _usage(entry: Entry) -> str:
     if (usage := entry.usage) is None:
         return "not metered"
     return (
-        f"{usage.input_tokens:,} tokens in ({usage.cached_tokens:,} from the vendor's prompt cache, "
+        f"{usage.input_tokens:,} tokens in ({usage.cached_tokens:,} from the provider's prompt cache, "
         f"{usage.cache_write_tokens:,} written to it), {usage.output_tokens:,} out "
         f"({usage.reasoning_tokens:,} of reasoning){', by batch' * entry.response.batch}"
     )
 
 
 def verify(cache: ResponseCache, chosen: argparse.Namespace) -> int:
-    """Says what is wrong, or that nothing is. 1 when something is."""
+    """Print what is wrong with the files, and return 1, or that nothing is, and return 0."""
     sound, problems = 0, []
     for found in cache.scan():
         if isinstance(found, Problem):
@@ -154,16 +148,16 @@ def verify(cache: ResponseCache, chosen: argparse.Namespace) -> int:
         else:
             sound += 1
     if not problems:
-        print(f"OK: {_count(sound, 'reply')} in {single_line(str(cache.root))}, each is what was written")
+        print(f"OK: {_count(sound, 'response')} in {single_line(str(cache.root))}, each as it was written")
         return 0
     removable = sum(problem.defect in (CacheDefect.BROKEN, CacheDefect.DRAFT) for problem in problems)
-    cure = f"; alchemist cache prune --broken deletes {removable:,} of them" if removable else ""
-    print(f"{_count(len(problems), 'problem')}, {_count(sound, 'sound reply')}{cure}")
+    fix = f"; alchemist cache prune --broken deletes {removable:,} of them" if removable else ""
+    print(f"{_count(len(problems), 'problem')}, {_count(sound, 'intact response')}{fix}")
     return 1
 
 
 def prune(cache: ResponseCache, chosen: argparse.Namespace) -> int:
-    """Deletes what the criteria name and says so."""
+    """Delete what the criteria choose and print it."""
     before = chosen.before or chosen.older_than
     if before is None and chosen.model is None and not chosen.broken:
         raise ConfigError("prune needs --before, --older-than, --model or --broken; see alchemist cache prune --help.")
@@ -177,37 +171,37 @@ def prune(cache: ResponseCache, chosen: argparse.Namespace) -> int:
 
 
 def export(cache: ResponseCache, chosen: argparse.Namespace) -> int:
-    """Writes a pack that replays the replies."""
+    """Write a recording that replays the responses."""
     pack: Path = chosen.pack
     if pack.suffix != ".jsonl":
-        raise ConfigError(f"{str(pack)!r} is no name for a pack; it has to end in .jsonl.")
+        raise ConfigError(f"invalid name {str(pack)!r} of a recording; it has to end in .jsonl.")
     if pack.exists() and not chosen.force:
-        raise StoreError(f"{pack} is there already; name another file or say --force.")
+        raise StoreError(f"{pack} exists already; name another file, or use --force.")
     entries: dict[RecordedPrompt, Entry] = {}
     for entry in sorted(_chosen(cache, chosen), key=lambda entry: (entry.time, entry.key)):
-        question = _question(entry)
-        if (other := entries.setdefault(question, entry)) is not entry:
+        prompt = _recorded_prompt(entry)
+        if (other := entries.setdefault(prompt, entry)) is not entry:
             raise StoreError(_conflict(other, entry))
     if not entries:
-        raise StoreError(f"no reply in {cache.root} is chosen; alchemist cache ls lists them all.")
-    raw = dump_recording({question: RecordedResponse(entry.text, entry.model) for question, entry in entries.items()})
+        raise StoreError(f"no response in {cache.root} is chosen; alchemist cache ls lists them all.")
+    raw = dump_recording({prompt: RecordedResponse(entry.text, entry.model) for prompt, entry in entries.items()})
     try:
         write_bytes(pack, raw)
     except StoreError as error:
         if isinstance(error.__cause__, OSError):
             raise StoreError(f"{pack} could not be written: {error.__cause__.strerror}; name another file.") from error
         raise
-    print(f"{_count(len(entries), 'reply')} in {single_line(str(pack))}; replay with")
+    print(f"{_count(len(entries), 'response')} in {single_line(str(pack))}; replay with")
     print(f"  alchemist run llm=recorded {single_line(_override('llm.recording', str(pack)))}")
     return 0
 
 
-def _question(entry: Entry) -> RecordedPrompt:
+def _recorded_prompt(entry: Entry) -> RecordedPrompt:
     match entry.request.messages:
         case (system, user) if (system.role, user.role) == (Role.SYSTEM, Role.USER):
             return RecordedPrompt(system.text, user.text, entry.sample)
     raise StoreError(
-        f"{entry.path} answers something else than a system message and a prompt, and a pack cannot replay that; "
+        f"{entry.path} is not the response to a system message and a prompt, so a recording cannot replay it; "
         "leave it out with --model or --grep."
     )
 
@@ -226,7 +220,7 @@ def _conflict(one: Entry, other: Entry) -> str:
 
 
 def _override(key: str, value: str) -> str:
-    """`key`=`value` as a shell and Hydra read it."""
+    """Return `key`=`value`, quoted for a shell and for Hydra."""
     if re.fullmatch(r"[\w./~+@-]+", value, re.ASCII):
         return f"{key}={value}"
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
@@ -234,20 +228,21 @@ def _override(key: str, value: str) -> str:
 
 
 def _chosen(cache: ResponseCache, chosen: argparse.Namespace) -> Iterator[Entry]:
-    """The sound replies that --model and --grep choose; the others are counted on standard error."""
-    text = None if chosen.grep is None else chosen.grep.casefold()
+    """Yield the intact responses that --model and --grep choose; print how many files are not intact."""
+    text = (chosen.grep or "").casefold()
     problems = 0
     for found in cache.scan():
         if isinstance(found, Problem):
             problems += 1
-        elif (chosen.model is None or found.is_by(chosen.model)) and (text is None or _has(found, text)):
+        elif (chosen.model is None or found.is_by(chosen.model)) and _has(found, text):
             yield found
     if problems:
-        left_out = f"note: {_count(problems, 'file')} left out; alchemist cache verify says what is wrong"
+        left_out = f"note: {_count(problems, 'file')} left out; alchemist cache verify says why"
         print(left_out, file=sys.stderr)
 
 
 def _has(entry: Entry, text: str) -> bool:
+    """Return whether a text in lower case is in a message or in the response."""
     return any(text in part.casefold() for part in (*(m.text for m in entry.request.messages), entry.text))
 
 
@@ -256,18 +251,10 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {plural}"
 
 
-def _console() -> Console:
-    """Of the terminal's width, where lines are cut; on a file or a pipe they are not."""
-    console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 1000
-    return console
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="alchemist cache",
-        description="The replies of LLMs that were paid for and kept. Times are UTC.",
+        description="The LLM responses that were paid for and kept. Times are UTC.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -282,34 +269,34 @@ def _parser() -> argparse.ArgumentParser:
             metavar="DIR",
             type=Path,
             default=Path("outputs"),
-            help="the folder of the runs, as paths.outputs of a run (default: outputs)",
+            help="the directory that the runs had as paths.outputs (default: outputs)",
         )
         return sub
 
-    sub = command(ls, "list the replies, newest last")
+    sub = command(ls, "list the responses, newest last")
     _add_choice(sub)
     sub.add_argument("--last", metavar="N", type=positive, help="only the N newest; the totals are of all")
 
-    sub = command(show, "show everything about one reply")
-    sub.add_argument("key", metavar="KEY", help="a reply's key, or how it begins")
+    sub = command(show, "show all that is known of one response")
+    sub.add_argument("key", metavar="KEY", help="a response's key, or its first digits")
 
-    command(verify, "check that each file is what was written; the exit code is 1 when one is not")
+    command(verify, "check that each file is as it was written; the exit code is 1 when one is not")
 
-    sub = command(prune, "delete replies for good, without asking; a run that needs one pays for it again")
+    sub = command(prune, "delete responses for good, without asking; a run that needs one pays for it again")
     dates = sub.add_mutually_exclusive_group()
-    dates.add_argument("--before", metavar="DATE", type=date, help="those written before DATE, as 2026-01-31")
+    dates.add_argument("--before", metavar="DATE", type=date, help="those written before DATE, for example 2026-01-31")
     dates.add_argument("--older-than", metavar="AGE", type=age, help="those older than AGE: 12h, 30d or 8w")
-    sub.add_argument("--model", metavar="M", help="those by the model M; with a date, both have to hold")
-    sub.add_argument("--broken", action="store_true", help="also broken files, and what killed writers left")
-    sub.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    sub.add_argument("--model", metavar="M", help="those by the model M; with a date, those that fit both")
+    sub.add_argument("--broken", action="store_true", help="also broken files, and those that killed processes left")
+    sub.add_argument("--dry-run", action="store_true", help="only print what would be deleted")
 
-    sub = command(export, "write the replies to a file that replays them with llm=recorded, without key and network")
+    sub = command(export, "write the responses to a recording, which llm=recorded replays without API key and network")
     sub.add_argument("pack", metavar="PACK.jsonl", type=Path, help="the file to write")
     _add_choice(sub)
-    sub.add_argument("--force", action="store_true", help="replace PACK.jsonl if it is there")
+    sub.add_argument("--force", action="store_true", help="replace PACK.jsonl if it exists")
     return parser
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="M", help="only replies of the model M, as it was asked for or served")
-    parser.add_argument("--grep", metavar="TEXT", help="only where TEXT is in prompt or reply; upper or lower case")
+    parser.add_argument("--model", metavar="M", help="only responses of the model M, as requested or as served")
+    parser.add_argument("--grep", metavar="TEXT", help="only where TEXT is in the prompt or the response, in any case")

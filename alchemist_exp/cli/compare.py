@@ -1,143 +1,135 @@
-"""`alchemist compare`: a table of the paper from records, the paper's numbers beside ours; or any sweep's table."""
+"""`alchemist compare`: a table of the paper from records, next to the paper's numbers; or any sweep's table."""
 
 import argparse
-import io
 import shutil
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alchemist_exp.cli.arguments import Parser
+from alchemist_exp.cli.arguments import Parser, run_command
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
-from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
-from alchemist_exp.results.compare import report
-from alchemist_exp.results.filled import fill
-from alchemist_exp.results.formats import FORMATS, PIPE_WIDTH, as_text
-from alchemist_exp.results.overview import overview
+from alchemist_exp.core.exit_codes import print_error
+from alchemist_exp.results import paper
+from alchemist_exp.results.render import DEFAULT_WIDTH, FORMATS, as_text
 from alchemist_exp.results.report import Report
-from alchemist_exp.results.runs import Found, State, find, narrowed
-from alchemist_exp.results.tables import TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PICTURES = ("svg", "png")
 
 DESCRIPTION = """\
-Tables from the records of runs. Asks nothing, runs nothing.
+Make tables from the records of runs. Asks nothing, runs nothing.
 
-  alchemist compare outputs                               every finished run on a line
-  alchemist compare outputs --table table8                a table of the paper, its numbers beside ours
-  alchemist compare outputs --table table8 gold=none      only runs that are so; keys are those of alchemist run
-  alchemist compare outputs --table table1 --out t1.html  into a file of that kind: txt, md, csv, tex, html
-  alchemist compare outputs --table figure5 --out figure  into a folder: every kind, figure5 as svg and png too
+  alchemist compare outputs                               one line for every finished run
+  alchemist compare outputs --table table8                a table of the paper, next to the paper's numbers
+  alchemist compare outputs --table table8 gold=none      only runs with that value; keys are those of alchemist run
+  alchemist compare outputs --table table1 --out t1.html  into a file of that format: txt, md, csv, tex, html
+  alchemist compare outputs --table figure5 --out figure  into a directory: every format, figure5 as svg and png too
 
-Runs of the same settings and other seeds are one figure. Runs that were not made alike (another version of the program,
-other data, other settings) are refused, with the filter that chooses. Places without a figure are listed with the
-command that fills them.
+Runs that differ only in seeds are averaged. Runs that differ in anything else (the version of the program, the data, a
+setting) are refused, with the filter that chooses. Missing results are listed with the command that makes them.
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs `alchemist compare` with `arguments`. The exit code; errors end the process."""
-    with clean_exit(_show_error):
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")
-        chosen = _parser().parse_intermixed_args(arguments)
-        kind = _kind(chosen)
-        found = find(chosen.outputs)
-        filters = _filters(chosen.filters)
-        made, pictures = _report(
-            chosen.outputs, found, chosen.table, filters, pictures=kind in ("html", *PICTURES, None)
-        )
-        for sentence in found.broken:
-            print_error(sentence)
-        if chosen.out is None:
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
-            print(as_text(made, width) if kind == "text" else FORMATS[kind or ""][1](made), end="")
-        else:
-            _write(chosen.out, kind, made, pictures)
-        return 0
-    raise AssertionError("clean_exit ends the process after an error")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `alchemist compare` with `arguments`, by default those of sys.argv, and return its exit code."""
+    return run_command(lambda: _compare(_parser().parse_intermixed_args(arguments)))
 
 
-def _show_error(error: Exception) -> None:
-    if text := user_error_text(error):
-        print_error(text)
+def _compare(chosen: argparse.Namespace) -> int:
+    from alchemist_exp.results.runs import index_runs
+
+    kind = _format(chosen)
+    filters = {}
+    for text in chosen.filters:
+        key, equals, values = text.partition("=")
+        if not equals or not key or not values:
+            raise ConfigError(f"{text!r} is not a filter; a filter is key=value, as in label_model=snorkel.")
+        filters[key] = values.split(",")
+    index = index_runs(chosen.outputs)
+    report, pictures = _report(chosen, index.runs, filters, pictures=kind in ("html", *PICTURES, None))
+    for sentence in index.errors:
+        print_error(sentence)
+    if chosen.out is None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else DEFAULT_WIDTH
+        print(as_text(report, width) if kind == "text" else FORMATS[kind or ""][1](report), end="")
     else:
-        traceback.print_exception(error)
+        _write(chosen.out, kind, report, pictures)
+    return 0
 
 
 def _report(
-    outputs: Path, found: Found, table: str | None, filters: Mapping[str, Sequence[str]], *, pictures: bool
+    chosen: argparse.Namespace, runs: "pd.DataFrame", filters: Mapping[str, Sequence[str]], *, pictures: bool
 ) -> tuple[Report, Mapping[str, bytes]]:
-    """The report, and figure 5's pictures where there are any to draw."""
-    runs = narrowed(found.runs, filters)
-    finished = sum(run.state is State.DONE for run in runs)
-    if table is None:
-        if not finished:
+    """Return the report, and figure 5's pictures by format where they are wanted and there is something to draw."""
+    from alchemist_exp.results.comparison import compare_runs, compare_table
+    from alchemist_exp.results.paper_tables import fill
+    from alchemist_exp.results.runs import RunState, narrow
+
+    runs = narrow(runs, filters)
+    n_finished = int((runs["state"] == RunState.DONE).sum())
+    if chosen.table is None:
+        if not n_finished:
             raise StoreError(
-                f"no run in {outputs} that is asked for has finished; alchemist status {outputs} says why."
+                f"no run in {chosen.outputs} that passes the filters has finished; see alchemist status "
+                f"{chosen.outputs}."
             )
-        return overview(runs, outputs), {}
-    filled = fill(table, runs, filters)
-    made = report(filled, outputs, all_runs=finished)
-    if table != "figure5" or not filled.ours or not pictures:
-        return made, {}
+        return compare_runs(runs, chosen.outputs), {}
+    filled = fill(chosen.table, runs, filters)
+    report = compare_table(filled, chosen.outputs, n_finished=n_finished)
+    if chosen.table != "figure5" or filled.finished.empty or not pictures:
+        return report, {}
     from alchemist_exp.results.plots import figure5
 
     drawn = figure5(filled)
-    return replace(made, svg=drawn["svg"].decode("utf-8")), drawn
+    return replace(report, svg=drawn["svg"].decode("utf-8")), drawn
 
 
-def _kind(chosen: argparse.Namespace) -> str | None:
-    """The format that is asked for; None for every one, into a folder. ConfigError where two are asked for."""
+def _format(chosen: argparse.Namespace) -> str | None:
+    """Return the format that is asked for; None for every format, into a directory."""
     if chosen.out is None:
         return str(chosen.format or "text")
     suffix = chosen.out.suffix
     if not suffix:
         if chosen.format:
-            raise ConfigError(f"--out {chosen.out} is a folder and gets every format; leave out --format.")
+            raise ConfigError(f"--out {chosen.out} is a directory and gets every format; leave out --format.")
         return None
-    kinds = {suffix: name for name, (suffix, _) in FORMATS.items()}
+    formats = {suffix: name for name, (suffix, _) in FORMATS.items()}
     if chosen.table == "figure5":
-        kinds |= {f".{name}": name for name in PICTURES}
-    if suffix not in kinds or chosen.format not in (None, kinds[suffix]):
-        raise ConfigError(f"--out {chosen.out} cannot hold that; its name has to end in one of {', '.join(kinds)}.")
-    return kinds[suffix]
+        formats |= {f".{name}": name for name in PICTURES}
+    if suffix not in formats or chosen.format not in (None, formats[suffix]):
+        raise ConfigError(
+            f"the name in --out {chosen.out} has to end in one of {', '.join(formats)}, as --format says."
+        )
+    return formats[suffix]
 
 
-def _filters(texts: Sequence[str]) -> dict[str, list[str]]:
-    filters = {}
-    for text in texts:
-        key, equals, values = text.partition("=")
-        if not equals or not key or not values:
-            raise ConfigError(f"{text!r} is no filter; filters are key=value, as in label_model=snorkel.")
-        filters[key] = values.split(",")
-    return filters
-
-
-def _write(out: Path, kind: str | None, made: Report, pictures: Mapping[str, bytes]) -> None:
+def _write(out: Path, kind: str | None, report: Report, pictures: Mapping[str, bytes]) -> None:
     if kind in PICTURES and not pictures:
         raise StoreError("there is no finished run to draw; the table (without --out) lists what is missing.")
-    written = {out: pictures[kind] if kind in PICTURES else FORMATS[kind][1](made).encode()} if kind else {}
     if kind is None:
-        written = {out / f"{made.name}{suffix}": write(made).encode() for suffix, write in FORMATS.values()}
-        written |= {out / f"{made.name}.{name}": raw for name, raw in pictures.items()}
-    for path, raw in written.items():
+        files = {out / f"{report.name}{suffix}": write(report).encode() for suffix, write in FORMATS.values()}
+        files |= {out / f"{report.name}.{name}": raw for name, raw in pictures.items()}
+    else:
+        files = {out: pictures[kind] if kind in PICTURES else FORMATS[kind][1](report).encode()}
+    for path, raw in files.items():
         write_bytes(path, raw)
         print(f"wrote {path}")
-    if made.gaps:
-        print(f"{len(made.gaps)} places are without a figure: the text and HTML tables list them")
+    if report.missing:
+        print(f"{len(report.missing)} results are missing; the text and HTML tables list them")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="alchemist compare", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("outputs", type=Path, help="the folder given to the runs as paths.outputs")
-    parser.add_argument("filters", nargs="*", metavar="key=value", help="only runs that are so; key=a,b: a or b")
-    parser.add_argument("--table", choices=sorted(TABLES), help="the paper's table; without it, a line for each run")
+    parser.add_argument("outputs", type=Path, help="the directory that the runs had as paths.outputs")
+    parser.add_argument("filters", nargs="*", metavar="key=value", help="only runs with this value; key=a,b: a or b")
+    parser.add_argument("--table", choices=paper.TABLES, help="a table of the paper; without it, a line for each run")
     parser.add_argument("--format", choices=sorted(FORMATS), help="what is printed; text by default")
-    parser.add_argument("--out", type=Path, help="a file (its ending says the format) or a folder (every format)")
+    parser.add_argument("--out", type=Path, help="a file (its name ends in the format) or a directory (every format)")
     return parser

@@ -1,64 +1,42 @@
-"""The console script `alchemist`: `alchemist run [overrides]` is `python -m alchemist_exp.run [overrides]`."""
+"""The console script `alchemist`: it hands the command line to the command that is named."""
 
 import sys
+from importlib import import_module
 
 from alchemist_exp import __version__
 from alchemist_exp.core.errors import unknown_name
+from alchemist_exp.core.exit_codes import print_error
 
-USAGE = """\
-alchemist: label datasets with programs an LLM writes, and distil small models from their votes.
+COMMANDS = {
+    "run": ("[overrides]", "run an experiment, or a sweep (-m)"),
+    "plan": ("[overrides]", "show what a run would ask the LLM and cost, without asking"),
+    "status": ("OUTPUTS", "list runs: done, failed, running, killed, missing"),
+    "compare": ("OUTPUTS", "make tables of finished runs, next to the paper's numbers"),
+    "cache": ("COMMAND", "list, show, check, delete and export cached LLM responses"),
+    "programs": ("diff A B", "compare the programs, labels and scores of two runs"),
+}
+"""Each command is the module of its name, whose `main` reads sys.argv."""
 
-  alchemist run [overrides]   run an experiment (alchemist run --help lists groups and keys)
-  alchemist plan [overrides]  say what it would ask the LLM and cost; asks nothing
-  alchemist status OUTPUTS    how runs stand: done, failed, running, killed, missing (alchemist status --help)
-  alchemist compare OUTPUTS   tables of finished runs, the paper's beside (alchemist compare --help)
-  alchemist cache COMMAND     list, show, check, delete and export cached replies (alchemist cache --help)
-  alchemist programs diff A B  compare the programs, labels and scores of two runs
+USAGE = f"""\
+alchemist: label datasets with programs that an LLM writes, and distil small models from their votes.
+
+{"".join(f"  alchemist {f'{name} {arguments}':<20}{text}{chr(10)}" for name, (arguments, text) in COMMANDS.items())}
+  alchemist COMMAND --help    show the arguments of a command
   alchemist --version
-  alchemist --help
 """
-
-COMMANDS = ("run", "plan", "status", "compare", "cache", "programs", "--version", "--help")
 
 
 def main() -> None:
-    """Hands the rest of the command line to the command that is named."""
+    """Run the command that sys.argv names; end the process with its exit code."""
     match sys.argv[1:]:
-        case ["run", *rest]:
-            from alchemist_exp.cli import run
-
-            # Hydra reads the command line itself, and a sweep's launchers start it again from there.
-            sys.argv = [f"{sys.argv[0]} run", *rest]
-            run.main()
-        case ["plan", *rest]:
-            from alchemist_exp.cli import plan
-
-            sys.argv = [f"{sys.argv[0]} plan", *rest]
-            plan.main()
-        case ["cache", *rest]:
-            from alchemist_exp.cli import cache
-
-            sys.exit(cache.main(rest))
-        case ["compare", *rest]:
-            from alchemist_exp.cli import compare
-
-            sys.exit(compare.main(rest))
-        case ["status", *rest]:
-            from alchemist_exp.cli import status
-
-            sys.argv = [f"{sys.argv[0]} status", *rest]
-            status.main()
-        case ["programs", *rest]:
-            from alchemist_exp.cli import programs
-
-            sys.exit(programs.main(rest))
+        case [command, *rest] if command in COMMANDS:
+            # Hydra reads sys.argv itself, and the launchers of a sweep start processes with it.
+            sys.argv = [f"{sys.argv[0]} {command}", *rest]
+            sys.exit(import_module(f"alchemist_exp.cli.{command}").main())
         case ["--version"]:
             print(f"alchemist {__version__}")
-        case [] | ["--help"] | ["-h"]:
+        case [] | ["--help" | "-h"]:
             print(USAGE, end="")
         case [command, *_]:
-            print(
-                f"error: {unknown_name('the command', command, COMMANDS)}",
-                file=sys.stderr,
-            )
+            print_error(unknown_name("the command", command, [*COMMANDS, "--version", "--help"]))
             sys.exit(1)

@@ -1,62 +1,107 @@
-"""Says what a run, or each of a sweep, would ask its LLM and what that costs; asks nothing: `alchemist plan`.
+"""`alchemist plan`: shows what a run, or each job of a sweep, would ask its LLM and what that costs, without asking.
 
-Takes the overrides of `alchemist run`. A reply that several jobs of a sweep want is counted once, with the first.
+It takes the overrides of `alchemist run`. A response that several jobs of a sweep need is counted once, with the first.
 """
 
 import sys
-import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from rich.text import Text
 
 from alchemist_exp import config
-from alchemist_exp.config_errors import exits_cleanly, flags_first, shown
-from alchemist_exp.results.console import Planned, show_plans
+from alchemist_exp.cli.sweep import visit_jobs
+from alchemist_exp.config_errors import exits_cleanly, shown
+from alchemist_exp.results.console import heading, new_console, new_table
+from alchemist_exp.results.report import UNKNOWN, usd_text
+
+if TYPE_CHECKING:
+    from alchemist_exp.pipeline.plan import Plan
 
 USAGE = """\
 alchemist plan [overrides]: what `alchemist run` with the same overrides would ask its LLM, and what that costs.
 
   alchemist plan llm=openai                         ten programs
-  alchemist plan llm=openai method=zero_shot        a question for every row
-  alchemist plan -m llm=openai dataset=youtube,sms  each job of a sweep, replies they share counted once
+  alchemist plan llm=openai method=zero_shot        one question for every row
+  alchemist plan -m llm=openai dataset=youtube,sms  each job of a sweep; responses they share are counted once
 
-Asks nothing and needs no key. calls: requests that are not in the cache; equal texts are asked once. cost: with replies
-of the length that is usual; if long: with replies as long as they may be. zero-shot: asking for every training row
-instead, and by a batch API. pays from: the number of rows from which programs are cheaper than that.
-Groups and keys: alchemist run --help
+Asks nothing and needs no API key. calls: requests that are not in the cache; equal requests are asked once. cost: with
+responses of the usual length; if long: with responses as long as they may be. zero-shot: the cost of a question for
+every training row instead, and of the same by a batch API. pays from: the number of rows from which programs are
+cheaper than that. Groups and keys: alchemist run --help
 """
 
-_planned: list[Planned] = []
 
+@dataclass(frozen=True, kw_only=True)
+class JobPlan:
+    """The plan of one job of a sweep, and its LLM's model."""
 
-@hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
-def job(cfg: DictConfig) -> None:
-    """One job's plan."""
-    from alchemist_exp.pipeline.plan import plan
-
-    overrides = list(HydraConfig.get().overrides.task)
-    with shown(overrides):
-        config.check_interpolated_overrides(cfg, overrides)
-        experiment = config.build(cfg)
-        asked_before = frozenset[str]().union(*(planned.plan.asked for planned in _planned))
-        found = plan(experiment, experiment.dataset.load(), asked_before)
-        _planned.append(Planned(model=experiment.llm.model, plan=found))
+    model: str
+    plan: "Plan"
 
 
 @exits_cleanly
 def main() -> None:
-    """The command line. Every job is planned in this process, whatever launcher would run it, and nothing is kept."""
+    """Print the plan of each job of the command line in sys.argv."""
     if {"--help", "-h"} & {*sys.argv[1:]}:
         print(USAGE, end="")
         return
-    given = [argument for argument in sys.argv[1:] if not argument.startswith("hydra/launcher=")]
-    with tempfile.TemporaryDirectory() as notes:
-        sys.argv[1:] = flags_first([*given, "hydra/launcher=basic", f"hydra.sweep.dir={notes}"])
-        job()
-    if _planned:
-        show_plans(_planned)
+    plans: list[JobPlan] = []
+
+    def visit(cfg: DictConfig, overrides: list[str]) -> None:
+        from alchemist_exp.pipeline.plan import plan
+
+        with shown(overrides):
+            config.check_interpolated_overrides(cfg, overrides)
+            experiment = config.build(cfg)
+            asked_before = frozenset[str]().union(*(earlier.plan.asked for earlier in plans))
+            found = plan(experiment, experiment.dataset.load(), asked_before)
+            plans.append(JobPlan(model=experiment.llm.model, plan=found))
+
+    visit_jobs(sys.argv[1:], visit)
+    if plans:
+        show_plans(plans)
 
 
-if __name__ == "__main__":
-    main()
+def show_plans(jobs: Sequence[JobPlan]) -> None:
+    """Print what each job would ask and cost, and the sum.
+
+    Args:
+        jobs: The jobs, in the order and with the numbers in which Hydra lists them.
+
+    """
+    sweep = len(jobs) > 1
+    names = ("calls", "cached", "tokens in", "out", "cost", "if long", "zero-shot", "by batch", "pays from")
+    table = new_table(*["#"] * sweep, *names)
+    for number, job in enumerate(jobs):
+        plan, estimate = job.plan, job.plan.break_even
+        batch = estimate.zero_shot_batch_usd
+        table.add_row(
+            *[f"#{number}"] * sweep,
+            f"{plan.calls:,}" + (f" to {plan.max_calls:,}" if plan.max_calls > plan.calls else ""),
+            f"{plan.cached_calls:,}",
+            f"{plan.usage.input_tokens:,}",
+            f"{plan.usage.output_tokens:,}",
+            usd_text(plan.usd),
+            usd_text(plan.max_usd),
+            usd_text(estimate.zero_shot_usd),
+            UNKNOWN if batch is None else usd_text(batch),
+            UNKNOWN if estimate.rows_from is None else f"{estimate.rows_from:,} rows",
+        )
+    if sweep:
+        calls, cached = sum(job.plan.calls for job in jobs), sum(job.plan.cached_calls for job in jobs)
+        dollars = [[job.plan.usd for job in jobs], [job.plan.max_usd for job in jobs]]
+        sums = (usd_text(None if None in costs else sum(filter(None, costs))) for costs in dollars)
+        table.add_row("all", f"{calls:,}", f"{cached:,}", "", "", *sums, "", "", "", style="bold")
+    console = new_console()
+    console.print(heading("Plan", "nothing was asked"), table)
+    estimates = ((job.model, job.plan.break_even) for job in jobs)
+    bases = [f"{model}: {one.basis}; prices: {one.price_as_of or 'not known'}" for model, one in estimates]
+    lengths = "cost: usual response length, without reasoning; if long: maximal response length, all repairs used"
+    for line in dict.fromkeys([*bases, lengths]):
+        console.print(Text(line, style="dim"))
+    for warning in dict.fromkeys(warning for job in jobs for warning in job.plan.warnings):
+        console.print(Text(f"! {warning}", style="yellow"))
+    console.print()

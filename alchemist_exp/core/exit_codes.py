@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,13 +15,14 @@ INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells repor
 
 
 @contextmanager
-def clean_exit(show: Callable[[Exception], None]) -> Iterator[None]:
+def clean_exit(show: Callable[[Exception], None] | None = None) -> Iterator[None]:
     """End the process with the right exit code when the `with` block is stopped.
 
     SIGTERM raises `Terminated` from here on, so that `finally` clauses run.
 
     Args:
-        show: Prints an exception that leaves the block; called before the process ends with 1.
+        show: Prints an exception that leaves the block; called before the process ends with 1. By default
+            `show_error`.
 
     Raises:
         SystemExit: The block was left by an exception.
@@ -47,7 +49,7 @@ def clean_exit(show: Callable[[Exception], None]) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last handler before the user
-        show(error)
+        (show or show_error)(error)
         sys.exit(1)
 
 
@@ -59,6 +61,19 @@ def print_error(text: str) -> None:
 
     """
     print(f"error: {single_line(text)}", file=sys.stderr, flush=True)
+
+
+def show_error(error: Exception) -> None:
+    """Print an error that the user can fix as one sentence, and any other, a bug, with its traceback.
+
+    Args:
+        error: Any exception.
+
+    """
+    if text := user_error_text(error):
+        print_error(text)
+    else:
+        traceback.print_exception(error)
 
 
 def user_error_text(error: Exception) -> str | None:

@@ -258,18 +258,19 @@ class Experiment:
         """
         return LLMClient(self.llm, ResponseCache(self.paths.cache / "replies"), self.paths.cache, self.budget.usd)
 
-    def component_keys(self) -> dict[str, dict[str, object]]:
-        """Return what alters the result, by group; runs whose keys differ are not merged in a comparison.
+    def component_keys(self) -> dict[str, dict[str, object] | None]:
+        """Return what alters the result, by group, for the record: a comparison does not merge runs that differ in it.
 
         Returns:
-            For each group whose component the method uses, the component's cache key. The LLM's key also has its price,
-            which alters costs, and its `base_url` without a final slash.
+            The key of each component that alters the result, and None for a group that the method does not use. The
+            LLM's key also has its price, which alters the costs, and its `base_url` without a final slash.
 
         """
-        keys = {group: used.key() for group, used in self.used_components()}
-        if "llm" in keys:
+        keys: dict[str, dict[str, object] | None] = dict.fromkeys(METHOD_GROUPS)
+        keys |= {group: used.key() for group, used in self.used_components()}
+        if llm_key := keys.get("llm"):
             base_url = getattr(self.llm, "base_url", None)
-            keys["llm"] |= {"base_url": base_url and base_url.rstrip("/"), "price": to_jsonable(self.llm.price)}
+            llm_key |= {"base_url": base_url and base_url.rstrip("/"), "price": to_jsonable(self.llm.price)}
         return keys
 
     def run_key(self, data_fingerprint: str) -> str:

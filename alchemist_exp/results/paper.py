@@ -10,6 +10,9 @@ from typing import Any
 SOURCES = {"wrench": "paper", "gpt-3.5": "GPT-3.5", "gpt-4": "GPT-4", "claude-3": "Claude 3"}
 """Whose programs or answers the paper's numbers are of; GPT-3.5 is its base."""
 
+TABLES = ("figure5", "table1", "table3", "table4", "table8", "table9")
+"""What can be compared with the paper; a table that distils a model, or figure 5."""
+
 DATASETS = ("youtube", "sms", "yelp", "imdb", "medabs", "cancer", "finance", "french")
 """The paper's text datasets in the order of its tables."""
 

@@ -1,78 +1,94 @@
-"""What a comparison says, before it is put into a format: tables with one or two lines of heading, notes, commands."""
+"""What a comparison says, before it is written in a format: tables, notes, missing results."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
 
-NOTHING = "-"
-"""Stands where a figure is not known."""
+if TYPE_CHECKING:
+    import pandas as pd
 
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A column of figures. group: what several neighbours share. ours: whether the figures are from our runs."""
-
-    group: str = ""
-    name: str
-    ours: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A line: one label for each stub of its grid, one cell for each column."""
-
-    labels: Sequence[str]
-    cells: Sequence[str]
-    ours: bool = False
+UNKNOWN = "-"
+"""The cell of a value that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A table. stubs: the headings of the columns that hold the rows' labels."""
+    """A table of texts.
+
+    Attributes:
+        title: Its heading; may be empty.
+        stubs: The headings of the columns that hold the rows' labels.
+        columns: The group and the name of each other column; neighbours of one group share a heading.
+        rows: The labels of each row, one for each stub, and its cells, one for each column.
+
+    """
 
     title: str
     stubs: Sequence[str]
-    columns: Sequence[Column]
-    rows: Sequence[Row]
+    columns: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[Sequence[str], Sequence[str]]]
 
-    def parts(self, room: int) -> "list[Grid]":
-        """The grid cut between groups of columns, each part as wide as `room` allows, in characters."""
-        stubs = sum(_width([name, *(row.labels[i] for row in self.rows)]) for i, name in enumerate(self.stubs))
-        parts: list[list[int]] = []
-        left = 0
-        for group in self._groups():
-            width = sum(_width([self.columns[i].name, *(row.cells[i] for row in self.rows)]) for i in group)
-            if not parts or width > left:
-                parts.append([])
-                left = room - stubs
-            parts[-1] += group
-            left -= width
-        return [self._with(part) for part in parts] or [self]
+    @property
+    def spans(self) -> list[tuple[str, int, int]]:
+        """Group, first column and the column after the last, of neighbours that share a group; others are alone."""
+        spans = []
+        for (group, _), columns in groupby(
+            enumerate(self.columns), key=lambda column: (column[1][0], column[1][0] or column[0])
+        ):
+            numbers = [number for number, _ in columns]
+            spans.append((group, numbers[0], numbers[-1] + 1))
+        return spans
 
-    def _groups(self) -> list[list[int]]:
-        """Neighbours of the same group; columns without a group stand alone."""
-        groups: list[list[int]] = []
-        for i, column in enumerate(self.columns):
-            if groups and column.group and column.group == self.columns[i - 1].group:
-                groups[-1].append(i)
-            else:
-                groups.append([i])
-        return groups
+    @property
+    def labels(self) -> list[list[str]]:
+        """The rows' labels; one that repeats the row above, as do all labels before it, is empty, except the last."""
+        shown: list[list[str]] = []
+        above: Sequence[str] = ()
+        for labels, _ in self.rows:
+            same = 0
+            while same < len(labels) - 1 and above and above[same] == labels[same]:
+                same += 1
+            shown.append([""] * same + list(labels[same:]))
+            above = labels
+        return shown
 
-    def _with(self, chosen: Sequence[int]) -> "Grid":
-        rows = [Row(labels=row.labels, cells=[row.cells[i] for i in chosen], ours=row.ours) for row in self.rows]
-        return Grid(title=self.title, stubs=self.stubs, columns=[self.columns[i] for i in chosen], rows=rows)
+    def parts(self, width: int) -> "list[Grid]":
+        """Cut the grid between groups of columns.
 
+        Args:
+            width: Characters that a part may be wide, unless it is a single group.
 
-def _width(texts: Sequence[str]) -> int:
-    return max(map(len, texts)) + 2
+        Returns:
+            The parts, each with all rows and their labels.
+
+        """
+        cells = [[name, *(row[i] for _, row in self.rows)] for i, (_, name) in enumerate(self.columns)]
+        widths = [max(map(len, texts)) + 2 for texts in cells]
+        stubs = sum(
+            max(map(len, [name, *(labels[i] for labels, _ in self.rows)])) + 2 for i, name in enumerate(self.stubs)
+        )
+        cuts, left = [0], width - stubs
+        for _, start, stop in self.spans:
+            if sum(widths[start:stop]) > left and start:
+                cuts.append(start)
+                left = width - stubs
+            left -= sum(widths[start:stop])
+        return [
+            replace(
+                self, columns=self.columns[start:stop], rows=[(labels, row[start:stop]) for labels, row in self.rows]
+            )
+            for start, stop in zip(cuts, [*cuts[1:], len(self.columns)], strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gap:
-    """A place in a table without a figure: which, why, and the command that would fill it."""
+class MissingResult:
+    """A place in a table without a result: which, why, and the command that makes it."""
 
     place: str
-    why: str
+    reason: str
     command: str
 
 
@@ -80,7 +96,17 @@ class Gap:
 class Report:
     """A comparison.
 
-    flat: every figure once, for CSV. filling: the command for all gaps. svg: a picture, if there is one.
+    Attributes:
+        name: The stem of its files.
+        title: Its heading.
+        captions: Sentences under the heading.
+        grids: Its tables.
+        notes: What a reader should know of the runs.
+        missing: The results that are not there.
+        sweep_command: The command that makes all of them; "" for a report that is not of the paper.
+        flat: One row for each result, for CSV.
+        svg: A picture; "" for none.
+
     """
 
     name: str
@@ -88,7 +114,13 @@ class Report:
     captions: Sequence[str]
     grids: Sequence[Grid]
     notes: Sequence[str]
-    gaps: Sequence[Gap]
-    filling: str | None
-    flat: Sequence[Mapping[str, str]]
-    svg: str | None = None
+    missing: Sequence[MissingResult]
+    sweep_command: str
+    flat: "pd.DataFrame"
+    svg: str = ""
+
+
+def usd_text(value: float | None) -> str:
+    """Return dollars with four decimals; "unknown" for None and NaN."""
+    # Rounded first, since sums of the same dollars in another order differ in their last bits.
+    return "unknown" if value is None or math.isnan(value) else f"${round(value, 9):,.4f}"

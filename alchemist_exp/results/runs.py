@@ -1,37 +1,55 @@
-"""The runs under a folder of outputs, as comparisons need them: what was asked for, how it ended, its figures.
+"""The runs in an outputs directory as a pandas frame, and which of them a comparison is over.
 
-A record that cannot be read, or lacks what a comparison needs, is named and passed over.
+A record that cannot be read, or that misses what a comparison needs, is named in `RunIndex.errors` and left out. The
+texts of a record are escaped when it is read, so that no control character reaches a terminal or a file.
 """
 
 import fcntl
+import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.record import RunRecord, RunStatus
 
-GROUPS = ("dataset", "method", "supplement", "selection", "label_model")
-"""The groups a comparison compares; runs of the same member have to agree in its other values."""
+AXES = frozenset({"dataset", "method", "supplement", "selection", "selection.n", "label_model", "gold"})
+"""What any sweep may be over: runs with the same member of a group have to agree in the group's other values."""
 
-UNUSED = {
-    "human": ("llm", "supplement", "sandbox", "vetting", "repair", "selection"),
-    "program_files": ("llm", "supplement", "repair"),
-    "zero_shot": ("supplement", "sandbox", "vetting", "repair", "selection", "label_model"),
+REPLICATES = frozenset({"seed", "selection.seed"})
+"""The group and the value that a mean is over."""
+
+SCORES = {"accuracy": "accuracy", "f1": "F1", "macro_f1": "macro F1"}
+"""The scores in a record, and their headings."""
+
+_SETTINGS = ("components.", "packages.", "code", "data.fingerprint")
+"""What can alter a result, as beginnings of a record's keys."""
+
+_NUMBER = int | float
+_TYPES: dict[str, Any] = {"started_at": str, "overrides": list, "code": str, "data.fingerprint": str}
+_FINISHED_TYPES: dict[str, Any] = {
+    "programs.selected": int,
+    "label_model.coverage.train": _NUMBER,
+    "label_model.warnings": list,
+    "end_model.seeds": list,
+    "data.rows.train": int,
+    "cost.break_even.programs_usd": _NUMBER | None,
+    "cost.break_even.zero_shot_usd": _NUMBER | None,
+    "cost.break_even.basis": str,
+    "cost.spent_usd": _NUMBER | None,
+    "cost.list_price_usd": _NUMBER | None,
 }
-"""Groups that cannot alter what a method makes, so that its runs may differ in them."""
-
-_PASSED_OVER = ("logger", "debug", "paths", "budget", "force", "seed", "gold")
-_LLM = ("name", "model", "pack", "price", "temperature", "max_output_tokens", "seed", "diversity")
-_MOVED = ("dataset.path", "dataset.license", "sandbox.workers", "selection.n", "selection.seed")
-"""Values that may differ: where files lie, how fast, and what figure 5 goes through."""
+"""The keys of a record that comparisons need, and their types."""
 
 
-class State(StrEnum):
-    """How a run stands. RUNNING and KILLED have both begun and not ended; a running one's lock is held."""
+class RunState(StrEnum):
+    """What has become of a run. RUNNING and KILLED have begun and not ended; a running one's lock is held."""
 
     DONE = "done"
     FAILED = "failed"
@@ -39,225 +57,235 @@ class State(StrEnum):
     KILLED = "killed"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """What a finished run has measured. Scores are by name: accuracy, f1, macro_f1; None and empty without test gold.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunIndex:
+    """The runs of an outputs directory.
 
-    coverage: share of training rows with a label. programs: how many voted. label_model: test scores over covered rows.
-    distilled: test scores of each seed. Dollars are None where a price is not known.
+    Attributes:
+        runs: One row for each run, in the order they began; the index is the name of its directory. Columns: `state`;
+            the member of each configuration group (`label_model`), NaN where the run's method does not use the group;
+            and each value of the record by its path (`config.label_model.epochs`, `cost.spent_usd`,
+            `end_model.metrics.test.accuracy.mean`), NaN where a record does not have it.
+        errors: A sentence about each record that could not be read.
+
     """
 
-    coverage: float
-    programs: int
-    label_model: Mapping[str, float] | None
-    distilled: Mapping[str, Mapping[int, float]]
-    programs_usd: float | None
-    zero_shot_usd: float | None
-    cost_basis: str
-    spent_usd: float | None
-    list_price_usd: float | None
-    train_rows: int
-    warnings: tuple[str, ...]
+    runs: pd.DataFrame
+    errors: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Run:
-    """One record. values: the whole configuration, code, packages and data, as dotted keys."""
+def load_runs(outputs: Path | str) -> pd.DataFrame:
+    """Return the runs of an outputs directory as one frame, for a notebook or a script.
 
-    key: str
-    state: State
-    at: str
-    error: str | None
-    values: Mapping[str, Any]
-    overrides: Sequence[str]
-    figures: Figures | None
+    Args:
+        outputs: The directory that the runs had as `paths.outputs`.
 
-    def member(self, group: str) -> str:
-        """The member of a configuration group; runs from before there was a selection took all programs."""
-        return str(self.values.get(f"{group}.name", "all" if group == "selection" else ""))
+    Returns:
+        `RunIndex.runs`. A record that cannot be read is logged as a warning and left out.
 
-    def is_of(self, members: Mapping[str, Any]) -> bool:
-        """Whether the run has these members and values; groups that its method has no use for do not count."""
-        unused = UNUSED.get(self.member("method"), ())
-        return all(
-            key in unused or (self.member(key) if "." not in key else self.values.get(key)) == wanted
-            for key, wanted in members.items()
-        )
+    Raises:
+        StoreError: There is no such directory of outputs.
 
-    def among(self, key: str) -> str:
-        """Which runs have to agree with this one in `key`: those of the same dataset, say, or, being "", all."""
-        group = "dataset" if key in ("data.fingerprint", "llm.recording") else key.partition(".")[0]
-        if group == "llm":
-            return f"method={self.member('method')}"
-        return f"{group}={self.member(group)}" if group in GROUPS and key != "dataset.limit" else ""
-
-    def settings(self) -> dict[str, Any]:
-        """What can move a figure; runs that differ in any of it do not belong into one table."""
-        unused = UNUSED.get(self.member("method"), ())
-        return {
-            key: value
-            for key, value in self.values.items()
-            if (group := key.split(".")[0]) not in (*_PASSED_OVER, *unused)
-            and key not in _MOVED
-            and (group != "llm" or key.split(".")[1] in _LLM)
-        }
+    """
+    index = index_runs(Path(outputs))
+    for sentence in index.errors:
+        logging.getLogger(__name__).warning("%s", sentence)
+    return index.runs
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """The runs of a folder, in the order they began, and a sentence about each record that could not be read."""
+def index_runs(outputs: Path) -> RunIndex:
+    """Read the records of all runs in an outputs directory.
 
-    runs: tuple[Run, ...]
-    broken: tuple[str, ...]
+    Args:
+        outputs: The directory that the runs had as `paths.outputs`.
 
+    Returns:
+        The runs, and a sentence about each record that could not be read.
 
-def find(outputs: Path) -> Found:
-    """The runs under `outputs`. StoreError when there is no such folder of outputs."""
+    Raises:
+        StoreError: There is no such directory of outputs.
+
+    """
     if not (outputs / "runs").is_dir():
-        raise StoreError(f"{outputs} holds no runs/; name the folder given to the runs as paths.outputs.")
-    runs, broken = [], []
-    for folder in sorted(path for path in (outputs / "runs").iterdir() if not path.name.startswith(".")):
+        raise StoreError(f"{outputs} has no directory runs/; give the directory that the runs had as paths.outputs.")
+    rows, errors = [], []
+    for directory in sorted(path for path in (outputs / "runs").iterdir() if not path.name.startswith(".")):
         try:
-            if (run := read(folder)) is not None:
-                runs.append(run)
+            state, record = _read(directory)
+            if record is not None:
+                rows.append({"run": single_line(directory.name), "state": state, **_row(record)})
         except (StoreError, OSError) as error:
-            broken.append(str(error))
-    return Found(runs=tuple(sorted(runs, key=lambda run: (run.at, run.key))), broken=tuple(broken))
+            errors.append(str(error))
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            what = f"{type(error).__name__}: {error}"
+            errors.append(f"the record in {directory} is broken ({what}); delete it and run again.")
+    rows.sort(key=lambda row: (row["started_at"], row["run"]))
+    frame = pd.DataFrame(rows, dtype=object)
+    needed = ["run", "state", "error", "seed", "llm", "feature_extractor", "config.dataset.limit"]
+    needed += ["cost.break_even.price_as_of"]
+    needed += [*_TYPES, *_FINISHED_TYPES, *(axis for axis in sorted(AXES) if "." not in axis)]
+    frame = frame.reindex(columns=[*frame.columns, *(name for name in needed if name not in frame)])
+    return RunIndex(runs=frame.astype(object).set_index("run"), errors=tuple(errors))
 
 
-def read(folder: Path) -> Run | None:
-    """The run in `folder`, None when there is none. StoreError when its record is broken."""
-    record = RunRecord.read(folder)
-    if record is None:
-        return None
-    state = State.DONE if record.status is RunStatus.FINISHED else State.FAILED
-    if record.status is RunStatus.STARTED:
-        held = _is_held(folder.parent / ".locks" / f"{folder.name}.lock")
-        again = None if held else RunRecord.read(folder)
-        if again is not None and again.status is not RunStatus.STARTED:
-            return read(folder)  # it has ended just now
-        state = State.RUNNING if held else State.KILLED
+def _read(directory: Path) -> tuple[RunState, RunRecord | None]:
+    """Return the state and the record of the run in `directory`; no record where there is none."""
+    record = RunRecord.read(directory)
+    if record is None or record.status is not RunStatus.STARTED:
+        return RunState.FAILED if record and record.status is RunStatus.FAILED else RunState.DONE, record
     try:
-        return Run(
-            key=folder.name,
-            state=state,
-            at=str(record.started_at),
-            error=None if record.error is None else str(record.error),
-            values=dict(_flat(_known(record), "")),
-            overrides=[str(override) for override in record.overrides],
-            figures=_figures(record) if state is State.DONE else None,
-        )
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise StoreError(f"the record in {folder} is broken ({what}); delete it and run again.") from error
+        # Taken for the time of this test only.
+        with (directory.parent / ".locks" / f"{directory.name}.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        pass
+    except BlockingIOError:
+        return RunState.RUNNING, record
+    # The run may have ended between reading its record and testing its lock.
+    again = RunRecord.read(directory)
+    return (RunState.KILLED, record) if again is None or again.status is RunStatus.STARTED else _read(directory)
 
 
-def _known(record: RunRecord) -> dict[str, Any]:
-    """The configuration and what else has to be the same for figures to be compared."""
-    for group in GROUPS[:3]:
-        if not isinstance(record.config[group]["name"], str):
-            raise TypeError(f"config.{group}.name is no text")
-    for group in (*GROUPS, "llm"):
-        if group in record.config and not isinstance(record.config[group], Mapping):
-            raise TypeError(f"config.{group} is no mapping")
-    for name, listed in (("overrides", record.overrides), ("warnings", record.label_model.get("warnings", []))):
-        if not isinstance(listed, list):
-            raise TypeError(f"{name} is no list")
-    data = {"fingerprint": record.data["fingerprint"]}
-    return {**record.config, "code": record.code, "packages": record.packages, "data": data}
+def _row(record: RunRecord) -> dict[str, Any]:
+    """Return a record's values by their paths, and the members of the groups that its method uses."""
+    row = dict(_flat(vars(record)))
+    members = {path.split(".")[1]: path for path in row if path.startswith("config.") and path.endswith(".name")}
+    members |= {group: f"config.{group}.name" for group in record.components}
+    types = _TYPES | dict.fromkeys(members.values(), str)
+    values = dict(row)
+    if record.status is RunStatus.FINISHED:
+        types |= _FINISHED_TYPES
+        if row.get("label_model.metrics.test", "") is not None and "test" in record.label_model["metrics"]:
+            types |= {f"label_model.metrics.test.{score}": _NUMBER for score in SCORES}
+        if "test" in record.end_model["metrics"]:
+            for score in SCORES:
+                per_seed = zip(row["end_model.seeds"], row[f"end_model.metrics.test.{score}.per_seed"], strict=True)
+                values |= {f"end_model.metrics.test.{score} of seed {seed}": value for seed, value in per_seed}
+            types |= dict.fromkeys(values.keys() - row.keys(), _NUMBER)
+    for path, kind in types.items():
+        value = values[path]
+        if not isinstance(value, kind) or isinstance(value, bool) or (value != value) or value in (math.inf, -math.inf):
+            raise TypeError(f"{path} is {str(value)[:40]!r}")
+    if not 0 <= row.get("label_model.coverage.train", 0) <= 1:
+        raise ValueError("label_model.coverage.train is not a share")
+    return row | {group: row[path] for group, path in members.items() if record.components.get(group, 0) is not None}
 
 
-def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings by their dotted paths, texts escaped."""
     for key, value in tree.items():
+        path = prefix + single_line(str(key))
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flat(value, f"{path}.")
         else:
-            yield f"{prefix}{key}", value
+            yield path, _escaped(value)
 
 
-_SCORES = ("accuracy", "f1", "macro_f1")
+def _escaped(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return single_line(value) if isinstance(value, str) else value
 
 
-def _figures(record: RunRecord) -> Figures:
-    cost, against = record.cost, record.cost["break_even"]
-    seeds, test = record.end_model["seeds"], record.end_model["metrics"].get("test", {})
-    label_model = record.label_model["metrics"].get("test")
-    return Figures(
-        coverage=_share(record.label_model["coverage"]["train"]),
-        programs=int(record.programs["selected" if "selected" in record.programs else "accepted"]),
-        label_model=None if label_model is None else {name: _number(label_model[name]) for name in _SCORES},
-        distilled={
-            name: dict(zip(map(int, seeds), map(_number, summary["per_seed"]), strict=True))
-            for name, summary in test.items()
-        },
-        programs_usd=_dollars(against["programs_usd"]),
-        zero_shot_usd=_dollars(against["zero_shot_usd"]),
-        cost_basis=f"{against['basis']}; prices: {against['price_as_of'] or 'not known'}",
-        spent_usd=_dollars(cost["spent_usd"]),
-        list_price_usd=_dollars(cost["list_price_usd"]),
-        train_rows=int(_number(record.data["rows"]["train"])),
-        warnings=tuple(str(warning) for warning in record.label_model["warnings"]),
+def as_text(value: object) -> Any:
+    """Return a value as it is written in a filter or an override (true, null, 0.5); NaN stays NaN."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return value if isinstance(value, float) and math.isnan(value) else str(value)
+
+
+def settings(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return what can alter the results of runs.
+
+    Args:
+        runs: Rows of `RunIndex.runs`.
+
+    Returns:
+        One row for each run and one column for each value, named as in a filter (`label_model.epochs`, `code`), as
+        text: "null" where a run does not have the value, and NaN where its method does not use the value's group.
+
+    """
+    found = runs[[path for path in runs if path.startswith(_SETTINGS)]].map(as_text).fillna("null")
+    found = found.rename(columns=lambda path: path.removeprefix("components."))
+    groups = {key: key.partition(".")[0] for key in found}
+    return found.apply(
+        lambda column: column.where(runs[group].notna()) if (group := groups[column.name]) in runs else column
     )
 
 
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{str(value)[:40]!r} is no number")
-    return float(value)
+def select(runs: pd.DataFrame, members: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the runs that have these members and values.
 
+    Args:
+        runs: Rows of `RunIndex.runs`.
+        members: The wanted member of a group (`label_model`) or value of a key (`selection.n`). A group that a run's
+            method does not use is not compared.
 
-def _share(value: object) -> float:
-    if not 0 <= (share := _number(value)) <= 1:
-        raise ValueError(f"{share} is no share")
-    return share
+    Returns:
+        The rows that fit, in their order.
 
-
-def _dollars(value: object) -> float | None:
-    return None if value is None else _number(value)
-
-
-def _is_held(lock: Path) -> bool:
-    """Whether a process holds the lock; asking takes it for no longer than the answer."""
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def narrowed(runs: Sequence[Run], filters: Mapping[str, Sequence[str]]) -> list[Run]:
-    """The runs that pass every filter: key -> texts, one of which the value has to be.
-
-    A key is a group, meaning its member, or a dotted key. ConfigError for a key that no run has.
     """
-    dotted = {key for run in runs for key in run.values}
-    known = {*GROUPS, *dotted, *(key.partition(".")[0] for key in dotted)}
-    for key in filters:
-        if runs and key not in known:
-            alike = {name for name in known if "." in name and name.split(".")[0] == key.split(".")[0]}
-            raise ConfigError(unknown_name("the filter", key, alike or {name for name in known if "." not in name}))
-    kept = list(runs)
+    for key, wanted in members.items():
+        column = runs[key] if key in runs else runs.get(f"config.{key}")
+        if column is not None:
+            runs = runs[(column == wanted) | runs[key.partition(".")[0]].isna()]
+    return runs
+
+
+def scope(runs: pd.DataFrame, key: str, axes: Collection[str] = AXES) -> pd.Series:
+    """Return which runs each run has to agree with in the value of `key`.
+
+    Args:
+        runs: Rows of `RunIndex.runs`.
+        key: A column of `settings`.
+        axes: The groups that the comparison is over.
+
+    Returns:
+        For each run a text such as "dataset=sms", which is the same for the runs that have to agree; "" for all runs.
+
+    """
+    group = key.partition(".")[0]
+    if key in ("data.fingerprint", "llm.recording"):
+        group = "dataset"
+    elif group == "llm":  # Zero-shot labeling may use another model than programs do.
+        group = "method"
+    within_member = group in axes and key != "dataset.limit"
+    return f"{group}=" + runs[group].astype(str) if within_member else pd.Series("", index=runs.index)
+
+
+def narrow(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the runs that pass every filter.
+
+    Args:
+        runs: Rows of `RunIndex.runs`.
+        filters: For a group (its member is meant) or a key such as `label_model.epochs`, the texts of which the value
+            has to be one; for `code`, the first digits are enough. A run whose method does not use a group passes a
+            filter on it. A filter on a key leaves runs of another kind: label_model.epochs=50 says nothing about
+            majority votes.
+
+    Returns:
+        The rows that pass, in their order.
+
+    Raises:
+        ConfigError: No run has a group or key of that name.
+
+    """
+    compared = settings(runs)
+    config = {path.removeprefix("config."): path for path in runs if path.startswith("config.")}
+    groups = {key.partition(".")[0] for key in config}
+    keys = groups | {*config} | {*compared}
     for key, texts in filters.items():
-        fit = {run.key for run in kept if passes(run, key, texts)}
-        # A dotted key speaks of its kind alone: label_model.epochs=50 says nothing about majority votes.
-        spoken_of = {run.among(key) for run in kept if run.key in fit}
-        kept = [run for run in kept if run.key in fit or ("." in key and run.among(key) not in spoken_of and fit)]
-    return kept
-
-
-def passes(run: Run, key: str, texts: Sequence[str]) -> bool:
-    """Whether the run's value of `key` is one of `texts`; of the code, its first digits do."""
-    if key.partition(".")[0] in UNUSED.get(run.member("method"), ()):
-        return True
-    value = run.values[key] if key in run.values else run.member(key)
-    return any(as_text(value) == text or (key == "code" and str(value).startswith(text)) for text in texts)
-
-
-def as_text(value: object) -> str:
-    """A value as it is written in a filter or an override."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return str(value)
+        if len(runs) and key not in keys:
+            same_group = {name for name in keys if "." in name and name.split(".")[0] == key.split(".")[0]}
+            raise ConfigError(unknown_name("the filter", key, same_group or {name for name in keys if "." not in name}))
+        named = [runs[path] for path in (key if key in groups else "", config.get(key, "")) if path in runs]
+        named += [compared.loc[runs.index, key]] if key in compared else []
+        fits = pd.concat([column.map(as_text).isin(texts) for column in named], axis=1).any(axis=1)
+        if key == "code":
+            fits |= runs["code"].str.startswith(tuple(texts))
+        group = key.partition(".")[0]
+        unaffected = runs[group].isna() if group in runs else pd.Series(False, index=runs.index)
+        if "." in key:
+            unaffected = (unaffected | ~scope(runs, key).isin(scope(runs, key)[fits])) & fits.any()
+        runs = runs[fits | unaffected]
+    return runs

@@ -84,7 +84,8 @@ def text_of(shown: RunRecord, *, reused: bool = False) -> str:
 def test_everything_a_person_looks_for_is_there() -> None:
     text = text_of(record())
     for part in (
-        "3 written, 2 kept, 1 rejected (1 no code); sandbox: seccomp", "rejected sample 2: the reply holds no code",
+        "3 candidates, 2 accepted, 1 rejected (1 no code); sandbox: seccomp",
+        "rejected sample 2: the reply holds no code",
         "0.936",
         "0.934 ± 0.006", "F1 of spam", "2 timeout", "nondeterministic", "1,586", "$0.0875", "$0.0000",
         "$0.0437", "from 84 rows on (167 by the batch API)", "2 truncated",
@@ -93,12 +94,12 @@ def test_everything_a_person_looks_for_is_there() -> None:
         "! No valid scores", "gold used  test: scoring",
     ):  # fmt: skip
         assert part in text
-    assert "finished before" not in text
+    assert "loaded from the existing record" not in text
 
 
 def test_a_reused_record_says_so() -> None:
     text = text_of(record(), reused=True)
-    assert "finished before, on 2026-11-22T10:00:00+00:00: nothing was run or logged anew; force=true does" in text
+    assert "loaded from the existing record, finished 2026-11-22T10:00:00+00:00; use force=true to run again" in text
 
 
 def test_without_gold_and_without_programs() -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.results.filled import Filled, fill
+from alchemist_exp.results.paper_tables import FilledTable, fill
 from alchemist_exp.results.plots import figure5
-from alchemist_exp.results.runs import find
+from alchemist_exp.results.runs import index_runs
 from tests.support.records import record, write
 
 
-def drawn(outputs: Path, *, golds: tuple[str, ...] = ("valid",), left_out: int | None = None) -> Filled:
+def drawn(outputs: Path, *, golds: tuple[str, ...] = ("valid",), left_out: int | None = None) -> FilledTable:
     for number, gold in enumerate(golds):
         for n in range(4, 10):
             for draw in range(2):
@@ -21,7 +21,7 @@ def drawn(outputs: Path, *, golds: tuple[str, ...] = ("valid",), left_out: int |
                 values = {"selection.n": n, "selection.seed": draw}
                 made = record(of, seeds=(0,), label_model=0.8 + 0.01 * n + 0.02 * draw, config=values)
                 write(outputs, f"{number}-{n}-{draw}", made)
-    return fill("figure5", find(outputs).runs, {})
+    return fill("figure5", index_runs(outputs).runs, {})
 
 
 @pytest.mark.parametrize("golds", [("valid",), ("valid", "none"), ("valid", "$x_ <b>\ud800")])
@@ -50,4 +50,4 @@ def test_without_matplotlib_the_cure_is_named(tmp_path: Path, monkeypatch: pytes
 
 def test_without_a_figure_there_are_empty_axes(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
-    assert figure5(fill("figure5", find(tmp_path).runs, {}))["png"].startswith(b"\x89PNG")
+    assert figure5(fill("figure5", index_runs(tmp_path).runs, {}))["png"].startswith(b"\x89PNG")

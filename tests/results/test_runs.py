@@ -1,17 +1,18 @@
 """Records as comparisons read them: how runs stand, what is broken, what a filter leaves."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import DictConfig
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.locks import locked
-from alchemist_exp.results.runs import UNUSED, State, find, narrowed
-from tests.support.records import record, write
+from alchemist_exp.results.aggregate import Quantity, measurements
+from alchemist_exp.results.runs import RunState, index_runs, load_runs, narrow
+from tests.support.records import UNUSED, record, write
 
 BROKEN = {
     "nonsense": "{",
@@ -21,37 +22,50 @@ BROKEN = {
 
 
 def test_no_folder_of_outputs_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"holds no runs/; name the folder given to the runs as paths\.outputs"):
-        find(tmp_path)
+    with pytest.raises(
+        StoreError, match=r"has no directory runs/; give the directory that the runs had as paths\.outputs"
+    ):
+        index_runs(tmp_path)
 
 
-def test_a_finished_run_has_its_figures(tmp_path: Path) -> None:
+def test_a_finished_run_is_a_row_with_its_members_and_the_values_of_its_record(tmp_path: Path) -> None:
     write(tmp_path, "a", record(seeds=(0, 1), distilled=(0.9, 0.8)))
-    (run,) = find(tmp_path).runs
-    assert (run.state, run.key, run.member("label_model"), run.member("selection")) == (
-        State.DONE, "a", "snorkel", "all",
-    )  # fmt: skip
-    assert run.figures is not None
-    assert run.figures.distilled["accuracy"] == {0: 0.9, 1: 0.8}
-    assert run.figures.label_model == {"accuracy": 0.936, "f1": 0.926, "macro_f1": 0.916}
+    write(tmp_path, "b", record({"method": "human"}))
+    run, human = (load_runs(tmp_path).loc[name] for name in ("a", "b"))
+    assert (run["state"], run["label_model"], run["selection"]) == (RunState.DONE, "snorkel", "all")
+    assert run["config.label_model.epochs"] == 100
+    assert run["config.dataset.limit"] is None
+    assert run["end_model.metrics.test.accuracy.per_seed"] == [0.9, 0.8]
+    assert run["label_model.metrics.test.f1"] == 0.926
+    assert np.isnan(human["selection"])
+
+
+def test_what_runs_measured_is_one_value_a_row(tmp_path: Path) -> None:
+    write(tmp_path, "a", record(seeds=(0, 1), distilled=(0.9, 0.8)))
+    values = measurements(index_runs(tmp_path).runs).set_index(["quantity", "score", "seed"])["value"].sort_index()
+    assert values[Quantity.DISTILLED, "accuracy"].to_dict() == {0: 0.9, 1: 0.8}
+    assert values[Quantity.LABEL_MODEL].to_dict() == {
+        ("accuracy", ""): 0.936,
+        ("f1", ""): 0.926,
+        ("macro_f1", ""): 0.916,
+    }
+    assert values[Quantity.PROGRAMS, "", ""] == 10
 
 
 def test_without_test_gold_there_are_no_scores(tmp_path: Path) -> None:
     bare = record()
     bare["label_model"]["metrics"] = bare["end_model"]["metrics"] = {}
     write(tmp_path, "a", bare)
-    figures = find(tmp_path).runs[0].figures
-    assert figures is not None
-    assert (figures.label_model, figures.distilled) == (None, {})
+    assert {*measurements(index_runs(tmp_path).runs)["score"]} == {""}
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_record_is_named_and_the_others_are_read(tmp_path: Path, name: str) -> None:
     write(tmp_path, "sound", record())
     write(tmp_path, name, BROKEN[name])
-    found = find(tmp_path)
-    assert [run.key for run in found.runs] == ["sound"]
-    (sentence,) = found.broken
+    found = index_runs(tmp_path)
+    assert [*found.runs.index] == ["sound"]
+    (sentence,) = found.errors
     assert name in sentence
     assert "broken" in sentence
 
@@ -72,25 +86,26 @@ def test_a_broken_record_is_named_and_the_others_are_read(tmp_path: Path, name: 
         ("config", "dataset", {"name": 3}),
         ("config", "method", []),
         ("data", "rows", {}),
-        ("programs", "accepted", None),
-        ("programs", "accepted", float("inf")),
+        ("programs", "selected", None),
+        ("programs", "selected", float("inf")),
         ("cost", "spent_usd", float("nan")),
     ],
 )
-def test_a_record_that_lacks_what_a_table_needs_is_named(tmp_path: Path, section: str, key: str, value: object) -> None:
+def test_a_record_without_what_a_table_needs_is_named(tmp_path: Path, section: str, key: str, value: object) -> None:
     odd = record()
     odd[section][key] = value
     write(tmp_path, "odd", odd)
-    found = find(tmp_path)
-    assert found.runs == ()
-    assert "odd is broken" in found.broken[0]
+    found = index_runs(tmp_path)
+    assert found.runs.empty
+    assert "odd is broken" in found.errors[0]
 
 
 def test_a_folder_without_a_record_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "runs" / ".locks").mkdir(parents=True)
     (tmp_path / "runs" / "empty").mkdir()
     (tmp_path / "runs" / "file").write_text("x")
-    assert find(tmp_path).runs == find(tmp_path).broken == ()
+    found = index_runs(tmp_path)
+    assert (len(found.runs), found.errors) == (0, ())
 
 
 def unfinished(**changes: object) -> dict[str, object]:
@@ -101,36 +116,44 @@ def unfinished(**changes: object) -> dict[str, object]:
 def test_a_run_that_has_begun_is_running_while_its_lock_is_held_and_killed_when_it_is_not(tmp_path: Path) -> None:
     write(tmp_path, "begun", unfinished(status="started"))
     lock = tmp_path / "runs" / ".locks" / "begun.lock"
-    assert find(tmp_path).runs[0].state is State.KILLED
+    assert index_runs(tmp_path).runs["state"]["begun"] is RunState.KILLED
     with locked(lock):
-        assert find(tmp_path).runs[0].state is State.RUNNING
-    assert find(tmp_path).runs[0].state is State.KILLED
+        assert index_runs(tmp_path).runs["state"]["begun"] is RunState.RUNNING
+    assert index_runs(tmp_path).runs["state"]["begun"] is RunState.KILLED
     with locked(lock):  # looking has not kept it
         pass
 
 
 def test_a_failed_run_has_its_error(tmp_path: Path) -> None:
     write(tmp_path, "failed", unfinished(status="failed", error="terminated"))
-    (run,) = find(tmp_path).runs
-    assert (run.state, run.error, run.figures) == (State.FAILED, "terminated", None)
+    run = index_runs(tmp_path).runs.loc["failed"]
+    assert (run["state"], run["error"]) == (RunState.FAILED, "terminated")
+    assert measurements(index_runs(tmp_path).runs).empty
 
 
 @pytest.mark.parametrize("method", config.members("method"))
 def test_what_a_method_does_not_use_is_what_the_method_itself_says(
     composed: Callable[..., DictConfig], tmp_path: Path, method: str
 ) -> None:
+    (tmp_path / "one.py").write_text("def label_function(text): return 0")
     needed = {"program_files": [f"method.path={tmp_path}"]}
     experiment = config.build(composed(f"method={method}", *needed.get(method, [])))
-    used = experiment.method.used(experiment.parts)
-    groups = {field.name for field in fields(experiment.parts) if getattr(experiment.parts, field.name) not in used}
-    assert groups == {*UNUSED.get(method, ())}
+    assert {group for group, key in experiment.component_keys().items() if key is None} == {*UNUSED.get(method, ())}
+
+
+def test_the_server_of_a_model_is_compared_whatever_its_final_slash(composed: Callable[..., DictConfig]) -> None:
+    def keys(base_url: str) -> dict[str, object]:
+        overrides = ("llm=openai_compatible", "llm.model=m", f"llm.base_url={base_url}")
+        return config.build(composed(*overrides)).component_keys()
+
+    one = keys("http://127.0.0.1:18081/v1")
+    assert keys("http://127.0.0.1:18081/v1/") == one
+    assert keys("http://127.0.0.1:18082/v1") != one
 
 
 def kept(tmp_path: Path, **filters: str) -> list[str]:
-    runs = find(tmp_path).runs
-    return [
-        run.key for run in narrowed(runs, {key.replace("__", "."): value.split(",") for key, value in filters.items()})
-    ]
+    texts = {key.replace("__", "."): value.split(",") for key, value in filters.items()}
+    return [*narrow(index_runs(tmp_path).runs, texts).index]
 
 
 def test_filters_choose_by_member_value_or_version(tmp_path: Path) -> None:

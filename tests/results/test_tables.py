@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given
@@ -19,14 +20,12 @@ from hypothesis import strategies as st
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.results import paper
-from alchemist_exp.results.compare import report
-from alchemist_exp.results.figures import figure
-from alchemist_exp.results.filled import Filled, fill
-from alchemist_exp.results.formats import FORMATS, as_text
-from alchemist_exp.results.overview import overview
-from alchemist_exp.results.report import Column, Grid, Report, Row
-from alchemist_exp.results.runs import Figures, Run, State, find
-from alchemist_exp.results.tables import TABLES, Quantity, places
+from alchemist_exp.results.aggregate import Quantity, aggregate
+from alchemist_exp.results.comparison import compare_runs, compare_table
+from alchemist_exp.results.paper_tables import TABLES, FilledTable, fill, places
+from alchemist_exp.results.render import FORMATS, as_text
+from alchemist_exp.results.report import Grid, Report
+from alchemist_exp.results.runs import RunState, index_runs, narrow
 from tests.support.records import record, write
 
 HOSTILE = "\x1b[2J\x07<script>alert(1)</script> [bold]x[/bold] | `$_%&#{}~^\\\r\n=cmd() \u202eevil\ud800"
@@ -49,19 +48,19 @@ def write_all(outputs: Path, name: str, **changes: Any) -> None:
         write(outputs, f"{name}-{number:03}", made(runs, **changes))
 
 
-def filled(outputs: Path, name: str, **filters: str) -> Filled:
-    return fill(name, find(outputs).runs, {key: value.split(",") for key, value in filters.items()})
+def filled(outputs: Path, name: str, **filters: str) -> FilledTable:
+    return fill(name, index_runs(outputs).runs, {key: value.split(",") for key, value in filters.items()})
 
 
 def report_of(outputs: Path, name: str, **filters: str) -> Report:
-    return report(filled(outputs, name, **filters), outputs, all_runs=len(find(outputs).runs))
+    return compare_table(filled(outputs, name, **filters), outputs, n_finished=len(index_runs(outputs).runs))
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_whole_table_has_no_gap_of_its_sweep_and_says_every_figure(tmp_path: Path, name: str) -> None:
     write_all(tmp_path, name)
     found = report_of(tmp_path, name)
-    assert [gap.place for gap in found.gaps if "Zero-shot" not in gap.place] == []
+    assert [gap.place for gap in found.missing if "Zero-shot" not in gap.place] == []
     for kind, (_, write_as) in FORMATS.items():
         text = write_as(found)
         assert ("0.936" if "label_model" in TABLES[name].measures else "0.92" if kind != "csv" else "0.91999") in text
@@ -74,7 +73,7 @@ def test_without_a_run_the_papers_numbers_stand_and_every_place_is_listed(tmp_pa
     (tmp_path / "runs").mkdir()
     found = report_of(tmp_path, name)
     wanted = {repr(p.runs) for p in places(TABLES[name], {}) if p.item in SWEPT[name]}
-    assert len(found.gaps) == len(wanted) + len(TABLES[name].optional)
+    assert len(found.missing) == len(wanted) + len(TABLES[name].optional)
     for _, write_as in FORMATS.values():
         assert write_as(found)
 
@@ -118,7 +117,7 @@ def test_some_numbers_of_the_paper_as_printed() -> None:
 
 def test_the_abstracts_claims_from_the_papers_own_table(tmp_path: Path) -> None:
     write_all(tmp_path, "table1")
-    rows = {row.labels[0]: list(row.cells) for row in report_of(tmp_path, "table1").grids[1].rows}
+    rows = {labels[0]: list(cells) for labels, cells in report_of(tmp_path, "table1").grids[1].rows}
     assert rows["the abstract"] == ["12.9%", "-", "500x"]
     assert rows["the paper's table"] == ["12.9% (5 of 8 improve)", "2.7%", "675x (over 8)"]
     assert rows["ours"] == ["needs zero-shot runs", "-", "15x (over 8)"]
@@ -129,16 +128,17 @@ def test_our_gain_is_computed_once_zero_shot_labeling_has_been_run(tmp_path: Pat
     for dataset, score in {"youtube": 0.8, "imdb": 0.95}.items():
         write(tmp_path, dataset, record({"dataset": dataset, "method": "zero_shot"}, distilled=(score,) * 5))
     found = report_of(tmp_path, "table1")
-    assert found.grids[1].rows[2].cells[:2] == ["15.0% (1 of 2 improve)", "5.9%"]
-    assert [gap.place for gap in found.gaps] == ["sms, yelp, medabs, cancer, finance, french, Zero-shot prompting"]
-    assert found.gaps[0].command.startswith("alchemist run -m method=zero_shot llm=openai dataset=sms,yelp,")
+    assert found.grids[1].rows[2][1][:2] == ["15.0% (1 of 2 improve)", "5.9%"]
+    assert [gap.place for gap in found.missing] == ["sms, yelp, medabs, cancer, finance, french, Zero-shot prompting"]
+    assert found.missing[0].command.startswith("alchemist run -m method=zero_shot llm=openai dataset=sms,yelp,")
 
 
 def cell(
-    found: Filled, item: str, dataset: str, measure: str = "distilled", gold: str = "valid"
+    found: FilledTable, item: str, dataset: str, measure: str = "distilled", gold: str = "valid"
 ) -> tuple[float, Any, int]:
-    figure = found.ours[item, f"ours:{gold}", measure, dataset]
-    return round(figure.mean, 6), figure.std and round(figure.std, 6), figure.n
+    at = ["item", "source", "measure", "dataset"]
+    one = found.cells.set_index(at).sort_index().loc[(item, f"ours:{gold}", measure, dataset)]
+    return round(float(one["mean"]), 6), round(float(one["sd"]), 6), int(one["n"])
 
 
 def test_seeds_in_runs_of_their_own_are_one_figure(tmp_path: Path) -> None:
@@ -155,7 +155,9 @@ def test_seeds_in_runs_of_their_own_are_one_figure(tmp_path: Path) -> None:
 def test_a_seed_with_two_scores_is_refused_and_a_filter_mends_it(tmp_path: Path) -> None:
     write(tmp_path, "alone", record(seeds=(0,), distilled=(0.5,)))
     write(tmp_path, "five", record())
-    with pytest.raises(ConfigError, match=r"the runs alone and five are alike and differ .* of seed 0; .* seed=s0"):
+    with pytest.raises(
+        ConfigError, match=r"the runs alone and five have the same settings and differ .* of seed 0; .* seed=s0"
+    ):
         filled(tmp_path, "table8")
 
 
@@ -167,6 +169,8 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "feature_extractor.name": {"config": {"feature_extractor.name": "minilm"}},
     "label_model.epochs": {"config": {"label_model.epochs": 5}},
     "llm.model": {"config": {"llm.model": "other"}},
+    "llm.base_url": {"config": {"llm.base_url": "http://127.0.0.1:18082/v1"}},
+    "llm.structured_output": {"config": {"llm.structured_output": False}},
 }
 
 
@@ -181,21 +185,19 @@ def test_runs_that_were_not_made_alike_are_refused_with_the_filter_that_chooses(
     assert f"that differ in {key}: " in sentence
     choice = re.search(rf"or choose with {re.escape(key)}=(\S+)\.", sentence)
     assert choice is not None
-    from alchemist_exp.results.runs import narrowed
-
     filters = {key: [choice[1]]}
-    chosen = fill("table8", narrowed(find(tmp_path).runs, filters), filters)
-    assert [run.key for run in chosen.finished] == ["other"]
+    chosen = fill("table8", narrow(index_runs(tmp_path).runs, filters), filters)
+    assert [*chosen.finished.index] == ["other"]
 
 
 def test_the_list_of_runs_names_seeds_and_estimates_what_replays_would_have_cost(tmp_path: Path) -> None:
     for seed in (0, 1):
         write(tmp_path, f"run{seed}", record(seeds=(seed,)))
-    lines = overview(find(tmp_path).runs, tmp_path).flat
-    assert [line["seed"] for line in lines] == ["s0", "s1"]
-    replayed = [run for run in find(tmp_path).runs if run.figures]
-    assert all(run.figures.list_price_usd is None and run.figures.programs_usd for run in replayed)
-    assert {line["list price"] for line in lines} == {f"${replayed[0].figures.programs_usd:,.4f}"}
+    runs = index_runs(tmp_path).runs
+    lines = compare_runs(runs, tmp_path).flat
+    assert [*lines["seed"]] == ["s0", "s1"]
+    assert runs["cost.list_price_usd"].isna().all()
+    assert {*lines["list price"]} == {f"${runs['cost.break_even.programs_usd'].iloc[0]:,.4f}"}
 
 
 def test_trials_over_a_part_of_a_dataset_count_only_by_themselves(tmp_path: Path) -> None:
@@ -208,13 +210,11 @@ def test_trials_over_a_part_of_a_dataset_count_only_by_themselves(tmp_path: Path
     with pytest.raises(ConfigError, match="that differ in"):
         filled(tmp_path, "table8")
     write(tmp_path, "whole", record())
-    assert [run.key for run in filled(tmp_path, "table8").finished] == ["whole"]
+    assert [*filled(tmp_path, "table8").finished.index] == ["whole"]
     assert "2 runs over a part of their dataset are left out" in as_text(report_of(tmp_path, "table8"))
-    from alchemist_exp.results.runs import narrowed
-
     filters = {"dataset.limit": ["100"]}
-    chosen = fill("table8", narrowed(find(tmp_path).runs, filters), filters)
-    assert ([run.key for run in chosen.finished], chosen.limited) == (["trial"], 0)
+    chosen = fill("table8", narrow(index_runs(tmp_path).runs, filters), filters)
+    assert ([*chosen.finished.index], chosen.n_limited) == (["trial"], 0)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_runs_with_and_without_gold_stand_side_by_side(tmp_path: Path) -> None:
     found = filled(tmp_path, "table8")
     assert cell(found, "snorkel", "youtube")[0] == 0.92
     assert cell(found, "snorkel", "youtube", gold="none")[0] == 0.7
-    text = as_text(report(found, tmp_path, all_runs=2))
+    text = as_text(compare_table(found, tmp_path, n_finished=2))
     assert "ours, gold=valid" in text
     assert "ours, gold=none" in text
     only = as_text(report_of(tmp_path, "table8", gold="none"))
@@ -256,7 +256,7 @@ def test_the_score_is_f1_on_sms_and_accuracy_elsewhere(tmp_path: Path) -> None:
     found = filled(tmp_path, "table8")
     assert cell(found, "snorkel", "sms")[0] == 0.89
     assert cell(found, "snorkel", "yelp")[0] == 0.9
-    assert "0.880" in as_text(report(found, tmp_path, all_runs=2))  # macro F1, in the details
+    assert "0.880" in as_text(compare_table(found, tmp_path, n_finished=2))  # macro F1, in the details
 
 
 def test_gaps_say_why_and_how_to_fill_them(tmp_path: Path) -> None:
@@ -267,12 +267,12 @@ def test_gaps_say_why_and_how_to_fill_them(tmp_path: Path) -> None:
     failed = record({"dataset": "sms"}) | sections | {"status": "failed", "error": "only 2 programs"}
     write(tmp_path, "failed", failed)
     write(tmp_path, "killed", record({"dataset": "yelp"}) | sections | {"status": "started"})
-    gaps = {gap.place: gap for gap in report_of(tmp_path, "table8", label_model="snorkel").gaps}
-    assert gaps["sms, Snorkel"].why == "failed: only 2 programs"
-    assert gaps["yelp, Snorkel"].why == "killed"
+    gaps = {gap.place: gap for gap in report_of(tmp_path, "table8", label_model="snorkel").missing}
+    assert gaps["sms, Snorkel"].reason == "failed: only 2 programs"
+    assert gaps["yelp, Snorkel"].reason == "killed"
     notes = report_of(tmp_path, "table8", label_model="snorkel").notes
-    assert notes[-1] == f"2 of the runs that belong here have not finished: alchemist status {tmp_path}"
-    assert gaps["imdb, Snorkel"].why == "missing, or it could not start"
+    assert notes[-1] == f"2 of the table's runs have not finished; see alchemist status {tmp_path}"
+    assert gaps["imdb, Snorkel"].reason == "no run, or its job could not start"
     assert shlex.split(gaps["imdb, Snorkel"].command) == [
         "alchemist", "run", "+experiment=table8", "llm.recording=mine", "seed=five", "dataset=imdb", "method=alchemist",
         "supplement=none", "label_model=snorkel", f"paths.outputs={tmp_path}",
@@ -294,7 +294,7 @@ def test_figure5_is_over_draws_each_of_which_counts_once(tmp_path: Path) -> None
             write(tmp_path, f"{draw}{seed}", record(of, seeds=(seed,), label_model=score, config=values))
     found = filled(tmp_path, "figure5")
     assert cell(found, "4", "yelp", "label_model") == (0.85, 0.070711, 2)
-    assert "mean ± sd over 2 draws of programs" in report(found, tmp_path, all_runs=4).captions[0]
+    assert "mean ± sd over 2 draws of programs" in compare_table(found, tmp_path, n_finished=4).captions[0]
 
 
 # -- formats
@@ -328,11 +328,11 @@ def hostile(tmp_path: Path) -> Report:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_nothing_in_a_record_acts_in_any_format(hostile: Report, tmp_path: Path, kind: str) -> None:
-    rows = [Row(labels=[HOSTILE], cells=[HOSTILE])]
-    own = Grid(title=HOSTILE, stubs=[HOSTILE], columns=[Column(group=HOSTILE, name=HOSTILE)], rows=rows)
+    own = Grid(title=HOSTILE, stubs=[HOSTILE], columns=[(HOSTILE, HOSTILE)], rows=[([HOSTILE], [HOSTILE])])
+    flat = pd.concat([hostile.flat, pd.DataFrame({"x": pd.Series([HOSTILE, "=1+1"], dtype=object)})])
     everywhere = Report(
         name="t", title=HOSTILE, captions=[HOSTILE], grids=[*hostile.grids, own], notes=[*hostile.notes, HOSTILE],
-        gaps=hostile.gaps, filling=HOSTILE, flat=[*hostile.flat, {"x": HOSTILE}, {"x": "=1+1"}],
+        missing=hostile.missing, sweep_command=HOSTILE, flat=flat,
     )  # fmt: skip
     text = FORMATS[kind][1](everywhere)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e\ud800]", text)
@@ -383,39 +383,39 @@ def test_csv_has_every_figure_once_in_full(tmp_path: Path) -> None:
     st.integers(20, 90),
 )
 def test_a_cut_table_keeps_every_column_once_and_in_order(columns: list[tuple[str, int]], room: int) -> None:
-    names = [Column(group=group, name=f"{i}" + "x" * width) for i, (group, width) in enumerate(columns)]
-    rows = [Row(labels=["row"], cells=[column.name for column in names])]
+    names = [(group, f"{i}" + "x" * width) for i, (group, width) in enumerate(columns)]
+    rows = [(["row"], [name for _, name in names])]
     parts = Grid(title="", stubs=["stub"], columns=names, rows=rows).parts(room)
     assert [column for part in parts for column in part.columns] == names
-    assert [cell for part in parts for cell in part.rows[0].cells] == [column.name for column in names]
+    assert [cell for part in parts for cell in part.rows[0][1]] == [name for _, name in names]
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_no_line_of_a_text_table_is_wider_than_the_terminal(tmp_path: Path, name: str) -> None:
     write_all(tmp_path, name)
     text = as_text(report_of(tmp_path, name), width=120)
-    commands = "Not there"
+    commands = "Missing results"
     assert max(map(len, text.partition(commands)[0].splitlines())) <= 120
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.data())
-def test_a_figure_is_the_same_however_its_seeds_are_spread_over_runs(scores: list[float], data: st.DataObject) -> None:
+def test_a_mean_is_the_same_however_its_seeds_are_spread_over_runs(scores: list[float], data: st.DataObject) -> None:
     cuts = sorted({0, len(scores), *data.draw(st.lists(st.integers(0, len(scores))))})
-    runs = [bare_run({seed: scores[seed] for seed in range(start, stop)}) for start, stop in itertools.pairwise(cuts)]
-    found = figure(Quantity.DISTILLED, runs, "accuracy")
-    assert found is not None
-    assert found.n == len(scores)
-    assert found.mean == pytest.approx(np.mean(scores))
-    assert (found.std is None) == (len(scores) == 1)
-    assert found.std is None or found.std == pytest.approx(np.std(scores, ddof=1))
-
-
-def bare_run(per_seed: Mapping[int, float]) -> Run:
-    figures = Figures(
-        coverage=1.0, programs=10, label_model=None, distilled={"accuracy": per_seed}, programs_usd=None,
-        zero_shot_usd=None, cost_basis="", spent_usd=None, list_price_usd=None, train_rows=1, warnings=(),
+    runs = pd.DataFrame(
+        [
+            {
+                "state": RunState.DONE, "method": "alchemist", "end_model.seeds": [*range(start, stop)],
+                "end_model.metrics.test.accuracy.per_seed": scores[start:stop], "programs.selected": 10,
+                "label_model.coverage.train": 1.0, "cost.break_even.programs_usd": None,
+            }
+            for start, stop in itertools.pairwise(cuts)
+        ]
     )  # fmt: skip
-    return Run(key="k", state=State.DONE, at="", error=None, values={}, overrides=[], figures=figures)
+    found = aggregate(pd.DataFrame({"cell": 0, "run": runs.index}), runs, [Quantity.DISTILLED]).iloc[0]
+    assert found["n"] == len(scores)
+    assert found["mean"] == pytest.approx(np.mean(scores))
+    assert np.isnan(found["sd"]) == (len(scores) == 1)
+    assert np.isnan(found["sd"]) or found["sd"] == pytest.approx(np.std(scores, ddof=1))
 
 
 # -- any sweep
@@ -425,7 +425,7 @@ def test_any_sweep_has_its_table_with_what_is_the_same_said_once(tmp_path: Path)
     write(tmp_path, "a", record())
     write(tmp_path, "b", record({"label_model": "majority"}, seeds=(0,), label_model=0.5))
     write(tmp_path, "c", record({"method": "human"}, config={"end_model.max_epochs": 3}))
-    found = overview(find(tmp_path).runs, tmp_path)
+    found = compare_runs(index_runs(tmp_path).runs, tmp_path)
     text = as_text(found)
     assert found.title.endswith(": 3")
     assert "feature extractor tfidf" in found.captions[1]
@@ -433,12 +433,12 @@ def test_any_sweep_has_its_table_with_what_is_the_same_said_once(tmp_path: Path)
     assert "end_model.max_epochs" in text
     assert found.notes == []
     assert len(found.flat) == 3
-    assert {line["spent"] for line in found.flat} == {"$0.0000"}
+    assert {*found.flat["spent"]} == {"$0.0000"}
 
 
 def test_a_sweep_of_several_versions_is_shown_with_a_word(tmp_path: Path) -> None:
     write(tmp_path, "a", record())
     write(tmp_path, "b", record(code="fade" * 6))
-    found = overview(find(tmp_path).runs, tmp_path)
+    found = compare_runs(index_runs(tmp_path).runs, tmp_path)
     assert "differ in code" in found.notes[0]
     assert "fadefade" in as_text(found)

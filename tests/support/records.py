@@ -14,9 +14,15 @@ CONFIG: dict[str, Any] = {
         "recording": "youtube",
         "price": {"as_of": "paper"},
         "max_in_flight": 1,
+        "base_url": None,
+        "structured_output": True,
     },
+    "prompt": {"name": "paper"},
     "supplement": {"name": "none"},
     "method": {"name": "alchemist", "n_programs": 10},
+    "selection": {"name": "all"},
+    "vetting": {"name": "basic"},
+    "repair": {"name": "off"},
     "label_model": {"name": "snorkel", "epochs": 100},
     "feature_extractor": {"name": "tfidf", "dimensions": 256},
     "end_model": {"name": "mlp", "max_epochs": 100},
@@ -27,11 +33,29 @@ CONFIG: dict[str, Any] = {
     "paths": {"outputs": "outputs", "data": "data"},
     "force": False,
 }
+UNUSED = {
+    "human": ("llm", "prompt", "supplement", "sandbox", "vetting", "repair", "selection"),
+    "program_files": ("llm", "prompt", "supplement", "repair"),
+    "zero_shot": ("supplement", "sandbox", "vetting", "repair", "selection", "label_model"),
+}
+"""The groups that a method does not use; a test compares them with what the methods say."""
 PER_SEED = (0.90, 0.91, 0.92, 0.93, 0.94)
 
 
 def scores(value: float) -> dict[str, float]:
     return {"accuracy": value, "f1": round(value - 0.01, 6), "macro_f1": round(value - 0.02, 6)}
+
+
+def component_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The section `components` of a record: without what cannot alter a result."""
+    ignored = {"dataset": ("path",), "llm": ("max_in_flight",), "sandbox": ("workers",)}
+    not_compared = ("logger", "paths", "force")
+    unused = UNUSED.get(config["method"]["name"], ())
+    return {
+        group: None if group in unused else {key: v for key, v in values.items() if key not in ignored.get(group, ())}
+        for group, values in config.items()
+        if group not in not_compared
+    }
 
 
 def record(
@@ -64,11 +88,12 @@ def record(
         "finished_at": "2026-11-22T10:01:00+00:00",
         "error": None,
         "config": made,
+        "components": component_keys(made),
         "overrides": [f"{group}={member}" for group, member in (members or {}).items()] + ["logger=none"],
         "code": "c0de" * 6,
         "packages": {"torch": "2.13.0", "numpy": "2.4"},
         "data": {"name": made["dataset"]["name"], "fingerprint": "da7a", "rows": {"train": 1586, "test": 250}},
-        "programs": {"requested": 10, "accepted": 10, "list": []},
+        "programs": {"requested": 10, "accepted": 10, "selected": 10, "list": []},
         "label_model": {
             "name": made["label_model"]["name"],
             "coverage": {"train": 1.0, "test": 1.0},

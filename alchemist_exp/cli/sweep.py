@@ -1,0 +1,35 @@
+"""Composes the jobs of a sweep in this process, for commands that look at jobs and run none."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from alchemist_exp import config
+from alchemist_exp.config_errors import flags_first
+
+
+def visit_jobs(
+    arguments: Sequence[str], visit: Callable[[DictConfig, list[str]], None], *, list_jobs: bool = True
+) -> None:
+    """Compose each job of a command line of `alchemist run`, whatever launcher would run it.
+
+    Args:
+        arguments: The command line: overrides and -m.
+        visit: Is called with each job's configuration and overrides.
+        list_jobs: Whether Hydra prints the number and the overrides of each job.
+
+    """
+
+    @hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
+    def job(cfg: DictConfig) -> None:
+        visit(cfg, list(HydraConfig.get().overrides.task))
+
+    kept = [argument for argument in arguments if not argument.startswith("hydra/launcher=")]
+    quiet = [] if list_jobs else ["hydra/hydra_logging=disabled"]
+    with tempfile.TemporaryDirectory() as scratch:
+        sys.argv[1:] = flags_first([*kept, "hydra/launcher=basic", *quiet, f"hydra.sweep.dir={scratch}"])
+        job()

@@ -1,0 +1,278 @@
+"""The report of `alchemist compare`: a table of the paper with our results and the paper's, or any sweep's table."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from alchemist_exp.results import paper
+from alchemist_exp.results.aggregate import Quantity, aggregate, aggregate_text, differences
+from alchemist_exp.results.missing import missing_results
+from alchemist_exp.results.paper_tables import FilledTable
+from alchemist_exp.results.report import UNKNOWN, Grid, Report, usd_text
+from alchemist_exp.results.runs import AXES, SCORES, RunState, settings
+
+_DECIMALS = {Quantity.PROGRAMS: (0, 0), Quantity.COVERAGE: (3, 2), Quantity.DOLLARS: (4, 3)}
+"""Decimals of our results and of the paper's; our scores have three, and the paper's as many as it prints."""
+
+
+def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int) -> Report:
+    """Return the report of a table: the table, every score of its runs, notes, and what is missing.
+
+    Args:
+        filled: The table with our results.
+        outputs: The outputs directory, for the commands that make what is missing.
+        n_finished: How many finished runs there are, used or not.
+
+    Returns:
+        The report. Table 1 has the abstract's claims too.
+
+    """
+    golds = " and ".join(f"gold={gold}" for gold in filled.golds)
+    covered = "; ours are over the rows that have a label" * ("label_model" in filled.table.measures)
+    grids = [_main_grid(filled), *([claims_grid(filled)] if filled.name == "table1" else [])]
+    return Report(
+        name=filled.name,
+        title=filled.table.title,
+        captions=[
+            f"Ours: {_averaged_over(filled)}{golds}; {len(filled.finished)} of {n_finished} finished runs.",
+            f"Paper: {paper.citation()}. Scores: F1 on sms, accuracy elsewhere{covered}.",
+        ],
+        grids=[*grids, *([] if filled.finished.empty else [_score_grid(filled)])],
+        notes=list(_notes(filled, outputs)),
+        missing=missing_results(filled, outputs),
+        sweep_command=f"alchemist run +experiment={filled.name} {shlex.quote(f'paths.outputs={outputs}')}",
+        flat=pd.DataFrame(
+            {
+                "table": filled.name,
+                **{name: filled.cells[name] for name in ("dataset", "item", "measure")},
+                "kind": filled.cells["score"].map(SCORES).fillna(filled.cells["quantity"]).astype(str),
+                "source": ("paper " + filled.cells["source"]).where(filled.cells["gold"].isna(), "ours"),
+                **{name: filled.cells[name] for name in ("gold", "mean", "sd")},
+                "n": filled.cells["n"].astype("Int64"),
+            }
+        ),
+    )
+
+
+def _averaged_over(filled: FilledTable) -> str:
+    """Return what our means are over, for the caption; nothing where the table has only single values."""
+    quantity, what = (
+        (Quantity.LABEL_MODEL, "draws of programs") if filled.name == "figure5" else (Quantity.DISTILLED, "seeds")
+    )
+    counts = filled.cells.loc[filled.cells["quantity"] == quantity, "n"].dropna().astype(int)
+    if counts.empty:
+        return ""
+    low, high = counts.min(), counts.max()
+    if high == 1:
+        return f"one of the {what}; "
+    return f"mean ± sd over {high} {what}; " if low == high else f"mean ± sd over {low} to {high} {what}, see below; "
+
+
+def _notes(filled: FilledTable, outputs: Path) -> Iterator[str]:
+    """Yield what a reader should know of the runs: whose programs, data, costs, code, warnings, what is left out."""
+    runs = filled.finished
+    recorded = runs[(runs["llm"] == "recorded") & (runs["method"] == "alchemist")]
+    for model in sorted({*recorded.get("config.llm.model", ())}):
+        yield (
+            f"Our programs are recordings of {model}: its ten responses to a prompt were written one after another "
+            "and the model knows these public datasets from its training. They are not the paper's programs."
+        )
+    for dataset, rows in dict(zip(runs["dataset"], runs["data.rows.train"], strict=True)).items():
+        if dataset in paper.DATASETS and rows != (printed := paper.train_rows(dataset)):
+            yield f"{dataset}: {rows:,} training rows here, {printed:,} in the paper."
+    priced = runs["cost.break_even.basis"] + "; prices: " + runs["cost.break_even.price_as_of"].fillna("not known")
+    yield from (f"Our costs are estimates, {basis}." for basis in sorted({*priced}))
+    yield from (f"Our runs were made by version {code} of the program." for code in sorted({*runs["code"].str[:12]}))
+    where = runs["dataset"] + ", " + runs["label_model"].fillna(UNKNOWN)
+    warned = pd.DataFrame({"warning": runs["label_model.warnings"], "where": where}).explode("warning").dropna()
+    for warning, rows in warned.groupby("warning", sort=False):
+        yield f"{'; '.join(rows['where'].unique())}: {warning}"
+    if filled.n_limited:
+        yield f"{filled.n_limited} runs over a part of their dataset are left out; dataset.limit=N shows them"
+    if unfinished := len(filled.runs) - len(runs):
+        yield f"{unfinished} of the table's runs have not finished; see alchemist status {shlex.quote(str(outputs))}"
+
+
+def _main_grid(filled: FilledTable) -> Grid:
+    """Return the table as the paper prints it, with our results as one source more (one for each gold member)."""
+    table, cells = filled.table, filled.cells
+    sources = dict(paper.SOURCES)
+    sources |= {f"ours:{gold}": "ours" if len(filled.golds) == 1 else f"ours, gold={gold}" for gold in filled.golds}
+    items = table.headings or table.items
+    measures = {name: measure.label or None for name, measure in table.measures.items()}
+    decimals = cells["quantity"].map(lambda quantity: _DECIMALS.get(quantity, (3, table.decimals)))
+    texts = zip(cells["mean"], cells["sd"], decimals.str[0].where(cells["gold"].notna(), decimals.str[1]), strict=True)
+    # The order of the categories is the order of rows and columns.
+    labeled = pd.DataFrame(
+        {
+            "item": pd.Categorical(cells["item"].map(items), [*items.values()]),
+            "source": pd.Categorical(cells["source"].map(sources), [*sources.values()]),
+            "measure": pd.Categorical(
+                cells["measure"].map(measures).fillna(cells["score"].map(SCORES)),
+                [*filter(None, measures.values()), *SCORES.values()],
+            ),
+            "dataset": pd.Categorical(cells["dataset"], table.datasets),
+            "text": [UNKNOWN if np.isnan(mean) else aggregate_text(mean, sd, n) for mean, sd, n in texts],
+        }
+    )
+    wide = labeled.pivot(index=list(table.rows), columns=list(table.columns), values="text").fillna(UNKNOWN)
+    wide = wide.sort_index().sort_index(axis=1)
+    rows, columns = (axis.to_frame(index=False).astype(str) for axis in (wide.index, wide.columns))
+    stubs = {"item": "", "source": "by", "measure": "", "dataset": "dataset"}
+    names = [", ".join(filter(None, at)) for at in columns.drop(columns="dataset", errors="ignore").to_numpy()]
+    return Grid(
+        title="",
+        stubs=[stubs[axis] for axis in table.rows],
+        columns=[*zip(columns.get("dataset", [""] * len(columns)), names, strict=True)],
+        rows=[*zip(rows.to_numpy().tolist(), wide.to_numpy().tolist(), strict=True)],
+    )
+
+
+def claims_grid(filled: FilledTable) -> Grid:
+    """Return the abstract's two claims: as stated, by the paper's own table, and by our results.
+
+    Args:
+        filled: Table 1.
+
+    Returns:
+        A row for the abstract, for the paper's table, and for each gold member of ours.
+
+    """
+    gain, ratio = paper.claimed()
+    rows = [(["the abstract"], [f"{gain:.1%}", UNKNOWN, f"{ratio:,.0f}x"])]
+    means = filled.cells.pivot(index=["source", "measure", "dataset"], columns="item", values="mean")
+    means = means.reindex(columns=["zero_shot", "alchemist"]).dropna()
+    sources = {"gpt-3.5": "the paper's table"}
+    sources |= {f"ours:{gold}": f"ours, gold={gold}" if len(filled.golds) > 1 else "ours" for gold in filled.golds}
+    for source, label in sources.items():
+        scores, dollars = (
+            {dataset: pair for (*at, dataset), *pair in means.itertuples() if at == [source, measure]}
+            for measure in ("distilled", "cost_usd")
+        )
+        found = paper.claims(scores, dollars)
+        in_those, over_all = (
+            UNKNOWN if share is None else f"{share:.1%}" for share in (found.gain, found.gain_over_all)
+        )
+        improved = (
+            f"{in_those} ({found.improved} of {found.scored} improve)" if found.scored else "needs zero-shot runs"
+        )
+        cost_ratio = UNKNOWN if found.cost_ratio is None else f"{found.cost_ratio:,.0f}x (over {found.priced})"
+        rows.append(([label], [improved, over_all, cost_ratio]))
+    return Grid(
+        title="The abstract's claims: relative gain over zero-shot labeling, its cost divided by the programs' cost",
+        stubs=[""],
+        columns=[("", "gain where programs improve"), ("", "gain over all"), ("", "summed costs, by datasets")],
+        rows=rows,
+    )
+
+
+def _score_grid(filled: FilledTable) -> Grid:
+    """Return every score of each set of runs and how many programs voted; distilled scores if the table has them."""
+    quantities = [Quantity.LABEL_MODEL, Quantity.DISTILLED]
+    quantities = quantities if Quantity.DISTILLED in {*filled.cells["quantity"]} else quantities[:1]
+    runs = filled.of_places.join(
+        filled.finished[["label_model", "programs.selected", "label_model.coverage.train"]], on="run", how="inner"
+    )
+    runs = runs.assign(item=runs["item"].map(filled.table.items), label_model=runs["label_model"].fillna(UNKNOWN))
+    by = ["dataset", "item", "label_model", "gold"]
+    scores = aggregate(runs[[*by, "run"]].drop_duplicates(), filled.finished, quantities)
+    texts = {tuple(key): aggregate_text(mean, sd) for *key, mean, sd, _ in scores.itertuples(index=False)}
+    counts = scores[scores["quantity"] == quantities[-1]].groupby(by)["n"].max()
+    columns = [(quantity, score) for quantity in quantities for score in SCORES]
+    rows = [
+        (
+            list(labels),
+            [
+                str(counts.get(labels, UNKNOWN)),
+                _range_text(of_set["programs.selected"], "d"),
+                _range_text(of_set["label_model.coverage.train"], ".3f"),
+                *(texts.get((*labels, *column), UNKNOWN) for column in columns),
+            ],
+        )
+        for labels, of_set in runs.groupby(by, sort=False)
+    ]
+    counted = ("seeds" if Quantity.DISTILLED in quantities else "draws", "programs", "coverage")
+    return Grid(
+        title="All scores of our runs; the label model's over the rows that have a label; coverage on train",
+        stubs=["dataset", "", "label model", "gold"],
+        columns=[*(("", name) for name in counted), *((quantity.value, SCORES[score]) for quantity, score in columns)],
+        rows=rows,
+    )
+
+
+def _range_text(values: pd.Series, form: str) -> str:
+    low, high = format(values.min(), form), format(values.max(), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def compare_runs(runs: pd.DataFrame, outputs: Path) -> Report:
+    """Return the table of any sweep: a row for each finished run, a column for each setting in which they differ.
+
+    Args:
+        runs: Rows of `RunIndex.runs`, of which at least one has finished.
+        outputs: Their outputs directory.
+
+    Returns:
+        The report. What is the same in all runs is in its captions.
+
+    """
+    groups = ["dataset", "method", "supplement", "label_model", "feature_extractor", "gold"]
+    runs = runs[runs["state"] == RunState.DONE].sort_values([*groups, "seed"], kind="stable", na_position="first")
+    keys = {key for _, key in differences(runs, AXES)} - {f"{group}.name" for group in groups}
+    versions = sorted(key for key in keys if key.partition(".")[0] in ("code", "packages", "data"))
+    values = settings(runs)
+    drawn = {"selection.n", "selection.seed"} & {*values}
+    metric = runs["config.dataset.metric"].where(runs["config.dataset.metric"] == "f1", "accuracy")
+    results = aggregate(pd.DataFrame({"cell": runs.index, "run": runs.index}), runs, set(Quantity))
+    results = results[(results["score"] == "") | (results["score"] == results["cell"].map(metric))]
+    results["text"] = [aggregate_text(mean, sd) for mean, sd in zip(results["mean"], results["sd"], strict=True)]
+    results = results.pivot(index="cell", columns="quantity", values=["mean", "text", "n"])
+    results = results.reindex(
+        index=runs.index, columns=pd.MultiIndex.from_product([["mean", "text", "n"], [*Quantity]])
+    )
+    lines = pd.DataFrame(
+        {
+            **{group: runs[group] for group in (*groups, "seed")},
+            "seeds": results["n"][Quantity.DISTILLED].map("{:.0f}".format, na_action="ignore"),
+            "programs": runs["programs.selected"].astype(str),
+            "coverage": runs["label_model.coverage.train"].map("{:.3f}".format),
+            "score": metric.map(SCORES),
+            **{quantity.value: results["text"][quantity] for quantity in (Quantity.LABEL_MODEL, Quantity.DISTILLED)},
+            "spent": runs["cost.spent_usd"].map(usd_text),
+            # What replayed responses would have cost is estimated.
+            "list price": runs["cost.list_price_usd"].fillna(results["mean"][Quantity.DOLLARS]).map(usd_text),
+            **{key: values[key].str[:40] for key in [*versions, *sorted(keys - {*versions} | drawn)]},
+        }
+    ).fillna(UNKNOWN)
+    results_columns = {"dataset", Quantity.LABEL_MODEL.value, Quantity.DISTILLED.value}
+    same = [name for name in lines if name not in results_columns and lines[name].nunique() == 1]
+    stubs = [group for group in groups if group not in same]
+    columns = [name for name in lines if name not in (*same, *stubs)]
+    in_all = [f"{name.replace('_', ' ')} {lines[name].iloc[0]}" for name in same if lines[name].iloc[0] != UNKNOWN]
+    return Report(
+        name="compare",
+        title=f"Finished runs in {outputs}: {len(runs)}",
+        captions=[
+            "Scores on test (the dataset's own: accuracy or F1), mean ± sd over seeds; coverage on train.",
+            f"The same in all: {', '.join(in_all)}.",
+        ],
+        grids=[
+            Grid(
+                title="",
+                stubs=[group.replace("_", " ") for group in stubs],
+                columns=[("", name) for name in columns],
+                rows=[*zip(lines[stubs].to_numpy().tolist(), lines[columns].to_numpy().tolist(), strict=True)],
+            )
+        ],
+        notes=[
+            f"These runs differ in {', '.join(versions)}: they were not made by the same program from the same data, "
+            "so their results are not strictly comparable."
+        ]
+        * bool(versions),
+        missing=[],
+        sweep_command="",
+        flat=lines.reset_index(names="run"),
+    )
