@@ -274,7 +274,7 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
     ),
     (
         r"Value '(?P<value>[^\n]*)' of type '\w+' could not be converted to (?P<kind>\w+)\n\s*full_key: (?P<key>\S+)",
-        lambda m: f"{m['key']} is {m['value']!r}; {_KINDS.get(m['kind'], m['kind'])} is needed.",
+        lambda m: f"{m['key']} is {m['value']!r}; expected {_KINDS.get(m['kind'], m['kind'])}.",
     ),
     (
         r"Invalid value assigned: (?P<kind>\w+) is not a ListConfig[^\n]*\n\s*full_key: (?P<key>\S+)",

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from alchemist_exp.cli import run
 from alchemist_exp.core.atomic_io import read_json
+from tests.support.commands import run_command
 from tests.support.paths import REPOSITORY
 
 TINY = ("+experiment=tiny", "label_model=majority")
@@ -21,10 +23,10 @@ MISTAKES = {
     "label_model.epoch=3": "the key 'label_model.epoch' is unknown; did you mean 'label_model.epochs'?",
     "+label_model.epoch=3": "the key 'label_model.epoch' is unknown; did you mean 'label_model.epochs'?",
     "paths.output=x": "the key 'paths.output' is unknown; did you mean 'paths.outputs'?",
-    "label_model.epochs=x": "label_model.epochs is 'x'; a whole number is needed.",
-    "label_model.epochs=-1": "label_model.epochs is -1; 1 or more is needed.",
+    "label_model.epochs=x": "label_model.epochs is 'x'; expected a whole number.",
+    "label_model.epochs=-1": "label_model.epochs is -1; expected 1 or more.",
     "end_model.device=gpu": "end_model.device: Invalid value 'gpu', expected one of [auto, cpu, cuda].",
-    "end_model.learning_rate=fast": "end_model.learning_rate is 'fast'; a number is needed.",
+    "end_model.learning_rate=fast": "end_model.learning_rate is 'fast'; expected a number.",
     "dataset=[youtube,sms]": "to sweep over them say -m dataset=a,b",
     "hydra/launcher=joblib": "a launcher or sweeper of that name must be installed first",
     "seed.values=null": "seed.values=null is invalid",
@@ -40,22 +42,25 @@ MISTAKES = {
     "sandbox=none": "sandbox.i_accept_untrusted_code=true",
     "+experiment=smok": "experiment 'smok' is unknown; did you mean 'smoke'?",
     "llm.recording=absent": "the recording 'absent' is unknown",
-    "dataset.prompt=other": "the prompt was never recorded in the pack youtube.jsonl",
-    "method.n_programs=11": "ask for at most 10 programs (method.n_programs=10)",
+    "dataset.prompt=other": "the prompt is not in the recording youtube.jsonl",
+    "method.n_programs=11": "request at most 10 programs (method.n_programs=10)",
     "logger.mode=online": "needs the environment variable WANDB_API_KEY",
     "dataset=yelp": "the files of dataset 'yelp' are not at 'data/yelp'; set ALCHEMIST_DATA",
 }
 
 
 @pytest.mark.parametrize("override", MISTAKES)
-def test_a_mistake_is_one_sentence(cli, override: str) -> None:
-    done = cli(override)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert MISTAKES[override] in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_a_mistake_is_one_sentence(
+    override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(run.main, monkeypatch, override) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert MISTAKES[override] in printed.err
+    assert printed.err.count("\n") == 1
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
 
 
 def test_a_full_traceback_only_with_debug_trace(cli) -> None:

@@ -86,8 +86,8 @@ def test_values_that_refer_to_other_groups_are_resolved() -> None:
             {"epoch": 3},
             "the key of label_model=snorkel 'epoch' is unknown; did you mean 'epochs'",
         ),
-        ("label_model=snorkel", {"epochs": "many"}, "label_model.epochs is 'many'; a whole number is needed"),
-        ("label_model=snorkel", {"epochs": -1}, "label_model.epochs is -1; 1 or more is needed"),
+        ("label_model=snorkel", {"epochs": "many"}, "label_model.epochs is 'many'; expected a whole number"),
+        ("label_model=snorkel", {"epochs": -1}, "label_model.epochs is -1; expected 1 or more"),
         ("dataset=files", {"path": "x"}, "dataset.classes and dataset.prompt must be given"),
     ],
 )

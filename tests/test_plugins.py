@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import cloudpickle
@@ -17,6 +16,7 @@ from alchemist_exp.cli import plan, run, status
 from alchemist_exp.config_errors import flags_first
 from alchemist_exp.core.component import REGISTRY
 from alchemist_exp.core.errors import ConfigError
+from tests.support.commands import run_command
 from tests.support.paths import REPOSITORY
 
 TINY = ("+experiment=tiny", "dataset.limit=30", "end_model.max_epochs=1")
@@ -58,16 +58,6 @@ def directory(tmp_path: Path):
     (root / "label_model" / "mine.yaml").write_text(YAML)
     yield root
     config.register()
-
-
-def command(main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Runs a command in this process, as from a shell. Returns its exit code."""
-    monkeypatch.setattr(sys, "argv", ["alchemist", *arguments])
-    try:
-        main()
-    except SystemExit as stopped:
-        return int(stopped.code or 0)
-    return 0
 
 
 def mistake(directory: Path) -> str:
@@ -147,9 +137,9 @@ def test_the_commands_take_it_with_config_dir(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = (*TINY, "--config-dir", directory.name, "label_model=mine,majority", "-m")
-    assert command(plan.main, monkeypatch, *arguments) == 0
-    assert command(run.main, monkeypatch, *arguments) == 0
-    assert command(status.main, monkeypatch, "outputs", *arguments) == 0
+    assert run_command(plan.main, monkeypatch, *arguments) == 0
+    assert run_command(run.main, monkeypatch, *arguments) == 0
+    assert run_command(status.main, monkeypatch, "outputs", *arguments) == 0
     printed = capsys.readouterr().out
     assert "· mine ·" in printed
     assert "2 done" in printed
@@ -160,7 +150,7 @@ def test_the_commands_say_in_one_line_that_a_plugin_is_broken(
 ) -> None:
     (directory / "label_model" / "mine.py").write_text("import not_installed\n")
     for main, arguments in ((run.main, ()), (plan.main, ()), (status.main, (str(directory), "seed=s0"))):
-        assert command(main, monkeypatch, *arguments, "--config-dir", str(directory)) == 1
+        assert run_command(main, monkeypatch, *arguments, "--config-dir", str(directory)) == 1
         assert capsys.readouterr().err == (
             f"error: {directory}/label_model/mine.py cannot be imported "
             "(ModuleNotFoundError: No module named 'not_installed'); fix it or remove it.\n"
@@ -238,7 +228,7 @@ def test_two_modules_that_register_one_name_are_named(directory: Path) -> None:
             f"{YAML}alfa: 1\n",
             "label_model/mine.yaml: the key 'alfa' is unknown; did you mean 'alpha'? Known: alpha, name",
         ),
-        (YAML.replace("1.0", "x"), "label_model.alpha is 'x'; a number is needed."),
+        (YAML.replace("1.0", "x"), "label_model.alpha is 'x'; expected a number."),
         (YAML.replace("name: mine\n", ""), "label_model.name must be given"),
         ("a: [", "/label_model/mine.yaml, line 1, is not valid YAML"),
         ("- a\n", "the file label_model/mine.yaml cannot be used: Invalid type assigned: list"),

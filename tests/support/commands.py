@@ -1,0 +1,26 @@
+"""Runs a command of the command line in the test's own process, which is faster than a new interpreter."""
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+
+def run_command(main: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run a command that reads sys.argv.
+
+    Args:
+        main: The command.
+        monkeypatch: Restores sys.argv after the test.
+        arguments: The command line.
+
+    Returns:
+        The exit code.
+
+    """
+    monkeypatch.setattr(sys, "argv", ["alchemist", *arguments])
+    try:
+        main()
+    except SystemExit as stopped:
+        return int(stopped.code or 0)
+    return 0
