@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from alchemist_exp.library import load_component, read_record, run
     from alchemist_exp.pipeline.run import RunResult
     from alchemist_exp.results.record import RunRecord
+    from alchemist_exp.results.runs import load_runs
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ __all__ = [
     "component",
     "diagnose",
     "load_component",
+    "load_runs",
     "read_record",
     "run",
 ]
@@ -86,6 +88,7 @@ _MODULES = {
     "library": ("load_component", "read_record", "run"),
     "pipeline.run": ("RunResult",),
     "results.record": ("RunRecord",),
+    "results.runs": ("load_runs",),
 }  # fmt: skip
 """The module, below this package, that each public name is imported from."""
 

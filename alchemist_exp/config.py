@@ -103,11 +103,12 @@ def compose(overrides: Sequence[str] = (), directory: str | Path | None = None) 
         The configuration; `build` turns it into an experiment.
 
     Raises:
-        ConfigError: A plugin is broken.
+        ConfigError: A plugin is broken, or an override names several members of a group.
         HydraException: The overrides cannot be composed; `config_errors.sentence` explains why.
 
     """
     register(directory)
+    refuse_lists_of_members(overrides)
     own = plugins.directory()
     searchpath = [] if own is None else [f"hydra.searchpath=[{_quoted(f'file://{own}')}]"]
     with _no_other_hydra(), hydra.initialize_config_dir(config_dir=config_dir(), version_base="1.3"):
@@ -225,6 +226,26 @@ def check_interpolated_overrides(config: DictConfig, overrides: Sequence[str]) -
                     f"{whole}={{...}}."
                 )
             node = node._get_node(key)
+
+
+def refuse_lists_of_members(overrides: Sequence[str]) -> None:
+    """Refuse group=[a,b]: Hydra would merge the members and run the last with values of the first.
+
+    Args:
+        overrides: Hydra overrides; other arguments of a command line may be among them.
+
+    Raises:
+        ConfigError: An override names several members of a group.
+
+    """
+    for argument in overrides:
+        group, _, members = argument.lstrip("+").partition("=")
+        if members.startswith("[") and group in groups():
+            together = " For programs of several in one run: supplement=mixed supplement.strategies=[a,b]."
+            raise ConfigError(
+                f"{argument!r} asks for several members at once; to sweep over them say -m {group}=a,b."
+                f"{together if group == 'supplement' else ''}"
+            )
 
 
 def to_container(config: DictConfig) -> dict[str, Any]:

@@ -1,107 +1,20 @@
 """Turns whatever stops a run into one sentence.
 
 Hydra explains an error in several lines and in its internal terms; here it becomes one sentence that names the key, the
-value, the valid names and the fix. Full tracebacks appear with debug=trace only.
+value, the valid names and the fix.
 """
 
-import functools
-import os
 import re
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from alchemist_exp import config
 from alchemist_exp.core.component import REGISTRY
-from alchemist_exp.core.errors import ConfigError, unknown_name
-from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
-
-_shown: set[int] = set()
-"""The ids of the errors of a sweep's jobs that have been shown."""
-
-
-def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
-    """Wrap a command that composes configurations, so that an error is one sentence and has the right exit code.
-
-    Args:
-        main: The command. It reads sys.argv.
-
-    Returns:
-        The command, which first registers the components, those of --config-dir included.
-
-    """
-
-    @functools.wraps(main)
-    def wrapped() -> None:
-        # Without this Hydra prints an error in several lines and ends the process.
-        os.environ["HYDRA_FULL_ERROR"] = "1"
-        with clean_exit(_show_once):
-            # The parser that Hydra itself will use, so that --config-dir is read in every spelling that it accepts.
-            config.register(get_args_parser().parse_known_args()[0].config_dir)
-            _refuse_lists_of_members(sys.argv[1:])
-            main()
-
-    return wrapped
-
-
-def flags_first(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of Hydra with its flags before the overrides; Hydra refuses overrides on both sides.
-
-    Args:
-        arguments: A command line such as ["seed=s0", "--config-dir", "mine", "label_model=mine"].
-
-    Returns:
-        The same arguments: flags and their values, then overrides, each in the given order.
-
-    """
-    overrides = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
-    flags, found = [], 0
-    for argument in arguments:
-        # Overrides keep their order, so an argument that is not the next override belongs to a flag.
-        if overrides[found : found + 1] == [argument]:
-            found += 1
-        else:
-            flags.append(argument)
-    return [*flags, *overrides]
-
-
-def _show_once(error: Exception) -> None:
-    if id(error) not in _shown:
-        _show(error, where="")
-
-
-@contextmanager
-def shown(overrides: Sequence[str]) -> Iterator[None]:
-    """Show the error that stops a job. In a sweep the job is named, because the next one follows.
-
-    Args:
-        overrides: The job's overrides.
-
-    """
-    try:
-        yield
-    except Exception as error:
-        sweep = HydraConfig.get().mode is RunMode.MULTIRUN
-        _show(error, where=f"{' '.join(overrides)}: " if sweep else "")
-        if not sweep:
-            sys.exit(1)
-        _shown.add(id(error))
-        raise
-
-
-def _show(error: Exception, where: str) -> None:
-    if "debug=trace" in sys.argv:
-        traceback.print_exception(error)
-    else:
-        print_error(where + sentence(error))
+from alchemist_exp.core.errors import unknown_name
+from alchemist_exp.core.exit_codes import user_error_text
 
 
 def sentence(error: Exception) -> str:
@@ -161,18 +74,6 @@ def _explain_composition(error: Exception) -> str:
         if match := re.search(pattern, text, re.DOTALL):
             return explain(match)
     return _one_line(str(error))
-
-
-def _refuse_lists_of_members(arguments: Sequence[str]) -> None:
-    """Refuse group=[a,b]: Hydra would merge the members and run the last with values of the first."""
-    for argument in arguments:
-        group, _, members = argument.lstrip("+").partition("=")
-        if members.startswith("[") and group in config.groups():
-            together = " For programs of several in one run: supplement=mixed supplement.strategies=[a,b]."
-            raise ConfigError(
-                f"{argument!r} asks for several members at once; to sweep over them say -m {group}=a,b."
-                f"{together if group == 'supplement' else ''}"
-            )
 
 
 def _no_member(match: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ PRINTED = {
         "dawid_skene: accuracy 0.",
         "Near-duplicates",
     ],
-    "compare_runs.py": ["label_model_accuracy", "\nmajority ", "\ndawid_skene "],
+    "compare_runs.py": ["majority is finished", "coverage  label model  end model", "\nmajority  ", "\ndawid_skene  "],
 }
 
 

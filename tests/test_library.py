@@ -131,6 +131,7 @@ def test_a_run_shows_its_stages_to_the_progress_given(tmp_path: Path) -> None:
     [
         (["dataset=yotube"], "dataset 'yotube' is unknown; did you mean 'youtube'"),
         (["dataset=sms,youtube"], "'dataset=sms,youtube' has a comma"),
+        (["dataset=[sms,youtube]"], "'dataset=[sms,youtube]' asks for several members at once"),
         (["llm.pack=x"], "llm.pack is now called llm.recording"),
         (["+label_model.epoch=3"], "the key 'label_model.epoch' is unknown; did you mean 'label_model.epochs'"),
         (["llm=openai", "llm.price.as_of=x"], "llm.price.as_of=x changes a part of llm.price"),

@@ -13,7 +13,7 @@ from hydra.core.singleton import Singleton
 import alchemist_exp
 from alchemist_exp import config, registry
 from alchemist_exp.cli import plan, run, status
-from alchemist_exp.config_errors import flags_first
+from alchemist_exp.cli.hydra_command import flags_first
 from alchemist_exp.core.component import REGISTRY
 from alchemist_exp.core.errors import ConfigError
 from tests.support.commands import run_command

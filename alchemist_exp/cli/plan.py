@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from rich.text import Text
 
 from alchemist_exp import config
+from alchemist_exp.cli.hydra_command import exits_cleanly, shown
 from alchemist_exp.cli.sweep import visit_jobs
-from alchemist_exp.config_errors import exits_cleanly, shown
 from alchemist_exp.results.console import heading, new_console, new_table
 from alchemist_exp.results.report import UNKNOWN, usd_text
 

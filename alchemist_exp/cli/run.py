@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alchemist_exp import config
-from alchemist_exp.config_errors import exits_cleanly, flags_first, shown
+from alchemist_exp.cli.hydra_command import exits_cleanly, flags_first, shown
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from alchemist_exp import config
+from alchemist_exp.cli.hydra_command import exits_cleanly
 from alchemist_exp.cli.sweep import visit_jobs
-from alchemist_exp.config_errors import exits_cleanly
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.core.hashing import canonical_json

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alchemist_exp import config
-from alchemist_exp.config_errors import flags_first
+from alchemist_exp.cli.hydra_command import flags_first
 
 
 def visit_jobs(
