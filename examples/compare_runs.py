@@ -1,6 +1,6 @@
 """Run two experiments and compare their records in a pandas frame.
 
-Both use recorded LLM responses, so they need no key. Run it again with the same outputs directory, and the finished runs
+Both use recorded LLM responses, so they need no key. In a second run with the same outputs directory the finished runs
 are read instead of repeated.
 """
 

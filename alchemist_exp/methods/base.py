@@ -49,6 +49,7 @@ class ProgramMethod(Method):
     Example:
         A method whose only program is a constant.
 
+        >>> from alchemist_exp.programs.types import Program
         >>> class Constant(ProgramMethod):
         ...     def n_requested(self, supplement):
         ...         return 1
@@ -115,6 +116,7 @@ class VoteMethod(Method):
 
     Example:
         >>> import numpy as np
+        >>> from alchemist_exp.core.types import LabelMatrix, Split
         >>> class Coin(VoteMethod):
         ...     def votes(self, context):
         ...         matrix = LabelMatrix(votes=np.array([[0], [1]]), n_classes=2)

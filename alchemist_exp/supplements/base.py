@@ -52,7 +52,7 @@ class Supplement(Component, ABC):
         ...         yield from ()
         ...         return ResolvedSupplement(strategy=self.strategy, text="Be brief.", text_origin=TextOrigin.USER)
         >>> from alchemist_exp.llm.dialogue import run_dialogue
-        >>> run_dialogue(Fixed(name="fixed").resolve(None, None), answer=None).text
+        >>> run_dialogue(Fixed(name="fixed").resolve(None, None), respond=None).text
         'Be brief.'
 
     """
