@@ -1,5 +1,6 @@
 """Label texts, one per line, with a run's distilled model: python scripts/predict.py RUN_DIRECTORY < texts.txt
 
+If the run used `--config-dir DIR`, name DIR after the run's directory.
 The output has one tab-separated line per text: the class, its probability (mean over the run's seeds), the text.
 Lines end at a newline character only: a text may contain other line separators (form feed, NEL, U+2028).
 """
@@ -8,17 +9,15 @@ import io
 import sys
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-
 from alchemist_exp import config
-from alchemist_exp.core.errors import AlchemistError
+from alchemist_exp.config_errors import explanation
 from alchemist_exp.pipeline.artifacts import MODEL
 from alchemist_exp.results.record import RunRecord, RunStatus
 
 
 def main() -> None:
     """Read all texts from standard input, then write their labels to standard output."""
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit("error: name one run directory: python scripts/predict.py outputs/runs/KEY < texts.txt")
     directory = Path(sys.argv[1])
     for stream in (sys.stdin, sys.stdout):
@@ -28,15 +27,15 @@ def main() -> None:
         record = RunRecord.read(directory)
         if record is None or record.status is not RunStatus.FINISHED:
             sys.exit(f"error: {directory} holds no finished run; name a directory under outputs/runs/.")
-        config.register()
-        with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
-            experiment = config.build(compose("config", overrides=record.overrides))
+        experiment = config.build(config.compose(record.overrides, *sys.argv[2:]))
         lines = [line.removesuffix("\r") for line in sys.stdin.read().split("\n")]
         texts = lines if lines[-1] else lines[:-1]
         features = experiment.feature_extractor.load(directory / MODEL).transform(texts)
         probs = experiment.end_model.load(directory / MODEL).predict_proba(features).mean(axis=0)
-    except AlchemistError as error:
-        sys.exit(f"error: {error}")
+    except Exception as error:
+        if (text := explanation(error)) is None:
+            raise
+        sys.exit(f"error: {text}")
     for text, row in zip(texts, probs, strict=True):
         print(record.data["classes"][row.argmax()], f"{row.max():.3f}", text, sep="\t")
 

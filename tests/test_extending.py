@@ -14,6 +14,7 @@ import pytest
 
 import alchemist_exp
 from alchemist_exp import config, registry
+from alchemist_exp.pipeline.artifacts import MODEL
 from alchemist_exp.results.record import RunStatus
 from tests.support.paths import REPOSITORY
 
@@ -116,6 +117,10 @@ def test_a_command_runs(command: str, place: Path, server: OllamaServer, monkeyp
         assert json.loads((result.directory / "log.jsonl").read_text().splitlines()[0])
     if "prompt" in groups:
         assert server.systems[-1].startswith("You are a careful data analyst.")
+    if groups & {"feature_extractor", "end_model"}:
+        experiment = config.build(config.compose(result.record.overrides, "my"))
+        features = experiment.feature_extractor.load(result.directory / MODEL).transform(["a new text", ""])
+        assert experiment.end_model.load(result.directory / MODEL).predict_proba(features).shape == (1, 2, 2)
     if "experiment" in groups:
         assert result.record.end_model["seeds"] == [10, 11, 12]
 
