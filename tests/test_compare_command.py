@@ -11,8 +11,6 @@ import pytest
 
 from alchemist_exp.cli.compare import main
 from alchemist_exp.core.atomic_io import read_json
-from alchemist_exp.results import paper
-from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.render import FORMATS
 from tests.support.paths import REPOSITORY
 from tests.support.records import record, write
@@ -113,10 +111,6 @@ def test_a_record_of_an_older_schema_is_named_and_left_out(outputs: Path, capsys
     listed = alchemist(outputs, "status", ".")
     assert listed.stdout.splitlines()[-1] == "2 done"
     assert "has schema version 1" in listed.stderr
-
-
-def test_the_tables_that_can_be_named_are_those_of_the_paper() -> None:
-    assert set(paper.TABLES) == set(TABLES)
 
 
 def test_a_figure_without_runs_cannot_be_drawn(outputs: Path, failing: Callable[..., str]) -> None:

@@ -12,7 +12,7 @@ from alchemist_exp.cli.arguments import Parser, run_command
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.exit_codes import print_error
-from alchemist_exp.results import paper
+from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.render import DEFAULT_WIDTH, FORMATS, as_text
 from alchemist_exp.results.report import Report
 
@@ -67,7 +67,7 @@ def _report(
 ) -> tuple[Report, Mapping[str, bytes]]:
     """Return the report, and figure 5's pictures by format where they are wanted and there is something to draw."""
     from alchemist_exp.results.comparison import compare_runs, compare_table
-    from alchemist_exp.results.paper_tables import fill
+    from alchemist_exp.results.filled_table import fill
     from alchemist_exp.results.runs import RunState, narrow
 
     runs = narrow(runs, filters)
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("outputs", type=Path, help="the directory that the runs had as paths.outputs")
     parser.add_argument("filters", nargs="*", metavar="key=value", help="only runs with this value; key=a,b: a or b")
-    parser.add_argument("--table", choices=paper.TABLES, help="a table of the paper; without it, a line for each run")
+    parser.add_argument("--table", choices=sorted(TABLES), help="a table of the paper; without it, a line for each run")
     parser.add_argument("--format", choices=sorted(FORMATS), help="what is printed; text by default")
     parser.add_argument("--out", type=Path, help="a file (its name ends in the format) or a directory (every format)")
     return parser

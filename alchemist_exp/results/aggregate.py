@@ -1,23 +1,13 @@
 """Means over seeds of runs that differ in nothing else, and the refusal to average any others."""
 
 from collections.abc import Collection
-from enum import StrEnum
 
 import numpy as np
 import pandas as pd
 
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.results.paper_tables import Quantity
 from alchemist_exp.results.runs import REPLICATES, SCORES, RunState, scope, settings
-
-
-class Quantity(StrEnum):
-    """What a run measures."""
-
-    PROGRAMS = "programs"
-    COVERAGE = "coverage"
-    DOLLARS = "dollars"
-    LABEL_MODEL = "label model, test"
-    DISTILLED = "distilled, test"
 
 
 def measurements(runs: pd.DataFrame) -> pd.DataFrame:
@@ -92,7 +82,17 @@ def aggregate(cells: pd.DataFrame, runs: pd.DataFrame, quantities: Collection[Qu
 
 
 def aggregate_text(mean: float, sd: float, decimals: int = 3) -> str:
-    """Return a mean, and the standard deviation where there is one (not NaN): "0.920 ± 0.016"."""
+    """Return a mean and its standard deviation for people.
+
+    Args:
+        mean: The mean.
+        sd: The standard deviation; NaN for one value.
+        decimals: Decimals of both.
+
+    Returns:
+        A text such as "0.920 ± 0.016"; the mean alone where `sd` is NaN.
+
+    """
     return f"{mean:,.{decimals}f}" if np.isnan(sd) else f"{mean:,.{decimals}f} ± {sd:.{decimals}f}"
 
 

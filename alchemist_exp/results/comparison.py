@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from alchemist_exp.results import paper
-from alchemist_exp.results.aggregate import Quantity, aggregate, aggregate_text, differences
+from alchemist_exp.results.aggregate import aggregate, aggregate_text, differences
+from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.missing import missing_results
-from alchemist_exp.results.paper_tables import FilledTable
+from alchemist_exp.results.paper_tables import Quantity
 from alchemist_exp.results.report import UNKNOWN, Grid, Report, usd_text
 from alchemist_exp.results.runs import AXES, SCORES, RunState, settings
 
@@ -32,7 +33,7 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int) -> Rep
     """
     golds = " and ".join(f"gold={gold}" for gold in filled.golds)
     covered = "; ours are over the rows that have a label" * ("label_model" in filled.table.measures)
-    grids = [_main_grid(filled), *([claims_grid(filled)] if filled.name == "table1" else [])]
+    grids = [_main_grid(filled), *([_claims_grid(filled)] if filled.name == "table1" else [])]
     return Report(
         name=filled.name,
         title=filled.table.title,
@@ -96,11 +97,15 @@ def _notes(filled: FilledTable, outputs: Path) -> Iterator[str]:
         yield f"{unfinished} of the table's runs have not finished; see alchemist status {shlex.quote(str(outputs))}"
 
 
+def _our_sources(filled: FilledTable) -> dict[str, str]:
+    """Return our sources of results (one for each gold member) and their headings."""
+    return {f"ours:{gold}": "ours" if len(filled.golds) == 1 else f"ours, gold={gold}" for gold in filled.golds}
+
+
 def _main_grid(filled: FilledTable) -> Grid:
     """Return the table as the paper prints it, with our results as one source more (one for each gold member)."""
     table, cells = filled.table, filled.cells
-    sources = dict(paper.SOURCES)
-    sources |= {f"ours:{gold}": "ours" if len(filled.golds) == 1 else f"ours, gold={gold}" for gold in filled.golds}
+    sources = {**paper.SOURCES, **_our_sources(filled)}
     items = table.headings or table.items
     measures = {name: measure.label or None for name, measure in table.measures.items()}
     decimals = cells["quantity"].map(lambda quantity: _DECIMALS.get(quantity, (3, table.decimals)))
@@ -131,36 +136,25 @@ def _main_grid(filled: FilledTable) -> Grid:
     )
 
 
-def claims_grid(filled: FilledTable) -> Grid:
-    """Return the abstract's two claims: as stated, by the paper's own table, and by our results.
-
-    Args:
-        filled: Table 1.
-
-    Returns:
-        A row for the abstract, for the paper's table, and for each gold member of ours.
-
-    """
-    gain, ratio = paper.claimed()
+def _claims_grid(filled: FilledTable) -> Grid:
+    """Return the abstract's two claims: as stated, by the paper's own table, and by our results in table 1."""
+    gain, ratio = paper.claims()
     rows = [(["the abstract"], [f"{gain:.1%}", UNKNOWN, f"{ratio:,.0f}x"])]
     means = filled.cells.pivot(index=["source", "measure", "dataset"], columns="item", values="mean")
     means = means.reindex(columns=["zero_shot", "alchemist"]).dropna()
-    sources = {"gpt-3.5": "the paper's table"}
-    sources |= {f"ours:{gold}": f"ours, gold={gold}" if len(filled.golds) > 1 else "ours" for gold in filled.golds}
-    for source, label in sources.items():
-        scores, dollars = (
-            {dataset: pair for (*at, dataset), *pair in means.itertuples() if at == [source, measure]}
-            for measure in ("distilled", "cost_usd")
-        )
-        found = paper.claims(scores, dollars)
-        in_those, over_all = (
-            UNKNOWN if share is None else f"{share:.1%}" for share in (found.gain, found.gain_over_all)
-        )
-        improved = (
-            f"{in_those} ({found.improved} of {found.scored} improve)" if found.scored else "needs zero-shot runs"
-        )
-        cost_ratio = UNKNOWN if found.cost_ratio is None else f"{found.cost_ratio:,.0f}x (over {found.priced})"
-        rows.append(([label], [improved, over_all, cost_ratio]))
+    sources, measures = means.index.get_level_values("source"), means.index.get_level_values("measure")
+    for source, label in {"gpt-3.5": "the paper's table", **_our_sources(filled)}.items():
+        scores, dollars = (means[(sources == source) & (measures == name)] for name in ("distilled", "cost_usd"))
+        gains = (scores["alchemist"] / scores["zero_shot"].replace(0, np.nan) - 1).dropna()
+        improved = gains[gains > 0]
+        in_improved = UNKNOWN if improved.empty else f"{improved.mean():.1%}"
+        zero_shot, programs = dollars["zero_shot"].sum(), dollars["alchemist"].sum()
+        cells = [
+            "needs zero-shot runs" if gains.empty else f"{in_improved} ({len(improved)} of {len(gains)} improve)",
+            UNKNOWN if gains.empty else f"{gains.mean():.1%}",
+            f"{zero_shot / programs:,.0f}x (over {len(dollars)})" if programs else UNKNOWN,
+        ]
+        rows.append(([label], cells))
     return Grid(
         title="The abstract's claims: relative gain over zero-shot labeling, its cost divided by the programs' cost",
         stubs=[""],

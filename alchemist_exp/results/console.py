@@ -27,7 +27,15 @@ def new_console() -> Console:
 
 
 def new_table(*columns: str) -> Table:
-    """Return an empty table without a frame: the first column to the left, the others to the right."""
+    """Return an empty table without a frame.
+
+    Args:
+        *columns: The headings. The first column is aligned to the left, the others to the right.
+
+    Returns:
+        The table.
+
+    """
     table = Table(header_style="dim", box=None, pad_edge=False)
     for number, name in enumerate(columns):
         table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
@@ -35,12 +43,29 @@ def new_table(*columns: str) -> Table:
 
 
 def heading(title: str, detail: str = "") -> Text:
-    """Return the heading of a section, after an empty line."""
+    """Return the heading of a section, after an empty line.
+
+    Args:
+        title: The heading.
+        detail: Is shown next to it, less prominent.
+
+    Returns:
+        A styled text.
+
+    """
     return Text.assemble("\n", (title, "bold cyan"), (f"  {detail}" if detail else "", "dim"))
 
 
 def number_text(value: float | None) -> str:
-    """Return a share or a score with three decimals, "-" for None."""
+    """Return a share or a score for people.
+
+    Args:
+        value: A number; None where it is not known.
+
+    Returns:
+        Three decimals, or "-".
+
+    """
     return UNKNOWN if value is None else f"{value:.3f}"
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from alchemist_exp.results.paper_tables import TABLES, FilledTable
+from alchemist_exp.results.filled_table import FilledTable
+from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.report import MissingResult
 from alchemist_exp.results.runs import RunState
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from alchemist_exp.core.errors import ConfigError, install_command
 from alchemist_exp.core.terminal import sanitize
+from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.paper import score_of
-from alchemist_exp.results.paper_tables import FilledTable
 from alchemist_exp.results.runs import SCORES
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a person sees while a run lasts, on standard error, so that output can be piped."""
+"""The progress bar of a run, on standard error, so that standard output can be piped."""
 
 import sys
 import time
@@ -18,27 +18,33 @@ from rich.progress import (
 )
 from rich.text import Text
 
-_TOLD_EVERY_S: Final = 30.0
-"""Between lines about a stage where there is no terminal for a bar."""
+_LINE_EVERY_S: Final = 30.0
+"""Seconds between lines about a stage where standard error is not a terminal."""
 
 
 class _Rate(ProgressColumn):
-    """Steps per second."""
+    """A column with the steps per second."""
 
     def render(self, task: Task) -> Text:
-        """The rate, once there is one."""
+        """Return the rate; empty before the first step."""
         return Text("" if task.speed is None else f"{task.speed:,.0f}/s", style="dim")
 
 
 class RichProgress:
-    """A bar on standard error, gone when its stage is over; on a file or a pipe, a line now and then."""
+    """A bar that disappears when its stage ends; a line every 30 seconds where there is no terminal."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
-        self._told = 0.0
+        self._printed_at = 0.0
 
     def start(self, what: str, total: int | None) -> None:
-        """Shows a bar, or a spinner when `total` is None."""
+        """Show a bar.
+
+        Args:
+            what: The stage, for people.
+            total: How many steps it has; None shows a spinner.
+
+        """
         counted = [BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()] if total else []
         columns = [
             SpinnerColumn(),
@@ -51,25 +57,35 @@ class RichProgress:
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._bar.add_task(what, total=total, note="")
         self._bar.start()
-        self._told = time.monotonic()
+        self._printed_at = time.monotonic()
 
     def advance(self, steps: int) -> None:
-        """Moves the bar on."""
+        """Advance the bar.
+
+        Args:
+            steps: How many steps were done since the last call.
+
+        """
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0], steps)
-            if self._bar.disable and time.monotonic() - self._told >= _TOLD_EVERY_S:
-                self._told = time.monotonic()
+            if self._bar.disable and time.monotonic() - self._printed_at >= _LINE_EVERY_S:
+                self._printed_at = time.monotonic()
                 (task,) = self._bar.tasks
                 total = "" if task.total is None else f" of {task.total:,.0f}"
                 print(f"{task.description}: {task.completed:,.0f}{total} after {task.elapsed:,.0f} s", file=sys.stderr)
 
     def note(self, text: str) -> None:
-        """Shows `text` at the end of the bar."""
+        """Show a text at the end of the bar.
+
+        Args:
+            text: For example the dollars spent so far.
+
+        """
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], note=text)
 
     def stop(self) -> None:
-        """Takes the bar away."""
+        """Remove the bar; does nothing without one."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -1,4 +1,4 @@
-"""Where a run came from: commit, packages, machine. Reads only; what cannot be known is None."""
+"""What a run was made with: commit, packages and machine. What cannot be determined is None."""
 
 import os
 import platform
@@ -11,11 +11,11 @@ PACKAGES = (
     "alchemist-exp", "datasets", "hydra-core", "numpy", "omegaconf", "pytorch-lightning", "scikit-learn", "snorkel",
     "torch", "transformers", "wandb",
 )  # fmt: skip
-"""The packages whose versions can move a number."""
+"""The packages whose versions can alter a number."""
 
 
 def git_state() -> dict[str, Any]:
-    """Commit and dirtiness of the checkout the package is run from; both None for an installed wheel."""
+    """Return the commit of this checkout and whether it has changes; both None for an installed package."""
     top = Path(__file__).parents[2]
     if not (top / ".git").exists():
         return {"commit": None, "dirty": None}
@@ -32,7 +32,7 @@ def _git(top: Path, *arguments: str) -> str | None:
 
 
 def package_versions() -> dict[str, str | None]:
-    """Installed versions of `PACKAGES`, and of Python."""
+    """Return the installed versions of `PACKAGES` and of Python; None for what is not installed."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -43,5 +43,13 @@ def package_versions() -> dict[str, str | None]:
 
 
 def host(accelerator: str) -> dict[str, Any]:
-    """The cores given to this process, and what the end model was trained on."""
+    """Describe the machine of a run.
+
+    Args:
+        accelerator: The device that the end model was trained on: "cpu" or "cuda".
+
+    Returns:
+        `cpus` that this process may use, `accelerator`, and `machine` (the processor's architecture).
+
+    """
     return {"cpus": len(os.sched_getaffinity(0)), "accelerator": accelerator, "machine": platform.machine()}

@@ -1,6 +1,6 @@
-"""The record of a run: all that a table, a comparison or a reader needs, and no secret.
+"""The record of a run: everything that a table, a comparison or a reader needs, and no secret.
 
-Written `started` when a run begins and replaced when it ends, so that a killed job leaves evidence.
+It is written as `started` when a run begins and replaced when the run ends, so that a killed job leaves a record too.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,15 @@ from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import StoreError
 
 SCHEMA_VERSION = 2
-"""Raised when a reader of old records would misread a new one."""
+"""Raised when the keys of a record change."""
 
 RECORD = "record.json"
 
 Section = dict[str, Any]
-"""A part of the record as JSON knows it; its keys are those the README lists."""
+"""A part of the record, as JSON."""
 
-
-SECTIONS = ("config", "data", "programs", "label_model", "end_model", "cost", "seconds")
-"""What every finished record has."""
+SECTIONS = ("config", "components", "data", "programs", "label_model", "end_model", "cost", "seconds")
+"""The sections that every finished record has."""
 
 
 class OutdatedRecordError(StoreError):
@@ -31,21 +30,47 @@ class OutdatedRecordError(StoreError):
 
 
 class RunStatus(StrEnum):
-    """How far a run has come."""
+    """What a record says of its run."""
 
-    STARTED = "started"
+    STARTED = "started"  # running, or killed
     FINISHED = "finished"
-    FAILED = "failed"
+    FAILED = "failed"  # ended by an error or an interruption
 
 
 def utc_now() -> str:
-    """The time as records write it: UTC, to the second."""
+    """Return the current time as records have it: ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(kw_only=True)
 class RunRecord:
-    """One run. Sections of a run that has not finished are empty."""
+    """The record of one run.
+
+    Attributes:
+        run_key: The key of everything that can alter the result; the name of the run's directory.
+        status: Whether the run has finished.
+        started_at: When it began, as `utc_now`.
+        finished_at: When it ended; None before.
+        error: Why it failed.
+        schema_version: The version of these keys.
+        config: The composed configuration.
+        overrides: The overrides of the command line.
+        components: The key of each component that can alter the result, by group; None for a group that the method does
+            not use. Runs that differ here are not merged in a comparison.
+        code: A key of the package's source code.
+        git: Commit of the checkout and whether it had changes.
+        packages: Versions of the packages that can alter a number.
+        host: Cores, accelerator and machine.
+        data: Name, fingerprint, rows, classes, and which gold labels were used for what.
+        programs: Programs that voted, were not selected, or were rejected and why; errors; supplements.
+        label_model: Labels, class balance, coverage and scores by split; warnings.
+        end_model: Mean, standard deviation and the score of each seed, by split.
+        cost: Calls, tokens and dollars, and the break-even with zero-shot labeling.
+        notes: What a reader of the results should know.
+        seconds: Time of each stage.
+
+    Sections of a run that has not finished are empty.
+    """
 
     run_key: str
     status: RunStatus
@@ -68,22 +93,50 @@ class RunRecord:
     notes: list[str] = field(default_factory=list)
     seconds: Section = field(default_factory=dict)
 
-    def write(self, folder: Path) -> None:
-        """Replaces the record in `folder`, whole or not at all."""
-        write_json(folder / RECORD, asdict(self))
+    def write(self, directory: Path) -> None:
+        """Replace the record in a directory, atomically.
+
+        Args:
+            directory: The run's directory.
+
+        """
+        write_json(directory / RECORD, asdict(self))
 
     @classmethod
-    def read_current(cls, folder: Path) -> Self | None:
-        """Return the record in `folder`; None where there is none, or one of an older schema, which a run replaces."""
+    def read_current(cls, directory: Path) -> Self | None:
+        """Read the record in a directory, for a run that replaces a record of an older schema.
+
+        Args:
+            directory: The run's directory.
+
+        Returns:
+            The record; None where there is none, or one of an older schema.
+
+        Raises:
+            StoreError: The record is broken, or a newer version of this program wrote it.
+
+        """
         try:
-            return cls.read(folder)
+            return cls.read(directory)
         except OutdatedRecordError:
             return None
 
     @classmethod
-    def read(cls, folder: Path) -> Self | None:
-        """The record in `folder`, None when there is none. StoreError when it is broken or of a newer program."""
-        path = folder / RECORD
+    def read(cls, directory: Path) -> Self | None:
+        """Read the record in a directory.
+
+        Args:
+            directory: The run's directory.
+
+        Returns:
+            The record; None where there is none.
+
+        Raises:
+            OutdatedRecordError: The record has an older schema.
+            StoreError: The record is broken, or a newer version of this program wrote it.
+
+        """
+        path = directory / RECORD
         if not path.exists():
             return None
         raw = read_json(path, what="the record")
@@ -101,10 +154,9 @@ class RunRecord:
             known = {f.name for f in fields(cls)}
             record = cls(**{name: value for name, value in raw.items() if name in known})
             record.status = RunStatus(record.status)
-            if record.status is RunStatus.FINISHED and (
-                lacking := [name for name in SECTIONS if not getattr(record, name)]
-            ):
-                raise ValueError(f"finished without {' and '.join(lacking)}")
+            missing = [name for name in SECTIONS if not getattr(record, name)]
+            if missing and record.status is RunStatus.FINISHED:
+                raise ValueError(f"finished without {' and '.join(missing)}")
             return record
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"the record {path} is broken ({error}); delete it and run again.") from error

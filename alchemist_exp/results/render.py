@@ -7,6 +7,7 @@ width, no rules under groups, no row headings for screen readers, or they need a
 """
 
 import dataclasses
+import functools
 import html
 import re
 import textwrap
@@ -49,14 +50,12 @@ def as_text(report: Report, width: int = DEFAULT_WIDTH) -> str:
     """
     report = _escaped(report)
 
-    def wrapped(text: str) -> str:
-        return textwrap.fill(text, max(width, 40), subsequent_indent="  ", break_on_hyphens=False)
-
-    lines = ["", report.title, *map(wrapped, report.captions)]
+    wrap = functools.partial(textwrap.fill, width=max(width, 40), subsequent_indent="  ", break_on_hyphens=False)
+    lines = ["", report.title, *map(wrap, report.captions)]
     for part in (part for grid in report.grids for part in grid.parts(width)):
         lines += ["", *filter(None, [part.title]), *_aligned(part)]
     if report.notes:
-        lines += ["", *(wrapped(f"! {note}") for note in report.notes)]
+        lines += ["", *(wrap(f"! {note}") for note in report.notes)]
     if report.missing:
         lines += ["", f"Missing results ({len(report.missing)}):"]
         for one in report.missing:
@@ -88,7 +87,15 @@ def _aligned(grid: Grid) -> list[str]:
 
 
 def as_markdown(report: Report) -> str:
-    """Return the report for a README or an issue; each column's heading names its group too."""
+    """Return the report for a README or an issue.
+
+    Args:
+        report: What to write.
+
+    Returns:
+        Markdown. Each column's heading names its group too.
+
+    """
     report = _escaped(report)
     parts = [f"## {_markdown(report.title)}", *map(_markdown, report.captions)]
     for grid in report.grids:
@@ -120,21 +127,37 @@ def _code(command: str) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """Return one line for each result, in full precision; captions and notes are not part of it."""
+    """Return the results for a spreadsheet or a program; captions and notes are not part of it.
 
-    def cell(value: Any) -> Any:
+    Args:
+        report: What to write.
+
+    Returns:
+        One line for each result, in full precision.
+
+    """
+
+    def _cell(value: Any) -> Any:
         if not isinstance(value, str):
             return value
         text = single_line(value)
         # A spreadsheet would take such a text for a formula.
         return f"'{text}" if text[:1] in ("=", "+", "-", "@") and len(text) > 1 else text
 
-    text: str = report.flat.map(cell).rename(columns=cell).to_csv(index=False, lineterminator="\n")
+    text: str = report.flat.map(_cell).rename(columns=_cell).to_csv(index=False, lineterminator="\n")
     return text
 
 
 def as_latex(report: Report) -> str:
-    """Return a table environment for each part of a grid that fits a page; it needs the package booktabs."""
+    """Return the report's tables for LaTeX with the package booktabs.
+
+    Args:
+        report: What to write.
+
+    Returns:
+        A table environment for each part of a grid that fits a page; notes are comments.
+
+    """
     report = _escaped(report)
     parts = [f"% {report.title}; needs \\usepackage{{booktabs}}"]
     caption = f"{report.title}. {' '.join(report.captions)}"
@@ -177,7 +200,15 @@ def _latex(text: str) -> str:
 
 
 def as_html(report: Report) -> str:
-    """Return one page that runs no script and loads nothing."""
+    """Return the report for a browser.
+
+    Args:
+        report: What to write.
+
+    Returns:
+        One page that runs no script and loads nothing.
+
+    """
     report = _escaped(report)
     text = html.escape
     body = [f"<h1>{text(report.title)}</h1>", *(f'<p class="caption">{text(one)}</p>' for one in report.captions)]
@@ -202,7 +233,8 @@ def as_html(report: Report) -> str:
 def _html_table(grid: Grid) -> str:
     starts = {start for _, start, _ in grid.spans}
 
-    def cell(tag: str, content: str, column: int, ours: Sequence[str]) -> str:
+    def _cell(tag: str, content: str, column: int, ours: Sequence[str]) -> str:
+        """Return a cell; one with a result of ours, and the first of a group, have classes."""
         classes = ["ours"] * any(re.search(r"\bours\b", name) for name in ours) + ["start"] * (column in starts)
         attribute = f' class="{" ".join(classes)}"' if classes else ""
         return f"<{tag}{attribute}>{html.escape(content)}</{tag}>"
@@ -214,11 +246,11 @@ def _html_table(grid: Grid) -> str:
         ]
         heads.append("<th></th>" * len(grid.stubs) + "".join(groups))
     names = [f"<th>{html.escape(name)}</th>" for name in grid.stubs]
-    heads.append("".join(names + [cell("th", name, i, [name]) for i, (_, name) in enumerate(grid.columns)]))
+    heads.append("".join(names + [_cell("th", name, i, [name]) for i, (_, name) in enumerate(grid.columns)]))
     rows = []
     for shown, (labels, cells) in zip(grid.labels, grid.rows, strict=True):
         stubs = "".join(f'<th scope="row">{html.escape(label)}</th>' for label in shown)
-        texts = [cell("td", one, i, [grid.columns[i][1], *labels]) for i, one in enumerate(cells)]
+        texts = [_cell("td", one, i, [grid.columns[i][1], *labels]) for i, one in enumerate(cells)]
         first = ' class="first"' if shown[0] else ""
         rows.append(f"<tr{first}>{stubs}{''.join(texts)}</tr>")
     title = f"<h2>{html.escape(grid.title)}</h2>" if grid.title else ""

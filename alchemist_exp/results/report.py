@@ -121,6 +121,14 @@ class Report:
 
 
 def usd_text(value: float | None) -> str:
-    """Return dollars with four decimals; "unknown" for None and NaN."""
+    """Return dollars for people.
+
+    Args:
+        value: Dollars; None and NaN where they are not known.
+
+    Returns:
+        A text such as "$0.0060", or "unknown".
+
+    """
     # Rounded first, since sums of the same dollars in another order differ in their last bits.
     return "unknown" if value is None or math.isnan(value) else f"${round(value, 9):,.4f}"

@@ -188,7 +188,15 @@ def _escaped(value: Any) -> Any:
 
 
 def as_text(value: object) -> Any:
-    """Return a value as it is written in a filter or an override (true, null, 0.5); NaN stays NaN."""
+    """Return a value as it is written in a filter or an override.
+
+    Args:
+        value: A value of a record.
+
+    Returns:
+        A text: true, null, 0.5. NaN is returned unchanged.
+
+    """
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return value if isinstance(value, float) and math.isnan(value) else str(value)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.results.paper_tables import FilledTable, fill
+from alchemist_exp.results.filled_table import FilledTable, fill
 from alchemist_exp.results.plots import figure5
 from alchemist_exp.results.runs import index_runs
 from tests.support.records import record, write

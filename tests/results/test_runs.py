@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.locks import locked
-from alchemist_exp.results.aggregate import Quantity, measurements
+from alchemist_exp.results.aggregate import measurements
+from alchemist_exp.results.paper_tables import Quantity
 from alchemist_exp.results.runs import RunState, index_runs, load_runs, narrow
 from tests.support.records import UNUSED, record, write
 

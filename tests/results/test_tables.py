@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.results import paper
-from alchemist_exp.results.aggregate import Quantity, aggregate
+from alchemist_exp.results.aggregate import aggregate
 from alchemist_exp.results.comparison import compare_runs, compare_table
-from alchemist_exp.results.paper_tables import TABLES, FilledTable, fill, places
+from alchemist_exp.results.filled_table import FilledTable, fill, places
+from alchemist_exp.results.paper_tables import TABLES, Quantity
 from alchemist_exp.results.render import FORMATS, as_text
 from alchemist_exp.results.report import Grid, Report
 from alchemist_exp.results.runs import RunState, index_runs, narrow
