@@ -16,7 +16,15 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises ConfigError for a wrong argument; argparse prints its usage and exits."""
 
     def error(self, message: str) -> Never:
-        """Raise ConfigError with the message and the command that prints the help."""
+        """Refuse the arguments.
+
+        Args:
+            message: What is wrong with them.
+
+        Raises:
+            ConfigError: Always; the message names the command that prints the help.
+
+        """
         raise ConfigError(f"{message}; see {self.prog} --help.")
 
 
@@ -39,14 +47,36 @@ def run_command(command: Callable[[], int]) -> int:
 
 
 def positive(text: str) -> int:
-    """Convert an argument to a whole number of at least 1."""
+    """Convert an argument to a number, for argparse.
+
+    Args:
+        text: The argument.
+
+    Returns:
+        A whole number, 1 or more.
+
+    Raises:
+        ArgumentTypeError: It is no such number.
+
+    """
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"invalid number {text!r}; expected a whole number, 1 or more")
     return int(text)
 
 
 def date(text: str) -> datetime:
-    """Convert an argument to a time in UTC; a date alone means its midnight."""
+    """Convert an argument to a time, for argparse.
+
+    Args:
+        text: The argument: a date, which means its midnight, or a date and a time, in ISO 8601.
+
+    Returns:
+        The time in UTC.
+
+    Raises:
+        ArgumentTypeError: It is not a date.
+
+    """
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
@@ -55,7 +85,18 @@ def date(text: str) -> datetime:
 
 
 def age(text: str) -> datetime:
-    """Convert an age, as 30d, to the time that is so long ago."""
+    """Convert an argument that is an age to a time, for argparse.
+
+    Args:
+        text: The argument: hours, days or weeks, as in 12h, 30d or 8w.
+
+    Returns:
+        The time in UTC that was so long ago.
+
+    Raises:
+        ArgumentTypeError: It is not an age.
+
+    """
     match = re.fullmatch(r"(\d{1,5})([hdw])", text, re.ASCII)
     if match is None:
         raise argparse.ArgumentTypeError(f"invalid age {text!r}; expected hours, days or weeks as in 12h, 30d or 8w")

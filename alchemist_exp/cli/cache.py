@@ -5,8 +5,6 @@ Responses, names of models and files are other people's texts: no control charac
 
 import argparse
 import json
-import re
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -17,11 +15,10 @@ from rich.filesize import decimal
 from rich.text import Text
 
 from alchemist_exp.cli.arguments import Parser, age, date, positive, run_command
-from alchemist_exp.core.atomic_io import write_bytes
+from alchemist_exp.cli.recording import override, write_recording
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.terminal import escape_controls, sanitize, single_line
 from alchemist_exp.llm.cache_entry import Entry, read_entry
-from alchemist_exp.llm.providers.recorded import RecordedPrompt, RecordedResponse, dump_recording
 from alchemist_exp.llm.response_cache import CacheDefect, Problem, ResponseCache
 from alchemist_exp.llm.types import Role
 from alchemist_exp.results.console import new_console
@@ -30,20 +27,27 @@ SHOWN_KEY_DIGITS = 12
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `alchemist cache` with `arguments`, by default those of sys.argv, and return its exit code."""
+    """Run `alchemist cache`.
 
-    def run() -> int:
-        chosen = _parser().parse_args(arguments)
-        root = chosen.outputs / "cache" / "replies"
-        if not root.is_dir():
-            raise StoreError(
-                f"there are no cached responses at {root} (replayed ones are not cached); name the outputs directory "
-                "with --outputs DIR."
-            )
-        command: Callable[[ResponseCache, argparse.Namespace], int] = chosen.command
-        return command(ResponseCache(root), chosen)
+    Args:
+        arguments: The command line after the command's name; None takes it from sys.argv.
 
-    return run_command(run)
+    Returns:
+        The exit code. An error ends the process, after a message on standard error.
+
+    """
+    return run_command(lambda: _run(_parser().parse_args(arguments)))
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    root = chosen.outputs / "cache" / "replies"
+    if not root.is_dir():
+        raise StoreError(
+            f"there are no cached responses at {root} (replayed ones are not cached); name the outputs directory with "
+            "--outputs DIR."
+        )
+    command: Callable[[ResponseCache, argparse.Namespace], int] = chosen.command
+    return command(ResponseCache(root), chosen)
 
 
 def ls(cache: ResponseCache, chosen: argparse.Namespace) -> int:
@@ -58,15 +62,8 @@ def ls(cache: ResponseCache, chosen: argparse.Namespace) -> int:
         tokens_out += usage.output_tokens if usage else 0
         size += entry.size
         model, prompt = sanitize(entry.model)[:40], sanitize(entry.first_line[:400])
-        cells = (
-            entry.key[:SHOWN_KEY_DIGITS],
-            f"{entry.time:%Y-%m-%d %H:%M}",
-            model,
-            f"{entry.sample:,}",
-            *counts,
-            prompt,
-        )
-        rows.append((entry.time, cells))
+        time = f"{entry.time:%Y-%m-%d %H:%M}"
+        rows.append((entry.time, (entry.key[:SHOWN_KEY_DIGITS], time, model, f"{entry.sample:,}", *counts, prompt)))
     rows.sort()
     shown = [cells for _, cells in rows[-chosen.last :]] if chosen.last else [cells for _, cells in rows]
     console = new_console()
@@ -139,25 +136,34 @@ def _usage(entry: Entry) -> str:
 
 
 def verify(cache: ResponseCache, chosen: argparse.Namespace) -> int:
-    """Print what is wrong with the files, and return 1, or that nothing is, and return 0."""
-    sound, problems = 0, []
+    """Print what is wrong with the files of the cache.
+
+    Args:
+        cache: The cache.
+        chosen: Not used.
+
+    Returns:
+        1 where a file is not as it was written, else 0.
+
+    """
+    intact, problems = 0, []
     for found in cache.scan():
         if isinstance(found, Problem):
             problems.append(found)
             print(single_line(found.message))
         else:
-            sound += 1
+            intact += 1
     if not problems:
-        print(f"OK: {_count(sound, 'response')} in {single_line(str(cache.root))}, each as it was written")
+        print(f"OK: {_count(intact, 'response')} in {single_line(str(cache.root))}, each as it was written")
         return 0
     removable = sum(problem.defect in (CacheDefect.BROKEN, CacheDefect.DRAFT) for problem in problems)
     fix = f"; alchemist cache prune --broken deletes {removable:,} of them" if removable else ""
-    print(f"{_count(len(problems), 'problem')}, {_count(sound, 'intact response')}{fix}")
+    print(f"{_count(len(problems), 'problem')}, {_count(intact, 'intact response')}{fix}")
     return 1
 
 
 def prune(cache: ResponseCache, chosen: argparse.Namespace) -> int:
-    """Delete what the criteria choose and print it."""
+    """Delete the responses that all criteria choose, of which at least one is needed, and print them."""
     before = chosen.before or chosen.older_than
     if before is None and chosen.model is None and not chosen.broken:
         raise ConfigError("prune needs --before, --older-than, --model or --broken; see alchemist cache prune --help.")
@@ -171,60 +177,13 @@ def prune(cache: ResponseCache, chosen: argparse.Namespace) -> int:
 
 
 def export(cache: ResponseCache, chosen: argparse.Namespace) -> int:
-    """Write a recording that replays the responses."""
-    pack: Path = chosen.pack
-    if pack.suffix != ".jsonl":
-        raise ConfigError(f"invalid name {str(pack)!r} of a recording; it has to end in .jsonl.")
-    if pack.exists() and not chosen.force:
-        raise StoreError(f"{pack} exists already; name another file, or use --force.")
-    entries: dict[RecordedPrompt, Entry] = {}
-    for entry in sorted(_chosen(cache, chosen), key=lambda entry: (entry.time, entry.key)):
-        prompt = _recorded_prompt(entry)
-        if (other := entries.setdefault(prompt, entry)) is not entry:
-            raise StoreError(_conflict(other, entry))
-    if not entries:
+    """Write the chosen responses to a recording, and print the command that replays it."""
+    written = write_recording(_chosen(cache, chosen), chosen.pack, force=chosen.force)
+    if not written:
         raise StoreError(f"no response in {cache.root} is chosen; alchemist cache ls lists them all.")
-    raw = dump_recording({prompt: RecordedResponse(entry.text, entry.model) for prompt, entry in entries.items()})
-    try:
-        write_bytes(pack, raw)
-    except StoreError as error:
-        if isinstance(error.__cause__, OSError):
-            raise StoreError(f"{pack} could not be written: {error.__cause__.strerror}; name another file.") from error
-        raise
-    print(f"{_count(len(entries), 'response')} in {single_line(str(pack))}; replay with")
-    print(f"  alchemist run llm=recorded {single_line(_override('llm.recording', str(pack)))}")
+    print(f"{_count(written, 'response')} in {single_line(str(chosen.pack))}; replay with")
+    print(f"  alchemist run llm=recorded {single_line(override('llm.recording', str(chosen.pack)))}")
     return 0
-
-
-def _recorded_prompt(entry: Entry) -> RecordedPrompt:
-    match entry.request.messages:
-        case (system, user) if (system.role, user.role) == (Role.SYSTEM, Role.USER):
-            return RecordedPrompt(system.text, user.text, entry.sample)
-    raise StoreError(
-        f"{entry.path} is not the response to a system message and a prompt, so a recording cannot replay it; "
-        "leave it out with --model or --grep."
-    )
-
-
-def _conflict(one: Entry, other: Entry) -> str:
-    opening = f"{one.key} and {other.key} answer the same prompt and sample"
-    names = sorted({one.model, other.model}) if one.model != other.model else []
-    if not names and one.request.model != other.request.model:
-        names = sorted({one.request.model, other.request.model})
-    if names:
-        return f"{opening}; choose with --model {shlex.quote(names[0])} or --model {shlex.quote(names[1])}."
-    return (
-        f"{opening}, both by {one.model}, with other parameters; alchemist cache show KEY shows them: "
-        f"move one away, as {other.path}."
-    )
-
-
-def _override(key: str, value: str) -> str:
-    """Return `key`=`value`, quoted for a shell and for Hydra."""
-    if re.fullmatch(r"[\w./~+@-]+", value, re.ASCII):
-        return f"{key}={value}"
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
-    return shlex.quote(f'{key}="{escaped}"')
 
 
 def _chosen(cache: ResponseCache, chosen: argparse.Namespace) -> Iterator[Entry]:
@@ -234,21 +193,17 @@ def _chosen(cache: ResponseCache, chosen: argparse.Namespace) -> Iterator[Entry]
     for found in cache.scan():
         if isinstance(found, Problem):
             problems += 1
-        elif (chosen.model is None or found.is_by(chosen.model)) and _has(found, text):
-            yield found
+        elif chosen.model is None or found.is_by(chosen.model):
+            texts = (*(message.text for message in found.request.messages), found.text)
+            if any(text in one.casefold() for one in texts):
+                yield found
     if problems:
         left_out = f"note: {_count(problems, 'file')} left out; alchemist cache verify says why"
         print(left_out, file=sys.stderr)
 
 
-def _has(entry: Entry, text: str) -> bool:
-    """Return whether a text in lower case is in a message or in the response."""
-    return any(text in part.casefold() for part in (*(m.text for m in entry.request.messages), entry.text))
-
-
 def _count(number: int, what: str) -> str:
-    plural = what if number == 1 else f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
-    return f"{number:,} {plural}"
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -259,7 +214,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(run: Callable[[ResponseCache, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def _add(run: Callable[[ResponseCache, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        """Add the subcommand that `run` is, and return its parser."""
         sub = commands.add_parser(
             run.__name__, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
         )
@@ -273,16 +229,16 @@ def _parser() -> argparse.ArgumentParser:
         )
         return sub
 
-    sub = command(ls, "list the responses, newest last")
+    sub = _add(ls, "list the responses, newest last")
     _add_choice(sub)
     sub.add_argument("--last", metavar="N", type=positive, help="only the N newest; the totals are of all")
 
-    sub = command(show, "show all that is known of one response")
+    sub = _add(show, "show all that is known of one response")
     sub.add_argument("key", metavar="KEY", help="a response's key, or its first digits")
 
-    command(verify, "check that each file is as it was written; the exit code is 1 when one is not")
+    _add(verify, "check that each file is as it was written; the exit code is 1 when one is not")
 
-    sub = command(prune, "delete responses for good, without asking; a run that needs one pays for it again")
+    sub = _add(prune, "delete responses for good, without asking; a run that needs one pays for it again")
     dates = sub.add_mutually_exclusive_group()
     dates.add_argument("--before", metavar="DATE", type=date, help="those written before DATE, for example 2026-01-31")
     dates.add_argument("--older-than", metavar="AGE", type=age, help="those older than AGE: 12h, 30d or 8w")
@@ -290,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--broken", action="store_true", help="also broken files, and those that killed processes left")
     sub.add_argument("--dry-run", action="store_true", help="only print what would be deleted")
 
-    sub = command(export, "write the responses to a recording, which llm=recorded replays without API key and network")
+    sub = _add(export, "write the responses to a recording, which llm=recorded replays without API key and network")
     sub.add_argument("pack", metavar="PACK.jsonl", type=Path, help="the file to write")
     _add_choice(sub)
     sub.add_argument("--force", action="store_true", help="replace PACK.jsonl if it exists")

@@ -36,7 +36,15 @@ setting) are refused, with the filter that chooses. Missing results are listed w
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `alchemist compare` with `arguments`, by default those of sys.argv, and return its exit code."""
+    """Run `alchemist compare`.
+
+    Args:
+        arguments: The command line after the command's name; None takes it from sys.argv.
+
+    Returns:
+        The exit code. An error ends the process, after a message on standard error.
+
+    """
     return run_command(lambda: _compare(_parser().parse_intermixed_args(arguments)))
 
 

@@ -50,7 +50,7 @@ def main() -> None:
         return
     plans: list[JobPlan] = []
 
-    def visit(cfg: DictConfig, overrides: list[str]) -> None:
+    def _visit(cfg: DictConfig, overrides: list[str]) -> None:
         from alchemist_exp.pipeline.plan import plan
 
         with shown(overrides):
@@ -60,7 +60,7 @@ def main() -> None:
             found = plan(experiment, experiment.dataset.load(), asked_before)
             plans.append(JobPlan(model=experiment.llm.model, plan=found))
 
-    visit_jobs(sys.argv[1:], visit)
+    visit_jobs(sys.argv[1:], _visit)
     if plans:
         show_plans(plans)
 

@@ -4,7 +4,7 @@ import argparse
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,15 @@ SHOWN_FLIPS = 6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `alchemist programs` with `arguments`, by default those of sys.argv, and return its exit code."""
+    """Run `alchemist programs`.
+
+    Args:
+        arguments: The command line after the command's name; None takes it from sys.argv.
+
+    Returns:
+        The exit code. An error ends the process, after a message on standard error.
+
+    """
     return run_command(lambda: _diff(_parser().parse_args(arguments)))
 
 
@@ -196,10 +204,10 @@ def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
     metric = "accuracy" if before.record.data["metric"] == "accuracy" else "f1"
     table = new_table("", metric, "", "macro F1", "")
     for split in Split:
-        for what, score in (("label model", _label_model_score), ("distilled", _end_model_score)):
+        for what, section in (("label model", "label_model"), ("distilled", "end_model")):
             cells: list[str] = []
             for name in (metric, "macro_f1"):
-                old, new = (score(run.record, split, name) for run in (before, after))
+                old, new = (_score(getattr(run.record, section), split, name) for run in (before, after))
                 cells.append(f"{number_text(old)} to {number_text(new)}")
                 cells.append("" if old is None or new is None else f"{new - old:+.3f}")
             if any(cell not in ("", f"{UNKNOWN} to {UNKNOWN}") for cell in cells):
@@ -209,18 +217,14 @@ def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
     yield table
 
 
-def _label_model_score(record: RunRecord, split: str, metric: str) -> float | None:
-    scores = record.label_model["metrics"].get(split)
-    return None if scores is None else scores[metric]
-
-
-def _end_model_score(record: RunRecord, split: str, metric: str) -> float | None:
-    scores = record.end_model["metrics"].get(split)
-    return None if scores is None else scores[metric]["mean"]
+def _score(section: Section, split: str, metric: str) -> float | None:
+    """Return a score of the label model, or the distilled model's mean over seeds."""
+    score = (section["metrics"].get(split) or {}).get(metric)
+    return score["mean"] if isinstance(score, Mapping) else score
 
 
 def _sources(before: DiffedRun, after: DiffedRun) -> Iterator[str]:
-    """Unified diffs of the programs that both runs have and that differ."""
+    """Yield unified diffs of the programs that both runs have and that differ."""
     changed = [(a, b) for a, b in _pairs(before, after) if a is not None and b is not None and a["id"] != b["id"]]
     if not changed:
         yield "\nno program has changed\n"

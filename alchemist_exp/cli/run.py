@@ -27,6 +27,6 @@ def job(cfg: DictConfig) -> None:
 
 @exits_cleanly
 def main() -> None:
-    """Run the command line."""
+    """Run the experiment or sweep of the command line in sys.argv."""
     sys.argv[1:] = flags_first(sys.argv[1:])
     job()

@@ -120,7 +120,7 @@ def _jobs(overrides: list[str]) -> list[StatusLine]:
     jobs: list[StatusLine] = []
     fingerprints: dict[str, str] = {}
 
-    def visit(cfg: DictConfig, task: list[str]) -> None:
+    def _visit(cfg: DictConfig, task: list[str]) -> None:
         key, error = "", ""
         try:
             config.check_interpolated_overrides(cfg, task)
@@ -134,5 +134,5 @@ def _jobs(overrides: list[str]) -> list[StatusLine]:
             error = str(refusal)
         jobs.append(StatusLine(state=MISSING, key=key, name=" ".join(task), error=error))
 
-    visit_jobs(overrides, visit, list_jobs=False)
+    visit_jobs(overrides, _visit, list_jobs=False)
     return jobs

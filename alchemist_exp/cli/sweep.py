@@ -25,11 +25,11 @@ def visit_jobs(
     """
 
     @hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
-    def job(cfg: DictConfig) -> None:
+    def _job(cfg: DictConfig) -> None:
         visit(cfg, list(HydraConfig.get().overrides.task))
 
     kept = [argument for argument in arguments if not argument.startswith("hydra/launcher=")]
     quiet = [] if list_jobs else ["hydra/hydra_logging=disabled"]
     with tempfile.TemporaryDirectory() as scratch:
         sys.argv[1:] = flags_first([*kept, "hydra/launcher=basic", *quiet, f"hydra.sweep.dir={scratch}"])
-        job()
+        _job()
