@@ -94,7 +94,12 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name on its first use."""
+    """Import a public name on its first use.
+
+    Raises:
+        AttributeError: It is not a public name.
+
+    """
     for module, names in _MODULES.items():
         if name in names:
             value: object = getattr(import_module(f"{__name__}.{module}"), name)

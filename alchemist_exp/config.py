@@ -110,14 +110,13 @@ def compose(overrides: Sequence[str] = (), directory: str | Path | None = None) 
     register(directory)
     refuse_lists_of_members(overrides)
     own = plugins.directory()
-    searchpath = [] if own is None else [f"hydra.searchpath=[{_quoted(f'file://{own}')}]"]
+    searchpath = []
+    if own is not None:
+        # Quoted by the rules of Hydra's overrides, because a path may have spaces, commas and brackets.
+        escaped = str(own).replace("\\", "\\\\").replace("'", "\\'")
+        searchpath = [f"hydra.searchpath=['file://{escaped}']"]
     with _no_other_hydra(), hydra.initialize_config_dir(config_dir=config_dir(), version_base="1.3"):
         return hydra.compose("config", [*overrides, *searchpath])
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 @contextmanager
@@ -249,7 +248,15 @@ def refuse_lists_of_members(overrides: Sequence[str]) -> None:
 
 
 def to_container(config: DictConfig) -> dict[str, Any]:
-    """Return the resolved configuration as JSON; it has no secrets, because keys are never part of it."""
+    """Return the resolved configuration as JSON values.
+
+    Args:
+        config: The whole configuration.
+
+    Returns:
+        All values. There are no secrets among them, because API keys are never part of the configuration.
+
+    """
     plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     if not isinstance(plain, dict):
         raise TypeError(f"the configuration became a {type(plain).__name__}")
@@ -257,20 +264,44 @@ def to_container(config: DictConfig) -> dict[str, Any]:
 
 
 def known_keys(schema_name: str) -> list[str]:
-    """Return the keys of the schema class of that name, or no keys when there is no such class."""
+    """Return the keys of a schema, for an error message about an unknown key.
+
+    Args:
+        schema_name: The name of the class, as Hydra's messages have it.
+
+    Returns:
+        The names of its fields; empty when there is no such class.
+
+    """
     others: list[type[Any]] = [Experiment, Paths, Price, Budget]
     classes = others + [schema for schemas in REGISTRY.values() for schema in schemas.values()]
     return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
 
 
 def how_to_name_a_schema(group: str) -> str:
-    """Return how a YAML file of a group names its schema, as the end of a sentence."""
+    """Return how a YAML file names its schema, for an error message.
+
+    Args:
+        group: The group of the file.
+
+    Returns:
+        The end of a sentence, with the schemas of the group.
+
+    """
     known = ", ".join(f"_{name}" for name in sorted(REGISTRY.get(group, {})))
     return f"begin the file with defaults: [_NAME, _self_], where _NAME is one of {known}"
 
 
 def members(group: str) -> list[str]:
-    """Return the members of a group; files with a leading underscore are parts of members."""
+    """Return the names of the members of a group, plugins included.
+
+    Args:
+        group: A configuration group.
+
+    Returns:
+        The names of its YAML files, sorted. Files with a leading underscore are parts of members.
+
+    """
     return sorted({path.stem for directory in directories() for path in (directory / group).glob("[!_]*.yaml")})
 
 

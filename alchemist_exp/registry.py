@@ -48,7 +48,9 @@ def components(directory: Path | None = None) -> Mapping[str, Mapping[str, type[
     """
     _import_built_in()
     installed_directories()
-    _forget_directory()
+    for group, name in _classes_of_directory():  # those of the last --config-dir
+        del REGISTRY[group][name]
+    os.environ.pop(plugins.DIRECTORY_VARIABLE, None)
     if directory is not None:
         _import_directory(directory)
     return REGISTRY
@@ -108,6 +110,7 @@ def _import_directory(directory: Path) -> None:
         for (group, name), cls in classes.items():
             REGISTRY[group][name] = cls
         return
+    # Something has changed, or this is the first call. All modules are imported again, because some import others.
     for module in [module for module in sys.modules if module.startswith(f"{package}.")]:
         del sys.modules[module]
     invalidate_caches()
@@ -118,13 +121,6 @@ def _import_directory(directory: Path) -> None:
         _check(cls, group, name)
         source_fingerprint(cls)  # now, so that a later edit of the file does not count as this code
     _loaded[package] = sources, of_directory
-
-
-def _forget_directory() -> None:
-    """Unregister the classes of the last --config-dir."""
-    for group, name in _classes_of_directory():
-        del REGISTRY[group][name]
-    os.environ.pop(plugins.DIRECTORY_VARIABLE, None)
 
 
 def _classes_of_directory() -> _Classes:

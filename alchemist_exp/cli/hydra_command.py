@@ -35,6 +35,7 @@ def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
 
     @functools.wraps(main)
     def wrapped() -> None:
+        """Register the components, then run the command."""
         # Without this Hydra prints an error in several lines and ends the process.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         with clean_exit(_show_once):

@@ -14,7 +14,12 @@ from alchemist_exp.results.progress import RichProgress
 
 @hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
 def job(cfg: DictConfig) -> None:
-    """Run one experiment and show its record."""
+    """Run one experiment and show its record.
+
+    Args:
+        cfg: The composed configuration.
+
+    """
     from alchemist_exp.pipeline.run import run
 
     overrides = list(HydraConfig.get().overrides.task)

@@ -48,6 +48,7 @@ class Component:
 
             @functools.wraps(check_values)
             def check_all(self: Component) -> None:
+                """Check that every value is there, then what the subclass checks."""
                 Component.__post_init__(self)
                 check_values(self)
 
@@ -87,7 +88,13 @@ class Component:
         """
 
     def cache_key(self) -> dict[str, object]:
-        """Return the values that alter what the component makes, as JSON; by default every value."""
+        """Return the values that alter what the component makes.
+
+        Returns:
+            By default every field, as JSON values. A subclass leaves out what alters nothing, such as a time limit, and
+            adds what its fields only point to, such as the content of a file.
+
+        """
         return {f.name: _key_part(getattr(self, f.name)) for f in fields(self)}
 
     def key(self) -> dict[str, object]:
@@ -135,7 +142,12 @@ def component(group: str, name: str) -> Callable[[C], C]:
     """
 
     def register(cls: C) -> C:
-        """Register the class and return it unchanged."""
+        """Register the class and return it unchanged.
+
+        Raises:
+            ConfigError: See `component`.
+
+        """
         if not (isinstance(cls, type) and issubclass(cls, Component)):
             raise ConfigError(
                 f'{defined_in(cls)}: @component("{group}", "{name}") is on {cls.__name__}, which is not a component; '
@@ -167,5 +179,13 @@ def registered_as(cls: type[Component]) -> tuple[str, str] | None:
 
 
 def defined_in(cls: type) -> str:
-    """Return the file that defines a class, or its module's name when there is no file."""
+    """Return where a class is defined, for an error message.
+
+    Args:
+        cls: Any class.
+
+    Returns:
+        Its file, or the name of its module when there is no file.
+
+    """
     return getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
