@@ -32,6 +32,9 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int) -> Rep
 
     """
     golds = " and ".join(f"gold={gold}" for gold in filled.golds)
+    means = filled.cells["mean"].astype(object)
+    counts = (filled.cells["quantity"] == Quantity.PROGRAMS) & filled.cells["gold"].notna() & means.notna()
+    means[counts] = means[counts].astype(int)  # 10 programs, not 10.0
     covered = "; ours are over the rows that have a label" * ("label_model" in filled.table.measures)
     grids = [_main_grid(filled), *([_claims_grid(filled)] if filled.name == "table1" else [])]
     return Report(
@@ -51,7 +54,9 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int) -> Rep
                 **{name: filled.cells[name] for name in ("dataset", "item", "measure")},
                 "kind": filled.cells["score"].map(SCORES).fillna(filled.cells["quantity"]).astype(str),
                 "source": ("paper " + filled.cells["source"]).where(filled.cells["gold"].isna(), "ours"),
-                **{name: filled.cells[name] for name in ("gold", "mean", "sd")},
+                "gold": filled.cells["gold"],
+                "mean": means,
+                "sd": filled.cells["sd"],
                 "n": filled.cells["n"].astype("Int64"),
             }
         ),
