@@ -60,6 +60,18 @@ class Encoder(FeatureExtractor):
         max_length: Tokens that are read from the start of a text.
         batch_size: Texts per forward pass.
 
+    Example:
+        An encoder of files in a directory; `fit` would load them:
+
+        >>> class Local(Encoder):
+        ...     extra = "transformers"
+        ...
+        ...     def checkpoint(self, saved=None):
+        ...         return Checkpoint(directory=Path("my-encoder"))
+        >>> encoder = Local(name="local", pooling=Pooling.mean, normalize=True, max_length=128, batch_size=32)
+        >>> str(encoder.checkpoint())
+        'my-encoder'
+
     """
 
     VERSION = 2
