@@ -1,10 +1,10 @@
 #!/bin/sh
-# Rebuilds a table of the paper from a checkout: scripts/reproduce.sh table8 [overrides of alchemist run]
+# Makes a table of the paper from a checkout: scripts/reproduce.sh table8 [overrides of alchemist run]
 #
-# NAME is table1, table3, table4, table8, table9 or figure5. First it says which runs there are and what data are
-# missing, then it makes the runs that are missing, then the table, the paper's numbers beside ours: on the terminal and,
-# in every format, under $OUTPUTS/tables. Data are looked for under $ALCHEMIST_DATA. A job that fails costs its place in
-# the table, not the table.
+# The first argument is table1, table3, table4, table8, table9 or figure5. The script lists the runs that exist and the
+# data that are missing, makes the missing runs, and prints the table with the paper's numbers and ours. It also writes
+# the table in every format to $OUTPUTS/tables. Data are read from $ALCHEMIST_DATA. A job that fails leaves its place in
+# the table empty; the script goes on.
 set -eu
 
 name=${1:?"name a table, as in scripts/reproduce.sh table8"}
@@ -15,7 +15,7 @@ alchemist=.venv/bin/alchemist
 [ -x "$alchemist" ] || alchemist=alchemist
 
 mkdir -p "$outputs/runs"
-# What narrows the sweep narrows the table, too.
+# An override that selects a part of the sweep selects the same part of the table.
 only=
 for override in "$@"; do
   case $override in dataset=*|label_model=*|method=*|supplement=*|gold=*) only="$only $override" ;; esac

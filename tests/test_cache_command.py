@@ -1,4 +1,4 @@
-"""`alchemist cache` as a user meets it."""
+"""The command `alchemist cache`."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def reply(text: str = "Yes.", **changes: object) -> Response:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ResponseCache:
-    """Empty, where `alchemist cache` looks for it."""
+    """An empty cache where `alchemist cache` reads it."""
     monkeypatch.chdir(tmp_path)
     cache = ResponseCache(tmp_path / "outputs" / "cache" / "replies")
     cache.root.mkdir(parents=True)
@@ -49,7 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ResponseCache:
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs a command that succeeds; what it printed."""
+    """Run a command that succeeds and return what it prints."""
 
     def run(*arguments: str, code: int = 0) -> str:
         assert main(arguments) == code
@@ -60,7 +60,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs a command that fails; the one sentence it says."""
+    """Run a command that fails and return its error, one sentence."""
 
     def run(*arguments: str) -> str:
         with pytest.raises(SystemExit) as stopped:
@@ -86,7 +86,7 @@ def is_harmless(text: str) -> bool:
     return all(unicodedata.category(c)[0] != "C" or c in "\n\t" for c in text) and "\u2028" not in text
 
 
-def test_ls_has_a_line_for_each_reply_newest_last_and_totals(cache: ResponseCache, said) -> None:
+def test_ls_has_a_line_for_each_response_newest_last_and_totals(cache: ResponseCache, said) -> None:
     newer = at(cache, request("Second\nmore"), "2026-02-01T10:00:00+00:00", reply(usage=None))
     older = at(cache, request("First", sample=3), "2026-01-01T10:00:00+00:00")
     header, *lines, totals = said("ls").splitlines()
@@ -225,14 +225,16 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("arguments", MISTAKES)
-def test_a_mistake_is_one_sentence(cache: ResponseCache, refused, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_wrong_argument_is_one_sentence(
+    cache: ResponseCache, refused, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
     (tmp_path / "file").write_text("x")
     if "file/pack.jsonl" in arguments:
         cache.write(request(), reply())
     assert MISTAKES[arguments] in refused(*arguments)
 
 
-def test_a_fault_of_the_program_is_a_traceback(cache: ResponseCache, monkeypatch, capsys) -> None:
+def test_a_bug_is_a_traceback(cache: ResponseCache, monkeypatch, capsys) -> None:
     monkeypatch.setattr(ResponseCache, "scan", lambda self: 1 / 0)
     with pytest.raises(SystemExit, match="1"):
         main(["verify"])
@@ -245,7 +247,7 @@ def replayed(pack: Path, asked: Request) -> Response:
     return asyncio.run(llm.complete(llm.request(system.text, user.text, sample=asked.sample)))
 
 
-def test_an_exported_pack_replays_every_reply(cache: ResponseCache, said, tmp_path: Path) -> None:
+def test_an_exported_recording_replays_every_response(cache: ResponseCache, said, tmp_path: Path) -> None:
     texts = [HOSTILE, "\ud800", "\\\ud800", "\u2028\u2029\x85\x0b\x0cx", '"\\n', "a\r", "é\x00", "\udfff\ud800", " a\n"]
     answers = [(request(text, text + "s", sample=i), reply(text * 2)) for i, text in enumerate(texts)]
     answers += [(request(sample=i), reply(f"draw {i}", model=f"gpt-{i}")) for i in range(3)]
@@ -262,7 +264,7 @@ def test_an_exported_pack_replays_every_reply(cache: ResponseCache, said, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["pack.jsonl", "my, 'own' \"pack\" {1}=$x.jsonl", "a\\b.jsonl", "größe.jsonl"])
-def test_the_command_that_export_names_replays_the_pack(cache, said, composed, tmp_path: Path, name: str) -> None:
+def test_the_command_that_export_prints_replays_the_recording(cache, said, composed, tmp_path: Path, name: str) -> None:
     cache.write(request(), reply())
     pack = tmp_path / name
     command = said("export", str(pack)).splitlines()[-1]
@@ -286,7 +288,7 @@ def test_export_chooses_and_overwrites_only_by_force(cache: ResponseCache, said,
     assert len(pack.read_text().splitlines()) == 2
 
 
-def test_export_refuses_two_replies_to_one_question(cache: ResponseCache, said, refused, tmp_path: Path) -> None:
+def test_export_refuses_two_responses_to_one_prompt(cache: ResponseCache, said, refused, tmp_path: Path) -> None:
     cache.write(request(), reply("first"))
     cache.write(request(model="claude"), reply("second", model="claude-2"))
     pack = tmp_path / "pack.jsonl"
@@ -300,13 +302,13 @@ def test_export_refuses_two_replies_to_one_question(cache: ResponseCache, said, 
     assert "both by gpt-1, with other parameters" in refused("export", str(pack), "--force", "--model", "gpt")
 
 
-def test_export_refuses_what_a_pack_cannot_replay(cache: ResponseCache, refused) -> None:
+def test_export_refuses_what_a_recording_cannot_replay(cache: ResponseCache, refused) -> None:
     cache.write(replace(request(), messages=request().messages[1:]), reply())
     assert "a recording cannot replay it; leave it out" in refused("export", "pack.jsonl")
 
 
 def alchemist(*arguments: str, **options: object) -> subprocess.Popen[str]:
-    # Whoever runs the tests in the background may have had Ctrl-C ignored.
+    # A shell that runs the tests in the background may ignore Ctrl-C.
     ctrl_c = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     code = f"{ctrl_c}; from alchemist_exp.cli.main import main; main()"
     return subprocess.Popen(
@@ -346,7 +348,7 @@ def test_a_reader_that_leaves_is_no_error(cache: ResponseCache) -> None:
 
 
 def test_ctrl_c_is_130(cache: ResponseCache) -> None:
-    # Nobody reads on, and the pipe is full: the command is there to be interrupted.
+    # The pipe is full and is not read, so the command waits and can be interrupted.
     cache.write(request("x"), reply("y" * 500_000))
     job = alchemist("show", request("x").key)
     assert job.stdout.read(1) == "k"

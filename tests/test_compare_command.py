@@ -1,4 +1,4 @@
-"""`alchemist compare` and `alchemist status` as a user meets them."""
+"""The commands `alchemist compare` and `alchemist status`."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def outputs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def failing(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs a command that fails; what it told the user, on one line."""
+    """Run a command that fails and return its error, one line."""
 
     def run(*arguments: str) -> str:
         with pytest.raises(SystemExit) as caught:
@@ -61,7 +61,9 @@ def test_every_format_is_printed_or_goes_into_a_file(
     assert f"wrote {file}" in capsys.readouterr().out
 
 
-def test_a_folder_gets_every_format_and_figure5_its_pictures(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_gets_every_format_and_figure5_its_pictures(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     of = {"dataset": "yelp", "supplement": "mixed", "selection": "random"}
     write(outputs, "draw", record(of, config={"selection.n": 4, "selection.seed": 0}))
     assert main([str(outputs), "--table", "figure5", "--out", str(outputs / "figure")]) == 0
@@ -78,7 +80,7 @@ def test_without_a_table_every_finished_run_has_a_line(outputs: Path, capsys: py
     assert [line.split()[0] for line in lines if "0.936" in line or "0.926" in line] == ["sms", "youtube"]
 
 
-def test_mistakes_are_one_sentence(outputs: Path, tmp_path: Path, failing: Callable[..., str]) -> None:
+def test_wrong_arguments_are_one_sentence(outputs: Path, tmp_path: Path, failing: Callable[..., str]) -> None:
     here = str(outputs)
     assert "has no directory runs/" in failing(str(tmp_path / "absent"))
     assert "invalid choice: 'table2'" in failing(here, "--table", "table2")
@@ -161,7 +163,7 @@ def test_a_sweep_its_status_and_its_table(
     assert f"{score:.3f}" in capsys.readouterr().out
 
 
-def test_the_status_of_what_is_not_done(tmp_path: Path) -> None:
+def test_the_status_of_failed_and_killed_runs(tmp_path: Path) -> None:
     unfinished = {name: {} for name in ("label_model", "end_model", "programs", "cost")}
     write(tmp_path / "outputs", "failed", record() | unfinished | {"status": "failed", "error": "no\x1b[2J programs"})
     write(tmp_path / "outputs", "killed", record({"dataset": "sms"}) | unfinished | {"status": "started"})
@@ -184,7 +186,7 @@ def test_the_status_of_what_is_not_done(tmp_path: Path) -> None:
         ((".", "+experiment=tabel8"), "experiment 'tabel8' is unknown; did you mean 'table8'?"),
     ],
 )
-def test_mistakes_about_status_are_one_sentence(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
+def test_wrong_arguments_of_status_are_one_sentence(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
     (tmp_path / "runs").mkdir()
     done = alchemist(tmp_path, "status", *arguments)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""`alchemist programs diff` as a user meets it, over two runs of the recorded pack."""
+"""The command `alchemist programs diff`, on runs of a recording."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from alchemist_exp.pipeline.run import run
 
 @pytest.fixture(scope="module")
 def outputs(composed, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs `before`, and `after`: one program changed, one left out, one added."""
+    """Make the runs `before`, `after` and `later`: a changed program, and one left out."""
     root = tmp_path_factory.mktemp("diff")
 
     def ran(*overrides: str) -> Path:
@@ -47,7 +47,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     return captured.out + captured.err
 
 
-def test_what_changed_is_told_and_what_did_not_is_counted(outputs: Path, capsys) -> None:
+def test_changed_programs_are_listed_and_equal_ones_counted(outputs: Path, capsys) -> None:
     text = said(capsys, str(outputs / "before"), str(outputs / "after"))
     assert "Programs  1 changed, 8 the same, 1 only in A" in text
     assert "general 0" in text
@@ -62,7 +62,7 @@ def test_a_program_of_the_same_name_has_changed_and_its_lines_are_shown(outputs:
     assert "-    return 1 if 'http' in comment else -1\n+    return 0 if 'song' in comment else -1" in text
 
 
-def test_why_a_program_is_not_in_the_other_run_is_told(outputs: Path, capsys, tmp_path: Path) -> None:
+def test_the_reason_why_a_program_is_not_in_the_other_run(outputs: Path, capsys, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree((outputs / "before").resolve(), other)
     record = json.loads((other / "record.json").read_text())
@@ -102,7 +102,7 @@ def test_other_data_cannot_be_compared_by_rows(outputs: Path, capsys, tmp_path: 
         (["one"], "the following arguments are required: B"),
     ],
 )
-def test_mistakes_are_one_sentence(outputs: Path, capsys, arguments: list[str], message: str) -> None:
+def test_wrong_arguments_are_one_sentence(outputs: Path, capsys, arguments: list[str], message: str) -> None:
     text = said(capsys, *arguments, "--outputs", str(outputs / "outputs"), code=1)
     assert message in text
     assert text.startswith("error: ")

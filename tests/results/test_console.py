@@ -1,4 +1,4 @@
-"""The tables a person reads, from records of every shape a run can end in."""
+"""The tables that are printed after a run, from records of every kind."""
 
 import copy
 import io
@@ -81,7 +81,7 @@ def text_of(shown: RunRecord, *, reused: bool = False) -> str:
     return out.getvalue()
 
 
-def test_everything_a_person_looks_for_is_there() -> None:
+def test_scores_programs_costs_and_notes_are_printed() -> None:
     text = text_of(record())
     for part in (
         "3 candidates, 2 accepted, 1 rejected (1 no code); sandbox: seccomp",
@@ -114,13 +114,13 @@ def test_without_gold_and_without_programs() -> None:
     assert "±" not in text.replace("mean ± sd", "")
 
 
-def test_many_programs_are_cut_with_a_word() -> None:
+def test_a_long_list_of_programs_is_cut() -> None:
     many = record()
     many.programs["list"] = [PROGRAM] * 73
     assert "and 61 more in the record" in text_of(many)
 
 
-def test_markup_in_reasons_is_shown_not_obeyed() -> None:
+def test_markup_in_reasons_is_printed_as_text() -> None:
     odd = record()
     odd.programs["rejected"][0]["reason"] = "[bold]x[/bold] [red]"
     assert "[bold]x[/bold] [red]" in text_of(odd)

@@ -25,7 +25,7 @@ def drawn(outputs: Path, *, golds: tuple[str, ...] = ("valid",), left_out: int |
 
 
 @pytest.mark.parametrize("golds", [("valid",), ("valid", "none"), ("valid", "$x_ <b>\ud800")])
-def test_the_same_figures_give_the_same_pictures(tmp_path: Path, golds: tuple[str, ...]) -> None:
+def test_the_same_results_give_the_same_pictures(tmp_path: Path, golds: tuple[str, ...]) -> None:
     filled = drawn(tmp_path, golds=golds)
     once, again = figure5(filled), figure5(filled)
     assert once == again
@@ -41,13 +41,13 @@ def test_a_line_breaks_where_nothing_was_measured(tmp_path: Path) -> None:
         assert line.count("M ") == strokes
 
 
-def test_without_matplotlib_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_the_error_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled = drawn(tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigError, match=r"needs matplotlib; install it with: .*\[figures\]"):
         figure5(filled)
 
 
-def test_without_a_figure_there_are_empty_axes(tmp_path: Path) -> None:
+def test_without_runs_the_axes_are_empty(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     assert figure5(fill("figure5", index_runs(tmp_path).runs, {}))["png"].startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""What is said while a run lasts, where there is no terminal."""
+"""The lines that are printed during a run where there is no terminal."""
 
 from types import SimpleNamespace
 
@@ -20,7 +20,7 @@ def test_progress_on_a_pipe_prints_nothing_at_once(total: int | None, capsys: py
     assert captured.out + captured.err == ""
 
 
-def test_progress_on_a_pipe_is_a_line_now_and_then(
+def test_progress_on_a_pipe_is_a_line_every_30_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = iter([0.0, 29.0, 31.0, 31.0, 60.0])

@@ -54,7 +54,7 @@ def test_a_record_of_an_older_schema_is_one_sentence_with_what_to_do(tmp_path: P
     assert RunRecord.read_current(tmp_path) is None
 
 
-def test_unknown_keys_of_a_later_program_of_the_same_schema_are_passed_over(tmp_path: Path) -> None:
+def test_unknown_keys_of_a_later_version_with_the_same_schema_are_ignored(tmp_path: Path) -> None:
     record().write(tmp_path)
     raw = json.loads((tmp_path / RECORD).read_text()) | {"added_later": 1}
     (tmp_path / RECORD).write_text(json.dumps(raw))

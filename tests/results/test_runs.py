@@ -1,4 +1,4 @@
-"""Records as comparisons read them: how runs stand, what is broken, what a filter leaves."""
+"""The frame of records: states of runs, broken records, filters."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ BROKEN = {
 }
 
 
-def test_no_folder_of_outputs_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_outputs_directory_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(
         StoreError, match=r"has no directory runs/; give the directory that the runs had as paths\.outputs"
     ):
@@ -101,7 +101,7 @@ def test_a_record_without_what_a_table_needs_is_named(tmp_path: Path, section: s
     assert "odd is broken" in found.errors[0]
 
 
-def test_a_folder_without_a_record_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:
+def test_directories_without_a_record_and_hidden_ones_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "runs" / ".locks").mkdir(parents=True)
     (tmp_path / "runs" / "empty").mkdir()
     (tmp_path / "runs" / "file").write_text("x")
@@ -121,7 +121,7 @@ def test_a_run_that_has_begun_is_running_while_its_lock_is_held_and_killed_when_
     with locked(lock):
         assert index_runs(tmp_path).runs["state"]["begun"] is RunState.RUNNING
     assert index_runs(tmp_path).runs["state"]["begun"] is RunState.KILLED
-    with locked(lock):  # looking has not kept it
+    with locked(lock):  # reading the state has released it
         pass
 
 
@@ -170,7 +170,7 @@ def test_filters_choose_by_member_value_or_version(tmp_path: Path) -> None:
     assert kept(tmp_path, dataset__limit="null") == ["majority", "slow", "snorkel"]
 
 
-def test_a_value_speaks_only_of_its_own_kind(tmp_path: Path) -> None:
+def test_a_filter_on_a_value_leaves_runs_of_another_kind(tmp_path: Path) -> None:
     write(tmp_path, "majority", record({"label_model": "majority"}))
     write(tmp_path, "quick", record())
     write(tmp_path, "slow", record(config={"label_model.epochs": 500}))

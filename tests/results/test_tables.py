@@ -1,4 +1,4 @@
-"""The paper's tables from made-up records: every table in every format, merged, refused, with their gaps."""
+"""The paper's tables from generated records: every format, averages, refusals, missing results."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ SWEPT = {name: [i for i in table.items if i not in table.optional] for name, tab
 
 
 def made(runs: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    """A record of the runs that a place wants."""
+    """Return a record of a run that gives a place's result."""
     members = {key: value for key, value in runs.items() if "." not in key}
     if members.get("selection") == "all":
         del members["selection"]
@@ -43,7 +43,7 @@ def made(runs: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def write_all(outputs: Path, name: str, **changes: Any) -> None:
-    """A record for every place of a table's sweep."""
+    """Write a record for every place of a table's sweep."""
     wanted = {repr(p.runs): p.runs for p in places(TABLES[name], {}) if p.item in SWEPT[name]}
     for number, runs in enumerate(wanted.values()):
         write(outputs, f"{name}-{number:03}", made(runs, **changes))
@@ -58,7 +58,7 @@ def report_of(outputs: Path, name: str, **filters: str) -> Report:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_whole_table_has_no_gap_of_its_sweep_and_says_every_figure(tmp_path: Path, name: str) -> None:
+def test_a_complete_table_has_every_result_and_nothing_is_missing(tmp_path: Path, name: str) -> None:
     write_all(tmp_path, name)
     found = report_of(tmp_path, name)
     assert [gap.place for gap in found.missing if "Zero-shot" not in gap.place] == []
@@ -70,7 +70,7 @@ def test_a_whole_table_has_no_gap_of_its_sweep_and_says_every_figure(tmp_path: P
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_without_a_run_the_papers_numbers_stand_and_every_place_is_listed(tmp_path: Path, name: str) -> None:
+def test_without_runs_a_table_has_the_papers_numbers_and_lists_every_place(tmp_path: Path, name: str) -> None:
     (tmp_path / "runs").mkdir()
     found = report_of(tmp_path, name)
     wanted = {repr(p.runs) for p in places(TABLES[name], {}) if p.item in SWEPT[name]}
@@ -142,7 +142,7 @@ def cell(
     return round(float(one["mean"]), 6), round(float(one["sd"]), 6), int(one["n"])
 
 
-def test_seeds_in_runs_of_their_own_are_one_figure(tmp_path: Path) -> None:
+def test_seeds_in_separate_runs_are_averaged(tmp_path: Path) -> None:
     scores = (0.90, 0.91, 0.92, 0.93, 0.94)
     for seed, score in enumerate(scores):
         write(tmp_path, f"s{seed}", record(seeds=(seed,), distilled=(score,)))
@@ -153,7 +153,7 @@ def test_seeds_in_runs_of_their_own_are_one_figure(tmp_path: Path) -> None:
     assert "0.920 ± 0.016" in as_text(report_of(tmp_path, "table8"))
 
 
-def test_a_seed_with_two_scores_is_refused_and_a_filter_mends_it(tmp_path: Path) -> None:
+def test_a_seed_with_two_scores_is_refused_with_the_filter_that_chooses(tmp_path: Path) -> None:
     write(tmp_path, "alone", record(seeds=(0,), distilled=(0.5,)))
     write(tmp_path, "five", record())
     with pytest.raises(
@@ -176,7 +176,7 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("key", DIFFERENCES)
-def test_runs_that_were_not_made_alike_are_refused_with_the_filter_that_chooses(tmp_path: Path, key: str) -> None:
+def test_runs_with_other_settings_are_refused_with_the_filter_that_chooses(tmp_path: Path, key: str) -> None:
     write(tmp_path, "one", record(seeds=(0,)))
     write(tmp_path, "other", record(seeds=(1,), started_at="2026-11-23T10:00:00+00:00", **DIFFERENCES[key]))
     with pytest.raises(ConfigError) as caught:
@@ -191,7 +191,17 @@ def test_runs_that_were_not_made_alike_are_refused_with_the_filter_that_chooses(
     assert [*chosen.finished.index] == ["other"]
 
 
-def test_the_list_of_runs_names_seeds_and_estimates_what_replays_would_have_cost(tmp_path: Path) -> None:
+def test_a_value_that_only_some_runs_have_is_a_difference(tmp_path: Path) -> None:
+    write(tmp_path, "default", record(seeds=(0,)))
+    write(tmp_path, "cold", record(seeds=(1,), config={"llm.temperature": 0.0}))
+    with pytest.raises(ConfigError, match=r"differ in llm\.temperature: 0\.0 \(1 run, .*\) and null \(1 run"):
+        filled(tmp_path, "table8")
+    for value, run in (("0.0", "cold"), ("null", "default")):
+        filters = {"llm.temperature": [value]}
+        assert [*fill("table8", narrow(index_runs(tmp_path).runs, filters), filters).finished.index] == [run]
+
+
+def test_the_list_of_runs_names_seeds_and_estimates_the_cost_of_replays(tmp_path: Path) -> None:
     for seed in (0, 1):
         write(tmp_path, f"run{seed}", record(seeds=(seed,)))
     runs = index_runs(tmp_path).runs
@@ -201,7 +211,7 @@ def test_the_list_of_runs_names_seeds_and_estimates_what_replays_would_have_cost
     assert {*lines["list price"]} == {f"${runs['cost.break_even.programs_usd'].iloc[0]:,.4f}"}
 
 
-def test_trials_over_a_part_of_a_dataset_count_only_by_themselves(tmp_path: Path) -> None:
+def test_runs_over_a_part_of_a_dataset_count_only_without_others(tmp_path: Path) -> None:
     trials = {
         "trial": {"config": {"dataset.limit": 100}, "data": record()["data"] | {"fingerprint": "0ther"}},
         "smaller": {"config": {"dataset.limit": 50}, "data": record()["data"] | {"fingerprint": "third"}},
@@ -226,7 +236,7 @@ def test_trials_over_a_part_of_a_dataset_count_only_by_themselves(tmp_path: Path
         {"config": {"logger.name": "wandb"}},
     ],
 )
-def test_what_moves_no_figure_may_differ(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_what_alters_no_result_may_differ(tmp_path: Path, changes: dict[str, Any]) -> None:
     write(tmp_path, "one", record(seeds=(0,)))
     write(tmp_path, "other", record(seeds=(1,), **changes))
     assert cell(filled(tmp_path, "table8"), "snorkel", "youtube")[2] == 2
@@ -238,7 +248,7 @@ def test_what_a_method_does_not_use_may_differ(tmp_path: Path) -> None:
     assert len(filled(tmp_path, "table4").finished) == 2
 
 
-def test_runs_with_and_without_gold_stand_side_by_side(tmp_path: Path) -> None:
+def test_runs_with_and_without_gold_are_separate_sources(tmp_path: Path) -> None:
     write(tmp_path, "valid", record())
     write(tmp_path, "none", record({"gold": "none"}, distilled=(0.7,) * 5))
     found = filled(tmp_path, "table8")
@@ -257,10 +267,10 @@ def test_the_score_is_f1_on_sms_and_accuracy_elsewhere(tmp_path: Path) -> None:
     found = filled(tmp_path, "table8")
     assert cell(found, "snorkel", "sms")[0] == 0.89
     assert cell(found, "snorkel", "yelp")[0] == 0.9
-    assert "0.880" in as_text(compare_table(found, tmp_path, n_finished=2))  # macro F1, in the details
+    assert "0.880" in as_text(compare_table(found, tmp_path, n_finished=2))  # macro F1, in the table of all scores
 
 
-def test_gaps_say_why_and_how_to_fill_them(tmp_path: Path) -> None:
+def test_a_missing_result_has_its_reason_and_command(tmp_path: Path) -> None:
     write(
         tmp_path, "done", record(overrides=["+experiment=table3", "llm.recording=mine", "seed=s0", "dataset=youtube"])
     )
@@ -302,7 +312,7 @@ def test_figure5_is_over_draws_each_of_which_counts_once(tmp_path: Path) -> None
 
 
 class Page(HTMLParser):
-    """What a browser would see."""
+    """The tags and attributes that a browser reads."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -317,7 +327,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Report:
-    """A report that holds a hostile text wherever a record can put one."""
+    """A report with a hostile text in every place that a record can fill."""
     write(tmp_path, "a", record(config={"llm.model": HOSTILE}, code=HOSTILE, overrides=[f"dataset.limit={HOSTILE}"]))
     odd = record({"dataset": "sms"}, config={"llm.model": HOSTILE}, code=HOSTILE)
     odd["label_model"]["warnings"] = [HOSTILE]
@@ -368,7 +378,7 @@ def test_html_is_one_page_that_loads_nothing(tmp_path: Path) -> None:
     assert 'class="ours' in page
 
 
-def test_csv_has_every_figure_once_in_full(tmp_path: Path) -> None:
+def test_csv_has_every_result_once_in_full_precision(tmp_path: Path) -> None:
     write_all(tmp_path, "table8")
     lines = list(csv.DictReader(io.StringIO(FORMATS["csv"][1](report_of(tmp_path, "table8")))))
     ours = [line for line in lines if line["source"] == "ours" and line["measure"] == "distilled" and line["mean"]]
@@ -422,7 +432,7 @@ def test_a_mean_is_the_same_however_its_seeds_are_spread_over_runs(scores: list[
 # -- any sweep
 
 
-def test_any_sweep_has_its_table_with_what_is_the_same_said_once(tmp_path: Path) -> None:
+def test_the_table_of_any_sweep_names_common_settings_once(tmp_path: Path) -> None:
     write(tmp_path, "a", record())
     write(tmp_path, "b", record({"label_model": "majority"}, seeds=(0,), label_model=0.5))
     write(tmp_path, "c", record({"method": "human"}, config={"end_model.max_epochs": 3}))
@@ -437,7 +447,7 @@ def test_any_sweep_has_its_table_with_what_is_the_same_said_once(tmp_path: Path)
     assert {*found.flat["spent"]} == {"$0.0000"}
 
 
-def test_a_sweep_of_several_versions_is_shown_with_a_word(tmp_path: Path) -> None:
+def test_a_sweep_of_several_versions_has_a_note(tmp_path: Path) -> None:
     write(tmp_path, "a", record())
     write(tmp_path, "b", record(code="fade" * 6))
     found = compare_runs(index_runs(tmp_path).runs, tmp_path)

@@ -1,4 +1,4 @@
-"""Made-up records of runs, in the shape that real ones have."""
+"""Generated records of runs, with the keys of real ones."""
 
 import copy
 import json
