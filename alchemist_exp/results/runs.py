@@ -81,7 +81,7 @@ def load_runs(outputs: Path | str) -> pd.DataFrame:
         outputs: The directory that the runs had as `paths.outputs`.
 
     Returns:
-        `RunIndex.runs`. A record that cannot be read is logged as a warning and left out.
+        `RunIndex.runs`, with numbers as numbers. A record that cannot be read is logged as a warning and left out.
 
     Raises:
         StoreError: There is no such directory of outputs.
@@ -90,7 +90,7 @@ def load_runs(outputs: Path | str) -> pd.DataFrame:
     index = index_runs(Path(outputs))
     for sentence in index.errors:
         logging.getLogger(__name__).warning("%s", sentence)
-    return index.runs
+    return index.runs.infer_objects()
 
 
 def index_runs(outputs: Path) -> RunIndex:
@@ -213,8 +213,8 @@ def settings(runs: pd.DataFrame) -> pd.DataFrame:
         text: "null" where a run does not have the value, and NaN where its method does not use the value's group.
 
     """
-    found = runs[[path for path in runs if path.startswith(_SETTINGS)]].map(as_text).fillna("null")
-    found = found.rename(columns=lambda path: path.removeprefix("components."))
+    found = runs[[path for path in runs if path.startswith(_SETTINGS)]].map(as_text)
+    found = found.astype(object).fillna("null").rename(columns=lambda path: path.removeprefix("components."))
     groups = {key: key.partition(".")[0] for key in found}
     return found.apply(
         lambda column: column.where(runs[group].notna()) if (group := groups[column.name]) in runs else column
