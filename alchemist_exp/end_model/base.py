@@ -242,6 +242,7 @@ def hold_out(
 
     """
     rows = rng.permutation(covered_rows(features, labels))
+    # At least one row on each side.
     n_held_out = max(1, min(round(share * len(rows)), len(rows) - 1))
     held_out = rows[:n_held_out]
     train = rows[n_held_out:] if len(rows) > 1 else rows

@@ -54,7 +54,7 @@ class StackedMLP(nn.Module):
         """Draw the initial weights: uniform, scaled for ReLU (He et al., ICCV 2015).
 
         Args:
-            generators: One per seed. With a generator of its own, a seed's weights do not depend on the other seeds.
+            generators: One per seed. Since no generator is shared, a seed's weights do not depend on the other seeds.
 
         """
         for seed, generator in enumerate(generators):
@@ -74,6 +74,7 @@ class StackedMLP(nn.Module):
         """
         *inner, last = zip(self.weights, self.biases, strict=True)
         for weight, bias in inner:
+            # bias + rows @ weight for all seeds; ReLU in place saves a copy of the activations.
             rows = torch.baddbmm(bias, rows, weight).relu_()
         weight, bias = last
         return torch.baddbmm(bias, rows, weight)
@@ -89,6 +90,7 @@ class StackedMLP(nn.Module):
 
         """
         n_seeds = self.weights[0].shape[0]
+        # expand makes a view: the rows are not copied for each seed.
         chunks = [self(chunk.expand(n_seeds, -1, -1)) for chunk in torch.split(rows, _CHUNK)]
         return torch.cat(chunks, dim=1)
 

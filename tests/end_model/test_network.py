@@ -2,9 +2,10 @@
 
 import torch
 
+from alchemist_exp.end_model.early_stopping import BestWeights, ValidationSet
 from alchemist_exp.end_model.network import StackedMLP
 from alchemist_exp.end_model.settings import Device, TrainingSettings
-from alchemist_exp.end_model.training import BestWeights, Distillation, SeededBatches, ValidationSet
+from alchemist_exp.end_model.training import Distillation, SeededBatches
 
 CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(

@@ -382,7 +382,7 @@ def test_errors_are_found_before_anything_is_paid(
     assert model.prompts == []
 
 
-def test_a_label_model_that_learns_from_gold_is_refused_before_anything_is_paid(
+def test_a_label_model_that_uses_gold_is_refused_before_anything_is_paid(
     ran: Runner, experiment, model: Model, tmp_path: Path
 ) -> None:
     (tmp_path / "train.csv").write_text("text\nbuy now\nnice song\n")

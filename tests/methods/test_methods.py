@@ -146,7 +146,7 @@ def test_no_program_at_all_is_one_sentence(labeler) -> None:
         job.label()
 
 
-def test_a_label_model_that_learns_from_gold_is_given_it_and_says_so(labeler) -> None:
+def test_a_label_model_that_uses_gold_is_given_it_and_says_so(labeler) -> None:
     job = labeler(Scripted([]), "label_model=accuracy_weighted")
     alone = LabelSources(method="x", n_requested=1, ids=("a",), origins=("a",), matrices={Split.TRAIN: MATRIX})
     with pytest.raises(ProgramsError, match="needs votes on labeled validation rows, but there are none"):
