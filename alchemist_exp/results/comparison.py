@@ -32,11 +32,10 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int) -> Rep
 
     """
     golds = " and ".join(f"gold={gold}" for gold in filled.golds)
-    means = filled.cells["mean"].astype(object)
-    counts = (filled.cells["quantity"] == Quantity.PROGRAMS) & filled.cells["gold"].notna() & means.notna()
-    means[counts] = means[counts].astype(int)  # 10 programs, not 10.0
     covered = "; ours are over the rows that have a label" * ("label_model" in filled.table.measures)
     grids = [_main_grid(filled), *([_claims_grid(filled)] if filled.name == "table1" else [])]
+    means = filled.cells["mean"]
+    counts = (filled.cells["quantity"] == Quantity.PROGRAMS) & filled.cells["gold"].notna()
     return Report(
         name=filled.name,
         title=filled.table.title,
@@ -55,7 +54,8 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int) -> Rep
                 "kind": filled.cells["score"].map(SCORES).fillna(filled.cells["quantity"]).astype(str),
                 "source": ("paper " + filled.cells["source"]).where(filled.cells["gold"].isna(), "ours"),
                 "gold": filled.cells["gold"],
-                "mean": means,
+                # As text, so that a count of programs is 10 and not 10.0.
+                "mean": means.map(str).where(~counts, means.map("{:.0f}".format)).where(means.notna(), ""),
                 "sd": filled.cells["sd"],
                 "n": filled.cells["n"].astype("Int64"),
             }
@@ -130,21 +130,17 @@ def _main_grid(filled: FilledTable) -> Grid:
     )
     wide = labeled.pivot(index=list(table.rows), columns=list(table.columns), values="text").fillna(UNKNOWN)
     wide = wide.sort_index().sort_index(axis=1)
-    rows, columns = (axis.to_frame(index=False).astype(str) for axis in (wide.index, wide.columns))
+    names = wide.columns.to_frame(index=False).astype(str)
+    groups = names.pop("dataset") if "dataset" in names else [""] * len(names)
+    wide.columns = pd.MultiIndex.from_arrays([groups, [", ".join(filter(None, name)) for name in names.to_numpy()]])
     stubs = {"item": "", "source": "by", "measure": "", "dataset": "dataset"}
-    names = [", ".join(filter(None, at)) for at in columns.drop(columns="dataset", errors="ignore").to_numpy()]
-    return Grid(
-        title="",
-        stubs=[stubs[axis] for axis in table.rows],
-        columns=[*zip(columns.get("dataset", [""] * len(columns)), names, strict=True)],
-        rows=[*zip(rows.to_numpy().tolist(), wide.to_numpy().tolist(), strict=True)],
-    )
+    return Grid(title="", frame=wide.rename_axis(index=[stubs[axis] for axis in table.rows]))
 
 
 def _claims_grid(filled: FilledTable) -> Grid:
     """Return the abstract's two claims: as stated, by the paper's own table, and by our results in table 1."""
     gain, ratio = paper.claims()
-    rows = [(["the abstract"], [f"{gain:.1%}", UNKNOWN, f"{ratio:,.0f}x"])]
+    rows = {"the abstract": [f"{gain:.1%}", UNKNOWN, f"{ratio:,.0f}x"]}
     means = filled.cells.pivot(index=["source", "measure", "dataset"], columns="item", values="mean")
     means = means.reindex(columns=["zero_shot", "alchemist"]).dropna()
     sources, measures = means.index.get_level_values("source"), means.index.get_level_values("measure")
@@ -154,18 +150,15 @@ def _claims_grid(filled: FilledTable) -> Grid:
         improved = gains[gains > 0]
         in_improved = UNKNOWN if improved.empty else f"{improved.mean():.1%}"
         zero_shot, programs = dollars["zero_shot"].sum(), dollars["alchemist"].sum()
-        cells = [
+        rows[label] = [
             "needs zero-shot runs" if gains.empty else f"{in_improved} ({len(improved)} of {len(gains)} improve)",
             UNKNOWN if gains.empty else f"{gains.mean():.1%}",
             f"{zero_shot / programs:,.0f}x (over {len(dollars)})" if programs else UNKNOWN,
         ]
-        rows.append(([label], cells))
-    return Grid(
-        title="The abstract's claims: relative gain over zero-shot labeling, its cost divided by the programs' cost",
-        stubs=[""],
-        columns=[("", "gain where programs improve"), ("", "gain over all"), ("", "summed costs, by datasets")],
-        rows=rows,
-    )
+    title = "The abstract's claims: relative gain over zero-shot labeling, its cost divided by the programs' cost"
+    columns = ["gain where programs improve", "gain over all", "summed costs, by datasets"]
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return Grid(title=title, frame=frame.rename_axis(index=""))
 
 
 def _score_grid(filled: FilledTable) -> Grid:
@@ -178,28 +171,19 @@ def _score_grid(filled: FilledTable) -> Grid:
     runs = runs.assign(item=runs["item"].map(filled.table.items), label_model=runs["label_model"].fillna(UNKNOWN))
     by = ["dataset", "item", "label_model", "gold"]
     scores = aggregate(runs[[*by, "run"]].drop_duplicates(), filled.finished, quantities)
-    texts = {tuple(key): aggregate_text(mean, sd) for *key, mean, sd, _ in scores.itertuples(index=False)}
-    counts = scores[scores["quantity"] == quantities[-1]].groupby(by)["n"].max()
-    columns = [(quantity, score) for quantity in quantities for score in SCORES]
-    rows = [
-        (
-            list(labels),
-            [
-                str(counts.get(labels, UNKNOWN)),
-                _range_text(of_set["programs.selected"], "d"),
-                _range_text(of_set["label_model.coverage.train"], ".3f"),
-                *(texts.get((*labels, *column), UNKNOWN) for column in columns),
-            ],
-        )
-        for labels, of_set in runs.groupby(by, sort=False)
-    ]
-    counted = ("seeds" if Quantity.DISTILLED in quantities else "draws", "programs", "coverage")
-    return Grid(
-        title="All scores of our runs; the label model's over the rows that have a label; coverage on train",
-        stubs=["dataset", "", "label model", "gold"],
-        columns=[*(("", name) for name in counted), *((quantity.value, SCORES[score]) for quantity, score in columns)],
-        rows=rows,
-    )
+    scores["text"] = [aggregate_text(mean, sd) for mean, sd in zip(scores["mean"], scores["sd"], strict=True)]
+    columns = pd.MultiIndex.from_product([quantities, SCORES])
+    texts = scores.pivot(index=by, columns=["quantity", "score"], values="text").reindex(columns=columns)
+    texts.columns = pd.MultiIndex.from_tuples([(quantity, SCORES[score]) for quantity, score in columns])
+    sets, counted = runs.groupby(by, sort=False), scores[scores["quantity"] == quantities[-1]].groupby(by)["n"].max()
+    counts = {
+        ("", "seeds" if len(quantities) > 1 else "draws"): counted.astype(str),
+        ("", "programs"): sets["programs.selected"].agg(_range_text, "d"),
+        ("", "coverage"): sets["label_model.coverage.train"].agg(_range_text, ".3f"),
+    }
+    frame = pd.concat([pd.DataFrame(counts), texts], axis=1).reindex(runs.set_index(by).index.unique()).fillna(UNKNOWN)
+    title = "All scores of our runs; the label model's over the rows that have a label; coverage on train"
+    return Grid(title=title, frame=frame.rename_axis(index={"item": "", "label_model": "label model"}))
 
 
 def _range_text(values: pd.Series, form: str) -> str:
@@ -259,12 +243,7 @@ def compare_runs(runs: pd.DataFrame, outputs: Path) -> Report:
             f"The same in all: {', '.join(in_all)}.",
         ],
         grids=[
-            Grid(
-                title="",
-                stubs=[group.replace("_", " ") for group in stubs],
-                columns=[("", name) for name in columns],
-                rows=[*zip(lines[stubs].to_numpy().tolist(), lines[columns].to_numpy().tolist(), strict=True)],
-            )
+            Grid(title="", frame=lines.set_index(stubs)[columns].rename_axis(index=lambda name: name.replace("_", " ")))
         ],
         notes=[
             f"These runs differ in {', '.join(versions)}: they were not made by the same program from the same data, "

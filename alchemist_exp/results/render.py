@@ -32,8 +32,8 @@ def _escaped(value: Any) -> Any:
         case list() | tuple():
             return [_escaped(item) for item in value]
         case Grid() | MissingResult() | Report():
-            texts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name not in ("svg", "flat")}
-            return dataclasses.replace(value, **{name: _escaped(text) for name, text in texts.items()})
+            names = [f.name for f in dataclasses.fields(value) if f.name not in ("frame", "flat", "svg")]
+            return dataclasses.replace(value, **{name: _escaped(getattr(value, name)) for name in names})
     raise TypeError(f"a report has a {type(value).__name__}")
 
 
@@ -49,7 +49,6 @@ def as_text(report: Report, width: int = DEFAULT_WIDTH) -> str:
 
     """
     report = _escaped(report)
-
     wrap = functools.partial(textwrap.fill, width=max(width, 40), subsequent_indent="  ", break_on_hyphens=False)
     lines = ["", report.title, *map(wrap, report.captions)]
     for part in (part for grid in report.grids for part in grid.parts(width)):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from alchemist_exp.core.terminal import single_line
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -13,44 +15,56 @@ UNKNOWN = "-"
 """The cell of a value that is not known."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Grid:
-    """A table of texts.
+    """A table of texts, whose properties have all control characters escaped.
 
     Attributes:
         title: Its heading; may be empty.
-        stubs: The headings of the columns that hold the rows' labels.
-        columns: The group and the name of each other column; neighbours of one group share a heading.
-        rows: The labels of each row, one for each stub, and its cells, one for each column.
+        frame: The cells. The index has the labels of the rows, in one or more levels; the names of the levels are their
+            headings. The columns have names, or groups and names; neighbours of one group share a heading.
 
     """
 
     title: str
-    stubs: Sequence[str]
-    columns: Sequence[tuple[str, str]]
-    rows: Sequence[tuple[Sequence[str], Sequence[str]]]
+    frame: "pd.DataFrame"
+
+    @property
+    def stubs(self) -> list[str]:
+        """The headings of the columns that have the rows' labels."""
+        return [single_line(str(name)) for name in self.frame.index.names]
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """The group and the name of each other column; the group is "" for a column of its own."""
+        keys = [key if isinstance(key, tuple) else ("", key) for key in self.frame.columns]
+        return [(single_line(str(group)), single_line(str(name))) for group, name in keys]
+
+    @property
+    def rows(self) -> list[tuple[list[str], list[str]]]:
+        """The labels and the cells of each row."""
+        keys = [key if isinstance(key, tuple) else (key,) for key in self.frame.index]
+        texts = zip(keys, self.frame.to_numpy(), strict=True)
+        return [([single_line(str(label)) for label in key], list(map(single_line, cells))) for key, cells in texts]
 
     @property
     def spans(self) -> list[tuple[str, int, int]]:
         """Group, first column and the column after the last, of neighbours that share a group; others are alone."""
-        spans = []
-        for (group, _), columns in groupby(
-            enumerate(self.columns), key=lambda column: (column[1][0], column[1][0] or column[0])
-        ):
-            numbers = [number for number, _ in columns]
-            spans.append((group, numbers[0], numbers[-1] + 1))
-        return spans
+        numbered = enumerate(self.columns)
+        groups = groupby(numbered, key=lambda column: (column[1][0], column[1][0] or column[0]))
+        spans = [(group, [number for number, _ in columns]) for (group, _), columns in groups]
+        return [(group, numbers[0], numbers[-1] + 1) for group, numbers in spans]
 
     @property
     def labels(self) -> list[list[str]]:
         """The rows' labels; one that repeats the row above, as do all labels before it, is empty, except the last."""
         shown: list[list[str]] = []
-        above: Sequence[str] = ()
+        above: list[str] = []
         for labels, _ in self.rows:
             same = 0
             while same < len(labels) - 1 and above and above[same] == labels[same]:
                 same += 1
-            shown.append([""] * same + list(labels[same:]))
+            shown.append([""] * same + labels[same:])
             above = labels
         return shown
 
@@ -64,23 +78,19 @@ class Grid:
             The parts, each with all rows and their labels.
 
         """
-        cells = [[name, *(row[i] for _, row in self.rows)] for i, (_, name) in enumerate(self.columns)]
-        widths = [max(map(len, texts)) + 2 for texts in cells]
-        stubs = sum(
-            max(map(len, [name, *(labels[i] for labels, _ in self.rows)])) + 2 for i, name in enumerate(self.stubs)
-        )
-        cuts, left = [0], width - stubs
+        table = [[*self.stubs, *(name for _, name in self.columns)], *([*labels, *row] for labels, row in self.rows)]
+        widths = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
+        n_stubs = len(self.stubs)
+        room = width - sum(widths[:n_stubs])
+        cuts, left = [0], room
         for _, start, stop in self.spans:
-            if sum(widths[start:stop]) > left and start:
+            needed = sum(widths[n_stubs + start : n_stubs + stop])
+            if needed > left and start:
                 cuts.append(start)
-                left = width - stubs
-            left -= sum(widths[start:stop])
-        return [
-            replace(
-                self, columns=self.columns[start:stop], rows=[(labels, row[start:stop]) for labels, row in self.rows]
-            )
-            for start, stop in zip(cuts, [*cuts[1:], len(self.columns)], strict=True)
-        ]
+                left = room
+            left -= needed
+        bounds = zip(cuts, [*cuts[1:], len(self.columns)], strict=True)
+        return [replace(self, frame=self.frame.iloc[:, start:stop]) for start, stop in bounds]
 
 
 @dataclass(frozen=True, kw_only=True)

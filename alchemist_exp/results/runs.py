@@ -210,15 +210,18 @@ def settings(runs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row for each run and one column for each value, named as in a filter (`label_model.epochs`, `code`), as
-        text: "null" where a run does not have the value, and NaN where its method does not use the value's group.
+        text. "null" where a run does not have a value that another run with the same member has; NaN where no run with
+        that member has it, or the run's method does not use the group.
 
     """
-    found = runs[[path for path in runs if path.startswith(_SETTINGS)]].map(as_text)
-    found = found.astype(object).fillna("null").rename(columns=lambda path: path.removeprefix("components."))
-    groups = {key: key.partition(".")[0] for key in found}
-    return found.apply(
-        lambda column: column.where(runs[group].notna()) if (group := groups[column.name]) in runs else column
-    )
+    found = runs[[path for path in runs if path.startswith(_SETTINGS)]].map(as_text).astype(object)
+    found = found.rename(columns=lambda path: path.removeprefix("components."))
+    for key, column in found.items():
+        members = runs.get(str(key).partition(".")[0], pd.Series("", index=runs.index))
+        # NaN, and so not True, where the method does not use the group.
+        known = column.notna().groupby(members).transform("any").eq(True)
+        found[key] = column.fillna("null").where(known)
+    return found
 
 
 def select(runs: pd.DataFrame, members: Mapping[str, Any]) -> pd.DataFrame:

@@ -118,7 +118,7 @@ def test_some_numbers_of_the_paper_as_printed() -> None:
 
 def test_the_abstracts_claims_from_the_papers_own_table(tmp_path: Path) -> None:
     write_all(tmp_path, "table1")
-    rows = {labels[0]: list(cells) for labels, cells in report_of(tmp_path, "table1").grids[1].rows}
+    rows = {labels[0]: cells for labels, cells in report_of(tmp_path, "table1").grids[1].rows}
     assert rows["the abstract"] == ["12.9%", "-", "500x"]
     assert rows["the paper's table"] == ["12.9% (5 of 8 improve)", "2.7%", "675x (over 8)"]
     assert rows["ours"] == ["needs zero-shot runs", "-", "15x (over 8)"]
@@ -339,7 +339,8 @@ def hostile(tmp_path: Path) -> Report:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_nothing_in_a_record_acts_in_any_format(hostile: Report, tmp_path: Path, kind: str) -> None:
-    own = Grid(title=HOSTILE, stubs=[HOSTILE], columns=[(HOSTILE, HOSTILE)], rows=[([HOSTILE], [HOSTILE])])
+    hostile_axis = pd.Index([HOSTILE], name=HOSTILE, dtype=object)
+    own = Grid(title=HOSTILE, frame=pd.DataFrame([[HOSTILE]], index=hostile_axis, columns=hostile_axis, dtype=object))
     flat = pd.concat([hostile.flat, pd.DataFrame({"x": pd.Series([HOSTILE, "=1+1"], dtype=object)})])
     everywhere = Report(
         name="t", title=HOSTILE, captions=[HOSTILE], grids=[*hostile.grids, own], notes=[*hostile.notes, HOSTILE],
@@ -395,8 +396,9 @@ def test_csv_has_every_result_once_in_full_precision(tmp_path: Path) -> None:
 )
 def test_a_cut_table_keeps_every_column_once_and_in_order(columns: list[tuple[str, int]], room: int) -> None:
     names = [(group, f"{i}" + "x" * width) for i, (group, width) in enumerate(columns)]
-    rows = [(["row"], [name for _, name in names])]
-    parts = Grid(title="", stubs=["stub"], columns=names, rows=rows).parts(room)
+    cells = [[name for _, name in names]]
+    frame = pd.DataFrame(cells, index=pd.Index(["row"], name="stub"), columns=pd.MultiIndex.from_tuples(names))
+    parts = Grid(title="", frame=frame).parts(room)
     assert [column for part in parts for column in part.columns] == names
     assert [cell for part in parts for cell in part.rows[0][1]] == [name for _, name in names]
 
@@ -444,6 +446,8 @@ def test_the_table_of_any_sweep_names_common_settings_once(tmp_path: Path) -> No
     assert "end_model.max_epochs" in text
     assert found.notes == []
     assert len(found.flat) == 3
+    write(tmp_path, "d", record({"feature_extractor": "minilm"}, config={"feature_extractor.batch_size": 32}))
+    assert "batch_size" not in as_text(compare_runs(index_runs(tmp_path).runs, tmp_path))  # of one member only
     assert {*found.flat["spent"]} == {"$0.0000"}
 
 
