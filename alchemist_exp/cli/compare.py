@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PICTURES = ("svg", "png")
 
 DESCRIPTION = """\
-Make tables from the records of runs. Asks nothing, runs nothing.
+Make tables from the records of runs. Makes no LLM call and runs nothing.
 
   alchemist compare outputs                               one line for every finished run
   alchemist compare outputs --table table8                a table of the paper, next to the paper's numbers
@@ -45,7 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    return run_command(lambda: _compare(_parser().parse_intermixed_args(arguments)))
+    parser = Parser(
+        prog="alchemist compare", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("outputs", type=Path, help="the directory that the runs had as paths.outputs")
+    parser.add_argument("filters", nargs="*", metavar="key=value", help="only runs with this value; key=a,b: a or b")
+    parser.add_argument("--table", choices=sorted(TABLES), help="a table of the paper; without it, a line for each run")
+    parser.add_argument("--format", choices=sorted(FORMATS), help="what is printed; text by default")
+    parser.add_argument("--out", type=Path, help="a file (its name ends in the format) or a directory (every format)")
+    return run_command(lambda: _compare(parser.parse_intermixed_args(arguments)))
 
 
 def _compare(chosen: argparse.Namespace) -> int:
@@ -129,15 +137,3 @@ def _write(out: Path, kind: str | None, report: Report, pictures: Mapping[str, b
         print(f"wrote {path}")
     if report.missing:
         print(f"{len(report.missing)} results are missing; the text and HTML tables list them")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="alchemist compare", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("outputs", type=Path, help="the directory that the runs had as paths.outputs")
-    parser.add_argument("filters", nargs="*", metavar="key=value", help="only runs with this value; key=a,b: a or b")
-    parser.add_argument("--table", choices=sorted(TABLES), help="a table of the paper; without it, a line for each run")
-    parser.add_argument("--format", choices=sorted(FORMATS), help="what is printed; text by default")
-    parser.add_argument("--out", type=Path, help="a file (its name ends in the format) or a directory (every format)")
-    return parser

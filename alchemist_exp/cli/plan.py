@@ -27,7 +27,7 @@ alchemist plan [overrides]: what `alchemist run` with the same overrides would a
   alchemist plan llm=openai method=zero_shot        one question for every row
   alchemist plan -m llm=openai dataset=youtube,sms  each job of a sweep; responses they share are counted once
 
-Asks nothing and needs no API key. calls: requests that are not in the cache; equal requests are asked once. cost: with
+Makes no LLM call and needs no API key. calls: requests that are not in the cache, equal ones counted once. cost: with
 responses of the usual length; if long: with responses as long as they may be. zero-shot: the cost of a question for
 every training row instead, and of the same by a batch API. pays from: the number of rows from which programs are
 cheaper than that. Groups and keys: alchemist run --help
@@ -96,7 +96,7 @@ def show_plans(jobs: Sequence[JobPlan]) -> None:
         sums = (usd_text(None if None in costs else sum(filter(None, costs))) for costs in dollars)
         table.add_row("all", f"{calls:,}", f"{cached:,}", "", "", *sums, "", "", "", style="bold")
     console = new_console()
-    console.print(heading("Plan", "nothing was asked"), table)
+    console.print(heading("Plan", "no LLM call was made"), table)
     estimates = ((job.model, job.plan.break_even) for job in jobs)
     bases = [f"{model}: {one.basis}; prices: {one.price_as_of or 'not known'}" for model, one in estimates]
     lengths = "cost: usual response length, without reasoning; if long: maximal response length, all repairs used"

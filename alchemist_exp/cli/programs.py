@@ -35,10 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    return run_command(lambda: _diff(_parser().parse_args(arguments)))
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="alchemist programs", description="Compare the programs of runs.")
     commands = parser.add_subparsers(required=True, metavar="diff A B")
     diff = commands.add_parser(
@@ -50,13 +46,19 @@ def _parser() -> argparse.ArgumentParser:
         diff.add_argument(name, metavar=name.upper(), help="a run: its key, the first digits of it, or its directory")
     diff.add_argument("--outputs", type=Path, default=Path("outputs"), help="the outputs directory (outputs)")
     diff.add_argument("--source", action="store_true", help="also show the lines that changed")
-    return parser
+    return run_command(lambda: _diff(parser.parse_args(arguments)))
 
 
 def _diff(chosen: argparse.Namespace) -> int:
     before, after = (_find_run(chosen.outputs, name) for name in (chosen.a, chosen.b))
     console = new_console()
-    for part in (*_heads(before, after), *_programs(before, after), *_flips(before, after), *_scores(before, after)):
+    for name, run in (("A", before), ("B", after)):
+        config = run.record.config
+        groups = ("dataset", "method", "llm", "supplement", "label_model")
+        members = "  ·  ".join(sanitize(str(config[group]["name"])) for group in groups if group in config)
+        head = Text.assemble((f"{name}  ", "bold cyan"), (run.record.run_key[:12], "bold"), f"  {members}")
+        console.print(head)
+    for part in (*_programs(before, after), *_flips(before, after), *_scores(before, after)):
         console.print(part)
     if chosen.source:
         console.print(Text(escape_controls("".join(_sources(before, after)))))
@@ -103,14 +105,6 @@ def _label(program: Section) -> str:
     """Return strategy and sample, without the version; a file's name; a human-crafted function's number."""
     provenance = program.get("provenance")
     return f"{provenance['strategy']} {provenance['sample']}" if provenance else program["origin"]
-
-
-def _heads(before: DiffedRun, after: DiffedRun) -> Iterator[Text]:
-    for name, run in (("A", before), ("B", after)):
-        config = run.record.config
-        groups = ("dataset", "method", "llm", "supplement", "label_model")
-        chosen = "  ·  ".join(sanitize(str(config[group]["name"])) for group in groups if group in config)
-        yield Text.assemble((f"{name}  ", "bold cyan"), (run.record.run_key[:12], "bold"), f"  {chosen}")
 
 
 def _programs(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
