@@ -122,8 +122,7 @@ def index_runs(outputs: Path) -> RunIndex:
     rows.sort(key=lambda row: (row["started_at"], row["run"]))
     frame = pd.DataFrame(rows, dtype=object)
     needed = ["run", "state", "error", "seed", "llm", "feature_extractor", "config.dataset.limit"]
-    needed += ["cost.break_even.price_as_of"]
-    needed += [*_TYPES, *_FINISHED_TYPES, *(axis for axis in sorted(AXES) if "." not in axis)]
+    needed += ["cost.break_even.price_as_of", *_TYPES, *_FINISHED_TYPES, *sorted(AXES - {"selection.n"})]
     frame = frame.reindex(columns=[*frame.columns, *(name for name in needed if name not in frame)])
     return RunIndex(runs=frame.astype(object).set_index("run"), errors=tuple(errors))
 
@@ -270,9 +269,8 @@ def narrow(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> pd.DataF
     Args:
         runs: Rows of `RunIndex.runs`.
         filters: For a group (its member is meant) or a key such as `label_model.epochs`, the texts of which the value
-            has to be one; for `code`, the first digits are enough. A run whose method does not use a group passes a
-            filter on it. A filter on a key leaves runs of another kind: label_model.epochs=50 says nothing about
-            majority votes.
+            has to be one; for `code`, first digits. A run whose method does not use a group passes a filter on it, and
+            a filter on a key leaves runs of another kind: label_model.epochs=50 says nothing about majority votes.
 
     Returns:
         The rows that pass, in their order.
