@@ -138,12 +138,13 @@ def as_csv(report: Report) -> str:
 
     def _cell(value: Any) -> Any:
         if not isinstance(value, str):
-            return value
+            return str(value)  # as text, because pandas would turn a column's integers into floats
         text = single_line(value)
         # A spreadsheet would take such a text for a formula.
         return f"'{text}" if text[:1] in ("=", "+", "-", "@") and len(text) > 1 else text
 
-    text: str = report.flat.map(_cell).rename(columns=_cell).to_csv(index=False, lineterminator="\n")
+    values = report.flat.astype(object).where(report.flat.notna(), "")
+    text: str = values.map(_cell).rename(columns=_cell).to_csv(index=False, lineterminator="\n")
     return text
 
 
