@@ -111,14 +111,16 @@ def read_html(raw: bytes) -> list[Section]:
         soup = BeautifulSoup(_decode(raw, declared=_declared_encoding), "html.parser")
     except ParserRejectedMarkup as error:
         raise UnreadableError(f"it is not HTML ({sanitize(str(error.__context__))})") from error
+    hidden = []
     for tag in soup.find_all(True):
-        if tag.decomposed:
-            continue  # it was inside a hidden element
         style = str(tag.get("style", ""))
         if tag.name in ("template", "noscript") or tag.has_attr("hidden") or _INVISIBLE.search(style):
-            tag.decompose()
+            hidden.append(tag)
         elif tag.name in ("td", "th", "br"):
             tag.insert(0, " ")
+    # The innermost first: to take out a tag costs as many steps as its last descendants are deep.
+    for tag in reversed(hidden):
+        tag.extract()
     titles: list[list[str]] = [[]]
     texts: list[list[str]] = [[]]
     paragraph, has_body = None, False

@@ -102,6 +102,7 @@ def test_markup_that_the_parser_rejects_is_refused() -> None:
 def test_html_may_nest_deeper_than_python_calls() -> None:
     depth = 5 * sys.getrecursionlimit()
     assert "deep" in sections(".html", "<div><span>" * depth + "deep" + "</span></div>" * depth)[0].text
+    assert sections(".html", "<div hidden>" * depth + "deep" + "</div>" * depth + "seen")[0].text.strip() == "seen"
 
 
 def test_pdf_has_a_part_per_page(pdf_bytes) -> None:
