@@ -28,29 +28,15 @@ def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
     done = cli("seed=s0", "logger=none", "feature_extractor.n_components=64", "label_model=majority")
     assert done.returncode == 0, done.stderr
     (record,) = (tmp_path / "outputs" / "runs").glob("*/record.json")
-    labeled = predict(str(record.parent), "check out my channel and subscribe\ni love this song so much\n", tmp_path)
+    plain = ["check out my channel and subscribe", "i love this song so much"]
+    # Only a newline character ends a text.
+    odd = ["free cash\u2028click here now", "lunch\x0c at noon?", "hello\x85 you", "a\x0bb", "c\rd", "", "windows\r"]
+    labeled = predict(str(record.parent), "".join(f"{text}\n" for text in [*plain, *odd]), tmp_path)
     assert labeled.returncode == 0, labeled.stderr
-    lines = [line.split("\t") for line in labeled.stdout.splitlines()]
-    assert [(line[0], line[2]) for line in lines] == [
-        ("spam", "check out my channel and subscribe"),
-        ("ham", "i love this song so much"),
-    ]
+    lines = [line.split("\t") for line in labeled.stdout.removesuffix("\n").split("\n")]
+    assert [line[0] for line in lines[:2]] == ["spam", "ham"]
+    assert [line[2] for line in lines] == [*plain, *odd[:-1], "windows"]
     assert all(0.5 <= float(line[1]) <= 1 for line in lines)
-    one_per_line = [
-        "free cash\u2028click here now",
-        "lunch\x0c at noon?",
-        "hello\x85 you",
-        "a\x0bb",
-        "c\rd",
-        "",
-        "windows\r",
-    ]
-    odd = predict(str(record.parent), "".join(f"{text}\n" for text in one_per_line), tmp_path)
-    assert odd.returncode == 0, odd.stderr
-    assert [line.split("\t")[2] for line in odd.stdout.removesuffix("\n").split("\n")] == [
-        *one_per_line[:-1],
-        "windows",
-    ]
     assert predict(str(record.parent), "", tmp_path).stdout == ""
     absent = predict("outputs/runs/absent", "", tmp_path)
     assert (absent.returncode, absent.stderr.count("\n")) == (1, 1)
