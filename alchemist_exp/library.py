@@ -83,7 +83,7 @@ def load_component(choice: str, /, *, config_dir: str | Path | None = None, **va
             raise ConfigError(f"{choice!r} names no member; write GROUP=MEMBER, as in label_model=dawid_skene.")
         for key, value in values.items():
             if key not in list(node):  # `in node` is false for a key without a value
-                raise ConfigError(unknown_name(f"the key of {choice}", key, map(str, node)))
+                raise ConfigError(f"{choice}: {unknown_name('the key', key, map(str, node))}")
             OmegaConf.update(node, key, value)
         return config.build_component(composed, group)
 

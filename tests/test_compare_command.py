@@ -115,6 +115,16 @@ def test_a_record_of_an_older_schema_is_named_and_left_out(outputs: Path, capsys
     assert "has schema version 1" in listed.stderr
 
 
+def test_many_records_of_an_older_schema_are_one_sentence(tmp_path: Path, capsys) -> None:
+    for name in ("a", "b", "c"):
+        write(tmp_path, name, record() | {"schema_version": 1})
+    with pytest.raises(SystemExit):
+        main([str(tmp_path)])
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.count("schema version 1") == 1
+    assert said.endswith("It is one of 3 such records.")
+
+
 def test_a_figure_without_runs_cannot_be_drawn(outputs: Path, failing: Callable[..., str]) -> None:
     (outputs / "runs" / "broken" / "record.json").unlink()
     assert "there is no finished run to draw" in failing(

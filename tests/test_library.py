@@ -84,7 +84,7 @@ def test_values_that_refer_to_other_groups_are_resolved() -> None:
         (
             "label_model=snorkel",
             {"epoch": 3},
-            "the key of label_model=snorkel 'epoch' is unknown; did you mean 'epochs'",
+            "label_model=snorkel: the key 'epoch' is unknown; did you mean 'epochs'",
         ),
         ("label_model=snorkel", {"epochs": "many"}, "label_model.epochs is 'many'; expected a whole number"),
         ("label_model=snorkel", {"epochs": -1}, "label_model.epochs is -1; expected 1 or more"),

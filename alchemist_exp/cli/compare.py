@@ -67,6 +67,8 @@ def _compare(chosen: argparse.Namespace) -> int:
             raise ConfigError(f"{text!r} is not a filter; a filter is key=value, as in label_model=snorkel.")
         filters[key] = values.split(",")
     index = index_runs(chosen.outputs)
+    if index.runs.empty and index.errors:
+        raise StoreError(" ".join(index.errors))  # they are why there is nothing to compare
     report, pictures = _report(chosen, index.runs, filters, pictures=kind in ("html", *PICTURES, None))
     for sentence in index.errors:
         print_error(sentence)

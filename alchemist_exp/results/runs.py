@@ -17,7 +17,7 @@ import pandas as pd
 
 from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.results.record import RunRecord, RunStatus
+from alchemist_exp.results.record import OutdatedRecordError, RunRecord, RunStatus
 
 AXES = frozenset({"dataset", "method", "supplement", "selection", "selection.n", "label_model", "gold"})
 """What any sweep may be over: runs with the same member of a group have to agree in the group's other values."""
@@ -108,17 +108,22 @@ def index_runs(outputs: Path) -> RunIndex:
     """
     if not (outputs / "runs").is_dir():
         raise StoreError(f"{outputs} has no directory runs/; give the directory that the runs had as paths.outputs.")
-    rows, errors = [], []
+    rows, errors, outdated = [], [], list[OutdatedRecordError]()
     for directory in sorted(path for path in (outputs / "runs").iterdir() if not path.name.startswith(".")):
         try:
             state, record = _read(directory)
             if record is not None:
                 rows.append({"run": single_line(directory.name), "state": state, **_row(record)})
+        except OutdatedRecordError as error:
+            outdated.append(error)
         except (StoreError, OSError) as error:
             errors.append(str(error))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             what = f"{type(error).__name__}: {error}"
             errors.append(f"the record in {directory} is broken ({what}); delete it and run again.")
+    if outdated:
+        others = f" It is one of {len(outdated)} such records." if len(outdated) > 1 else ""
+        errors.append(f"{outdated[0]}{others}")
     rows.sort(key=lambda row: (row["started_at"], row["run"]))
     frame = pd.DataFrame(rows, dtype=object)
     needed = ["run", "state", "error", "seed", "llm", "feature_extractor", "config.dataset.limit"]
