@@ -76,7 +76,7 @@ class RunContext:
     """Everything that more than one stage of a run uses.
 
     Attributes:
-        data: The dataset, all splits loaded.
+        data: The dataset, all splits loaded, without gold labels.
         gold: The gold labels that stages may use.
         llm_client: Sends requests to the configured LLM, through cache, budget and rate limits.
         prompts: The prompt templates.

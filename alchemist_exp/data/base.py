@@ -131,6 +131,17 @@ class TextData:
             )
         return key_of("dataset", {"classes": self.task.classes, "content": content})
 
+    def without_gold(self) -> "TextData":
+        """Return the same dataset without gold labels, as stages see it; texts and their keys are shared."""
+        labeled = [split for split in self.splits if LABEL in self.table[split].column_names]
+        table = type(self.table)(
+            {split: part.remove_columns(LABEL) if split in labeled else part for split, part in self.table.items()}
+        )
+        hidden = TextData(task=self.task, table=table)
+        for name in ("_texts", "_texts_keys"):
+            hidden.__dict__[name] = getattr(self, name)
+        return hidden
+
 
 @dataclass(kw_only=True)
 class HubFiles:

@@ -24,11 +24,13 @@ from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.base import Method, ProgramMethod
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
+from alchemist_exp.programs.types import FUNCTION
 from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.prompts.templates import PromptTemplates
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.supplements.base import Supplement
+from alchemist_exp.supplements.written import NoSupplement
 from alchemist_exp.tracking.base import Logger
 
 METHOD_GROUPS: Final = ("llm", "prompt", "supplement", "repair", "sandbox", "vetting", "selection", "label_model")
@@ -183,6 +185,8 @@ class Experiment:
             )
         if isinstance(self.method, ProgramMethod):
             self._check_programs(self.method)
+        if isinstance(self.method, AlchemistMethod):
+            self._check_prompt(self.method)
         paid = self.uses("llm") and not self.llm.replays
         if paid and self.budget.usd is not None and self.llm.price is None:
             raise ConfigError(
@@ -225,6 +229,24 @@ class Experiment:
             raise ConfigError(
                 f"repair.max_responses is {limit}, less than method.n_programs, {method.n_programs}; raise it, or ask "
                 "for fewer programs."
+            )
+
+    def _check_prompt(self, method: AlchemistMethod) -> None:
+        """Raise ConfigError for a prompt that drops what is configured, or asks for another function."""
+        template = " ".join(self.prompt.program)
+        for placeholder, wanted, choice in (
+            ("[supplement]", not isinstance(self.supplement, NoSupplement), f"supplement={self.supplement.name}"),
+            ("[performance_hint]", method.performance_hint, "method.performance_hint=true"),
+        ):
+            if wanted and placeholder not in template:
+                raise ConfigError(
+                    f"prompt={self.prompt.name} has no {placeholder} in prompt.program, so {choice} would have no "
+                    f"effect; add '{placeholder}' to the list, or leave out {choice}."
+                )
+        if FUNCTION not in self.prompt.signature:
+            raise ConfigError(
+                f"prompt.signature is {self.prompt.signature!r}; the function must be called {FUNCTION}, as in "
+                f"'def {FUNCTION}([subject]: str) -> int:'."
             )
 
     def unused_overrides(self, overrides: Sequence[str]) -> list[str]:

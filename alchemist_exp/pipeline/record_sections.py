@@ -183,17 +183,19 @@ def end_model_section(
     return {"name": name, "seeds": seeds, "metrics": metrics}
 
 
-def record_labels(record: RunRecord, experiment: Experiment, context: RunContext, result: LabelingResult) -> None:
+def record_labels(
+    record: RunRecord, experiment: Experiment, data: TextData, context: RunContext, result: LabelingResult
+) -> None:
     """Fill the sections on programs, label model and cost, and the notes on labeling.
 
     Args:
         record: The record of the run.
         experiment: The experiment.
+        data: The dataset with its gold labels, for scoring.
         context: What the stages of the run share.
         result: The soft labels and what they were made from.
 
     """
-    data = context.data
     record.programs = programs_section(result.sources, data, experiment.sandbox.effective_mode)
     record.label_model = label_model_section(result, data, experiment.dataset.positive)
     record.cost = cost_section(experiment, context, result)
@@ -210,6 +212,7 @@ def record_labels(record: RunRecord, experiment: Experiment, context: RunContext
 def record_predictions(
     record: RunRecord,
     experiment: Experiment,
+    data: TextData,
     context: RunContext,
     result: LabelingResult,
     model: FittedEndModel,
@@ -220,13 +223,14 @@ def record_predictions(
     Args:
         record: The record of the run.
         experiment: The experiment.
+        data: The dataset with its gold labels, for scoring.
         context: What the stages of the run share.
         result: The soft labels.
         model: The distilled model.
         probs: float32 arrays of shape (n_seeds, n_rows, n_classes), the model's predictions on each split.
 
     """
-    data, seeds = context.data, list(experiment.seed.values)
+    seeds = list(experiment.seed.values)
     record.end_model = end_model_section(experiment.end_model.name, seeds, probs, data, experiment.dataset.positive)
     record.host = host(model.device)
     for split in Split:
@@ -237,7 +241,6 @@ def record_predictions(
         elif split is not Split.TRAIN:
             problem = "has no labels" if split in data.splits else "does not exist"
             record.notes.append(f"No {split} scores: the split {problem}.")
-    record.data["gold_used"] = list(context.gold.uses)
     counts = result.sources.matrices[Split.TRAIN].counts().sum(axis=0)
     if silent := [name for name, count in zip(data.task.classes, counts, strict=True) if not count]:
         record.notes.append(f"No vote on train is for the class {', '.join(silent)}.")

@@ -122,19 +122,23 @@ def run_stages(
 
     """
     context, extract_features = make_context(experiment, data, progress)
+    try:
+        result = label_rows(experiment, context)
+        record_sections.record_labels(record, experiment, data, context, result)
+        artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
 
-    result = label_rows(experiment, context)
-    record_sections.record_labels(record, experiment, context, result)
-    artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
-
-    features = extract_features()
-    model = distil(experiment, context, result, features.by_split)
-    with progress.stage("evaluate", "scoring"):
-        probs = {split: model.predict_proba(features.by_split[split]) for split in data.splits}
-        record_sections.record_predictions(record, experiment, context, result, model, probs)
-        artifacts.save_labels(directory / artifacts.LABELS, data, result, probs)
-        artifacts.save_model(directory / artifacts.MODEL, features.entry, model)
-    record_sections.track(tracker, record, model)
+        features = extract_features()
+        model = distil(experiment, context, result, features.by_split)
+        with progress.stage("evaluate", "scoring"):
+            probs = {split: model.predict_proba(features.by_split[split]) for split in data.splits}
+            record_sections.record_predictions(record, experiment, data, context, result, model, probs)
+            artifacts.save_labels(directory / artifacts.LABELS, data, result, probs)
+            artifacts.save_model(directory / artifacts.MODEL, features.entry, model)
+        record_sections.track(tracker, record, model)
+    finally:
+        # The record of a failed run names the gold labels that it used and what it paid, too.
+        record.data["gold_used"] = list(context.gold.uses)
+        record.cost = record.cost or {"spent_usd": context.llm_client.paid_usd}
 
 
 def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:

@@ -11,6 +11,7 @@ import numpy as np
 
 from alchemist_exp.context import RunContext, UsableGold
 from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
+from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
@@ -18,7 +19,7 @@ from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.chunk_cache import transform_in_chunks
-from alchemist_exp.label_models.base import fit_label_model
+from alchemist_exp.label_models.base import fit_label_model, predict_labels
 from alchemist_exp.llm.types import LLMCall
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import GeneratedPrograms, LabelingResult, LabelSources
@@ -69,7 +70,7 @@ def make_context(
 
     labels = {split: data.gold(split) for split in (Split.TRAIN, Split.VALID)} if experiment.gold.use_valid else {}
     context = RunContext(
-        data=data,
+        data=data.without_gold(),
         gold=UsableGold(labels={split: gold for split, gold in labels.items() if gold is not None}),
         llm_client=experiment.llm_client(),
         prompts=experiment.prompt,
@@ -93,7 +94,8 @@ def _extract_features(
     with progress.stage("features", f"extracting features by {extractor.name}", n_rows) as advance:
 
         def make(directory: Path) -> None:
-            extractor.fit(data.texts(Split.TRAIN))
+            with naming_plugin(extractor, "fit"):
+                extractor.fit(data.texts(Split.TRAIN))
             for split in data.splits:
                 np.save(
                     directory / f"{split}.npy",
@@ -242,7 +244,7 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
     with context.progress.stage("label_model", f"fitting the label model {model.name}"):
         train, valid = sources.matrices[Split.TRAIN], sources.matrices.get(Split.VALID)
         fitted, balance, labeled_votes = fit_label_model(model, train, valid, gold)
-        labels = {split: fitted.predict_proba(matrix) for split, matrix in sources.matrices.items()}
+        labels = {split: predict_labels(fitted, matrix) for split, matrix in sources.matrices.items()}
     return LabelingResult(
         labels=labels,
         labeled_by=model.name,

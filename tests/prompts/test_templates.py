@@ -43,3 +43,21 @@ def test_another_prompt_is_asked_again_and_is_another_run(composed) -> None:
 def test_methods_without_llm_do_not_depend_on_the_prompt(composed) -> None:
     keys = {config.build(composed("method=human", *o)).run_key("data") for o in ((), ("prompt.program_system=x",))}
     assert len(keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("supplement=rules", "prompt.program=['[task]','[instructions]','[signature]']"), "supplement=rules would"),
+        (
+            ("method.performance_hint=true", "prompt.program=['[task]','[instructions]','[signature]']"),
+            "method.performance_hint=true would",
+        ),
+        (("prompt.signature='def classify([subject]: str) -> int:'",), "the function must be called label_function"),
+    ],
+)
+def test_a_prompt_that_drops_what_is_configured_is_refused(composed, overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.build(composed(*overrides)).check()
+    other = [override for override in overrides if not override.startswith("method.")]
+    assert config.build(composed("method=human", *other)).check() is None
