@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from alchemist_exp.core.hashing import key_of
 from alchemist_exp.results import paper
 from alchemist_exp.results.aggregate import aggregate, aggregate_text, differences
 from alchemist_exp.results.filled_table import FilledTable
@@ -227,7 +228,7 @@ def compare_runs(runs: pd.DataFrame, outputs: Path) -> Report:
             "spent": runs["cost.spent_usd"].map(usd_text),
             # What replayed responses would have cost is estimated.
             "list price": runs["cost.list_price_usd"].fillna(results["mean"][Quantity.DOLLARS]).map(usd_text),
-            **{key: values[key].str[:40] for key in [*versions, *sorted(keys - {*versions} | drawn)]},
+            **{key: values[key] for key in [*versions, *sorted(keys - {*versions} | drawn)]},
         }
     ).fillna(UNKNOWN)
     results_columns = {"dataset", Quantity.LABEL_MODEL.value, Quantity.DISTILLED.value}
@@ -235,6 +236,9 @@ def compare_runs(runs: pd.DataFrame, outputs: Path) -> Report:
     stubs = [group for group in groups if group not in same]
     columns = [name for name in lines if name not in (*same, *stubs)]
     in_all = [f"{name.replace('_', ' ')} {lines[name].iloc[0]}" for name in same if lines[name].iloc[0] != UNKNOWN]
+    shown = lines.copy()
+    for name in columns:
+        shown[name] = _shortened(lines[name])
     return Report(
         name="compare",
         title=f"Finished runs in {outputs}: {len(runs)}",
@@ -243,7 +247,7 @@ def compare_runs(runs: pd.DataFrame, outputs: Path) -> Report:
             f"The same in all: {', '.join(in_all)}.",
         ],
         grids=[
-            Grid(title="", frame=lines.set_index(stubs)[columns].rename_axis(index=lambda name: name.replace("_", " ")))
+            Grid(title="", frame=shown.set_index(stubs)[columns].rename_axis(index=lambda name: name.replace("_", " ")))
         ],
         notes=[
             f"These runs differ in {', '.join(versions)}: they were not made by the same program from the same data, "
@@ -254,3 +258,12 @@ def compare_runs(runs: pd.DataFrame, outputs: Path) -> Report:
         sweep_command="",
         flat=lines.reset_index(names="run"),
     )
+
+
+def _shortened(values: pd.Series) -> pd.Series:
+    """Return texts of at most 40 characters; what is cut off and differs is told apart by a key of the whole text."""
+    cut = values.str[:40]
+    if cut.nunique() == values.nunique():
+        return cut
+    keyed = values.str[:30] + "... (" + values.map(lambda text: key_of("value", text)[:6]) + ")"
+    return values.where(values.str.len() <= 40, keyed)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.results.record import OutdatedRecordError, RunRecord, RunStatus
+from alchemist_exp.results.record import SECTIONS, OutdatedRecordError, RunRecord, RunStatus
 
 AXES = frozenset({"dataset", "method", "supplement", "selection", "selection.n", "label_model", "gold"})
 """What any sweep may be over: runs with the same member of a group have to agree in the group's other values."""
@@ -32,6 +32,9 @@ _SETTINGS = ("components.", "packages.", "code", "data.fingerprint")
 """What can alter a result, as beginnings of a record's keys."""
 
 _NUMBER = int | float
+_MAX_NUMBER = 2.0**62
+"""No count or score reaches it; a record with a larger number, an infinite one or NaN is broken."""
+
 _TYPES: dict[str, Any] = {"started_at": str, "overrides": list, "code": str, "data.fingerprint": str}
 _FINISHED_TYPES: dict[str, Any] = {
     "programs.selected": int,
@@ -118,7 +121,7 @@ def index_runs(outputs: Path) -> RunIndex:
             outdated.append(error)
         except (StoreError, OSError) as error:
             errors.append(str(error))
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
             what = f"{type(error).__name__}: {error}"
             errors.append(f"the record in {directory} is broken ({what}); delete it and run again.")
     if outdated:
@@ -153,6 +156,9 @@ def _read(directory: Path) -> tuple[RunState, RunRecord | None]:
 
 def _row(record: RunRecord) -> dict[str, Any]:
     """Return a record's values by their paths, and the members of the groups that its method uses."""
+    for name in ("components", "packages", *SECTIONS):
+        if not isinstance(getattr(record, name), Mapping):
+            raise TypeError(f"{name} is not a mapping")
     row = dict(_flat(vars(record)))
     members = {path.split(".")[1]: path for path in row if path.startswith("config.") and path.endswith(".name")}
     members |= {group: f"config.{group}.name" for group in record.components}
@@ -169,7 +175,8 @@ def _row(record: RunRecord) -> dict[str, Any]:
             types |= dict.fromkeys(values.keys() - row.keys(), _NUMBER)
     for path, kind in types.items():
         value = values[path]
-        if not isinstance(value, kind) or isinstance(value, bool) or (value != value) or value in (math.inf, -math.inf):
+        is_number = isinstance(value, int | float)
+        if not isinstance(value, kind) or isinstance(value, bool) or (is_number and not abs(value) < _MAX_NUMBER):
             raise TypeError(f"{path} is {str(value)[:40]!r}")
     if not 0 <= row.get("label_model.coverage.train", 0) <= 1:
         raise ValueError("label_model.coverage.train is not a share")

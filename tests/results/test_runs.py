@@ -101,6 +101,20 @@ def test_a_record_without_what_a_table_needs_is_named(tmp_path: Path, section: s
     assert "odd is broken" in found.errors[0]
 
 
+@pytest.mark.parametrize(
+    ("path", "value"), [("packages", [1]), ("cost.spent_usd", 10**400), ("data", []), ("cost.spent_usd", 1e400)]
+)
+def test_a_value_that_no_run_writes_is_named(tmp_path: Path, path: str, value: object) -> None:
+    broken = record()
+    *sections, key = path.split(".")
+    (broken[sections[0]] if sections else broken)[key] = value
+    write(tmp_path, "broken", broken)
+    write(tmp_path, "whole", record())
+    index = index_runs(tmp_path)
+    assert [*index.runs.index] == ["whole"]
+    assert "broken" in index.errors[0]
+
+
 def test_directories_without_a_record_and_hidden_ones_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "runs" / ".locks").mkdir(parents=True)
     (tmp_path / "runs" / "empty").mkdir()
