@@ -104,7 +104,7 @@ def _import_directory(directory: Path) -> None:
     package = plugins.package_of(directory)
     files = {(group, path) for group in base_classes() for path in (directory / group).glob("[!_]*.py")}
     # Modules outside of the groups or with a leading underscore count too, because the others may import them.
-    sources = {path: path.read_bytes() for path in [*directory.glob("*.py"), *directory.glob("*/*.py")]}
+    sources = {path: path.read_bytes() for path in directory.rglob("*.py")}
     before, classes = _loaded.get(package, ({}, {}))
     if sources == before:
         for (group, name), cls in classes.items():
@@ -147,9 +147,9 @@ def _import_errors_of(what: str) -> Iterator[None]:
     """Turn whatever stops the import of a plugin into one sentence."""
     try:
         yield
-    except ConfigError:
+    except (ConfigError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise ConfigError(
             f"{what} cannot be imported ({type(error).__name__}: {error}); fix it or remove it."
         ) from error

@@ -328,3 +328,119 @@ def test_a_broken_installed_package_is_one_sentence(install, module: str, messag
 )
 def test_flags_may_be_anywhere(given: list[str], expected: list[str]) -> None:
     assert flags_first(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return SoftLabels(probs=np.full((n, 2), [2.0, -1.0]), covered=matrix.covered)", "a probability is negative"),
+        ("return SoftLabels(probs=np.full((n, 2), 0.5), covered=np.ones(n, bool))", "rows without a vote are covered"),
+        (
+            "return SoftLabels(probs=np.ones((n, 1)), covered=matrix.covered)",
+            r"probs has shape .*, 1\); expected",
+        ),
+        ("return None", "expected SoftLabels, not NoneType"),
+    ],
+)
+def test_wrong_labels_of_a_plugin_name_it(directory: Path, tmp_path: Path, body: str, message: str) -> None:
+    predict = MODULE.partition("        counts = ")[0] + f"        n = len(matrix.votes)\n        {body}\n"
+    (directory / "label_model" / "mine.py").write_text("import numpy as np\n" + predict)
+    overrides = [*TINY, "label_model=mine", "method=human", f"paths.outputs={tmp_path / 'outputs'}"]
+    with pytest.raises(ConfigError, match=rf"mine\.py: Mine\.predict_proba failed .*{message}"):
+        alchemist_exp.run(overrides, config_dir=directory)
+
+
+FEATURES = """
+from dataclasses import dataclass
+
+import numpy as np
+
+from alchemist_exp.core.component import component
+from alchemist_exp.features.base import FeatureExtractor
+
+
+@component("feature_extractor", "mine")
+@dataclass(kw_only=True)
+class Mine(FeatureExtractor):
+    def fit(self, texts):
+        return self
+
+    def transform(self, texts, on_progress=None):
+        n = len(texts)
+        return {}
+
+    def save(self, directory): ...
+
+    def load(self, directory):
+        return self
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ("np.zeros((n - 1, 2), np.float32)", "the features have shape"),
+        ("np.zeros((n, 0), np.float32)", "the features have shape"),
+        ("np.zeros((n, 2))", "expected a float32 array, not float64"),
+        ("None", "expected a float32 array, not NoneType"),
+        ("np.full((n, 2), np.nan, np.float32)", "a feature is not finite"),
+    ],
+)
+def test_wrong_features_of_a_plugin_name_it_and_are_not_cached(
+    directory: Path, tmp_path: Path, made: str, message: str
+) -> None:
+    (directory / "feature_extractor").mkdir()
+    (directory / "feature_extractor" / "mine.py").write_text(FEATURES.format(made))
+    (directory / "feature_extractor" / "mine.yaml").write_text("defaults: [_mine, _self_]\nname: mine\n")
+    overrides = [*TINY, "feature_extractor=mine", "method=human", "label_model=majority"]
+    with pytest.raises(ConfigError, match=rf"mine\.py: Mine\.transform failed .*{message}"):
+        alchemist_exp.run([*overrides, f"paths.outputs={tmp_path / 'outputs'}"], config_dir=directory)
+    assert not list((tmp_path / "outputs" / "cache").glob("features/*"))
+
+
+def test_an_edit_of_an_inner_package_counts(directory: Path) -> None:
+    inner = directory / "label_model" / "inner" / "deep"
+    inner.mkdir(parents=True)
+    (inner.parent / "__init__.py").write_text("")
+    (inner / "__init__.py").write_text("")
+    (inner / "helper.py").write_text("SECOND = 2\n")
+    module = MODULE.replace("from ..helper import FIRST", "from .inner.deep.helper import SECOND")
+    (directory / "label_model" / "mine.py").write_text(module)
+    keys = []
+    for edited in (None, inner / "helper.py", inner / "__init__.py", inner.parent / "__init__.py"):
+        if edited:
+            edited.write_text(edited.read_text() + "EDITED = 1\n")
+        keys.append(str(alchemist_exp.load_component("label_model=mine", config_dir=directory).key()))
+    assert len(set(keys)) == 4
+
+
+def test_what_an_import_raises_is_one_sentence(directory: Path) -> None:
+    (directory / "label_model" / "mine.py").write_text("raise BaseException('out')\n")
+    assert "mine.py cannot be imported (BaseException: out)" in mistake(directory)
+
+
+def test_no_plugin_is_given_gold_labels_that_it_may_not_use(directory: Path, tmp_path: Path) -> None:
+    (directory / "method").mkdir()
+    (directory / "method" / "mine.py").write_text(
+        """
+from dataclasses import dataclass
+
+from alchemist_exp.core.component import component
+from alchemist_exp.core.types import Split
+from alchemist_exp.methods.human import HumanVotesMethod
+
+
+@component("method", "mine")
+@dataclass(kw_only=True)
+class Mine(HumanVotesMethod):
+    def votes(self, context):
+        assert all(context.data.gold(split) is None for split in Split)
+        assert context.gold.labels.keys() <= {Split.TRAIN, Split.VALID}
+        return super().votes(context)
+"""
+    )
+    (directory / "method" / "mine.yaml").write_text("defaults: [_mine, _self_]\nname: mine\n")
+    overrides = [*TINY, "method=mine", "label_model=majority", f"paths.outputs={tmp_path / 'outputs'}"]
+    record = alchemist_exp.run(overrides, config_dir=directory).record
+    assert record.data["gold_used"][-1] == "test: scoring"
+    assert record.end_model["metrics"]["test"]["accuracy"]["mean"] > 0

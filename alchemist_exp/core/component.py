@@ -2,14 +2,15 @@
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, TypeVar, get_type_hints
 
 from omegaconf import MISSING
 
-from alchemist_exp.core.errors import ConfigError, unknown_name
+from alchemist_exp.core.errors import AlchemistError, ConfigError, unknown_name
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.source import source_fingerprint
 
@@ -176,6 +177,35 @@ def registered_as(cls: type[Component]) -> tuple[str, str] | None:
 
     """
     return next(((group, name) for group, of in REGISTRY.items() for name, known in of.items() if known is cls), None)
+
+
+@contextmanager
+def naming_plugin(component: Component, method: str) -> Iterator[None]:
+    """Turn an exception inside a plugin's method into one sentence that names the plugin.
+
+    Args:
+        component: The component whose method is called; exceptions of built-in components pass unchanged.
+        method: The method's name.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ConfigError: The component is a plugin and its method failed.
+
+    """
+    try:
+        yield
+    except AlchemistError:
+        raise
+    except Exception as error:
+        cls = type(component)
+        if source_fingerprint(cls) is None:
+            raise
+        raise ConfigError(
+            f"{defined_in(cls)}: {cls.__name__}.{method} failed ({type(error).__name__}: {error}); correct it "
+            "(debug=trace shows where)."
+        ) from error
 
 
 def defined_in(cls: type) -> str:

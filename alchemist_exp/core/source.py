@@ -90,7 +90,10 @@ def _collect(module: str, files: dict[str, bytes]) -> None:
         is_package = file.name == "__init__.py"
         for imported in _imports(files[module], module if is_package else module.rpartition(".")[0]):
             if _root(imported) == _root(module):
-                _collect(imported, files)
+                # Importing a.b.c runs a/__init__.py and a/b/__init__.py, too.
+                parts = imported.split(".")
+                for length in range(len(_root(module).split(".")), len(parts) + 1):
+                    _collect(".".join(parts[:length]), files)
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:

@@ -113,7 +113,8 @@ class SoftLabels:
         covered: Boolean array of shape (n_rows,); False where no program votes. Such rows never get the prior.
 
     Raises:
-        ValueError: The shapes do not match, or the probabilities of a covered row do not sum to 1 within 0.001.
+        ValueError: The shapes do not match, a probability is negative, or those of a covered row do not sum to 1
+            within 0.001.
 
     Example:
         >>> import numpy as np
@@ -138,6 +139,8 @@ class SoftLabels:
         probs[~covered] = 0.0
         if not np.isfinite(probs).all() or not np.allclose(probs[covered].sum(axis=1), 1.0, atol=1e-3):
             raise ValueError("the probabilities of a covered row do not sum to 1")
+        if (probs < 0).any():
+            raise ValueError("a probability is negative")
         object.__setattr__(self, "probs", read_only(probs, np.float32))
         object.__setattr__(self, "covered", covered)
 

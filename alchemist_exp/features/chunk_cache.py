@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from alchemist_exp.core.artifact_cache import read_array
 from alchemist_exp.core.atomic_io import write_bytes
+from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.features.base import FeatureExtractor
 
@@ -46,8 +47,22 @@ def transform_in_chunks(
         if path.exists():
             on_progress(len(chunk))
         else:
-            write_array(path, extractor.transform(chunk, on_progress))
+            with naming_plugin(extractor, "transform"):
+                features = extractor.transform(chunk, on_progress)
+                _check(features, len(chunk))
+            write_array(path, features)
     return np.concatenate([read_array(path) for path in paths])
+
+
+def _check(features: FloatArray, n_rows: int) -> None:
+    """Raise ValueError for features that an end model cannot be trained on; such features are not cached."""
+    if not isinstance(features, np.ndarray) or features.dtype != np.float32:
+        found = features.dtype if isinstance(features, np.ndarray) else type(features).__name__
+        raise ValueError(f"expected a float32 array, not {found}")
+    if features.ndim != 2 or len(features) != n_rows or not features.shape[1]:
+        raise ValueError(f"the features have shape {features.shape}; expected ({n_rows}, n_features)")
+    if not np.isfinite(features).all():
+        raise ValueError("a feature is not finite")
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:

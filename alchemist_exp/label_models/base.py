@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.component import Component
+from alchemist_exp.core.component import Component, naming_plugin
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, read_only
 
@@ -147,7 +147,37 @@ def fit_label_model(
     """
     labeled = None if valid is None or gold is None else LabeledVotes(matrix=valid, gold=gold)
     balance = class_balance_from_votes(train) if gold is None else class_balance_from_gold(gold, train.n_classes)
-    return model.fit(train, balance, labeled if model.uses_gold else None), balance, labeled
+    with naming_plugin(model, "fit"):
+        fitted = model.fit(train, balance, labeled if model.uses_gold else None)
+        if not isinstance(fitted, LabelModel):
+            raise TypeError(f"expected a label model, not {type(fitted).__name__}")
+    return fitted, balance, labeled
+
+
+def predict_labels(model: LabelModel, matrix: LabelMatrix) -> SoftLabels:
+    """Return the soft labels of a fitted label model, checked against the votes.
+
+    Args:
+        model: The fitted label model.
+        matrix: The votes.
+
+    Returns:
+        The labels.
+
+    Raises:
+        ConfigError: The label model is a plugin and its labels do not fit the votes.
+
+    """
+    with naming_plugin(model, "predict_proba"):
+        labels = model.predict_proba(matrix)
+        if not isinstance(labels, SoftLabels):
+            raise TypeError(f"expected SoftLabels, not {type(labels).__name__}")
+        expected = (len(matrix.votes), matrix.n_classes)
+        if labels.probs.shape != expected:
+            raise ValueError(f"probs has shape {labels.probs.shape}; expected {expected}")
+        if n_rows := int((labels.covered & ~matrix.covered).sum()):
+            raise ValueError(f"{n_rows} rows without a vote are covered; such rows have no label")
+    return labels
 
 
 def class_balance_from_gold(gold: IntArray, n_classes: int) -> ClassBalance:

@@ -10,7 +10,7 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.label_models.base import fit_label_model
+from alchemist_exp.label_models.base import fit_label_model, predict_labels
 from alchemist_exp.programs.execution import failure_of_run, run_on_split
 from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, reject
 from alchemist_exp.programs.vetting import Vetter
@@ -133,7 +133,7 @@ class RunTrials:
         gold = context.gold.use(Split.VALID, "class balance")
         with context.progress.stage("label_model", f"fitting a first label model {model.name}"):
             fitted, _, _ = fit_label_model(model, matrices[Split.TRAIN], matrices.get(Split.VALID), gold)
-            labels = fitted.predict_proba(matrices[split])
+            labels = predict_labels(fitted, matrices[split])
         probs = np.where(labels.covered[:, np.newaxis], labels.probs, 1 / context.n_classes)
         entropy: FloatArray = -(probs * np.log(np.clip(probs, 1e-12, None))).sum(axis=1).astype(np.float32)
         return entropy

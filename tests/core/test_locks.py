@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,8 +50,9 @@ def test_a_long_wait_is_logged(
     with locked(tmp_path / "lock"):
         other = threading.Thread(target=second)
         other.start()
-        while not caplog.messages:
-            pass
+        deadline = time.monotonic() + 20
+        while not caplog.messages and time.monotonic() < deadline:
+            time.sleep(0.01)
         assert "waiting for another job" in caplog.messages[0]
         assert not entered.is_set()
     other.join()

@@ -1,5 +1,6 @@
 """Runs a command of the command line in the test's own process, which is faster than a new interpreter."""
 
+import logging
 import sys
 from collections.abc import Callable
 
@@ -19,8 +20,15 @@ def run_command(main: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *ar
 
     """
     monkeypatch.setattr(sys, "argv", ["alchemist", *arguments])
+    level = logging.root.level
     try:
         main()
     except SystemExit as stopped:
         return int(stopped.code or 0)
+    finally:
+        # Hydra configures logging for a process that ends with the command; later tests need their loggers.
+        logging.root.setLevel(level)
+        for logger in logging.root.manager.loggerDict.values():
+            if isinstance(logger, logging.Logger):
+                logger.disabled = False
     return 0
