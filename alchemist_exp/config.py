@@ -53,7 +53,6 @@ def register(directory: str | Path | None = None) -> None:
         ConfigError: A plugin is broken, or a YAML file of the directory has the name of a built-in one.
 
     """
-    OmegaConf.register_new_resolver("members", _list_members, replace=True)
     OmegaConf.register_new_resolver("model_spec", _model_spec, replace=True)
     own = None if directory is None else Path(directory).expanduser().absolute()
     schemas = registry.components(own)
@@ -322,7 +321,7 @@ def _model_spec(provider: str, model: str) -> DictConfig:
     return loaded
 
 
-def _list_members() -> str:
+def list_members() -> str:
     """Return a line per group for the help."""
     lines = [f"{group}: {', '.join(members(group))}" for group in groups() if group != "experiment"]
     return "\n".join([*lines, f"+experiment: {', '.join(members('experiment'))}"])

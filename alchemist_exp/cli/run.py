@@ -1,15 +1,32 @@
 """Composes, checks, runs and records one experiment, or each of a sweep: `alchemist run [overrides]`."""
 
 import sys
+from collections.abc import Sequence
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp import config
 from alchemist_exp.cli.hydra_command import exits_cleanly, flags_first, shown
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
+
+HELP = """\
+alchemist run: label a dataset with programs written by an LLM, and train a small model on their votes.
+
+  alchemist run                                   run the default: YouTube spam, ten recorded programs
+  alchemist run dataset=sms label_model=majority  select other members of two groups
+  alchemist run -m dataset=youtube,sms seed=s0,s1 run a sweep: every combination
+  alchemist run --cfg job                         print the whole configuration; conf/ explains each key
+
+== Groups and their members (group=member) ==
+{members}
+== Configuration (key=value) ==
+{configuration}
+Also: --cfg job|hydra|all, --multirun (-m), --config-dir DIR (your own members), --hydra-help.
+"""
 
 
 @hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
@@ -32,6 +49,26 @@ def job(cfg: DictConfig) -> None:
 
 @exits_cleanly
 def main() -> None:
-    """Run the experiment or sweep of the command line in sys.argv."""
+    """Run the experiment or sweep of the command line in sys.argv, or print the help."""
+    if {"--help", "-h"} & {*sys.argv[1:]}:
+        print(help_text(sys.argv[1:]), end="")
+        return
     sys.argv[1:] = flags_first(sys.argv[1:])
     job()
+
+
+def help_text(arguments: Sequence[str]) -> str:
+    """Return the help of `alchemist run`.
+
+    Hydra's own help would copy its whole store of schemas once per group, which takes two seconds.
+
+    Args:
+        arguments: The command line; its overrides are part of the configuration that is shown.
+
+    Returns:
+        The groups, their members and the configuration.
+
+    """
+    parsed, _ = get_args_parser().parse_known_intermixed_args(arguments)
+    configuration = OmegaConf.to_yaml(config.compose(parsed.overrides, parsed.config_dir))
+    return HELP.format(members=config.list_members(), configuration=configuration)
