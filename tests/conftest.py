@@ -1,8 +1,6 @@
 """What tests share: composing the configuration, and running the program as a user does."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,7 +12,7 @@ from omegaconf import DictConfig
 
 from alchemist_exp import config
 from alchemist_exp.prompts.templates import PromptTemplates
-from tests.support.paths import REPOSITORY
+from tests.support.forking import run_forked
 
 config.register()
 # The same examples every time, and no clock.
@@ -52,17 +50,9 @@ def prompts(composed) -> PromptTemplates:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `python -m alchemist_exp.run` in an empty folder, outputs in its `outputs`."""
+    """Runs `python -m alchemist_exp.run` in an empty directory, outputs in its `outputs`."""
 
     def run(*overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "alchemist_exp.run", *overrides],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            stdin=subprocess.DEVNULL,
-        )
+        return run_forked("alchemist_exp.run", *overrides, cwd=tmp_path, environment=environment)
 
     return run

@@ -1,27 +1,18 @@
 """Scripts, run as their docstrings say."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.types import Split
+from tests.support.forking import run_forked
 from tests.support.paths import REPOSITORY
 
 
 def predict(directory: str, texts: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "scripts" / "predict.py"), directory],
-        input=texts.encode(),
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        timeout=120,
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return run_forked(str(REPOSITORY / "scripts" / "predict.py"), directory, cwd=cwd, stdin=texts)
 
 
 def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
@@ -44,14 +35,7 @@ def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
 
 
 def prepare_data(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(REPOSITORY / "scripts" / "prepare_data.py"), *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return run_forked(str(REPOSITORY / "scripts" / "prepare_data.py"), *arguments, cwd=cwd)
 
 
 def test_raw_files_become_a_dataset_that_loads(composed, tmp_path: Path, monkeypatch) -> None:
