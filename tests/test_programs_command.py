@@ -25,11 +25,15 @@ def outputs(composed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = ran()
     mine = root / "mine"
     shutil.copytree(before / "programs", mine)
-    header = (mine / "00.py").read_text().partition("#: ---\n")[0] + "#: ---\n"
-    (mine / "00.py").write_text(f"{header}def label_function(comment):\n    return 1 if 'http' in comment else -1\n")
-    (mine / "09.py").unlink()
+    header = (mine / "general_00.py").read_text().partition("#: ---\n")[0] + "#: ---\n"
+    (mine / "general_00.py").write_text(
+        f"{header}def label_function(comment):\n    return 1 if 'http' in comment else -1\n"
+    )
+    (mine / "general_09.py").unlink()
     first = ran("method=program_files", f"method.path={mine}")
-    (mine / "00.py").write_text(f"{header}def label_function(comment):\n    return 0 if 'song' in comment else -1\n")
+    (mine / "general_00.py").write_text(
+        f"{header}def label_function(comment):\n    return 0 if 'song' in comment else -1\n"
+    )
     second = ran("method=program_files", f"method.path={mine}")
     for name, folder in (("before", before), ("after", first), ("later", second)):
         (root / name).symlink_to(folder)
@@ -92,6 +96,26 @@ def test_other_data_cannot_be_compared_by_rows(outputs: Path, capsys, tmp_path: 
     record["data"]["fingerprint"] = "0" * 24
     (other / "record.json").write_text(json.dumps(record))
     assert "rows cannot be compared" in said(capsys, str(outputs / "before"), str(other))
+
+
+def test_runs_without_gold_labels_have_no_table_of_scores(outputs: Path, capsys, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree((outputs / "before").resolve(), other)
+    record = json.loads((other / "record.json").read_text())
+    record["label_model"]["metrics"] = record["end_model"]["metrics"] = {}
+    (other / "record.json").write_text(json.dumps(record))
+    text = said(capsys, str(other), str(other))
+    assert text.endswith("\nno scores: the data has no gold labels\n")
+    assert "macro F1" not in text
+
+
+def test_a_file_that_was_changed_after_the_run_is_not_shown_as_its_program(outputs: Path, capsys, tmp_path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree((outputs / "before").resolve(), other)
+    (other / "programs" / "general_00.py").write_text("x = 1\n")
+    text = said(capsys, str(other), str(outputs / "after"), "--source")
+    assert "A: general 0: its file was changed or removed after the run" in text
+    assert "-x = 1" not in text
 
 
 @pytest.mark.parametrize(

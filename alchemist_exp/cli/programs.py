@@ -17,6 +17,7 @@ from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import escape_controls, sanitize
 from alchemist_exp.core.types import Split
 from alchemist_exp.programs.files import split_header
+from alchemist_exp.programs.types import Program
 from alchemist_exp.results.console import new_console, new_table, number_text
 from alchemist_exp.results.record import RECORD, RunRecord, RunStatus, Section
 from alchemist_exp.results.report import UNKNOWN
@@ -207,8 +208,11 @@ def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
             if any(cell not in ("", f"{UNKNOWN} to {UNKNOWN}") for cell in cells):
                 table.add_row(f"{what}, {split}", *cells)
     other = before.record.data["fingerprint"] != after.record.data["fingerprint"]
-    yield Text(f"\nScores  A to B{', on different data' if other else ''}", style="bold cyan")
-    yield table
+    if table.row_count:
+        yield Text(f"\nScores  A to B{', on different data' if other else ''}", style="bold cyan")
+        yield table
+    else:
+        yield Text("\nno scores: the data has no gold labels", style="dim")
 
 
 def _score(section: Section, split: str, metric: str) -> float | None:
@@ -226,14 +230,17 @@ def _sources(before: DiffedRun, after: DiffedRun) -> Iterator[str]:
         yield "\n"
         lines = _lines(before, old), _lines(after, new)
         names = f"A: {_label(old)}", f"B: {_label(new)}"
+        if not all(lines):
+            changed_name = names[0 if not lines[0] else 1]
+            yield f"{changed_name}: its file was changed or removed after the run, so the lines are not known\n"
+            continue
         yield from difflib.unified_diff(lines[0], lines[1], *names)
 
 
 def _lines(run: DiffedRun, program: Section) -> list[str]:
-    """Return the lines of the program's file without the header; files are in the order of the record's list."""
-    place = run.programs.index(program)
-    files = sorted((run.directory / "programs").glob("*.py"))
-    if place >= len(files):
-        return []
-    _, source = split_header(files[place].read_text(encoding="utf-8"))
-    return [f"{line}\n" for line in source.split("\n")]
+    """Return the lines of the program's file without the header; none when the file was removed or changed."""
+    for file in sorted((run.directory / "programs").glob("*.py")):
+        _, source = split_header(file.read_text(encoding="utf-8", errors="replace"))
+        if Program(source=source, origin=file.name).id == program["id"]:
+            return [f"{line}\n" for line in source.split("\n")]
+    return []

@@ -230,7 +230,7 @@ def _constant_votes(matrix: LabelMatrix, hard: IntArray, class_names: Sequence[s
     if matrix.votes.shape[1] > 1 and (matrix.votes == matrix.votes[:, :1]).all():
         warnings.append("All programs vote the same on every row, so there is nothing to aggregate; one is enough.")
     if (labeled == labeled[0]).all():
-        warnings.append(f"Every label is {class_names[labeled[0]]}; check the programs before you train on the labels.")
+        warnings.append(f"Every label is {class_names[labeled[0]]}; check the labels before you train on them.")
     return warnings
 
 

@@ -13,7 +13,7 @@ from alchemist_exp.core.types import ABSTAIN, FloatArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.methods.types import LabelingResult, LabelSources
-from alchemist_exp.programs.files import with_header
+from alchemist_exp.programs.files import file_names, with_header
 from alchemist_exp.programs.types import Program, Rejected
 
 PROGRAMS, LABELS, MODEL = "programs", "labels.parquet", "model"
@@ -23,8 +23,8 @@ def save_programs(directory: Path, sources: LabelSources) -> None:
     """Write programs as files that people can read, correct and run again with method=program_files.
 
     Args:
-        directory: Gets the programs that vote; those that the selection left out are in its directory `unselected`,
-            rejected ones in `rejected`.
+        directory: Gets the programs that vote, each in a file named after its origin; those that the selection left
+            out are in its directory `unselected`, rejected ones in `rejected`.
         sources: The programs and their fate.
 
     """
@@ -35,12 +35,11 @@ def save_programs(directory: Path, sources: LabelSources) -> None:
         directory / "rejected": rejected,
     }
     for place, programs in groups.items():
-        digits = max(2, len(str(len(programs) - 1)))
-        for number, one in enumerate(programs):
+        for name, one in zip(file_names(one.origin for one in programs), programs, strict=True):
             text = (
                 with_header(one) if isinstance(one, Program) else with_header(one.program, one) if one.program else ""
             )
-            write_bytes(place / f"{number:0{digits}d}.py", text.encode("utf-8", "replace"))
+            write_bytes(place / name, text.encode("utf-8", "replace"))
 
 
 def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mapping[Split, FloatArray]) -> None:

@@ -5,6 +5,8 @@ keeps the id of the program that it was made from.
 """
 
 import re
+from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,8 @@ _MARK = "#: "
 _END = f"{_MARK}---\n"
 _PROGRAM, _FROM = "program", "from"
 _ID = re.compile(r"[0-9a-f]{12}\b")
+_NUMBERED = re.compile(r"(?P<strategy>.*) (?P<sample>\d+)(?P<version>(?:\.\d+)?)")
+_MAX_STEM_CHARS: Final = 60
 
 
 def read_directory(directory: Path) -> list[Candidate]:
@@ -61,6 +65,32 @@ def _read(file: Path) -> Candidate:
         return unreadable(f"cannot be read: {error.strerror}")
     header, source = split_header(source)
     return Program(source=source, origin=origin, header=header)
+
+
+def file_names(origins: Iterable[str]) -> list[str]:
+    """Return the file name of each program, after its origin.
+
+    Args:
+        origins: The origins of the programs of one directory.
+
+    Returns:
+        Different names in the order of the origins. The sample has two digits, so that sorted names keep the order.
+
+    Example:
+        >>> file_names(["general 5", "rules 12.1", "mine.py", "general 5"])
+        ['general_05.py', 'rules_12.1.py', 'mine.py', 'general_05_2.py']
+
+    """
+    names: dict[str, None] = {}
+    for origin in origins:
+        if numbered := _NUMBERED.fullmatch(origin):
+            stem = f"{numbered['strategy']}_{int(numbered['sample']):02d}{numbered['version']}"
+        else:
+            stem = origin.removesuffix(".py")
+        stem = re.sub(r"[^\w.-]", "_", stem)[:_MAX_STEM_CHARS] or "program"
+        copies = (stem if n == 1 else f"{stem}_{n}" for n in count(1))
+        names[next(f"{copy}.py" for copy in copies if f"{copy}.py" not in names)] = None
+    return list(names)
 
 
 def with_header(program: Program, rejection: Rejected | None = None) -> str:
@@ -106,8 +136,8 @@ def split_header(text: str) -> tuple[tuple[tuple[str, str], ...], str]:
 
     """
     head, end, source = text.partition(_END)
-    lines = head.splitlines()
-    if not end or not all(line.startswith(_MARK) for line in lines):
+    lines = head.split("\n")
+    if not end or lines.pop() or not all(line.startswith(_MARK) for line in lines):
         return (), text
     parts = (line.removeprefix(_MARK).partition(": ") for line in lines)
     return tuple((name, value) for name, _, value in parts), source

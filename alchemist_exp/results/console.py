@@ -99,6 +99,7 @@ def render(record: RunRecord, directory: str, *, reused: bool) -> RenderableType
     if reused:
         how = f"loaded from the existing record, finished {record.finished_at}; use force=true to run again"
         parts.append(Text(how, style="italic"))
+    has_files = record.programs["sandbox"] is not None  # programs ran, so their files were written
     seconds = ", ".join(f"{key.replace('_', ' ')} {s:.1f}" for key, s in record.seconds.items() if key != "total")
     return Group(
         *parts,
@@ -108,7 +109,7 @@ def render(record: RunRecord, directory: str, *, reused: bool) -> RenderableType
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
         *(Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]),
         Text(f"gold used  {', '.join(record.data['gold_used']) or 'none'}"),
-        Text(f"record, labels, programs, model  {directory}\n", overflow="fold"),
+        Text(f"record, labels, {'programs, ' * has_files}model  {directory}\n", overflow="fold"),
     )
 
 

@@ -126,7 +126,7 @@ def test_constant_votes_are_reported() -> None:
     assert constant.startswith("All programs vote the same on every row")
     same, one = warnings_of(LabelMatrix(votes=votes * 0 + 1, n_classes=2), np.ones(100, dtype=int))
     assert same == constant
-    assert one == "Every label is c1; check the programs before you train on the labels."
+    assert one == "Every label is c1; check the labels before you train on them."
 
 
 def test_names_are_optional() -> None:

@@ -277,8 +277,8 @@ def test_a_rejected_program_is_repaired_priced_and_kept_in_all_versions(ran: Run
     assert (mended["sample"], mended["version"], mended["list_price_usd"]) == (0, 2, pytest.approx(0.1))
     assert done.record.cost["list_price_usd"] == pytest.approx(0.5)
     files = sorted(path.name for path in (done.directory / "programs").rglob("*.py"))
-    assert files == ["00.py", "00.py", "01.py", "01.py", "02.py"]
-    rejected = (done.directory / "programs" / "rejected" / "01.py").read_text()
+    assert files == ["general_00.1.py", "general_00.2.py", "general_00.py", "general_01.py", "general_02.py"]
+    rejected = (done.directory / "programs" / "rejected" / "general_00.1.py").read_text()
     assert "#: version: 1 (a repair)" in rejected
     assert "#: rejected: import: module 'nltk' is not allowed" in rejected
     asked = len(model.prompts)

@@ -94,6 +94,7 @@ def test_scores_programs_costs_and_notes_are_printed() -> None:
         "! No valid scores", "gold used  test: scoring",
     ):  # fmt: skip
         assert part in text
+    assert "record, labels, programs, model  /folder" in text
     assert "loaded from the existing record" not in text
 
 
@@ -110,6 +111,7 @@ def test_without_gold_and_without_programs() -> None:
     text = text_of(bare)
     assert "weighted F1" in text
     assert "2 human-crafted functions" in text
+    assert "record, labels, model  /folder" in text
     assert "gold used  none" in text
     assert "±" not in text.replace("mean ± sd", "")
 
