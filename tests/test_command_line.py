@@ -41,7 +41,10 @@ MISTAKES = {
     "~dataset": "dataset must be given",
     "sandbox=none": "sandbox.i_accept_untrusted_code=true",
     "+experiment=smok": "experiment 'smok' is unknown; did you mean 'smoke'?",
-    "llm.recording=absent": "the recording 'absent' is unknown",
+    "llm.recording=absent": "llm=recorded has no responses for 'absent'. It has responses for the datasets cancer, ",
+    "dataset=youtube dataset.path=nope": "dataset.path='nope' is not its directory; leave out dataset.path, or read your",
+    "dataset=yelp dataset.path=nope": "'nope' does not exist; set dataset.path to the file or directory of 'yelp'.",
+    "dataset=files dataset.path=nope.csv dataset.classes=[a,b] dataset.prompt=p": "'nope.csv' does not exist; set",
     "dataset.prompt=other": "the prompt is not in the recording youtube.jsonl",
     "method.n_programs=11": "request at most 10 programs (method.n_programs=10)",
     "logger.mode=online": "needs the environment variable WANDB_API_KEY",
@@ -54,7 +57,7 @@ def test_a_mistake_is_one_sentence(
     override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_command(run.main, monkeypatch, override) == 1
+    assert run_command(run.main, monkeypatch, *override.split()) == 1
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")
     assert MISTAKES[override] in printed.err

@@ -12,7 +12,7 @@ from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, HubFiles, TextData
 from alchemist_exp.data.labels import check_votes, class_indices
-from alchemist_exp.data.readers import Columns, read_splits
+from alchemist_exp.data.readers import Columns, read_splits, require_path
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """Package data: one directory per embedded dataset."""
@@ -53,6 +53,15 @@ class FilesDataset(Dataset):
     def root(self) -> Path:
         """The file or directory that is read."""
         return resolve_user_path(self.path, "dataset.path")
+
+    def check(self) -> None:
+        """Check that the file or directory exists.
+
+        Raises:
+            DataError: It does not.
+
+        """
+        require_path(self.root, self.name)
 
     def load(self) -> TextData:
         """Read and check all splits.
@@ -133,6 +142,19 @@ class EmbeddedDataset(FilesDataset):
         """The directory inside the package, or the absolute path."""
         return EMBEDDED / self.path
 
+    def check(self) -> None:
+        """Check that the directory exists.
+
+        Raises:
+            DataError: It does not.
+
+        """
+        if not self.root.is_dir():
+            raise DataError(
+                f"dataset={self.name} is part of the package and dataset.path={self.path!r} is not its directory; "
+                "leave out dataset.path, or read your own files with dataset=files dataset.path=..."
+            )
+
     def load(self) -> TextData:
         """Read and check the three splits.
 
@@ -143,6 +165,7 @@ class EmbeddedDataset(FilesDataset):
             DataError: A split is missing, broken, or does not fit the configuration.
 
         """
+        self.check()
         data = super().load()
         if data.splits != tuple(Split):
             raise DataError(

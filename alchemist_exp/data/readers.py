@@ -103,6 +103,33 @@ READERS: dict[str, Callable[[Path], Columns]] = {
 }
 
 
+def require_path(path: Path, name: str) -> None:
+    """Check that the file or directory of a dataset exists.
+
+    Args:
+        path: The file or directory.
+        name: The dataset's name, for messages.
+
+    Raises:
+        DataError: It does not exist; the message says how to get or name it.
+
+    """
+    try:
+        exists = path.is_file() or path.is_dir()
+    except OSError as error:
+        raise DataError(f"dataset.path={str(path)[:80]!r} is not a possible path: {error.strerror}.") from error
+    if exists:
+        return
+    if name not in PREPARED or path.name != name:
+        raise DataError(f"{str(path)!r} does not exist; set dataset.path to the file or directory of {name!r}.")
+    raise DataError(
+        f"the files of dataset {name!r} are not at {str(path)!r}; set ALCHEMIST_DATA (or paths.data) to a "
+        f"directory with {name}/train.parquet, valid.parquet and test.parquet, or make them from the "
+        f"published files with `python scripts/prepare_data.py {name} --source FILE` (without --source it prints "
+        "where those are)."
+    )
+
+
 def read_splits(path: Path, name: str) -> dict[Split, tuple[Path, Columns]]:
     """Read the splits of a dataset.
 
@@ -118,21 +145,9 @@ def read_splits(path: Path, name: str) -> dict[Split, tuple[Path, Columns]]:
         DataError: There is no training split, a split has two files, or a file cannot be read.
 
     """
-    try:
-        is_file = path.is_file()
-    except OSError as error:
-        raise DataError(f"dataset.path={str(path)[:80]!r} is not a possible path: {error.strerror}.") from error
-    if is_file:
+    require_path(path, name)
+    if path.is_file():
         return {Split.TRAIN: (path, read_table(path))}
-    if not path.is_dir():
-        if name not in PREPARED:
-            raise DataError(f"{str(path)!r} does not exist; set dataset.path to the file or directory of {name!r}.")
-        raise DataError(
-            f"the files of dataset {name!r} are not at {str(path)!r}; set ALCHEMIST_DATA (or paths.data) to a "
-            f"directory with {name}/train.parquet, valid.parquet and test.parquet, or make them from the "
-            f"published files with `python scripts/prepare_data.py {name} --source FILE` (without --source it prints "
-            "where those are)."
-        )
     files: dict[Split, Path] = {}
     for split, names in SPLIT_FILE_NAMES.items():
         candidates = [path / f"{file_name}{extension}" for file_name in names for extension in READERS]

@@ -33,6 +33,7 @@ class AlchemistMethod(ProgramMethod):
         "use another llm.model, raise llm.max_output_tokens if responses are truncated, or have programs repaired with "
         "repair=on"
     )
+    advice_for_more_programs = "raise method.n_programs"
     n_programs: int = MISSING
     performance_hint: bool = MISSING
 

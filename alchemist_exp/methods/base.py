@@ -64,6 +64,8 @@ class ProgramMethod(Method):
     uses: ClassVar[tuple[str, ...]] = ("sandbox", "vetting", "selection", "label_model")
     advice_without_programs: ClassVar[str] = "correct the programs or add others"
     """How to get programs, for the error message when too few were accepted."""
+    advice_for_more_programs: ClassVar[str] = "provide more programs"
+    """How to get more programs, for the error message when too few are configured."""
 
     @abstractmethod
     def generate(

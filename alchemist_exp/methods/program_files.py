@@ -28,6 +28,7 @@ class ProgramFilesMethod(ProgramMethod):
 
     """
 
+    advice_for_more_programs = "add programs to the directory method.path"
     path: str = MISSING
 
     def check(self) -> None:

@@ -215,9 +215,11 @@ class Experiment:
         model, requested = self.label_model, method.n_requested(self.supplement)
         n_voting = self.selection.max_selected(requested, method.n_strategies(self.supplement))
         if n_voting < model.min_programs:
+            more = [method.advice_for_more_programs] * (requested < model.min_programs)
+            more += ["raise selection.n"] * (n_voting < min(requested, model.min_programs))
             raise ConfigError(
-                f"label_model={model.name} needs {model.min_programs} programs and at most {n_voting} can vote; raise "
-                "method.n_programs or selection.n, or use label_model=majority."
+                f"label_model={model.name} needs {model.min_programs} programs and at most {n_voting} can vote; "
+                f"{' and '.join(more)}, or use label_model=majority."
             )
         if self.vetting.reject_nondeterministic and not self.sandbox.determinism_rows:
             raise ConfigError(

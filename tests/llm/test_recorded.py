@@ -66,7 +66,7 @@ def test_a_sample_that_was_not_recorded_says_how_many_there_are(composed, prompt
 
 
 def test_an_unknown_recording_names_the_known_ones(recorded) -> None:
-    with pytest.raises(LLMError, match=r"'yotube' is unknown; did you mean 'youtube'.*method=program_files"):
+    with pytest.raises(LLMError, match=r"for 'yotube'; did you mean 'youtube'\? It .*method=program_files"):
         _ = recorded("llm.recording=yotube").responses
     with pytest.raises(LLMError, match="which is not a file"):
         _ = recorded("llm.recording=/absent/a.jsonl").responses

@@ -368,8 +368,18 @@ def test_calls_of_two_dialogues_are_counted_as_they_are_paid(ran: Runner, model:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["label_model=snorkel", "method.n_programs=2"], "label_model=snorkel needs 3 programs and at most 2 can vote"),
-        (["label_model=flyingsquid", "selection=marginal", "selection.n=1"], "needs 3 programs and at most 1 can vote"),
+        (
+            ["label_model=snorkel", "method.n_programs=2"],
+            "label_model=snorkel needs 3 programs and at most 2 can vote; raise method.n_programs, or use",
+        ),
+        (
+            ["label_model=flyingsquid", "selection=marginal", "selection.n=1"],
+            "needs 3 programs and at most 1 can vote; raise selection.n, or use",
+        ),
+        (
+            ["label_model=snorkel", "method.n_programs=2", "selection=marginal", "selection.n=1"],
+            "at most 1 can vote; raise method.n_programs and raise selection.n, or use",
+        ),
         (["repair.max_responses=5"], "repair.max_responses is 5, less than method.n_programs, 10"),
         (["vetting=strict", "sandbox.determinism_rows=0"], "so no program would be tried"),
     ],

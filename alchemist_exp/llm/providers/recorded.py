@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.component import component
-from alchemist_exp.core.errors import LLMError, unknown_name
+from alchemist_exp.core.errors import LLMError
 from alchemist_exp.core.hashing import bytes_fingerprint
 from alchemist_exp.llm.types import LLM, FinishReason, Message, Request, Response, Role
 
@@ -100,10 +101,13 @@ class RecordedLLM(LLM):
             return path
         path = RECORDINGS / f"{self.recording}.jsonl"
         if not path.is_file():
-            known = (p.stem for p in RECORDINGS.glob("*.jsonl"))
+            known = sorted(p.stem for p in RECORDINGS.glob("*.jsonl"))
+            close = get_close_matches(self.recording, known, n=1)
             raise LLMError(
-                f"{unknown_name('the recording', self.recording, known)} For data without a recording, call a model "
-                "(llm=openai) or write programs yourself (method=program_files method.path=DIR)."
+                f"llm=recorded has no responses for {self.recording!r}{f'; did you mean {close[0]!r}?' if close else '.'} "
+                f"It has responses for the datasets {', '.join(known)}. For other data choose an LLM (llm=openai, "
+                "llm=anthropic or llm=openai_compatible), or write programs yourself (method=program_files "
+                "method.path=DIR)."
             )
         return path
 
