@@ -42,7 +42,7 @@ MISTAKES = {
     "sandbox=none": "sandbox.i_accept_untrusted_code=true",
     "+experiment=smok": "experiment 'smok' is unknown; did you mean 'smoke'?",
     "llm.recording=absent": "llm=recorded has no responses for 'absent'. It has responses for the datasets cancer, ",
-    "dataset=youtube dataset.path=nope": "dataset.path='nope' is not its directory; leave out dataset.path, or read your",
+    "dataset=youtube dataset.path=nope": "dataset.path='nope' is not its directory; leave out dataset.path, or",
     "dataset=yelp dataset.path=nope": "'nope' does not exist; set dataset.path to the file or directory of 'yelp'.",
     "dataset=files dataset.path=nope.csv dataset.classes=[a,b] dataset.prompt=p": "'nope.csv' does not exist; set",
     "dataset.prompt=other": "the prompt is not in the recording youtube.jsonl",

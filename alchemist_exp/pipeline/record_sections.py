@@ -57,18 +57,22 @@ def programs_section(sources: LabelSources, data: TextData, sandbox: str) -> Sec
 
     Args:
         sources: The votes, and the fate of all candidates.
-        data: The dataset; its labels of train are used for each program's accuracy.
+        data: The dataset; its labels of train are used for each program's accuracy, those of valid if train has none.
         sandbox: The mode of the sandbox.
 
     Returns:
         Counts of requested, accepted, rejected and selected programs, and a list with what is known of each.
     """
     scores = program_scores(sources.matrices[Split.TRAIN], data.gold(Split.TRAIN))
+    accuracies = [score_.accuracy for score_ in scores]
+    if data.gold(Split.TRAIN) is None and Split.VALID in sources.matrices:
+        on_valid = program_scores(sources.matrices[Split.VALID], data.gold(Split.VALID))
+        accuracies = [score_.accuracy for score_ in on_valid]
     programs = []
     for column, (id_, origin, score_) in enumerate(zip(sources.ids, sources.origins, scores, strict=True)):
         program = sources.programs[column] if sources.programs else None
         programs.append(
-            {"id": id_, "origin": origin, "coverage": score_.coverage, "accuracy": score_.accuracy}
+            {"id": id_, "origin": origin, "coverage": score_.coverage, "accuracy": accuracies[column]}
             | _provenance(program)
             | _outcomes(sources.runs_of(column))
         )

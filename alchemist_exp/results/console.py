@@ -99,16 +99,18 @@ def render(record: RunRecord, directory: str, *, reused: bool) -> RenderableType
     if reused:
         how = f"loaded from the existing record, finished {record.finished_at}; use force=true to run again"
         parts.append(Text(how, style="italic"))
+    gold_used = record.data["gold_used"]
+    on_valid = "valid: scoring" in gold_used and "train: scoring" not in gold_used
     has_files = record.programs["sandbox"] is not None  # programs ran, so their files were written
     seconds = ", ".join(f"{key.replace('_', ' ')} {s:.1f}" for key, s in record.seconds.items() if key != "total")
     return Group(
         *parts,
         *_scores(record),
-        *_programs(record.programs),
+        *_programs(record.programs, accuracy=f"accuracy{' on valid' * on_valid}"),
         *_cost(record.cost, method),
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
         *(Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]),
-        Text(f"gold used  {', '.join(record.data['gold_used']) or 'none'}"),
+        Text(f"gold used  {', '.join(gold_used) or 'none'}"),
         Text(f"record, labels, {'programs, ' * has_files}model  {directory}\n", overflow="fold"),
     )
 
@@ -139,7 +141,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in counts.items())
 
 
-def _programs(programs: Section) -> list[RenderableType]:
+def _programs(programs: Section, accuracy: str) -> list[RenderableType]:
     """Return the programs that voted, and why others do not; the outcomes of rows for zero-shot labeling."""
     rejected, listed, by_stage = programs["rejected"], programs["list"], programs["rejected_by_stage"]
     if programs["row_outcomes"]:
@@ -151,7 +153,7 @@ def _programs(programs: Section) -> list[RenderableType]:
         what += f"; sandbox: {programs['sandbox']}"
     else:
         what = f"{programs['accepted']} human-crafted functions, whose votes came with the dataset"
-    table = new_table("", "id", "coverage", "accuracy", "errors")
+    table = new_table("", "id", "coverage", accuracy, "errors")
     for program in listed[:SHOWN_PROGRAMS]:
         errors = [f"{count} {kind}" for kind, count in program["errors"].items()]
         errors += ["nondeterministic"] * bool(program.get("nondeterministic"))

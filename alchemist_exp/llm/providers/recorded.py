@@ -103,8 +103,9 @@ class RecordedLLM(LLM):
         if not path.is_file():
             known = sorted(p.stem for p in RECORDINGS.glob("*.jsonl"))
             close = get_close_matches(self.recording, known, n=1)
+            guess = f"; did you mean {close[0]!r}?" if close else "."
             raise LLMError(
-                f"llm=recorded has no responses for {self.recording!r}{f'; did you mean {close[0]!r}?' if close else '.'} "
+                f"llm=recorded has no responses for {self.recording!r}{guess} "
                 f"It has responses for the datasets {', '.join(known)}. For other data choose an LLM (llm=openai, "
                 "llm=anthropic or llm=openai_compatible), or write programs yourself (method=program_files "
                 "method.path=DIR)."
