@@ -63,6 +63,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Link to the generated pages where the files, as they are in a checkout, link to directories of conf/."""
+    return re.sub(r"\]\(\.\./conf/(?:(\w+)/)?\)", lambda link: f"](configuration/{link[1] or 'index'}.md)", markdown)
+
+
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Refuse a page that loads a script, style, font or picture from another host."""
     if found := re.search(r"""<(?:script|img|link|iframe|source)\b[^>]*(?:src|href)=["']?(https?:)?//[^>]*""", output):

@@ -101,8 +101,7 @@ def test_every_extra_make_target_and_relative_link_exists(page: str) -> None:
     for target in re.findall(r"(?:^|`)make ([a-z]+)", TEXTS[page], re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXTS[page]):
-        if not link.startswith("configuration/"):
-            assert (ROOT / page).parent.joinpath(link).exists(), link
+        assert (ROOT / page).parent.joinpath(link).exists(), link
 
 
 HOOKS_FILE = ROOT / "scripts" / "mkdocs_hooks.py"
@@ -131,6 +130,12 @@ def test_the_reference_has_every_key_of_every_member_with_its_comment(hooks, gro
         assert schema, f"{path} names no schema"
         missing = field_names(schema) - {key.partition(".")[0] for key in found}
         assert not missing - HIDDEN_KEYS, path
+
+
+def test_links_to_conf_lead_to_the_generated_pages_on_the_site(hooks) -> None:
+    text = "[a](../conf/) [b](../conf/llm/) [c](runs.md) [d](../conf/config.yaml)"
+    found = hooks.on_page_markdown(text, page=None, config=None, files=None)
+    assert found == "[a](configuration/index.md) [b](configuration/llm.md) [c](runs.md) [d](../conf/config.yaml)"
 
 
 HIDDEN_KEYS = {"name", "of"}
