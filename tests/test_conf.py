@@ -157,9 +157,12 @@ def test_the_default_model_is_known_and_stays(composed, provider: str) -> None:
         (["llm=openai_compatible", "llm.model=m", "llm.base_url=null"], r"llm\.base_url is null; give the server"),
         (["llm=openai_compatible", "llm.model=m", "llm.base_url=localhost:80"], r"llm\.base_url is 'localhost:80'"),
         (["llm=openai", "llm.base_url='ftp://x'"], r"llm\.base_url is 'ftp://x'"),
-        (["llm=openai", "llm.base_url='https://me:secret@x'"], r"llm\.base_url holds a password"),
-        (["llm=openai", "llm.spec=${model_spec:anthropic,x}"], r"llm\.spec\.api is messages; chat or responses"),
-        (["llm=anthropic", "llm.spec=${model_spec:openai,x}"], r"llm\.spec\.api is chat; messages"),
+        (["llm=openai", "llm.base_url='https://me:secret@x'"], r"llm\.base_url contains a password"),
+        (
+            ["llm=openai", "llm.spec=${model_spec:anthropic,x}"],
+            r"llm\.spec\.api is messages; expected chat or responses",
+        ),
+        (["llm=anthropic", "llm.spec=${model_spec:openai,x}"], r"llm\.spec\.api is chat; expected messages"),
         (["llm=openai", "llm.diversity=sampling"], r"llm\.diversity is sampling, but gpt-6-luna is called without"),
     ],
 )
@@ -173,8 +176,8 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
     ("override", "message"),
     [
         ("label_model.epochs=0", r"label_model\.epochs is 0; expected 1 or more"),
-        ("method.n_programs=0", r"method\.n_programs is 0; 1 or more"),
-        ("seed.values=[1,1]", r"seed\.values is \[1, 1\]; different numbers"),
+        ("method.n_programs=0", r"method\.n_programs is 0; expected 1 or more"),
+        ("seed.values=[1,1]", r"seed\.values is \[1, 1\]; expected different numbers"),
         ("seed.values=[4294967296]", r"from 0 to 2\*\*32 - 1"),
         ("paths.outputs='~nouser/x'", "paths.outputs is '~nouser/x', which cannot be a directory"),
         ("label_model.learning_rate=nan", "label_model.learning_rate is nan"),

@@ -39,7 +39,7 @@ class AlchemistMethod(ProgramMethod):
 
     def __post_init__(self) -> None:
         if self.n_programs < 1:
-            raise ConfigError(f"method.n_programs is {self.n_programs}; 1 or more is needed.")
+            raise ConfigError(f"method.n_programs is {self.n_programs}; expected 1 or more.")
 
     def dialogue(
         self, context: RunContext, trials: ProgramTrials, supplement: Supplement, repair: Repair

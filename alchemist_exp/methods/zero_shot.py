@@ -42,7 +42,7 @@ class ZeroShotMethod(SoftLabelMethod):
 
     def __post_init__(self) -> None:
         if self.max_output_tokens < 1:
-            raise ConfigError(f"method.max_output_tokens is {self.max_output_tokens}; 1 or more is needed.")
+            raise ConfigError(f"method.max_output_tokens is {self.max_output_tokens}; expected 1 or more.")
 
     def dialogue(
         self,

@@ -48,7 +48,7 @@ class Seeds(Component):
         values = list(self.values)
         # torch's CPU generator uses the lowest 32 bits only: two larger seeds could be the same.
         if not values or len(set(values)) < len(values) or min(values) < 0 or max(values) >= 2**32:
-            raise ConfigError(f"seed.values is {values}; different numbers from 0 to 2**32 - 1 are needed.")
+            raise ConfigError(f"seed.values is {values}; expected different numbers from 0 to 2**32 - 1.")
 
 
 @component("gold", "gold")

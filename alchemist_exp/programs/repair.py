@@ -29,9 +29,9 @@ class Repair(Component):
 
     def __post_init__(self) -> None:
         if self.attempts < 0:
-            raise ConfigError(f"repair.attempts is {self.attempts}; 0 or more is needed.")
+            raise ConfigError(f"repair.attempts is {self.attempts}; expected 0 or more.")
         if self.max_responses is not None and self.max_responses < 1:
-            raise ConfigError(f"repair.max_responses is {self.max_responses}; 1 or more, or null, is needed.")
+            raise ConfigError(f"repair.max_responses is {self.max_responses}; expected 1 or more, or null.")
 
 
 class RowRedactor:

@@ -128,7 +128,7 @@ class SelectSome(Selection):
 
     def __post_init__(self) -> None:
         if self.n < 1:
-            raise ConfigError(f"selection.n is {self.n}; 1 or more programs are needed.")
+            raise ConfigError(f"selection.n is {self.n}; expected 1 or more programs.")
 
 
 @component("selection", "random")
@@ -145,7 +145,7 @@ class SelectRandom(SelectSome):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.seed < 0:
-            raise ConfigError(f"selection.seed is {self.seed}; 0 or more is needed.")
+            raise ConfigError(f"selection.seed is {self.seed}; expected 0 or more.")
 
     def choose(self, pool: ProgramPool) -> list[int]:
         """Return the same columns for the same seed and the same number of programs of each strategy."""

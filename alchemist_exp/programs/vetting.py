@@ -49,11 +49,11 @@ class Vetting(Component):
 
     def __post_init__(self) -> None:
         if self.n_probe_rows < 0:
-            raise ConfigError(f"vetting.n_probe_rows is {self.n_probe_rows}; a number of rows, 0 or more, is needed.")
+            raise ConfigError(f"vetting.n_probe_rows is {self.n_probe_rows}; expected 0 or more rows.")
         for key in ("max_failure_rate", "min_coverage", "max_agreement"):
             share = getattr(self, key)
             if share is not None and not 0 <= share <= 1:
-                raise ConfigError(f"vetting.{key} is {share}; a share of the rows, from 0 to 1, is needed.")
+                raise ConfigError(f"vetting.{key} is {share}; expected a share of the rows from 0 to 1.")
 
 
 class Vetter:

@@ -62,11 +62,11 @@ class ExemplarSupplement(WrittenSupplement):
         super().__post_init__()
         if self.split not in (Split.TRAIN, Split.VALID):
             raise ConfigError(
-                f"supplement.split is {self.split!r}; train or valid is needed: test rows are never shown to the LLM."
+                f"supplement.split is {self.split!r}; expected train or valid: test rows are never shown to the LLM."
             )
         for key, least, most in (("per_class", 1, 50), ("first_programs", 3, 100), ("seed", 0, 2**32)):
             if not least <= getattr(self, key) <= most:
-                raise ConfigError(f"supplement.{key} is {getattr(self, key)}; {least} to {most} is valid.")
+                raise ConfigError(f"supplement.{key} is {getattr(self, key)}; expected {least} to {most}.")
         if self.sampling is not None and self.source is ExemplarSource.llm:
             raise ConfigError(f"supplement.sampling={self.sampling} needs supplement.source=data, too.")
         if self.source is ExemplarSource.data and not (self.text is None and self.file is None):

@@ -28,9 +28,7 @@ class MixedSupplement(Supplement):
 
     def __post_init__(self) -> None:
         if not self.strategies or len(set(self.strategies)) < len(self.strategies):
-            raise ConfigError(
-                f"supplement.strategies is {self.strategies}; different strategies, 1 or more, are needed."
-            )
+            raise ConfigError(f"supplement.strategies is {self.strategies}; expected 1 or more different strategies.")
         for name in self.strategies:
             if name not in self.of:
                 added = " Another member of the group is added by +supplement@supplement.of.NAME=MEMBER."

@@ -49,7 +49,7 @@ class RetrievedSupplement(Supplement):
             )
         for key, least in (("passage_words", 20), ("top_k", 1)):
             if getattr(self, key) < least:
-                raise ConfigError(f"supplement.{key} is {getattr(self, key)}; {least} or more is needed.")
+                raise ConfigError(f"supplement.{key} is {getattr(self, key)}; expected {least} or more.")
         if self.queries is not None and not any(query.strip() for query in self.queries):
             raise ConfigError("supplement.queries is empty; give words to search for, or null for the task's own.")
 

@@ -218,7 +218,7 @@ def test_a_hundred_requests_are_in_flight_at_once(llm, server, scripted) -> None
 def test_a_missing_or_invalid_key_names_its_variable(provider, monkeypatch: pytest.MonkeyPatch) -> None:
     llm = provider("openai")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-“quoted”")
-    with pytest.raises(LLMError, match=r"OPENAI_API_KEY holds a character that is invalid in a key") as caught:
+    with pytest.raises(LLMError, match=r"OPENAI_API_KEY contains a character that is invalid in a key") as caught:
         llm.check()
     assert "quoted" not in str(caught.value)
     monkeypatch.delenv("OPENAI_API_KEY")

@@ -63,9 +63,9 @@ def test_rows_are_shown_on_one_line_each_and_not_in_full_length(prompts) -> None
     ("overrides", "message"),
     [
         (["supplement.split=test"], "test rows are never shown to the LLM"),
-        (["supplement.per_class=0"], "supplement.per_class is 0; 1 to 50"),
-        (["supplement.first_programs=2"], "supplement.first_programs is 2; 3 to 100"),
-        (["supplement.seed=-1"], "supplement.seed is -1; 0 to"),
+        (["supplement.per_class=0"], "supplement.per_class is 0; expected 1 to 50"),
+        (["supplement.first_programs=2"], "supplement.first_programs is 2; expected 3 to 100"),
+        (["supplement.seed=-1"], "supplement.seed is -1; expected 0 to"),
         (["supplement.sampling=diverse"], "needs supplement.source=data, too"),
         (["supplement.source=data", "supplement.text=x"], "leave one of them out"),
         (["supplement.text=x", "supplement.file=y"], "supplement.text and supplement.file are both given"),

@@ -51,7 +51,7 @@ class AnthropicLLM(ProviderLLM):
         """Check the values and the model's API."""
         super().__post_init__()
         if self.spec.api != "messages":
-            raise ConfigError(f"llm.spec.api is {self.spec.api}; messages is needed for llm={self.name}.")
+            raise ConfigError(f"llm.spec.api is {self.spec.api}; expected messages with llm={self.name}.")
 
     async def send(self, session: ProviderSession, request: Request) -> Response:
         """Send one request to the messages API; see `ProviderLLM.send`.

@@ -136,7 +136,7 @@ class ProviderLLM(LLM):
             )
         if self.base_url is not None and set("@?#") & set(self.base_url):
             raise ConfigError(
-                f"llm.base_url holds a password, a query or a fragment; remove it and put the key into "
+                f"llm.base_url contains a password, a query or a fragment; remove it and put the key into "
                 f"{self.api_key_env}."
             )
         if self.base_url is not None and not re.match(r"https?://[^/\s]", self.base_url):
@@ -265,7 +265,7 @@ class ProviderLLM(LLM):
             raise LLMError(f"{self.api_key_env} is not set; export it, or name its variable with llm.api_key_env=NAME.")
         if not (key.isascii() and key.isprintable() and " " not in key):
             raise LLMError(
-                f"{self.api_key_env} holds a character that is invalid in a key; copy the key again and export it."
+                f"{self.api_key_env} contains a character that is invalid in a key; copy the key again and export it."
             )
         return key
 

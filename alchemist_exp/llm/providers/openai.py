@@ -51,7 +51,7 @@ class OpenAILLM(ProviderLLM):
         """Check the values and the model's API."""
         super().__post_init__()
         if self.spec.api not in ("chat", "responses"):
-            raise ConfigError(f"llm.spec.api is {self.spec.api}; chat or responses is needed for llm={self.name}.")
+            raise ConfigError(f"llm.spec.api is {self.spec.api}; expected chat or responses with llm={self.name}.")
 
     async def send(self, session: ProviderSession, request: Request) -> Response:
         """Send one request to the model's API; see `ProviderLLM.send`.

@@ -119,7 +119,7 @@ class RecordedLLM(LLM):
             # Not splitlines(), which would also split at U+2028 inside a text.
             lines = self._content.decode("utf-8").rstrip("\n").split("\n")
         except UnicodeDecodeError as error:
-            raise LLMError(f"{self.path} is not UTF-8 (byte {error.start}).") from error
+            raise LLMError(f"{self.path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from error
         responses: dict[RecordedPrompt, RecordedResponse] = {}
         for number, line in enumerate(lines, start=1):
             try:
@@ -127,7 +127,9 @@ class RecordedLLM(LLM):
                 prompt = RecordedPrompt(row["system"], row["prompt"], row["sample"])
                 responses[prompt] = RecordedResponse(row["response"], row["model"])
             except (ValueError, TypeError, KeyError) as error:
-                raise LLMError(f"{self.path}: line {number} is not a recorded response ({error!r}).") from error
+                raise LLMError(
+                    f"{self.path}: line {number} is not a recorded response ({error!r}); correct or remove it."
+                ) from error
         return responses
 
     @property
