@@ -83,7 +83,7 @@ def test_the_configuration_in_a_record_is_plain_and_resolved(composed) -> None:
 
 
 def test_keys_that_are_missing_are_named_together(composed) -> None:
-    with pytest.raises(ConfigError, match=r"dataset\.classes and dataset\.path and dataset\.prompt must be given"):
+    with pytest.raises(ConfigError, match=r"dataset\.path and dataset\.prompt must be given"):
         config.build(composed("dataset=files"))
 
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,11 +41,13 @@ class TextData:
     Attributes:
         task: The description that prompts are made of.
         table: One table per split, with the columns `text`, `label` (a ClassLabel) and `human_votes`.
+        notes: What a reader of the results should know about how the source was read, one sentence each.
 
     """
 
     task: Task
     table: "DatasetDict"
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -137,7 +139,7 @@ class TextData:
         table = type(self.table)(
             {split: part.remove_columns(LABEL) if split in labeled else part for split, part in self.table.items()}
         )
-        hidden = TextData(task=self.task, table=table)
+        hidden = TextData(task=self.task, table=table, notes=self.notes)
         for name in ("_texts", "_texts_keys"):
             hidden.__dict__[name] = getattr(self, name)
         return hidden
@@ -204,7 +206,11 @@ class Dataset(Component, ABC):
 
     """
 
-    classes: list[str] = MISSING
+    infers_classes: ClassVar[bool] = False
+    """Whether `load` takes the class names from the labels if `classes` is empty."""
+
+    # Any: a list of str would turn YAML's yes and 1.0 into the texts "True" and "1.0", unnoticed.
+    classes: list[Any] = MISSING
     prompt: str = MISSING
     subject: str = MISSING
     relation: str = MISSING
@@ -221,6 +227,28 @@ class Dataset(Component, ABC):
             ConfigError: They do not.
 
         """
+        self.classes = [_class_name(name, number) for number, name in enumerate(self.classes, start=1)]
+        if self.classes or not self.infers_classes:
+            self.check_classes()
+        if self.metric is Metric.f1 and self.positive_class is None:
+            raise ConfigError("dataset.metric=f1 needs dataset.positive_class, the class whose F1 is computed.")
+        if "[text]" not in self.zero_shot_prompt:
+            raise ConfigError(
+                f"dataset.zero_shot_prompt={self.zero_shot_prompt!r} has no [text] in place of the row's text; an "
+                "example is 'what is the category of this text: [text]'."
+            )
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(
+                f"dataset.limit={self.limit}; expected a number of rows per split from 1, or null for all."
+            )
+
+    def check_classes(self) -> None:
+        """Check that the class names are possible.
+
+        Raises:
+            ConfigError: They are not.
+
+        """
         if not 2 <= len(self.classes) <= MAX_CLASSES:
             raise ConfigError(
                 f"dataset.classes has {len(self.classes)} names; expected 2 to {MAX_CLASSES}, in the order of their "
@@ -234,17 +262,6 @@ class Dataset(Component, ABC):
             raise ConfigError(
                 f"dataset.positive_class={self.positive_class!r} is not in dataset.classes={self.classes}; set one of "
                 "them, or null."
-            )
-        if self.metric is Metric.f1 and self.positive_class is None:
-            raise ConfigError("dataset.metric=f1 needs dataset.positive_class, the class whose F1 is computed.")
-        if "[text]" not in self.zero_shot_prompt:
-            raise ConfigError(
-                f"dataset.zero_shot_prompt={self.zero_shot_prompt!r} has no [text] in place of the row's text; an "
-                "example is 'what is the category of this text: [text]'."
-            )
-        if self.limit is not None and self.limit < 1:
-            raise ConfigError(
-                f"dataset.limit={self.limit}; expected a number of rows per split from 1, or null for all."
             )
 
     @property
@@ -278,3 +295,18 @@ class Dataset(Component, ABC):
             DataError: A split cannot be read, or does not fit the configuration.
 
         """
+
+
+def _class_name(name: object, number: int) -> str:
+    """Return a class name of the configuration; a whole number is a name too, other values of YAML are refused."""
+    if isinstance(name, str):
+        return name
+    if isinstance(name, int) and not isinstance(name, bool):
+        return str(name)
+    read = {True: "yes, on and true", False: "no, off and false", None: "null and ~"}
+    why = f"{read[name]} without quotes" if name is None or isinstance(name, bool) else "it without quotes"
+    raise ConfigError(
+        f"dataset.classes has {name!r} as item {number}, and a class name is a text: YAML reads {why} as "
+        'another value. Put each name in quotes: classes: ["no", "yes"] in a file, '
+        '\'dataset.classes=["no","yes"]\' on the command line.'
+    )

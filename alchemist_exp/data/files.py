@@ -1,8 +1,8 @@
 """Datasets in the user's own files, and the datasets that are embedded in the package."""
 
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import MISSING
 
@@ -10,9 +10,9 @@ from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, HubFiles, TextData
-from alchemist_exp.data.labels import check_votes, class_indices
-from alchemist_exp.data.readers import Columns, read_splits, require_path
+from alchemist_exp.data.base import HubFiles, TextData
+from alchemist_exp.data.split_files import read_splits, require_path
+from alchemist_exp.data.tables import SplitTables, TableDataset
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """Package data: one directory per embedded dataset."""
@@ -20,22 +20,18 @@ EMBEDDED = Path(__file__).parent / "embedded"
 
 @component("dataset", "files")
 @dataclass(kw_only=True)
-class FilesDataset(Dataset):
-    """CSV, TSV, JSONL or Parquet files: a training split that may be unlabeled, and optionally valid and test.
+class FilesDataset(TableDataset):
+    """CSV, TSV, JSONL, JSON, Excel or Parquet files: a training split that may be unlabeled; optionally valid and test.
 
     Attributes:
         path: A file (the training split) or a directory with train.*, valid.* and test.*.
-        text_column: The column of the texts.
-        label_column: The column of the gold labels.
-        human_votes_column: The column with a list of votes per row, where -1 means abstain; None for none.
+        encoding: The encoding of text files; None for UTF-8, or what their byte order mark says.
         hub: Where scripts/prepare_data.py can download the raw files; a run reads `path` only.
 
     """
 
     path: str = MISSING
-    text_column: str = MISSING
-    label_column: str = MISSING
-    human_votes_column: str | None = MISSING
+    encoding: str | None = MISSING
     hub: HubFiles | None = MISSING
 
     def __post_init__(self) -> None:
@@ -48,6 +44,14 @@ class FilesDataset(Dataset):
         super().__post_init__()
         if not self.path.strip():
             raise ConfigError("dataset.path is empty; set a file or a directory, as in dataset.path=texts.csv.")
+        if self.encoding is not None and not _is_text_encoding(self.encoding):
+            raise ConfigError(
+                f"dataset.encoding={self.encoding!r} is unknown; examples are utf-8, utf-16, cp1252 and gb18030."
+            )
+
+    def cache_key(self) -> dict[str, object]:
+        """Return every value that alters more than the rows, which count by their fingerprint."""
+        return {name: value for name, value in super().cache_key().items() if name != "encoding"}
 
     @property
     def root(self) -> Path:
@@ -63,73 +67,25 @@ class FilesDataset(Dataset):
         """
         require_path(self.root, self.name)
 
-    def load(self) -> TextData:
-        """Read and check all splits.
+    def read(self) -> SplitTables:
+        """Read the files of all splits.
 
         Returns:
             The splits that have a file.
 
         Raises:
-            DataError: A file cannot be read, or does not fit the configuration.
+            DataError: A file cannot be read.
 
         """
-        import datasets
-
-        source = read_splits(self.root, self.name)
-        known = {name for _, columns in source.values() for name in columns}
-        # Unlabeled data does not have the default column; a column that the user names must exist.
-        if self.label_column != LABEL and self.label_column not in known:
-            raise DataError(
-                f"dataset.label_column={self.label_column!r} is in no split; the columns are "
-                f"{', '.join(map(repr, sorted(known)))}."
-            )
-        splits = {split: self._check_columns(file, columns) for split, (file, columns) in source.items()}
-        widths = {split: len(columns[HUMAN_VOTES][0]) for split, columns in splits.items() if HUMAN_VOTES in columns}
-        for split, width in widths.items():
-            if width != widths.get(Split.TRAIN, width):
-                raise DataError(
-                    f"there are {width} human votes per row on {split} and {widths[Split.TRAIN]} on train; every split "
-                    "needs the votes of the same labeling functions."
-                )
-        types = {
-            TEXT: datasets.Value("string"),
-            LABEL: datasets.ClassLabel(names=self.classes),
-            HUMAN_VOTES: datasets.List(datasets.Value("int8")),
-        }
-        table = datasets.DatasetDict()
-        for split, columns in splits.items():
-            features = datasets.Features({name: types[name] for name in columns})
-            table[str(split)] = datasets.Dataset.from_dict(columns, features=features)
-        return TextData(task=self.describe_task(), table=table)
-
-    def _check_columns(self, file: Path, source: Columns) -> dict[str, list[Any]]:
-        """Return the checked columns of one split, with the names that every loaded split has."""
-        if self.text_column not in source:
-            raise DataError(
-                f"{file} has no column {self.text_column!r}; it has {', '.join(map(repr, source)) or 'none'}. "
-                "Set the column of the texts by dataset.text_column=NAME."
-            )
-        rows = {name: values[: self.limit] for name, values in source.items()}
-        texts = [_as_text(value, row, file) for row, value in enumerate(rows[self.text_column], start=1)]
-        if not texts:
-            raise DataError(f"{file} has no rows.")
-        columns: dict[str, list[Any]] = {TEXT: texts}
-        labels = class_indices(rows[self.label_column], self.classes, str(file)) if self.label_column in rows else None
-        if labels is not None:
-            columns[LABEL] = labels
-        if self.human_votes_column in rows:
-            columns[HUMAN_VOTES] = check_votes(rows[self.human_votes_column], len(self.classes), str(file))
-        return columns
+        wanted = [column for column in (self.text_column, self.label_column) if column is not None]
+        return read_splits(self.root, self.name, wanted=wanted, encoding=self.encoding)
 
 
-def _as_text(value: Any, row: int, file: Path) -> str:
-    """Return a text, "" if it is missing; a number or a list in the text column raises DataError."""
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    if not isinstance(value, str):
-        raise DataError(f"{file}: row {row} has {type(value).__name__} {str(value)[:40]!r}; expected a text.")
-    # Lone surrogates cannot be stored as UTF-8 by Arrow; they carry no text.
-    return value.encode("utf-8", "replace").decode("utf-8")
+def _is_text_encoding(name: str) -> bool:
+    try:
+        return isinstance(b"".decode(codecs.lookup(name).name), str)
+    except (LookupError, ValueError):
+        return False
 
 
 @component("dataset", "embedded")

@@ -1,64 +1,268 @@
-"""Checks of the gold labels and human votes of a split. Errors have the row."""
+"""Reading of gold labels, and the check of human votes. Errors have the row.
 
-from collections.abc import Sequence
+The labels of a dataset are class names or class indices. Where a class name looks like an index, one reading is chosen
+for all splits together, so that a split without some class cannot be read in another way than the rest.
+"""
 
-import numpy as np
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 from alchemist_exp.core.errors import DataError, unknown_name
-from alchemist_exp.core.types import ABSTAIN
+from alchemist_exp.core.types import ABSTAIN, MAX_CLASSES
+
+_INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
+_INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
-def class_indices(labels: Sequence[object], classes: Sequence[str], where: str) -> list[int] | None:
-    """Return the class indices of labels that are either all class names or all class indices.
+class LabelReading(StrEnum):
+    """What the values of a label column are. Members have the names that a configuration uses."""
 
-    Args:
-        labels: The labels of a split as a file has them. Labels that can be read both ways are names.
-        classes: The class names.
+    auto = "auto"  # class names if all fit, else class indices
+    names = "names"
+    indices = "indices"  # from 0, in the order of the classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelColumn:
+    """The label column of a split.
+
+    Attributes:
         where: The file, for messages.
-
-    Returns:
-        One index per row, or None if every label is missing.
-
-    Raises:
-        DataError: A label is missing or unknown; the message has the row, from 1.
-
-    Example:
-        >>> class_indices(["spam", " ham"], ["ham", "spam"], "a.csv")
-        [1, 0]
+        values: One value per row, as the file has it.
+        class_names: The class names that the file itself has for its class indices; None for none.
 
     """
-    if all(map(_is_missing, labels)):
-        return None
-    names_or_numbers = [_label_text(label) for label in labels]
-    by_name = {name: i for i, name in enumerate(classes)}
-    by_index = {str(i): i for i in range(len(classes))}
-    are_names = any(text in by_name and text not in by_index for text in names_or_numbers) or all(
-        text in by_name for text in names_or_numbers
+
+    where: str
+    values: Sequence[object]
+    class_names: tuple[str, ...] | None = None
+
+    def texts(self, reading: LabelReading) -> list[str | None]:
+        """Return the label of each row as a text.
+
+        Args:
+            reading: With `indices`, the class names of the file are not used.
+
+        Returns:
+            A class name or an index; None where the label is missing.
+
+        Raises:
+            DataError: An index has no class name in the file; the message has the row, from 1.
+
+        """
+        if self.class_names is None:
+            return [None if is_missing(value) else str(value) for value in self.values]
+        texts: list[str | None] = []
+        for row, value in enumerate(self.values, start=1):
+            index = None if is_missing(value) else _number_text(str(value))
+            if index in (None, "-1"):  # -1 is how the library `datasets` says that a row has no label
+                texts.append(None)
+            elif _as_index(index, len(self.class_names)) is None:
+                raise DataError(
+                    f"{self.where}: row {row} has the label {str(value)[:80]!r}, and the file has the class names "
+                    f"{', '.join(self.class_names)} for the indices 0..{len(self.class_names) - 1}; correct the label."
+                )
+            else:
+                texts.append(index if reading is LabelReading.indices else self.class_names[int(index)])
+        return texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """The labels of all splits.
+
+    Attributes:
+        by_split: One class index per row, None where the label is missing; by split.
+        notes: What the user should know, one sentence each.
+
+    """
+
+    by_split: Mapping[str, list[int | None]]
+    notes: tuple[str, ...]
+
+
+def read_labels(columns: Mapping[str, LabelColumn], classes: Sequence[str], reading: LabelReading) -> Labels:
+    """Read the labels of all splits as class names or class indices.
+
+    Args:
+        columns: The label column of each split, with all rows of the split.
+        classes: The class names.
+        reading: Names or indices; `auto` decides by the values, for all splits together where a class name looks like
+            an index.
+
+    Returns:
+        The class index of each row. A name may differ from a class in case and surrounding blanks, if only one class is
+        meant.
+
+    Raises:
+        DataError: A label is unknown, with its row from 1; or names and indices are both possible.
+
+    Example:
+        >>> column = LabelColumn(where="a.csv", values=["spam", " Ham", None])
+        >>> read_labels({"train": column}, ["ham", "spam"], LabelReading.auto).by_split
+        {'train': [1, 0, None]}
+
+    """
+    texts = {split: column.texts(reading) for split, column in columns.items()}
+    by_name = _NameTable(classes)
+    index_like = any(_as_index(name, len(classes)) is not None for name in classes)
+    groups = [list(columns)] if index_like else [[split] for split in columns]
+    labels: dict[str, list[int | None]] = {}
+    variants: Counter[tuple[str, str]] = Counter()
+    for group in groups:
+        counts = Counter(text for split in group for text in texts[split] if text is not None)
+        names = {text: by_name.find(text) for text in counts}
+        indices = {text: _as_index(text, len(classes)) for text in counts}
+        as_names = reading is LabelReading.names or (
+            reading is LabelReading.auto and _are_names(names, indices, classes, [columns[s].where for s in group])
+        )
+        known = names if as_names else indices
+        for split in group:
+            for row, text in enumerate(texts[split], start=1):
+                if text is not None and known[text] is None:
+                    raise _unknown_label(columns[split], row, text, classes, reading)
+            labels[split] = [None if text is None else known[text] for text in texts[split]]
+        if as_names:
+            for text, index in names.items():
+                if index is not None and _number_text(text) != _number_text(classes[index]):
+                    variants[text, classes[index]] = counts[text]
+    return Labels(by_split=labels, notes=_variant_notes(variants))
+
+
+def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading) -> list[str]:
+    """Return the class names that the labels of all splits have.
+
+    Args:
+        columns: The label column of each split that has one.
+        reading: `indices` needs class names in a file.
+
+    Returns:
+        First the class names that a file itself has, in its order; then the others, sorted, numbers by value. Of names
+        that differ only in case and surrounding blanks, the most frequent.
+
+    Raises:
+        DataError: There is no label, only one class, or the column does not look like labels.
+
+    """
+    columns = list(columns)
+    own = list(dict.fromkeys(name for column in columns for name in column.class_names or ()))
+    if reading is LabelReading.indices:
+        if not own:
+            raise DataError("dataset.labels=indices needs the class names; set dataset.classes=[...].")
+        return own
+    by_name = _NameTable(own)
+    texts = [text for column in columns for text in column.texts(reading) if text is not None]
+    spellings: dict[str, Counter[str]] = {}
+    for text, count in Counter(texts).items():
+        if by_name.find(text) is None and _as_index(text, len(own)) is None:
+            spellings.setdefault(_folded(text), Counter())[_number_text(text)] += count
+    found = [min(counts, key=lambda text: (-counts[text], text)) for counts in spellings.values()]
+    if all(_NUMBER.fullmatch(name) for name in found):
+        found.sort(key=lambda name: (float(name), name))
+    else:
+        found.sort()
+    classes = own + found
+    where = " and ".join(column.where for column in columns)
+    if not texts and not own:
+        raise DataError("dataset.classes must be given, as in dataset.classes=[ham,spam]: no row has a label.")
+    if len(classes) < 2:
+        raise DataError(f"all labels of {where} are {classes[0]!r}; set dataset.classes to all class names.")
+    if len(found) > MAX_CLASSES or len(found) > max(10, len(texts) // 4):
+        raise DataError(
+            f"the label column of {where} has {len(found):,} different values in {len(texts):,} labeled rows, such as "
+            f"{found[0][:40]!r}, so the classes cannot be taken from it; set dataset.label_column to the column of the "
+            "labels, or name the classes by dataset.classes=[...]."
+        )
+    return classes
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a cell of a table has no value: None, NaN or only blanks."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
+def _number_text(text: str) -> str:
+    """Return the same text for the same whole number ("1" for " 1.0"); other texts only without surrounding blanks."""
+    match = _INTEGER.fullmatch(text := text.strip())
+    return match[1] if match else text
+
+
+def _folded(text: str) -> str:
+    """Return what is equal for texts that differ in case, surrounding blanks or the Unicode form of accents."""
+    return unicodedata.normalize("NFC", _number_text(text).casefold())
+
+
+def _as_index(text: str, n_classes: int) -> int | None:
+    number = _number_text(text)
+    return int(number) if _INDEX.fullmatch(number) and int(number) < n_classes else None
+
+
+class _NameTable:
+    """Finds a class by its name, if only one class is meant."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._tables = [
+            (form, {key: i for i, key in enumerate(keys) if keys.count(key) == 1})
+            for form in (str, _number_text, _folded)
+            for keys in [[form(name) for name in classes]]
+        ]
+
+    def find(self, text: str) -> int | None:
+        """Return the index of the class that is called so exactly, or else nearly so; None if there is none."""
+        return next((table[key] for form, table in self._tables if (key := form(text)) in table), None)
+
+
+def _are_names(
+    names: Mapping[str, int | None], indices: Mapping[str, int | None], classes: Sequence[str], files: Sequence[str]
+) -> bool:
+    """Return whether labels are names and not indices; where both fit and differ, the user must decide."""
+    all_names, all_indices = None not in names.values(), None not in indices.values()
+    if not (all_names and all_indices):
+        return all_names or (
+            not all_indices and any(names[text] is not None for text in names if indices[text] is None)
+        )
+    # Class names that are 0..n-1 in another order name every possible index, so the labels are names.
+    if names != indices and {_number_text(name) for name in classes} != {str(i) for i in range(len(classes))}:
+        values = ", ".join(sorted({_number_text(text) for text in names}))
+        raise DataError(
+            f"the labels {values} of {' and '.join(files)} are both class names and class indices of "
+            f"dataset.classes=[{','.join(classes)}]; set dataset.labels=names, or dataset.labels=indices (from 0)."
+        )
+    return True
+
+
+def _unknown_label(
+    column: LabelColumn, row: int, text: str, classes: Sequence[str], reading: LabelReading
+) -> DataError:
+    if reading is LabelReading.indices:
+        return DataError(
+            f"{column.where}: row {row}: the label {text[:80]!r} is no class index; dataset.labels=indices needs "
+            f"0..{len(classes) - 1}."
+        )
+    start = f"{column.where}: row {row}: {unknown_name('the label', text[:80], classes)}"
+    if column.class_names is not None:
+        return DataError(
+            f"{start} The file itself has the class names {', '.join(column.class_names)}; set dataset.classes to "
+            "them in any order, or dataset.labels=indices to use only their order."
+        )
+    if reading is LabelReading.names:
+        return DataError(start)
+    return DataError(f"{start} Indices 0..{len(classes) - 1} are valid too, if every label is an index.")
+
+
+def _variant_notes(variants: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
+    if not variants:
+        return ()
+    text, name = next(iter(variants))
+    return (
+        f"{sum(variants.values()):,} labels differ from a class name in case or surrounding blanks and are read as "
+        f"that class, such as {text!r} as {name!r}.",
     )
-    known = by_name if are_names else by_index
-    for row, (label, text) in enumerate(zip(labels, names_or_numbers, strict=True), start=1):
-        if _is_missing(label):
-            raise DataError(
-                f"{where}: row {row} has no label, but other rows have one; label every row, or move the labeled rows "
-                "to a valid or test split and remove the column here."
-            )
-        if text not in known:
-            raise DataError(
-                f"{where}: row {row}: {unknown_name('the label', str(label)[:80], classes)} "
-                f"Indices 0..{len(classes) - 1} are valid too, if every label is an index."
-            )
-    return [known[text] for text in names_or_numbers]
-
-
-def _is_missing(label: object) -> bool:
-    return label is None or label == "" or (isinstance(label, float) and np.isnan(label))
-
-
-def _label_text(label: object) -> str:
-    """Return the text of a label: "1" for 1 and 1.0, "spam" for " spam "."""
-    if isinstance(label, float) and label.is_integer():
-        return str(int(label))
-    return str(label).strip()
 
 
 def check_votes(votes: Sequence[object], n_classes: int, where: str) -> list[list[int]]:

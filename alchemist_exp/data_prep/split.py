@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.types import Split
+from alchemist_exp.data.hold_out import apportion
 from alchemist_exp.data_prep.raw import RawRow
 
 
@@ -88,27 +89,3 @@ def divide(rows: Sequence[RawRow], sizes: Sizes, seed: int, where: str) -> dict[
         splits[split] = shuffle([row for label, n in taken.items() for row in remaining[label][:n]], seed)
         remaining = defaultdict(list, {label: remaining[label][n:] for label, n in taken.items()})
     return splits
-
-
-def apportion(size: int, counts: dict[int, int]) -> dict[int, int]:
-    """Divide a number of rows among classes in proportion to their counts, by the largest remainders.
-
-    Args:
-        size: The number of rows.
-        counts: The rows of each class.
-
-    Returns:
-        Rows of each class, with the sum `size`. Of equal remainders the lower class comes first.
-
-    Example:
-        >>> apportion(5, {0: 1, 1: 1, 2: 1})
-        {0: 2, 1: 2, 2: 1}
-
-    """
-    total = sum(counts.values()) or 1
-    exact = {label: divmod(size * count, total) for label, count in counts.items()}
-    whole = {label: quotient for label, (quotient, _) in exact.items()}
-    by_remainder = sorted(counts, key=lambda label: (-exact[label][1], label))
-    for label in by_remainder[: size - sum(whole.values())]:
-        whole[label] += 1
-    return whole

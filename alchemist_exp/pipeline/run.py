@@ -94,6 +94,7 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
             git=git_state(),
             packages=package_versions(),
             data=record_sections.data_section(experiment.dataset, data),
+            notes=list(data.notes),
         )
         _run_recorded(experiment, data, record, directory, stages)
     return RunResult(record=record, directory=directory, reused=False)

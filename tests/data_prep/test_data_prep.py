@@ -17,7 +17,7 @@ from alchemist_exp.core.errors import DataError, StoreError
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.data.files import FilesDataset
-from alchemist_exp.data.readers import PREPARED
+from alchemist_exp.data.split_files import PREPARED
 from alchemist_exp.data_prep.prepare import MANIFEST, Prepared, count_repeats, prepare
 from alchemist_exp.data_prep.raw import RawRow
 from alchemist_exp.data_prep.recipes import RECIPES

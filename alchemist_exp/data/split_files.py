@@ -1,0 +1,125 @@
+"""Finds the files of a dataset's splits and reads them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alchemist_exp.core.errors import DataError
+from alchemist_exp.core.types import Split
+from alchemist_exp.data.readers import EXTENSIONS, decode_text, extension, is_readable, read_table
+from alchemist_exp.data.tables import SplitTable, SplitTables
+
+SPLIT_FILE_NAMES = {
+    Split.TRAIN: ("train",),
+    Split.VALID: ("valid", "validation", "val", "dev", "eval"),
+    Split.TEST: ("test",),
+}
+"""The file names of each split, without their extension; upper case is the same."""
+
+PREPARED = ("youtube", "sms", "yelp", "imdb", "medabs", "cancer", "finance", "french")
+"""The paper's text datasets, which `scripts/prepare_data.py` makes; a test compares this list with its recipes."""
+
+
+def require_path(path: Path, name: str) -> None:
+    """Check that the file or directory of a dataset exists.
+
+    Args:
+        path: The file or directory.
+        name: The dataset's name, for messages.
+
+    Raises:
+        DataError: It does not exist; the message says how to get or name it.
+
+    """
+    try:
+        exists = path.is_file() or path.is_dir()
+    except OSError as error:
+        raise DataError(f"dataset.path={str(path)[:80]!r} is not a possible path: {error.strerror}.") from error
+    if exists:
+        return
+    if name not in PREPARED or path.name != name:
+        raise DataError(f"{str(path)!r} does not exist; set dataset.path to the file or directory of {name!r}.")
+    raise DataError(
+        f"the files of dataset {name!r} are not at {str(path)!r}; set ALCHEMIST_DATA (or paths.data) to a "
+        f"directory with {name}/train.parquet, valid.parquet and test.parquet, or make them from the "
+        f"published files with `python scripts/prepare_data.py {name} --source FILE` (without --source it prints "
+        "where those are)."
+    )
+
+
+def read_splits(path: Path, name: str, *, wanted: Sequence[str], encoding: str | None) -> SplitTables:
+    """Read the splits of a dataset.
+
+    Args:
+        path: A file, which is the training split, or a directory. It has train, valid and test with any readable
+            extension, or only .txt files, which are one training row each.
+        name: The dataset's name, for messages.
+        wanted: Columns that are expected; they help to find the delimiter of a CSV file.
+        encoding: The encoding of text files; None for UTF-8, or what their byte order mark says.
+
+    Returns:
+        The splits that have a file.
+
+    Raises:
+        DataError: There is no training split, a split has two files, or a file cannot be read.
+
+    """
+    require_path(path, name)
+    files: dict[Split, Path] = {Split.TRAIN: path}
+    notes: tuple[str, ...] = ()
+    if path.is_dir():
+        files, notes = _split_files(path)
+    if not files:
+        columns = {"text": [_read_text(file, encoding) for file in sorted(path.glob("*.txt"))]}
+        texts = SplitTable(where=str(path), columns=columns, class_names={})
+        return SplitTables(splits={Split.TRAIN: texts}, one_file=True, notes=notes)
+    tables = {split: read_table(file, wanted=wanted, encoding=encoding) for split, file in files.items()}
+    return SplitTables(
+        splits={
+            split: SplitTable(where=str(files[split]), columns=table.columns, class_names=table.class_names)
+            for split, table in tables.items()
+        },
+        one_file=path.is_file(),
+        notes=(*notes, *(note for table in tables.values() for note in table.notes)),
+    )
+
+
+def _split_files(path: Path) -> tuple[dict[Split, Path], tuple[str, ...]]:
+    """Return the file of each split of a directory, none if its rows are .txt files, and a note on unused files."""
+    readable = sorted(f for f in path.iterdir() if is_readable(f) and f.is_file() and not f.name.startswith("."))
+    by_split = {
+        split: [file for file in readable if file.name.lower().removesuffix(extension(file)) in names]
+        for split, names in SPLIT_FILE_NAMES.items()
+    }
+    for split, found in by_split.items():
+        if len(found) > 1:
+            raise DataError(
+                f"{path} has {' and '.join(file.name for file in found)} for the split {split}; keep only one."
+            )
+    files = {split: found[0] for split, found in by_split.items() if found}
+    # A JSON file is often metadata, such as the manifest of a prepared dataset.
+    unused = [file.name for file in readable if file not in files.values() and extension(file) != ".json"]
+    if Split.TRAIN not in files and (files or not any(path.glob("*.txt"))):
+        has = f" (it has {_names(unused)}; a single file is named by dataset.path=FILE)" if unused else ""
+        raise DataError(
+            f"the directory dataset.path={str(path)!r} has no training split{has}; it needs train.csv (or "
+            f"{', '.join(e for e in EXTENSIONS if e != '.csv')}) and may have valid and test, or it needs .txt files, "
+            "one per row."
+        )
+    known = ", ".join(name for names in SPLIT_FILE_NAMES.values() for name in names)
+    note = f"Files of {path} that are not read: {_names(unused)}; files of splits are called {known}."
+    return files, (note,) if unused else ()
+
+
+def _names(files: list[str]) -> str:
+    return ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+
+
+def _read_text(file: Path, encoding: str | None) -> str:
+    try:
+        return decode_text(file.read_bytes(), encoding)[0]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file} is not {error.encoding.upper()} (byte {error.start}); save it as UTF-8, or set dataset.encoding."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read: {error}.") from error

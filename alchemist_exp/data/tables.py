@@ -1,0 +1,278 @@
+"""Datasets whose rows are in tables with a text column and, where rows are labeled, a label column."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from omegaconf import MISSING
+
+from alchemist_exp.core.errors import ConfigError, DataError
+from alchemist_exp.core.types import Split
+from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData
+from alchemist_exp.data.hold_out import hold_out
+from alchemist_exp.data.labels import LabelColumn, LabelReading, check_votes, infer_classes, read_labels
+from alchemist_exp.data.readers import Columns, similar_column
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitTable:
+    """The rows of a split, as its file has them.
+
+    Attributes:
+        where: The file, for messages.
+        columns: The columns by name, each with one value per row.
+        class_names: The class names that the file itself has; by column.
+
+    """
+
+    where: str
+    columns: Columns
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows."""
+        return max(map(len, self.columns.values()), default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitTables:
+    """The splits of a dataset, as its files have them.
+
+    Attributes:
+        splits: The rows of each split.
+        one_file: Whether the source has no splits: all rows are in the training split.
+        notes: What the user should know, one sentence each.
+
+    """
+
+    splits: Mapping[Split, SplitTable]
+    one_file: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(kw_only=True)
+class TableDataset(Dataset, ABC):
+    """A dataset that is read from tables: class names, labels and splits are found in the same way for every source.
+
+    Attributes:
+        text_column: The column of the texts.
+        label_column: The column of the gold labels; None for no labels.
+        labels: Whether labels are class names or class indices.
+        test_share: The share of the labeled rows that become test, if the source has no splits.
+        human_votes_column: The column with a list of votes per row, where -1 means abstain; None for none.
+
+    """
+
+    infers_classes: ClassVar[bool] = True
+
+    text_column: str = MISSING
+    label_column: str | None = MISSING
+    labels: LabelReading = MISSING
+    test_share: float = MISSING
+    human_votes_column: str | None = MISSING
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ConfigError: A value is not possible.
+
+        """
+        super().__post_init__()
+        if not 0 <= self.test_share < 1:
+            raise ConfigError(
+                f"dataset.test_share={self.test_share:g}; expected a share of the labeled rows from 0 to less than 1."
+            )
+        if self.label_column == self.text_column:
+            raise ConfigError(
+                f"dataset.label_column and dataset.text_column are both {self.text_column!r}; name two columns."
+            )
+
+    def cache_key(self) -> dict[str, object]:
+        """Return every value that alters more than the rows, which count by their fingerprint."""
+        return {name: value for name, value in super().cache_key().items() if name not in ("labels", "test_share")}
+
+    @abstractmethod
+    def read(self) -> SplitTables:
+        """Read the tables of all splits.
+
+        Returns:
+            The splits, train at least.
+
+        Raises:
+            DataError: A table cannot be read.
+
+        """
+
+    def load(self) -> TextData:
+        """Read and check all splits; `classes`, if it is empty, is set to the class names of the labels.
+
+        Returns:
+            The splits of the source, or train, valid and test made of its labeled and unlabeled rows.
+
+        Raises:
+            DataError: A table cannot be read, or does not fit the configuration.
+            ConfigError: The class names that the labels have do not fit the configuration.
+
+        """
+        source = self.read()
+        notes = [*source.notes, *self._check_columns(source)]
+        columns = {
+            split.value: LabelColumn(
+                where=table.where,
+                values=table.columns[name],
+                class_names=table.class_names.get(name),
+            )
+            for split, table in source.splits.items()
+            if (name := self.label_column) is not None and name in table.columns
+        }
+        if not self.classes:
+            self.classes = infer_classes(columns.values(), self.labels)
+            self.check_classes()
+            notes.append(
+                f"The classes are taken from the labels: {', '.join(self.classes)}. Prompts show these names; "
+                "dataset.classes=[...] sets others."
+            )
+        labels = read_labels(columns, self.classes, self.labels)
+        notes += labels.notes
+        rows = {split: list(range(table.n_rows)) for split, table in source.splits.items()}
+        train, n_missing = source.splits[Split.TRAIN], {s: found.count(None) for s, found in labels.by_split.items()}
+        if source.one_file:
+            rows = self._divide(train, labels.by_split.get(Split.TRAIN, [None] * train.n_rows), notes)
+        elif self.test_share:
+            raise DataError(
+                f"dataset.test_share={self.test_share:g} is for data without splits, and {self.name} has "
+                f"{', '.join(source.splits)}; leave it out."
+            )
+        splits = {}
+        for split, chosen in rows.items():
+            of = split if split in source.splits else Split.TRAIN
+            found = labels.by_split.get(of)
+            if found is not None and not source.one_file and 0 < n_missing[of] < len(found):
+                raise DataError(
+                    f"{source.splits[of].where}: row {found.index(None) + 1} has no label, but other rows have one "
+                    f"({n_missing[of]:,} of {len(found):,} have none); label every row, or move the labeled rows to a "
+                    "valid or test split and remove the column here."
+                )
+            gold = None if found is None or found[chosen[0]] is None else found
+            splits[split] = self._columns(source.splits[of], chosen[: self.limit], gold)
+        return TextData(task=self.describe_task(), table=self._to_dataset(splits), notes=tuple(notes))
+
+    def _check_columns(self, source: SplitTables) -> list[str]:
+        """Refuse tables without rows or text, and labels under another name; return notes on splits without labels."""
+        near: dict[str, str] = {}
+        columns = dict.fromkeys(name for table in source.splits.values() for name in table.columns)
+        unlabeled: list[str] = []
+        for split, table in source.splits.items():
+            if self.text_column not in table.columns:
+                similar = similar_column(self.text_column, table.columns)
+                raise DataError(
+                    f"{table.where} has no column {self.text_column!r}"
+                    f"{'' if similar is None else f' (did you mean {similar!r}?)'}; it has "
+                    f"{', '.join(map(repr, table.columns)) or 'none'}. Set the column of the texts by "
+                    f"dataset.text_column={'NAME' if similar is None else repr(similar)}."
+                )
+            if not table.n_rows:
+                raise DataError(f"{table.where} has no rows.")
+            if self.label_column is not None and self.label_column not in table.columns:
+                unlabeled.append(split.value)
+                others = [name for name in table.columns if name not in (self.text_column, self.human_votes_column)]
+                if similar := similar_column(self.label_column, others):
+                    near[table.where] = similar
+        # Unlabeled data does not have the default column; a column that the user names must exist.
+        if self.label_column not in (None, LABEL, *columns):
+            raise DataError(
+                f"dataset.label_column={self.label_column!r} is in no split; the columns are "
+                f"{', '.join(map(repr, sorted(columns)))}."
+            )
+        if near:
+            names = ", ".join(f"{where} has {name!r}" for where, name in near.items())
+            first, *others = dict.fromkeys(near.values())
+            fix = "rename them" if others else f"set dataset.label_column={first!r}"
+            raise DataError(
+                f"no column is called {self.label_column!r} where the labels are expected, but {names}; {fix}, or set "
+                "dataset.label_column=null if the rows are unlabeled."
+            )
+        others = [name for name in columns if name not in (self.text_column, self.human_votes_column)]
+        if self.label_column is None or not unlabeled or not others:
+            return []
+        if len(unlabeled) < len(source.splits):
+            return [
+                f"There are no labels on {' and '.join(unlabeled)}: no column is called {self.label_column!r} there."
+            ]
+        shown = ", ".join(map(repr, others))
+        return [
+            f"No row has a label: no column is called {self.label_column!r}. If one of {shown} has the labels, set "
+            "dataset.label_column."
+        ]
+
+    def _divide(self, table: SplitTable, labels: list[int | None], notes: list[str]) -> dict[Split, list[int]]:
+        """Return the rows of each split of a source without splits, and add a note on them."""
+        n_labeled = len(labels) - labels.count(None)
+        if not n_labeled:
+            if self.test_share:
+                raise DataError(f"dataset.test_share={self.test_share:g} needs labels, and {table.where} has none.")
+            return {Split.TRAIN: list(range(table.n_rows))}
+        rows = hold_out(table.columns[self.text_column], labels, self.test_share, table.where)
+        sizes = ", ".join(f"{len(chosen):,} {split}" for split, chosen in rows.items())
+        if len(rows) == 1:
+            notes.append(
+                f"Every row of {table.where} has a label and is in train, so no score is on unseen rows; "
+                "dataset.test_share=0.2 holds out valid and test."
+            )
+        elif self.test_share:
+            notes.append(f"The rows of {table.where} are divided by dataset.test_share={self.test_share:g}: {sizes}.")
+        else:
+            notes.append(
+                f"{n_labeled:,} rows of {table.where} have a label and are the valid split, the others are train; "
+                "dataset.test_share=0.5 makes half of the labeled rows a test split."
+            )
+        return rows
+
+    def _columns(self, table: SplitTable, rows: list[int], gold: list[int | None] | None) -> dict[str, list[Any]]:
+        """Return the checked columns of some rows, with the names that every loaded split has."""
+        texts = table.columns[self.text_column]
+        columns: dict[str, list[Any]] = {TEXT: [_as_text(texts[row], row + 1, table.where) for row in rows]}
+        if gold is not None:
+            columns[LABEL] = [gold[row] for row in rows]
+        if self.human_votes_column is not None and self.human_votes_column in table.columns:
+            votes = table.columns[self.human_votes_column]
+            columns[HUMAN_VOTES] = check_votes([votes[row] for row in rows], len(self.classes), table.where)
+        return columns
+
+    def _to_dataset(self, splits: Mapping[Split, dict[str, list[Any]]]) -> "DatasetDict":
+        """Return the splits as a dataset, after a check that all have votes of the same functions."""
+        import datasets
+
+        widths = {split: len(columns[HUMAN_VOTES][0]) for split, columns in splits.items() if HUMAN_VOTES in columns}
+        for split, width in widths.items():
+            if width != widths.get(Split.TRAIN, width):
+                raise DataError(
+                    f"there are {width} human votes per row on {split} and {widths[Split.TRAIN]} on train; every split "
+                    "needs the votes of the same labeling functions."
+                )
+        types = {
+            TEXT: datasets.Value("string"),
+            LABEL: datasets.ClassLabel(names=self.classes),
+            HUMAN_VOTES: datasets.List(datasets.Value("int8")),
+        }
+        table = datasets.DatasetDict()
+        for split, columns in splits.items():
+            features = datasets.Features({name: types[name] for name in columns})
+            table[str(split)] = datasets.Dataset.from_dict(columns, features=features)
+        return table
+
+
+def _as_text(value: Any, row: int, where: str) -> str:
+    """Return a text, "" if it is missing; a number or a list in the text column raises DataError."""
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    if not isinstance(value, str):
+        raise DataError(f"{where}: row {row} has {type(value).__name__} {str(value)[:40]!r}; expected a text.")
+    # Lone surrogates cannot be stored as UTF-8 by Arrow; they carry no text.
+    return value.encode("utf-8", "replace").decode("utf-8")
