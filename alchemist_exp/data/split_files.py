@@ -70,15 +70,14 @@ def read_splits(path: Path, name: str, *, wanted: Sequence[str], encoding: str |
         files, notes = _split_files(path)
     if not files:
         columns = {"text": [_read_text(file, encoding) for file in sorted(path.glob("*.txt"))]}
-        texts = SplitTable(where=str(path), columns=columns, class_names={})
-        return SplitTables(splits={Split.TRAIN: texts}, one_file=True, notes=notes)
+        texts = SplitTable(where=str(path), columns=columns)
+        return SplitTables(splits={Split.TRAIN: texts}, notes=notes)
     tables = {split: read_table(file, wanted=wanted, encoding=encoding) for split, file in files.items()}
     return SplitTables(
         splits={
             split: SplitTable(where=str(files[split]), columns=table.columns, class_names=table.class_names)
             for split, table in tables.items()
         },
-        one_file=path.is_file(),
         notes=(*notes, *(note for table in tables.values() for note in table.notes)),
     )
 

@@ -45,13 +45,11 @@ class SplitTables:
 
     Attributes:
         splits: The rows of each split.
-        one_file: Whether the source has no splits: all rows are in the training split.
         notes: What the user should know, one sentence each.
 
     """
 
     splits: Mapping[Split, SplitTable]
-    one_file: bool
     notes: tuple[str, ...] = ()
 
 
@@ -142,7 +140,8 @@ class TableDataset(Dataset, ABC):
         notes += labels.notes
         rows = {split: list(range(table.n_rows)) for split, table in source.splits.items()}
         train, n_missing = source.splits[Split.TRAIN], {s: found.count(None) for s, found in labels.by_split.items()}
-        if source.one_file:
+        undivided = [*source.splits] == [Split.TRAIN]
+        if undivided:
             rows = self._divide(train, labels.by_split.get(Split.TRAIN, [None] * train.n_rows), notes)
         elif self.test_share:
             raise DataError(
@@ -153,7 +152,7 @@ class TableDataset(Dataset, ABC):
         for split, chosen in rows.items():
             of = split if split in source.splits else Split.TRAIN
             found = labels.by_split.get(of)
-            if found is not None and not source.one_file and 0 < n_missing[of] < len(found):
+            if found is not None and not undivided and 0 < n_missing[of] < len(found):
                 raise DataError(
                     f"{source.splits[of].where}: row {found.index(None) + 1} has no label, but other rows have one "
                     f"({n_missing[of]:,} of {len(found):,} have none); label every row, or move the labeled rows to a "
