@@ -91,10 +91,11 @@ def _refuse_converted_classes(path: Path) -> None:
     for key, node in _entries(root):
         nodes = dict(_entries(node)) if key == "dataset" else {key: node}
         listed = nodes.get("classes")
-        for name in listed.value if isinstance(listed, yaml.SequenceNode) else ():
+        names = listed.value if isinstance(listed, yaml.SequenceNode) else []
+        for name in names:
             text = name.value if isinstance(name, yaml.ScalarNode) else "..."
             if name.tag != "tag:yaml.org,2002:str" and not (name.tag.endswith(":int") and text == _decimal(text)):
-                quoted = ", ".join(f'"{one.value}"' for one in listed.value if isinstance(one, yaml.ScalarNode))
+                quoted = ", ".join(f'"{one.value}"' for one in names if isinstance(one, yaml.ScalarNode))
                 raise ConfigError(
                     f"{path}, line {name.start_mark.line + 1}: the class name {text} is no text in YAML; put the names "
                     f"in quotes: classes: [{quoted}]"

@@ -1,6 +1,5 @@
 """Datasets in the user's own files, and the datasets that are embedded in the package."""
 
-import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,9 +82,12 @@ class FilesDataset(TableDataset):
 
 def _is_text_encoding(name: str) -> bool:
     try:
-        return isinstance(b"".decode(codecs.lookup(name).name), str)
+        b" ".decode(name)
+    except UnicodeError:
+        return True  # a text encoding of longer units
     except (LookupError, ValueError):
         return False
+    return True
 
 
 @component("dataset", "embedded")

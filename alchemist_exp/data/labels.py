@@ -129,7 +129,7 @@ def read_labels(columns: Mapping[str, LabelColumn], classes: Sequence[str], read
             labels[split] = [None if text is None else known[text] for text in texts[split]]
         if as_names:
             for text, index in names.items():
-                if index is not None and _number_text(text) != _number_text(classes[index]):
+                if index is not None and text != classes[index] and not _INTEGER.fullmatch(text):
                     variants[text, classes[index]] = counts[text]
     return Labels(by_split=labels, notes=_variant_notes(variants))
 

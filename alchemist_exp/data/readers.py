@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -217,6 +218,8 @@ def _decode(path: Path, encoding: str | None) -> tuple[str, str]:
 def _read_csv(text: str, wanted: Sequence[str], encoding: str, *, usual: str = ",") -> Table:
     """Return the columns as text, so that "NA", "001" and "1.0" stay as they are; each row must fit the header."""
     csv.field_size_limit(2**31 - 1)
+    if said := re.match(r"sep=([,;\t|])\r?\n", text):  # a line that Excel writes and reads
+        usual, text = said[1], "\n" + text[said.end() :]
     stream = io.StringIO(text, newline="")
     delimiter = _sniff_delimiter(stream, wanted, usual)
     rows = csv.reader(stream, delimiter=delimiter, strict=True)

@@ -29,7 +29,7 @@ class Plan:
         usage: Expected tokens of `calls`.
         usd: Their price; None when the model's price is not known.
         max_usd: The price of `max_calls` with responses as long as they may be.
-        warnings: What the data's notes say, and why the run would be refused, or would cost more or less than the plan says.
+        warnings: Notes of the data, and why the run would be refused, or would cost more or less than the plan says.
         asked: The keys of the calls, as far as they are known before the responses that they depend on.
         break_even: Programs compared with zero-shot prompting.
 

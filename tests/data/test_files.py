@@ -1,6 +1,7 @@
 """The user's own files: every format, and one sentence with the row for whatever is wrong."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,122 @@ def test_labels_are_all_names_or_all_indices(tmp_path: Path, composed) -> None:
     assert gold("1 0 1", "['1','0']") == [0, 1, 0]
 
 
+@pytest.mark.parametrize("name", ["valid", "validation", "val", "dev", "eval", "Valid"])
+def test_a_validation_split_has_many_names(tmp_path: Path, load, name: str) -> None:
+    write(tmp_path / "train.csv", "text\na\n")
+    write(tmp_path / f"{name}.CSV", "text,label\nb,spam\n")
+    assert load(tmp_path).gold(Split.VALID).tolist() == [1]
+
+
+def test_files_that_are_not_read_are_named(tmp_path: Path, load) -> None:
+    write(tmp_path / "train.csv", "text\na\n")
+    for name in ("manifest.json", "README.md", ".hidden.csv"):
+        write(tmp_path / name, "")
+    assert load(tmp_path).notes == ()
+    for name in ("holdout.csv", "train_old.tsv"):
+        write(tmp_path / name, "text\na\n")
+    assert (
+        "that are not read: holdout.csv, train_old.tsv; files of splits are called train, valid"
+        in (load(tmp_path).notes[0])
+    )
+    (tmp_path / "train.csv").unlink()
+    with pytest.raises(
+        DataError, match=r"no training split \(it has holdout.csv, train_old.tsv; a single file is named"
+    ):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("header", ["Label", " label", "labels", "LABEL ", "lable"])
+def test_a_header_that_nearly_is_the_label_column_is_named(tmp_path: Path, load, header: str) -> None:
+    write(tmp_path / "train.csv", "text,label\na,ham\n")
+    write(tmp_path / "test.csv", f"text,{header}\na,ham\n")
+    with pytest.raises(DataError, match=rf"but .*test\.csv has '{header}'; set dataset\.label_column='{header}', or"):
+        load(tmp_path)
+    assert load(tmp_path, "dataset.label_column=null").gold(Split.TEST) is None
+
+
+@pytest.mark.parametrize("header", ["Text", " text", "texts"])
+def test_a_header_that_nearly_is_the_text_column_is_named(tmp_path: Path, load, header: str) -> None:
+    path = write(tmp_path / "a.csv", f"{header},label\na,ham\n")
+    with pytest.raises(DataError, match=rf"no column 'text' \(did you mean '{header}'\?\); it has"):
+        load(path)
+
+
+def test_splits_without_labels_are_said(tmp_path: Path, load) -> None:
+    write(tmp_path / "train.csv", "text,id\na,1\n")
+    assert load(tmp_path).notes[0].startswith("No row has a label: no column is called 'label'. If one of 'id' has")
+    write(tmp_path / "valid.csv", "text,label\na,ham\n")
+    assert load(tmp_path).notes == ("There are no labels on train: no column is called 'label' there.",)
+
+
+def test_a_split_with_some_labels_is_refused(tmp_path: Path, load) -> None:
+    write(tmp_path / "train.csv", "text,label\na,ham\nb,\n")
+    write(tmp_path / "test.csv", "text,label\na,ham\n")
+    with pytest.raises(
+        DataError, match=r"row 2 has no label, but other rows have one \(1 of 2 have none\); label every"
+    ):
+        load(tmp_path)
+
+
+LABELED = "".join(f"text {i},{'spam' if i % 4 == 0 else 'ham'}\n" for i in range(40))
+UNLABELED = "".join(f"other {i},\n" for i in range(60))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "train.csv"])
+@pytest.mark.parametrize(
+    ("rows", "share", "sizes", "note"),
+    [
+        (UNLABELED + LABELED, 0, {"train": (60, None), "valid": (40, 10)}, "40 rows of .* are the valid split"),
+        (LABELED + UNLABELED, 0.5, {"train": (60, None), "valid": (20, 5), "test": (20, 5)}, "are divided by"),
+        (LABELED, 0.2, {"train": (24, 6), "valid": (8, 2), "test": (8, 2)}, "are divided by"),
+        (LABELED, 0, {"train": (40, 10)}, r"no score is on unseen rows; dataset\.test_share=0\.2"),
+        (UNLABELED, 0, {"train": (60, None)}, None),
+    ],
+)
+def test_a_single_file_becomes_splits_by_its_labels(tmp_path: Path, load, name, rows, share, sizes, note) -> None:
+    path = write(tmp_path / name, "text,label\n" + rows)
+    data = load(path if name == "a.csv" else tmp_path, f"dataset.test_share={share}")
+    golds = {split.value: data.gold(split) for split in data.splits}
+    assert {
+        split: (len(data.texts(split)), None if gold is None else gold.sum()) for split, gold in golds.items()
+    } == sizes
+    texts = [text for split in data.splits for text in data.texts(split)]
+    assert len(texts) == len({*texts}) == rows.count("\n")
+    assert len(data.notes) == (note is not None)
+    assert note is None or re.search(note, data.notes[0])
+
+
+def test_equal_files_are_divided_equally_in_any_order(tmp_path: Path, load) -> None:
+    lines = LABELED.splitlines()
+    found = []
+    for order in (lines, lines[::-1]):
+        path = write(tmp_path / "a.csv", "text,label\n" + "\n".join(order))
+        found.append(sorted(load(path, "dataset.test_share=0.25").texts(Split.TEST)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "message"),
+    [
+        ("a,ham\nb,\n", 0.5, r"divides the 1 labeled rows of .* into 1 train, 1 valid, 0 test; each split needs"),
+        ("a,ham\nb,ham\n", 0.5, "into 0 train, 1 valid, 1 test"),
+        ("a,\nb,\n", 0.5, "needs labels, and .* has none"),
+    ],
+)
+def test_a_share_that_leaves_a_split_empty_is_refused(tmp_path: Path, load, rows, share, message) -> None:
+    with pytest.raises(DataError, match=message):
+        load(write(tmp_path / "a.csv", "text,label\n" + rows), f"dataset.test_share={share}")
+
+
+def test_a_share_of_data_with_splits_is_refused(tmp_path: Path, load) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / f"{split}.csv", "text,label\na,ham\n")
+    with pytest.raises(
+        DataError, match=r"dataset\.test_share=0\.2 is for data without splits, and files has train, test"
+    ):
+        load(tmp_path, "dataset.test_share=0.2")
+
+
 def test_human_votes_are_as_wide_in_every_split(tmp_path: Path, load) -> None:
     write(tmp_path / "train.jsonl", '{"text": "a", "v": [0, 1]}\n')
     write(tmp_path / "test.jsonl", '{"text": "a", "v": [0]}\n')
@@ -189,6 +306,10 @@ def test_missing_paths_and_splits_say_what_is_needed(tmp_path: Path, load) -> No
         ("dataset.metric=f1", "needs dataset.positive_class"),
         ("dataset.limit=0", "dataset.limit=0"),
         ("dataset.path=' '", "dataset.path is empty"),
+        ("dataset.test_share=1", r"dataset\.test_share=1; expected a share"),
+        ("dataset.encoding=klingon", "dataset.encoding='klingon' is unknown"),
+        ("dataset.encoding=base64", "dataset.encoding='base64' is unknown"),
+        ("dataset.label_column=text", "dataset.label_column and dataset.text_column are both 'text'"),
     ],
 )
 def test_wrong_values_are_one_sentence(composed, override: str, message: str) -> None:
