@@ -14,6 +14,7 @@ CONF = Path(config.config_dir())
 NEEDED = {
     "feature_extractor=transformer": ["feature_extractor.model=a/b", f"feature_extractor.revision={'0' * 40}"],
     "dataset=files": ["dataset.path=x", "dataset.classes=[a,b]", "dataset.prompt=t"],
+    "dataset=hub": ["dataset.repo=a/b", "dataset.prompt=t"],
     "method=program_files": ["method.path=x"],
     "supplement=rag": ["supplement.documents=x"],
     "llm=openai_compatible": ["llm.model=m", "llm.base_url=http://127.0.0.1:8000/v1"],

@@ -42,12 +42,14 @@ class TextData:
         task: The description that prompts are made of.
         table: One table per split, with the columns `text`, `label` (a ClassLabel) and `human_votes`.
         notes: What a reader of the results should know about how the source was read, one sentence each.
+        origin: Repository and commit on the Hugging Face Hub; None for files.
 
     """
 
     task: Task
     table: "DatasetDict"
     notes: tuple[str, ...] = ()
+    origin: str | None = None
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -139,7 +141,7 @@ class TextData:
         table = type(self.table)(
             {split: part.remove_columns(LABEL) if split in labeled else part for split, part in self.table.items()}
         )
-        hidden = TextData(task=self.task, table=table, notes=self.notes)
+        hidden = TextData(task=self.task, table=table, notes=self.notes, origin=self.origin)
         for name in ("_texts", "_texts_keys"):
             hidden.__dict__[name] = getattr(self, name)
         return hidden

@@ -52,9 +52,13 @@ class LabelColumn:
             A class name or an index; None where the label is missing.
 
         Raises:
-            DataError: An index has no class name in the file; the message has the row, from 1.
+            DataError: A row has several labels, or an index without a class name; the message has the row, from 1.
 
         """
+        if row := next((i for i, value in enumerate(self.values, 1) if isinstance(value, list | dict)), None):
+            raise DataError(
+                f"{self.where}: row {row} has the label {str(self.values[row - 1])[:60]}; expected one class per row."
+            )
         if self.class_names is None:
             return [None if is_missing(value) else str(value) for value in self.values]
         texts: list[str | None] = []

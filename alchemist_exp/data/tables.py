@@ -46,11 +46,13 @@ class SplitTables:
     Attributes:
         splits: The rows of each split.
         notes: What the user should know, one sentence each.
+        origin: Repository and commit on the Hugging Face Hub; None for files.
 
     """
 
     splits: Mapping[Split, SplitTable]
     notes: tuple[str, ...] = ()
+    origin: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -160,7 +162,9 @@ class TableDataset(Dataset, ABC):
                 )
             gold = None if found is None or found[chosen[0]] is None else found
             splits[split] = self._columns(source.splits[of], chosen[: self.limit], gold)
-        return TextData(task=self.describe_task(), table=self._to_dataset(splits), notes=tuple(notes))
+        return TextData(
+            task=self.describe_task(), table=self._to_dataset(splits), notes=tuple(notes), origin=source.origin
+        )
 
     def _check_columns(self, source: SplitTables) -> list[str]:
         """Refuse tables without rows or text, and labels under another name; return notes on splits without labels."""

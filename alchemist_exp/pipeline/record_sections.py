@@ -34,12 +34,14 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         data: The loaded dataset.
 
     Returns:
-        Name, fingerprint, rows, classes, licence, and the accuracy of always predicting the most frequent class.
+        Name, fingerprint, origin, rows, classes, licence, and the accuracy of always predicting the most frequent
+        class.
     """
     golds = {split: data.gold(split) for split in (Split.VALID, Split.TEST)}
     return {
         "name": dataset.name,
         "fingerprint": data.fingerprint,
+        "origin": data.origin,
         "rows": {split: len(data.texts(split)) for split in data.splits},
         "classes": list(dataset.classes),
         "metric": dataset.metric.value,

@@ -63,7 +63,7 @@ def test_labels_that_are_both_names_and_indices_need_a_choice() -> None:
         ("2", INDICES, r"the label '2' is no class index; dataset\.labels=indices needs 0\.\.1"),
         ("ham", INDICES, "the label 'ham' is no class index"),
         ("1", NAMES, "the label '1' is unknown"),
-        (["ham"], AUTO, "is unknown"),
+        (["ham"], AUTO, "row 2 has the label .*; expected one class per row"),
         ("9" * 5000, AUTO, "is unknown"),
     ],
 )

@@ -7,9 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pyarrow as pa
 import pytest
@@ -18,6 +16,7 @@ from pyarrow import parquet
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.data.base import HubFiles
 from alchemist_exp.data_prep.hub import download
+from tests.support.hub_server import serve
 from tests.support.paths import REPOSITORY
 
 WRENCH = "b98f579f90311e94da79970790964011dead7fec"
@@ -68,58 +67,10 @@ REPOSITORIES = {
 }
 
 
-class FakeHub(BaseHTTPRequestHandler):
-    """What the hub answers for files outside LFS, a repository's commit, and a folder's list of files."""
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, *, body: bool) -> None:
-        parts = self.path.partition("?")[0].removeprefix("/api").removeprefix("/datasets/").split("/", 4)
-        commit, files = REPOSITORIES.get("/".join(parts[:2]), ("", {}))
-        raw = self.found("/api/" in self.path, commit, files, *parts[2:])
-        self.send_response(404 if raw is None else 200)
-        if raw is None:
-            self.send_header("X-Error-Code", "EntryNotFound")
-        self.send_header("X-Repo-Commit", commit)
-        self.send_header("ETag", f'"{hashlib.sha256(raw or b"").hexdigest()}"')
-        self.send_header("Content-Length", str(len(raw or b"")))
-        self.end_headers()
-        if body:
-            self.wfile.write(raw or b"")
-
-    def found(
-        self, api: bool, commit: str, files: dict[str, bytes], kind: str = "", revision: str = "", path: str = ""
-    ) -> bytes | None:
-        if not files or revision not in (commit, "main"):
-            return None
-        if not api:
-            return files.get(path) if kind == "resolve" else None
-        if kind == "revision":
-            return json.dumps(
-                {"id": "any", "sha": commit, "siblings": [{"rfilename": file} for file in files]}
-            ).encode()
-        if kind != "tree":
-            return None
-        inside = [file.removeprefix(f"{path}/") for file in files if not path or file.startswith(f"{path}/")]
-        names = {name.partition("/")[0]: "directory" if "/" in name else "file" for name in inside}
-        below = [(f"{path}/{name}" if path else name, type_) for name, type_ in names.items()]
-        entries = [{"path": p, "type": t, "size": len(files.get(p, b"")), "oid": commit} for p, t in below]
-        return json.dumps(entries).encode()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), FakeHub) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve(REPOSITORIES) as url:
+        yield url
 
 
 def prepare_data(cwd: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
