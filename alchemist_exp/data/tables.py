@@ -66,6 +66,32 @@ class TableDataset(Dataset, ABC):
         test_share: The share of the labeled rows that become test, if the source has no splits.
         human_votes_column: The column with a list of votes per row, where -1 means abstain; None for none.
 
+    Example:
+        >>> @dataclass(kw_only=True)
+        ... class Greetings(TableDataset):
+        ...     def read(self):
+        ...         rows = {"text": ["hello", "win a prize"], "label": ["ham", "Spam "]}
+        ...         return SplitTables(splits={Split.TRAIN: SplitTable(where="greetings", columns=rows)})
+        >>> dataset = Greetings(
+        ...     name="greetings",
+        ...     classes=["ham", "spam"],
+        ...     prompt="Label messages as ham or spam.",
+        ...     subject="message",
+        ...     relation="is",
+        ...     zero_shot_prompt="Is this ham or spam: [text]",
+        ...     metric="accuracy",
+        ...     positive_class=None,
+        ...     limit=None,
+        ...     license="CC0",
+        ...     text_column="text",
+        ...     label_column="label",
+        ...     labels="auto",
+        ...     test_share=0,
+        ...     human_votes_column=None,
+        ... )
+        >>> dataset.load().gold(Split.TRAIN).tolist()
+        [0, 1]
+
     """
 
     infers_classes: ClassVar[bool] = True
