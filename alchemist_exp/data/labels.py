@@ -16,6 +16,7 @@ from alchemist_exp.core.types import ABSTAIN, MAX_CLASSES
 
 _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
+_NO_LABEL = ("-1", "nan", "none", "null", "na", "n/a", "?")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -123,7 +124,7 @@ def read_labels(columns: Mapping[str, LabelColumn], classes: Sequence[str], read
         names = {text: by_name.find(text) for text in counts}
         indices = {text: _as_index(text, len(classes)) for text in counts}
         as_names = reading is LabelReading.names or (
-            reading is LabelReading.auto and _are_names(names, indices, classes, [columns[s].where for s in group])
+            reading is LabelReading.auto and _are_names(names, indices, by_name, [columns[split] for split in group])
         )
         known = names if as_names else indices
         for split in group:
@@ -210,6 +211,7 @@ class _NameTable:
     """Finds a class by its name, if only one class is meant."""
 
     def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = classes
         self._tables = [
             (form, {key: i for i, key in enumerate(keys) if keys.count(key) == 1})
             for form in (str, _number_text, _folded)
@@ -222,20 +224,28 @@ class _NameTable:
 
 
 def _are_names(
-    names: Mapping[str, int | None], indices: Mapping[str, int | None], classes: Sequence[str], files: Sequence[str]
+    names: Mapping[str, int | None],
+    indices: Mapping[str, int | None],
+    by_name: _NameTable,
+    columns: Sequence[LabelColumn],
 ) -> bool:
     """Return whether labels are names and not indices; where both fit and differ, the user must decide."""
+    own = [name for column in columns for name in column.class_names or ()]
+    if own and None not in map(by_name.find, own):
+        return True  # the file itself says so
     all_names, all_indices = None not in names.values(), None not in indices.values()
     if not (all_names and all_indices):
         return all_names or (
             not all_indices and any(names[text] is not None for text in names if indices[text] is None)
         )
     # Class names that are 0..n-1 in another order name every possible index, so the labels are names.
+    classes = by_name.classes
     if names != indices and {_number_text(name) for name in classes} != {str(i) for i in range(len(classes))}:
         values = ", ".join(sorted({_number_text(text) for text in names}))
         raise DataError(
-            f"the labels {values} of {' and '.join(files)} are both class names and class indices of "
-            f"dataset.classes=[{','.join(classes)}]; set dataset.labels=names, or dataset.labels=indices (from 0)."
+            f"the labels {values} of {' and '.join(column.where for column in columns)} are both class names and class "
+            f"indices of dataset.classes=[{','.join(classes)}]; set dataset.labels=names, or dataset.labels=indices "
+            "(from 0)."
         )
     return True
 
@@ -249,6 +259,8 @@ def _unknown_label(
             f"0..{len(classes) - 1}."
         )
     start = f"{column.where}: row {row}: {unknown_name('the label', text[:80], classes)}"
+    if text.strip().casefold() in _NO_LABEL:
+        return DataError(f"{start} Leave the field empty in a row without a label.")
     if column.class_names is not None:
         return DataError(
             f"{start} The file itself has the class names {', '.join(column.class_names)}; set dataset.classes to "
@@ -264,8 +276,8 @@ def _variant_notes(variants: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
         return ()
     text, name = next(iter(variants))
     return (
-        f"{sum(variants.values()):,} labels differ from a class name in case or surrounding blanks and are read as "
-        f"that class, such as {text!r} as {name!r}.",
+        f"Labels that differ from a class name only in case or surrounding blanks: {sum(variants.values()):,}; they "
+        f"are read as that class, such as {text!r} as {name!r}.",
     )
 
 

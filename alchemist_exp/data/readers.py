@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -174,7 +175,7 @@ def read_table(path: Path, *, wanted: Sequence[str] = (), encoding: str | None =
             f"{path} is not {used.upper()} (byte {error.start}); save it as UTF-8, or set dataset.encoding, as in "
             "dataset.encoding=cp1252."
         ) from error
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read: {reason}") from error
     raise DataError(f"{path} has the extension {name or 'nothing'!r}; expected {', '.join(EXTENSIONS)}.")
@@ -333,6 +334,9 @@ def _read_parquet(path: Path) -> Table:
     from pyarrow import parquet
 
     try:
+        names = parquet.read_schema(path).names
+        if len(set(names)) < len(names):
+            raise ValueError(f"two columns have the same name in {names}")
         table = parquet.read_table(path)
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
     except (KeyError, pyarrow.ArrowException) as error:

@@ -1,5 +1,6 @@
 """Datasets whose rows are in tables with a text column and, where rows are labeled, a label column."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -157,6 +158,9 @@ class TableDataset(Dataset, ABC):
             for split, table in source.splits.items()
             if (name := self.label_column) is not None and name in table.columns
         }
+        if not self.classes and not columns:
+            hint = notes[-1] if notes and self.label_column is not None else "No row has a label."
+            raise DataError(f"dataset.classes must be given, as in dataset.classes=[ham,spam]. {hint}")
         if not self.classes:
             self.classes = infer_classes(columns.values(), self.labels)
             self.check_classes()
@@ -204,7 +208,7 @@ class TableDataset(Dataset, ABC):
                     f"{table.where} has no column {self.text_column!r}"
                     f"{'' if similar is None else f' (did you mean {similar!r}?)'}; it has "
                     f"{', '.join(map(repr, table.columns)) or 'none'}. Set the column of the texts by "
-                    f"dataset.text_column={'NAME' if similar is None else repr(similar)}."
+                    f"{'dataset.text_column=NAME' if similar is None else override('dataset.text_column', similar)}."
                 )
             if not table.n_rows:
                 raise DataError(f"{table.where} has no rows.")
@@ -222,7 +226,7 @@ class TableDataset(Dataset, ABC):
         if near:
             names = ", ".join(f"{where} has {name!r}" for where, name in near.items())
             first, *others = dict.fromkeys(near.values())
-            fix = "rename them" if others else f"set dataset.label_column={first!r}"
+            fix = "rename them" if others else f"set {override('dataset.label_column', first)}"
             raise DataError(
                 f"no column is called {self.label_column!r} where the labels are expected, but {names}; {fix}, or set "
                 "dataset.label_column=null if the rows are unlabeled."
@@ -258,7 +262,7 @@ class TableDataset(Dataset, ABC):
             notes.append(f"The rows of {table.where} are divided by dataset.test_share={self.test_share:g}: {sizes}.")
         else:
             notes.append(
-                f"{n_labeled:,} rows of {table.where} have a label and are the valid split, the others are train; "
+                f"The rows of {table.where} that have a label ({n_labeled:,}) are valid, the others are train; "
                 "dataset.test_share=0.5 makes half of the labeled rows a test split."
             )
         return rows
@@ -295,6 +299,11 @@ class TableDataset(Dataset, ABC):
             features = datasets.Features({name: types[name] for name in columns})
             table[str(split)] = datasets.Dataset.from_dict(columns, features=features)
         return table
+
+
+def override(key: str, value: str) -> str:
+    """Return an override as it is typed in a shell: with quotes for Hydra and for the shell where they are needed."""
+    return f"{key}={value}" if re.fullmatch(r"\w+", value, re.ASCII) else f"\"{key}='{value}'\""
 
 
 def _as_text(value: Any, row: int, where: str) -> str:

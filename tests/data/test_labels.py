@@ -59,7 +59,8 @@ def test_labels_that_are_both_names_and_indices_need_a_choice() -> None:
     [
         ("egg", AUTO, r"train\.csv: row 2: the label 'egg' is unknown.*Indices 0\.\.1 are valid too"),
         ("01", AUTO, "the label '01' is unknown"),
-        ("-1", AUTO, "the label '-1' is unknown"),
+        ("-1", AUTO, "the label '-1' is unknown.*Leave the field empty in a row without a label"),
+        ("NaN", AUTO, "Leave the field empty"),
         ("2", INDICES, r"the label '2' is no class index; dataset\.labels=indices needs 0\.\.1"),
         ("ham", INDICES, "the label 'ham' is no class index"),
         ("1", NAMES, "the label '1' is unknown"),
@@ -75,7 +76,9 @@ def test_an_unknown_label_is_named_with_its_row(label, reading, message) -> None
 def test_case_and_blanks_of_a_name_are_matched_and_counted() -> None:
     labels = read_labels(columns({"train": ["SPAM", " ham", "ham"], "valid": ["Spam"]}), ["ham", "spam"], AUTO)
     assert labels.by_split == {"train": [1, 0, 0], "valid": [1]}
-    assert labels.notes[0].startswith("3 labels differ from a class name in case or surrounding blanks")
+    assert labels.notes[0].startswith(
+        "Labels that differ from a class name only in case or surrounding blanks: 3; they"
+    )
     both = ["Ham", "ham"]
     assert read_labels(columns({"train": ["ham", "Ham"]}), both, AUTO).by_split == {"train": [1, 0]}
     with pytest.raises(DataError, match="'HAM' is unknown"):
@@ -148,6 +151,11 @@ def test_other_class_names_in_parquet_are_refused_unless_only_the_order_counts(t
         load(tmp_path / "a.parquet", "dataset.classes=[negative,positive]")
     overrides = ("dataset.classes=[negative,positive]", "dataset.labels=indices")
     assert load(tmp_path / "a.parquet", *overrides).gold(Split.TRAIN).tolist() == [0, 1]
+
+
+def test_class_names_in_parquet_decide_that_labels_are_names(tmp_path: Path, load) -> None:
+    write_parquet(tmp_path / "a.parquet", ["1", "2", "3"], [0, 1])
+    assert load(tmp_path / "a.parquet", "dataset.classes=[1,2,3]").gold(Split.TRAIN).tolist() == [0, 1]
 
 
 def test_minus_one_of_a_class_label_is_an_unlabeled_row(tmp_path: Path, load) -> None:

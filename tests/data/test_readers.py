@@ -87,6 +87,7 @@ def test_json_and_compressed_files(tmp_path: Path, name: str) -> None:
         ("a.json", b'{\n"a": 1}', "line 1 is not JSON"),
         ("a.csv.gz", b"text", "cannot be read: .*gzip"),
         ("a.csv.gz", gzip.compress(b"text\na\n" * 99)[:20], "cannot be read: "),
+        ("a.csv.gz", gzip.compress(b"text\na\n" * 999)[:20] + b"z" * 99, "cannot be read: "),
         ("a.xlsx", b"text", "is not an Excel workbook"),
         ("a.parquet.gz", b"", r"has the extension '\.parquet\.gz'"),
         ("a", b"", "has the extension 'nothing'"),
