@@ -34,7 +34,7 @@ MISTAKES = {
     "experiment=smoke": "write +experiment=...",
     "force=maybe": "force: Value 'maybe' is not a valid bool",
     "+force=true": "force is already there; leave out the + to change it.",
-    "dataset=files": "dataset.classes and dataset.path and dataset.prompt must be given",
+    "dataset=files": "dataset.path and dataset.prompt must be given",
     "dataset=sms,youtube": "to sweep over several values add -m",
     "dataset.prompt=it's": "cannot be parsed; overrides are key=value",
     "seed=0": "a group was given true, false, a number or null; name a member, as in seed=s0",

@@ -88,7 +88,7 @@ def test_values_that_refer_to_other_groups_are_resolved() -> None:
         ),
         ("label_model=snorkel", {"epochs": "many"}, "label_model.epochs is 'many'; expected a whole number"),
         ("label_model=snorkel", {"epochs": -1}, "label_model.epochs is -1; expected 1 or more"),
-        ("dataset=files", {"path": "x"}, "dataset.classes and dataset.prompt must be given"),
+        ("dataset=files", {"path": "x"}, "dataset.prompt must be given"),
     ],
 )
 def test_what_is_wrong_with_a_component_is_one_sentence(choice: str, values: dict[str, object], message: str) -> None:
