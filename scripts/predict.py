@@ -2,7 +2,8 @@
 
 If the run used `--config-dir DIR`, name DIR after the run's directory.
 The output has one tab-separated line per text: the class, its probability (mean over the run's seeds), the text.
-Lines end at a newline character only: a text may contain other line separators (form feed, NEL, U+2028).
+Lines end at a newline character only: a text may contain other line separators (form feed, NEL, U+2028). A line without
+text (empty, blanks, zero-width characters) has an empty class and probability.
 """
 
 import io
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from alchemist_exp import config
 from alchemist_exp.config_errors import explanation
+from alchemist_exp.data.texts import has_text
 from alchemist_exp.pipeline.artifacts import MODEL
 from alchemist_exp.results.record import RunRecord, RunStatus
 
@@ -37,7 +39,8 @@ def main() -> None:
             raise
         sys.exit(f"error: {text}")
     for text, row in zip(texts, probs, strict=True):
-        print(record.data["classes"][row.argmax()], f"{row.max():.3f}", text, sep="\t")
+        label = (record.data["classes"][row.argmax()], f"{row.max():.3f}") if has_text(text) else ("", "")
+        print(*label, text, sep="\t")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
     lines = [line.split("\t") for line in labeled.stdout.removesuffix("\n").split("\n")]
     assert [line[0] for line in lines[:2]] == ["spam", "ham"]
     assert [line[2] for line in lines] == [*plain, *odd[:-1], "windows"]
-    assert all(0.5 <= float(line[1]) <= 1 for line in lines)
+    assert all(0.5 <= float(line[1]) <= 1 for line in lines if line[2])
+    assert lines[-2] == ["", "", ""]  # no text, no label
     assert predict(str(record.parent), "", tmp_path).stdout == ""
     absent = predict("outputs/runs/absent", "", tmp_path)
     assert (absent.returncode, absent.stderr.count("\n")) == (1, 1)

@@ -16,6 +16,9 @@ ABSTAIN: Final = -1
 MAX_CLASSES: Final = 100
 """Votes are int8, and the sandbox uses the other negative values as codes."""
 
+TIE: Final = 1e-6
+"""Largest difference of equal values: sums in another order differ by about 1e-7 in float32."""
+
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -43,6 +46,43 @@ def read_only(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     view = np.asarray(array, dtype=dtype).view()
     view.flags.writeable = False
     return view
+
+
+def tied_rows(values: npt.NDArray[Any]) -> BoolArray:
+    """Return which rows have their largest value more than once.
+
+    Args:
+        values: Array of shape (n_rows, n_classes).
+
+    Returns:
+        Boolean array of shape (n_rows,).
+
+    """
+    tied: BoolArray = (values >= values.max(axis=1, keepdims=True) - TIE).sum(axis=1) > 1
+    return tied
+
+
+def largest_class(values: npt.NDArray[Any]) -> IntArray:
+    """Return the class with the largest value in each row; ties are broken at random, without favour of a class.
+
+    Args:
+        values: Array of shape (n_rows, n_classes), such as probabilities or counts of votes.
+
+    Returns:
+        int64 array of shape (n_rows,). Equal arrays have equal results, and the first rows do not depend on the others.
+
+    Example:
+        >>> classes = largest_class(np.array([[0.2, 0.8]] + [[0.5, 0.5]] * 1000))
+        >>> int(classes[0]), 450 < int(classes[1:].sum()) < 550
+        (1, True)
+
+    """
+    classes: IntArray = values.argmax(axis=1).astype(np.int64)
+    rows = np.flatnonzero(tied_rows(values))
+    order = np.random.default_rng(0).random((len(rows), values.shape[1]))
+    largest = values[rows] >= values[rows].max(axis=1, keepdims=True) - TIE
+    classes[rows] = np.where(largest, order, -1.0).argmax(axis=1)
+    return classes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,11 +184,17 @@ class SoftLabels:
         object.__setattr__(self, "probs", read_only(probs, np.float32))
         object.__setattr__(self, "covered", covered)
 
+    @property
+    def tied(self) -> BoolArray:
+        """Boolean array of shape (n_rows,): covered rows of which no single class is the most probable."""
+        return self.covered & tied_rows(self.probs)
+
     def hard(self) -> IntArray:
         """Return the most probable class of each row.
 
         Returns:
-            int64 array of shape (n_rows,): the first of equally probable classes, -1 (`ABSTAIN`) where uncovered.
+            int64 array of shape (n_rows,): a random one of equally probable classes, the same each time; -1 (`ABSTAIN`)
+            where uncovered.
 
         """
-        return np.where(self.covered, self.probs.argmax(axis=1), ABSTAIN)
+        return np.where(self.covered, largest_class(self.probs), ABSTAIN)

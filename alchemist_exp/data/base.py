@@ -5,9 +5,11 @@ the configuration does not allow a stage to use are hidden from it by the pipeli
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,9 +20,11 @@ from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import key_of, texts_fingerprint
 from alchemist_exp.core.task import Task
-from alchemist_exp.core.types import MAX_CLASSES, IntArray, Split, read_only
+from alchemist_exp.core.types import MAX_CLASSES, BoolArray, IntArray, Split, read_only
+from alchemist_exp.data.texts import Repeats, check_texts, find_repeats, has_text
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import DatasetDict
 
 TEXT, LABEL, HUMAN_VOTES = "text", "label", "human_votes"
@@ -43,6 +47,11 @@ class TextData:
         table: One table per split, with the columns `text`, `label` (a ClassLabel) and `human_votes`.
         notes: What a reader of the results should know about how the source was read, one sentence each.
         origin: Repository and commit on the Hugging Face Hub; None for files.
+        files: The file of each split, for messages.
+        other_columns: By split, the input's other columns, one row for each row of `table`. They are written next to
+            the labels; no stage sees them and they are not part of the fingerprint.
+        input_rows: By split, int64 array of shape (n_rows,): each row's number in the input, counted from 0. Empty if
+            the rows are those of the input.
 
     """
 
@@ -50,6 +59,9 @@ class TextData:
     table: "DatasetDict"
     notes: tuple[str, ...] = ()
     origin: str | None = None
+    files: Mapping[Split, str] = field(default_factory=dict)
+    other_columns: "Mapping[Split, pa.Table]" = field(default_factory=dict)
+    input_rows: Mapping[Split, IntArray] = field(default_factory=dict)
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -80,7 +92,8 @@ class TextData:
         """
         if split not in self.table or LABEL not in self.table[split].column_names:
             return None
-        gold: IntArray = read_only(self.table[split].data.column(LABEL).to_numpy(), np.int64)
+        # As Arrow, which is fast, and right for a table of selected rows too.
+        gold: IntArray = read_only(self.table[split].with_format("arrow")[LABEL][:].to_numpy(), np.int64)
         return gold
 
     def human_votes(self, split: Split) -> npt.NDArray[np.int8] | None:
@@ -113,7 +126,7 @@ class TextData:
     @cached_property
     def _texts(self) -> dict[Split, list[str]]:
         # Cached: Arrow makes new strings at each access, and most stages need the texts.
-        return {split: list(self.table[split][TEXT]) for split in self.splits}
+        return {split: self.table[split][TEXT][:] for split in self.splits}
 
     @cached_property
     def _texts_keys(self) -> dict[Split, str]:
@@ -135,13 +148,66 @@ class TextData:
             )
         return key_of("dataset", {"classes": self.task.classes, "content": content})
 
+    def has_text(self, split: Split) -> BoolArray:
+        """Return which rows have a text.
+
+        Args:
+            split: A split of the dataset.
+
+        Returns:
+            Boolean array of shape (n_rows,), see `texts.has_text`.
+
+        """
+        return self._has_text[split]
+
+    @cached_property
+    def _has_text(self) -> dict[Split, BoolArray]:
+        return {split: np.fromiter(map(has_text, self.texts(split)), bool) for split in self.splits}
+
+    @cached_property
+    def rows_with_text(self) -> "TextData":
+        """The dataset without the rows that have no text: what a run labels, trains on and scores.
+
+        Raises:
+            DataError: A split has nearly no texts, or its texts are numbers or all the same.
+
+        """
+        texts = {split: list(compress(self.texts(split), self.has_text(split))) for split in self.splits}
+        for split, with_text in texts.items():
+            check_texts(with_text, len(self.texts(split)), self.files.get(split, split))
+        if all(has.all() for has in self._has_text.values()):
+            return self
+        rows = {split: np.flatnonzero(self.has_text(split)) for split in self.splits}
+        table = type(self.table)({split.value: self.table[split].select(rows[split]) for split in self.splits})
+        numbers = {split: self.rows_of_input(split)[rows[split]] for split in self.splits}
+        kept = replace(self, table=table, other_columns={}, input_rows=numbers)
+        kept.__dict__["_texts"] = texts
+        return kept
+
+    def rows_of_input(self, split: Split) -> IntArray:
+        """Return the number of each row in the input, as in the labels file.
+
+        Args:
+            split: A split of the dataset.
+
+        Returns:
+            int64 array of shape (n_rows,), counted from 0.
+
+        """
+        return self.input_rows[split] if self.input_rows else np.arange(len(self.texts(split)))
+
+    @cached_property
+    def repeats(self) -> Repeats:
+        """Rows whose text occurs before, in their own split or in an earlier one."""
+        return find_repeats({split: self.texts(split) for split in self.splits})
+
     def without_gold(self) -> "TextData":
         """Return the same dataset without gold labels, as stages see it; texts and their keys are shared."""
         labeled = [split for split in self.splits if LABEL in self.table[split].column_names]
         table = type(self.table)(
             {split: part.remove_columns(LABEL) if split in labeled else part for split, part in self.table.items()}
         )
-        hidden = TextData(task=self.task, table=table, notes=self.notes, origin=self.origin)
+        hidden = replace(self, table=table)
         for name in ("_texts", "_texts_keys"):
             hidden.__dict__[name] = getattr(self, name)
         return hidden

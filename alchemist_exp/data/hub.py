@@ -110,7 +110,8 @@ class HubDataset(TableDataset):
         self, where: str, columns: Mapping[str, list[Any]], features: Mapping[str, Any], text: str, label: str | None
     ) -> SplitTable:
         """Return the texts and labels of a split, under the names of the configuration."""
-        kept = {self.text_column: columns.get(text, [])}
+        kept = {name: values for name, values in columns.items() if name not in (text, label)}
+        kept[self.text_column] = columns.get(text, [])
         class_names = {}
         if self.label_column and label and label in columns:
             # -1 is how the Hub says that the labels of a split are secret.

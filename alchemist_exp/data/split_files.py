@@ -75,7 +75,9 @@ def read_splits(path: Path, name: str, *, wanted: Sequence[str], encoding: str |
     tables = {split: read_table(file, wanted=wanted, encoding=encoding) for split, file in files.items()}
     return SplitTables(
         splits={
-            split: SplitTable(where=str(files[split]), columns=table.columns, class_names=table.class_names)
+            split: SplitTable(
+                where=str(files[split]), file=files[split], columns=table.columns, class_names=table.class_names
+            )
             for split, table in tables.items()
         },
         notes=(*notes, *(note for table in tables.values() for note in table.notes)),

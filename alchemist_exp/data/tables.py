@@ -4,8 +4,10 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, DataError
@@ -13,9 +15,11 @@ from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData
 from alchemist_exp.data.hold_out import hold_out
 from alchemist_exp.data.labels import LabelColumn, LabelReading, check_votes, infer_classes, read_labels
+from alchemist_exp.data.other_columns import other_columns, unify_types
 from alchemist_exp.data.readers import Columns, similar_column
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import DatasetDict
 
 
@@ -25,12 +29,14 @@ class SplitTable:
 
     Attributes:
         where: The file, for messages.
+        file: The file; None if the rows are not from a file.
         columns: The columns by name, each with one value per row.
         class_names: The class names that the file itself has; by column.
 
     """
 
     where: str
+    file: Path | None = None
     columns: Columns
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -180,8 +186,10 @@ class TableDataset(Dataset, ABC):
                 f"dataset.test_share={self.test_share:g} is for data without splits, and {self.name} has "
                 f"{', '.join(source.splits)}; leave it out."
             )
-        splits = {}
-        for split, chosen in rows.items():
+        splits: dict[Split, dict[str, list[Any]]] = {}
+        others: dict[Split, pa.Table] = {}
+        used = (self.text_column, self.label_column, self.human_votes_column)
+        for split, chosen in list(rows.items()):
             of = split if split in source.splits else Split.TRAIN
             found = labels.by_split.get(of)
             if found is not None and not undivided and 0 < n_missing[of] < len(found):
@@ -191,9 +199,18 @@ class TableDataset(Dataset, ABC):
                     "valid or test split and remove the column here."
                 )
             gold = None if found is None or found[chosen[0]] is None else found
-            splits[split] = self._columns(source.splits[of], chosen[: self.limit], gold)
+            rows[split] = chosen[: self.limit]
+            splits[split] = self._columns(source.splits[of], rows[split], gold)
+            others[split] = other_columns(source.splits[of].columns, used, rows[split], source.splits[of].file)
+        divided = undivided and len(rows) > 1
         return TextData(
-            task=self.describe_task(), table=self._to_dataset(splits), notes=tuple(notes), origin=source.origin
+            task=self.describe_task(),
+            table=self._to_dataset(splits),
+            notes=tuple(notes),
+            origin=source.origin,
+            files={split: source.splits.get(split, train).where for split in rows},
+            other_columns=unify_types(others, {split: len(chosen) for split, chosen in rows.items()}),
+            input_rows={split: np.array(chosen) for split, chosen in rows.items()} if divided else {},
         )
 
     def _check_columns(self, source: SplitTables) -> list[str]:

@@ -4,7 +4,6 @@ The same files give the same bytes with the same version of pyarrow. The directo
 """
 
 import hashlib
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 from alchemist_exp.core.atomic_io import write_directory, write_json
 from alchemist_exp.core.errors import DataError, StoreError
 from alchemist_exp.core.types import Split
+from alchemist_exp.data.texts import letters_and_digits
 from alchemist_exp.data_prep.raw import RawRow, RowsBySplit
 from alchemist_exp.data_prep.recipes import SEED, RawSource, Recipe
 from alchemist_exp.data_prep.split import divide
@@ -231,18 +231,13 @@ def count_repeats(splits: Mapping[Split, Sequence[RawRow]], split: Split) -> dic
     """
     train_labels: dict[str, set[int]] = {}
     for row in splits[Split.TRAIN]:
-        train_labels.setdefault(_letters_and_digits(row.text), set()).add(row.label)
-    labels = [(row.label, train_labels.get(_letters_and_digits(row.text))) for row in splits[split]]
+        train_labels.setdefault(letters_and_digits(row.text), set()).add(row.label)
+    labels = [(row.label, train_labels.get(letters_and_digits(row.text))) for row in splits[split]]
     repeated = [(label, in_train) for label, in_train in labels if in_train is not None]
     return {
         "in_train": len(repeated),
         "under_other_labels": sum(label not in in_train for label, in_train in repeated),
     }
-
-
-def _letters_and_digits(text: str) -> str:
-    """Return the lower-case letters and digits of a text, or the text itself if it has none."""
-    return re.sub(r"[\W_]+", "", text.casefold()) or text
 
 
 def _digests(files: Sequence[Path]) -> list[dict[str, Any]]:

@@ -246,7 +246,7 @@ def hold_out(
     n_held_out = max(1, min(round(share * len(rows)), len(rows) - 1))
     held_out = rows[:n_held_out]
     train = rows[n_held_out:] if len(rows) > 1 else rows
-    classes = labels.probs[held_out].argmax(axis=1)
+    classes = labels.hard()[held_out]
     validation = ValidationData(
         features=features[held_out], gold=classes, n_classes=labels.probs.shape[1], positive=None
     )

@@ -21,14 +21,15 @@ class Scores:
 
     Attributes:
         accuracy: Share of correct predictions, in 0..1.
-        f1: Binary F1 of the positive class, or the weighted mean over classes; see `score`.
+        f1: Binary F1 of the positive class, or the weighted mean over classes, see `score`; None if no scored row is of
+            the positive class.
         macro_f1: Unweighted mean of the F1 of the classes that occur in gold or predictions.
         rows: How many rows were scored.
 
     """
 
     accuracy: float
-    f1: float
+    f1: float | None
     macro_f1: float
     rows: int
 
@@ -74,7 +75,8 @@ def score(gold: IntArray, predicted: IntArray, *, n_classes: int, positive: int 
             weighted by the classes' gold rows.
 
     Returns:
-        The scores; None when no row is left. The F1 of a class that occurs neither in gold nor in the predictions is 0.
+        The scores; None when no row is left. A class that occurs neither in gold nor in the predictions is not part of
+        the mean F1.
 
     Raises:
         ValueError: The shapes do not match, or a class is out of range.
@@ -104,9 +106,10 @@ def score(gold: IntArray, predicted: IntArray, *, n_classes: int, positive: int 
     occurring = gold_rows + predicted_rows > 0
     # F1 = 2 hits / (gold rows + predicted rows), the same as the harmonic mean of precision and recall.
     f1 = np.divide(2.0 * np.diag(confusion), gold_rows + predicted_rows, out=np.zeros(n_classes), where=occurring)
+    binary_f1 = None if positive is None or not gold_rows[positive] else float(f1[positive])
     return Scores(
         accuracy=float(np.trace(confusion) / rows),
-        f1=float(f1 @ gold_rows / rows if positive is None else f1[positive]),
+        f1=float(f1 @ gold_rows / rows) if positive is None else binary_f1,
         macro_f1=float(f1[occurring].mean()),
         rows=rows,
     )
@@ -142,14 +145,14 @@ def program_scores(matrix: LabelMatrix, gold: IntArray | None) -> tuple[ProgramS
     )
 
 
-def summarize(scores: Sequence[Scores]) -> dict[str, SeedSummary]:
+def summarize(scores: Sequence[Scores]) -> dict[str, SeedSummary | None]:
     """Summarize each metric over seeds.
 
     Args:
         scores: The scores of each seed.
 
     Returns:
-        A summary for each name in `METRICS`.
+        A summary for each name in `METRICS`; None for a metric that is not defined on these rows.
 
     Raises:
         ValueError: There are no scores.
@@ -157,9 +160,12 @@ def summarize(scores: Sequence[Scores]) -> dict[str, SeedSummary]:
     """
     if not scores:
         raise ValueError("no scores to summarize; at least one seed is needed")
-    summaries = {}
+    summaries: dict[str, SeedSummary | None] = {}
     for name in METRICS:
         values = tuple(getattr(seed, name) for seed in scores)
+        if None in values:  # for all seeds alike, since it depends on the gold labels
+            summaries[name] = None
+            continue
         std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         summaries[name] = SeedSummary(mean=float(np.mean(values)), std=std, per_seed=values)
     return summaries

@@ -8,7 +8,7 @@ MAX_STD: Final = 0.03
 .013, about the difference between label models on one dataset; normal runs have deviations of .005 to .015."""
 
 
-def high_seed_variance(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], metric: str) -> list[str]:
+def high_seed_variance(metrics: Mapping[str, Mapping[str, Mapping[str, Any] | None]], metric: str) -> list[str]:
     """Warn of each split on which a score varies strongly over seeds.
 
     Args:
@@ -22,7 +22,7 @@ def high_seed_variance(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], m
     notes = []
     for split, scores in metrics.items():
         score = scores[metric]
-        if score["std"] > MAX_STD:
+        if score is not None and score["std"] > MAX_STD:
             low, high = min(score["per_seed"]), max(score["per_seed"])
             notes.append(
                 f"High variance over seeds: {metric} on {split} is between {low:.3f} and {high:.3f} (standard "

@@ -42,6 +42,11 @@ class FeatureExtractor(Component, ABC):
 
     VERSION: ClassVar[int] = 1
 
+    @property
+    def advice_for_zeros(self) -> str:
+        """What to choose instead when the features of many texts are all zero."""
+        return "choose another feature_extractor, for example transformer with a model for this language"
+
     @abstractmethod
     def fit(self, texts: Sequence[str]) -> Self:
         """Learn from the texts of the training split.

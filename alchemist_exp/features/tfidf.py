@@ -6,6 +6,7 @@ download. This one needs only the training texts and a few seconds. It ignores w
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,13 @@ from alchemist_exp.features.chunk_cache import write_array
 
 _SMALLEST_SHARE = 1e-4
 """A direction whose singular value is below this share of the largest one is rounding noise."""
+
+
+class Analyzer(StrEnum):
+    """What a term is made of. Members have the names that scikit-learn uses."""
+
+    word = "word"  # words of two or more letters or digits
+    char_wb = "char_wb"  # characters between two spaces: for texts without spaces between words
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,8 +53,9 @@ class Tfidf(FeatureExtractor):
     """TF-IDF of words and word pairs as `n_components` numbers per text; a text without a known word is all zero.
 
     Attributes:
+        analyzer: Whether terms are made of words or of characters.
         n_components: Numbers per text, 1 to 10,000.
-        max_ngram: Longest run of words that counts as one term, 1 to 10.
+        max_ngram: Longest run of words, or of characters, that counts as one term, 1 to 10.
         max_features: Most terms that are kept, by frequency.
 
     Example:
@@ -56,6 +65,7 @@ class Tfidf(FeatureExtractor):
 
     """
 
+    analyzer: Analyzer = Analyzer.word
     n_components: int = MISSING
     max_ngram: int = MISSING
     max_features: int = MISSING
@@ -77,7 +87,20 @@ class Tfidf(FeatureExtractor):
     def cache_key(self) -> dict[str, object]:
         """Return every value under the name it had when the first features were stored, so that those stay valid."""
         stored_names = {"n_components": "dimensions", "max_ngram": "longest_phrase", "max_features": "max_terms"}
-        return {stored_names.get(name, name): value for name, value in super().cache_key().items()}
+        key = {stored_names.get(name, name): value for name, value in super().cache_key().items()}
+        if self.analyzer is Analyzer.word:
+            del key["analyzer"]
+        return key
+
+    @property
+    def advice_for_zeros(self) -> str:
+        """Characters instead of words; if they are chosen already, another extractor."""
+        if self.analyzer is Analyzer.char_wb:
+            return super().advice_for_zeros
+        return (
+            "set feature_extractor.analyzer=char_wb, which compares characters instead of words (for Chinese, Japanese "
+            f"and other texts without spaces), or {super().advice_for_zeros}"
+        )
 
     def fit(self, texts: Sequence[str]) -> Self:
         """Learn the terms, their weights and their main directions.
@@ -171,6 +194,7 @@ class Tfidf(FeatureExtractor):
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         return TfidfVectorizer(
+            analyzer=self.analyzer.value,
             ngram_range=(1, self.max_ngram),
             max_features=self.max_features,
             sublinear_tf=True,

@@ -11,7 +11,7 @@ from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelMod
 @component("label_model", "majority")
 @dataclass(kw_only=True)
 class Majority(LabelModel):
-    """Gives each class its share of the votes on the row; `SoftLabels.hard` breaks ties by the lower class.
+    """Gives each class its share of the votes on the row; `SoftLabels.hard` breaks ties at random.
 
     Example:
         >>> import numpy as np

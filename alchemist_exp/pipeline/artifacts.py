@@ -4,7 +4,7 @@ import io
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,13 @@ from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.programs.files import file_names, with_header
 from alchemist_exp.programs.types import Program, Rejected
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 PROGRAMS, LABELS, MODEL = "programs", "labels.parquet", "model"
+
+INPUT_PREFIX = "input_"
+"""Is put before the name of a column of the input that has the name of one of ours."""
 
 
 def save_programs(directory: Path, sources: LabelSources) -> None:
@@ -47,51 +53,55 @@ def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mappi
 
     Args:
         path: The file.
-        data: The dataset.
-        result: The soft labels.
-        probs: float32 arrays of shape (n_seeds, n_rows, n_classes), the end model's predictions on each split.
+        data: The loaded dataset.
+        result: The soft labels of the rows with text.
+        probs: float32 arrays of shape (n_seeds, n_rows_with_text, n_classes), the end model's predictions by split.
 
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    text, share = pa.large_string(), pa.float32()
-    schema = pa.schema(
-        {"split": pa.string(), "row": pa.int64(), "text": text, "gold": text, "weak_label": text}
-        | {f"p({name})": share for name in data.task.classes}
-        | {"predicted": text, "confidence": share}
-    )
-    tables = [
-        pa.table(_columns(data, split, result.labels.get(split), probs[split].mean(axis=0)), schema=schema)
-        for split in data.splits
-    ]
+    table = pa.concat_tables(_label_table(data, s, result.labels.get(s), probs[s].mean(axis=0)) for s in data.splits)
     raw = io.BytesIO()
-    parquet.write_table(pa.concat_tables(tables), raw, compression="zstd")
+    parquet.write_table(table, raw, compression="zstd")
     write_bytes(path, raw.getvalue())
 
 
-def _columns(data: TextData, split: Split, labels: SoftLabels | None, probs: FloatArray) -> dict[str, Any]:
-    """The columns of one split; what is not known is null, as are weak label and probabilities of an uncovered row.
+def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs: FloatArray) -> "pa.Table":
+    """The rows of one split; what is not known is null, as are all labels of a row without text.
 
-    labels: None when the split has no votes. probs: float32 array of shape (n_rows, n_classes), the mean over seeds.
+    labels: None when the split has no votes. probs: float32 array of shape (n_rows_with_text, n_classes), the mean over
+    seeds.
     """
     import pyarrow as pa
 
-    classes, gold = data.task.classes, data.gold(split)
+    classes, gold, has_text = data.task.classes, data.gold(split), data.has_text(split)
     if labels is None:
         labels = SoftLabels(probs=np.zeros_like(probs), covered=np.zeros(len(probs), dtype=bool))
-    columns = {
-        "split": [split.value] * len(probs),
-        "row": np.arange(len(probs)),
-        "text": data.texts(split),
-        "gold": [None] * len(probs) if gold is None else [classes[c] for c in gold],
-        "weak_label": [None if c == ABSTAIN else classes[c] for c in labels.hard()],
-        "predicted": [classes[c] for c in probs.argmax(axis=1)],
-        "confidence": probs.max(axis=1),
-    }
     shares = np.where(labels.covered[:, np.newaxis], labels.probs, np.nan)
-    # from_pandas: NaN becomes null
-    return columns | {f"p({name})": pa.array(shares[:, i], from_pandas=True) for i, name in enumerate(classes)}
+    text, share = pa.large_string(), pa.float32()
+    # Of the rows with text. from_pandas: NaN becomes null
+    labeled = {
+        "weak_label": pa.array([None if c == ABSTAIN else classes[c] for c in labels.hard()], text),
+        **{f"p({name})": pa.array(shares[:, i], share, from_pandas=True) for i, name in enumerate(classes)},
+        "predicted": pa.array([classes[c] for c in probs.argmax(axis=1)], text),
+        "confidence": pa.array(probs.max(axis=1), share),
+    }
+    # The place of each row among the rows with text. A null makes a row of nulls.
+    places = pa.array(np.cumsum(has_text) - 1, mask=~has_text)
+    columns = {
+        "split": pa.array([split.value] * len(has_text), pa.string()),
+        "row": pa.array(data.rows_of_input(split), pa.int64()),
+        "text": pa.array(data.texts(split), text),
+        "gold": pa.array([None] * len(has_text) if gold is None else [classes[c] for c in gold], text),
+    }
+    table = pa.table(columns | {name: column.take(places) for name, column in labeled.items()})
+    if split in data.other_columns:
+        for name, column in zip(data.other_columns[split].column_names, data.other_columns[split].columns, strict=True):
+            while name in table.column_names:
+                name = INPUT_PREFIX + name
+            table = table.append_column(name, column)
+    return table
 
 
 def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel) -> None:

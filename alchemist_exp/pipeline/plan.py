@@ -11,6 +11,7 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.llm.cost import BreakEven
 from alchemist_exp.llm.providers.base import CacheMode
 from alchemist_exp.llm.types import Usage
+from alchemist_exp.pipeline import record_sections
 from alchemist_exp.pipeline.cost import compare_with_zero_shot
 from alchemist_exp.pipeline.estimates import GuessedResponses, run_with_guesses
 from alchemist_exp.pipeline.experiment import Experiment
@@ -57,8 +58,11 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     Returns:
         Calls, tokens and dollars.
 
+    Raises:
+        DataError: The column of the texts has nearly no texts, or other values than texts.
+
     """
-    context, _ = make_context(experiment, data, StageProgress(NoProgress()), plan=True)
+    context, _ = make_context(experiment, data.rows_with_text, StageProgress(NoProgress()), plan=True)
     llm, client = experiment.llm, context.llm_client
     if getattr(llm, "cache", None) is CacheMode.refresh:
         asked_before = frozenset()
@@ -89,7 +93,7 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
 def _warnings(
     experiment: Experiment, data: TextData, expected: GuessedResponses, max_usd: float | None, spent_usd: float
 ) -> tuple[str, ...]:
-    warnings = list(data.notes)
+    warnings = [*data.notes, *record_sections.missing_text_notes(data)]
     try:
         experiment.check()
         experiment.check_against(data)

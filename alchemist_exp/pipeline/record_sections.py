@@ -2,28 +2,35 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.hashing import to_jsonable
-from alchemist_exp.core.types import FloatArray, Split
-from alchemist_exp.data.base import Dataset, TextData
+from alchemist_exp.core.types import BoolArray, FloatArray, IntArray, Split, tied_rows
+from alchemist_exp.data.base import Dataset, Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.evaluation.metrics import program_scores, score, summarize
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
+from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.diagnostics import diagnose
+from alchemist_exp.label_models.majority import WeightedMajority
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.stages import can_stop
 from alchemist_exp.programs.files import parent_id
 from alchemist_exp.programs.types import Program, RejectionStage
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.sandbox.base import ProgramRun
 from alchemist_exp.tracking.base import Tracker
+
+MAX_ZERO_FEATURES: Final = 0.1
+"""Share of texts whose features are all zero from which on there is a note. valid of youtube has .05."""
 
 
 def data_section(dataset: Dataset, data: TextData) -> Section:
@@ -34,15 +41,19 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         data: The loaded dataset.
 
     Returns:
-        Name, fingerprint, origin, rows, classes, licence, and the accuracy of always predicting the most frequent
-        class.
+        Name, fingerprint, origin, rows, rows without text, repeated texts, classes, licence, and the accuracy of always
+        predicting the most frequent class.
     """
-    golds = {split: data.gold(split) for split in (Split.VALID, Split.TEST)}
+    labeled = data.rows_with_text
+    golds = {split: labeled.gold(split) for split in (Split.VALID, Split.TEST)}
+    without_text = {split.value: int(np.count_nonzero(~data.has_text(split))) for split in data.splits}
     return {
         "name": dataset.name,
         "fingerprint": data.fingerprint,
         "origin": data.origin,
         "rows": {split: len(data.texts(split)) for split in data.splits},
+        "rows_without_text": {split: count for split, count in without_text.items() if count},
+        "repeats": to_jsonable({"within": labeled.repeats.within, "across": labeled.repeats.across}),
         "classes": list(dataset.classes),
         "metric": dataset.metric.value,
         "positive_class": dataset.positive_class,
@@ -52,6 +63,46 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         },
         "gold_used": [],
     }
+
+
+def missing_text_notes(data: TextData) -> list[str]:
+    """Return a note on rows without text.
+
+    Args:
+        data: The loaded dataset.
+
+    Returns:
+        No note when every row has a text.
+
+    """
+    found = []
+    for split in data.splits:
+        if len(rows := np.flatnonzero(~data.has_text(split))):
+            first = f"row {data.rows_of_input(split)[rows[0]] + 1} of {Path(data.files.get(split, split)).name}"
+            found.append(f"{len(rows):,} of {len(data.texts(split)):,} rows of {split} (first: {first})")
+    if not found:
+        return []
+    return [f"Without text: {', '.join(found)}. They get no label; coverage and scores are over the other rows."]
+
+
+def repeat_notes(data: TextData) -> list[str]:
+    """Return a note on texts that occur again.
+
+    Args:
+        data: The loaded dataset.
+
+    Returns:
+        No note when no text occurs twice.
+
+    """
+    data, found = data.rows_with_text, []
+    for split, across in data.repeats.across.items():
+        if count := np.count_nonzero(~data.repeats.unseen[split]):
+            earlier = " or ".join(f"{name} ({n:,})" for name, n in across.items() if n)
+            found.append(f"{count:,} of {len(data.texts(split)):,} rows of {split} are in {earlier}")
+    if within := [f"{count:,} of {split}" for split, count in data.repeats.within.items() if count]:
+        found.append(f"rows that repeat an earlier one of their own split: {', '.join(within)}")
+    return [f"Repeated texts, by letters and digits: {'; '.join(found)}."] if found else []
 
 
 def programs_section(sources: LabelSources, data: TextData, sandbox: str) -> Section:
@@ -131,20 +182,25 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
         positive: The class of the binary F1 score; None for the weighted F1 score.
 
     Returns:
-        The coverage of every split, scores over covered rows where there are gold labels, and warnings on the labels.
+        The coverage of every split, scores over covered rows where there are gold labels (also on the rows of a split
+        whose text is in no earlier split, if it has others), and warnings on the labels.
     """
     metrics: dict[str, Section | None] = {}
+    metrics_unseen: dict[str, Section | None] = {}
     for split, labels in result.labels.items():
         if (gold := data.gold(split)) is not None:
-            scores = score(gold, labels.hard(), n_classes=labels.probs.shape[1], positive=positive)
-            metrics[split.value] = None if scores is None else to_jsonable(scores)
+            metrics[split.value] = _scores(gold, labels.hard(), data, positive)
+            if (unseen := _partly_unseen(data, split)) is not None:
+                metrics_unseen[split.value] = _scores(gold[unseen], labels.hard()[unseen], data, positive)
     train = result.labels[Split.TRAIN].hard()
     return {
         "name": result.labeled_by,
         "class_balance": None if result.class_balance is None else list(result.class_balance),
         "labels": {name: int(np.count_nonzero(train == c)) for c, name in enumerate(data.task.classes)},
         "coverage": {split.value: float(labels.covered.mean()) for split, labels in result.labels.items()},
+        "tied": {split.value: int(labels.tied.sum()) for split, labels in result.labels.items()},
         "metrics": metrics,
+        "metrics_unseen": metrics_unseen,
         "warnings": diagnose(
             result.sources.matrices[Split.TRAIN],
             result.labels[Split.TRAIN],
@@ -154,6 +210,17 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
             labeled=result.labeled_votes,
         ),
     }
+
+
+def _scores(gold: IntArray, predicted: IntArray, data: TextData, positive: int | None) -> Section | None:
+    scores = score(gold, predicted, n_classes=len(data.task.classes), positive=positive)
+    return None if scores is None else to_jsonable(scores)
+
+
+def _partly_unseen(data: TextData, split: Split) -> BoolArray | None:
+    """Return which rows of a split are in no earlier split; None if all or none are."""
+    unseen = data.repeats.unseen[split]
+    return None if unseen.all() or not unseen.any() else unseen
 
 
 def end_model_section(
@@ -169,24 +236,32 @@ def end_model_section(
         positive: The class of the binary F1 score; None for the weighted F1 score.
 
     Returns:
-        Mean and standard deviation over seeds of every score, on valid and test where there are gold labels.
+        Mean and standard deviation over seeds of every score, on valid and test where there are gold labels; also on
+        the rows of a split whose text is in no earlier split, if it has others.
 
     Raises:
         ValueError: A split has no rows.
     """
     metrics: dict[str, Any] = {}
+    metrics_unseen: dict[str, Any] = {}
     for split in (Split.VALID, Split.TEST):
-        if (gold := data.gold(split)) is None:
-            continue
-        per_seed = []
-        for seed_probs in probs[split]:
-            predicted = seed_probs.argmax(axis=1).astype(np.int64)
-            scores = score(gold, predicted, n_classes=seed_probs.shape[1], positive=positive)
-            if scores is None:
-                raise ValueError(f"the split {split} has no rows")
-            per_seed.append(scores)
-        metrics[split.value] = to_jsonable(summarize(per_seed))
-    return {"name": name, "seeds": seeds, "metrics": metrics}
+        if (gold := data.gold(split)) is not None:
+            metrics[split.value] = _score_seeds(gold, probs[split], positive)
+            if (unseen := _partly_unseen(data, split)) is not None:
+                metrics_unseen[split.value] = _score_seeds(gold[unseen], probs[split][:, unseen], positive)
+    return {"name": name, "seeds": seeds, "metrics": metrics, "metrics_unseen": metrics_unseen}
+
+
+def _score_seeds(gold: IntArray, probs: FloatArray, positive: int | None) -> Section:
+    per_seed = []
+    for seed_probs in probs:
+        predicted = seed_probs.argmax(axis=1).astype(np.int64)
+        scores = score(gold, predicted, n_classes=seed_probs.shape[1], positive=positive)
+        if scores is None:
+            raise ValueError("a split has no rows")
+        per_seed.append(scores)
+    section: Section = to_jsonable(summarize(per_seed))
+    return section
 
 
 def record_labels(
@@ -210,9 +285,52 @@ def record_labels(
             "There are no validation labels: the class balance is estimated from the votes, "
             "and early stopping watches held-out pseudo-labels, as with gold=none."
         )
+    elif context.gold.available(Split.VALID) and not can_stop(experiment.dataset, context.gold):
+        missing = experiment.dataset.positive_class if experiment.dataset.metric is Metric.f1 else "all classes but one"
+        record.notes.append(
+            f"Valid has no rows of {missing}, so early stopping watches held-out pseudo-labels, as with gold=none."
+        )
+    record.notes += _tie_notes(result, experiment)
     record.notes += experiment.unused_overrides(record.overrides)
     if isinstance(experiment.method, ProgramMethod):
         record.notes += _program_notes(experiment, experiment.method, context, result.sources)
+
+
+def _tie_notes(result: LabelingResult, experiment: Experiment) -> list[str]:
+    """Return a note on training rows whose label is not decided by their votes."""
+    labels, votes = result.labels[Split.TRAIN], result.sources.matrices[Split.TRAIN]
+    tied, n_labeled = labels.tied, int(labels.covered.sum())
+    how = "their soft labels are equal for these classes, and their hard labels are one of them at random"
+    if experiment.uses("label_model") and isinstance(experiment.label_model, WeightedMajority):
+        tied = votes.covered & tied_rows(votes.counts())
+        how = "these get the class that is more frequent in the class balance; label_model=majority favors none"
+    if not (n_tied := int(tied.sum())):
+        return []
+    return [
+        f"Ties: {n_tied:,} of {n_labeled:,} labeled rows of train ({n_tied / n_labeled:.1%}) have as many votes for "
+        f"one class as for another; {how}."
+    ]
+
+
+def feature_notes(extractor: FeatureExtractor, features: Mapping[Split, FloatArray]) -> list[str]:
+    """Return a note when the features of many texts are all zero, so that the end model cannot tell them apart.
+
+    Args:
+        extractor: The feature extractor.
+        features: float32 arrays of shape (n_rows, n_features).
+
+    Returns:
+        No note when each split has less than `MAX_ZERO_FEATURES`.
+
+    """
+    shares = {split: float(1 - rows.any(axis=1).mean()) for split, rows in features.items()}
+    if max(shares.values()) < MAX_ZERO_FEATURES:
+        return []
+    listed = ", ".join(f"{share:.0%} of {split}" for split, share in shares.items())
+    return [
+        f"The features of {listed} are all zero, so the distilled model predicts the same class for these texts; "
+        f"{extractor.advice_for_zeros}."
+    ]
 
 
 def record_predictions(
@@ -295,9 +413,10 @@ def track(tracker: Tracker, record: RunRecord, model: FittedEndModel) -> None:
     for split, split_scores in record.label_model["metrics"].items():
         if split_scores:
             names = ("accuracy", "f1", "macro_f1")
-            metrics += [("label model", split, name, split_scores[name], 0.0) for name in names]
+            defined = [name for name in names if split_scores[name] is not None]
+            metrics += [("label model", split, name, split_scores[name], 0.0) for name in defined]
     for split, summaries in record.end_model["metrics"].items():
-        metrics += [("end model", split, name, s["mean"], s["std"]) for name, s in summaries.items()]
+        metrics += [("end model", split, name, s["mean"], s["std"]) for name, s in summaries.items() if s is not None]
     tracker.log_summary({f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics})
     tracker.log_summary({f"coverage/{split}": share for split, share in record.label_model["coverage"].items()})
     tracker.log_table("metrics", ["stage", "split", "score", "mean", "std"], metrics)

@@ -76,7 +76,7 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
     stages = StageProgress(progress)
     with stages.stage("load", f"loading {experiment.dataset.name}"):
         data = experiment.dataset.load()
-        experiment.check_against(data)
+        experiment.check_against(data.rows_with_text)
         key = experiment.run_key(data.fingerprint)
     directory = experiment.paths.runs / key
     with locked(experiment.paths.runs / ".locks" / f"{key}.lock"):
@@ -94,7 +94,7 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
             git=git_state(),
             packages=package_versions(),
             data=record_sections.data_section(experiment.dataset, data),
-            notes=list(data.notes),
+            notes=[*data.notes, *record_sections.missing_text_notes(data), *record_sections.repeat_notes(data)],
         )
         _run_recorded(experiment, data, record, directory, stages)
     return RunResult(record=record, directory=directory, reused=False)
@@ -122,6 +122,7 @@ def run_stages(
         AlchemistError: A stage failed.
 
     """
+    loaded, data = data, data.rows_with_text
     context, extract_features = make_context(experiment, data, progress)
     try:
         result = label_rows(experiment, context)
@@ -129,11 +130,12 @@ def run_stages(
         artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
 
         features = extract_features()
+        record.notes += record_sections.feature_notes(experiment.feature_extractor, features.by_split)
         model = distil(experiment, context, result, features.by_split)
         with progress.stage("evaluate", "scoring"):
             probs = {split: model.predict_proba(features.by_split[split]) for split in data.splits}
             record_sections.record_predictions(record, experiment, data, context, result, model, probs)
-            artifacts.save_labels(directory / artifacts.LABELS, data, result, probs)
+            artifacts.save_labels(directory / artifacts.LABELS, loaded, result, probs)
             artifacts.save_model(directory / artifacts.MODEL, features.entry, model)
         record_sections.track(tracker, record, model)
     finally:

@@ -15,7 +15,7 @@ from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
-from alchemist_exp.data.base import Metric, TextData
+from alchemist_exp.data.base import Dataset, Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.chunk_cache import transform_in_chunks
@@ -122,17 +122,16 @@ def distil(
         features: float32 arrays of shape (n_rows, n_features).
 
     Returns:
-        One trained model per seed. Early stopping uses the gold labels of valid where they may be used, else
-        pseudo-labels of held-out rows.
+        One trained model per seed. Early stopping uses the gold labels of valid where they may be used and can tell
+        good from bad (see `can_stop`), else pseudo-labels of held-out rows.
 
     Raises:
         AlchemistError: No training row has a label.
 
     """
     dataset, end_model, seeds = experiment.dataset, experiment.end_model, experiment.seed.values
-    gold = context.gold.use(Split.VALID, "early stopping")
     validation = None
-    if gold is not None:
+    if can_stop(dataset, context.gold) and (gold := context.gold.use(Split.VALID, "early stopping")) is not None:
         validation = ValidationData(
             features=features[Split.VALID],
             gold=gold,
@@ -147,6 +146,21 @@ def distil(
             validation=validation,
             on_epoch=lambda _: advance(1),
         )
+
+
+def can_stop(dataset: Dataset, gold: UsableGold) -> bool:
+    """Return whether the gold labels of valid tell a good end model from a bad one.
+
+    Args:
+        dataset: The dataset, whose metric early stopping watches.
+        gold: The gold labels that may be used.
+
+    Returns:
+        False when all rows of valid are of one class, or no row is of the class whose F1 is watched.
+
+    """
+    classes = np.unique(gold.labels.get(Split.VALID, ()))
+    return len(classes) > 1 and (dataset.metric is not Metric.f1 or dataset.positive in classes)
 
 
 def program_votes(

@@ -12,7 +12,7 @@ from omegaconf import MISSING
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix, Split
+from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix, Split, largest_class
 from alchemist_exp.programs.execution import ExecutionResult
 from alchemist_exp.programs.types import Program
 from alchemist_exp.programs.vetting import agreement
@@ -197,7 +197,7 @@ class SelectMarginal(SelectSome):
         if matrix is None or target is None:
             covered = pool.train.covered
             matrix = LabelMatrix(votes=pool.train.votes[covered], n_classes=pool.train.n_classes)
-            target = matrix.counts().argmax(axis=1)
+            target = largest_class(matrix.counts())
         right = (matrix.votes == target[:, np.newaxis]).astype(np.int64)
         voted = (matrix.votes != ABSTAIN).astype(np.int64)
         chosen: list[int] = []

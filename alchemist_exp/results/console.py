@@ -124,9 +124,10 @@ def _scores(record: RunRecord) -> list[RenderableType]:
         coverage = number_text(label_model["coverage"].get(split))
         table.add_row(f"{label_model['name']}, {split}", coverage, *(number_text(scores[name]) for name in _SCORES))
     for split, summary in end_model["metrics"].items():
+        scores = [summary[name] or {"mean": None, "std": None} for name in _SCORES]
         cells = [
-            f"{summary[name]['mean']:.3f}" + (f" ± {summary[name]['std']:.3f}" if n_seeds > 1 else "")
-            for name in _SCORES
+            number_text(one["mean"]) + (f" ± {one['std']:.3f}" if n_seeds > 1 and one["mean"] is not None else "")
+            for one in scores
         ]
         table.add_row(f"distilled {end_model['name']}, {split}", "", *cells, style="bold" if split == "test" else "")
     for split, share in record.data["most_frequent_class"].items():
@@ -134,7 +135,19 @@ def _scores(record: RunRecord) -> list[RenderableType]:
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"
     what = f"{label_model['name']}: rows with a label; {end_model['name']}: {over}"
     labels = f"labels by {label_model['name']} on train: {_counts(label_model['labels'])}"
-    return [heading("Scores", what), table, Text(labels)]
+    return [heading("Scores", what), table, *_unseen(record), Text(labels)]
+
+
+def _unseen(record: RunRecord) -> list[Text]:
+    """Return the accuracy on rows whose text is in no earlier split; nothing when no split has repeats."""
+    parts = []
+    for section, prefix in ((record.label_model, ""), (record.end_model, "distilled ")):
+        unseen = section.get("metrics_unseen") or {}
+        accuracies = [(split, scores["accuracy"]) for split, scores in unseen.items() if scores]
+        shares = [f"{split} {number_text(a['mean'] if isinstance(a, Mapping) else a)}" for split, a in accuracies]
+        if shares:
+            parts.append(f"{prefix}{section['name']}, {', '.join(shares)}")
+    return [Text(f"accuracy on rows whose text is in no earlier split: {'; '.join(parts)}")] if parts else []
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -167,9 +167,9 @@ def _row(record: RunRecord) -> dict[str, Any]:
     if record.status is RunStatus.FINISHED:
         types |= _FINISHED_TYPES
         if row.get("label_model.metrics.test", "") is not None and "test" in record.label_model["metrics"]:
-            types |= {f"label_model.metrics.test.{score}": _NUMBER for score in SCORES}
+            types |= {f"label_model.metrics.test.{score}": _NUMBER for score in _defined(row, "label_model")}
         if "test" in record.end_model["metrics"]:
-            for score in SCORES:
+            for score in _defined(row, "end_model"):
                 per_seed = zip(row["end_model.seeds"], row[f"end_model.metrics.test.{score}.per_seed"], strict=True)
                 values |= {f"end_model.metrics.test.{score} of seed {seed}": value for seed, value in per_seed}
             types |= dict.fromkeys(values.keys() - row.keys(), _NUMBER)
@@ -181,6 +181,11 @@ def _row(record: RunRecord) -> dict[str, Any]:
     if not 0 <= row.get("label_model.coverage.train", 0) <= 1:
         raise ValueError("label_model.coverage.train is not a share")
     return row | {group: row[path] for group, path in members.items() if record.components.get(group, 0) is not None}
+
+
+def _defined(row: Mapping[str, Any], section: str) -> list[str]:
+    """Return the scores on test; F1 is null if no test row is of the positive class."""
+    return [score for score in SCORES if score != "f1" or row.get(f"{section}.metrics.test.f1", 0) is not None]
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -96,13 +96,13 @@ class ExemplarSupplement(WrittenSupplement):
             rows = sample_random(gold, self.per_class, rng)
         purpose = f"exemplars ({len(rows)} rows)"
         context.gold.use(split, purpose)
-        texts = context.data.texts(split)
+        texts, numbers = context.data.texts(split), context.data.rows_of_input(split)
         shown = [(texts[row], int(gold[row])) for row in rows]
         return ResolvedSupplement(
             strategy=self.strategy,
             text=context.prompts.exemplar_supplement(context.data.task, shown),
             text_origin=TextOrigin.DATA,
-            sources=tuple(f"{split}, row {row}" for row in rows),
+            sources=tuple(f"{split}, row {numbers[row]}" for row in rows),
             gold_used=(f"{split}: {purpose}",),
         )
 

@@ -45,9 +45,20 @@ def test_nothing_predicted_gives_no_score_instead_of_nan(rows: int) -> None:
     assert score(gold, predicted, n_classes=2, positive=None) is None
 
 
-def test_a_class_that_never_occurs_is_left_out_of_macro_f1_and_is_zero_as_positive() -> None:
+def test_a_class_that_never_occurs_is_left_out_of_macro_f1() -> None:
     scores = score(ints(0, 1), ints(0, 1), n_classes=4, positive=3)
-    assert scores == Scores(accuracy=1.0, f1=0.0, macro_f1=1.0, rows=2)
+    assert scores == Scores(accuracy=1.0, f1=None, macro_f1=1.0, rows=2)
+
+
+def test_without_a_row_of_the_positive_class_there_is_no_binary_f1() -> None:
+    scores = score(ints(0, 0), ints(0, 1), n_classes=2, positive=1)
+    assert scores == Scores(accuracy=0.5, f1=None, macro_f1=pytest.approx(1 / 3), rows=2)
+    missed = score(ints(0, 1), ints(0, 0), n_classes=2, positive=1)
+    assert missed is not None
+    assert missed.f1 == 0.0
+    summary = summarize([scores, scores])
+    assert summary["f1"] is None
+    assert summary["accuracy"] is not None
 
 
 @pytest.mark.parametrize("seed", range(5))

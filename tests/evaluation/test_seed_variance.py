@@ -23,3 +23,4 @@ def test_the_datasets_own_metric_is_checked_on_every_split() -> None:
 def test_no_scores_and_a_single_seed_give_no_warning() -> None:
     assert high_seed_variance({}, "accuracy") == []
     assert high_seed_variance({"test": {"accuracy": summary(0.0, 0.9)}}, "accuracy") == []
+    assert high_seed_variance({"test": {"f1": None}}, "f1") == []

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.hashing import canonical_json
-from alchemist_exp.features.tfidf import Tfidf
+from alchemist_exp.features.tfidf import Analyzer, Tfidf
 
 WORDS = ["subscribe", "check", "channel", "song", "love", "video", "views", "great", "free", "money", "please", "watch"]
 TEXTS = [" ".join(np.random.default_rng(row).choice(WORDS, 6)) for row in range(40)]
@@ -171,3 +171,27 @@ def test_a_value_out_of_range_names_its_key(make: Make, key: str) -> None:
 def test_importing_is_light() -> None:
     code = "import sys, alchemist_exp.features.tfidf; assert not {'sklearn', 'scipy', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(config.__file__).parents[1])
+
+
+CHINESE = [f"{word}{end}" for word in ("免费领取大奖", "昨天的电影很有意思", "点击链接") for end in "吧他我了吗呢"]
+
+
+def test_characters_are_compared_where_there_are_no_words(make: Make) -> None:
+    new = ["免费大奖呀", "电影很好看呀"]
+    assert not make(n_components=8).fit(CHINESE).transform(new).any()
+    features = make(n_components=8, analyzer=Analyzer.char_wb).fit(CHINESE).transform(new)
+    assert features.any(axis=1).all()
+
+
+def test_the_analyzer_is_saved_and_part_of_the_key_unless_it_is_words(make: Make, tmp_path: Path) -> None:
+    assert "analyzer" not in make().key()
+    characters = make(n_components=4, analyzer=Analyzer.char_wb)
+    assert canonical_json(characters.key()) != canonical_json(make(n_components=4).key())
+    characters.fit(CHINESE).save(tmp_path)
+    loaded = make(n_components=4, analyzer=Analyzer.char_wb).load(tmp_path)
+    assert np.array_equal(loaded.transform(CHINESE), characters.transform(CHINESE))
+
+
+def test_the_advice_for_features_of_zero_is_something_else(make: Make) -> None:
+    assert "feature_extractor.analyzer=char_wb" in make().advice_for_zeros
+    assert "analyzer" not in make(analyzer=Analyzer.char_wb).advice_for_zeros

@@ -10,7 +10,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.atomic_io import write_bytes
-from alchemist_exp.core.errors import ProgramsError, StoreError
+from alchemist_exp.core.errors import DataError, ProgramsError, StoreError
 from alchemist_exp.core.progress import NoProgress, Progress
 from alchemist_exp.pipeline.run import RESERVE, RunResult, run
 from alchemist_exp.results.record import RunRecord, RunStatus
@@ -47,7 +47,7 @@ def test_the_main_job_reaches_its_figures(main_job) -> None:
     assert record.programs["accepted"] == 10
     assert record.label_model["coverage"] == {"train": 1.0, "valid": 1.0, "test": 1.0}
     assert record.label_model["metrics"]["test"]["accuracy"] >= 0.93
-    assert record.label_model["warnings"] == record.notes == []
+    assert record.label_model["warnings"] == []
     test = record.end_model["metrics"]["test"]
     assert test["accuracy"]["mean"] >= 0.92
     assert len(test["accuracy"]["per_seed"]) == 5
@@ -171,7 +171,7 @@ def test_sms_reaches_its_figure(ran) -> None:
 def test_without_gold_no_stage_uses_any_but_for_scoring(ran) -> None:
     record = ran("gold=none", "dataset.limit=300", "seed=s0").record
     assert record.data["gold_used"] == ["train: scoring", "valid: scoring", "test: scoring"]
-    assert record.notes == []
+    assert all(note.startswith("Repeated texts") for note in record.notes)
 
 
 def test_unlabeled_text_gives_labels_a_model_and_says_which_scores_it_cannot_give(
@@ -270,3 +270,163 @@ def test_ctrl_c_leaves_a_failed_record_that_says_so_and_the_next_run_goes_on(ran
     assert record is not None
     assert (record.status, record.error) == (RunStatus.FAILED, "interrupted")
     assert ran("+experiment=tiny").record.status is RunStatus.FINISHED
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+SPAM, HAM = "win cash {} now", "see you at {} then"
+KEYWORD_PROGRAMS = (
+    "def label_function(t): return 1 if 'cash' in t else 0",
+    "def label_function(t): return 1 if 'win' in t else -1",
+)
+
+
+@pytest.fixture
+def partly_empty(tmp_path: Path) -> Path:
+    """Three splits in which every third row has no text, in another way each time."""
+    absent: list[dict[str, Any]] = [{}, {"text": None}, {"text": ""}, {"text": " \n"}, {"text": "\u200b"}]
+    data = tmp_path / "data"
+    data.mkdir()
+    for split, n_rows in (("train", 60), ("valid", 30), ("test", 30)):
+        rows = [
+            (absent[i % 5] if i % 3 == 0 else {"text": (SPAM if i % 2 else HAM).format(f"{split}{i}")})
+            | {"label": i % 2, "votes": [i % 2, -1]}
+            for i in range(n_rows)
+        ]
+        write_jsonl(data / f"{split}.jsonl", rows)
+    return data
+
+
+def files_of(data: Path) -> list[str]:
+    return [
+        "dataset=files", f"dataset.path={data}", "dataset.classes=[ham,spam]", "dataset.prompt=label", "seed=s0",
+        "label_model=majority", "end_model.max_epochs=2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["program_files", "human"])
+def test_rows_without_text_get_no_label_and_no_row_shifts(ran, tmp_path: Path, partly_empty: Path, method: str) -> None:
+    import pandas
+
+    chosen = (
+        ["method=human", "dataset.human_votes_column=votes"]
+        if method == "human"
+        else ["method=program_files", programs_in(tmp_path / "p", *KEYWORD_PROGRAMS)]
+    )
+    result = ran(*files_of(partly_empty), *chosen)
+    record, labels = result.record, pandas.read_parquet(result.directory / "labels.parquet")
+    assert record.data["rows"] == {"train": 60, "valid": 30, "test": 30}
+    assert record.data["rows_without_text"] == {"train": 20, "valid": 10, "test": 10}
+    assert record.label_model["coverage"]["train"] == 1.0
+    assert record.label_model["metrics"]["test"]["rows"] == 20
+    assert "20 of 60 rows of train (first: row 1 of train.jsonl)" in record.notes[0]
+    assert len(labels) == 120
+    train = labels[labels["split"] == "train"].reset_index(drop=True)
+    assert train["row"].tolist() == list(range(60))
+    empty = train.index % 3 == 0
+    for column in ("weak_label", "p(ham)", "predicted", "confidence"):
+        assert train[column].isna().tolist() == empty.tolist()
+    assert train["gold"].tolist() == ["ham", "spam"] * 30
+    assert (train["weak_label"] == train["gold"])[~empty].all()
+
+
+def test_zero_shot_does_not_ask_about_rows_without_text(composed, partly_empty: Path) -> None:
+    from alchemist_exp.pipeline.plan import plan
+
+    experiment = config.build(composed(*files_of(partly_empty), "method=zero_shot", "llm=openai"))
+    planned = plan(experiment, experiment.dataset.load())
+    assert planned.calls == 40
+    assert any("20 of 60 rows of train" in warning for warning in planned.warnings)
+
+
+def test_a_column_of_numbers_stops_plan_and_run_before_any_call(
+    composed, ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alchemist_exp.pipeline.plan import plan
+
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    write_jsonl(tmp_path / "a.jsonl", [{"text": f"{i}"} for i in range(20)])
+    overrides = [*files_of(tmp_path / "a.jsonl"), "method=zero_shot", "llm=openai"]
+    experiment = config.build(composed(*overrides))
+    with pytest.raises(DataError, match="are numbers or dates"):
+        plan(experiment, experiment.dataset.load())
+    with pytest.raises(DataError, match="are numbers or dates"):
+        ran(*overrides)
+    assert not (tmp_path / "outputs" / "runs").exists()
+
+
+def test_repeated_texts_are_counted_and_the_other_rows_scored(main_job) -> None:
+    record = main_job[0].record
+    assert record.data["repeats"] == {
+        "within": {"train": 186, "valid": 11, "test": 36},
+        "across": {"train": {}, "valid": {"train": 17}, "test": {"train": 33, "valid": 40}},
+    }
+    assert record.label_model["metrics_unseen"]["test"]["rows"] == 250 - 61
+    assert 0.9 < record.end_model["metrics_unseen"]["test"]["accuracy"]["mean"] < 0.93
+    assert record.notes == [
+        "Repeated texts, by letters and digits: 17 of 120 rows of valid are in train (17); 61 of 250 rows of test are "
+        "in train (33) or valid (40); rows that repeat an earlier one of their own split: 186 of train, 11 of valid, "
+        "36 of test."
+    ]
+
+
+def test_other_columns_are_in_the_labels_file(ran, tmp_path: Path) -> None:
+    import pandas
+
+    texts = [(SPAM if i % 2 else HAM).format(i) if i != 2 else "" for i in range(20)]
+    write_jsonl(tmp_path / "a.jsonl", [{"text": t, "id": 100 + i, "split": "mine"} for i, t in enumerate(texts)])
+    programs = programs_in(tmp_path / "p", *KEYWORD_PROGRAMS)
+    result = ran(*files_of(tmp_path / "a.jsonl"), "method=program_files", programs, "dataset.limit=10")
+    labels = pandas.read_parquet(result.directory / "labels.parquet")
+    assert labels["id"].tolist() == list(range(100, 110))
+    assert labels["text"].tolist() == texts[:10]
+    assert set(labels["split"]) == {"train"}
+    assert set(labels["input_split"]) == {"mine"}
+
+
+def test_features_of_zero_are_a_note_with_the_share(ran, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for split, first in (("train", 0), ("valid", 50)):
+        chinese = [
+            {"text": ("点击领奖" if i % 2 else "电影好看") + chr(0x4E00 + first + i), "label": i % 2} for i in range(20)
+        ]
+        write_jsonl(data / f"{split}.jsonl", chinese)
+    programs = programs_in(tmp_path / "p", "def label_function(t): return 1 if '领奖' in t else 0")
+    chosen = [*files_of(data), "method=program_files", programs]
+    (note,) = [note for note in ran(*chosen).record.notes if note.startswith("The features")]
+    assert "100% of valid are all zero" in note
+    assert "feature_extractor.analyzer=char_wb" in note
+    characters = ran(*chosen, "feature_extractor.analyzer=char_wb").record
+    assert not any(note.startswith("The features") for note in characters.notes)
+
+
+def test_without_a_positive_row_in_valid_early_stopping_watches_pseudo_labels(
+    ran, tmp_path: Path, partly_empty: Path
+) -> None:
+    write_jsonl(partly_empty / "valid.jsonl", [{"text": HAM.format(i), "label": 0} for i in range(12)])
+    programs = programs_in(tmp_path / "p", *KEYWORD_PROGRAMS)
+    metric = ["dataset.metric=f1", "dataset.positive_class=spam"]
+    record = ran(*files_of(partly_empty), *metric, "method=program_files", programs).record
+    assert "valid: early stopping" not in record.data["gold_used"]
+    assert any(note.startswith("Valid has no rows of spam, so early stopping") for note in record.notes)
+    assert record.label_model["metrics"]["valid"]["f1"] is None
+    assert record.end_model["metrics"]["valid"]["f1"] is None
+    assert record.end_model["metrics"]["test"]["f1"] is not None
+
+
+@pytest.mark.parametrize(
+    ("label_model", "n_tied", "how"),
+    [("majority", 20, "one of them at random"), ("weighted_majority", 0, "more frequent in the class balance")],
+)
+def test_ties_are_counted_and_named(ran, partly_empty: Path, label_model: str, n_tied: int, how: str) -> None:
+    votes = [[0, 1], [1, 1], [0, 0]]
+    write_jsonl(partly_empty / "train.jsonl", [{"text": HAM.format(i), "votes": votes[i % 3]} for i in range(60)])
+    write_jsonl(partly_empty / "valid.jsonl", [{"text": SPAM.format(i), "label": int(i < 4)} for i in range(12)])
+    human = ["method=human", "dataset.human_votes_column=votes"]
+    record = ran(*files_of(partly_empty), *human, f"label_model={label_model}").record
+    assert record.label_model["tied"]["train"] == n_tied
+    (note,) = [note for note in record.notes if note.startswith("Ties: 20 of 60 labeled rows of train (33.3%)")]
+    assert how in note

@@ -126,3 +126,20 @@ def test_markup_in_reasons_is_printed_as_text() -> None:
     odd = record()
     odd.programs["rejected"][0]["reason"] = "[bold]x[/bold] [red]"
     assert "[bold]x[/bold] [red]" in text_of(odd)
+
+
+def test_f1_is_not_shown_where_it_is_not_defined() -> None:
+    without = record()
+    without.label_model["metrics"]["test"] = SCORES | {"f1": None}
+    without.end_model["metrics"]["test"] = dict.fromkeys(SCORES, SPREAD) | {"f1": None}
+    (line,) = [line for line in text_of(without).splitlines() if line.startswith("distilled")]
+    assert line.split() == ["distilled", "mlp,", "test", *["0.934", "±", "0.006", "-", "0.934", "±", "0.006"]]
+
+
+def test_scores_on_unseen_rows_are_one_line_and_only_if_there_are_repeats() -> None:
+    assert "no earlier split" not in text_of(record())
+    repeated = record()
+    repeated.label_model["metrics_unseen"] = {"valid": None, "test": SCORES | {"accuracy": 0.912}}
+    repeated.end_model["metrics_unseen"] = {"test": {"accuracy": SPREAD}}
+    expected = "accuracy on rows whose text is in no earlier split: snorkel, test 0.912; distilled mlp, test 0.934"
+    assert expected in " ".join(text_of(repeated).split())

@@ -60,6 +60,15 @@ def test_without_test_gold_there_are_no_scores(tmp_path: Path) -> None:
     assert {*measurements(index_runs(tmp_path).runs)["score"]} == {""}
 
 
+def test_f1_is_absent_when_no_test_row_is_positive(tmp_path: Path) -> None:
+    without = record()
+    without["label_model"]["metrics"]["test"]["f1"] = without["end_model"]["metrics"]["test"]["f1"] = None
+    write(tmp_path, "a", without)
+    found = index_runs(tmp_path)
+    assert found.errors == ()
+    assert {*measurements(found.runs)["score"]} == {"", "accuracy", "macro_f1"}
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_record_is_named_and_the_others_are_read(tmp_path: Path, name: str) -> None:
     write(tmp_path, "sound", record())

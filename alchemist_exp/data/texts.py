@@ -1,0 +1,144 @@
+"""What the texts of a split are like: rows without text, columns that hold no texts, texts that occur again."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from alchemist_exp.core.errors import DataError
+from alchemist_exp.core.terminal import single_line
+from alchemist_exp.core.types import BoolArray, Split, read_only
+
+MIN_SHARE_WITH_TEXT: Final = 0.05
+"""Smallest share of rows with text; columns that few people fill in, such as remarks in a survey, have more."""
+
+MAX_SHARE: Final = 0.95
+"""A column of which more is numbers, dates or one text is not the column of the texts. The most frequent text of the
+embedded data has a share of .06."""
+
+MIN_ROWS: Final = 10
+"""Of fewer rows, it is only checked that one has text."""
+
+_INVISIBLE: Final = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
+_INVISIBLE_OTHERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe0e\ufe0f\uffa0")
+"""Fillers, the empty braille pattern and variation selectors, which have the category of a letter, symbol or mark."""
+
+
+def has_text(text: str) -> bool:
+    r"""Return whether a text has a visible character; a row without one gets no label.
+
+    Args:
+        text: The text of a row.
+
+    Returns:
+        False for an empty text, and for one of spaces, control and zero-width characters only.
+
+    Example:
+        >>> [has_text(text) for text in ("", " \n", "\u200b\ufeff", "?")]
+        [False, False, False, True]
+
+    """
+    return any(unicodedata.category(c) not in _INVISIBLE and c not in _INVISIBLE_OTHERS for c in text)
+
+
+def letters_and_digits(text: str) -> str:
+    """Return the lower-case letters and digits of a text, or the text itself if it has none; equal ones are repeats."""
+    return re.sub(r"[\W_]+", "", text.casefold()) or text
+
+
+def check_texts(texts: Sequence[str], n_rows: int, where: str) -> None:
+    """Check that a column can be the column of the texts.
+
+    Args:
+        texts: The texts of a split without those that have no visible character.
+        n_rows: The number of rows of the split.
+        where: The split's file, for messages.
+
+    Raises:
+        DataError: Nearly all rows have no text, a number or the same text.
+
+    """
+    if len(texts) < MIN_SHARE_WITH_TEXT * n_rows or not texts:
+        problem = f"{n_rows - len(texts):,} of {n_rows:,} rows have no text"
+        advice = "or remove the rows without text from the file"
+    elif len(texts) < MIN_ROWS:
+        return
+    elif (count := sum(map(_is_number, texts))) > MAX_SHARE * len(texts):
+        problem = f"{count:,} of {len(texts):,} texts are numbers or dates, such as {_quoted(texts[0])}"
+        advice = "or write the numbers as sentences"
+    else:
+        text, count = Counter(texts).most_common(1)[0]
+        if count <= MAX_SHARE * len(texts):
+            return
+        problem = f"{count:,} of {len(texts):,} texts are {_quoted(text)}"
+        advice = "or remove the repeated rows from the file"
+    raise DataError(
+        f"{where}: {problem}, so this is not a column of texts to label; set dataset.text_column=NAME to the column of "
+        f"the texts, {advice}."
+    )
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a text has digits and no letter, or is a number such as 1e-5 or nan."""
+    if not any(map(str.isalpha, text)):
+        return any(map(str.isdigit, text))
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _quoted(text: str) -> str:
+    return repr(single_line(text)[:40])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Repeats:
+    """Rows whose text occurs before. Texts with the same letters and digits count as equal.
+
+    Attributes:
+        within: By split, the rows whose text is in an earlier row of the split.
+        across: By split and earlier split, the rows of the first whose text is also in the second.
+        unseen: By split, a boolean array of shape (n_rows,): whether the text is in no earlier split.
+
+    """
+
+    within: Mapping[Split, int]
+    across: Mapping[Split, Mapping[Split, int]]
+    unseen: Mapping[Split, BoolArray]
+
+
+def find_repeats(texts: Mapping[Split, Sequence[str]]) -> Repeats:
+    """Find texts that occur again, in their own split or in another.
+
+    Args:
+        texts: The texts of each split, earlier splits first.
+
+    Returns:
+        The counts, and which rows are unseen.
+
+    Example:
+        >>> repeats = find_repeats({Split.TRAIN: ["Hello!", "a", "hello"], Split.TEST: ["hello", "b"]})
+        >>> repeats.within[Split.TRAIN], repeats.across[Split.TEST][Split.TRAIN], repeats.unseen[Split.TEST].tolist()
+        (1, 1, [False, True])
+
+    """
+    # Hashes, 8 bytes per row, instead of texts. Of a million rows two differ and collide with a chance of 3e-8.
+    hashes = {
+        split: np.fromiter((hash(letters_and_digits(text)) for text in rows), np.int64, len(rows))
+        for split, rows in texts.items()
+    }
+    across: dict[Split, dict[Split, int]] = {}
+    unseen: dict[Split, BoolArray] = {}
+    splits = list(texts)
+    for number, split in enumerate(splits):
+        known = {earlier: np.isin(hashes[split], hashes[earlier]) for earlier in splits[:number]}
+        across[split] = {earlier: int(found.sum()) for earlier, found in known.items()}
+        unseen[split] = read_only(~np.any([*known.values(), np.zeros(len(hashes[split]), bool)], axis=0), np.bool_)
+    within = {split: len(values) - len(np.unique(values)) for split, values in hashes.items()}
+    return Repeats(within=within, across=across, unseen=unseen)
