@@ -27,6 +27,11 @@ _INVISIBLE: Final = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 _INVISIBLE_OTHERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe0e\ufe0f\uffa0")
 """Fillers, the empty braille pattern and variation selectors, which have the category of a letter, symbol or mark."""
 
+_OTHERS = re.compile(r"[\W_]+")
+_ASCII_OTHERS: Final = {code: None for code in range(128) if _OTHERS.match(chr(code))}
+_NUMBER = re.compile(r"[\W_]*\d(?:[\W\d_]|e[-+]?\d)*|nan", re.IGNORECASE)
+"""Digits and signs without letters, such as a price or a date; 1e-5; nan."""
+
 
 def has_text(text: str) -> bool:
     r"""Return whether a text has a visible character; a row without one gets no label.
@@ -47,7 +52,9 @@ def has_text(text: str) -> bool:
 
 def letters_and_digits(text: str) -> str:
     """Return the lower-case letters and digits of a text, or the text itself if it has none; equal ones are repeats."""
-    return re.sub(r"[\W_]+", "", text.casefold()) or text
+    # For ASCII by a table, which takes a third of the time.
+    folded = text.casefold()
+    return (folded.translate(_ASCII_OTHERS) if folded.isascii() else _OTHERS.sub("", folded)) or text
 
 
 def check_texts(texts: Sequence[str], n_rows: int, where: str) -> None:
@@ -67,7 +74,7 @@ def check_texts(texts: Sequence[str], n_rows: int, where: str) -> None:
         advice = "or remove the rows without text from the file"
     elif len(texts) < MIN_ROWS:
         return
-    elif (count := sum(map(_is_number, texts))) > MAX_SHARE * len(texts):
+    elif (count := sum(_NUMBER.fullmatch(text) is not None for text in texts)) > MAX_SHARE * len(texts):
         problem = f"{count:,} of {len(texts):,} texts are numbers or dates, such as {_quoted(texts[0])}"
         advice = "or write the numbers as sentences"
     else:
@@ -80,17 +87,6 @@ def check_texts(texts: Sequence[str], n_rows: int, where: str) -> None:
         f"{where}: {problem}, so this is not a column of texts to label; set dataset.text_column=NAME to the column of "
         f"the texts, {advice}."
     )
-
-
-def _is_number(text: str) -> bool:
-    """Return whether a text has digits and no letter, or is a number such as 1e-5 or nan."""
-    if not any(map(str.isalpha, text)):
-        return any(map(str.isdigit, text))
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _quoted(text: str) -> str:
