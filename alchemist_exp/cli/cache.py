@@ -22,8 +22,7 @@ from alchemist_exp.llm.cache_entry import Entry, read_entry
 from alchemist_exp.llm.response_cache import CacheDefect, Problem, ResponseCache
 from alchemist_exp.llm.types import Role
 from alchemist_exp.results.console import new_console
-
-SHOWN_KEY_DIGITS = 12
+from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

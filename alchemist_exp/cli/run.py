@@ -2,16 +2,22 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp import config
 from alchemist_exp.cli.hydra_command import exits_cleanly, flags_first, shown
+from alchemist_exp.cli.sweep_screen import SweepScreen
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
+
+if TYPE_CHECKING:
+    from alchemist_exp.pipeline.run import RunResult
 
 HELP = """\
 alchemist run: label a dataset with programs written by an LLM, and train a small model on their votes.
@@ -30,11 +36,14 @@ Also: --cfg job|hydra|all, --multirun (-m), --config-dir DIR (your own members),
 
 
 @hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
-def job(cfg: DictConfig) -> None:
-    """Run one experiment and show its record.
+def job(cfg: DictConfig) -> "RunResult":
+    """Run one experiment. A single run is shown; those of a sweep have the sweep's screen.
 
     Args:
         cfg: The composed configuration.
+
+    Returns:
+        The result, which Hydra gives to the screen.
 
     """
     from alchemist_exp.pipeline.run import run
@@ -44,7 +53,9 @@ def job(cfg: DictConfig) -> None:
         config.check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
         result = run(experiment, config.to_container(cfg), overrides, RichProgress())
-        show(result.record, str(result.directory), reused=result.reused)
+        if HydraConfig.get().mode is not RunMode.MULTIRUN:
+            show(result.record, str(result.directory), reused=result.reused, logger=experiment.logger.name)
+        return result
 
 
 @exits_cleanly
@@ -54,7 +65,14 @@ def main() -> None:
         print(help_text(sys.argv[1:]), end="")
         return
     sys.argv[1:] = flags_first(sys.argv[1:])
-    job()
+    try:
+        job()
+    finally:
+        screen, SweepScreen.current = SweepScreen.current, None
+        if screen:
+            screen.close()
+    if screen and screen.failed:
+        sys.exit(1)
 
 
 def help_text(arguments: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.core.hashing import canonical_json
 from alchemist_exp.core.terminal import single_line
+from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 
 USAGE = """\
 alchemist status OUTPUTS [overrides]: the runs of an outputs directory and what has become of them. Runs nothing.
@@ -31,7 +32,6 @@ current data. Exit code: 0 when all are done, 1 when any is not.
 """
 
 MISSING = "missing"
-SHOWN_KEY_DIGITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ def visit_jobs(
         visit(cfg, list(HydraConfig.get().overrides.task))
 
     kept = [argument for argument in arguments if not argument.startswith("hydra/launcher=")]
-    quiet = [] if list_jobs else ["hydra/hydra_logging=disabled"]
+    quiet = ["~hydra.callbacks.screen", *([] if list_jobs else ["hydra/hydra_logging=disabled"])]
     with tempfile.TemporaryDirectory() as scratch:
         sys.argv[1:] = flags_first([*kept, "hydra/launcher=basic", *quiet, f"hydra.sweep.dir={scratch}"])
         _job()

@@ -197,11 +197,11 @@ def _run_recorded(
             with stages.stage("tracking", f"closing the logger {experiment.logger.name}"):
                 opened.close()
         record.seconds = stages.finish()
-        record.status, record.finished_at = RunStatus.FINISHED, utc_now()
+        record.end(RunStatus.FINISHED)
         record.write(directory)
     except BaseException as error:
         record.seconds = stages.finish()
-        record.status, record.finished_at, record.error = RunStatus.FAILED, utc_now(), _reason(error)
+        record.end(RunStatus.FAILED, _reason(error))
         (directory / RESERVE).unlink(missing_ok=True)
         record.write(directory)
         raise

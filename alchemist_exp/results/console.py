@@ -69,25 +69,66 @@ def number_text(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
-def show(record: RunRecord, directory: str, *, reused: bool) -> None:
+def headline(record: RunRecord) -> dict[str, str]:
+    """Return the scores by which a run is compared with others, for one line.
+
+    Args:
+        record: The record of a finished run.
+
+    Returns:
+        `score` (the dataset's own, on test or, where test has no labels, on valid), its values for the `distilled`
+        model and the `label model`, and the `coverage` of train; "-" for what is not known.
+
+    """
+    name = "f1" if record.config["dataset"]["metric"] == "f1" else "accuracy"
+    split = next((split for split in ("test", "valid") if split in record.end_model["metrics"]), None)
+    coverage = number_text(record.label_model["coverage"]["train"])
+    if split is None:
+        return {"score": UNKNOWN, "distilled": UNKNOWN, "label model": UNKNOWN, "coverage": coverage}
+    distilled, of_votes = record.end_model["metrics"][split][name], record.label_model["metrics"].get(split)
+    spread = f" ± {distilled['std']:.3f}" if len(record.end_model["seeds"]) > 1 else ""
+    return {
+        "score": f"{split} {'F1' if name == 'f1' else name}",
+        "distilled": f"{distilled['mean']:.3f}{spread}",
+        "label model": number_text(of_votes and of_votes[name]),
+        "coverage": coverage,
+    }
+
+
+def not_logged(logger: str) -> str:
+    """Return the note on a run that is loaded from its record: its logger is not opened.
+
+    Args:
+        logger: The configured logger.
+
+    Returns:
+        One sentence; "" without a logger.
+
+    """
+    return "" if logger == "none" else f"a run that is loaded from its record sends nothing to logger={logger}"
+
+
+def show(record: RunRecord, directory: str, *, reused: bool, logger: str = "none") -> None:
     """Print the tables of a finished run.
 
     Args:
         record: Its record.
         directory: Where it is.
         reused: Whether the record was there already.
+        logger: The configured logger, which a reused record does not use.
 
     """
-    new_console().print(render(record, directory, reused=reused))
+    new_console().print(render(record, directory, reused=reused, logger=logger))
 
 
-def render(record: RunRecord, directory: str, *, reused: bool) -> RenderableType:
+def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "none") -> RenderableType:
     """Return the tables of a finished run.
 
     Args:
         record: Its record.
         directory: Where it is.
         reused: Whether the record was there already.
+        logger: As for `show`.
 
     Returns:
         Scores, programs, cost, seconds, notes and the gold labels that were used.
@@ -99,6 +140,7 @@ def render(record: RunRecord, directory: str, *, reused: bool) -> RenderableType
     if reused:
         how = f"loaded from the existing record, finished {record.finished_at}; use force=true to run again"
         parts.append(Text(how, style="italic"))
+        parts += [Text(f"! {note}", style="yellow")] if (note := not_logged(logger)) else []
     gold_used = record.data["gold_used"]
     on_valid = "valid: scoring" in gold_used and "train: scoring" not in gold_used
     has_files = record.programs["sandbox"] is not None  # programs ran, so their files were written

@@ -93,6 +93,17 @@ class RunRecord:
     notes: list[str] = field(default_factory=list)
     seconds: Section = field(default_factory=dict)
 
+    def end(self, status: RunStatus, error: str | None = None) -> None:
+        """Set the status of a run that has ended, and when.
+
+        Args:
+            status: FINISHED or FAILED.
+            error: Why it failed.
+
+        """
+        # The clock may have been set back meanwhile. Texts of `utc_now` are in the order of their times.
+        self.status, self.error, self.finished_at = status, error, max(utc_now(), self.started_at)
+
     def write(self, directory: Path) -> None:
         """Replace the record in a directory, atomically.
 

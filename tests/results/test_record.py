@@ -61,6 +61,15 @@ def test_unknown_keys_of_a_later_version_with_the_same_schema_are_ignored(tmp_pa
     assert RunRecord.read(tmp_path) == record()
 
 
+@pytest.mark.parametrize("started", ["2026-11-22T10:00:00+00:00", "2999-01-01T00:00:00+00:00"])
+def test_a_run_never_ends_before_it_began(started: str) -> None:
+    record = RunRecord(run_key="k", status=RunStatus.STARTED, started_at=started)
+    record.end(RunStatus.FAILED, "the clock was set back")
+    assert record.finished_at is not None
+    assert record.finished_at >= started
+    assert (record.status, record.error) == (RunStatus.FAILED, "the clock was set back")
+
+
 def test_provenance_names_versions_and_a_commit_or_none() -> None:
     versions = package_versions()
     assert versions["numpy"]
