@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 PICTURES = ("svg", "png")
 
+DEFAULT_HEIGHT = 54
+"""Lines of a screen where the output is not a terminal."""
+
 DESCRIPTION = """\
 Make tables from the records of runs. Makes no LLM call and runs nothing.
 
-  alchemist compare outputs                               one line for every finished run
+  alchemist compare outputs                               one line for each setting, the best first, seeds averaged
+  alchemist compare outputs --all label_model=snorkel     every line of a part of the runs
   alchemist compare outputs --table table8                a table of the paper, next to the paper's numbers
   alchemist compare outputs --table table8 gold=none      only runs with that value; keys are those of alchemist run
   alchemist compare outputs --table table1 --out t1.html  into a file of that format: txt, md, csv, tex, html
@@ -50,7 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("outputs", type=Path, help="the directory that the runs had as paths.outputs")
     parser.add_argument("filters", nargs="*", metavar="key=value", help="only runs with this value; key=a,b: a or b")
-    parser.add_argument("--table", choices=sorted(TABLES), help="a table of the paper; without it, a line for each run")
+    parser.add_argument(
+        "--table", choices=sorted(TABLES), help="a table of the paper; without it, a line for each setting"
+    )
+    parser.add_argument("--all", action="store_true", help="every row, also those that do not fit the screen")
     parser.add_argument("--format", choices=sorted(FORMATS), help="what is printed; text by default")
     parser.add_argument("--out", type=Path, help="a file (its name ends in the format) or a directory (every format)")
     return run_command(lambda: _compare(parser.parse_intermixed_args(arguments)))
@@ -69,7 +76,9 @@ def _compare(chosen: argparse.Namespace) -> int:
     index = index_runs(chosen.outputs)
     if index.runs.empty and index.errors:
         raise StoreError(" ".join(index.errors))  # they are why there is nothing to compare
-    report, pictures = _report(chosen, index.runs, filters, pictures=kind in ("html", *PICTURES, None))
+    screen = chosen.out is None and kind == "text"
+    pictured = kind in ("html", *PICTURES, None)
+    report, pictures = _report(chosen, index.runs, filters, pictures=pictured, screen=screen)
     for sentence in index.errors:
         print_error(sentence)
     if chosen.out is None:
@@ -81,9 +90,17 @@ def _compare(chosen: argparse.Namespace) -> int:
 
 
 def _report(
-    chosen: argparse.Namespace, runs: "pd.DataFrame", filters: Mapping[str, Sequence[str]], *, pictures: bool
+    chosen: argparse.Namespace,
+    runs: "pd.DataFrame",
+    filters: Mapping[str, Sequence[str]],
+    *,
+    pictures: bool,
+    screen: bool,
 ) -> tuple[Report, Mapping[str, bytes]]:
-    """Return the report, and figure 5's pictures by format where they are wanted and there is something to draw."""
+    """Return the report, and figure 5's pictures by format where they are wanted and there is something to draw.
+
+    screen: Whether a list of runs has to fit the screen.
+    """
     from alchemist_exp.results.comparison import compare_runs, compare_table
     from alchemist_exp.results.filled_table import fill
     from alchemist_exp.results.runs import RunState, narrow
@@ -96,7 +113,7 @@ def _report(
                 f"no run in {chosen.outputs} that passes the filters has finished; see alchemist status "
                 f"{chosen.outputs}."
             )
-        return compare_runs(runs, chosen.outputs), {}
+        return compare_runs(runs, chosen.outputs, shown=None if chosen.all or not screen else _screen_rows()), {}
     filled = fill(chosen.table, runs, filters)
     report = compare_table(filled, chosen.outputs, n_finished=n_finished)
     if chosen.table != "figure5" or filled.finished.empty or not pictures:
@@ -105,6 +122,12 @@ def _report(
 
     drawn = figure5(filled)
     return replace(report, svg=drawn["svg"].decode("utf-8")), drawn
+
+
+def _screen_rows() -> int:
+    """Return how many rows of a table fit the screen, next to its captions and notes."""
+    height = shutil.get_terminal_size().lines if sys.stdout.isatty() else DEFAULT_HEIGHT
+    return max(10, height - 14)
 
 
 def _format(chosen: argparse.Namespace) -> str | None:

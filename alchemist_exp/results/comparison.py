@@ -9,15 +9,26 @@ import pandas as pd
 
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.results import paper
-from alchemist_exp.results.aggregate import aggregate, aggregate_text, differences
+from alchemist_exp.results.aggregate import aggregate, aggregate_text, differences, measurements
 from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.missing import missing_results
 from alchemist_exp.results.paper_tables import Quantity
-from alchemist_exp.results.report import UNKNOWN, Grid, Report, usd_text
+from alchemist_exp.results.report import SHOWN_KEY_DIGITS, UNKNOWN, Grid, Report, usd_text
 from alchemist_exp.results.runs import AXES, SCORES, RunState, settings
 
 _DECIMALS = {Quantity.PROGRAMS: (0, 0), Quantity.COVERAGE: (3, 2), Quantity.DOLLARS: (4, 3)}
 """Decimals of our results and of the paper's; our scores have three, and the paper's as many as it prints."""
+
+GROUPS = (
+    "dataset", "method", "llm", "prompt", "supplement", "vetting", "repair", "selection", "label_model", "sandbox",
+    "feature_extractor", "end_model", "gold",
+)  # fmt: skip
+"""The configuration groups that can tell runs apart, in the order of their columns."""
+
+_HEADINGS = {"runs": "run", Quantity.LABEL_MODEL.value: "label model", Quantity.DISTILLED.value: "distilled"}
+
+SAID_ONCE = ("method", "supplement", "label_model", "feature_extractor", "gold")
+"""Groups whose member is in the caption where it is the same in all runs."""
 
 
 def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int) -> Report:
@@ -192,72 +203,149 @@ def _range_text(values: pd.Series, form: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def compare_runs(runs: pd.DataFrame, outputs: Path) -> Report:
-    """Return the table of any sweep: a row for each finished run, a column for each setting in which they differ.
+def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None) -> Report:
+    """Return the table of any sweep: a row for each setting, seeds averaged, a column for each key that matters.
 
     Args:
         runs: Rows of `RunIndex.runs`, of which at least one has finished.
         outputs: Their outputs directory.
+        shown: How many rows the table has at most, the best of each dataset; None for all of them.
 
     Returns:
-        The report. What is the same in all runs is in its captions.
+        The report. Its rows are sorted by dataset and score; what is the same in all runs is in its captions.
 
     """
-    groups = ["dataset", "method", "supplement", "label_model", "feature_extractor", "gold"]
-    runs = runs[runs["state"] == RunState.DONE].sort_values([*groups, "seed"], kind="stable", na_position="first")
-    keys = {key for _, key in differences(runs, AXES)} - {f"{group}.name" for group in groups}
-    versions = sorted(key for key in keys if key.partition(".")[0] in ("code", "packages", "data"))
-    values = settings(runs)
-    drawn = {"selection.n", "selection.seed"} & {*values}
-    metric = runs["config.dataset.metric"].where(runs["config.dataset.metric"] == "f1", "accuracy")
-    results = aggregate(pd.DataFrame({"cell": runs.index, "run": runs.index}), runs, set(Quantity))
-    results = results[(results["score"] == "") | (results["score"] == results["cell"].map(metric))]
-    results["text"] = [aggregate_text(mean, sd) for mean, sd in zip(results["mean"], results["sd"], strict=True)]
-    results = results.pivot(index="cell", columns="quantity", values=["mean", "text", "n"])
-    results = results.reindex(
-        index=runs.index, columns=pd.MultiIndex.from_product([["mean", "text", "n"], [*Quantity]])
+    runs = runs[runs["state"] == RunState.DONE]
+    cells, keys, versions = _cells_of(runs)
+    of_cell = runs.groupby(cells, sort=False)
+    lines = pd.concat([keys.groupby(cells, sort=False).first(), _results_of(runs, cells)], axis=1)
+    metric = of_cell["config.dataset.metric"].last()
+    lines["score"] = metric.where(metric == "f1", "accuracy").map(SCORES)
+    lines["spent"] = of_cell["cost.spent_usd"].max()
+    # What replayed responses would have cost is estimated.
+    lines["list price"] = of_cell["cost.list_price_usd"].last().fillna(lines.pop(Quantity.DOLLARS.value))
+    run_keys = pd.Series(runs.index, index=runs.index).groupby(cells, sort=False)
+    lines["runs"] = run_keys.agg(lambda of_cell: " ".join(reversed([*of_cell])))  # the newest first
+    best = lines[Quantity.DISTILLED.value].fillna(lines[Quantity.LABEL_MODEL.value]).rename("best")
+    lines = lines.join(best).sort_values(
+        ["dataset", "best", "runs"], ascending=[True, False, True], kind="stable", na_position="last"
     )
-    lines = pd.DataFrame(
-        {
-            **{group: runs[group] for group in (*groups, "seed")},
-            "seeds": results["n"][Quantity.DISTILLED].map("{:.0f}".format, na_action="ignore"),
-            "programs": runs["programs.selected"].astype(str),
-            "coverage": runs["label_model.coverage.train"].map("{:.3f}".format),
-            "score": metric.map(SCORES),
-            **{quantity.value: results["text"][quantity] for quantity in (Quantity.LABEL_MODEL, Quantity.DISTILLED)},
-            "spent": runs["cost.spent_usd"].map(usd_text),
-            # What replayed responses would have cost is estimated.
-            "list price": runs["cost.list_price_usd"].fillna(results["mean"][Quantity.DOLLARS]).map(usd_text),
-            **{key: values[key] for key in [*versions, *sorted(keys - {*versions} | drawn)]},
-        }
-    ).fillna(UNKNOWN)
-    results_columns = {"dataset", Quantity.LABEL_MODEL.value, Quantity.DISTILLED.value}
-    same = [name for name in lines if name not in results_columns and lines[name].nunique() == 1]
-    stubs = [group for group in groups if group not in same]
-    columns = [name for name in lines if name not in (*same, *stubs)]
-    in_all = [f"{name.replace('_', ' ')} {lines[name].iloc[0]}" for name in same if lines[name].iloc[0] != UNKNOWN]
-    shown = lines.copy()
+    rows = lines
+    if shown is not None:
+        per_dataset = max(1, shown // lines["dataset"].nunique())
+        rows = lines[lines.groupby("dataset").cumcount() < per_dataset]
+    texts = _texts_of(rows.drop(columns="best"))
+    all_texts = _texts_of(lines.drop(columns="best"))
+    kept = {"dataset", "runs", "n", Quantity.LABEL_MODEL.value, Quantity.DISTILLED.value}
+    if all_texts["list price"].groupby(all_texts["dataset"]).nunique().max() == 1:
+        texts = texts.drop(columns="list price")  # it says nothing about the settings
+    same = [name for name in texts if name not in kept and all_texts[name].nunique() == 1]
+    in_all = [f"{name} {texts[name].iloc[0]}" for name in same if texts[name].iloc[0] != UNKNOWN]
+    stubs = [name for name in GROUPS if name in texts and name not in same]
+    columns = [name for name in texts if name not in (*same, *stubs)]
     for name in columns:
-        shown[name] = _shortened(lines[name])
+        if name in keys:
+            texts[name] = texts[name].str[:SHOWN_KEY_DIGITS] if name == "code" else _shortened(texts[name])
     return Report(
         name="compare",
-        title=f"Finished runs in {outputs}: {len(runs)}",
+        title=f"Finished runs in {outputs}: {len(runs)}" + (f", {len(lines)} settings" * (len(lines) < len(runs))),
         captions=[
-            "Scores on test (the dataset's own: accuracy or F1), mean ± sd over seeds; coverage on train.",
+            "Scores on test (the dataset's own: accuracy or F1), mean ± sd over n seeds; coverage on train.",
             f"The same in all: {', '.join(in_all)}.",
         ],
-        grids=[
-            Grid(title="", frame=shown.set_index(stubs)[columns].rename_axis(index=lambda name: name.replace("_", " ")))
-        ],
+        grids=[Grid(title="", frame=texts.set_index(stubs)[columns].rename(columns=_HEADINGS))],
         notes=[
-            f"These runs differ in {', '.join(versions)}: they were not made by the same program from the same data, "
-            "so their results are not strictly comparable."
-        ]
-        * bool(versions),
+            *[
+                f"These runs differ in {', '.join(versions)}: they were not made by the same program from the same "
+                "data, so their results are not strictly comparable."
+            ]
+            * bool(versions),
+            *[f"{len(lines) - len(rows)} more settings with lower scores are not shown; --all shows them."]
+            * (len(rows) < len(lines)),
+        ],
         missing=[],
         sweep_command="",
-        flat=lines.reset_index(names="run"),
+        # Counts as integers: a mean over draws of programs may have decimals.
+        flat=lines.drop(columns="best").assign(
+            programs=[int(count) if count == int(count) else count for count in lines["programs"]]
+        ),
     )
+
+
+def _cells_of(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, list[str]]:
+    """Return which runs are averaged, and what tells the averages apart.
+
+    Returns:
+        The number of its cell for each run (runs of a cell differ in seeds only), a column for each group and key that
+        differs and is not implied by another, as text, and those of them that are versions of code, packages and data.
+
+    """
+    values = settings(runs).drop(columns=["seed.name", "seed.values", "selection.seed"], errors="ignore")
+    values = values.drop(columns=[key for key in values if key.startswith("llm.price.")])  # it alters no score
+    cells = values.fillna("").groupby([*values], sort=False).ngroup()
+    # A seed may score differently alone and together with others; such runs are rows of their own.
+    measured = measurements(runs).join(cells.rename("cell"), on="run")
+    measured = measured[measured["quantity"] != Quantity.DOLLARS]
+    differing = measured.groupby(["cell", "quantity", "score", "seed"])["value"].nunique() > 1
+    split = cells.isin(differing[differing].index.get_level_values("cell"))
+    cells = cells.where(~split, pd.Series(range(len(runs)), index=runs.index) + len(runs))
+    groups = {group: runs[group] for group in GROUPS if group in runs}
+    columns = {group: of for group, of in groups.items() if group == "dataset" or of.dropna().nunique() > 1}
+    if split.any():
+        columns["seed"] = runs["seed"]
+    # selection.n is an axis of figure 5, where it may differ.
+    differ = [key for _, key in differences(runs, AXES - {"selection.n"}) if key in values]
+    versions = [key for key in dict.fromkeys(differ) if key.partition(".")[0] in ("code", "packages", "data")]
+    for key in dict.fromkeys([*versions, *sorted(differ)]):
+        implied_by = columns.get("dataset" if key.startswith("data.") else key.partition(".")[0])
+        if implied_by is None or values[key].groupby(implied_by).nunique().gt(1).any():
+            columns[key] = values[key]
+    # What is the same in all runs is said once, also of groups that do not differ.
+    columns |= {group: of for group, of in groups.items() if group in SAID_ONCE and group not in columns}
+    return cells, pd.DataFrame(columns, index=runs.index).fillna(UNKNOWN), [v for v in versions if v in columns]
+
+
+def _results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
+    """Return the averages of each cell: scores, their deviation and seeds, programs, coverage and dollars."""
+    metric = runs["config.dataset.metric"].where(runs["config.dataset.metric"] == "f1", "accuracy")
+    results = aggregate(pd.DataFrame({"cell": cells.to_numpy(), "run": runs.index}), runs, set(Quantity))
+    own = results["score"] == results["cell"].map(dict(zip(cells, metric, strict=True)))
+    results = results[(results["score"] == "") | own].pivot(index="cell", columns="quantity")
+    results = results.reindex(index=cells.unique())
+
+    def value(name: str, quantity: Quantity) -> pd.Series:
+        found: pd.Series = results.get((name, quantity), pd.Series(np.nan, index=results.index))
+        return found
+
+    return pd.DataFrame(
+        {
+            "programs": value("mean", Quantity.PROGRAMS),
+            "coverage": value("mean", Quantity.COVERAGE),
+            "score": "",
+            Quantity.LABEL_MODEL.value: value("mean", Quantity.LABEL_MODEL),
+            Quantity.DISTILLED.value: value("mean", Quantity.DISTILLED),
+            "sd": value("sd", Quantity.DISTILLED),
+            "n": value("n", Quantity.DISTILLED),
+            Quantity.DOLLARS.value: value("mean", Quantity.DOLLARS),
+        }
+    )
+
+
+def _texts_of(lines: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `compare_runs` as texts for people."""
+    texts = lines.astype(object)
+    distilled = zip(lines[Quantity.DISTILLED.value], lines["sd"], strict=True)
+    texts[Quantity.DISTILLED.value] = [
+        UNKNOWN if np.isnan(mean) else aggregate_text(mean, sd) for mean, sd in distilled
+    ]
+    texts[Quantity.LABEL_MODEL.value] = lines[Quantity.LABEL_MODEL.value].map("{:.3f}".format, na_action="ignore")
+    texts["coverage"] = lines["coverage"].map("{:.3f}".format)
+    texts["programs"] = lines["programs"].map(lambda count: f"{count:.1f}".removesuffix(".0"))
+    texts["n"] = lines["n"].map("{:.0f}".format, na_action="ignore")
+    texts["spent"], texts["list price"] = lines["spent"].map(usd_text), lines["list price"].map(usd_text)
+    keys = lines["runs"].str.split()
+    texts["runs"] = keys.str[0].str[:SHOWN_KEY_DIGITS] + keys.str.len().map(lambda n: f" +{n - 1}" if n > 1 else "")
+    return texts.drop(columns="sd").fillna(UNKNOWN)
 
 
 def _shortened(values: pd.Series) -> pd.Series:

@@ -201,14 +201,51 @@ def test_a_value_that_only_some_runs_have_is_a_difference(tmp_path: Path) -> Non
         assert [*fill("table8", narrow(index_runs(tmp_path).runs, filters), filters).finished.index] == [run]
 
 
-def test_the_list_of_runs_names_seeds_and_estimates_the_cost_of_replays(tmp_path: Path) -> None:
+def test_the_list_of_runs_averages_seeds_and_estimates_the_cost_of_replays(tmp_path: Path) -> None:
     for seed in (0, 1):
-        write(tmp_path, f"run{seed}", record(seeds=(seed,)))
+        write(tmp_path, f"run{seed}", record(seeds=(seed,), distilled=(0.9 + seed / 50,)))
     runs = index_runs(tmp_path).runs
-    lines = compare_runs(runs, tmp_path).flat
-    assert [*lines["seed"]] == ["s0", "s1"]
+    (line,) = compare_runs(runs, tmp_path).flat.to_dict("records")
+    assert (line["n"], line["runs"]) == (2, "run1 run0")
+    assert line["distilled, test"] == pytest.approx(0.91)
+    assert line["sd"] == pytest.approx(np.std([0.9, 0.92], ddof=1))
     assert runs["cost.list_price_usd"].isna().all()
-    assert {*lines["list price"]} == {f"${runs['cost.break_even.programs_usd'].iloc[0]:,.4f}"}
+    assert line["list price"] == runs["cost.break_even.programs_usd"].iloc[0]
+
+
+def test_the_list_of_runs_is_sorted_by_score_within_a_dataset_and_fits_a_screen(tmp_path: Path) -> None:
+    for dataset, scores in {"youtube": (0.8, 0.95, 0.9), "sms": (0.6, 0.7, 0.65)}.items():
+        for number, score in enumerate(scores):
+            changes = {"end_model.max_epochs": number + 1}
+            made = record({"dataset": dataset}, config=changes, seeds=(0,), distilled=(score,))
+            write(tmp_path, f"{dataset}{number}", made)
+    runs = index_runs(tmp_path).runs
+    assert [*compare_runs(runs, tmp_path).flat["runs"]] == ["sms1", "sms2", "sms0", "youtube1", "youtube2", "youtube0"]
+    cut = compare_runs(runs, tmp_path, shown=4)
+    assert [cells[-1] for _, cells in cut.grids[0].rows] == ["sms1", "sms2", "youtube1", "youtube2"]
+    assert cut.notes == ["2 more settings with lower scores are not shown; --all shows them."]
+    assert len(cut.flat) == 6
+
+
+def test_a_seed_that_scores_differently_alone_is_a_row_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path, "alone", record(seeds=(0,), distilled=(0.5,)))
+    write(tmp_path, "five", record())
+    report = compare_runs(index_runs(tmp_path).runs, tmp_path)
+    assert [*report.flat["runs"]] == ["five", "alone"]
+    assert [*report.flat["seed"]] == ["five", "s0"]
+
+
+def test_columns_are_the_keys_that_matter(tmp_path: Path) -> None:
+    """A key that another column implies, or that alters no score, has no column."""
+    write(tmp_path, "a", record())
+    write(tmp_path, "b", record({"dataset": "sms"}, config={"llm.price": {"as_of": "later"}}))
+    write(tmp_path, "c", record({"feature_extractor": "minilm"}, config={"feature_extractor.batch_size": 32}))
+    write(tmp_path, "d", record({"selection": "random"}, config={"selection.n": 4, "selection.seed": 1}))
+    write(tmp_path, "e", record({"selection": "random"}, config={"selection.n": 5, "selection.seed": 2}))
+    (grid,) = compare_runs(index_runs(tmp_path).runs, tmp_path).grids
+    assert grid.stubs == ["dataset", "selection", "feature_extractor"]
+    columns = ["selection.n", "score", "label model", "distilled", "n", "run"]
+    assert [name for _, name in grid.columns] == columns
 
 
 def test_runs_over_a_part_of_a_dataset_count_only_without_others(tmp_path: Path) -> None:
@@ -441,14 +478,14 @@ def test_the_table_of_any_sweep_names_common_settings_once(tmp_path: Path) -> No
     found = compare_runs(index_runs(tmp_path).runs, tmp_path)
     text = as_text(found)
     assert found.title.endswith(": 3")
-    assert "feature extractor tfidf" in found.captions[1]
+    assert "feature_extractor tfidf" in found.captions[1]
     assert "0.920 ± 0.016" in text
     assert "end_model.max_epochs" in text
     assert found.notes == []
     assert len(found.flat) == 3
     write(tmp_path, "d", record({"feature_extractor": "minilm"}, config={"feature_extractor.batch_size": 32}))
     assert "batch_size" not in as_text(compare_runs(index_runs(tmp_path).runs, tmp_path))  # of one member only
-    assert {*found.flat["spent"]} == {"$0.0000"}
+    assert {*found.flat["spent"]} == {0.0}
 
 
 def test_a_sweep_of_several_versions_has_a_note(tmp_path: Path) -> None:
