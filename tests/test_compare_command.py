@@ -6,21 +6,41 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from alchemist_exp import config
 from alchemist_exp.cli.compare import main
+from alchemist_exp.cli.table_runs import filters_of
 from alchemist_exp.core.atomic_io import read_json
+from alchemist_exp.core.hashing import code_fingerprint
+from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.render import FORMATS
 from tests.support.paths import REPOSITORY
 from tests.support.records import record, write
 
 
+@pytest.fixture(scope="session")
+def swept(composed) -> Callable[..., dict[str, Any]]:
+    """Make the record of a job of a table's sweep, with the components of the real configuration."""
+
+    def make(*overrides: str, seeds: tuple[int, ...] = (0, 1, 2, 3, 4), **changes: Any) -> dict[str, Any]:
+        experiment = config.build(composed("+experiment=table8", *overrides))
+        members = {group: part.name for group, part in experiment.used_components() if group != "seed"}
+        made = record(members, seeds=seeds, **changes)
+        components = dict(experiment.component_keys())
+        components["seed"] = made["components"]["seed"]
+        return made | {"components": components, "overrides": list(overrides)}
+
+    return make
+
+
 @pytest.fixture
-def outputs(tmp_path: Path) -> Path:
+def outputs(tmp_path: Path, swept: Callable[..., dict[str, Any]]) -> Path:
     """Two finished runs and a broken record."""
-    write(tmp_path, "one", record())
-    write(tmp_path, "two", record({"dataset": "sms"}))
+    write(tmp_path, "one", swept())
+    write(tmp_path, "two", swept("dataset=sms"))
     write(tmp_path, "broken", "{")
     return tmp_path
 
@@ -62,10 +82,10 @@ def test_every_format_is_printed_or_goes_into_a_file(
 
 
 def test_a_directory_gets_every_format_and_figure5_its_pictures(
-    outputs: Path, capsys: pytest.CaptureFixture[str]
+    outputs: Path, swept: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    of = {"dataset": "yelp", "supplement": "mixed", "selection": "random"}
-    write(outputs, "draw", record(of, config={"selection.n": 4, "selection.seed": 0}))
+    of = ("dataset=yelp", "supplement=mixed", "selection=random")
+    write(outputs, "draw", swept(*of, config={"selection.n": 4, "selection.seed": 0}))
     assert main([str(outputs), "--table", "figure5", "--out", str(outputs / "figure")]) == 0
     names = {path.name for path in (outputs / "figure").iterdir()}
     assert names == {f"figure5{suffix}" for suffix, _ in FORMATS.values()} | {"figure5.svg", "figure5.png"}
@@ -92,15 +112,60 @@ def test_wrong_arguments_are_one_sentence(outputs: Path, tmp_path: Path, failing
     assert "alchemist status" in failing(here, "dataset=yelp")
 
 
-def test_runs_on_two_servers_are_not_merged(tmp_path: Path, failing: Callable[..., str], capsys) -> None:
+def test_runs_on_two_servers_are_not_merged(
+    tmp_path: Path, swept: Callable[..., dict[str, Any]], failing: Callable[..., str], capsys
+) -> None:
     for seed, port in enumerate((18081, 18082)):
-        server = {"llm.name": "openai_compatible", "llm.base_url": f"http://127.0.0.1:{port}/v1"}
-        write(tmp_path, f"s{seed}", record(seeds=(seed,), config=server))
-    sentence = failing(str(tmp_path), "--table", "table8")
+        url = f"llm.base_url=http://127.0.0.1:{port}/v1"
+        write(tmp_path, f"s{seed}", swept("llm=openai_compatible", "llm.model=m", url, seeds=(seed,)))
+    assert main([str(tmp_path), "--table", "table8"]) == 0
+    assert "2 runs are left out" in capsys.readouterr().out
+    sentence = failing(str(tmp_path), "--table", "table8", "llm=openai_compatible", "llm.model=m")
     assert "that differ in llm.base_url: http://127.0.0.1:18081/v1" in sentence
     chosen = sentence.partition("or choose with ")[2].rstrip(".\n")
-    assert main([str(tmp_path), "--table", "table8", chosen]) == 0
+    assert main([str(tmp_path), "--table", "table8", chosen, "llm=openai_compatible"]) == 0
     assert "1 of 1 finished runs" in capsys.readouterr().out
+
+
+OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
+    "another extractor": (("feature_extractor=bert",), {}, "feature_extractor=bert (1 run)"),
+    "another value": (("label_model.epochs=5",), {}, "label_model.epochs=5 (1 run)"),
+    "a part of the data": (("dataset.limit=100",), {}, "dataset.limit=100 (1 run)"),
+    "other gold labels": (("gold=none",), {}, "gold=none (1 run)"),
+    "another version of the program": ((), {"code": "fade" * 6}, "code=fadefadefade (1 run)"),
+    "other programs": (("method.n_programs=5",), {}, "method.n_programs=5 (1 run)"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_table_is_made_of_its_own_sweep(
+    tmp_path: Path, swept: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], other: str
+) -> None:
+    """A run that the sweep does not ask for neither stops the table nor adds to it."""
+    overrides, changes, reason = OTHERS[other]
+    here = {"code": code_fingerprint(), "packages": package_versions()}
+    write(tmp_path, "own", swept(**here))
+    write(tmp_path, "other", swept(*overrides, distilled=(0.1,) * 5, **here | changes))
+    assert main([str(tmp_path), "--table", "table8"]) == 0
+    table = capsys.readouterr().out
+    assert "1 of 2 finished runs" in table
+    assert f"! 1 run is left out, because the sweep of table8 does not ask for it: {reason}" in " ".join(table.split())
+    assert "0.920 ± 0.016" in table
+    assert "0.100" not in table
+    if overrides:
+        assert main([str(tmp_path), "--table", "table8", *overrides]) == 0
+        assert "0.100" in capsys.readouterr().out
+
+
+def test_overrides_of_the_sweep_are_filters_of_its_table() -> None:
+    given = ["logger=wandb", "force=true", "hydra/launcher=basic", "paths.data=d", "+experiment=table8", "debug=trace"]
+    given += ["seed=range(0,2)", "dataset=youtube,sms", "++end_model.max_epochs=3", "llm.model=claude (a, b)"]
+    assert filters_of(given) == {
+        "seed": ["0", "1"],
+        "dataset": ["youtube", "sms"],
+        "end_model.max_epochs": ["3"],
+        "llm.model": ["claude (a", " b)"],
+    }
 
 
 def test_a_record_of_an_older_schema_is_named_and_left_out(outputs: Path, capsys) -> None:
@@ -144,15 +209,16 @@ def alchemist(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_comparing_needs_nothing_heavy(outputs: Path) -> None:
+@pytest.mark.parametrize(("arguments", "composes"), [((), False), (("--table", "table8"), True)])
+def test_comparing_needs_nothing_heavy(outputs: Path, arguments: tuple[str, ...], composes: bool) -> None:
     code = (
         "import sys; from alchemist_exp.cli.compare import main\n"
-        f"main([{str(outputs)!r}, '--table', 'table8', '--format', 'csv'])\n"
+        f"main([{str(outputs)!r}, *{arguments!r}, '--format', 'csv'])\n"
         "heavy = {'torch', 'pytorch_lightning', 'datasets', 'wandb', 'snorkel', 'sklearn', 'hydra', 'matplotlib'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=REPOSITORY)
-    assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr
+    assert done.stdout.splitlines()[-1] == f"HEAVY {['hydra'] * composes}", done.stderr
 
 
 def test_a_sweep_its_status_and_its_table(

@@ -83,3 +83,34 @@ def test_what_cannot_be_prepared_is_one_sentence(tmp_path: Path, arguments: list
     refused = prepare_data(tmp_path, *arguments)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert refused.stderr.startswith(message)
+
+
+@pytest.mark.parametrize("arguments", [[], [""], ["table2"], ["table1 table3"], ["dataset=sms"]])
+def test_reproduce_names_the_tables_in_one_sentence(arguments: list[str]) -> None:
+    done = subprocess.run(
+        ["sh", str(REPOSITORY / "scripts" / "reproduce.sh"), *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "is not a table; name table1, table3, table4, table8, table9 or figure5" in done.stderr
+
+
+def test_reproduce_makes_a_table_of_its_own_runs(tmp_path: Path) -> None:
+    """All overrides reach the table; a run with other settings is not part of it."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    log = tmp_path / "log"
+    (commands / "alchemist").write_text(f'#!/bin/sh\necho "$@" >> {log}\n')
+    (commands / "alchemist").chmod(0o755)
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts" / "reproduce.sh"
+    script.write_bytes((REPOSITORY / "scripts" / "reproduce.sh").read_bytes())
+    overrides = ["dataset=youtube,sms", "end_model.max_epochs=3", "--config-dir", "own", "llm.model=a b"]
+    environment = {"PATH": f"{commands}:{os.environ['PATH']}", "OUTPUTS": str(tmp_path / "o")}
+    subprocess.run(["sh", str(script), "table8", *overrides], env=environment, check=True, timeout=60)
+    all_of_them, filters = " ".join(overrides), "dataset=youtube,sms end_model.max_epochs=3 llm.model=a b"
+    assert log.read_text().splitlines() == [
+        f"status {tmp_path}/o -m +experiment=table8 {all_of_them}",
+        f"run -m +experiment=table8 {all_of_them} paths.outputs={tmp_path}/o",
+        f"compare {tmp_path}/o --table table8 {filters}",
+        f"compare {tmp_path}/o --table table8 {filters} --out {tmp_path}/o/tables",
+    ]

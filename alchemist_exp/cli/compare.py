@@ -67,13 +67,17 @@ def _compare(chosen: argparse.Namespace) -> int:
     from alchemist_exp.results.runs import index_runs
 
     kind = _format(chosen)
-    filters = {}
     for text in chosen.filters:
         key, equals, values = text.partition("=")
         if not equals or not key or not values:
             raise ConfigError(f"{text!r} is not a filter; a filter is key=value, as in label_model=snorkel.")
-        filters[key] = values.split(",")
     index = index_runs(chosen.outputs)
+    if chosen.table is None:
+        filters = {key: values.split(",") for key, _, values in (text.partition("=") for text in chosen.filters)}
+    else:
+        from alchemist_exp.cli.table_runs import filters_of
+
+        filters = filters_of(chosen.filters)
     if index.runs.empty and index.errors:
         raise StoreError(" ".join(index.errors))  # they are why there is nothing to compare
     screen = chosen.out is None and kind == "text"
@@ -114,8 +118,13 @@ def _report(
                 f"{chosen.outputs}."
             )
         return compare_runs(runs, chosen.outputs, shown=None if chosen.all or not screen else _screen_rows()), {}
+    from alchemist_exp.cli.table_runs import choose_runs, left_out_note
+
+    runs, left_out = choose_runs(chosen.table, runs, filters)
     filled = fill(chosen.table, runs, filters)
     report = compare_table(filled, chosen.outputs, n_finished=n_finished)
+    if left_out:
+        report = replace(report, notes=[left_out_note(chosen.table, left_out), *report.notes])
     if chosen.table != "figure5" or filled.finished.empty or not pictures:
         return report, {}
     from alchemist_exp.results.plots import figure5

@@ -241,6 +241,19 @@ def settings(runs: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
+def settings_of(components: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of components as `settings` has them.
+
+    Args:
+        components: Keys of components by their groups, as in a record.
+
+    Returns:
+        The texts of their values by paths such as "label_model.epochs".
+
+    """
+    return {path: as_text(value) for path, value in _flat(components)}
+
+
 def select(runs: pd.DataFrame, members: Mapping[str, Any]) -> pd.DataFrame:
     """Return the runs that have these members and values.
 
