@@ -26,6 +26,9 @@ class ArtifactCache:
     Args:
         root: The cache directory; created with the first entry.
 
+    Attributes:
+        used: The entries that this object has read or made, as "<kind>/<key>".
+
     Example:
         >>> from pathlib import Path
         >>> cache = ArtifactCache(Path("cache"))
@@ -41,6 +44,7 @@ class ArtifactCache:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.used: set[str] = set()
 
     def path_of(self, kind: str, inputs: Mapping[str, Any]) -> Path:
         """Return the directory of an entry, whether or not it exists.
@@ -78,6 +82,7 @@ class ArtifactCache:
                 f"the files of the cache entry {path} do not match their checksums; "
                 "delete that directory and run again."
             )
+        self.used.add(f"{kind}/{path.name}")
         return path
 
     def get_or_create(self, kind: str, inputs: Mapping[str, Any], create: Callable[[Path], None]) -> Path:
@@ -110,6 +115,7 @@ class ArtifactCache:
                 write_json(directory / CHECKSUMS, _checksums(directory))
 
             write_directory(path, fill)
+        self.used.add(f"{kind}/{path.name}")
         return path
 
 

@@ -107,6 +107,9 @@ def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs:
 def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel) -> None:
     """Write the distilled model and the fitted feature extractor that it needs.
 
+    The files of the extractor (17 MB by default) are hard links to those of the cache where the file system has them:
+    the runs of a sweep share one copy, and a run stays complete when the cache is deleted or its directory is copied.
+
     Args:
         directory: The directory, replaced as a whole.
         extractor_entry: The cache entry of the features, which also holds the fitted extractor.
@@ -115,9 +118,18 @@ def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel) ->
     """
 
     def fill(draft: Path) -> None:
-        for file in extractor_entry.iterdir():
-            if file.stem not in tuple(Split):
-                shutil.copyfile(file, draft / file.name)
+        # The model first: a file that it wrote to the name of a link would change the cache.
         model.save(draft)
+        for file in extractor_entry.iterdir():
+            if file.stem not in tuple(Split) and not (draft / file.name).exists():
+                _link_or_copy(file, draft / file.name)
 
     write_directory(directory, fill)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Create a hard link; a copy where the file system has none, or the cache is on another one."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)

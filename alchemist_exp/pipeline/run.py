@@ -141,6 +141,7 @@ def run_stages(
     finally:
         # The record of a failed run names the gold labels that it used and what it paid, too.
         record.data["gold_used"] = list(context.gold.uses)
+        record.cache_entries = sorted(context.cache.used)
         record.cost = record.cost or {"spent_usd": context.llm_client.paid_usd}
 
 

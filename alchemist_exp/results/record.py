@@ -68,6 +68,7 @@ class RunRecord:
         cost: Calls, tokens and dollars, and the break-even with zero-shot labeling.
         notes: What a reader of the results should know.
         seconds: Time of each stage.
+        cache_entries: The entries of the cache that the run has read or made, as "<kind>/<key>".
 
     Sections of a run that has not finished are empty.
     """
@@ -92,6 +93,7 @@ class RunRecord:
     cost: Section = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: Section = field(default_factory=dict)
+    cache_entries: list[str] = field(default_factory=list)
 
     def end(self, status: RunStatus, error: str | None = None) -> None:
         """Set the status of a run that has ended, and when.

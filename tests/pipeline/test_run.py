@@ -12,6 +12,7 @@ from alchemist_exp import config
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import DataError, ProgramsError, StoreError
 from alchemist_exp.core.progress import NoProgress, Progress
+from alchemist_exp.pipeline import artifacts
 from alchemist_exp.pipeline.run import RESERVE, RunResult, run
 from alchemist_exp.results.record import RunRecord, RunStatus
 
@@ -51,6 +52,36 @@ def test_the_main_job_reaches_its_figures(main_job) -> None:
     test = record.end_model["metrics"]["test"]
     assert test["accuracy"]["mean"] >= 0.92
     assert len(test["accuracy"]["per_seed"]) == 5
+
+
+def test_a_run_shares_the_files_of_its_extractor_with_the_cache_and_names_its_entries(main_job) -> None:
+    result, root = main_job
+    model = result.directory / "model"
+    (features,) = [entry for entry in result.record.cache_entries if entry.startswith("features/")]
+    assert len([entry for entry in result.record.cache_entries if entry.startswith("votes/")]) == 40
+    assert (model / "components.npy").samefile(root / "cache" / features / "components.npy")
+    assert (model / "end_model.pt").stat().st_nlink == 1
+
+
+def test_files_are_copied_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    class Model:
+        def save(self, directory: Path) -> None:
+            (directory / "model.json").write_text("model")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    for name in ("train.npy", "terms.json", "model.json"):
+        (entry / name).write_text("extractor")
+    artifacts.save_model(tmp_path / "model", entry, Model())
+    assert {path.name: path.read_text() for path in (tmp_path / "model").iterdir()} == {
+        "terms.json": "extractor",
+        "model.json": "model",
+    }
+    assert (entry / "model.json").read_text() == "extractor"
 
 
 def test_the_record_has_every_section_and_reads_back(main_job) -> None:
