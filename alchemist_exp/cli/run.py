@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp import config
 from alchemist_exp.cli.hydra_command import exits_cleanly, flags_first, shown
-from alchemist_exp.cli.sweep_screen import SweepScreen
+from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
 
@@ -52,8 +51,9 @@ def job(cfg: DictConfig) -> "RunResult":
     with shown(overrides):
         config.check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
-        result = run(experiment, config.to_container(cfg), overrides, RichProgress())
-        if HydraConfig.get().mode is not RunMode.MULTIRUN:
+        sweep = sweep_name(HydraConfig.get())
+        result = run(experiment, config.to_container(cfg), overrides, RichProgress(), sweep=sweep)
+        if not sweep:
             show(result.record, str(result.directory), reused=result.reused, logger=experiment.logger.name)
         return result
 

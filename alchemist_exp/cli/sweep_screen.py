@@ -11,9 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
@@ -230,6 +232,21 @@ def jobs_of(config: DictConfig) -> list[dict[str, str]]:
     overrides = OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task])
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
     return [dict(map(_split, job)) for job in jobs]
+
+
+def sweep_name(hydra: HydraConf) -> str:
+    """Return the name of the sweep that the current job belongs to.
+
+    Args:
+        hydra: Hydra's own configuration of the job.
+
+    Returns:
+        The experiment, if there is one, and the name of the sweep's directory, which is a time; "" for a single run.
+
+    """
+    if hydra.mode is not RunMode.MULTIRUN:
+        return ""
+    return f"{hydra.runtime.choices.get('experiment', 'sweep')} {Path(hydra.sweep.dir).name}"
 
 
 def duration(seconds: float) -> str:

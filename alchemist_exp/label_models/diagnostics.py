@@ -58,7 +58,7 @@ def diagnose(
     Args:
         matrix: Votes of shape (n_rows, n_programs).
         labels: Soft labels of the same rows.
-        labeled_by: The label model's name in the warnings.
+        labeled_by: The label model's name in the warnings; "majority" is not compared with the majority vote.
         program_names: A name per program; by default "program 0", "program 1", ...
         class_names: A name per class; by default "class 0", "class 1", ...
         labeled: Votes of the same programs on rows with gold labels. Without it, each program is compared with the
@@ -94,10 +94,14 @@ def diagnose(
         if actual != expected:
             raise ValueError(f"{what}: {actual} does not match votes {matrix.votes.shape}; expected {expected}")
     counts, hard = matrix.counts(), labels.hard()
-    return [
+    against_majority = [
         *_contradicted_votes(counts, hard, labeled_by),
         *_far_from_majority(counts, hard, labeled_by, class_names),
         *_followed_programs(matrix, counts, hard, labeled_by, program_names),
+    ]
+    return [
+        # They advise to compare with the majority vote, which the labels are.
+        *(against_majority if labeled_by != "majority" else []),
         *_below_chance(matrix, counts, program_names, labeled),
         *_near_duplicates(matrix, program_names),
         *_constant_votes(matrix, hard, class_names),

@@ -27,7 +27,7 @@ from alchemist_exp.programs.types import Program, RejectionStage
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.sandbox.base import ProgramRun
-from alchemist_exp.tracking.base import Tracker
+from alchemist_exp.tracking.base import Cell, Tracker
 
 MAX_ZERO_FEATURES: Final = 0.1
 """Share of texts whose features are all zero from which on there is a note. valid of youtube has .05."""
@@ -395,13 +395,14 @@ def _program_notes(
     return notes
 
 
-def track(tracker: Tracker, record: RunRecord, model: FittedEndModel) -> None:
-    """Send learning curves, scores and the table of programs to the tracker.
+def track(tracker: Tracker, record: RunRecord, model: FittedEndModel, sources: LabelSources) -> None:
+    """Send learning curves, scores, cost, counts, notes and the programs to the tracker.
 
     Args:
         tracker: The open tracker.
         record: The record, with all sections filled.
         model: The distilled model, for its learning curves.
+        sources: The programs with their source code.
 
     """
     for epoch in range(max(len(curve.train_loss) for curve in model.curves)):
@@ -417,10 +418,43 @@ def track(tracker: Tracker, record: RunRecord, model: FittedEndModel) -> None:
             metrics += [("label model", split, name, split_scores[name], 0.0) for name in defined]
     for split, summaries in record.end_model["metrics"].items():
         metrics += [("end model", split, name, s["mean"], s["std"]) for name, s in summaries.items() if s is not None]
-    tracker.log_summary({f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics})
-    tracker.log_summary({f"coverage/{split}": share for split, share in record.label_model["coverage"].items()})
+    notes, programs, cost = record.notes + record.label_model["warnings"], record.programs, record.cost
+    tracker.log_summary(
+        {f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics}
+        | {f"coverage/{split}": share for split, share in record.label_model["coverage"].items()}
+        | {f"programs/{name}": programs[name] for name in ("candidates", "accepted", "selected")}
+        | {f"programs/rejected/{stage}": count for stage, count in programs["rejected_by_stage"].items()}
+        | {f"cost/{name}": cost[name] for name in ("calls", "spent_usd", "list_price_usd")}
+        | {f"cost/{name}": cost["break_even"][name] for name in ("programs_usd", "zero_shot_usd")}
+        | {"notes": len(notes)}
+    )
     tracker.log_table("metrics", ["stage", "split", "score", "mean", "std"], metrics)
+    tracker.log_table("notes", ["note"], [[note] for note in notes])
     columns = ["id", "origin", "coverage", "accuracy", "errors"]
-    rows = [[p["id"], p["origin"], p["coverage"], p["accuracy"], str(p["errors"])] for p in record.programs["list"]]
-    rejected = [[r["id"], r["origin"], None, None, r["reason"]] for r in record.programs["rejected"]]
+    rows = [[p["id"], p["origin"], p["coverage"], p["accuracy"], str(p["errors"])] for p in programs["list"]]
+    rejected = [[r["id"], r["origin"], None, None, r["reason"]] for r in programs["rejected"]]
     tracker.log_table("programs", columns, rows + rejected)
+    tried: list[tuple[Program | None, str]] = [(one, "votes") for one in sources.programs]
+    tried += [(one, "not selected") for one in sources.unselected]
+    tried += [(one.program, f"rejected: {one.stage}") for one in sources.rejected]
+    rows = [[one.id, one.origin, fate, one.source] for one, fate in tried if one is not None]
+    tracker.log_table("program_sources", ["id", "origin", "fate", "source"], rows)
+
+
+def track_confusion(tracker: Tracker, data: TextData, predicted: IntArray | None) -> None:
+    """Send the confusion matrix of test to the tracker, where test has labels.
+
+    Args:
+        tracker: The open tracker.
+        data: The dataset.
+        predicted: int array of shape (n_rows,), the distilled model's classes, mean over seeds; None without test.
+
+    """
+    gold, names = data.gold(Split.TEST) if predicted is not None else None, data.task.classes
+    if gold is not None and predicted is not None:
+        rows: list[list[Cell]] = [
+            [true, name, int(np.count_nonzero((gold == i) & (predicted == j)))]
+            for i, true in enumerate(names)
+            for j, name in enumerate(names)
+        ]
+        tracker.log_table("confusion_test", ["gold", "predicted", "rows"], rows)

@@ -17,6 +17,7 @@ from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.progress import Progress, StageProgress
+from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
 from alchemist_exp.methods.types import LabelingResult
@@ -54,7 +55,9 @@ class RunResult:
     reused: bool
 
 
-def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str], progress: Progress) -> RunResult:
+def run(
+    experiment: Experiment, config: Mapping[str, Any], overrides: list[str], progress: Progress, *, sweep: str = ""
+) -> RunResult:
     """Run an experiment, or load the record of the same run when it has finished before.
 
     Args:
@@ -62,6 +65,7 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
         config: Its resolved configuration, for the record.
         overrides: The Hydra overrides that it was composed with, for the record.
         progress: Shows the progress of the stages.
+        sweep: The name of the sweep that the run belongs to, for the logger.
 
     Returns:
         The record of the run.
@@ -96,7 +100,7 @@ def run(experiment: Experiment, config: Mapping[str, Any], overrides: list[str],
             data=record_sections.data_section(experiment.dataset, data),
             notes=[*data.notes, *record_sections.missing_text_notes(data), *record_sections.repeat_notes(data)],
         )
-        _run_recorded(experiment, data, record, directory, stages)
+        _run_recorded(experiment, data, record, directory, stages, sweep)
     return RunResult(record=record, directory=directory, reused=False)
 
 
@@ -137,7 +141,9 @@ def run_stages(
             record_sections.record_predictions(record, experiment, data, context, result, model, probs)
             artifacts.save_labels(directory / artifacts.LABELS, loaded, result, probs)
             artifacts.save_model(directory / artifacts.MODEL, features.entry, model)
-        record_sections.track(tracker, record, model)
+        record_sections.track(tracker, record, model, result.sources)
+        predicted = probs[Split.TEST].mean(axis=0).argmax(axis=1) if Split.TEST in data.splits else None
+        record_sections.track_confusion(tracker, data, predicted)
     finally:
         # The record of a failed run names the gold labels that it used and what it paid, too.
         record.data["gold_used"] = list(context.gold.uses)
@@ -178,16 +184,23 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
 
 
 def _run_recorded(
-    experiment: Experiment, data: TextData, record: RunRecord, directory: Path, stages: StageProgress
+    experiment: Experiment, data: TextData, record: RunRecord, directory: Path, stages: StageProgress, sweep: str
 ) -> None:
     """Run the stages between a record `started` and one `finished` or `failed`."""
     _clear(directory)
     record.write(directory)
+    groups = ("supplement", "label_model")
+    members = [experiment.dataset.name, experiment.method.name]
+    members += [getattr(experiment, group).name for group in groups if experiment.uses(group)]
+    tags = [*members, f"seed {experiment.seed.name}"]
     info = RunInfo(
         key=record.run_key,
         directory=directory,
         config=record.config,
-        tags=[experiment.dataset.name, experiment.method.name, experiment.label_model.name],
+        tags=[*dict.fromkeys(tags)],
+        name=" ".join([*dict.fromkeys([*members, experiment.seed.name]), record.run_key[:6]]),
+        group=sweep,
+        job_type=experiment.method.name,
     )
     try:
         write_bytes(directory / RESERVE, os.urandom(RESERVED_BYTES))

@@ -49,10 +49,13 @@ class RunInfo:
     """The run that a tracker opens.
 
     Attributes:
-        key: The run's key; the tracker uses it as the run's name.
+        key: The run's key.
         directory: The run's directory, in which a tracker may write a subdirectory.
         config: The resolved configuration as JSON values; it contains no secrets.
-        tags: Short labels for filtering: dataset, method and label model.
+        tags: Short labels for filtering: dataset, method, supplement, label model and seed.
+        name: A name for people: what tells the run apart, and first digits of the key.
+        group: The sweep that the run belongs to; "" for a single run.
+        job_type: The method.
 
     """
 
@@ -60,6 +63,9 @@ class RunInfo:
     directory: Path
     config: Mapping[str, object]
     tags: Sequence[str]
+    name: str = ""
+    group: str = ""
+    job_type: str = ""
 
 
 @dataclass(kw_only=True)

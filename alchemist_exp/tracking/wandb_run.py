@@ -4,18 +4,25 @@ No secret is sent: the configuration contains none, and code, git remotes, conso
 """
 
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
+
+_MODES = ("online", "offline", "disabled")
+_BAD_IN_PROJECT = "/\\#?%:"
+
+_PER_RUN_VARIABLES = ("WANDB_RUN_ID", "WANDB_RESUME")
+"""Of one run: two jobs with the same id would overwrite each other."""
 
 # Where W&B caches artifacts and stages uploads; its default is the home directory.
 _DIRECTORY_VARIABLES = ("WANDB_CACHE_DIR", "WANDB_DATA_DIR")
@@ -68,30 +75,41 @@ class WandbLogger(Logger):
     entity: str | None = MISSING
 
     def check(self) -> None:
-        """Check that an online run has an API key.
+        """Check the project's name, WANDB_MODE, and that an online run has an API key.
 
         Raises:
-            ConfigError: mode=online without WANDB_API_KEY in the environment.
+            ConfigError: One of them is missing or invalid.
 
         """
-        if self.mode is Mode.online and not os.environ.get("WANDB_API_KEY"):
+        if not self.project or len(self.project) > 128 or set(self.project) & set(_BAD_IN_PROJECT):
             raise ConfigError(
-                "logger.mode=online needs the environment variable WANDB_API_KEY; set it, or use offline."
+                f"logger.project is {self.project!r} (WANDB_PROJECT sets it too); expected 1 to 128 characters without "
+                f"{' '.join(_BAD_IN_PROJECT)}."
             )
+        mode = os.environ.get("WANDB_MODE", "")
+        if self.mode is Mode.auto and mode and mode not in _MODES:
+            raise ConfigError(
+                f"WANDB_MODE is {mode!r}; expected {', '.join(_MODES)}; correct it, or set logger.mode=offline."
+            )
+        if self.effective_mode == "online" and not os.environ.get("WANDB_API_KEY"):
+            key = "logger.mode=online" if self.mode is Mode.online else "WANDB_MODE=online"
+            raise ConfigError(f"{key} needs the environment variable WANDB_API_KEY; set it, or use offline.")
 
     @property
-    def effective_mode(self) -> Literal["online", "offline"]:
-        """Where this run is stored, with `auto` resolved."""
-        if self.mode is Mode.auto:
-            return "online" if os.environ.get("WANDB_API_KEY") else "offline"
-        return "online" if self.mode is Mode.online else "offline"
+    def effective_mode(self) -> str:
+        """Where this run is stored, online, offline or disabled (nowhere), with `auto` resolved."""
+        if self.mode is not Mode.auto:
+            return str(self.mode)
+        if mode := os.environ.get("WANDB_MODE"):
+            return mode
+        return "online" if os.environ.get("WANDB_API_KEY") else "offline"
 
     @contextmanager
     def open(self, run: RunInfo) -> Iterator[Tracker]:
         """Open a W&B run whose files are in the run's directory.
 
         Args:
-            run: The run; its key becomes the name of the W&B run.
+            run: The run.
 
         Yields:
             A tracker; the W&B run is marked as failed when an exception leaves the block.
@@ -110,9 +128,13 @@ class WandbLogger(Logger):
                 opened = wandb.init(
                     project=self.project,
                     entity=self.entity,
-                    name=run.key,
+                    # Never WANDB_RUN_ID, which all jobs of a sweep would share.
+                    id=secrets.token_hex(4),
+                    name=run.name or run.key,
+                    group=os.environ.get("WANDB_RUN_GROUP") or run.group or None,
+                    job_type=run.job_type or None,
                     dir=str(run.directory),
-                    mode=self.effective_mode,
+                    mode=self.effective_mode,  # type: ignore[arg-type]
                     config=dict(run.config),
                     tags=list(run.tags),
                     reinit="create_new",
@@ -121,7 +143,7 @@ class WandbLogger(Logger):
             except wandb.Error as error:
                 raise ConfigError(
                     f"W&B cannot start a run ({' '.join(str(error).split())[:300]}); set a valid WANDB_API_KEY, "
-                    "or use logger.mode=offline."
+                    "correct logger.project and logger.entity, or use logger.mode=offline."
                 ) from error
             exit_code = 1  # stays when an exception leaves the block
             try:
@@ -133,11 +155,16 @@ class WandbLogger(Logger):
 
 @contextmanager
 def _environment_directories(directory: Path) -> Iterator[None]:
-    """Point W&B's caches to a directory, unless the user has set their variables, and undo that afterwards."""
+    """Point W&B's caches to a directory, unless the user has set their variables, and undo that afterwards.
+
+    Variables that name a single run are not seen by W&B.
+    """
     added = {name: str(directory) for name in _DIRECTORY_VARIABLES if name not in os.environ}
+    removed = {name: os.environ.pop(name) for name in _PER_RUN_VARIABLES if name in os.environ}
     os.environ.update(added)
     try:
         yield
     finally:
         for name in added:
             os.environ.pop(name, None)
+        os.environ.update(removed)

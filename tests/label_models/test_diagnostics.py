@@ -43,6 +43,13 @@ def test_contradicted_votes_and_disagreement_are_reported_with_counts() -> None:
     assert "labels 150 of" in far
 
 
+def test_the_majority_vote_is_not_compared_with_itself() -> None:
+    matrix, _ = crowd(1000, [0.95] * 4, [0.5, 0.5], 1.0, seed=1)
+    labels = labels_of(1 - matrix.counts().argmax(axis=1))
+    assert any("majority" in warning for warning in diagnose(matrix, labels, labeled_by="snorkel"))
+    assert diagnose(matrix, labels, labeled_by="majority") == []
+
+
 def test_a_disappearing_class_is_named_although_few_rows_change() -> None:
     matrix, _ = crowd(2000, [0.95] * 5, [0.95, 0.05], 1.0, seed=2)
     majority = matrix.counts().argmax(axis=1)

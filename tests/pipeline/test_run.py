@@ -1,6 +1,7 @@
 """The whole run in this process, sockets blocked but for loopback."""
 
 import copy
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -61,6 +62,22 @@ def test_a_run_shares_the_files_of_its_extractor_with_the_cache_and_names_its_en
     assert len([entry for entry in result.record.cache_entries if entry.startswith("votes/")]) == 40
     assert (model / "components.npy").samefile(root / "cache" / features / "components.npy")
     assert (model / "end_model.pt").stat().st_nlink == 1
+
+
+def test_a_logger_gets_cost_notes_sources_and_the_confusion_matrix(ran) -> None:
+    tiny = ("dataset.limit=100", "end_model.max_epochs=1", "seed=s0", "label_model=majority", "logger=csv")
+    result = ran(*tiny)
+    tables = {path.stem: list(csv.reader(path.open())) for path in (result.directory / "csv").iterdir()}
+    summary = dict(tables["summary"])
+    assert (summary["programs/accepted"], summary["cost/calls"], summary["cost/spent_usd"]) == ("10", "10", "0.0")
+    assert float(summary["coverage/train"]) == result.record.label_model["coverage"]["train"]
+    assert summary["notes"] == str(len(tables["notes"]) - 1)
+    assert [row[2] for row in tables["program_sources"][1:]] == ["votes"] * 10
+    assert all("def label_function(" in row[3] for row in tables["program_sources"][1:])
+    assert [row[:2] for row in tables["confusion_test"][1:]] == [
+        [a, b] for a in ("ham", "spam") for b in ("ham", "spam")
+    ]
+    assert sum(int(row[2]) for row in tables["confusion_test"][1:]) == result.record.data["rows"]["test"]
 
 
 def test_files_are_copied_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

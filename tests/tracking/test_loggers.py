@@ -2,6 +2,7 @@
 
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,70 @@ def test_wandb_writes_no_secret(wandb_logger: WandbLogger, tmp_path: Path, monke
     assert files
     for file in files:
         assert secret.encode() not in file.read_bytes(), file
+
+
+def test_a_wandb_run_has_a_name_a_group_and_an_id_of_its_own(
+    wandb_logger: WandbLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs with WANDB_RUN_ID in their environment are two runs."""
+    monkeypatch.setenv("WANDB_RUN_ID", "shared-id")
+    monkeypatch.setenv("WANDB_RESUME", "must")
+    ids = set()
+    for name in ("one", "two"):
+        run = replace(info(tmp_path / name), name=f"sms alchemist {name}", group="table8 sweep", job_type="alchemist")
+        with wandb_logger.open(run) as tracker:
+            log_all(tracker)
+        (file,) = (tmp_path / name / "wandb").glob("offline-run-*/*.wandb")
+        raw = file.read_bytes()
+        assert all(part.encode() in raw for part in (run.name, run.group, run.job_type))
+        ids.add(file.stem)
+    assert len(ids) == 2
+    assert "run-shared-id" not in ids
+    assert os.environ["WANDB_RUN_ID"] == "shared-id"
+
+
+@pytest.mark.parametrize(
+    ("choice", "environment", "mode"),
+    [
+        ("auto", {"WANDB_MODE": "disabled"}, "disabled"),
+        ("auto", {"WANDB_MODE": "offline", "WANDB_API_KEY": "k" * 40}, "offline"),
+        ("auto", {"WANDB_MODE": "online", "WANDB_API_KEY": "k" * 40}, "online"),
+        ("offline", {"WANDB_MODE": "online", "WANDB_API_KEY": "k" * 40}, "offline"),
+    ],
+)
+def test_wandb_mode_is_heeded(
+    composed, monkeypatch: pytest.MonkeyPatch, choice: str, environment: dict[str, str], mode: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    logger = config.build(composed("logger=wandb", f"logger.mode={choice}")).logger
+    logger.check()
+    assert logger.effective_mode == mode
+
+
+@pytest.mark.parametrize(
+    ("overrides", "environment", "sentence"),
+    [
+        ((), {"WANDB_MODE": "ofline"}, "WANDB_MODE is 'ofline'; expected online, offline, disabled"),
+        ((), {"WANDB_MODE": "online"}, "WANDB_MODE=online needs the environment variable WANDB_API_KEY"),
+        (("logger.project=a/b",), {}, "logger.project is 'a/b'"),
+        (("logger.project=''",), {}, "logger.project is ''"),
+        ((), {"WANDB_PROJECT": "x" * 129}, "expected 1 to 128 characters"),
+    ],
+)
+def test_wrong_settings_of_wandb_are_one_sentence(
+    composed, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], environment: dict[str, str], sentence: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        config.build(composed("logger=wandb", *overrides)).check()
+    assert sentence in str(caught.value)
+
+
+def test_the_project_and_the_entity_may_come_from_the_environment(composed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", "ours")
+    monkeypatch.setenv("WANDB_ENTITY", "team")
+    logger = config.build(composed("logger=wandb")).logger
+    assert isinstance(logger, WandbLogger)
+    assert (logger.project, logger.entity) == ("ours", "team")
