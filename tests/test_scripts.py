@@ -1,5 +1,6 @@
 """Scripts, run as their docstrings say."""
 
+import os
 import subprocess
 from pathlib import Path
 
