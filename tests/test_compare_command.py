@@ -160,11 +160,15 @@ def test_a_table_is_made_of_its_own_sweep(
 def test_overrides_of_the_sweep_are_filters_of_its_table() -> None:
     given = ["logger=wandb", "force=true", "hydra/launcher=basic", "paths.data=d", "+experiment=table8", "debug=trace"]
     given += ["seed=range(0,2)", "dataset=youtube,sms", "++end_model.max_epochs=3", "llm.model=claude (a, b)"]
+    given += ["label_model=glob(*majority)", "dataset.limit=null", "gold='none'"]
     assert filters_of(given) == {
         "seed": ["0", "1"],
         "dataset": ["youtube", "sms"],
         "end_model.max_epochs": ["3"],
         "llm.model": ["claude (a", " b)"],
+        "label_model": ["majority", "weighted_majority"],
+        "dataset.limit": ["null"],
+        "gold": ["none"],
     }
 
 

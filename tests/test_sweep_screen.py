@@ -46,10 +46,11 @@ def test_each_job_has_two_lines_and_the_end_has_a_table_reasons_and_commands(scr
 
 
 def test_the_second_time_says_that_nothing_is_logged(screen) -> None:
-    sweep = (*TINY, "dataset=youtube", "seed=s0,s1")
+    sweep = (*TINY, "dataset=youtube", "seed=glob([s0,s1])")
     assert screen(*sweep)[0] == 0
     code, lines = screen(*sweep, "logger=csv")
     assert code == 0
+    assert lines[0] == "1 of 2  seed=s0"
     assert "loaded from the existing record" in lines[1]
     assert "! a run that is loaded from its record sends nothing to logger=csv (2 jobs)" in lines
     assert not any(line.startswith("continue") for line in lines)

@@ -13,7 +13,7 @@ COMMANDS = {
     "status": ("OUTPUTS", "list runs: done, failed, running, killed, missing"),
     "compare": ("OUTPUTS", "make tables of finished runs, next to the paper's numbers"),
     "cache": ("COMMAND", "list, show, check, delete and export cached LLM responses"),
-    "clean": ("OUTPUTS [WHAT]", "list what is in a directory of outputs, with sizes, and delete parts of it"),
+    "clean": ("OUTPUTS", "list what is in a directory of outputs, with sizes, and delete parts of it"),
     "programs": ("diff A B", "compare the programs, labels and scores of two runs"),
 }
 """Each command is the module of its name, whose `main` reads sys.argv."""

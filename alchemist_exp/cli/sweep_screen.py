@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.conf import HydraConf
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -229,8 +231,14 @@ def jobs_of(config: DictConfig) -> list[dict[str, str]]:
     if not str(config.hydra.sweeper._target_).endswith("basic_sweeper.BasicSweeper"):
         return []
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task])
-    (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    # The loader has the names that glob(*) is over.
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    try:
+        (jobs,) = BasicSweeper.split_arguments(
+            parser.parse_overrides([*params, *config.hydra.overrides.task]), max_batch_size=None
+        )
+    except HydraException:
+        return []  # the sweeper refuses them too, and says why
     return [dict(map(_split, job)) for job in jobs]
 
 

@@ -3,9 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -44,8 +46,13 @@ def filters_of(overrides: Sequence[str]) -> dict[str, list[str]]:
             continue
         try:
             (override,) = OverridesParser.create().parse_overrides([f"{key}={values}"])
-            sweep = override.is_sweep_override() and override.is_discrete_sweep()
-            found[key] = [*override.sweep_string_iterator()] if sweep else [str(as_text(override.value()))]
+            value: Any = override.value()
+            if isinstance(value, Glob):
+                found[key] = value.filter(config.members(key))
+            elif override.is_discrete_sweep():
+                found[key] = [*override.sweep_string_iterator()]
+            else:
+                found[key] = [str(as_text(value))]
         except HydraException:  # a value that is not quoted, such as a name with parentheses
             found[key] = values.split(",")
     return found
