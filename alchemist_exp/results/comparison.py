@@ -25,6 +25,9 @@ GROUPS = (
 )  # fmt: skip
 """The configuration groups that can tell runs apart, in the order of their columns."""
 
+CODE_DIGITS = 7
+"""First digits of the version of the code; a filter takes them."""
+
 _HEADINGS = {"runs": "run", Quantity.LABEL_MODEL.value: "label model", Quantity.DISTILLED.value: "distilled"}
 
 SAID_ONCE = ("method", "supplement", "label_model", "feature_extractor", "gold")
@@ -237,6 +240,9 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
     texts = _texts_of(rows.drop(columns="best"))
     all_texts = _texts_of(lines.drop(columns="best"))
     kept = {"dataset", "runs", "n", Quantity.LABEL_MODEL.value, Quantity.DISTILLED.value}
+    score_of = lines.groupby("dataset")["score"]
+    if score_of.nunique().max() == 1:
+        texts = texts.drop(columns="score")  # the caption says it
     if all_texts["list price"].groupby(all_texts["dataset"]).nunique().max() == 1:
         texts = texts.drop(columns="list price")  # it says nothing about the settings
     same = [name for name in texts if name not in kept and all_texts[name].nunique() == 1]
@@ -245,12 +251,12 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
     columns = [name for name in texts if name not in (*same, *stubs)]
     for name in columns:
         if name in keys:
-            texts[name] = texts[name].str[:SHOWN_KEY_DIGITS] if name == "code" else _shortened(texts[name])
+            texts[name] = texts[name].str[:CODE_DIGITS] if name == "code" else _shortened(texts[name])
     return Report(
         name="compare",
         title=f"Finished runs in {outputs}: {len(runs)}" + (f", {len(lines)} settings" * (len(lines) < len(runs))),
         captions=[
-            "Scores on test (the dataset's own: accuracy or F1), mean ± sd over n seeds; coverage on train.",
+            f"Scores on test ({_listed(score_of.first())}), mean ± sd over n seeds; coverage on train.",
             f"The same in all: {', '.join(in_all)}.",
         ],
         grids=[Grid(title="", frame=texts.set_index(stubs)[columns].rename(columns=_HEADINGS))],
@@ -270,6 +276,11 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
             programs=[int(count) if count == int(count) else count for count in lines["programs"]]
         ),
     )
+
+
+def _listed(scores: pd.Series) -> str:
+    """Return which score the datasets have: "F1 on sms, accuracy on youtube and yelp"."""
+    return ", ".join(f"{score} on {' and '.join(of.index)}" for score, of in scores.groupby(scores, sort=False))
 
 
 def _cells_of(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, list[str]]:
@@ -343,8 +354,7 @@ def _texts_of(lines: pd.DataFrame) -> pd.DataFrame:
     texts["programs"] = lines["programs"].map(lambda count: f"{count:.1f}".removesuffix(".0"))
     texts["n"] = lines["n"].map("{:.0f}".format, na_action="ignore")
     texts["spent"], texts["list price"] = lines["spent"].map(usd_text), lines["list price"].map(usd_text)
-    keys = lines["runs"].str.split()
-    texts["runs"] = keys.str[0].str[:SHOWN_KEY_DIGITS] + keys.str.len().map(lambda n: f" +{n - 1}" if n > 1 else "")
+    texts["runs"] = lines["runs"].str.split().str[0].str[:SHOWN_KEY_DIGITS]
     return texts.drop(columns="sd").fillna(UNKNOWN)
 
 

@@ -242,9 +242,11 @@ def test_columns_are_the_keys_that_matter(tmp_path: Path) -> None:
     write(tmp_path, "c", record({"feature_extractor": "minilm"}, config={"feature_extractor.batch_size": 32}))
     write(tmp_path, "d", record({"selection": "random"}, config={"selection.n": 4, "selection.seed": 1}))
     write(tmp_path, "e", record({"selection": "random"}, config={"selection.n": 5, "selection.seed": 2}))
-    (grid,) = compare_runs(index_runs(tmp_path).runs, tmp_path).grids
+    report = compare_runs(index_runs(tmp_path).runs, tmp_path)
+    assert report.captions[0].startswith("Scores on test (F1 on sms, accuracy on youtube), mean ± sd over n seeds")
+    (grid,) = report.grids
     assert grid.stubs == ["dataset", "selection", "feature_extractor"]
-    columns = ["selection.n", "score", "label model", "distilled", "n", "run"]
+    columns = ["selection.n", "label model", "distilled", "n", "run"]
     assert [name for _, name in grid.columns] == columns
 
 
@@ -493,4 +495,4 @@ def test_a_sweep_of_several_versions_has_a_note(tmp_path: Path) -> None:
     write(tmp_path, "b", record(code="fade" * 6))
     found = compare_runs(index_runs(tmp_path).runs, tmp_path)
     assert "differ in code" in found.notes[0]
-    assert "fadefade" in as_text(found)
+    assert "fadefad" in as_text(found)
