@@ -2,6 +2,8 @@
 
 import csv
 import os
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +101,13 @@ def test_wandb_writes_no_secret(wandb_logger: WandbLogger, tmp_path: Path, monke
         assert secret.encode() not in file.read_bytes(), file
 
 
+def _contents(file: Path) -> Iterator[bytes]:
+    """Yield the content of a file again and again: W&B's process writes it a moment after the run is closed."""
+    for _ in range(100):
+        yield file.read_bytes()
+        time.sleep(0.1)
+
+
 def test_a_wandb_run_has_a_name_a_group_and_an_id_of_its_own(
     wandb_logger: WandbLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +120,7 @@ def test_a_wandb_run_has_a_name_a_group_and_an_id_of_its_own(
         with wandb_logger.open(run) as tracker:
             log_all(tracker)
         (file,) = (tmp_path / name / "wandb").glob("offline-run-*/*.wandb")
-        raw = file.read_bytes()
+        raw = next(raw for raw in _contents(file) if len(raw) > 100)
         assert all(part.encode() in raw for part in (run.name, run.group, run.job_type))
         ids.add(file.stem)
     assert len(ids) == 2
