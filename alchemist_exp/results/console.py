@@ -86,10 +86,13 @@ def headline(record: RunRecord) -> dict[str, str]:
     if split is None:
         return {"score": UNKNOWN, "distilled": UNKNOWN, "label model": UNKNOWN, "coverage": coverage}
     distilled, of_votes = record.end_model["metrics"][split][name], record.label_model["metrics"].get(split)
-    spread = f" ± {distilled['std']:.3f}" if len(record.end_model["seeds"]) > 1 else ""
+    if distilled is None:  # no F1 without a row of the positive class
+        mean = UNKNOWN
+    else:
+        mean = f"{distilled['mean']:.3f}" + (f" ± {distilled['std']:.3f}" if len(record.end_model["seeds"]) > 1 else "")
     return {
         "score": f"{split} {'F1' if name == 'f1' else name}",
-        "distilled": f"{distilled['mean']:.3f}{spread}",
+        "distilled": mean,
         "label model": number_text(of_votes and of_votes[name]),
         "coverage": coverage,
     }

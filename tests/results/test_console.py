@@ -2,10 +2,12 @@
 
 import copy
 import io
+from typing import Any
 
+import pytest
 from rich.console import Console
 
-from alchemist_exp.results.console import render
+from alchemist_exp.results.console import headline, render
 from alchemist_exp.results.record import RunRecord, RunStatus
 
 SCORES = {"accuracy": 0.936, "f1": 0.9277, "macro_f1": 0.935, "rows": 250}
@@ -143,3 +145,21 @@ def test_scores_on_unseen_rows_are_one_line_and_only_if_there_are_repeats() -> N
     repeated.end_model["metrics_unseen"] = {"test": {"accuracy": SPREAD}}
     expected = "accuracy on rows whose text is in no earlier split: snorkel, test 0.912; distilled mlp, test 0.934"
     assert expected in " ".join(text_of(repeated).split())
+
+
+@pytest.mark.parametrize(
+    ("end_model", "label_model", "expected"),
+    [
+        ({"test": {"f1": {"mean": 0.9, "std": 0.01}}}, {"test": {"f1": 0.8}}, ["test F1", "0.900 ± 0.010", "0.800"]),
+        ({"valid": {"f1": {"mean": 0.9, "std": 0.01}}}, {}, ["valid F1", "0.900 ± 0.010", "-"]),
+        ({"test": {"f1": None}}, {"test": {"f1": None}}, ["test F1", "-", "-"]),
+        ({"test": {"f1": None}}, {"test": None}, ["test F1", "-", "-"]),
+        ({}, {}, ["-", "-", "-"]),
+    ],
+)
+def test_the_headline_of_a_run(end_model: dict[str, Any], label_model: dict[str, Any], expected: list[str]) -> None:
+    run = RunRecord(run_key="k", status=RunStatus.FINISHED, started_at="")
+    run.config = {"dataset": {"metric": "f1"}}
+    run.end_model = {"metrics": end_model, "seeds": [0, 1]}
+    run.label_model = {"metrics": label_model, "coverage": {"train": 0.5}}
+    assert [*headline(run).values()] == [*expected, "0.500"]

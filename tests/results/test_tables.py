@@ -227,6 +227,18 @@ def test_the_list_of_runs_is_sorted_by_score_within_a_dataset_and_fits_a_screen(
     assert len(cut.flat) == 6
 
 
+def test_runs_without_scores_are_listed_last(tmp_path: Path) -> None:
+    write(tmp_path, "scored", record())
+    unscored = record({"label_model": "majority"})
+    unscored["end_model"]["metrics"], unscored["label_model"]["metrics"] = {}, {}
+    write(tmp_path, "unscored", unscored)
+    (grid,) = compare_runs(index_runs(tmp_path).runs, tmp_path).grids
+    assert [cells[-1] for _, cells in grid.rows] == ["scored", "unscored"]
+    assert grid.rows[1][1][:2] == ["-", "-"]
+    alone = compare_runs(index_runs(tmp_path).runs.loc[["unscored"]], tmp_path)
+    assert "unscored" in as_text(alone)
+
+
 def test_a_seed_that_scores_differently_alone_is_a_row_of_its_own(tmp_path: Path) -> None:
     write(tmp_path, "alone", record(seeds=(0,), distilled=(0.5,)))
     write(tmp_path, "five", record())
