@@ -355,7 +355,7 @@ def _texts_of(lines: pd.DataFrame) -> pd.DataFrame:
     texts["n"] = lines["n"].map("{:.0f}".format, na_action="ignore")
     texts["spent"], texts["list price"] = lines["spent"].map(usd_text), lines["list price"].map(usd_text)
     texts["runs"] = lines["runs"].str.split().str[0].str[:SHOWN_KEY_DIGITS]
-    return texts.drop(columns="sd").fillna(UNKNOWN)
+    return texts.drop(columns="sd").astype(object).fillna(UNKNOWN)
 
 
 def _shortened(values: pd.Series) -> pd.Series:
