@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import hydra
 import yaml
@@ -27,6 +27,26 @@ from alchemist_exp.core.terminal import single_line
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.types import Price
 from alchemist_exp.pipeline.experiment import Experiment, Paths
+
+RENAMED_KEYS = {
+    "llm.pack": "llm.recording",
+    "llm.counted_by": "llm.tokenizer",
+    "llm.card": "llm.spec",
+    "dataset.task": "dataset.prompt",
+    "dataset.zero_shot": "dataset.zero_shot_prompt",
+    "supplement.draw": "supplement.sampling",
+    "supplement.top": "supplement.top_k",
+    "vetting.probes": "vetting.n_probe_rows",
+    "vetting.read_source": "vetting.check_source",
+    "vetting.reject_copies": "vetting.reject_duplicates",
+    "vetting.max_faults": "vetting.max_failure_rate",
+    "repair.max_replies": "repair.max_responses",
+    "method.advice": "method.performance_hint",
+    "feature_extractor.dimensions": "feature_extractor.n_components",
+    "feature_extractor.longest_phrase": "feature_extractor.max_ngram",
+    "feature_extractor.max_terms": "feature_extractor.max_features",
+}
+"""Configuration keys of version 0.1.0 and their names today; an old key is refused with its new name."""
 
 _DATE = re.compile(r"-(20\d\d-\d\d-\d\d|20\d{6})$")
 
@@ -142,7 +162,7 @@ def compose(overrides: Sequence[str] = (), directory: str | Path | None = None) 
 
     """
     register(directory)
-    refuse_lists_of_members(overrides)
+    refuse_no_members(overrides)
     own = plugins.directory()
     searchpath = []
     if own is not None:
@@ -229,6 +249,8 @@ def _refuse_appended(config: DictConfig, prefix: str) -> None:
     known = [f.name for f in fields(schema)] if schema and is_dataclass(schema) else [str(key) for key in config]
     for key in map(str, config):
         if key not in known:
+            if renamed := RENAMED_KEYS.get(prefix + key):
+                raise ConfigError(f"{prefix}{key} is now called {renamed}; write {renamed}=...")
             raise ConfigError(unknown_name("the key", prefix + key, [prefix + name for name in known]))
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
@@ -256,25 +278,31 @@ def check_interpolated_overrides(config: DictConfig, overrides: Sequence[str]) -
                 whole = ".".join(above[:depth])
                 raise ConfigError(
                     f"{override} changes a part of {whole}, which is taken from elsewhere; give all of it, as in "
-                    f"{whole}={{...}}."
+                    f"'{whole}={{...}}'."
                 )
             node = node._get_node(key)
 
 
-def refuse_lists_of_members(overrides: Sequence[str]) -> None:
-    """Refuse group=[a,b]: Hydra would merge the members and run the last with values of the first.
+def refuse_no_members(overrides: Sequence[str]) -> None:
+    """Refuse group=[a,b], where Hydra would run the last with values of the first, and group=5.
 
     Args:
         overrides: Hydra overrides; other arguments of a command line may be among them.
 
     Raises:
-        ConfigError: An override names several members of a group.
+        ConfigError: An override names several members of a group, or a number, boolean or null.
 
     """
     for argument in overrides:
-        group, _, members = argument.lstrip("+").partition("=")
-        if members.startswith("[") and group in groups():
-            together = " For programs of several in one run: supplement=mixed supplement.strategies=[a,b]."
+        group, _, chosen = argument.lstrip("+").partition("=")
+        if group not in groups():
+            continue
+        for name in chosen.split(","):
+            if re.fullmatch(r"true|false|null|[+-]?[\d_.]+", name.strip(), re.ASCII | re.IGNORECASE):
+                own = " For a seed of your own say 'seed.values=[5]'." if group == "seed" else ""
+                raise ConfigError(unknown_name(group, name, members(group)) + own)
+        if chosen.startswith("["):
+            together = " For programs of several in one run: supplement=mixed 'supplement.strategies=[a,b]'."
             raise ConfigError(
                 f"{argument!r} asks for several members at once; to sweep over them say -m {group}=a,b."
                 f"{together if group == 'supplement' else ''}"
@@ -310,6 +338,21 @@ def known_keys(schema_name: str) -> list[str]:
     others: list[type[Any]] = [Experiment, Paths, Price, Budget]
     classes = others + [schema for schemas in REGISTRY.values() for schema in schemas.values()]
     return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
+
+
+def is_list(key: str) -> bool:
+    """Return whether a key of a component has a list as its value.
+
+    Args:
+        key: A configuration key, as in dataset.classes.
+
+    Returns:
+        False also for a key that does not exist.
+
+    """
+    group, _, name = key.partition(".")
+    hints = (get_type_hints(schema).get(name) for schema in REGISTRY.get(group, {}).values())
+    return any(list in (get_origin(hint), *map(get_origin, get_args(hint))) for hint in hints)
 
 
 def how_to_name_a_schema(group: str) -> str:

@@ -15,6 +15,7 @@ from alchemist_exp import config
 from alchemist_exp.core.component import REGISTRY
 from alchemist_exp.core.errors import unknown_name
 from alchemist_exp.core.exit_codes import user_error_text
+from alchemist_exp.core.overrides import typed
 
 
 def sentence(error: Exception) -> str:
@@ -50,9 +51,7 @@ def explanation(error: Exception) -> str | None:
     if "Unexpected type for root: NoneType" in str(error):
         return "a part was given of a value that is null; give all of it, as in 'llm.price={...}' (see conf/llm)."
     if str(error).startswith("Config group override must be a string"):
-        return (
-            "a group was given true, false, a number or null; name a member, as in seed=s0 or repair=on (see --help)."
-        )
+        return "a group was given a value that is not a name; name a member, as in seed=s0 or repair=on (see --help)."
     return None
 
 
@@ -63,17 +62,48 @@ def _one_line(text: str) -> str:
 def _explain_composition(error: Exception) -> str:
     """Return the sentence for an error of Hydra or OmegaConf."""
     if isinstance(error, HydraException) and ("override_grammar" in str(error) or hasattr(error, "override")):
-        override = getattr(error, "override", None) or "an override"
-        return (
-            f"{override!r} cannot be parsed; overrides are key=value, and a value with commas, quotes, braces or "
-            "colons needs its own quotes inside those of the shell: 'key=\"...\"'."
-        )
+        return _unparsed(str(getattr(error, "override", None) or ""))
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     text = f"{error}\n{cause or ''}"
     for pattern, explain in _EXPLANATIONS:
         if match := re.search(pattern, text, re.DOTALL):
             return explain(match)
     return _one_line(str(error))
+
+
+def _unparsed(override: str) -> str:
+    """Explain an override that Hydra's grammar refuses, with the form in which it can be typed."""
+    opening = f"{override!r} cannot be parsed" if override else "an override cannot be parsed"
+    key, equals, text = override.partition("=")
+    if not equals or not re.fullmatch(r"\+{0,2}[\w./@-]+", key):
+        return f"{opening}; overrides are key=value, as in label_model=majority."
+    what = "a list" if isinstance(value := _intended(key, text), list) else "a text with such characters"
+    return f"{opening}; for the shell and the program, {what} is written {typed(key, value)}"
+
+
+def _ambiguous(override: str) -> str:
+    """Explain an override with several values and no -m."""
+    key, _, text = override.partition("=")
+    opening = f"{override!r} has a comma: to sweep over several values add -m"
+    if key.lstrip("+") in config.groups():
+        return f"{opening}."
+    what = "a list" if isinstance(value := _intended(key, text), list) else "one text"
+    return f"{opening}; {what} is written {typed(key, value)}"
+
+
+def _intended(key: str, text: str) -> str | list[str]:
+    """Return the text or the list of texts that an override without the right quotes was meant to give."""
+    text = text.strip()
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    elif not config.is_list(key.lstrip("+")):
+        return _without_quotes(text)
+    return [_without_quotes(item) for item in re.findall(r"""\s*(?:"[^"]*"|'[^']*'|[^,]+)""", text)]
+
+
+def _without_quotes(text: str) -> str:
+    text = text.strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def _no_member(match: re.Match[str]) -> str:
@@ -90,7 +120,7 @@ def _no_member(match: re.Match[str]) -> str:
 def _no_key(match: re.Match[str]) -> str:
     if match["schema"] == "Experiment":
         return _no_root_key(match)
-    if renamed := RENAMED_KEYS.get(match["key"]):
+    if renamed := config.RENAMED_KEYS.get(match["key"]):
         return f"{match['key']} is now called {renamed}; write {renamed}=..."
     prefix = match["key"].rpartition(".")[0]
     known = [f"{prefix}.{k}" for k in config.known_keys(match["schema"])]
@@ -107,7 +137,7 @@ def _no_key_in_file(match: re.Match[str]) -> str:
     """Explain a key in a member's file that its schema does not have."""
     file, key, schema = match["file"], match["key"], match["schema"]
     group, _, member = file.partition("/")
-    if renamed := RENAMED_KEYS.get(f"{group}.{key}"):
+    if renamed := config.RENAMED_KEYS.get(f"{group}.{key}"):
         return (
             f"the file {file}.yaml has the key {key!r}, which is now called {renamed.partition('.')[2]!r}; rename it "
             "there."
@@ -132,26 +162,6 @@ def _no_schema(match: re.Match[str]) -> str:
         f"{config.how_to_name_a_schema(group)}."
     )
 
-
-RENAMED_KEYS = {
-    "llm.pack": "llm.recording",
-    "llm.counted_by": "llm.tokenizer",
-    "llm.card": "llm.spec",
-    "dataset.task": "dataset.prompt",
-    "dataset.zero_shot": "dataset.zero_shot_prompt",
-    "supplement.draw": "supplement.sampling",
-    "supplement.top": "supplement.top_k",
-    "vetting.probes": "vetting.n_probe_rows",
-    "vetting.read_source": "vetting.check_source",
-    "vetting.reject_copies": "vetting.reject_duplicates",
-    "vetting.max_faults": "vetting.max_failure_rate",
-    "repair.max_replies": "repair.max_responses",
-    "method.advice": "method.performance_hint",
-    "feature_extractor.dimensions": "feature_extractor.n_components",
-    "feature_extractor.longest_phrase": "feature_extractor.max_ngram",
-    "feature_extractor.max_terms": "feature_extractor.max_features",
-}
-"""Configuration keys of version 0.1.0 and their names today; an old key is refused with its new name."""
 
 _KINDS = {"Integer": "a whole number", "Float": "a number"}
 
@@ -179,7 +189,7 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
     ),
     (
         r"Invalid value assigned: (?P<kind>\w+) is not a ListConfig[^\n]*\n\s*full_key: (?P<key>\S+)",
-        lambda m: f"{m['key']} needs a list, as in {m['key']}=[...].",
+        lambda m: f"{m['key']} needs a list, as in '{m['key']}=[...]'.",
     ),
     (
         r"(?P<why>(?:Invalid value|Value|Cannot convert|Unsupported)[^\n]*)\n\s*full_key: (?P<key>\S+)",
@@ -187,10 +197,7 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
     ),
     (
         r"Ambiguous value for argument '(?P<override>.*?)'\n",
-        lambda m: (
-            f"{m['override']!r} has a comma: to sweep over several values add -m; a text with commas, quotes or colons "
-            "needs its own quotes inside those of the shell: 'key=\"...\"'; a list needs brackets: key=[a,b]."
-        ),
+        lambda m: _ambiguous(m["override"]),
     ),
     (
         r"Error merging override (?P<override>[^\n]*)\n?(?P<why>[^\n]*)",
@@ -200,7 +207,10 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
     ),
     (
         r"Interpolation key '(?P<key>[^']+)' not found",
-        lambda m: f"a value refers to the key {m['key']}, which does not exist.",
+        lambda m: (
+            f"a value refers to the key {m['key']}, which does not exist; a text that contains ${{ has a backslash "
+            r"before it: '\${'."
+        ),
     ),
     (
         r"In '(?P<file>[^']+)': \w+ raised while composing config:\s*(?P<why>[^\n]*)",

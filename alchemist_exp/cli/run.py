@@ -4,12 +4,10 @@ import sys
 from collections.abc import Sequence
 
 import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp import config
-from alchemist_exp.cli.hydra_command import exits_cleanly, flags_first, shown
+from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, option_parser, shown, task_overrides
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
 
@@ -39,7 +37,7 @@ def job(cfg: DictConfig) -> None:
     """
     from alchemist_exp.pipeline.run import run
 
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides = task_overrides()
     with shown(overrides):
         config.check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
@@ -53,7 +51,7 @@ def main() -> None:
     if {"--help", "-h"} & {*sys.argv[1:]}:
         print(help_text(sys.argv[1:]), end="")
         return
-    sys.argv[1:] = flags_first(sys.argv[1:])
+    sys.argv[1:] = hydra_arguments(sys.argv[1:])
     job()
 
 
@@ -69,6 +67,6 @@ def help_text(arguments: Sequence[str]) -> str:
         The groups, their members and the configuration.
 
     """
-    parsed, _ = get_args_parser().parse_known_intermixed_args(arguments)
+    parsed, _ = option_parser().parse_known_intermixed_args(arguments)
     configuration = OmegaConf.to_yaml(config.compose(parsed.overrides, parsed.config_dir))
     return HELP.format(members=config.list_members(), configuration=configuration)
