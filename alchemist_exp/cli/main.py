@@ -8,6 +8,7 @@ from alchemist_exp.core.errors import unknown_name
 from alchemist_exp.core.exit_codes import print_error
 
 COMMANDS = {
+    "label": ("FILE", "label the rows of a CSV, JSONL or Parquet file and write them as a table"),
     "run": ("[overrides]", "run an experiment, or a sweep (-m)"),
     "plan": ("[overrides]", "show what a run would ask the LLM and cost, without asking"),
     "status": ("OUTPUTS", "list runs: done, failed, running, killed, missing"),
