@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.filesize import decimal
 from rich.text import Text
 
-from alchemist_exp.cli.arguments import Parser, age, date, positive, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, age, date, positive, run_command
 from alchemist_exp.cli.recording import write_recording
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.overrides import typed
@@ -229,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
             "--outputs",
             metavar="DIR",
             type=Path,
-            default=Path("outputs"),
+            default=OUTPUTS,
             help="the directory that the runs had as paths.outputs (default: outputs)",
         )
         return sub

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alchemist_exp.cli.arguments import Parser, run_command
+from alchemist_exp.cli.arguments import Parser, run_command, show_command
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.overrides import override
@@ -315,6 +315,7 @@ def _show_next(
     else:
         print(f"  correct a program in {single_line(chosen.programs)} and run the same command again")
     print(f"  the same run, with any setting:  {_run_command(chosen, overrides)}")
+    print(f"  this screen again:               {show_command(directory)}")
 
 
 def _run_command(chosen: argparse.Namespace, overrides: Sequence[str]) -> str:

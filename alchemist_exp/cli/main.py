@@ -11,8 +11,9 @@ COMMANDS = {
     "label": ("FILE", "label the rows of a CSV, JSONL or Parquet file and write them as a table"),
     "run": ("[overrides]", "run an experiment, or a sweep (-m)"),
     "plan": ("[overrides]", "show what a run would ask the LLM and cost, without asking"),
-    "status": ("OUTPUTS", "list runs: done, failed, running, killed, missing"),
-    "compare": ("OUTPUTS", "make tables of finished runs, next to the paper's numbers"),
+    "show": ("[KEY]", "print a finished run again, the last one without KEY"),
+    "status": ("[OUTPUTS]", "list runs: done, failed, running, killed, missing"),
+    "compare": ("[OUTPUTS]", "make tables of finished runs, next to the paper's numbers"),
     "cache": ("COMMAND", "list, show, check, delete and export cached LLM responses"),
     "programs": ("diff A B", "compare the programs, labels and scores of two runs"),
 }

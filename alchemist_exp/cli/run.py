@@ -2,11 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp import config
+from alchemist_exp.cli.arguments import show_command
 from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, option_parser, shown, task_overrides
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
@@ -43,6 +47,21 @@ def job(cfg: DictConfig) -> None:
         experiment = config.build(cfg)
         result = run(experiment, config.to_container(cfg), overrides, RichProgress())
         show(result.record, str(result.directory), reused=result.reused)
+        if HydraConfig.get().mode is not RunMode.MULTIRUN:
+            print(next_steps(result.directory))
+
+
+def next_steps(directory: Path) -> str:
+    """Return what to do after a run, in two lines.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    from alchemist_exp.pipeline.artifacts import LABELS
+
+    labels = f"in Python: pandas.read_parquet({str(directory / LABELS)!r})"
+    return f"this screen again  {show_command(directory)}\nthe labels         {labels}\n"
 
 
 @exits_cleanly

@@ -11,6 +11,9 @@ from alchemist_exp.core.terminal import single_line
 if TYPE_CHECKING:
     import pandas as pd
 
+SHOWN_KEY_DIGITS = 12
+"""First digits of a key, which name a run or a response."""
+
 UNKNOWN = "-"
 """The cell of a value that is not known."""
 
