@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -26,6 +27,7 @@ from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.types import Price
+from alchemist_exp.member_files import check_member
 from alchemist_exp.pipeline.experiment import Experiment, Paths
 
 RENAMED_KEYS = {
@@ -93,6 +95,8 @@ def register(directory: str | Path | None = None) -> None:
             other = known.setdefault(path.relative_to(conf), path)
             if other != path and other.read_bytes() != path.read_bytes():
                 raise ConfigError(f"{path} has the name of {other}, which is read instead; rename it.")
+    if own is not None:
+        _check_directory(own)
     for conf in directories()[1:]:
         for group in ("dataset", "experiment"):
             for path in conf.glob(f"{group}/*.yaml"):
@@ -100,6 +104,24 @@ def register(directory: str | Path | None = None) -> None:
     for conf in registry.installed_directories():
         for path in conf.glob("*/*.yaml"):
             store.store(group=path.parent.name, name=path.stem, node=OmegaConf.load(path))
+
+
+def _check_directory(own: Path) -> None:
+    """Check the files of --config-dir.
+
+    Raises:
+        ConfigError: It has no directory of a group, or a file in one is broken.
+
+    """
+    found = [group for group in groups() if (own / group).is_dir()]
+    if not found and not (own / "hydra").is_dir():
+        close = [name for path in own.iterdir() for name in get_close_matches(path.name, groups(), n=1)]
+        guess = f"rename one to {close[0]}" if close else "a member of label_model is label_model/NAME.yaml"
+        raise ConfigError(f"--config-dir is {own}, which has no directory of a group ({', '.join(groups())}); {guess}.")
+    for group in found:
+        for path in sorted((own / group).glob("*.yaml")):
+            if group != "experiment":
+                check_member(path, members(group))
 
 
 def _refuse_converted_classes(path: Path) -> None:
@@ -399,7 +421,29 @@ def _model_spec(provider: str, model: str) -> DictConfig:
     return loaded
 
 
-def list_members() -> str:
-    """Return a line per group for the help."""
-    lines = [f"{group}: {', '.join(members(group))}" for group in groups() if group != "experiment"]
-    return "\n".join([*lines, f"+experiment: {', '.join(members('experiment'))}"])
+def describe_members() -> str:
+    """Return a line for each group and member, from the first comments of their YAML files, for the help."""
+    lines = []
+    for group in groups():
+        what, default = _group_comments().get(group, ("A sweep with a name; it is added, as in +experiment=smoke.", ""))
+        names = members(group)
+        width = max(map(len, names), default=0)
+        lines += ["", f"{'+' if group == 'experiment' else ''}{group}: {what}"]
+        for name in names:
+            path = next(path for conf in directories() if (path := conf / group / f"{name}.yaml").is_file())
+            lines.append(f"  {name:<{width}}  {'(default) ' if name == default else ''}{_first_comment(path)}".rstrip())
+    return "\n".join(lines[1:])
+
+
+def _first_comment(path: Path) -> str:
+    """Return the first line of a YAML file that is a comment for people."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    comments = (line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line)
+    return single_line(next(comments, ""))
+
+
+def _group_comments() -> dict[str, tuple[str, str]]:
+    """Return the comment of each group in config.yaml, and its default member."""
+    text = Path(config_dir(), "config.yaml").read_text(encoding="utf-8")
+    found = re.findall(r'((?:^  # .*\n)+)^  - (\w+): "?(\w+)"?$', text, re.MULTILINE)
+    return {group: (" ".join(re.findall(r"# (.*)", comment)), default) for comment, group, default in found}

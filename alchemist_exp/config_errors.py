@@ -11,11 +11,12 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from alchemist_exp import config
+from alchemist_exp import config, plugins
 from alchemist_exp.core.component import REGISTRY
 from alchemist_exp.core.errors import unknown_name
 from alchemist_exp.core.exit_codes import user_error_text
 from alchemist_exp.core.overrides import typed
+from alchemist_exp.member_files import line_of
 
 
 def sentence(error: Exception) -> str:
@@ -67,8 +68,19 @@ def _explain_composition(error: Exception) -> str:
     text = f"{error}\n{cause or ''}"
     for pattern, explain in _EXPLANATIONS:
         if match := re.search(pattern, text, re.DOTALL):
-            return explain(match)
+            return _where(text) + explain(match)
     return _one_line(str(error))
+
+
+def _where(text: str) -> str:
+    """Return the user's own file and the line that an error of Hydra is about, if it says so."""
+    file = re.search(r"In '(?P<file>[^']+)': \w+ raised while composing config", text)
+    key = re.search(r"full_key: (\S+)", text)
+    if file is None or key is None or (own := plugins.directory()) is None:
+        return ""
+    path = own / f"{file['file']}.yaml"
+    line = line_of(path, key[1].rpartition(".")[2]) if path.is_file() else None
+    return "" if line is None else f"{path}, line {line}: "
 
 
 def _unparsed(override: str) -> str:

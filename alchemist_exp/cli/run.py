@@ -88,4 +88,4 @@ def help_text(arguments: Sequence[str]) -> str:
     """
     parsed, _ = option_parser().parse_known_intermixed_args(arguments)
     configuration = OmegaConf.to_yaml(config.compose(parsed.overrides, parsed.config_dir))
-    return HELP.format(members=config.list_members(), configuration=configuration)
+    return HELP.format(members=config.describe_members(), configuration=configuration)
