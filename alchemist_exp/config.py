@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alchemist_exp import plugins, registry
 from alchemist_exp.core.component import REGISTRY, Component, defined_in
+from alchemist_exp.core.config_dir import config_dir as config_dir
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.llm.budget import Budget
@@ -51,13 +52,6 @@ RENAMED_KEYS = {
 """Configuration keys of version 0.1.0 and their names today; an old key is refused with its new name."""
 
 _DATE = re.compile(r"-(20\d\d-\d\d-\d\d|20\d{6})$")
-
-
-def config_dir() -> str:
-    """Return the directory of the built-in YAML files: in an installed package, or next to it in a checkout."""
-    package = Path(__file__).parent
-    installed = package / "conf"
-    return str(installed if installed.is_dir() else package.parent / "conf")
 
 
 def directories() -> tuple[Path, ...]:

@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": ("[OUTPUTS]", "make tables of finished runs, next to the paper's numbers"),
     "cache": ("COMMAND", "list, show, check, delete and export cached LLM responses"),
     "programs": ("diff A B", "compare the programs, labels and scores of two runs"),
+    "completion": ("SHELL", "print the script that completes words in bash, zsh or fish"),
 }
 """Each command is the module of its name, whose `main` reads sys.argv."""
 
