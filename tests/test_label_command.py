@@ -130,6 +130,7 @@ def test_save_repeats_its_own_file_and_keeps_another(capsys: pytest.CaptureFixtu
         (arguments(file="absent.csv"), "'absent.csv' is not a file"),
         (arguments(text="bod"), "tickets.csv has no column 'bod'; the columns are 'id', 'body', 'level'."),
         (arguments(text="id,body"), "names several columns, which is not supported yet"),
+        (["tickets.csv", "--task", " "], "--task is empty; say in one sentence"),
         (arguments(by=()), "nothing writes programs; choose an LLM, as in --llm openai"),
         (arguments("--llm", "openai"), "--llm and --programs exclude each other"),
         (arguments("other.csv"), "'other.csv' is not KEY=VALUE; alchemist label reads one file"),

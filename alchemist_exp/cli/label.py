@@ -89,6 +89,8 @@ def _label(chosen: argparse.Namespace) -> int:
     file = Path(chosen.file)
     if not file.is_file():
         raise ConfigError(f"{chosen.file!r} is not a file; name the file whose rows are to be labeled.")
+    if not chosen.task.strip():
+        raise ConfigError("--task is empty; say in one sentence what the LLM is to do.")
     columns = read_table(file)
     text_column = _text_column(chosen.text, columns, file)
     out = chosen.out or Path(f"{file.stem}_labels{file.suffix}")
