@@ -82,6 +82,15 @@ def test_the_table_has_all_rows_columns_labels_and_votes() -> None:
     assert table["confidence"][:4] == ["1.0", "1.0", "1.0", ""]
 
 
+def test_a_column_with_a_name_of_ours_keeps_its_values() -> None:
+    write("tickets.csv", ("confidence", "body", "input_confidence"))
+    assert label.main(arguments()) == 0
+    table = pd.read_csv("tickets_labels.csv", dtype=str, keep_default_na=False).to_dict("list")
+    assert [*table][:5] == ["input_input_confidence", "body", "input_confidence", "label", "confidence"]
+    assert table["input_input_confidence"] == [row[0] for row in ROWS]
+    assert table["input_confidence"] == [row[2] for row in ROWS]
+
+
 def test_it_says_what_is_in_the_file_and_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
     assert label.main(arguments()) == 0
     out = capsys.readouterr().out

@@ -19,7 +19,7 @@ from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.overrides import override
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.data.readers import Columns, read_table
-from alchemist_exp.data.writers import check_output, write_table
+from alchemist_exp.data.writers import WRITERS, check_output, write_table
 
 if TYPE_CHECKING:
     from alchemist_exp.pipeline.experiment import Experiment
@@ -93,7 +93,8 @@ def _label(chosen: argparse.Namespace) -> int:
         raise ConfigError("--task is empty; say in one sentence what the LLM is to do.")
     columns = read_table(file)
     text_column = _text_column(chosen.text, columns, file)
-    out = chosen.out or Path(f"{file.stem}_labels{file.suffix}")
+    stem, ending = Path(file.name.removesuffix(".gz")).stem, file.suffix.lower()
+    out = chosen.out or Path(f"{stem}_labels{ending if ending in WRITERS else '.csv'}")
     check_output(out, columns)
     if out.exists() and out.samefile(file):
         raise ConfigError(f"{str(out)!r} is the file that is read; name another one by -o FILE.")
@@ -128,7 +129,7 @@ def _run(chosen: argparse.Namespace, columns: Columns, text_column: str, out: Pa
     saved = None if chosen.save is None else _member_file(chosen)
     config_dir = chosen.config_dir if saved is None or Path(chosen.config_dir or "").is_dir() else None
     experiment, container = compose_experiment(overrides, config_dir)
-    _show_found(chosen, columns, text_column)
+    _show_found(chosen.file, columns, text_column, container["dataset"]["label_column"])
     if not _agreed(chosen, experiment):
         print("nothing was sent and nothing was written")
         return 1
@@ -180,17 +181,17 @@ def _classes(text: str | None) -> list[str] | None:
     return [name.strip() for name in names]
 
 
-def _show_found(chosen: argparse.Namespace, columns: Columns, text_column: str) -> None:
+def _show_found(file: str, columns: Columns, text_column: str, label_column: str | None) -> None:
     """Print what is in the file: rows, columns, texts and labels."""
     texts = [None if _is_missing(value) else str(value) for value in columns[text_column]]
     n_repeated = sum(count - 1 for text, count in Counter(texts).items() if text is not None)
-    print(f"{single_line(chosen.file)}: {_count(len(texts), 'row')}; columns: {_listed(columns)}")
+    print(f"{single_line(file)}: {_count(len(texts), 'row')}; columns: {_listed(columns)}")
     empty, repeated = _count(texts.count(None), "row"), _count(n_repeated, "text")
     print(f"texts in {single_line(text_column)!r}: {empty} without text, {repeated} repeated from an earlier row")
-    if (gold := chosen.label or "label") in columns:
-        labels = Counter(str(value) for value in columns[gold] if not _is_missing(value))
+    if label_column in columns:
+        labels = Counter(str(value) for value in columns[label_column] if not _is_missing(value))
         counts = _listed(f"{count:,} {name}" for name, count in labels.most_common())
-        print(f"labels in {single_line(gold)!r}: {_count(labels.total(), 'row')}: {counts or 'none'}")
+        print(f"labels in {single_line(label_column)!r}: {_count(labels.total(), 'row')}: {counts or 'none'}")
     else:
         print("no labels: no score can be computed (a column of gold labels: --label COLUMN)")
 
@@ -287,7 +288,12 @@ def labeled_table(columns: Columns, text_column: str, result: "RunResult") -> di
     ]
     found = labels.reindex(texts)
     found = found.where(found.notna() & found.index.notna()[:, None], None)
-    table = {f"input_{name}" if name in found else name: values for name, values in columns.items()}
+    table: dict[str, Sequence[Any]] = {}
+    for name, values in columns.items():
+        shown = name
+        while shown in found or shown in table or (shown != name and shown in columns):
+            shown = f"input_{shown}"
+        table[shown] = values
     return table | {str(name): found[name].tolist() for name in found}
 
 
