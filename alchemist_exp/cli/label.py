@@ -188,7 +188,7 @@ def _show_found(file: str, columns: Columns, text_column: str, label_column: str
     print(f"{single_line(file)}: {_count(len(texts), 'row')}; columns: {_listed(columns)}")
     empty, repeated = _count(texts.count(None), "row"), _count(n_repeated, "text")
     print(f"texts in {single_line(text_column)!r}: {empty} without text, {repeated} repeated from an earlier row")
-    if label_column in columns:
+    if label_column is not None and label_column in columns:
         labels = Counter(str(value) for value in columns[label_column] if not _is_missing(value))
         counts = _listed(f"{count:,} {name}" for name, count in labels.most_common())
         print(f"labels in {single_line(label_column)!r}: {_count(labels.total(), 'row')}: {counts or 'none'}")
