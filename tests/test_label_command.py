@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from alchemist_exp import config, library
-from alchemist_exp.cli import label
+from alchemist_exp.cli import cache, label
 from tests.support.llm_server import ReceivedRequest, ScriptedResponse, Server, Tokens
 
 TASK = 'Label tickets as billing, technical (bugs) or “Zugänge”: $5, ${x} = {a} ~ it\'s "so"'
@@ -194,3 +194,7 @@ def test_it_asks_before_it_pays(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         assert label.main([*words.stdout.split("\0")[1:-1], "--programs", "programs", *FAST]) == 0
         assert label.main(given) == 0
         assert len(asked) == 3
+    assert cache.main(["export", "responses.jsonl"]) == 0
+    recorded = ("--llm", "recorded", "llm.recording=responses.jsonl", "method.n_programs=3")
+    assert label.main(arguments(by=recorded)) == 0
+    assert "programs (replayed)" in capsys.readouterr().out
