@@ -366,9 +366,24 @@ def is_list(key: str) -> bool:
         False also for a key that does not exist.
 
     """
+    return any(get_origin(kind) is list for kind in _types(key))
+
+
+def keys_of_mapping(key: str) -> list[str]:
+    """Return the names in the mapping that is the value of a key, as in llm.price; none for another kind of value.
+
+    Args:
+        key: A configuration key.
+
+    """
+    return [f.name for kind in _types(key) if is_dataclass(kind) for f in fields(kind)]
+
+
+def _types(key: str) -> set[Any]:
+    """Return the types that a key of a component may have, None not included."""
     group, _, name = key.partition(".")
-    hints = (get_type_hints(schema).get(name) for schema in REGISTRY.get(group, {}).values())
-    return any(list in (get_origin(hint), *map(get_origin, get_args(hint))) for hint in hints)
+    hints = {get_type_hints(schema).get(name) for schema in REGISTRY.get(group, {}).values()} - {None}
+    return {kind for hint in hints for kind in (hint, *get_args(hint))}
 
 
 def how_to_name_a_schema(group: str) -> str:

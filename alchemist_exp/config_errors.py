@@ -5,7 +5,7 @@ value, the valid names and the fix.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -89,7 +89,9 @@ def _unparsed(override: str) -> str:
     key, equals, text = override.partition("=")
     if not equals or not re.fullmatch(r"\+{0,2}[\w./@-]+", key):
         return f"{opening}; overrides are key=value, as in label_model=majority."
-    what = "a list" if isinstance(value := _intended(key, text), list) else "a text with such characters"
+    if names := config.keys_of_mapping(key.lstrip("+")):
+        return f"{opening}; {_how_to_write_a_mapping(key, names)}"
+    what = "a list" if isinstance(value := intended_value(key, text), list) else "a text with such characters"
     return f"{opening}; for the shell and the program, {what} is written {typed(key, value)}"
 
 
@@ -99,18 +101,39 @@ def _ambiguous(override: str) -> str:
     opening = f"{override!r} has a comma: to sweep over several values add -m"
     if key.lstrip("+") in config.groups():
         return f"{opening}."
-    what = "a list" if isinstance(value := _intended(key, text), list) else "one text"
+    what = "a list" if isinstance(value := intended_value(key, text), list) else "one text"
     return f"{opening}; {what} is written {typed(key, value)}"
 
 
-def _intended(key: str, text: str) -> str | list[str]:
-    """Return the text or the list of texts that an override without the right quotes was meant to give."""
+def _invalid_value(match: re.Match[str]) -> str:
+    override, why = match["override"], _one_line(match["why"])
+    key = override.partition("=")[0]
+    if names := config.keys_of_mapping(key.lstrip("+")):
+        return f"{override} is invalid; {_how_to_write_a_mapping(key, names)}"
+    return f"{override} is invalid{f': {why}' if why else ''}; give a value of its type."
+
+
+def _how_to_write_a_mapping(key: str, names: Sequence[str]) -> str:
+    return f"{key} is written '{key}={{NAME:VALUE,...}}' in single quotes, with the names {', '.join(names)}."
+
+
+def intended_value(key: str, text: str) -> str | list[str | int]:
+    """Return the text or the list that an override without the right quotes was meant to give.
+
+    Args:
+        key: The key of the override.
+        text: What is behind the =.
+
+    Returns:
+        A list where the key needs one or the text has brackets.
+
+    """
     text = text.strip()
-    if text.startswith("[") and text.endswith("]"):
-        text = text[1:-1]
-    elif not config.is_list(key.lstrip("+")):
+    if not (text.startswith("[") and text.endswith("]")) and not config.is_list(key.lstrip("+")):
         return _without_quotes(text)
-    return [_without_quotes(item) for item in re.findall(r"""\s*(?:"[^"]*"|'[^']*'|[^,]+)""", text)]
+    text = text.removeprefix("[").removesuffix("]")
+    items = (_without_quotes(item) for item in re.findall(r"""\s*(?:"[^"]*"|'[^']*'|[^,]+)""", text))
+    return [int(item) if re.fullmatch(r"0|[1-9]\d*", item, re.ASCII) else item for item in items]
 
 
 def _without_quotes(text: str) -> str:
@@ -134,9 +157,11 @@ def _no_key(match: re.Match[str]) -> str:
         return _no_root_key(match)
     if renamed := config.RENAMED_KEYS.get(match["key"]):
         return f"{match['key']} is now called {renamed}; write {renamed}=..."
-    prefix = match["key"].rpartition(".")[0]
+    # The part is a name in a mapping (llm.price={a:1}), or the last part of the key itself.
+    prefix, _, last = match["key"].rpartition(".")
+    prefix = prefix if match["part"] == last else match["key"]
     known = [f"{prefix}.{k}" for k in config.known_keys(match["schema"])]
-    return unknown_name("the key", match["key"], known)
+    return unknown_name("the key", f"{prefix}.{match['part']}", known)
 
 
 def _no_root_key(match: re.Match[str]) -> str:
@@ -184,7 +209,7 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
     ),
     (r"In '(?P<file>[^']+)': Could not load '(?P<schema>[^']+/_[^'/]+)'", _no_schema),
     (r"Could not find '(?P<group>[^'\n]+)/(?P<name>[^'/\n]+)'", _no_member),
-    (r"Could not override '(?P<key>[^'\n]+)'.*Key '[^']+' not in '(?P<schema>\w+)'", _no_key),
+    (r"Could not override '(?P<key>[^'\n]+)'.*Key '(?P<part>[^']+)' not in '(?P<schema>\w+)'", _no_key),
     (r"Could not override '(?P<key>[^'\n]+)'\.? No match in the defaults list", _no_root_key),
     (r"Could not override '(?P<key>[^'\n]+)'", _no_root_key),
     (
@@ -213,9 +238,7 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
     ),
     (
         r"Error merging override (?P<override>[^\n]*)\n?(?P<why>[^\n]*)",
-        lambda m: (
-            f"{m['override']} is invalid{': ' + _one_line(m['why']) if m['why'] else ''}; give a value of its type."
-        ),
+        _invalid_value,
     ),
     (
         r"Interpolation key '(?P<key>[^']+)' not found",

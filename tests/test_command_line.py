@@ -46,6 +46,12 @@ MISTAKES = {
     "dataset.prompt=costs ${price}": "a value refers to the key price, which does not exist; a text that contains ${",
     "dataset.classes=ham,not spam": """a list is written 'dataset.classes=[ham,"not spam"]'""",
     "dataset.classes=[account access (new),ä=$,{b}]": """'dataset.classes=["account access (new)","ä=$","{b}"]'""",
+    "dataset.classes=[ham,not (spam)": """'dataset.classes=[ham,"not (spam)"]'""",
+    "seed.values=[1,2": "a list is written 'seed.values=[1,2]'",
+    "llm.price=input_usd_per_million:1": "llm.price is written 'llm.price={NAME:VALUE,...}' in single quotes, with the",
+    "llm.price={as_of:1": "llm.price is written 'llm.price={NAME:VALUE,...}' in single quotes, with the names input_",
+    "llm.price={input_usd:1}": "the key 'llm.price.input_usd' is unknown; did you mean 'llm.price.input_usd_per_milli",
+    "label_model=glob(*": "'label_model=glob(*' cannot be parsed",
     "{a=b": "'{a=b' cannot be parsed; overrides are key=value, as in label_model=majority.",
     "seed=0": "seed '0' is unknown; did you mean 's0'? Known: five, s0, s1, s2, s3, s4. For a seed of your own say",
     "repair=true": "repair 'true' is unknown. Known: off, on.",
@@ -75,7 +81,7 @@ def test_a_mistake_is_one_sentence(
     override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_command(run.main, monkeypatch, *override.split()) == 1
+    assert run_command(run.main, monkeypatch, *re.split(r" (?=[\w.]+=)", override)) == 1
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")
     assert MISTAKES[override] in printed.err

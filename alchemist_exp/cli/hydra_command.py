@@ -18,11 +18,12 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from alchemist_exp import config
-from alchemist_exp.config_errors import sentence
+from alchemist_exp.config_errors import intended_value, sentence
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.exit_codes import clean_exit, print_error
 from alchemist_exp.core.overrides import typed
@@ -101,7 +102,11 @@ def _refuse_words(overrides: Sequence[str]) -> None:
         before = overrides[number - 1] if number else ""
         words = takewhile(lambda word: "=" not in word, overrides[number:])
         key, equals, text = " ".join([before, *words]).partition("=")
-        advice = f"; to make it a part of the text before it write {typed(key, text)}" if equals else "."
+        advice = (
+            f"; to make it a part of the text before it write {typed(key, intended_value(key, text))}"
+            if equals
+            else "."
+        )
         raise ConfigError(f"{word!r} is not an override, which is key=value{advice}")
 
 
@@ -110,7 +115,10 @@ def _expand_glob(override: str) -> str:
     key, _, text = override.partition("=")
     if key not in config.groups() or not text.startswith("glob("):
         return override
-    glob: object = OverridesParser.create().parse_override(override).value()
+    try:
+        glob: object = OverridesParser.create().parse_override(override).value()
+    except HydraException:
+        return override  # Hydra refuses it
     if not isinstance(glob, Glob):
         return override
     known = config.members(key)
