@@ -18,7 +18,9 @@ from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.overrides import override
 from alchemist_exp.core.terminal import sanitize, single_line
+from alchemist_exp.data.labels import is_missing
 from alchemist_exp.data.readers import Columns, read_table
+from alchemist_exp.data.texts import has_text
 from alchemist_exp.data.writers import WRITERS, check_output, write_table
 
 if TYPE_CHECKING:
@@ -91,7 +93,9 @@ def _label(chosen: argparse.Namespace) -> int:
         raise ConfigError(f"{chosen.file!r} is not a file; name the file whose rows are to be labeled.")
     if not chosen.task.strip():
         raise ConfigError("--task is empty; say in one sentence what the LLM is to do.")
-    columns = read_table(file)
+    encoding = next((text.partition("=")[2] for text in chosen.overrides if text.startswith("dataset.encoding=")), None)
+    wanted = (chosen.text or "text", chosen.label or "label")
+    columns = read_table(file, wanted=wanted, encoding=encoding).columns
     text_column = _text_column(chosen.text, columns, file)
     stem, ending = Path(file.name.removesuffix(".gz")).stem, file.suffix.lower()
     out = chosen.out or Path(f"{stem}_labels{ending if ending in WRITERS else '.csv'}")
@@ -183,13 +187,13 @@ def _classes(text: str | None) -> list[str] | None:
 
 def _show_found(file: str, columns: Columns, text_column: str, label_column: str | None) -> None:
     """Print what is in the file: rows, columns, texts and labels."""
-    texts = [None if _is_missing(value) else str(value) for value in columns[text_column]]
+    texts = [None if is_missing(value) or not has_text(str(value)) else str(value) for value in columns[text_column]]
     n_repeated = sum(count - 1 for text, count in Counter(texts).items() if text is not None)
     print(f"{single_line(file)}: {_count(len(texts), 'row')}; columns: {_listed(columns)}")
     empty, repeated = _count(texts.count(None), "row"), _count(n_repeated, "text")
     print(f"texts in {single_line(text_column)!r}: {empty} without text, {repeated} repeated from an earlier row")
     if label_column is not None and label_column in columns:
-        labels = Counter(str(value) for value in columns[label_column] if not _is_missing(value))
+        labels = Counter(str(value) for value in columns[label_column] if not is_missing(value))
         counts = _listed(f"{count:,} {name}" for name, count in labels.most_common())
         print(f"labels in {single_line(label_column)!r}: {_count(labels.total(), 'row')}: {counts or 'none'}")
     else:
@@ -204,10 +208,6 @@ def _listed(names: Iterable[str]) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
 def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
@@ -284,7 +284,7 @@ def labeled_table(columns: Columns, text_column: str, result: "RunResult") -> di
     labels = labels[labels["label"].notna()].drop_duplicates("text").set_index("text").astype(object)
     # Lone surrogates are replaced when a dataset is read.
     texts = [
-        None if _is_missing(text) else str(text).encode("utf-8", "replace").decode() for text in columns[text_column]
+        None if is_missing(text) else str(text).encode("utf-8", "replace").decode() for text in columns[text_column]
     ]
     found = labels.reindex(texts)
     found = found.where(found.notna() & found.index.notna()[:, None], None)
