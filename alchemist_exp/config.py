@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import hydra
 import yaml
@@ -22,20 +23,35 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alchemist_exp import plugins, registry
 from alchemist_exp.core.component import REGISTRY, Component, defined_in
+from alchemist_exp.core.config_dir import config_dir as config_dir
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.types import Price
+from alchemist_exp.member_files import check_member
 from alchemist_exp.pipeline.experiment import Experiment, Paths
 
+RENAMED_KEYS = {
+    "llm.pack": "llm.recording",
+    "llm.counted_by": "llm.tokenizer",
+    "llm.card": "llm.spec",
+    "dataset.task": "dataset.prompt",
+    "dataset.zero_shot": "dataset.zero_shot_prompt",
+    "supplement.draw": "supplement.sampling",
+    "supplement.top": "supplement.top_k",
+    "vetting.probes": "vetting.n_probe_rows",
+    "vetting.read_source": "vetting.check_source",
+    "vetting.reject_copies": "vetting.reject_duplicates",
+    "vetting.max_faults": "vetting.max_failure_rate",
+    "repair.max_replies": "repair.max_responses",
+    "method.advice": "method.performance_hint",
+    "feature_extractor.dimensions": "feature_extractor.n_components",
+    "feature_extractor.longest_phrase": "feature_extractor.max_ngram",
+    "feature_extractor.max_terms": "feature_extractor.max_features",
+}
+"""Configuration keys of version 0.1.0 and their names today; an old key is refused with its new name."""
+
 _DATE = re.compile(r"-(20\d\d-\d\d-\d\d|20\d{6})$")
-
-
-def config_dir() -> str:
-    """Return the directory of the built-in YAML files: in an installed package, or next to it in a checkout."""
-    package = Path(__file__).parent
-    installed = package / "conf"
-    return str(installed if installed.is_dir() else package.parent / "conf")
 
 
 def directories() -> tuple[Path, ...]:
@@ -73,6 +89,8 @@ def register(directory: str | Path | None = None) -> None:
             other = known.setdefault(path.relative_to(conf), path)
             if other != path and other.read_bytes() != path.read_bytes():
                 raise ConfigError(f"{path} has the name of {other}, which is read instead; rename it.")
+    if own is not None:
+        _check_directory(own)
     for conf in directories()[1:]:
         for group in ("dataset", "experiment"):
             for path in conf.glob(f"{group}/*.yaml"):
@@ -80,6 +98,24 @@ def register(directory: str | Path | None = None) -> None:
     for conf in registry.installed_directories():
         for path in conf.glob("*/*.yaml"):
             store.store(group=path.parent.name, name=path.stem, node=OmegaConf.load(path))
+
+
+def _check_directory(own: Path) -> None:
+    """Check the files of --config-dir.
+
+    Raises:
+        ConfigError: It has no directory of a group, or a file in one is broken.
+
+    """
+    found = [group for group in groups() if (own / group).is_dir()]
+    if not found and not (own / "hydra").is_dir():
+        close = [name for path in own.iterdir() for name in get_close_matches(path.name, groups(), n=1)]
+        guess = f"rename one to {close[0]}" if close else "a member of label_model is label_model/NAME.yaml"
+        raise ConfigError(f"--config-dir is {own}, which has no directory of a group ({', '.join(groups())}); {guess}.")
+    for group in found:
+        for path in sorted((own / group).glob("*.yaml")):
+            if group != "experiment":
+                check_member(path, members(group))
 
 
 def _refuse_converted_classes(path: Path) -> None:
@@ -142,7 +178,7 @@ def compose(overrides: Sequence[str] = (), directory: str | Path | None = None) 
 
     """
     register(directory)
-    refuse_lists_of_members(overrides)
+    refuse_no_members(overrides)
     own = plugins.directory()
     searchpath = []
     if own is not None:
@@ -229,6 +265,8 @@ def _refuse_appended(config: DictConfig, prefix: str) -> None:
     known = [f.name for f in fields(schema)] if schema and is_dataclass(schema) else [str(key) for key in config]
     for key in map(str, config):
         if key not in known:
+            if renamed := RENAMED_KEYS.get(prefix + key):
+                raise ConfigError(f"{prefix}{key} is now called {renamed}; write {renamed}=...")
             raise ConfigError(unknown_name("the key", prefix + key, [prefix + name for name in known]))
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
@@ -256,25 +294,31 @@ def check_interpolated_overrides(config: DictConfig, overrides: Sequence[str]) -
                 whole = ".".join(above[:depth])
                 raise ConfigError(
                     f"{override} changes a part of {whole}, which is taken from elsewhere; give all of it, as in "
-                    f"{whole}={{...}}."
+                    f"'{whole}={{...}}'."
                 )
             node = node._get_node(key)
 
 
-def refuse_lists_of_members(overrides: Sequence[str]) -> None:
-    """Refuse group=[a,b]: Hydra would merge the members and run the last with values of the first.
+def refuse_no_members(overrides: Sequence[str]) -> None:
+    """Refuse group=[a,b], where Hydra would run the last with values of the first, and group=5.
 
     Args:
         overrides: Hydra overrides; other arguments of a command line may be among them.
 
     Raises:
-        ConfigError: An override names several members of a group.
+        ConfigError: An override names several members of a group, or a number, boolean or null.
 
     """
     for argument in overrides:
-        group, _, members = argument.lstrip("+").partition("=")
-        if members.startswith("[") and group in groups():
-            together = " For programs of several in one run: supplement=mixed supplement.strategies=[a,b]."
+        group, _, chosen = argument.lstrip("+").partition("=")
+        if group not in groups():
+            continue
+        for name in chosen.split(","):
+            if re.fullmatch(r"true|false|null|[+-]?[\d_.]+", name.strip(), re.ASCII | re.IGNORECASE):
+                own = " For a seed of your own say 'seed.values=[5]'." if group == "seed" else ""
+                raise ConfigError(unknown_name(group, name, members(group)) + own)
+        if chosen.startswith("["):
+            together = " For programs of several in one run: supplement=mixed 'supplement.strategies=[a,b]'."
             raise ConfigError(
                 f"{argument!r} asks for several members at once; to sweep over them say -m {group}=a,b."
                 f"{together if group == 'supplement' else ''}"
@@ -310,6 +354,36 @@ def known_keys(schema_name: str) -> list[str]:
     others: list[type[Any]] = [Experiment, Paths, Price, Budget]
     classes = others + [schema for schemas in REGISTRY.values() for schema in schemas.values()]
     return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
+
+
+def is_list(key: str) -> bool:
+    """Return whether a key of a component has a list as its value.
+
+    Args:
+        key: A configuration key, as in dataset.classes.
+
+    Returns:
+        False also for a key that does not exist.
+
+    """
+    return any(get_origin(kind) is list for kind in _types(key))
+
+
+def keys_of_mapping(key: str) -> list[str]:
+    """Return the names in the mapping that is the value of a key, as in llm.price; none for another kind of value.
+
+    Args:
+        key: A configuration key.
+
+    """
+    return [f.name for kind in _types(key) if is_dataclass(kind) for f in fields(kind)]
+
+
+def _types(key: str) -> set[Any]:
+    """Return the types that a key of a component may have, None not included."""
+    group, _, name = key.partition(".")
+    hints = {get_type_hints(schema).get(name) for schema in REGISTRY.get(group, {}).values()} - {None}
+    return {kind for hint in hints for kind in (hint, *get_args(hint))}
 
 
 def how_to_name_a_schema(group: str) -> str:
@@ -356,7 +430,29 @@ def _model_spec(provider: str, model: str) -> DictConfig:
     return loaded
 
 
-def list_members() -> str:
-    """Return a line per group for the help."""
-    lines = [f"{group}: {', '.join(members(group))}" for group in groups() if group != "experiment"]
-    return "\n".join([*lines, f"+experiment: {', '.join(members('experiment'))}"])
+def describe_members() -> str:
+    """Return a line for each group and member, from the first comments of their YAML files, for the help."""
+    lines = []
+    for group in groups():
+        what, default = _group_comments().get(group, ("A sweep with a name; it is added, as in +experiment=smoke.", ""))
+        names = members(group)
+        width = max(map(len, names), default=0)
+        lines += ["", f"{'+' if group == 'experiment' else ''}{group}: {what}"]
+        for name in names:
+            path = next(path for conf in directories() if (path := conf / group / f"{name}.yaml").is_file())
+            lines.append(f"  {name:<{width}}  {'(default) ' if name == default else ''}{_first_comment(path)}".rstrip())
+    return "\n".join(lines[1:])
+
+
+def _first_comment(path: Path) -> str:
+    """Return the first line of a YAML file that is a comment for people."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    comments = (line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line)
+    return single_line(next(comments, ""))
+
+
+def _group_comments() -> dict[str, tuple[str, str]]:
+    """Return the comment of each group in config.yaml, and its default member."""
+    text = Path(config_dir(), "config.yaml").read_text(encoding="utf-8")
+    found = re.findall(r'((?:^  # .*\n)+)^  - (\w+): "?(\w+)"?$', text, re.MULTILINE)
+    return {group: (" ".join(re.findall(r"# (.*)", comment)), default) for comment, group, default in found}

@@ -5,16 +5,18 @@ value, the valid names and the fix.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from alchemist_exp import config
+from alchemist_exp import config, plugins
 from alchemist_exp.core.component import REGISTRY
 from alchemist_exp.core.errors import unknown_name
 from alchemist_exp.core.exit_codes import user_error_text
+from alchemist_exp.core.overrides import typed
+from alchemist_exp.member_files import line_of
 
 
 def sentence(error: Exception) -> str:
@@ -50,9 +52,7 @@ def explanation(error: Exception) -> str | None:
     if "Unexpected type for root: NoneType" in str(error):
         return "a part was given of a value that is null; give all of it, as in 'llm.price={...}' (see conf/llm)."
     if str(error).startswith("Config group override must be a string"):
-        return (
-            "a group was given true, false, a number or null; name a member, as in seed=s0 or repair=on (see --help)."
-        )
+        return "a group was given a value that is not a name; name a member, as in seed=s0 or repair=on (see --help)."
     return None
 
 
@@ -63,17 +63,82 @@ def _one_line(text: str) -> str:
 def _explain_composition(error: Exception) -> str:
     """Return the sentence for an error of Hydra or OmegaConf."""
     if isinstance(error, HydraException) and ("override_grammar" in str(error) or hasattr(error, "override")):
-        override = getattr(error, "override", None) or "an override"
-        return (
-            f"{override!r} cannot be parsed; overrides are key=value, and a value with commas, quotes, braces or "
-            "colons needs its own quotes inside those of the shell: 'key=\"...\"'."
-        )
+        return _unparsed(str(getattr(error, "override", None) or ""))
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     text = f"{error}\n{cause or ''}"
     for pattern, explain in _EXPLANATIONS:
         if match := re.search(pattern, text, re.DOTALL):
-            return explain(match)
+            return _where(text) + explain(match)
     return _one_line(str(error))
+
+
+def _where(text: str) -> str:
+    """Return the user's own file and the line that an error of Hydra is about, if it says so."""
+    file = re.search(r"In '(?P<file>[^']+)': \w+ raised while composing config", text)
+    key = re.search(r"full_key: (\S+)", text)
+    if file is None or key is None or (own := plugins.directory()) is None:
+        return ""
+    path = own / f"{file['file']}.yaml"
+    line = line_of(path, key[1].rpartition(".")[2]) if path.is_file() else None
+    return "" if line is None else f"{path}, line {line}: "
+
+
+def _unparsed(override: str) -> str:
+    """Explain an override that Hydra's grammar refuses, with the form in which it can be typed."""
+    opening = f"{override!r} cannot be parsed" if override else "an override cannot be parsed"
+    key, equals, text = override.partition("=")
+    if not equals or not re.fullmatch(r"\+{0,2}[\w./@-]+", key):
+        return f"{opening}; overrides are key=value, as in label_model=majority."
+    if names := config.keys_of_mapping(key.lstrip("+")):
+        return f"{opening}; {_how_to_write_a_mapping(key, names)}"
+    what = "a list" if isinstance(value := intended_value(key, text), list) else "a text with such characters"
+    return f"{opening}; for the shell and the program, {what} is written {typed(key, value)}"
+
+
+def _ambiguous(override: str) -> str:
+    """Explain an override with several values and no -m."""
+    key, _, text = override.partition("=")
+    opening = f"{override!r} has a comma: to sweep over several values add -m"
+    if key.lstrip("+") in config.groups():
+        return f"{opening}."
+    what = "a list" if isinstance(value := intended_value(key, text), list) else "one text"
+    return f"{opening}; {what} is written {typed(key, value)}"
+
+
+def _invalid_value(match: re.Match[str]) -> str:
+    override, why = match["override"], _one_line(match["why"])
+    key = override.partition("=")[0]
+    if names := config.keys_of_mapping(key.lstrip("+")):
+        return f"{override} is invalid; {_how_to_write_a_mapping(key, names)}"
+    return f"{override} is invalid{f': {why}' if why else ''}; give a value of its type."
+
+
+def _how_to_write_a_mapping(key: str, names: Sequence[str]) -> str:
+    return f"{key} is written '{key}={{NAME:VALUE,...}}' in single quotes, with the names {', '.join(names)}."
+
+
+def intended_value(key: str, text: str) -> str | list[str | int]:
+    """Return the text or the list that an override without the right quotes was meant to give.
+
+    Args:
+        key: The key of the override.
+        text: What is behind the =.
+
+    Returns:
+        A list where the key needs one or the text has brackets.
+
+    """
+    text = text.strip()
+    if not (text.startswith("[") and text.endswith("]")) and not config.is_list(key.lstrip("+")):
+        return _without_quotes(text)
+    text = text.removeprefix("[").removesuffix("]")
+    items = (_without_quotes(item) for item in re.findall(r"""\s*(?:"[^"]*"|'[^']*'|[^,]+)""", text))
+    return [int(item) if re.fullmatch(r"0|[1-9]\d*", item, re.ASCII) else item for item in items]
+
+
+def _without_quotes(text: str) -> str:
+    text = text.strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def _no_member(match: re.Match[str]) -> str:
@@ -90,11 +155,13 @@ def _no_member(match: re.Match[str]) -> str:
 def _no_key(match: re.Match[str]) -> str:
     if match["schema"] == "Experiment":
         return _no_root_key(match)
-    if renamed := RENAMED_KEYS.get(match["key"]):
+    if renamed := config.RENAMED_KEYS.get(match["key"]):
         return f"{match['key']} is now called {renamed}; write {renamed}=..."
-    prefix = match["key"].rpartition(".")[0]
+    # The part is a name in a mapping (llm.price={a:1}), or the last part of the key itself.
+    prefix, _, last = match["key"].rpartition(".")
+    prefix = prefix if match["part"] == last else match["key"]
     known = [f"{prefix}.{k}" for k in config.known_keys(match["schema"])]
-    return unknown_name("the key", match["key"], known)
+    return unknown_name("the key", f"{prefix}.{match['part']}", known)
 
 
 def _no_root_key(match: re.Match[str]) -> str:
@@ -107,7 +174,7 @@ def _no_key_in_file(match: re.Match[str]) -> str:
     """Explain a key in a member's file that its schema does not have."""
     file, key, schema = match["file"], match["key"], match["schema"]
     group, _, member = file.partition("/")
-    if renamed := RENAMED_KEYS.get(f"{group}.{key}"):
+    if renamed := config.RENAMED_KEYS.get(f"{group}.{key}"):
         return (
             f"the file {file}.yaml has the key {key!r}, which is now called {renamed.partition('.')[2]!r}; rename it "
             "there."
@@ -133,26 +200,6 @@ def _no_schema(match: re.Match[str]) -> str:
     )
 
 
-RENAMED_KEYS = {
-    "llm.pack": "llm.recording",
-    "llm.counted_by": "llm.tokenizer",
-    "llm.card": "llm.spec",
-    "dataset.task": "dataset.prompt",
-    "dataset.zero_shot": "dataset.zero_shot_prompt",
-    "supplement.draw": "supplement.sampling",
-    "supplement.top": "supplement.top_k",
-    "vetting.probes": "vetting.n_probe_rows",
-    "vetting.read_source": "vetting.check_source",
-    "vetting.reject_copies": "vetting.reject_duplicates",
-    "vetting.max_faults": "vetting.max_failure_rate",
-    "repair.max_replies": "repair.max_responses",
-    "method.advice": "method.performance_hint",
-    "feature_extractor.dimensions": "feature_extractor.n_components",
-    "feature_extractor.longest_phrase": "feature_extractor.max_ngram",
-    "feature_extractor.max_terms": "feature_extractor.max_features",
-}
-"""Configuration keys of version 0.1.0 and their names today; an old key is refused with its new name."""
-
 _KINDS = {"Integer": "a whole number", "Float": "a number"}
 
 _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
@@ -162,7 +209,7 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
     ),
     (r"In '(?P<file>[^']+)': Could not load '(?P<schema>[^']+/_[^'/]+)'", _no_schema),
     (r"Could not find '(?P<group>[^'\n]+)/(?P<name>[^'/\n]+)'", _no_member),
-    (r"Could not override '(?P<key>[^'\n]+)'.*Key '[^']+' not in '(?P<schema>\w+)'", _no_key),
+    (r"Could not override '(?P<key>[^'\n]+)'.*Key '(?P<part>[^']+)' not in '(?P<schema>\w+)'", _no_key),
     (r"Could not override '(?P<key>[^'\n]+)'\.? No match in the defaults list", _no_root_key),
     (r"Could not override '(?P<key>[^'\n]+)'", _no_root_key),
     (
@@ -179,7 +226,7 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
     ),
     (
         r"Invalid value assigned: (?P<kind>\w+) is not a ListConfig[^\n]*\n\s*full_key: (?P<key>\S+)",
-        lambda m: f"{m['key']} needs a list, as in {m['key']}=[...].",
+        lambda m: f"{m['key']} needs a list, as in '{m['key']}=[...]'.",
     ),
     (
         r"(?P<why>(?:Invalid value|Value|Cannot convert|Unsupported)[^\n]*)\n\s*full_key: (?P<key>\S+)",
@@ -187,20 +234,18 @@ _EXPLANATIONS: list[tuple[str, Callable[[re.Match[str]], str]]] = [
     ),
     (
         r"Ambiguous value for argument '(?P<override>.*?)'\n",
-        lambda m: (
-            f"{m['override']!r} has a comma: to sweep over several values add -m; a text with commas, quotes or colons "
-            "needs its own quotes inside those of the shell: 'key=\"...\"'; a list needs brackets: key=[a,b]."
-        ),
+        lambda m: _ambiguous(m["override"]),
     ),
     (
         r"Error merging override (?P<override>[^\n]*)\n?(?P<why>[^\n]*)",
-        lambda m: (
-            f"{m['override']} is invalid{': ' + _one_line(m['why']) if m['why'] else ''}; give a value of its type."
-        ),
+        _invalid_value,
     ),
     (
         r"Interpolation key '(?P<key>[^']+)' not found",
-        lambda m: f"a value refers to the key {m['key']}, which does not exist.",
+        lambda m: (
+            f"a value refers to the key {m['key']}, which does not exist; a text that contains ${{ has a backslash "
+            r"before it: '\${'."
+        ),
     ),
     (
         r"In '(?P<file>[^']+)': \w+ raised while composing config:\s*(?P<why>[^\n]*)",

@@ -14,6 +14,7 @@ from alchemist_exp import config
 from alchemist_exp.config_errors import explanation
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError, unknown_name
 from alchemist_exp.core.progress import NoProgress, Progress
+from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.run import RunResult
 from alchemist_exp.pipeline.run import run as run_experiment
 from alchemist_exp.registry import base_classes
@@ -42,14 +43,32 @@ def run(
             f"overrides is {overrides!r}; give a list of KEY=VALUE texts without options of the command line, and loop "
             "over calls for a sweep."
         )
-    with _explained():
-        composed = config.compose(overrides, config_dir)
-        config.check_interpolated_overrides(composed, overrides)
-        experiment = config.build(composed)
-        container = config.to_container(composed)
+    experiment, container = compose_experiment(overrides, config_dir)
     # As on the command line, what concerns Hydra alone is no part of the record.
     task = [override for override in overrides if not override.lstrip("+~").startswith(("hydra.", "hydra/"))]
     return run_experiment(experiment, container, task, progress or NoProgress())
+
+
+def compose_experiment(
+    overrides: Sequence[str], config_dir: str | Path | None = None
+) -> tuple[Experiment, dict[str, Any]]:
+    """Compose and check an experiment without running it.
+
+    Args:
+        overrides: As in `run`.
+        config_dir: As in `run`.
+
+    Returns:
+        The experiment and its resolved configuration, for the record.
+
+    Raises:
+        ConfigError: The configuration is invalid.
+
+    """
+    with _explained():
+        composed = config.compose(overrides, config_dir)
+        config.check_interpolated_overrides(composed, overrides)
+        return config.build(composed), config.to_container(composed)
 
 
 def load_component(choice: str, /, *, config_dir: str | Path | None = None, **values: Any) -> Any:

@@ -1,6 +1,7 @@
 """The program as a user meets it: bad input is one sentence and exit code 1, Ctrl-C is 130."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from alchemist_exp import config
 from alchemist_exp.cli import run
+from alchemist_exp.cli.hydra_command import hydra_arguments
 from alchemist_exp.core.atomic_io import read_json
 from tests.support.commands import run_command
 from tests.support.paths import REPOSITORY
@@ -30,14 +33,35 @@ MISTAKES = {
     "dataset=[youtube,sms]": "to sweep over them say -m dataset=a,b",
     "hydra/launcher=joblib": "a launcher or sweeper of that name must be installed first",
     "seed.values=null": "seed.values=null is invalid",
-    "seed.values=5": "seed.values needs a list, as in seed.values=[...].",
+    "seed.values=5": "seed.values needs a list, as in 'seed.values=[...]'.",
     "experiment=smoke": "write +experiment=...",
     "force=maybe": "force: Value 'maybe' is not a valid bool",
     "+force=true": "force is already there; leave out the + to change it.",
     "dataset=files": "dataset.path and dataset.prompt must be given",
     "dataset=sms,youtube": "to sweep over several values add -m",
-    "dataset.prompt=it's": "cannot be parsed; overrides are key=value",
-    "seed=0": "a group was given true, false, a number or null; name a member, as in seed=s0",
+    "dataset.prompt=it's": """is written 'dataset.prompt="it'"'"'s"'""",
+    "dataset.prompt=Label spam, or ham": """one text is written 'dataset.prompt="Label spam, or ham"'""",
+    "dataset.prompt=costs ${5": r"""is written 'dataset.prompt="costs \${5"'""",
+    'dataset.prompt="say "spam" (or ham)"': r"""is written 'dataset.prompt="say \"spam\" (or ham)"'""",
+    "dataset.prompt=costs ${price}": "a value refers to the key price, which does not exist; a text that contains ${",
+    "dataset.classes=ham,not spam": """a list is written 'dataset.classes=[ham,"not spam"]'""",
+    "dataset.classes=[account access (new),ä=$,{b}]": """'dataset.classes=["account access (new)","ä=$","{b}"]'""",
+    "dataset.classes=[ham,not (spam)": """'dataset.classes=[ham,"not (spam)"]'""",
+    "seed.values=[1,2": "a list is written 'seed.values=[1,2]'",
+    "llm.price=input_usd_per_million:1": "llm.price is written 'llm.price={NAME:VALUE,...}' in single quotes, with the",
+    "llm.price={as_of:1": "llm.price is written 'llm.price={NAME:VALUE,...}' in single quotes, with the names input_",
+    "llm.price={input_usd:1}": "the key 'llm.price.input_usd' is unknown; did you mean 'llm.price.input_usd_per_milli",
+    "label_model=glob(*": "'label_model=glob(*' cannot be parsed",
+    "{a=b": "'{a=b' cannot be parsed; overrides are key=value, as in label_model=majority.",
+    "seed=0": "seed '0' is unknown; did you mean 's0'? Known: five, s0, s1, s2, s3, s4. For a seed of your own say",
+    "repair=true": "repair 'true' is unknown. Known: off, on.",
+    "+llm.pack=x": "llm.pack is now called llm.recording; write llm.recording=...",
+    "--labelmodel": "the option '--labelmodel' is unknown; overrides have no dashes: write label_model=...",
+    "--label_model=majority": "the option '--label_model' is unknown; overrides have no dashes: write label_model=...",
+    "--resolv3": "the option '--resolv3' is unknown; did you mean '--resolve'?",
+    "--config-dir": "argument --config-dir/-cd: expected one argument; see --help.",
+    "label_model=glob(x*)": "no member of label_model fits glob(x*); known: accuracy_weighted,",
+    "llm": "'llm' is not an override, which is key=value.",
     "~dataset": "dataset must be given",
     "sandbox=none": "sandbox.i_accept_untrusted_code=true",
     "+experiment=smok": "experiment 'smok' is unknown; did you mean 'smoke'?",
@@ -57,13 +81,35 @@ def test_a_mistake_is_one_sentence(
     override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_command(run.main, monkeypatch, *override.split()) == 1
+    assert run_command(run.main, monkeypatch, *re.split(r" (?=[\w.]+=)", override)) == 1
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")
     assert MISTAKES[override] in printed.err
     assert printed.err.count("\n") == 1
     assert "Traceback" not in printed.err
     assert printed.out == ""
+
+
+def test_the_words_of_a_text_without_quotes_are_put_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("dataset.prompt=Label", "spam,", "or", "ham", "seed=s0")
+    assert run_command(run.main, monkeypatch, *words) == 1
+    assert """to make it a part of the text before it write 'dataset.prompt="Label spam, or ham"'""" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("label_model=glob(*)", f"label_model={','.join(config.members('label_model'))}"),
+        ("dataset=glob([s*,y*],exclude=*t*)", "dataset=sms,yelp"),
+        ("label_model.epochs=5", "label_model.epochs=5"),
+    ],
+)
+def test_a_glob_finds_members_and_no_parts(override: str, expected: str) -> None:
+    assert hydra_arguments([override, "-m", "--config-dir", "mine"]) == ["-m", "--config-dir", "mine", expected]
 
 
 def test_a_full_traceback_only_with_debug_trace(cli) -> None:
@@ -158,10 +204,13 @@ def _appears(folder: Path, pattern: str):
 def test_help_lists_groups_members_and_no_parts(cli) -> None:
     done = cli("--help")
     assert done.returncode == 0
-    assert (
-        "label_model: accuracy_weighted, dawid_skene, flyingsquid, majority, one_coin, snorkel, weighted_majority"
-        in done.stdout
-    )
+    assert "\nlabel_model: How votes become soft labels.\n" in done.stdout
+    assert "\n  snorkel            (default) Snorkel's generative label model; needs" in done.stdout
+    assert "\n+experiment: " in done.stdout
+    for group in config.groups():
+        assert re.search(rf"^\+?{group}: \w.+", done.stdout, re.MULTILINE)
+        for member in config.members(group):
+            assert re.search(rf"^  {member} +\S.+", done.stdout, re.MULTILINE)
     assert "_snorkel" not in done.stdout
 
 

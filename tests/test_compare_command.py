@@ -262,7 +262,7 @@ def test_the_status_of_failed_and_killed_runs(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (("absent",), "absent has no directory runs/"),
-        (("+experiment=table8",), "'+experiment=table8' is not a directory; name the outputs directory first"),
+        ((".", "absent"), "'absent' is not an override"),
         ((".", "+experiment=tabel8"), "experiment 'tabel8' is unknown; did you mean 'table8'?"),
     ],
 )

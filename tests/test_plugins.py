@@ -231,7 +231,7 @@ def test_two_modules_that_register_one_name_are_named(directory: Path) -> None:
         (YAML.replace("1.0", "x"), "label_model.alpha is 'x'; expected a number."),
         (YAML.replace("name: mine\n", ""), "label_model.name must be given"),
         ("a: [", "/label_model/mine.yaml, line 1, is not valid YAML"),
-        ("- a\n", "the file label_model/mine.yaml cannot be used: Invalid type assigned: list"),
+        ("- a\n", "/label_model/mine.yaml, line 1: the file has no keys"),
     ],
 )
 def test_a_broken_yaml_is_one_sentence_that_names_the_file(directory: Path, text: str, message: str) -> None:

@@ -3,13 +3,19 @@
 import argparse
 import io
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Never
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.exit_codes import clean_exit
+from alchemist_exp.results.report import SHOWN_KEY_DIGITS
+
+OUTPUTS = Path("outputs")
+"""The value of paths.outputs in conf/config.yaml."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,6 +50,18 @@ def run_command(command: Callable[[], int]) -> int:
             sys.stdout.reconfigure(errors="backslashreplace")
         return command()
     raise AssertionError("clean_exit ends the process after an error")
+
+
+def show_command(directory: Path) -> str:
+    """Return the command that prints a run again.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    outputs = directory.parent.parent
+    option = "" if outputs == OUTPUTS.resolve() else f" --outputs {shlex.quote(str(outputs))}"
+    return f"alchemist show {directory.name[:SHOWN_KEY_DIGITS]}{option}"
 
 
 def positive(text: str) -> int:

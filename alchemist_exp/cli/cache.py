@@ -14,9 +14,10 @@ from rich.cells import cell_len
 from rich.filesize import decimal
 from rich.text import Text
 
-from alchemist_exp.cli.arguments import Parser, age, date, positive, run_command
-from alchemist_exp.cli.recording import override, write_recording
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, age, date, positive, run_command
+from alchemist_exp.cli.recording import write_recording
 from alchemist_exp.core.errors import ConfigError, StoreError
+from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.terminal import escape_controls, sanitize, single_line
 from alchemist_exp.llm.cache_entry import Entry, read_entry
 from alchemist_exp.llm.response_cache import CacheDefect, Problem, ResponseCache
@@ -181,7 +182,7 @@ def export(cache: ResponseCache, chosen: argparse.Namespace) -> int:
     if not written:
         raise StoreError(f"no response in {cache.root} is chosen; alchemist cache ls lists them all.")
     print(f"{_count(written, 'response')} in {single_line(str(chosen.pack))}; replay with")
-    print(f"  alchemist run llm=recorded {single_line(override('llm.recording', str(chosen.pack)))}")
+    print(f"  alchemist run llm=recorded {single_line(typed('llm.recording', str(chosen.pack)))}")
     return 0
 
 
@@ -216,14 +217,18 @@ def _parser() -> argparse.ArgumentParser:
     def _add(run: Callable[[ResponseCache, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         """Add the subcommand that `run` is, and return its parser."""
         sub = commands.add_parser(
-            run.__name__, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
+            run.__name__,
+            aliases=["list"] if run is ls else [],
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            allow_abbrev=False,
         )
         sub.set_defaults(command=run)
         sub.add_argument(
             "--outputs",
             metavar="DIR",
             type=Path,
-            default=Path("outputs"),
+            default=OUTPUTS,
             help="the directory that the runs had as paths.outputs (default: outputs)",
         )
         return sub

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alchemist_exp.cli.arguments import Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.exit_codes import print_error
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="alchemist compare", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("outputs", type=Path, help="the directory that the runs had as paths.outputs")
+    outputs_help = f"the directory that the runs had as paths.outputs (default: {OUTPUTS})"
+    parser.add_argument("outputs", nargs="?", metavar="OUTPUTS", help=outputs_help)
     parser.add_argument("filters", nargs="*", metavar="key=value", help="only runs with this value; key=a,b: a or b")
     parser.add_argument(
         "--table", choices=sorted(TABLES), help="a table of the paper; without it, a line for each setting"
@@ -60,7 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="every row, also those that do not fit the screen")
     parser.add_argument("--format", choices=sorted(FORMATS), help="what is printed; text by default")
     parser.add_argument("--out", type=Path, help="a file (its name ends in the format) or a directory (every format)")
-    return run_command(lambda: _compare(parser.parse_intermixed_args(arguments)))
+    return run_command(lambda: _compare(_with_outputs(parser.parse_intermixed_args(arguments))))
+
+
+def _with_outputs(chosen: argparse.Namespace) -> argparse.Namespace:
+    """Find the outputs directory among the arguments: the first one that is no filter."""
+    words = [word for word in (chosen.outputs, *chosen.filters) if word is not None]
+    directory = next((word for word in words if "=" not in word), None)
+    chosen.filters = [word for word in words if word is not directory]
+    chosen.outputs = OUTPUTS if directory is None else Path(directory)
+    return chosen
 
 
 def _compare(chosen: argparse.Namespace) -> int:

@@ -3,20 +3,30 @@
 A full traceback appears with debug=trace only.
 """
 
+import argparse
 import functools
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
+from itertools import takewhile
+from typing import Any, Never
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
+from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from alchemist_exp import config
-from alchemist_exp.config_errors import sentence
+from alchemist_exp.config_errors import intended_value, sentence
+from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.exit_codes import clean_exit, print_error
+from alchemist_exp.core.overrides import typed
 
 _shown: set[int] = set()
 """The ids of the errors of a sweep's jobs that have been shown."""
@@ -39,12 +49,82 @@ def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
         # Without this Hydra prints an error in several lines and ends the process.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         with clean_exit(_show_once):
-            # The parser that Hydra itself will use, so that --config-dir is read in every spelling that it accepts.
-            config.register(get_args_parser().parse_known_args()[0].config_dir)
-            config.refuse_lists_of_members(sys.argv[1:])
+            config.register(option_parser().parse_known_args()[0].config_dir)
             main()
 
     return wrapped
+
+
+def option_parser() -> argparse.ArgumentParser:
+    """Return the parser that Hydra itself will use, so that options are read in every spelling that it accepts."""
+
+    def refuse(message: str) -> Never:
+        """Raise ConfigError, where argparse would print the usage and end the process."""
+        raise ConfigError(f"{message}; see --help.")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser
+
+
+def hydra_arguments(arguments: Sequence[str]) -> list[str]:
+    """Check the arguments of Hydra, and bring them into the form that it accepts.
+
+    Args:
+        arguments: A command line such as ["seed=s0", "--config-dir", "mine", "label_model=glob(*)", "-m"].
+
+    Returns:
+        Flags and their values, then overrides, each in the given order; Hydra refuses overrides on both sides of a
+        flag. glob(...) of a group is replaced by its members, because Hydra's glob also finds schemas and parts.
+
+    Raises:
+        ConfigError: An option is unknown, or an override is not one.
+
+    """
+    parser = option_parser()
+    chosen, unknown = parser.parse_known_intermixed_args(arguments)
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        if close := get_close_matches(name.lstrip("-"), config.known_keys("Experiment"), n=1):
+            raise ConfigError(f"the option {name!r} is unknown; overrides have no dashes: write {close[0]}=...")
+        raise ConfigError(unknown_name("the option", name, [o for a in parser._actions for o in a.option_strings]))
+    _refuse_words(chosen.overrides)
+    config.refuse_no_members(chosen.overrides)
+    flags = flags_first(arguments)[: len(arguments) - len(chosen.overrides)]
+    return [*flags, *map(_expand_glob, chosen.overrides)]
+
+
+def _refuse_words(overrides: Sequence[str]) -> None:
+    """Refuse what is no override: mostly the words of a text that the shell has split."""
+    for number, word in enumerate(overrides):
+        if "=" in word or word.startswith("~"):
+            continue
+        before = overrides[number - 1] if number else ""
+        words = takewhile(lambda word: "=" not in word, overrides[number:])
+        key, equals, text = " ".join([before, *words]).partition("=")
+        advice = (
+            f"; to make it a part of the text before it write {typed(key, intended_value(key, text))}"
+            if equals
+            else "."
+        )
+        raise ConfigError(f"{word!r} is not an override, which is key=value{advice}")
+
+
+def _expand_glob(override: str) -> str:
+    """Return group=glob(...) with the members that fit; any other override as it is."""
+    key, _, text = override.partition("=")
+    if key not in config.groups() or not text.startswith("glob("):
+        return override
+    try:
+        glob: object = OverridesParser.create().parse_override(override).value()
+    except HydraException:
+        return override  # Hydra refuses it
+    if not isinstance(glob, Glob):
+        return override
+    known = config.members(key)
+    if not (fitting := glob.filter(known)):
+        raise ConfigError(f"no member of {key} fits {text}; known: {', '.join(known)}.")
+    return f"{key}={','.join(fitting)}"
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:
@@ -57,7 +137,7 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
         The same arguments: flags and their values, then overrides, each in the given order.
 
     """
-    overrides = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
+    overrides = option_parser().parse_known_intermixed_args(arguments)[0].overrides
     flags, found = [], 0
     for argument in arguments:
         # Overrides keep their order, so an argument that is not the next override belongs to a flag.
@@ -66,6 +146,12 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
         else:
             flags.append(argument)
     return [*flags, *overrides]
+
+
+def task_overrides() -> list[str]:
+    """Return the overrides of the job that Hydra has begun, as they were given: a reference ${...} in one is kept."""
+    given: Any = OmegaConf.to_container(HydraConfig.get(), resolve=False)
+    return [str(override) for override in given["overrides"]["task"]]
 
 
 def _show_once(error: Exception) -> None:

@@ -8,13 +8,16 @@ from alchemist_exp.core.errors import unknown_name
 from alchemist_exp.core.exit_codes import print_error
 
 COMMANDS = {
+    "label": ("FILE", "label the rows of a CSV, JSONL or Parquet file and write them as a table"),
     "run": ("[overrides]", "run an experiment, or a sweep (-m)"),
     "plan": ("[overrides]", "show what a run would ask the LLM and cost, without asking"),
-    "status": ("OUTPUTS", "list runs: done, failed, running, killed, missing"),
-    "compare": ("OUTPUTS", "make tables of finished runs, next to the paper's numbers"),
+    "show": ("[KEY]", "print a finished run again, the last one without KEY"),
+    "status": ("[OUTPUTS]", "list runs: done, failed, running, killed, missing"),
+    "compare": ("[OUTPUTS]", "make tables of finished runs, next to the paper's numbers"),
     "cache": ("COMMAND", "list, show, check, delete and export cached LLM responses"),
     "clean": ("OUTPUTS", "list what is in a directory of outputs, with sizes, and delete parts of it"),
     "programs": ("diff A B", "compare the programs, labels and scores of two runs"),
+    "completion": ("SHELL", "print the script that completes words in bash, zsh or fish"),
 }
 """Each command is the module of its name, whose `main` reads sys.argv."""
 

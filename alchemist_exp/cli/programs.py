@@ -12,14 +12,15 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from alchemist_exp.cli.arguments import Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.run_directory import find_run, read_finished
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import escape_controls, sanitize
 from alchemist_exp.core.types import Split
 from alchemist_exp.programs.files import split_header
 from alchemist_exp.programs.types import Program
 from alchemist_exp.results.console import new_console, new_table, number_text
-from alchemist_exp.results.record import RECORD, RunRecord, RunStatus, Section
+from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.results.report import UNKNOWN
 
 SHOWN_FLIPS = 6
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for name in ("a", "b"):
         diff.add_argument(name, metavar=name.upper(), help="a run: its key, the first digits of it, or its directory")
-    diff.add_argument("--outputs", type=Path, default=Path("outputs"), help="the outputs directory (outputs)")
+    diff.add_argument("--outputs", type=Path, default=OUTPUTS, help="the outputs directory (outputs)")
     diff.add_argument("--source", action="store_true", help="also show the lines that changed")
     return run_command(lambda: _diff(parser.parse_args(arguments)))
 
@@ -84,21 +85,8 @@ class DiffedRun:
 
 def _find_run(outputs: Path, name: str) -> DiffedRun:
     """Return the finished run with that key, first digits of a key, or directory."""
-    directory = Path(name)
-    if not (directory / RECORD).is_file():
-        runs = outputs / "runs"
-        fitting = sorted(path.parent for path in runs.glob(f"*/{RECORD}") if path.parent.name.startswith(name))
-        if len(fitting) != 1:
-            found = f"{len(fitting)} runs begin with" if fitting else "there is no run"
-            raise StoreError(
-                f"{found} {name!r} under {runs}; give a run's directory or enough digits of its key, and the outputs "
-                "directory with --outputs DIR."
-            )
-        (directory,) = fitting
-    record = RunRecord.read(directory)
-    if record is None or record.status is not RunStatus.FINISHED:
-        status = "has no record" if record is None else f"has {record.status}, not finished"
-        raise StoreError(f"the run {directory} {status}; compare finished runs.")
+    directory = find_run(outputs, name)
+    record = read_finished(directory, "compare finished runs")
     return DiffedRun(directory=directory, record=record, programs=record.programs["list"])
 
 

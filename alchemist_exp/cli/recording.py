@@ -1,6 +1,5 @@
 """Writes cached responses to a recording, a file that `llm=recorded` replays without an API key and network."""
 
-import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,21 +67,3 @@ def _conflict(one: Entry, other: Entry) -> str:
         f"{opening}, both by {one.model}, with other parameters; alchemist cache show KEY shows them: "
         f"move one away, as {other.path}."
     )
-
-
-def override(key: str, value: str) -> str:
-    """Return an override, quoted for a shell and for Hydra.
-
-    Args:
-        key: The configuration key.
-        value: Any text.
-
-    Returns:
-        A word of a command line.
-
-    """
-    if re.fullmatch(r"[\w./~+@-]+", value, re.ASCII):
-        return f"{key}={value}"
-    # Hydra takes a backslash before a quote as an escape, so those before a quote are doubled.
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
-    return shlex.quote(f'{key}="{escaped}"')

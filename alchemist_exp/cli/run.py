@@ -2,15 +2,16 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp import config
-from alchemist_exp.cli.hydra_command import exits_cleanly, flags_first, shown
+from alchemist_exp.cli.arguments import show_command
+from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, option_parser, shown, task_overrides
 from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
@@ -47,7 +48,7 @@ def job(cfg: DictConfig) -> "RunResult":
     """
     from alchemist_exp.pipeline.run import run
 
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides = task_overrides()
     with shown(overrides):
         config.check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
@@ -55,7 +56,21 @@ def job(cfg: DictConfig) -> "RunResult":
         result = run(experiment, config.to_container(cfg), overrides, RichProgress(), sweep=sweep)
         if not sweep:
             show(result.record, str(result.directory), reused=result.reused, logger=experiment.logger.name)
+            print(next_steps(result.directory))
         return result
+
+
+def next_steps(directory: Path) -> str:
+    """Return what to do after a run, in two lines.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    from alchemist_exp.pipeline.artifacts import LABELS
+
+    labels = f"in Python: pandas.read_parquet({str(directory / LABELS)!r})"
+    return f"this screen again  {show_command(directory)}\nthe labels         {labels}\n"
 
 
 @exits_cleanly
@@ -64,7 +79,7 @@ def main() -> None:
     if {"--help", "-h"} & {*sys.argv[1:]}:
         print(help_text(sys.argv[1:]), end="")
         return
-    sys.argv[1:] = flags_first(sys.argv[1:])
+    sys.argv[1:] = hydra_arguments(sys.argv[1:])
     try:
         job()
     finally:
@@ -87,6 +102,6 @@ def help_text(arguments: Sequence[str]) -> str:
         The groups, their members and the configuration.
 
     """
-    parsed, _ = get_args_parser().parse_known_intermixed_args(arguments)
+    parsed, _ = option_parser().parse_known_intermixed_args(arguments)
     configuration = OmegaConf.to_yaml(config.compose(parsed.overrides, parsed.config_dir))
-    return HELP.format(members=config.list_members(), configuration=configuration)
+    return HELP.format(members=config.describe_members(), configuration=configuration)

@@ -11,20 +11,22 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from alchemist_exp import config
-from alchemist_exp.cli.hydra_command import exits_cleanly
+from alchemist_exp.cli.arguments import OUTPUTS
+from alchemist_exp.cli.hydra_command import exits_cleanly, option_parser
 from alchemist_exp.cli.sweep import visit_jobs
-from alchemist_exp.core.errors import AlchemistError, ConfigError
+from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.core.hashing import canonical_json
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 
 USAGE = """\
-alchemist status OUTPUTS [overrides]: the runs of an outputs directory and what has become of them. Runs nothing.
+alchemist status [OUTPUTS] [overrides]: the runs of an outputs directory and what has become of them. Runs nothing.
 
-  alchemist status outputs                         every run
-  alchemist status outputs +experiment=table8      the jobs of that sweep, and which of them have no run
-  alchemist status outputs -m dataset=youtube,sms  any overrides of alchemist run
+  alchemist status                                 every run of the directory outputs
+  alchemist status elsewhere                       every run of another directory
+  alchemist status +experiment=table8              the jobs of that sweep, and which of them have no run
+  alchemist status -m dataset=youtube,sms          any overrides of alchemist run
 
 done: finished. failed: ended by an error. running: has begun, and a process holds its lock. killed: has begun, and no
 process holds its lock; run it again. missing: a job of the sweep that has no run by this version of the program on the
@@ -57,16 +59,17 @@ class StatusLine:
 @exits_cleanly
 def main() -> None:
     """Print the runs, or the sweep's jobs, of the command line in sys.argv; end with 1 when one is not done."""
-    match sys.argv[1:]:
-        case [] | ["--help" | "-h", *_]:
-            print(USAGE, end="")
-            return
-        case [outputs, *overrides] if not outputs.startswith(("-", "+")) and "=" not in outputs:
-            directory = Path(outputs)
-        case [first, *_]:
-            raise ConfigError(
-                f"{first!r} is not a directory; name the outputs directory first, as in alchemist status outputs."
-            )
+    if {"--help", "-h"} & {*sys.argv[1:]}:
+        print(USAGE, end="")
+        return
+    overrides = sys.argv[1:]
+    directory = OUTPUTS
+    for text in option_parser().parse_known_intermixed_args(overrides)[0].overrides:
+        key, equals, value = text.partition("=")
+        if key == "paths.outputs" or (not equals and not text.startswith("~")):
+            directory = Path(value if equals else text)
+            overrides.remove(text)
+            break
     runs, errors = _runs(directory)
     shown = list(runs.values())
     if overrides:

@@ -5,11 +5,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alchemist_exp import config
-from alchemist_exp.cli.hydra_command import flags_first
+from alchemist_exp.cli.hydra_command import hydra_arguments, task_overrides
 
 
 def visit_jobs(
@@ -26,10 +25,10 @@ def visit_jobs(
 
     @hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
     def _job(cfg: DictConfig) -> None:
-        visit(cfg, list(HydraConfig.get().overrides.task))
+        visit(cfg, task_overrides())
 
     kept = [argument for argument in arguments if not argument.startswith("hydra/launcher=")]
     quiet = ["~hydra.callbacks.screen", *([] if list_jobs else ["hydra/hydra_logging=disabled"])]
     with tempfile.TemporaryDirectory() as scratch:
-        sys.argv[1:] = flags_first([*kept, "hydra/launcher=basic", *quiet, f"hydra.sweep.dir={scratch}"])
+        sys.argv[1:] = hydra_arguments([*kept, "hydra/launcher=basic", *quiet, f"hydra.sweep.dir={scratch}"])
         _job()

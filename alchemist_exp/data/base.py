@@ -320,7 +320,7 @@ class Dataset(Component, ABC):
         if not 2 <= len(self.classes) <= MAX_CLASSES:
             raise ConfigError(
                 f"dataset.classes has {len(self.classes)} names; expected 2 to {MAX_CLASSES}, in the order of their "
-                "indices, as in dataset.classes=[ham,spam]."
+                "indices, as in 'dataset.classes=[ham,spam]'."
             )
         if len(set(self.classes)) < len(self.classes) or not all(c.strip() for c in self.classes):
             raise ConfigError(

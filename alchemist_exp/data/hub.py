@@ -146,7 +146,7 @@ class HubDataset(TableDataset):
         if not found and not self.classes:
             raise DataError(
                 f"{self.repo} has no column with labels, so dataset.classes must be given, as in "
-                f"dataset.classes=[ham,spam]; or set dataset.label_column to one of {', '.join(columns)}."
+                f"'dataset.classes=[ham,spam]'; or set dataset.label_column to one of {', '.join(columns)}."
             )
         return found[0] if found else None
 

@@ -158,7 +158,7 @@ def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading) -> list
     own = list(dict.fromkeys(name for column in columns for name in column.class_names or ()))
     if reading is LabelReading.indices:
         if not own:
-            raise DataError("dataset.labels=indices needs the class names; set dataset.classes=[...].")
+            raise DataError("dataset.labels=indices needs the class names; set 'dataset.classes=[...]'.")
         return own
     by_name = _NameTable(own)
     texts = [text for column in columns for text in column.texts(reading) if text is not None]
@@ -174,14 +174,14 @@ def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading) -> list
     classes = own + found
     where = " and ".join(column.where for column in columns)
     if not texts and not own:
-        raise DataError("dataset.classes must be given, as in dataset.classes=[ham,spam]: no row has a label.")
+        raise DataError("dataset.classes must be given, as in 'dataset.classes=[ham,spam]': no row has a label.")
     if len(classes) < 2:
         raise DataError(f"all labels of {where} are {classes[0]!r}; set dataset.classes to all class names.")
     if len(found) > MAX_CLASSES or len(found) > max(10, len(texts) // 4):
         raise DataError(
             f"the label column of {where} has {len(found):,} different values in {len(texts):,} labeled rows, such as "
             f"{found[0][:40]!r}, so the classes cannot be taken from it; set dataset.label_column to the column of the "
-            "labels, or name the classes by dataset.classes=[...]."
+            "labels, or name the classes by 'dataset.classes=[...]'."
         )
     return classes
 
@@ -244,7 +244,7 @@ def _are_names(
         values = ", ".join(sorted({_number_text(text) for text in names}))
         raise DataError(
             f"the labels {values} of {' and '.join(column.where for column in columns)} are both class names and class "
-            f"indices of dataset.classes=[{','.join(classes)}]; set dataset.labels=names, or dataset.labels=indices "
+            f"indices of dataset.classes ({', '.join(classes)}); set dataset.labels=names, or dataset.labels=indices "
             "(from 0)."
         )
     return True

@@ -166,13 +166,13 @@ class TableDataset(Dataset, ABC):
         }
         if not self.classes and not columns:
             hint = notes[-1] if notes and self.label_column is not None else "No row has a label."
-            raise DataError(f"dataset.classes must be given, as in dataset.classes=[ham,spam]. {hint}")
+            raise DataError(f"dataset.classes must be given, as in 'dataset.classes=[ham,spam]'. {hint}")
         if not self.classes:
             self.classes = infer_classes(columns.values(), self.labels)
             self.check_classes()
             notes.append(
                 f"The classes are taken from the labels: {', '.join(self.classes)}. Prompts show these names; "
-                "dataset.classes=[...] sets others."
+                "'dataset.classes=[...]' sets others."
             )
         labels = read_labels(columns, self.classes, self.labels)
         notes += labels.notes

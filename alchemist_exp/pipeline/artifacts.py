@@ -19,7 +19,7 @@ from alchemist_exp.programs.types import Program, Rejected
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PROGRAMS, LABELS, MODEL = "programs", "labels.parquet", "model"
+PROGRAMS, LABELS, VOTES, MODEL = "programs", "labels.parquet", "votes.parquet", "model"
 
 INPUT_PREFIX = "input_"
 """Is put before the name of a column of the input that has the name of one of ours."""
@@ -102,6 +102,39 @@ def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs:
                 name = INPUT_PREFIX + name
             table = table.append_column(name, column)
     return table
+
+
+def save_votes(path: Path, data: TextData, sources: LabelSources) -> None:
+    """Write the vote of each program on each row with text as a Parquet file.
+
+    Args:
+        path: The file. Its columns are `split`, `row` and one for each program, named by where it is from: the class,
+            or null where it abstains.
+        data: The dataset, without the rows that have no text.
+        sources: The votes on the rows with text; without votes no file is written.
+
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    if not sources.matrices:
+        return
+    classes = pa.array(data.task.classes, pa.large_string())
+    names = [
+        origin if sources.origins.count(origin) == 1 else f"{origin} {id_}"
+        for origin, id_ in zip(sources.origins, sources.ids, strict=True)
+    ]
+    tables = []
+    for split, matrix in sources.matrices.items():
+        rows = data.rows_of_input(split)
+        columns = {"split": pa.repeat(split.value, len(rows)), "row": pa.array(rows)}
+        for name, votes in zip(names, matrix.votes.T, strict=True):
+            indices = pa.array(votes.astype(np.int32), mask=votes == ABSTAIN)
+            columns[name] = pa.DictionaryArray.from_arrays(indices, classes)
+        tables.append(pa.table(columns))
+    raw = io.BytesIO()
+    parquet.write_table(pa.concat_tables(tables), raw, compression="zstd")
+    write_bytes(path, raw.getvalue())
 
 
 def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel) -> None:

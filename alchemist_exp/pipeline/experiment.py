@@ -191,7 +191,7 @@ class Experiment:
         if paid and self.budget.usd is not None and self.llm.price is None:
             raise ConfigError(
                 f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
-                "llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}, or set budget.usd=null."
+                "'llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}', or set budget.usd=null."
             )
 
     def check_against(self, data: TextData) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from alchemist_exp.core.hashing import key_of
+from alchemist_exp.core.overrides import typed
 from alchemist_exp.results import paper
 from alchemist_exp.results.aggregate import aggregate, aggregate_text, differences, measurements
 from alchemist_exp.results.filled_table import FilledTable
@@ -61,7 +62,7 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int) -> Rep
         grids=[*grids, *([] if filled.finished.empty else [_score_grid(filled)])],
         notes=list(_notes(filled, outputs)),
         missing=missing_results(filled, outputs),
-        sweep_command=f"alchemist run +experiment={filled.name} {shlex.quote(f'paths.outputs={outputs}')}",
+        sweep_command=f"alchemist run +experiment={filled.name} {typed('paths.outputs', str(outputs))}",
         flat=pd.DataFrame(
             {
                 "table": filled.name,

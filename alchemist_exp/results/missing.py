@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from alchemist_exp.core.overrides import override
 from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.report import MissingResult
@@ -76,7 +77,7 @@ def _command(filled: FilledTable, members: Mapping[str, Any], gold: str, outputs
     chosen = [f"{key}={value}" for key, value in members.items() if (key, value) != ("selection", "all")]
     if gold != "valid":
         chosen.append(f"gold={gold}")
-    return shlex.join(["alchemist", "run", *kept, *chosen, f"paths.outputs={outputs}"])
+    return shlex.join(["alchemist", "run", *kept, *chosen, override("paths.outputs", str(outputs))])
 
 
 def _is_kept(override: str, run: pd.Series, members: Mapping[str, Any]) -> bool:

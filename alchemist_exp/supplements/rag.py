@@ -77,7 +77,7 @@ class RetrievedSupplement(Supplement):
         passages = found.top(queries, self.top_k)
         if not passages:
             raise LLMError(
-                f"no passage of {self.documents} has a word of the queries {queries}; give supplement.queries=[...] "
+                f"no passage of {self.documents} has a word of the queries {queries}; give 'supplement.queries=[...]' "
                 "with words of the documents."
             )
         text = context.prompts.passage_supplement(task, [(passage.text, passage.source) for passage in passages])

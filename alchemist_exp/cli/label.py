@@ -1,0 +1,373 @@
+"""`alchemist label FILE`: labels the rows of one file, and writes them as a table.
+
+It makes the overrides of `alchemist run` from plain arguments, so both commands make the same run.
+"""
+
+import argparse
+import csv
+import re
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alchemist_exp.cli.arguments import Parser, run_command, show_command
+from alchemist_exp.core.atomic_io import write_bytes
+from alchemist_exp.core.errors import ConfigError, StoreError
+from alchemist_exp.core.overrides import override
+from alchemist_exp.core.terminal import sanitize, single_line
+from alchemist_exp.data.labels import is_missing
+from alchemist_exp.data.readers import Columns, read_table
+from alchemist_exp.data.texts import has_text
+from alchemist_exp.data.writers import WRITERS, check_output, write_table
+
+if TYPE_CHECKING:
+    from alchemist_exp.pipeline.experiment import Experiment
+    from alchemist_exp.pipeline.run import RunResult
+
+DESCRIPTION = """\
+Label the rows of a file with programs that an LLM writes, and write them as a table.
+
+  alchemist label tickets.csv --task "Label support tickets as billing, technical or account access." \\
+      --classes billing,technical,"account access" --llm openai --budget 1
+  alchemist label tickets.csv --task "..." --classes ... --programs DIR    use programs from files; needs no LLM
+  alchemist label tickets.csv --task "..." --classes ... -o labels.xlsx    CSV, TSV, JSONL, XLSX or Parquet
+
+Shows what is in the file and what the LLM costs, asks before it sends anything, and prints the same run as a command of
+alchemist run. The table has the columns of the file and: label; confidence, its probability; labeled_by: programs, or
+model where no program votes (the distilled model labels these rows); the vote of each program. A column of the file
+with one of these names gets the prefix input_. KEY=VALUE is any override of alchemist run, as in label_model=majority.
+"""
+
+SAVED_TO = "my_conf"
+"""The directory of `--save` without --config-dir."""
+
+SHOWN_VALUES = 12
+"""Labels or columns that are named on the screen."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `alchemist label`.
+
+    Args:
+        arguments: The command line after the command's name; None takes it from sys.argv.
+
+    Returns:
+        The exit code. An error ends the process, after a message on standard error.
+
+    """
+    parser = Parser(
+        prog="alchemist label",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", help="the file with one row per line or record")
+    parser.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="any override of alchemist run")
+    parser.add_argument("--task", required=True, help="what the LLM is to do, in one sentence")
+    parser.add_argument("--classes", metavar="A,B,...", help='the names of the classes; "a, b",c has a comma in a name')
+    parser.add_argument("--text", metavar="COLUMN", help="the column of the texts (default: text, or the only column)")
+    parser.add_argument("--label", metavar="COLUMN", help="a column of gold labels, which may be partly empty")
+    parser.add_argument("--llm", metavar="NAME", help="the LLM: openai, anthropic, openai_compatible or recorded")
+    parser.add_argument("--model", metavar="M", help="its model")
+    parser.add_argument("--programs", metavar="DIR", help="a directory of programs, used instead of an LLM")
+    parser.add_argument(
+        "--budget", metavar="USD", type=float, help="the most that all runs in the outputs directory may spend"
+    )
+    parser.add_argument(
+        "-o", "--out", metavar="OUT", type=Path, help="the table (default: FILE_labels in this directory)"
+    )
+    parser.add_argument(
+        "--save", metavar="NAME", help="write the dataset to CONFIG_DIR/dataset/NAME.yaml, for dataset=NAME"
+    )
+    parser.add_argument("--config-dir", metavar="DIR", help="your own members (default with --save: my_conf)")
+    parser.add_argument("--yes", action="store_true", help="do not ask before the LLM is paid")
+    return run_command(lambda: _label(parser.parse_intermixed_args(arguments)))
+
+
+def _label(chosen: argparse.Namespace) -> int:
+    file = Path(chosen.file)
+    if not file.is_file():
+        raise ConfigError(f"{chosen.file!r} is not a file; name the file whose rows are to be labeled.")
+    if not chosen.task.strip():
+        raise ConfigError("--task is empty; say in one sentence what the LLM is to do.")
+    encoding = next((text.partition("=")[2] for text in chosen.overrides if text.startswith("dataset.encoding=")), None)
+    wanted = (chosen.text or "text", chosen.label or "label")
+    columns = read_table(file, wanted=wanted, encoding=encoding).columns
+    text_column = _text_column(chosen.text, columns, file)
+    stem, ending = Path(file.name.removesuffix(".gz")).stem, file.suffix.lower()
+    out = chosen.out or Path(f"{stem}_labels{ending if ending in WRITERS else '.csv'}")
+    check_output(out, columns)
+    if out.exists() and out.samefile(file):
+        raise ConfigError(f"{str(out)!r} is the file that is read; name another one by -o FILE.")
+    return _run(chosen, columns, text_column, out)
+
+
+def _text_column(asked: str | None, columns: Columns, file: Path) -> str:
+    """Return the column of the texts."""
+    names = ", ".join(map(repr, columns))
+    if asked is None:
+        if "text" in columns or len(columns) == 1:
+            return "text" if "text" in columns else next(iter(columns))
+        raise ConfigError(f"{file} has no column 'text'; name the column of the texts by --text: {names}.")
+    if asked in columns:
+        return asked
+    parts = [part.strip() for part in asked.split(",")]
+    if len(parts) > 1 and all(part in columns for part in parts):
+        raise ConfigError(
+            f"--text {asked} names several columns, which is not supported yet; join them into one column of the file."
+        )
+    raise ConfigError(f"{file} has no column {asked!r}; the columns are {names}.")
+
+
+def _run(chosen: argparse.Namespace, columns: Columns, text_column: str, out: Path) -> int:
+    """Show what is there and what it costs, ask, run and write the table."""
+    from alchemist_exp.library import compose_experiment
+    from alchemist_exp.pipeline.run import run
+    from alchemist_exp.results.console import show
+    from alchemist_exp.results.progress import RichProgress
+
+    overrides = _overrides(chosen, text_column)
+    saved = None if chosen.save is None else _member_file(chosen)
+    config_dir = chosen.config_dir if saved is None or Path(chosen.config_dir or "").is_dir() else None
+    experiment, container = compose_experiment(overrides, config_dir)
+    _show_found(chosen.file, columns, text_column, container["dataset"]["label_column"])
+    if not _agreed(chosen, experiment):
+        print("nothing was sent and nothing was written")
+        return 1
+    if saved is not None:
+        _save_member(saved, chosen, overrides, config_dir)
+    result = run(experiment, container, overrides, RichProgress())
+    show(result.record, str(result.directory), reused=result.reused)
+    table = labeled_table(columns, text_column, result)
+    write_table(out, table)
+    _show_next(chosen, table, text_column, result.directory, overrides, out)
+    return 0
+
+
+def _overrides(chosen: argparse.Namespace, text_column: str) -> list[str]:
+    """Return the overrides of `alchemist run` that the arguments stand for."""
+    for text in chosen.overrides:
+        if "=" not in text and not text.startswith("~"):
+            raise ConfigError(f"{text!r} is not KEY=VALUE; alchemist label reads one file, here {chosen.file!r}.")
+    own = [text.lstrip("+").partition("=")[0] for text in chosen.overrides]
+    if chosen.llm is None and chosen.programs is None and not {"llm", "method"} & {*own}:
+        raise ConfigError(
+            "nothing writes programs; choose an LLM, as in --llm openai, or name a directory of programs by --programs "
+            "DIR."
+        )
+    if chosen.llm is not None and chosen.programs is not None:
+        raise ConfigError("--llm and --programs exclude each other; programs from files need no LLM.")
+    values: dict[str, object] = {
+        "dataset": "files",
+        "dataset.name": chosen.save,
+        "dataset.path": chosen.file,
+        "dataset.prompt": chosen.task,
+        "dataset.classes": _classes(chosen.classes),
+        "dataset.text_column": None if text_column == "text" else text_column,
+        "dataset.label_column": chosen.label,
+        "llm": chosen.llm,
+        "llm.model": chosen.model,
+        "method": None if chosen.programs is None else "program_files",
+        "method.path": chosen.programs,
+        "budget.usd": chosen.budget,
+    }
+    return [*(override(key, value) for key, value in values.items() if value is not None), *chosen.overrides]
+
+
+def _classes(text: str | None) -> list[str] | None:
+    """Return the names in a list with commas; double quotes are around a name with a comma."""
+    if text is None:
+        return None
+    (names,) = csv.reader([text], skipinitialspace=True)
+    return [name.strip() for name in names]
+
+
+def _show_found(file: str, columns: Columns, text_column: str, label_column: str | None) -> None:
+    """Print what is in the file: rows, columns, texts and labels."""
+    texts = [None if is_missing(value) or not has_text(str(value)) else str(value) for value in columns[text_column]]
+    n_repeated = sum(count - 1 for text, count in Counter(texts).items() if text is not None)
+    print(f"{single_line(file)}: {_count(len(texts), 'row')}; columns: {_listed(columns)}")
+    empty, repeated = _count(texts.count(None), "row"), _count(n_repeated, "text")
+    print(f"texts in {single_line(text_column)!r}: {empty} without text, {repeated} repeated from an earlier row")
+    if label_column is not None and label_column in columns:
+        labels = Counter(str(value) for value in columns[label_column] if not is_missing(value))
+        counts = _listed(f"{count:,} {name}" for name, count in labels.most_common())
+        print(f"labels in {single_line(label_column)!r}: {_count(labels.total(), 'row')}: {counts or 'none'}")
+    else:
+        print("no labels: no score can be computed (a column of gold labels: --label COLUMN)")
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = [sanitize(name) for name in names]
+    more = f" and {len(shown) - SHOWN_VALUES} more" if len(shown) > SHOWN_VALUES else ""
+    return ", ".join(shown[:SHOWN_VALUES]) + more
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
+    """Check the experiment, print its plan, and ask if it has to be paid for.
+
+    Raises:
+        ConfigError: There is something to pay for and nobody to ask.
+
+    """
+    from alchemist_exp.cli.plan import JobPlan, show_plans
+    from alchemist_exp.pipeline.plan import plan
+
+    data = experiment.dataset.load()
+    experiment.check()
+    experiment.check_against(data)
+    if not experiment.uses("llm"):
+        return True
+    planned = plan(experiment, data)
+    show_plans([JobPlan(model=experiment.llm.model, plan=planned)])
+    if chosen.yes or experiment.llm.replays or not planned.calls:
+        return True
+    calls = _count(planned.calls, "call")
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"{calls} to {experiment.llm.model} would be paid for, and there is no terminal to ask at; nothing was "
+            "sent: add --yes to send them."
+        )
+    at_most = "" if planned.max_usd is None else f", at most ${planned.max_usd:,.2f}"
+    print(f"Send {calls} to {single_line(experiment.llm.model)}{at_most}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def labeled_table(columns: Columns, text_column: str, result: "RunResult") -> dict[str, Sequence[Any]]:
+    """Return the rows of a file with the labels of a run.
+
+    Equal texts have equal labels and votes, so rows are found by their text, whatever split they are in.
+
+    Args:
+        columns: The columns of the file.
+        text_column: The column of the texts.
+        result: The run.
+
+    Returns:
+        The columns of the file, then label, confidence, labeled_by and the votes of each program; None for no value.
+
+    Raises:
+        StoreError: The run's files are missing or broken.
+
+    """
+    import pandas as pd
+
+    from alchemist_exp.pipeline import artifacts
+
+    shares = [f"p({name})" for name in result.record.data["classes"]]
+    needed = ["split", "row", "text", "weak_label", "predicted", "confidence", *shares]
+    votes_file = result.directory / artifacts.VOTES
+    try:
+        rows = pd.read_parquet(result.directory / artifacts.LABELS, columns=needed)
+        votes = pd.read_parquet(votes_file) if votes_file.is_file() else rows[["split", "row"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(
+            f"the labels in {result.directory} cannot be read ({single_line(str(error))}); run again with force=true."
+        ) from error
+    votes = votes.rename(columns=lambda name: name if name in ("split", "row") else f"vote {name}")
+    by_program = rows["weak_label"].notna()
+    labels = pd.DataFrame(
+        {
+            "text": rows["text"],
+            "label": rows["weak_label"].where(by_program, rows["predicted"]),
+            "confidence": rows[shares].max(axis=1).where(by_program, rows["confidence"]).astype(float).round(4),
+            "labeled_by": by_program.map({True: "programs", False: "model"}),
+        }
+    ).join(rows[["split", "row"]].merge(votes, on=["split", "row"], how="left").drop(columns=["split", "row"]))
+    labels = labels[labels["label"].notna()].drop_duplicates("text").set_index("text").astype(object)
+    # Lone surrogates are replaced when a dataset is read.
+    texts = [
+        None if is_missing(text) else str(text).encode("utf-8", "replace").decode() for text in columns[text_column]
+    ]
+    found = labels.reindex(texts)
+    found = found.where(found.notna() & found.index.notna()[:, None], None)
+    table: dict[str, Sequence[Any]] = {}
+    for name, values in columns.items():
+        shown = name
+        while shown in found or shown in table or (shown != name and shown in columns):
+            shown = f"input_{shown}"
+        table[shown] = values
+    return table | {str(name): found[name].tolist() for name in found}
+
+
+def _show_next(
+    chosen: argparse.Namespace,
+    table: Mapping[str, Sequence[Any]],
+    text_column: str,
+    directory: Path,
+    overrides: Sequence[str],
+    out: Path,
+) -> None:
+    """Print where the table is, and what to do next."""
+    counts = Counter(label for label in table["label"] if label is not None)
+    n_without = sum(label is None for label in table["label"])
+    without = f"; {_count(n_without, 'row')} without a label" if n_without else ""
+    by_model = table["labeled_by"].count("model")
+    print(f"wrote {single_line(str(out))}: {_listed(f'{n:,} {name}' for name, n in counts.most_common())}{without}")
+    if by_model:
+        print(f"no program votes on {_count(by_model, 'row')}, which the distilled model has labeled")
+    print("\nNext")
+    if chosen.programs is None:
+        again = ["alchemist", "label", chosen.file, "--task", chosen.task, "--text", text_column]
+        again += ["--classes", chosen.classes] * (chosen.classes is not None)
+        again += ["--label", chosen.label] * (chosen.label is not None)
+        print(f"  copy the programs, correct one:  cp -r {shlex.quote(str(directory / 'programs'))} programs")
+        print(f"  label with the corrected ones:   {shlex.join(again)} --programs programs")
+    else:
+        print(f"  correct a program in {single_line(chosen.programs)} and run the same command again")
+    print(f"  the same run, with any setting:  {_run_command(chosen, overrides)}")
+    print(f"  this screen again:               {show_command(directory)}")
+
+
+def _run_command(chosen: argparse.Namespace, overrides: Sequence[str]) -> str:
+    """Return the command of `alchemist run` that makes the same run."""
+    words = ["--config-dir", chosen.config_dir or SAVED_TO] if chosen.config_dir or chosen.save else []
+    if chosen.save:
+        rest = [text for text in overrides if not text.startswith(("dataset=", "dataset."))]
+        return shlex.join(["alchemist", "run", *words, f"dataset={chosen.save}", *rest])
+    return shlex.join(["alchemist", "run", *words, *overrides])
+
+
+def _member_file(chosen: argparse.Namespace) -> Path:
+    """Return the file of the member to save.
+
+    Raises:
+        ConfigError: The name cannot be that of a new member.
+
+    """
+    from alchemist_exp import config
+
+    if not re.fullmatch(r"[A-Za-z][\w-]*", chosen.save, re.ASCII):
+        raise ConfigError(f"--save {chosen.save!r} is not a name; use letters, digits, - and _.")
+    if chosen.save in {path.stem for path in Path(config.config_dir(), "dataset").glob("*.yaml")}:
+        raise ConfigError(f"--save {chosen.save} is the name of a dataset of the package; choose another one.")
+    return Path(chosen.config_dir or SAVED_TO, "dataset", f"{chosen.save}.yaml")
+
+
+def _save_member(path: Path, chosen: argparse.Namespace, overrides: Sequence[str], config_dir: str | None) -> None:
+    """Write the values of the dataset that differ from dataset=files to a member's file."""
+    import yaml
+    from omegaconf import OmegaConf
+
+    from alchemist_exp import config
+
+    def values_of(overrides: Sequence[str]) -> Any:
+        """Return the values of the dataset, references not resolved."""
+        return OmegaConf.to_container(config.compose(overrides, config_dir)["dataset"], enum_to_str=True)
+
+    usual, own = values_of(["dataset=files"]), values_of(overrides)
+    values = {key: value for key, value in own.items() if usual.get(key) != value}
+    values["path"] = str(Path(chosen.file).resolve())
+    text = f"# {single_line(chosen.task)}\ndefaults:\n  - files\n  - _self_\n\n"
+    text += yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=1000)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{path} exists with other values; choose another name for --save, or delete the file.")
+    write_bytes(path, text.encode("utf-8"))
+    print(f"wrote {path}")

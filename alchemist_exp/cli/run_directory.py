@@ -1,0 +1,71 @@
+"""Finds the runs that a command line names, in an outputs directory."""
+
+from pathlib import Path
+
+from alchemist_exp.core.errors import StoreError
+from alchemist_exp.results.record import RECORD, RunRecord, RunStatus
+
+
+def find_run(outputs: Path, name: str | None = None) -> Path:
+    """Return the directory of a run.
+
+    Args:
+        outputs: The directory that the run had as `paths.outputs`.
+        name: The run's key, the first digits of it, or its directory; None for the run that began last.
+
+    Returns:
+        A directory with a record.
+
+    Raises:
+        StoreError: There is no such run, or the digits fit several.
+
+    """
+    if name is not None and (Path(name) / RECORD).is_file():
+        return Path(name)
+    runs = outputs / "runs"
+    directories = [path.parent for path in runs.glob(f"*/{RECORD}") if not path.parent.name.startswith(".")]
+    if not directories:
+        raise StoreError(f"there is no run under {runs}; name the outputs directory with --outputs DIR.")
+    if name is None:
+        return max(directories, key=_began)
+    fitting = sorted(path for path in directories if path.name.startswith(name))
+    if len(fitting) != 1:
+        found = f"{len(fitting)} runs begin with" if fitting else "there is no run"
+        raise StoreError(
+            f"{found} {name!r} under {runs}; give a run's directory or enough digits of its key, and the outputs "
+            "directory with --outputs DIR."
+        )
+    return fitting[0]
+
+
+def _began(directory: Path) -> tuple[str, int]:
+    """Return when a run began, to the second, then when its record was written, to order runs of one second."""
+    written = (directory / RECORD).stat().st_mtime_ns
+    try:
+        record = RunRecord.read(directory)
+    except StoreError:  # of another version, or broken; the command that shows it says so
+        record = None
+    return (record.started_at if record else "", written)
+
+
+def read_finished(directory: Path, purpose: str) -> RunRecord:
+    """Return the record of a finished run.
+
+    Args:
+        directory: The run's directory.
+        purpose: What the run is needed for, in an error message ("compare finished runs").
+
+    Returns:
+        The record.
+
+    Raises:
+        StoreError: The run has not finished, or its record cannot be read.
+
+    """
+    record = RunRecord.read(directory)
+    if record is None:
+        raise StoreError(f"the run {directory} has no record; {purpose}.")
+    if record.status is not RunStatus.FINISHED:
+        why = f" ({record.error})" if record.error else ""
+        raise StoreError(f"the run {directory} has {record.status}, not finished{why}; {purpose}.")
+    return record

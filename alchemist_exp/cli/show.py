@@ -1,0 +1,43 @@
+"""`alchemist show [KEY]`: prints the screen of a finished run again, from its record alone."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.run_directory import find_run, read_finished
+from alchemist_exp.results.console import show
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `alchemist show`.
+
+    Args:
+        arguments: The command line after the command's name; None takes it from sys.argv.
+
+    Returns:
+        The exit code. An error ends the process, after a message on standard error.
+
+    """
+    parser = Parser(
+        prog="alchemist show",
+        description="Print scores, programs and cost of a finished run again.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "run",
+        metavar="KEY",
+        nargs="?",
+        help="a run: its key, the first digits of it, or its directory; default: the last",
+    )
+    parser.add_argument(
+        "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
+    )
+    return run_command(lambda: _show(parser.parse_args(arguments)))
+
+
+def _show(chosen: argparse.Namespace) -> int:
+    directory = find_run(chosen.outputs, chosen.run).resolve()
+    record = read_finished(directory, "alchemist status lists the runs")
+    show(record, str(directory), reused=False)
+    return 0
