@@ -364,5 +364,7 @@ def _shortened(values: pd.Series) -> pd.Series:
     cut = values.str[:40]
     if cut.nunique() == values.nunique():
         return cut
-    keyed = values.str[:30] + "... (" + values.map(lambda text: key_of("value", text)[:6]) + ")"
+    keys = values.map(lambda text: key_of("value", text)[:6])
+    # The beginning of a list or a mapping, such as the sources of programs, tells a reader nothing.
+    keyed = keys.where(values.str.match(r"[\[{]"), values.str[:30] + "... (" + keys + ")")
     return values.where(values.str.len() <= 40, keyed)
