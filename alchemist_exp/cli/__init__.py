@@ -1,1 +1,1 @@
-"""The commands of `alchemist` beside `run`, one module each. None needs Hydra or torch."""
+"""The commands of `alchemist`, one module each. None but `run` and `label` imports torch."""

@@ -51,7 +51,7 @@ class Item:
     Attributes:
         path: The directory.
         name: How it is listed; directories of the same name are one line.
-        lock: The lock file that whoever writes it holds; None where there is none.
+        lock: The lock file that a process holds while it writes it; None where there is none.
 
     """
 

@@ -214,7 +214,7 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
     """Check the experiment, print its plan, and ask if it has to be paid for.
 
     Raises:
-        ConfigError: There is something to pay for and nobody to ask.
+        ConfigError: The LLM has to be paid, but there is no terminal to ask on.
 
     """
     from alchemist_exp.cli.plan import JobPlan, show_plans

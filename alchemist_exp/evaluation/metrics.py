@@ -163,7 +163,7 @@ def summarize(scores: Sequence[Scores]) -> dict[str, SeedSummary | None]:
     summaries: dict[str, SeedSummary | None] = {}
     for name in METRICS:
         values = tuple(getattr(seed, name) for seed in scores)
-        if None in values:  # for all seeds alike, since it depends on the gold labels
+        if None in values:  # for all seeds, since it depends on the gold labels
             summaries[name] = None
             continue
         std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

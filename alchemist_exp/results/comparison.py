@@ -295,7 +295,7 @@ def _cells_of(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, list[str]]:
     values = settings(runs).drop(columns=["seed.name", "seed.values", "selection.seed"], errors="ignore")
     values = values.drop(columns=[key for key in values if key.startswith("llm.price.")])  # it alters no score
     cells = values.fillna("").groupby([*values], sort=False).ngroup()
-    # A seed may score differently alone and together with others; such runs are rows of their own.
+    # A seed may score differently alone and together with others; such runs are separate rows.
     measured = measurements(runs).join(cells.rename("cell"), on="run")
     measured = measured[measured["quantity"] != Quantity.DOLLARS]
     differing = measured.groupby(["cell", "quantity", "score", "seed"])["value"].nunique() > 1
@@ -360,7 +360,7 @@ def _texts_of(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shortened(values: pd.Series) -> pd.Series:
-    """Return texts of at most 40 characters; what is cut off and differs is told apart by a key of the whole text."""
+    """Return texts of at most 40 characters; those that differ after it get a key of the whole text."""
     cut = values.str[:40]
     if cut.nunique() == values.nunique():
         return cut
