@@ -4,6 +4,26 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
+class Column:
+    """A named column of records.
+
+    Attributes:
+        name: The key of its values in a record.
+        type: The type of its values in a program: str, int, float or bool. A missing value is None.
+        category: Whether its strings name categories: few different ones, as features are made of them.
+        missing: The share of missing values on train.
+        examples: Values that the prompt may show; none if no row may be shown.
+
+    """
+
+    name: str
+    type: str
+    category: bool = False
+    missing: float = 0.0
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """The description of one labeling task (paper, Tables 6 and 7).
 
@@ -14,6 +34,9 @@ class Task:
         subject: The noun for one row ("comment").
         relation: The words between the subject and a class name ("is", "is about").
         zero_shot_prompt: The question about one row, with "[text]" in place of the row.
+        parameter: The name of a program's parameter; None for the subject.
+        annotation: The type of a row in a program.
+        columns: The columns of the rows, if rows are records.
 
     """
 
@@ -23,3 +46,6 @@ class Task:
     subject: str
     relation: str
     zero_shot_prompt: str
+    parameter: str | None = None
+    annotation: str = "str"
+    columns: tuple[Column, ...] = ()

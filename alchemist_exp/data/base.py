@@ -18,17 +18,19 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.hashing import key_of, texts_fingerprint
+from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.types import MAX_CLASSES, BoolArray, IntArray, Split, read_only
-from alchemist_exp.data.texts import Repeats, check_texts, find_repeats, has_text
+from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.text_rows import TextRows
+from alchemist_exp.data.texts import Repeats, find_repeats
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import DatasetDict
 
 TEXT, LABEL, HUMAN_VOTES = "text", "label", "human_votes"
-"""The columns of a loaded split; the last two only if the source has them."""
+"""The columns of a loaded split; the last two only if the source has them. The first has the rows of any kind."""
 
 
 class Metric(StrEnum):
@@ -40,10 +42,11 @@ class Metric(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextData:
-    """A loaded dataset.
+    """A loaded dataset, with rows of any kind.
 
     Attributes:
         task: The description that prompts are made of.
+        kind: What the rows are: texts, or records.
         table: One table per split, with the columns `text`, `label` (a ClassLabel) and `human_votes`.
         notes: What a reader of the results should know about how the source was read, one sentence each.
         origin: Repository and commit on the Hugging Face Hub; None for files.
@@ -57,6 +60,7 @@ class TextData:
 
     task: Task
     table: "DatasetDict"
+    kind: RowKind = field(default_factory=TextRows)
     notes: tuple[str, ...] = ()
     origin: str | None = None
     files: Mapping[Split, str] = field(default_factory=dict)
@@ -69,13 +73,13 @@ class TextData:
         return tuple(s for s in Split if s in self.table)
 
     def texts(self, split: Split) -> list[str]:
-        """Return the texts of a split.
+        """Return the rows of a split.
 
         Args:
             split: A split of the dataset.
 
         Returns:
-            One text per row.
+            One str per row, as `kind` stores it: a text itself, a record as JSON.
 
         """
         return self._texts[split]
@@ -130,7 +134,7 @@ class TextData:
 
     @cached_property
     def _texts_keys(self) -> dict[Split, str]:
-        return {split: texts_fingerprint(self.texts(split)) for split in self.splits}
+        return {split: self.kind.fingerprint(self.texts(split)) for split in self.splits}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -149,20 +153,20 @@ class TextData:
         return key_of("dataset", {"classes": self.task.classes, "content": content})
 
     def has_text(self, split: Split) -> BoolArray:
-        """Return which rows have a text.
+        """Return which rows have content, for texts a visible character.
 
         Args:
             split: A split of the dataset.
 
         Returns:
-            Boolean array of shape (n_rows,), see `texts.has_text`.
+            Boolean array of shape (n_rows,), see `RowKind.is_empty`.
 
         """
         return self._has_text[split]
 
     @cached_property
     def _has_text(self) -> dict[Split, BoolArray]:
-        return {split: np.fromiter(map(has_text, self.texts(split)), bool) for split in self.splits}
+        return {split: ~np.fromiter(map(self.kind.is_empty, self.texts(split)), bool) for split in self.splits}
 
     @cached_property
     def rows_with_text(self) -> "TextData":
@@ -174,7 +178,7 @@ class TextData:
         """
         texts = {split: list(compress(self.texts(split), self.has_text(split))) for split in self.splits}
         for split, with_text in texts.items():
-            check_texts(with_text, len(self.texts(split)), self.files.get(split, split))
+            self.kind.check(with_text, len(self.texts(split)), self.files.get(split, split))
         if all(has.all() for has in self._has_text.values()):
             return self
         rows = {split: np.flatnonzero(self.has_text(split)) for split in self.splits}
@@ -199,7 +203,7 @@ class TextData:
     @cached_property
     def repeats(self) -> Repeats:
         """Rows whose text occurs before, in their own split or in an earlier one."""
-        return find_repeats({split: self.texts(split) for split in self.splits})
+        return find_repeats({split: self.texts(split) for split in self.splits}, self.kind.repeat_key)
 
     def without_gold(self) -> "TextData":
         """Return the same dataset without gold labels, as stages see it; texts and their keys are shared."""

@@ -76,7 +76,7 @@ class FilesDataset(TableDataset):
             DataError: A file cannot be read.
 
         """
-        wanted = [column for column in (self.text_column, self.label_column) if column is not None]
+        wanted = [column for column in (*self.row_columns, self.label_column) if column is not None]
         return read_splits(self.root, self.name, wanted=wanted, encoding=self.encoding)
 
 

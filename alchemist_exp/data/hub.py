@@ -94,7 +94,7 @@ class HubDataset(TableDataset):
             raise DataError(f"{self.repo} has no split train; it has {', '.join(map(str, found))}.")
         features = {split: found[str(names[split])].features or {} for split in rows}
         columns, features_of_train = rows[Split.TRAIN], features[Split.TRAIN]
-        text = self._text_column(columns)
+        text = self._text_column(columns) if self.columns is None else None
         label = self._label_column(columns, features_of_train, text)
         origin = f"{self.repo}@{commit or 'the cached revision'}"
         return SplitTables(
@@ -107,17 +107,25 @@ class HubDataset(TableDataset):
         )
 
     def _table(
-        self, where: str, columns: Mapping[str, list[Any]], features: Mapping[str, Any], text: str, label: str | None
+        self,
+        where: str,
+        columns: Mapping[str, list[Any]],
+        features: Mapping[str, Any],
+        text: str | None,
+        label: str | None,
     ) -> SplitTable:
-        """Return the texts and labels of a split, under the names of the configuration."""
+        """Return the rows and labels of a split, under the names of the configuration."""
         kept = {name: values for name, values in columns.items() if name not in (text, label)}
-        kept[self.text_column] = columns.get(text, [])
-        class_names = {}
+        if text is not None:
+            kept[self.text_column] = columns.get(text, [])
+        class_names = {
+            name: tuple(map(str, found)) for name in self.columns or () if (found := _class_names(features, name))
+        }
         if self.label_column and label and label in columns:
             # -1 is how the Hub says that the labels of a split are secret.
             secret = set(map(str, columns[label])) == {"-1"}
             kept[self.label_column] = [None] * len(columns[label]) if secret else columns[label]
-            if names := getattr(features.get(label), "names", None):
+            if names := _class_names(features, label):
                 class_names[self.label_column] = tuple(map(str, names))
         return SplitTable(where=where, columns=kept, class_names=class_names)
 
@@ -133,11 +141,14 @@ class HubDataset(TableDataset):
             )
         return found[0]
 
-    def _label_column(self, columns: Mapping[str, list[Any]], features: Mapping[str, Any], text: str) -> str | None:
+    def _label_column(
+        self, columns: Mapping[str, list[Any]], features: Mapping[str, Any], text: str | None
+    ) -> str | None:
         if self.label_column is None or self.label_column in columns:
             return self.label_column
-        named = [name for name, feature in features.items() if getattr(feature, "names", None)]
-        found = named or [name for name in columns if LABEL_NAME.fullmatch(name) and name != text]
+        others = [name for name in columns if name != text and name not in (self.columns or ())]
+        named = [name for name in others if _class_names(features, name)]
+        found = named or [name for name in others if LABEL_NAME.fullmatch(name)]
         if len(found) > 1 or self.label_column != LABEL:
             raise DataError(
                 f"{self.repo} has no column {self.label_column!r}; set dataset.label_column to the column of the "
@@ -151,10 +162,13 @@ class HubDataset(TableDataset):
         return found[0] if found else None
 
     def _notes(
-        self, found: Iterable[object], names: Mapping[Split, str | None], text: str, label: str | None
+        self, found: Iterable[object], names: Mapping[Split, str | None], text: str | None, label: str | None
     ) -> tuple[str, ...]:
         notes = []
-        if text != self.text_column or label != self.label_column:
+        if text is None:
+            if label and label != self.label_column:
+                notes.append(f"The labels are from the column {label!r}.")
+        elif text != self.text_column or label != self.label_column:
             labels = f"the labels from {label!r}" if label else "there are no labels"
             notes.append(f"The texts are from the column {text!r}, {labels}.")
         if unused := [str(split) for split in found if str(split) not in names.values()]:
@@ -204,6 +218,11 @@ def _columns(rows: Any, limit: int | None) -> dict[str, list[Any]]:
         taken = list(rows.take(limit))
         return {name: [row.get(name) for row in taken] for name in dict.fromkeys(key for row in taken for key in row)}
     return {name: rows[name][:] for name in rows.column_names}
+
+
+def _class_names(features: Mapping[str, Any], name: str) -> Sequence[str] | None:
+    """Return the class names of a column of class indices, None if it is of another type."""
+    return getattr(features.get(name), "names", None)
 
 
 def _are_strings(values: Sequence[object]) -> bool:

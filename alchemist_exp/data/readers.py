@@ -368,6 +368,11 @@ BINARY_READERS: dict[str, Callable[[Path], Table]] = {".parquet": _read_parquet,
 EXTENSIONS = (*TEXT_READERS, *BINARY_READERS)
 
 
+def is_untyped(path: Path) -> bool:
+    """Return whether the reader of a file returns all values as text, numbers too."""
+    return extension(path).removesuffix(".gz") in (".csv", ".tsv", ".xlsx")
+
+
 def is_readable(path: Path) -> bool:
     """Return whether a file has the extension of a readable format."""
     return extension(path).removesuffix(".gz") in TEXT_READERS or extension(path) in BINARY_READERS

@@ -2,8 +2,8 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +16,10 @@ from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData
 from alchemist_exp.data.hold_out import hold_out
 from alchemist_exp.data.labels import LabelColumn, LabelReading, check_votes, infer_classes, read_labels
 from alchemist_exp.data.other_columns import other_columns, unify_types
-from alchemist_exp.data.readers import Columns, similar_column
+from alchemist_exp.data.readers import Columns, is_untyped, similar_column
+from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
+from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.text_rows import TextRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +75,8 @@ class TableDataset(Dataset, ABC):
         labels: Whether labels are class names or class indices.
         test_share: The share of the labeled rows that become test, if the source has no splits.
         human_votes_column: The column with a list of votes per row, where -1 means abstain; None for none.
+        columns: The columns of a record; None for rows that are texts.
+        show_examples: Whether prompts show two values of each of `columns`.
 
     Example:
         >>> @dataclass(kw_only=True)
@@ -108,6 +113,8 @@ class TableDataset(Dataset, ABC):
     labels: LabelReading = MISSING
     test_share: float = MISSING
     human_votes_column: str | None = MISSING
+    columns: list[str] | None = None
+    show_examples: bool = False
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -125,10 +132,45 @@ class TableDataset(Dataset, ABC):
             raise ConfigError(
                 f"dataset.label_column and dataset.text_column are both {self.text_column!r}; name two columns."
             )
+        self._check_record_columns()
+
+    def _check_record_columns(self) -> None:
+        if self.columns is None:
+            if self.show_examples:
+                raise ConfigError(
+                    "dataset.show_examples=true shows values of dataset.columns, which is not set; set it, or show "
+                    "labeled rows by supplement=exemplars supplement.source=data."
+                )
+            return
+        names = set(filter(lambda name: isinstance(name, str), self.columns))
+        if not self.columns or len(names) < len(self.columns):
+            raise ConfigError(
+                f"dataset.columns={self.columns} is not a list of different names; name each column once, as in "
+                "dataset.columns=[title,body,price], or leave it out if the rows are texts."
+            )
+        if self.text_column != TEXT:
+            raise ConfigError(
+                f"dataset.text_column={self.text_column} and dataset.columns are both set; for rows of several columns "
+                "set only dataset.columns, for texts only dataset.text_column."
+            )
+        for key in ("label_column", "human_votes_column"):
+            if getattr(self, key) in self.columns:
+                raise ConfigError(
+                    f"dataset.columns has {getattr(self, key)!r}, which is dataset.{key}: programs would see the gold "
+                    "labels or votes; leave it out of dataset.columns."
+                )
 
     def cache_key(self) -> dict[str, object]:
         """Return every value that alters more than the rows, which count by their fingerprint."""
-        return {name: value for name, value in super().cache_key().items() if name not in ("labels", "test_share")}
+        left_out = ["labels", "test_share"]
+        if self.columns is None:
+            left_out += ["columns", "show_examples"]
+        return {name: value for name, value in super().cache_key().items() if name not in left_out}
+
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        """The columns that rows are made of: that of the texts, or those of records."""
+        return (self.text_column,) if self.columns is None else tuple(self.columns)
 
     @abstractmethod
     def read(self) -> SplitTables:
@@ -176,11 +218,13 @@ class TableDataset(Dataset, ABC):
             )
         labels = read_labels(columns, self.classes, self.labels)
         notes += labels.notes
+        contents = self._read_rows(source, notes)
         rows = {split: list(range(table.n_rows)) for split, table in source.splits.items()}
         train, n_missing = source.splits[Split.TRAIN], {s: found.count(None) for s, found in labels.by_split.items()}
         undivided = [*source.splits] == [Split.TRAIN]
         if undivided:
-            rows = self._divide(train, labels.by_split.get(Split.TRAIN, [None] * train.n_rows), notes)
+            found = labels.by_split.get(Split.TRAIN, [None] * train.n_rows)
+            rows = self._divide(train, contents[Split.TRAIN], found, notes)
         elif self.test_share:
             raise DataError(
                 f"dataset.test_share={self.test_share:g} is for data without splits, and {self.name} has "
@@ -188,24 +232,28 @@ class TableDataset(Dataset, ABC):
             )
         splits: dict[Split, dict[str, list[Any]]] = {}
         others: dict[Split, pa.Table] = {}
-        used = (self.text_column, self.label_column, self.human_votes_column)
+        used = (*self.row_columns, self.label_column, self.human_votes_column)
         for split, chosen in list(rows.items()):
             of = split if split in source.splits else Split.TRAIN
-            found = labels.by_split.get(of)
-            if found is not None and not undivided and 0 < n_missing[of] < len(found):
+            of_split = labels.by_split.get(of)
+            if of_split is not None and not undivided and 0 < n_missing[of] < len(of_split):
                 raise DataError(
-                    f"{source.splits[of].where}: row {found.index(None) + 1} has no label, but other rows have one "
-                    f"({n_missing[of]:,} of {len(found):,} have none); label every row, or move the labeled rows to a "
-                    "valid or test split and remove the column here."
+                    f"{source.splits[of].where}: row {of_split.index(None) + 1} has no label, but other rows have one "
+                    f"({n_missing[of]:,} of {len(of_split):,} have none); label every row, or move the labeled rows to "
+                    "a valid or test split and remove the column here."
                 )
-            gold = None if found is None or found[chosen[0]] is None else found
+            gold = None if of_split is None or of_split[chosen[0]] is None else of_split
             rows[split] = chosen[: self.limit]
-            splits[split] = self._columns(source.splits[of], rows[split], gold)
+            splits[split] = self._columns(source.splits[of], contents[of], rows[split], gold)
             others[split] = other_columns(source.splits[of].columns, used, rows[split], source.splits[of].file)
         divided = undivided and len(rows) > 1
+        kind = self._row_kind({split: columns[TEXT] for split, columns in splits.items()})
         return TextData(
-            task=self.describe_task(),
+            task=replace(
+                self.describe_task(), parameter=kind.parameter, annotation=kind.annotation, columns=kind.columns
+            ),
             table=self._to_dataset(splits),
+            kind=kind,
             notes=tuple(notes),
             origin=source.origin,
             files={split: source.splits.get(split, train).where for split in rows},
@@ -213,25 +261,50 @@ class TableDataset(Dataset, ABC):
             input_rows={split: np.array(chosen) for split, chosen in rows.items()} if divided else {},
         )
 
+    def _read_rows(self, source: SplitTables, notes: list[str]) -> dict[Split, Sequence[Any]]:
+        """Return the rows of each split, and add notes on their columns."""
+        if self.columns is None:
+            return {split: table.columns[self.text_column] for split, table in source.splits.items()}
+        tables = {
+            split: RecordTable(
+                where=table.where,
+                columns=table.columns,
+                untyped=table.file is not None and is_untyped(table.file),
+                class_names=table.class_names,
+            )
+            for split, table in source.splits.items()
+        }
+        rows, found = read_records(self.columns, tables)
+        notes += found
+        return dict(rows)
+
+    def _row_kind(self, rows: Mapping[Split, Sequence[str]]) -> RowKind:
+        if self.columns is None:
+            return TextRows()
+        return RecordRows(columns=describe_columns(self.columns, rows, examples=self.show_examples))
+
     def _check_columns(self, source: SplitTables) -> list[str]:
         """Refuse tables without rows or text, and labels under another name; return notes on splits without labels."""
         near: dict[str, str] = {}
         columns = dict.fromkeys(name for table in source.splits.values() for name in table.columns)
         unlabeled: list[str] = []
         for split, table in source.splits.items():
-            if self.text_column not in table.columns:
-                similar = similar_column(self.text_column, table.columns)
+            if absent := next((name for name in self.row_columns if name not in table.columns), None):
+                similar = similar_column(absent, table.columns)
+                advice = "Set the column of the texts by " + (
+                    "dataset.text_column=NAME" if similar is None else override("dataset.text_column", similar)
+                )
                 raise DataError(
-                    f"{table.where} has no column {self.text_column!r}"
+                    f"{table.where} has no column {absent!r}"
                     f"{'' if similar is None else f' (did you mean {similar!r}?)'}; it has "
-                    f"{', '.join(map(repr, table.columns)) or 'none'}. Set the column of the texts by "
-                    f"{'dataset.text_column=NAME' if similar is None else override('dataset.text_column', similar)}."
+                    f"{', '.join(map(repr, table.columns)) or 'none'}. "
+                    f"{advice if self.columns is None else 'Correct dataset.columns'}."
                 )
             if not table.n_rows:
                 raise DataError(f"{table.where} has no rows.")
             if self.label_column is not None and self.label_column not in table.columns:
                 unlabeled.append(split.value)
-                others = [name for name in table.columns if name not in (self.text_column, self.human_votes_column)]
+                others = [name for name in table.columns if name not in (*self.row_columns, self.human_votes_column)]
                 if similar := similar_column(self.label_column, others):
                     near[table.where] = similar
         # Unlabeled data does not have the default column; a column that the user names must exist.
@@ -248,7 +321,7 @@ class TableDataset(Dataset, ABC):
                 f"no column is called {self.label_column!r} where the labels are expected, but {names}; {fix}, or set "
                 "dataset.label_column=null if the rows are unlabeled."
             )
-        others = [name for name in columns if name not in (self.text_column, self.human_votes_column)]
+        others = [name for name in columns if name not in (*self.row_columns, self.human_votes_column)]
         if self.label_column is None or not unlabeled or not others:
             return []
         if len(unlabeled) < len(source.splits):
@@ -261,14 +334,16 @@ class TableDataset(Dataset, ABC):
             "dataset.label_column."
         ]
 
-    def _divide(self, table: SplitTable, labels: list[int | None], notes: list[str]) -> dict[Split, list[int]]:
+    def _divide(
+        self, table: SplitTable, contents: Sequence[object], labels: list[int | None], notes: list[str]
+    ) -> dict[Split, list[int]]:
         """Return the rows of each split of a source without splits, and add a note on them."""
         n_labeled = len(labels) - labels.count(None)
         if not n_labeled:
             if self.test_share:
                 raise DataError(f"dataset.test_share={self.test_share:g} needs labels, and {table.where} has none.")
             return {Split.TRAIN: list(range(table.n_rows))}
-        rows = hold_out(table.columns[self.text_column], labels, self.test_share, table.where)
+        rows = hold_out(contents, labels, self.test_share, table.where)
         sizes = ", ".join(f"{len(chosen):,} {split}" for split, chosen in rows.items())
         if len(rows) == 1:
             notes.append(
@@ -284,10 +359,11 @@ class TableDataset(Dataset, ABC):
             )
         return rows
 
-    def _columns(self, table: SplitTable, rows: list[int], gold: list[int | None] | None) -> dict[str, list[Any]]:
+    def _columns(
+        self, table: SplitTable, contents: Sequence[Any], rows: list[int], gold: list[int | None] | None
+    ) -> dict[str, list[Any]]:
         """Return the checked columns of some rows, with the names that every loaded split has."""
-        texts = table.columns[self.text_column]
-        columns: dict[str, list[Any]] = {TEXT: [_as_text(texts[row], row + 1, table.where) for row in rows]}
+        columns: dict[str, list[Any]] = {TEXT: [_as_text(contents[row], row + 1, table.where) for row in rows]}
         if gold is not None:
             columns[LABEL] = [gold[row] for row in rows]
         if self.human_votes_column is not None and self.human_votes_column in table.columns:

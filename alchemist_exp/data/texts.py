@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,11 +109,12 @@ class Repeats:
     unseen: Mapping[Split, BoolArray]
 
 
-def find_repeats(texts: Mapping[Split, Sequence[str]]) -> Repeats:
-    """Find texts that occur again, in their own split or in another.
+def find_repeats(texts: Mapping[Split, Sequence[str]], key: Callable[[str], str] = letters_and_digits) -> Repeats:
+    """Find rows that occur again, in their own split or in another.
 
     Args:
-        texts: The texts of each split, earlier splits first.
+        texts: The texts, or other rows, of each split, earlier splits first.
+        key: Returns what is equal for repeats.
 
     Returns:
         The counts, and which rows are unseen.
@@ -126,8 +127,7 @@ def find_repeats(texts: Mapping[Split, Sequence[str]]) -> Repeats:
     """
     # Hashes, 8 bytes per row, instead of texts. Of a million rows two differ and collide with a chance of 3e-8.
     hashes = {
-        split: np.fromiter((hash(letters_and_digits(text)) for text in rows), np.int64, len(rows))
-        for split, rows in texts.items()
+        split: np.fromiter((hash(key(text)) for text in rows), np.int64, len(rows)) for split, rows in texts.items()
     }
     across: dict[Split, dict[Split, int]] = {}
     unseen: dict[Split, BoolArray] = {}

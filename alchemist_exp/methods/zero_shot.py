@@ -53,10 +53,11 @@ class ZeroShotMethod(SoftLabelMethod):
     ) -> Dialogue[tuple[LLMCall, ...]]:
         """Ask about every training row in one batch of requests."""
         task, texts = context.data.task, context.data.texts(Split.TRAIN)
+        show = context.data.kind.show
         system, schema = context.prompts.zero_shot_instructions(task), prompts.schema(task)
         requests = [
             context.llm.request(
-                system, prompts.question(task, text), schema=schema, max_output_tokens=self.max_output_tokens
+                system, prompts.question(task, show(text)), schema=schema, max_output_tokens=self.max_output_tokens
             )
             for text in texts
         ]

@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,11 @@ import numpy as np
 from alchemist_exp.core.atomic_io import write_bytes, write_directory
 from alchemist_exp.core.types import ABSTAIN, FloatArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
+from alchemist_exp.data.kinds import load_kind, save_kind
+from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.end_model.base import FittedEndModel
+from alchemist_exp.features.base import FeatureExtractor
+from alchemist_exp.features.columns import ColumnFeatures
 from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.programs.files import file_names, with_header
 from alchemist_exp.programs.types import Program, Rejected
@@ -92,16 +96,23 @@ def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs:
     columns = {
         "split": pa.array([split.value] * len(has_text), pa.string()),
         "row": pa.array(data.rows_of_input(split), pa.int64()),
-        "text": pa.array(data.texts(split), text),
-        "gold": pa.array([None] * len(has_text) if gold is None else [classes[c] for c in gold], text),
     }
-    table = pa.table(columns | {name: column.take(places) for name, column in labeled.items()})
+    golds = pa.array([None] * len(has_text) if gold is None else [classes[c] for c in gold], text)
+    ours = {"gold": golds} | {name: column.take(places) for name, column in labeled.items()}
+    for name, column in data.kind.arrow_columns(data.texts(split)).items():
+        columns[_free_name(name, (*columns, *ours))] = column
+    table = pa.table(columns | ours)
     if split in data.other_columns:
         for name, column in zip(data.other_columns[split].column_names, data.other_columns[split].columns, strict=True):
-            while name in table.column_names:
-                name = INPUT_PREFIX + name
-            table = table.append_column(name, column)
+            table = table.append_column(_free_name(name, table.column_names), column)
     return table
+
+
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    """Return the name of a column of the input, with a prefix if another column has it."""
+    while name in taken:
+        name = INPUT_PREFIX + name
+    return name
 
 
 def save_votes(path: Path, data: TextData, sources: LabelSources) -> None:
@@ -137,7 +148,7 @@ def save_votes(path: Path, data: TextData, sources: LabelSources) -> None:
     write_bytes(path, raw.getvalue())
 
 
-def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel) -> None:
+def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel, kind: RowKind) -> None:
     """Write the distilled model and the fitted feature extractor that it needs.
 
     The files of the extractor (17 MB by default) are hard links to those of the cache where the file system has them:
@@ -147,12 +158,14 @@ def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel) ->
         directory: The directory, replaced as a whole.
         extractor_entry: The cache entry of the features, which also holds the fitted extractor.
         model: The distilled model.
+        kind: The kind of the rows that it labels.
 
     """
 
     def fill(draft: Path) -> None:
         # The model first: a file that it wrote to the name of a link would change the cache.
         model.save(draft)
+        save_kind(draft, kind)
         for file in extractor_entry.iterdir():
             if file.stem not in tuple(Split) and not (draft / file.name).exists():
                 _link_or_copy(file, draft / file.name)
@@ -166,3 +179,29 @@ def _link_or_copy(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def load_extractor(
+    directory: Path, extractor: FeatureExtractor
+) -> tuple[RowKind, Callable[[Sequence[str]], FloatArray]]:
+    """Read the extractor of a run's distilled model.
+
+    Args:
+        directory: The model's directory.
+        extractor: The extractor of the run's configuration; it is restored.
+
+    Returns:
+        The kind of the rows, whose `parse` reads them, and a function that returns the features of rows: float32 array
+        of shape (n_rows, n_features).
+
+    Raises:
+        StoreError: A file is missing or broken.
+
+    """
+    kind, columns = load_kind(directory), ColumnFeatures.load(directory)
+    extractor.load(directory)
+
+    def features(rows: Sequence[str]) -> FloatArray:
+        return columns.append_to(extractor.transform(kind.texts(rows)), kind.values(rows))
+
+    return kind, features

@@ -201,9 +201,12 @@ class Experiment:
             data: The loaded dataset.
 
         Raises:
-            ConfigError: The label model needs gold labels that the dataset does not have.
+            ConfigError: The label model needs gold labels that the dataset does not have, or the prompt is for other
+                rows.
 
         """
+        if isinstance(self.method, AlchemistMethod):
+            self.prompt.check_task(data.task)
         if self.uses("label_model") and self.label_model.uses_gold and data.gold(Split.VALID) is None:
             raise ConfigError(
                 f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "

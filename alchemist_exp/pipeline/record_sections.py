@@ -41,8 +41,8 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         data: The loaded dataset.
 
     Returns:
-        Name, fingerprint, origin, rows, rows without text, repeated texts, classes, licence, and the accuracy of always
-        predicting the most frequent class.
+        Name, fingerprint, origin, columns of records, rows, rows without text, repeats, classes, licence, and the
+        accuracy of always predicting the most frequent class.
     """
     labeled = data.rows_with_text
     golds = {split: labeled.gold(split) for split in (Split.VALID, Split.TEST)}
@@ -51,6 +51,9 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         "name": dataset.name,
         "fingerprint": data.fingerprint,
         "origin": data.origin,
+        "columns": [
+            {"name": column.name, "type": column.type, "missing": column.missing} for column in data.kind.columns
+        ],
         "rows": {split: len(data.texts(split)) for split in data.splits},
         "rows_without_text": {split: count for split, count in without_text.items() if count},
         "repeats": to_jsonable({"within": labeled.repeats.within, "across": labeled.repeats.across}),
@@ -66,13 +69,13 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
 
 
 def missing_text_notes(data: TextData) -> list[str]:
-    """Return a note on rows without text.
+    """Return a note on rows without text, or without a value in any column.
 
     Args:
         data: The loaded dataset.
 
     Returns:
-        No note when every row has a text.
+        No note when every row has content.
 
     """
     found = []
@@ -82,7 +85,8 @@ def missing_text_notes(data: TextData) -> list[str]:
             found.append(f"{len(rows):,} of {len(data.texts(split)):,} rows of {split} (first: {first})")
     if not found:
         return []
-    return [f"Without text: {', '.join(found)}. They get no label; coverage and scores are over the other rows."]
+    consequence = "They get no label; coverage and scores are over the other rows."
+    return [f"{data.kind.without_content}: {', '.join(found)}. {consequence}"]
 
 
 def repeat_notes(data: TextData) -> list[str]:
@@ -102,7 +106,7 @@ def repeat_notes(data: TextData) -> list[str]:
             found.append(f"{count:,} of {len(data.texts(split)):,} rows of {split} are in {earlier}")
     if within := [f"{count:,} of {split}" for split, count in data.repeats.within.items() if count]:
         found.append(f"rows that repeat an earlier one of their own split: {', '.join(within)}")
-    return [f"Repeated texts, by letters and digits: {'; '.join(found)}."] if found else []
+    return [f"{data.kind.repeated}, by letters and digits: {'; '.join(found)}."] if found else []
 
 
 def programs_section(sources: LabelSources, data: TextData, sandbox: str) -> Section:

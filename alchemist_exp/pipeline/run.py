@@ -141,7 +141,7 @@ def run_stages(
             probs = {split: model.predict_proba(features.by_split[split]) for split in data.splits}
             record_sections.record_predictions(record, experiment, data, context, result, model, probs)
             artifacts.save_labels(directory / artifacts.LABELS, loaded, result, probs)
-            artifacts.save_model(directory / artifacts.MODEL, features.entry, model)
+            artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
         record_sections.track(tracker, record, model, result.sources)
         predicted = probs[Split.TEST].mean(axis=0).argmax(axis=1) if Split.TEST in data.splits else None
         record_sections.track_confusion(tracker, data, predicted)

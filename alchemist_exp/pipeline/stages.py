@@ -19,6 +19,7 @@ from alchemist_exp.data.base import Dataset, Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.chunk_cache import transform_in_chunks
+from alchemist_exp.features.columns import ColumnFeatures
 from alchemist_exp.label_models.base import fit_label_model, predict_labels
 from alchemist_exp.llm.types import LLMCall
 from alchemist_exp.methods.base import ProgramMethod
@@ -88,20 +89,24 @@ def _extract_features(
 ) -> ExtractedFeatures:
     """Fit the extractor on train and extract the features of every split, or find them in the cache."""
     key = {"extractor": extractor.key(), "texts": {s.value: data.texts_key(s) for s in data.splits}}
+    if data.kind.columns:
+        key["columns"] = {column.name: [column.type, column.category] for column in data.kind.columns}
     # Finished chunks are kept outside the entry, so that a killed run continues where it was.
     chunks = artifact_cache.path_of("feature_parts", key)
     n_rows = sum(len(data.texts(split)) for split in data.splits)
     with progress.stage("features", f"extracting features by {extractor.name}", n_rows) as advance:
 
         def make(directory: Path) -> None:
+            texts = {split: data.kind.texts(data.texts(split)) for split in data.splits}
             with naming_plugin(extractor, "fit"):
-                extractor.fit(data.texts(Split.TRAIN))
+                extractor.fit(texts[Split.TRAIN])
+            columns = ColumnFeatures.fit(data.kind.values(data.texts(Split.TRAIN)))
             for split in data.splits:
-                np.save(
-                    directory / f"{split}.npy",
-                    transform_in_chunks(extractor, data.texts(split), chunks, split, advance),
-                )
+                features = transform_in_chunks(extractor, texts[split], chunks, split, advance)
+                values = data.kind.values(data.texts(split))
+                np.save(directory / f"{split}.npy", columns.append_to(features, values))
             extractor.save(directory)
+            columns.save(directory)
 
         entry = artifact_cache.get_or_create("features", key, make)
         shutil.rmtree(chunks, ignore_errors=True)

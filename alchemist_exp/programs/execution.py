@@ -22,6 +22,7 @@ from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.programs.static_checks import CheckFailure
 from alchemist_exp.programs.types import Program, Rejected, RejectionStage, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
+from alchemist_exp.sandbox.inputs import INPUTS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +65,7 @@ def execute(context: RunContext, programs: Sequence[Program]) -> ExecutionResult
                 programs,
                 data.texts(split),
                 data.texts_key(split),
+                kind=data.kind.name,
                 n_classes=context.n_classes,
                 sandbox=context.sandbox,
                 cache=context.cache,
@@ -116,12 +118,12 @@ def run_on_texts(
     *,
     stage: str,
 ) -> list[ProgramRun]:
-    """Run programs on any texts, as a stage with progress.
+    """Run programs on any rows of the dataset's kind, as a stage with progress.
 
     Args:
         context: What the stages of the run share.
         programs: The programs.
-        texts: The texts.
+        texts: The rows.
         texts_key: The fingerprint of `texts`.
         description: What the progress display says.
         stage: The name under which the seconds are recorded.
@@ -135,6 +137,7 @@ def run_on_texts(
             programs,
             texts,
             texts_key,
+            kind=context.data.kind.name,
             n_classes=context.n_classes,
             sandbox=context.sandbox,
             cache=context.cache,
@@ -182,17 +185,19 @@ def cached_runs(
     texts: Sequence[str],
     texts_key: str,
     *,
+    kind: str,
     n_classes: int,
     sandbox: Sandbox,
     cache: ArtifactCache,
     on_progress: Callable[[int], None],
 ) -> list[ProgramRun]:
-    """Run programs on texts; runs that are in the cache are not repeated.
+    """Run programs on rows; runs that are in the cache are not repeated.
 
     Args:
         programs: The programs.
-        texts: The texts.
+        texts: The rows.
         texts_key: The fingerprint of `texts`.
+        kind: The name of the rows' kind.
         n_classes: The number of classes; valid votes are 0 to n_classes - 1 and -1 for abstaining.
         sandbox: Runs the programs.
         cache: Holds the runs of earlier jobs.
@@ -214,7 +219,7 @@ def cached_runs(
         missing = [i for i, run in enumerate(runs) if run is None]
         if missing:
             sources = [programs[i].source for i in missing]
-            executed = sandbox.execute(sources, texts, n_classes, on_progress=on_progress)
+            executed = sandbox.execute(sources, INPUTS[kind](texts), n_classes, on_progress=on_progress)
             for i, run in zip(missing, executed, strict=True):
                 runs[i] = run
                 # A stall or a crash may not happen on another machine, so its votes are not kept.

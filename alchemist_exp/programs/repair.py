@@ -78,7 +78,8 @@ class RowRedactor:
 
     @cached_property
     def _rows(self) -> str:
-        texts = (text for split in self._data.splits for text in self._data.texts(split))
+        rows = (row for split in self._data.splits for row in self._data.texts(split))
+        texts = map(self._data.kind.content, rows)
         return "\n".join(map(_compared, texts))
 
 

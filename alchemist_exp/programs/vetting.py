@@ -16,7 +16,6 @@ from omegaconf import MISSING
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.hashing import texts_fingerprint
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN, IntArray, Split
 from alchemist_exp.programs.execution import failure_of_run, failure_of_votes, run_on_split, run_on_texts
@@ -128,13 +127,13 @@ class Vetter:
         return failures
 
     def _check_probes(self, programs: Sequence[Program]) -> dict[Program, CheckFailure]:
-        texts = self.context.data.texts(Split.TRAIN)
+        texts, kind = self.context.data.texts(Split.TRAIN), self.context.data.kind
         if not self._vetting.n_probe_rows:
             return {}
         spaced = np.linspace(0, len(texts) - 1, min(self._vetting.n_probe_rows, len(texts))).astype(int)
         probes = [texts[row] for row in spaced]
         what = f"trying {len(programs)} programs"
-        runs = run_on_texts(self.context, programs, probes, texts_fingerprint(probes), what, stage="programs")
+        runs = run_on_texts(self.context, programs, probes, kind.fingerprint(probes), what, stage="programs")
         failures = {program: self._failure_of_probes(run) for program, run in zip(programs, runs, strict=True)}
         return {program: failure for program, failure in failures.items() if failure}
 

@@ -3,6 +3,7 @@
 The rendered texts are part of the key of each response, so a template that changes by one character asks the LLM again.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.task import Task
+from alchemist_exp.core.task import Column, Task
 
 MAX_EXEMPLAR_CHARACTERS: Final = 400
 """Characters of a row that an exemplar shows."""
@@ -29,8 +30,16 @@ _REQUIRED: Final = {
     "exemplar_row": ("text", "class"),
     "passages": ("passages",),
     "passage": ("text",),
+    "record_description": ("columns",),
+    "record_column": ("name", "type"),
+    "record_examples": ("values",),
 }
 """The placeholders without which a template would drop what it is for."""
+
+
+_ROW_DESCRIPTION: Final = "[row_description]"
+_PARAMETER, _TEXT_PARAMETER = "[parameter]: [annotation]", "[subject]: str"
+"""How `signature` names the parameter for rows of any kind, and for texts."""
 
 
 @component("prompt", "templates")
@@ -52,6 +61,12 @@ class PromptTemplates(Component):
     class_instruction: str = MISSING
     abstain_instruction: str = MISSING
     signature: str = MISSING
+    # These have defaults, so that prompts of earlier versions stay complete.
+    record_description: str = (
+        "Each [subject] is a dict called row with these keys, where None is a missing value:\n[columns]"
+    )
+    record_column: str = "- [name]: [type], [missing] missing[examples]"
+    record_examples: str = ", for example [values]"
     performance_hint: str = MISSING
     variation: str = MISSING
     repair: str = MISSING
@@ -72,6 +87,37 @@ class PromptTemplates(Component):
         for name in ("task", "instructions", "signature"):
             if not any(f"[{name}]" in paragraph for paragraph in self.program):
                 raise ConfigError(f"prompt.program has no [{name}]; add '[{name}]' to its list of paragraphs.")
+
+    def cache_key(self) -> dict[str, object]:
+        """Return every template, the same for a prompt about texts as before prompts could describe records."""
+        key = super().cache_key()
+        for name in ("record_description", "record_column", "record_examples"):
+            if key[name] == getattr(PromptTemplates, name):
+                del key[name]
+        key["program"] = [paragraph for paragraph in self.program if paragraph != _ROW_DESCRIPTION]
+        key["signature"] = self.signature.replace(_PARAMETER, _TEXT_PARAMETER)
+        return key
+
+    def check_task(self, task: Task) -> None:
+        """Check that a request for a program describes the rows of a task.
+
+        Args:
+            task: The labeling task.
+
+        Raises:
+            ConfigError: The rows are not texts, and the templates are for texts only.
+
+        """
+        if task.parameter is not None and "[parameter]" not in self.signature:
+            raise ConfigError(
+                f"prompt.signature={self.signature!r} is for texts, and these programs get {task.parameter}, a "
+                f"{task.annotation}; use 'def label_function({_PARAMETER}) -> int:'."
+            )
+        if task.columns and not any(_ROW_DESCRIPTION in paragraph for paragraph in self.program):
+            raise ConfigError(
+                f"prompt={self.name} has no {_ROW_DESCRIPTION} in prompt.program, so a program would not know the "
+                f"columns of dataset.columns; add '{_ROW_DESCRIPTION}' to the list."
+            )
 
     def labeling_instructions(self, task: Task) -> str:
         """Return one line per class and one for abstaining, which say what the function returns.
@@ -104,11 +150,36 @@ class PromptTemplates(Component):
         """
         words = _words(task) | {
             "supplement": supplement.strip(),
+            "row_description": self._row_description(task),
             "instructions": self.labeling_instructions(task),
             "performance_hint": self.performance_hint if performance_hint else "",
-            "signature": fill(self.signature, _words(task)),
+            "signature": fill(
+                self.signature,
+                _words(task) | {"parameter": task.parameter or task.subject, "annotation": task.annotation},
+            ),
         }
         return "\n\n".join(text for paragraph in self.program if (text := fill(paragraph, words)))
+
+    def _row_description(self, task: Task) -> str:
+        if not task.columns:
+            return ""
+        lines = [
+            fill(
+                self.record_column,
+                {
+                    "name": json.dumps(column.name, ensure_ascii=False),
+                    "type": column.type,
+                    "missing": _share(column.missing),
+                    "examples": self._examples(column),
+                },
+            )
+            for column in task.columns
+        ]
+        return fill(self.record_description, _words(task) | {"columns": "\n".join(lines)})
+
+    def _examples(self, column: Column) -> str:
+        values = (json.dumps(text, ensure_ascii=False) if column.type == "str" else text for text in column.examples)
+        return fill(self.record_examples, {"values": " and ".join(values)}) if column.examples else ""
 
     def variation_request(self, request: str, sources: Sequence[str]) -> str:
         """Return `request`, which asks for another approach than the programs in `sources`.
@@ -221,6 +292,14 @@ def _words(task: Task) -> dict[str, str]:
         "subject": task.subject,
         "relation": task.relation,
     }
+
+
+def _share(share: float) -> str:
+    """Return a share in whole percent; neither none nor all by rounding only."""
+    percent = round(100 * share)
+    return (
+        "less than 1%" if share and not percent else "more than 99%" if share < 1 and percent == 100 else f"{percent}%"
+    )
 
 
 def _shorten(text: str) -> str:

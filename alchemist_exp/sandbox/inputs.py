@@ -1,10 +1,13 @@
-"""The rows that programs label: texts, score vectors or images. Rows are encoded one by one, without a second copy."""
+"""The rows that programs label: texts, records, score vectors or images.
+
+Rows are encoded one by one, without a second copy.
+"""
 
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +72,17 @@ class TextInputs(Inputs):
 
 
 @dataclass(frozen=True)
+class RecordInputs(TextInputs):
+    """Records; a program receives each as a separate dict.
+
+    Attributes:
+        rows: Each record as a JSON object.
+    """
+
+    kind = protocol.RECORDS
+
+
+@dataclass(frozen=True)
 class ScoreInputs(Inputs):
     """Score vectors; a program receives each as list[float].
 
@@ -122,6 +136,14 @@ class ImageInputs(Inputs):
                     f"image {row} is {image.dtype} of shape {image.shape}; expected uint8 of shape (height, width, 3)"
                 )
             yield struct.pack("<ii", *image.shape[:2]) + image.tobytes()
+
+
+INPUTS: Mapping[str, Callable[[Sequence[Any]], Sequence[str] | Inputs]] = {
+    protocol.TEXTS: lambda rows: rows,
+    protocol.RECORDS: RecordInputs,
+    protocol.IMAGES: ImageInputs,
+}
+"""What a sandbox is given for the rows of a dataset, by the name of their kind."""
 
 
 def as_inputs(rows: Sequence[str] | Inputs) -> Inputs:

@@ -17,6 +17,7 @@ from alchemist_exp.programs.extract import extract_source
 from alchemist_exp.programs.generation import RESPONSE_TOKENS
 from alchemist_exp.programs.trials import ProgramTrials
 from alchemist_exp.programs.types import Program
+from alchemist_exp.prompts.templates import MAX_EXEMPLAR_CHARACTERS
 from alchemist_exp.supplements.base import ResolvedSupplement, TextOrigin
 from alchemist_exp.supplements.written import WrittenSupplement
 
@@ -97,7 +98,7 @@ class ExemplarSupplement(WrittenSupplement):
         purpose = f"exemplars ({len(rows)} rows)"
         context.gold.use(split, purpose)
         texts, numbers = context.data.texts(split), context.data.rows_of_input(split)
-        shown = [(texts[row], int(gold[row])) for row in rows]
+        shown = [(context.data.kind.show(texts[row], MAX_EXEMPLAR_CHARACTERS), int(gold[row])) for row in rows]
         return ResolvedSupplement(
             strategy=self.strategy,
             text=context.prompts.exemplar_supplement(context.data.task, shown),

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import itertools
+import json
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.sandbox import shared_memory
 from alchemist_exp.sandbox.base import ProgramStatus, Sandbox
-from alchemist_exp.sandbox.inputs import ImageInputs, ScoreInputs, TextInputs
+from alchemist_exp.sandbox.inputs import ImageInputs, RecordInputs, ScoreInputs, TextInputs
 from alchemist_exp.sandbox.shared_memory import SharedRows
 from alchemist_exp.sandbox.worker import rows as worker_rows
 from alchemist_exp.sandbox.worker.protocol import TEXTS
@@ -71,6 +72,44 @@ def test_odd_scores_arrive_unchanged(make_sandbox: MakeSandbox) -> None:
     source = "def label_function(s):\n    return int(repr(s) in ('[nan, inf]', '[-0.0, 5e-324]'))\n"
     (run,) = make_sandbox().execute([source], ScoreInputs(scores), 2)
     assert run.votes.tolist() == [1, 1]
+
+
+RECORD = {"title": "a\0b \u2028 é 😀", "price": 2.5, "n": -(2**62), "new": True, "none": None}
+
+
+def test_records(sandbox: Sandbox) -> None:
+    source = f"def label_function(row):\n    return int(type(row) is dict and repr(row) == repr({RECORD!r}))\n"
+    rows = [json.dumps(RECORD, ensure_ascii=False)] * 300
+    (run,) = sandbox.execute([source], RecordInputs(rows), 2)
+    assert run.votes.tolist() == [1] * 300, run
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "row.clear()",
+        "row['n'] = -1",
+        "row['more'] = 'x' * 1000",
+        "import json; json.loads = None",
+        "kept.append(row); [old.update(n=-1) for old in kept]",
+        "type(row).n = 1",
+        "row.n = 1",
+        "row['n'].bit_length = 1",
+        "return row",
+        "return row['n'] / 1",
+        "return str(row['n'])",
+    ],
+)
+def test_a_program_cannot_change_another_row(make_sandbox: MakeSandbox, change: str) -> None:
+    rows = [json.dumps({"n": number % 3}) for number in range(600)]
+    hostile = f"kept = []\ndef label_function(row):\n    vote = row['n']\n    {change}\n    return vote\n"
+    honest = "def label_function(row):\n    return row['n'] if len(row) == 1 else -1\n"
+    runs = make_sandbox(allowed_modules=["json"]).execute([hostile, honest, hostile], RecordInputs(rows), 3)
+    expected = [number % 3 for number in range(600)]
+    assert runs[1].votes.tolist() == expected
+    assert runs[0].status is ProgramStatus.OK
+    # The program's own rows are not changed either: it votes as before, or has an error on every row.
+    assert runs[0].votes.tolist() in (expected, [-1] * 600)
 
 
 def test_images(make_sandbox: MakeSandbox, mode: str) -> None:

@@ -47,6 +47,8 @@ RUNNING: Final = b"-"
 TEXTS: Final = "texts"
 """UTF-8 (lone surrogates are allowed), then TEXT_END. The program receives a str."""
 TEXT_END: Final = "\0"
+RECORDS: Final = "records"
+"""A JSON object in UTF-8, then TEXT_END, which JSON escapes. The program receives a separate dict."""
 SCORES: Final = "scores"
 """float64 values. The program receives a list[float]."""
 IMAGES: Final = "images"
@@ -61,7 +63,7 @@ class ZygoteSetup(NamedTuple):
 
     Attributes:
         parent_pid: Process ID of the parent; 0 in a PID namespace, where the parent has no number.
-        kind: TEXTS, SCORES or IMAGES.
+        kind: TEXTS, RECORDS, SCORES or IMAGES.
         rows: Number of rows in shared memory.
         offsets_at: Position in bytes of the rows' offsets in shared memory, int64 of shape (rows + 1,).
         allowed_modules: Modules of the standard library that programs may import.

@@ -3,19 +3,22 @@
 import bisect
 import ctypes
 import itertools
+import json
 import mmap
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from alchemist_exp.sandbox.worker.protocol import IMAGES, SCORES, TEXT_END, TEXTS, ZygoteSetup
+from alchemist_exp.sandbox.worker.protocol import IMAGES, RECORDS, SCORES, TEXT_END, TEXTS, ZygoteSetup
 
 # A batch is decoded in about a millisecond. It is all the memory that a worker needs for its rows.
 _BATCH_ROWS = 256
 _BATCH_BYTES = 1 << 20
 
 _MADV_POPULATE_WRITE = 23  # missing in Python's mmap module
+
+_decode_json = json.JSONDecoder().decode  # a program may replace json.loads
 
 RowT = TypeVar("RowT")
 Decode = Callable[[bytes, Sequence[int]], list[RowT]]
@@ -144,6 +147,12 @@ def _decode_texts(data: bytes, offsets: Sequence[int]) -> list[str]:
     return [data[start : end - 1].decode("utf-8", "surrogatepass") for start, end in _spans(offsets)]
 
 
+def _decode_records(data: bytes, offsets: Sequence[int]) -> list[dict[str, Any]]:
+    # JSON escapes TEXT_END, so it only ends a record. One array for the whole batch: its records share their keys.
+    records: list[dict[str, Any]] = _decode_json(f"[{data[:-1].decode().replace(TEXT_END, ',')}]")
+    return records
+
+
 def _decode_scores(data: bytes, offsets: Sequence[int]) -> list[list[float]]:
     return [list(struct.unpack_from(f"={(end - start) // 8}d", data, start)) for start, end in _spans(offsets)]
 
@@ -166,6 +175,7 @@ def _spans(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 DECODERS: Final[Mapping[str, Decode[Any]]] = {
     TEXTS: _decode_texts,
+    RECORDS: _decode_records,
     SCORES: _decode_scores,
     IMAGES: _decode_images,
 }

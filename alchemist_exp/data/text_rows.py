@@ -1,0 +1,65 @@
+"""Rows that are texts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from alchemist_exp.core.hashing import texts_fingerprint
+from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.texts import check_texts, has_text, letters_and_digits
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRows(RowKind):
+    """Texts; a program receives a str."""
+
+    name = "texts"
+    parameter = None
+    annotation = "str"
+    without_content = "Without text"
+    repeated = "Repeated texts"
+
+    def fingerprint(self, rows: Iterable[str]) -> str:
+        """Return a key of the texts."""
+        return texts_fingerprint(rows)
+
+    def is_empty(self, row: str) -> bool:
+        """Return whether a text has no visible character."""
+        return not has_text(row)
+
+    def check(self, rows: Sequence[str], n_rows: int, where: str) -> None:
+        """Check that the rows are texts, see `check_texts`."""
+        check_texts(rows, n_rows, where)
+
+    def show(self, row: str, n_chars: int | None = None) -> str:
+        """Return the text."""
+        return row
+
+    def content(self, row: str) -> str:
+        """Return the text."""
+        return row
+
+    def repeat_key(self, row: str) -> str:
+        """Return the letters and digits of the text."""
+        return letters_and_digits(row)
+
+    def texts(self, rows: Sequence[str]) -> Sequence[str]:
+        """Return the texts."""
+        return rows
+
+    def values(self, rows: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+        """Return no columns."""
+        return {}
+
+    def arrow_columns(self, rows: Sequence[str]) -> "Mapping[str, pa.Array]":
+        """Return the column text."""
+        import pyarrow as pa
+
+        return {"text": pa.array(rows, pa.large_string())}
+
+    def parse(self, line: str) -> str:
+        """Return the line, which is a text."""
+        return line
