@@ -82,6 +82,23 @@ def test_the_table_has_all_rows_columns_labels_and_votes() -> None:
     assert table["confidence"][:4] == ["1.0", "1.0", "1.0", ""]
 
 
+def test_several_columns_are_records(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("progs/refund.py").write_text("def label_function(row):\n    return 0 if row['id'] in (1, 5) else -1\n")
+    for word in WORDS[1:]:
+        path = Path("progs", f"{word}.py")
+        path.write_text(path.read_text().replace("in text", "in (text['body'] or '')"))
+    assert label.main(arguments("-o", "out.csv", "--save", "tickets", text="id,body")) == 0
+    out = capsys.readouterr().out
+    assert "texts in 'id', 'body': 0 rows without text, 0 texts repeated from an earlier row" in out
+    assert "--text" not in out
+    table = pd.read_csv("out.csv", dtype=str, keep_default_na=False).to_dict("list")
+    assert [*table][:4] == ["id", "body", "level", "label"]
+    billing, technical, access = CLASSES
+    assert [table["label"][row] for row in (0, 1, 2, 4, 5)] == [billing, technical, access, billing, technical]
+    assert table["labeled_by"][3] == "model"  # it has an id
+    assert yaml.safe_load(Path("my_conf/dataset/tickets.yaml").read_text())["columns"] == ["id", "body"]
+
+
 def test_a_column_with_a_name_of_ours_keeps_its_values() -> None:
     write("tickets.csv", ("confidence", "body", "input_confidence"))
     assert label.main(arguments()) == 0
@@ -138,7 +155,8 @@ def test_save_repeats_its_own_file_and_keeps_another(capsys: pytest.CaptureFixtu
     [
         (arguments(file="absent.csv"), "'absent.csv' is not a file"),
         (arguments(text="bod"), "tickets.csv has no column 'bod'; the columns are 'id', 'body', 'level'."),
-        (arguments(text="id,body"), "names several columns, which is not supported yet"),
+        (arguments(text="id,bod"), "tickets.csv has no column 'bod'; the columns are 'id', 'body', 'level'."),
+        (arguments("--label", "level", text="body,level"), "dataset.columns has 'level', which is dataset.label_column"),
         (["tickets.csv", "--task", " "], "--task is empty; say in one sentence"),
         (arguments(by=()), "nothing writes programs; choose an LLM, as in --llm openai"),
         (arguments("--llm", "openai"), "--llm and --programs exclude each other"),

@@ -68,7 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="any override of alchemist run")
     parser.add_argument("--task", required=True, help="what the LLM is to do, in one sentence")
     parser.add_argument("--classes", metavar="A,B,...", help='the names of the classes; "a, b",c has a comma in a name')
-    parser.add_argument("--text", metavar="COLUMN", help="the column of the texts (default: text, or the only column)")
+    parser.add_argument(
+        "--text",
+        metavar="COLUMN",
+        help="the column of the texts (default: text, or the only column); A,B: several columns",
+    )
     parser.add_argument("--label", metavar="COLUMN", help="a column of gold labels, which may be partly empty")
     parser.add_argument("--llm", metavar="NAME", help="the LLM: openai, anthropic, openai_compatible or recorded")
     parser.add_argument("--model", metavar="M", help="its model")
@@ -94,46 +98,44 @@ def _label(chosen: argparse.Namespace) -> int:
     if not chosen.task.strip():
         raise ConfigError("--task is empty; say in one sentence what the LLM is to do.")
     encoding = next((text.partition("=")[2] for text in chosen.overrides if text.startswith("dataset.encoding=")), None)
-    wanted = (chosen.text or "text", chosen.label or "label")
+    wanted = (*(chosen.text or "text").split(","), chosen.label or "label")
     columns = read_table(file, wanted=wanted, encoding=encoding).columns
-    text_column = _text_column(chosen.text, columns, file)
+    row_columns = _row_columns(chosen.text, columns, file)
     stem, ending = Path(file.name.removesuffix(".gz")).stem, file.suffix.lower()
     out = chosen.out or Path(f"{stem}_labels{ending if ending in WRITERS else '.csv'}")
     check_output(out, columns)
     if out.exists() and out.samefile(file):
         raise ConfigError(f"{str(out)!r} is the file that is read; name another one by -o FILE.")
-    return _run(chosen, columns, text_column, out)
+    return _run(chosen, columns, row_columns, out)
 
 
-def _text_column(asked: str | None, columns: Columns, file: Path) -> str:
-    """Return the column of the texts."""
+def _row_columns(asked: str | None, columns: Columns, file: Path) -> list[str]:
+    """Return the column of the texts, or the columns of records."""
     names = ", ".join(map(repr, columns))
     if asked is None:
         if "text" in columns or len(columns) == 1:
-            return "text" if "text" in columns else next(iter(columns))
+            return ["text" if "text" in columns else next(iter(columns))]
         raise ConfigError(f"{file} has no column 'text'; name the column of the texts by --text: {names}.")
     if asked in columns:
-        return asked
-    parts = [part.strip() for part in asked.split(",")]
-    if len(parts) > 1 and all(part in columns for part in parts):
-        raise ConfigError(
-            f"--text {asked} names several columns, which is not supported yet; join them into one column of the file."
-        )
-    raise ConfigError(f"{file} has no column {asked!r}; the columns are {names}.")
+        return [asked]
+    parts = _names(asked)
+    if absent := next((part for part in parts if part not in columns), None):
+        raise ConfigError(f"{file} has no column {absent!r}; the columns are {names}.")
+    return parts
 
 
-def _run(chosen: argparse.Namespace, columns: Columns, text_column: str, out: Path) -> int:
+def _run(chosen: argparse.Namespace, columns: Columns, row_columns: list[str], out: Path) -> int:
     """Show what is there and what it costs, ask, run and write the table."""
     from alchemist_exp.library import compose_experiment
     from alchemist_exp.pipeline.run import run
     from alchemist_exp.results.console import show
     from alchemist_exp.results.progress import RichProgress
 
-    overrides = _overrides(chosen, text_column)
+    overrides = _overrides(chosen, row_columns)
     saved = None if chosen.save is None else _member_file(chosen)
     config_dir = chosen.config_dir if saved is None or Path(chosen.config_dir or "").is_dir() else None
     experiment, container = compose_experiment(overrides, config_dir)
-    _show_found(chosen.file, columns, text_column, container["dataset"]["label_column"])
+    _show_found(chosen.file, columns, row_columns, container["dataset"]["label_column"])
     if not _agreed(chosen, experiment):
         print("nothing was sent and nothing was written")
         return 1
@@ -141,13 +143,13 @@ def _run(chosen: argparse.Namespace, columns: Columns, text_column: str, out: Pa
         _save_member(saved, chosen, overrides, config_dir)
     result = run(experiment, container, overrides, RichProgress())
     show(result.record, str(result.directory), reused=result.reused)
-    table = labeled_table(columns, text_column, result)
+    table = labeled_table(columns, result)
     write_table(out, table)
-    _show_next(chosen, table, text_column, result.directory, overrides, out)
+    _show_next(chosen, table, row_columns, result.directory, overrides, out)
     return 0
 
 
-def _overrides(chosen: argparse.Namespace, text_column: str) -> list[str]:
+def _overrides(chosen: argparse.Namespace, row_columns: list[str]) -> list[str]:
     """Return the overrides of `alchemist run` that the arguments stand for."""
     for text in chosen.overrides:
         if "=" not in text and not text.startswith("~"):
@@ -165,8 +167,9 @@ def _overrides(chosen: argparse.Namespace, text_column: str) -> list[str]:
         "dataset.name": chosen.save,
         "dataset.path": chosen.file,
         "dataset.prompt": chosen.task,
-        "dataset.classes": _classes(chosen.classes),
-        "dataset.text_column": None if text_column == "text" else text_column,
+        "dataset.classes": None if chosen.classes is None else _names(chosen.classes),
+        "dataset.text_column": None if len(row_columns) > 1 or row_columns == ["text"] else row_columns[0],
+        "dataset.columns": row_columns if len(row_columns) > 1 else None,
         "dataset.label_column": chosen.label,
         "llm": chosen.llm,
         "llm.model": chosen.model,
@@ -177,21 +180,26 @@ def _overrides(chosen: argparse.Namespace, text_column: str) -> list[str]:
     return [*(override(key, value) for key, value in values.items() if value is not None), *chosen.overrides]
 
 
-def _classes(text: str | None) -> list[str] | None:
+def _names(text: str) -> list[str]:
     """Return the names in a list with commas; double quotes are around a name with a comma."""
-    if text is None:
-        return None
     (names,) = csv.reader([text], skipinitialspace=True)
     return [name.strip() for name in names]
 
 
-def _show_found(file: str, columns: Columns, text_column: str, label_column: str | None) -> None:
+def _show_found(file: str, columns: Columns, row_columns: list[str], label_column: str | None) -> None:
     """Print what is in the file: rows, columns, texts and labels."""
-    texts = [None if is_missing(value) or not has_text(str(value)) else str(value) for value in columns[text_column]]
-    n_repeated = sum(count - 1 for text, count in Counter(texts).items() if text is not None)
-    print(f"{single_line(file)}: {_count(len(texts), 'row')}; columns: {_listed(columns)}")
-    empty, repeated = _count(texts.count(None), "row"), _count(n_repeated, "text")
-    print(f"texts in {single_line(text_column)!r}: {empty} without text, {repeated} repeated from an earlier row")
+    rows = list(
+        zip(
+            *([None if is_missing(v) or not has_text(str(v)) else str(v) for v in columns[n]] for n in row_columns),
+            strict=True,
+        )
+    )
+    without = (None,) * len(row_columns)
+    n_repeated = sum(count - 1 for row, count in Counter(rows).items() if row != without)
+    print(f"{single_line(file)}: {_count(len(rows), 'row')}; columns: {_listed(columns)}")
+    empty, repeated = _count(rows.count(without), "row"), _count(n_repeated, "text")
+    names = ", ".join(repr(single_line(name)) for name in row_columns)
+    print(f"texts in {names}: {empty} without text, {repeated} repeated from an earlier row")
     if label_column is not None and label_column in columns:
         labels = Counter(str(value) for value in columns[label_column] if not is_missing(value))
         counts = _listed(f"{count:,} {name}" for name, count in labels.most_common())
@@ -240,15 +248,12 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def labeled_table(columns: Columns, text_column: str, result: "RunResult") -> dict[str, Sequence[Any]]:
+def labeled_table(columns: Columns, result: "RunResult") -> dict[str, Sequence[Any]]:
     """Return the rows of a file with the labels of a run.
-
-    Equal texts have equal labels and votes, so rows are found by their text, whatever split they are in.
 
     Args:
         columns: The columns of the file.
-        text_column: The column of the texts.
-        result: The run.
+        result: The run. The row numbers of its labels are those of the file, whatever split they are in.
 
     Returns:
         The columns of the file, then label, confidence, labeled_by and the votes of each program; None for no value.
@@ -262,7 +267,7 @@ def labeled_table(columns: Columns, text_column: str, result: "RunResult") -> di
     from alchemist_exp.pipeline import artifacts
 
     shares = [f"p({name})" for name in result.record.data["classes"]]
-    needed = ["split", "row", "text", "weak_label", "predicted", "confidence", *shares]
+    needed = ["split", "row", "weak_label", "predicted", "confidence", *shares]
     votes_file = result.directory / artifacts.VOTES
     try:
         rows = pd.read_parquet(result.directory / artifacts.LABELS, columns=needed)
@@ -275,19 +280,14 @@ def labeled_table(columns: Columns, text_column: str, result: "RunResult") -> di
     by_program = rows["weak_label"].notna()
     labels = pd.DataFrame(
         {
-            "text": rows["text"],
             "label": rows["weak_label"].where(by_program, rows["predicted"]),
             "confidence": rows[shares].max(axis=1).where(by_program, rows["confidence"]).astype(float).round(4),
             "labeled_by": by_program.map({True: "programs", False: "model"}),
         }
-    ).join(rows[["split", "row"]].merge(votes, on=["split", "row"], how="left").drop(columns=["split", "row"]))
-    labels = labels[labels["label"].notna()].drop_duplicates("text").set_index("text").astype(object)
-    # Lone surrogates are replaced when a dataset is read.
-    texts = [
-        None if is_missing(text) else str(text).encode("utf-8", "replace").decode() for text in columns[text_column]
-    ]
-    found = labels.reindex(texts)
-    found = found.where(found.notna() & found.index.notna()[:, None], None)
+    ).join(rows[["split", "row"]].merge(votes, on=["split", "row"], how="left").drop(columns="split"))
+    labels = labels[labels["label"].notna()].set_index("row").astype(object)
+    found = labels.reindex(range(max(map(len, columns.values()))))  # rows without text, or beyond dataset.limit
+    found = found.where(found.notna(), None)
     table: dict[str, Sequence[Any]] = {}
     for name, values in columns.items():
         shown = name
@@ -300,7 +300,7 @@ def labeled_table(columns: Columns, text_column: str, result: "RunResult") -> di
 def _show_next(
     chosen: argparse.Namespace,
     table: Mapping[str, Sequence[Any]],
-    text_column: str,
+    row_columns: list[str],
     directory: Path,
     overrides: Sequence[str],
     out: Path,
@@ -315,7 +315,7 @@ def _show_next(
         print(f"no program votes on {_count(by_model, 'row')}, which the distilled model has labeled")
     print("\nNext")
     if chosen.programs is None:
-        again = ["alchemist", "label", chosen.file, "--task", chosen.task, "--text", text_column]
+        again = ["alchemist", "label", chosen.file, "--task", chosen.task, "--text", chosen.text or row_columns[0]]
         again += ["--classes", chosen.classes] * (chosen.classes is not None)
         again += ["--label", chosen.label] * (chosen.label is not None)
         print(f"  copy the programs, correct one:  cp -r {shlex.quote(str(directory / 'programs'))} programs")
