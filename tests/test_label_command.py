@@ -156,7 +156,10 @@ def test_save_repeats_its_own_file_and_keeps_another(capsys: pytest.CaptureFixtu
         (arguments(file="absent.csv"), "'absent.csv' is not a file"),
         (arguments(text="bod"), "tickets.csv has no column 'bod'; the columns are 'id', 'body', 'level'."),
         (arguments(text="id,bod"), "tickets.csv has no column 'bod'; the columns are 'id', 'body', 'level'."),
-        (arguments("--label", "level", text="body,level"), "dataset.columns has 'level', which is dataset.label_column"),
+        (
+            arguments("--label", "level", text="body,level"),
+            "dataset.columns has 'level', which is dataset.label_column",
+        ),
         (["tickets.csv", "--task", " "], "--task is empty; say in one sentence"),
         (arguments(by=()), "nothing writes programs; choose an LLM, as in --llm openai"),
         (arguments("--llm", "openai"), "--llm and --programs exclude each other"),

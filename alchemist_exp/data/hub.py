@@ -135,9 +135,11 @@ class HubDataset(TableDataset):
         strings = [name for name, values in columns.items() if _are_strings(values) and name != self.label_column]
         found = strings if len(strings) == 1 else [name for name in TEXT_NAMES if name in strings]
         if self.text_column != TEXT or len(found) != 1:
+            several = f"; for rows of several columns, set dataset.columns=[{','.join(strings)}]"
             raise DataError(
                 f"{self.repo} has no column {self.text_column!r}; set dataset.text_column to the column of the texts: "
-                f"{', '.join(strings) or 'none has strings'} (all columns: {', '.join(columns)})."
+                f"{', '.join(strings) or 'none has strings'} (all columns: {', '.join(columns)})"
+                f"{several if len(strings) > 1 else ''}."
             )
         return found[0]
 

@@ -28,7 +28,8 @@ Value = str | int | float | bool | None
 """A value of a record."""
 
 MAX_CATEGORIES: Final = 100
-"""Most different strings of a column of categories."""
+MAX_CATEGORY_CHARACTERS: Final = 50
+"""Most different strings of a column of categories, and characters of each; longer ones are sentences."""
 
 MIN_ROWS_PER_CATEGORY: Final = 5
 """Rows that a category has on average, at least; a column with fewer is text."""
@@ -157,7 +158,7 @@ def _as_json(value: object, name: str, row: int, where: str) -> str:
 
 def _no_value(name: str, kind: str, row: int, where: str) -> DataError:
     return DataError(
-        f"{where}: row {row} has a value of type {kind} in the column {name!r}, and records have text, numbers and "
+        f"{where}: row {row} has a value of type {kind} in the column {name!r}, and columns have text, numbers and "
         "booleans; leave the column out of dataset.columns, or write its values as text."
     )
 
@@ -198,12 +199,13 @@ def describe_columns(
         more = (record[name] for record in others if record[name] is not None)
         kind = type(next(iter(values), next(more, "")))
         counts = Counter(values) if kind is str else Counter[Any]()
+        few = 0 < len(counts) <= min(MAX_CATEGORIES, len(values) // MIN_ROWS_PER_CATEGORY)
         shown = dict.fromkeys(_on_one_line(value) for value in values[:1000])
         described.append(
             Column(
                 name=name,
                 type=kind.__name__,
-                category=kind is str and 0 < len(counts) <= min(MAX_CATEGORIES, len(values) // MIN_ROWS_PER_CATEGORY),
+                category=few and max(map(len, counts)) <= MAX_CATEGORY_CHARACTERS,
                 missing=1 - len(values) / len(train),
                 examples=tuple(_shorten(text, MAX_EXAMPLE_CHARACTERS) for text in list(shown)[:N_EXAMPLES])
                 if examples
@@ -229,7 +231,7 @@ class RecordRows(RowKind):
     parameter = "row"
     annotation = "dict"
     without_content = "Without a value in any column"
-    repeated = "Repeated records"
+    repeated = "Repeated rows"
 
     def fingerprint(self, rows: Iterable[str]) -> str:
         """Return a key of the names, types and values of all columns; texts that are the same JSON have another."""

@@ -304,7 +304,9 @@ class TableDataset(Dataset, ABC):
                 raise DataError(f"{table.where} has no rows.")
             if self.label_column is not None and self.label_column not in table.columns:
                 unlabeled.append(split.value)
-                others = [name for name in table.columns if name not in (*self.row_columns, self.human_votes_column)]
+                # Columns of records count too: one of them with nearly this name is probably the labels.
+                texts = self.text_column if self.columns is None else None
+                others = [name for name in table.columns if name not in (texts, self.human_votes_column)]
                 if similar := similar_column(self.label_column, others):
                     near[table.where] = similar
         # Unlabeled data does not have the default column; a column that the user names must exist.

@@ -85,6 +85,9 @@ CASES = {
     "no config": ["dataset.repo=me/configs"],
     "wrong config": ["dataset.repo=me/configs", "dataset.config=three"],
     "two texts": ["dataset.repo=me/two_texts"],
+    "pairs": ["dataset.repo=me/two_texts", "dataset.columns=[sentence1,sentence2]"],
+    "record label": ["dataset.repo=me/named", "dataset.columns=[idx,sentence]"],
+    "unknown column": ["dataset.repo=me/two_texts", "dataset.columns=[sentence1,sentence3]"],
     "wrong column": ["dataset.repo=me/news", "dataset.text_column=body"],
     "no labels": ["dataset.repo=me/unlabeled"],
     "no train": ["dataset.repo=me/only_test"],
@@ -168,6 +171,16 @@ def test_columns_of_other_names_are_found_and_said(loaded) -> None:
     assert "The texts are from the column 'sentence', the labels from 'topic'." in found["notes"]
     assert loaded["unlabeled"]["gold"] == {"train": None}
     assert loaded["config"]["classes"] == ["c", "d"]
+
+
+def test_pairs_of_texts_are_rows_of_two_columns(loaded) -> None:
+    rows = [json.loads(row) for row in loaded["pairs"]["texts"]["train"]]
+    assert rows == [{"sentence1": f"sentence1 {i}", "sentence2": text} for i, text in enumerate("xy")]
+    assert loaded["pairs"]["gold"] == {"train": [0, 1]}
+    assert loaded["record label"]["gold"] == {"train": [0, 1]}
+    assert "The labels are from the column 'topic'." in loaded["record label"]["notes"]
+    assert "has no column 'sentence3' (did you mean 'sentence2'?)" in loaded["unknown column"]
+    assert "for rows of several columns, set dataset.columns=[sentence1,sentence2]." in loaded["two texts"]
 
 
 def test_a_repository_without_test_split_can_be_divided(loaded) -> None:

@@ -130,6 +130,7 @@ def test_a_csv_file_becomes_records(tmp_path: Path, load) -> None:
         ("[Title]", DataError, "has no column 'Title' (did you mean 'title'?); it has 'title', 'label'. Correct"),
         ("[title,label]", ConfigError, "dataset.columns has 'label', which is dataset.label_column"),
         ("[]", ConfigError, "is not a list of different names"),
+        ("[title] dataset.label_column=Label", DataError, "dataset.label_column='Label' is in no split"),
         ("[title,title]", ConfigError, "is not a list of different names"),
         ("[[title]]", ConfigError, "is not a list of different names"),
         ("[title] dataset.text_column=title", ConfigError, "are both set"),
@@ -147,6 +148,31 @@ def test_rows_without_any_value_stop_the_run(tmp_path: Path, load) -> None:
     (tmp_path / "a.csv").write_text("title,price,text\n" + ",,x\n" * 30)
     with pytest.raises(DataError, match=r"30 of 30 rows have no value in the columns title, price; choose others"):
         _ = load(tmp_path / "a.csv", "dataset.columns=[title,price]").rows_with_text
+
+
+def test_labels_under_another_name_are_not_shown_to_programs(tmp_path: Path, load) -> None:
+    (tmp_path / "a.csv").write_text("title,Label\nTea,ham\n")
+    with pytest.raises(DataError, match=r"no column is called 'label' where the labels are expected, but .* 'Label'"):
+        load(tmp_path / "a.csv", "dataset.columns=[title,Label]")
+
+
+def test_a_single_file_is_divided(tmp_path: Path, load) -> None:
+    (tmp_path / "a.csv").write_text("n,label\n" + "".join(f"{n},{['ham', 'spam'][n % 2]}\n" for n in range(20)))
+    data = load(tmp_path / "a.csv", "dataset.columns=[n]", "dataset.test_share=0.2", "dataset.limit=3")
+    assert {split.value: len(data.texts(split)) for split in data.splits} == {"train": 3, "valid": 3, "test": 3}
+    for split in data.splits:
+        assert [row["n"] for row in records(data, split)] == data.rows_of_input(split).tolist()
+        assert [row["n"] % 2 for row in records(data, split)] == data.gold(split).tolist()
+
+
+def test_columns_of_class_indices_have_the_names_of_the_classes(tmp_path: Path, load) -> None:
+    import datasets
+
+    features = {"title": datasets.Value("string"), "shop": datasets.ClassLabel(names=["north", "south"])}
+    table = datasets.Dataset.from_dict({"title": ["a", "b"], "shop": [1, -1]}, features=datasets.Features(features))
+    table.to_parquet(str(tmp_path / "a.parquet"))
+    data = load(tmp_path / "a.parquet", "dataset.columns=[title,shop]")
+    assert records(data) == [{"title": "a", "shop": "south"}, {"title": "b", "shop": None}]
 
 
 def test_columns_alter_the_key_only_where_they_are_set(composed) -> None:
@@ -170,10 +196,12 @@ def test_repeats_compare_numbers_exactly_and_texts_by_letters(tmp_path: Path, lo
 
 
 def test_few_different_strings_are_categories() -> None:
-    rows = [json.dumps({"color": "red" if n % 2 else "blue", "body": f"text {n}", "n": n}) for n in range(20)]
-    kind = RecordRows(columns=describe_columns(["color", "body", "n"], {Split.TRAIN: rows}, examples=False))
-    assert [column.category for column in kind.columns] == [True, False, False]
-    assert kind.texts(rows[:1]) == ["text 0"]
+    long = "a sentence that is sent to all customers who ask the same"
+    values = [{"color": "red" if n % 2 else "blue", "body": f"text {n}", "n": n, "long": long} for n in range(20)]
+    rows = list(map(json.dumps, values))
+    kind = RecordRows(columns=describe_columns(list(values[0]), {Split.TRAIN: rows}, examples=False))
+    assert [column.category for column in kind.columns] == [True, False, False, False]
+    assert kind.texts(rows[:1]) == [f"text 0\n{long}"]
     assert kind.values(rows[:2]) == {"color": ["blue", "red"], "n": [0, 1]}
 
 
@@ -245,11 +273,3 @@ def test_models_of_earlier_versions_are_for_texts_and_a_broken_file_is_named(tmp
     (tmp_path / "rows.json").write_text('{"kind": "sounds", "columns": []}')
     with pytest.raises(StoreError, match="is broken"):
         load_kind(tmp_path)
-
-
-def test_hub_columns(composed) -> None:
-    dataset = config.build(
-        composed("dataset=hub", "dataset.repo=a/b", "dataset.prompt=t", "dataset.columns=[premise,kind]")
-    ).dataset
-    # The labels are never looked for among the columns.
-    assert dataset._label_column({"premise": ["a"], "kind": ["b"], "topic": [1]}, {}, None) == "topic"
