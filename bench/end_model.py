@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, Split
 from alchemist_exp.end_model.base import ValidationData
 from alchemist_exp.end_model.mlp import Mlp
+from alchemist_exp.torchvision_ops import declare_torchvision_ops
 from bench._experiment import build_experiment
 from bench.timing import best_of
 
@@ -108,6 +109,7 @@ def compare() -> Iterator[tuple[str, float, str, float]]:
 
 def _lightning_fit(task: _Task, seed: int) -> np.ndarray:
     """Return one seed's class probabilities of the test rows, trained as in a Lightning tutorial."""
+    declare_torchvision_ops()  # before pytorch_lightning
     import pytorch_lightning as lightning
 
     class Module(lightning.LightningModule):

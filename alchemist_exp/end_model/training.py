@@ -11,8 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import pytorch_lightning as lightning
 import torch
+
+from alchemist_exp.torchvision_ops import declare_torchvision_ops
+
+declare_torchvision_ops()  # pytorch_lightning imports torchvision if it is installed
+
+import pytorch_lightning as lightning
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor

@@ -9,6 +9,11 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
+
+from alchemist_exp.torchvision_ops import declare_torchvision_ops
+
+declare_torchvision_ops()  # transformers imports torchvision if it is installed
+
 from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer

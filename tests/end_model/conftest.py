@@ -13,6 +13,9 @@ from alchemist_exp import config
 from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels
 from alchemist_exp.end_model.base import ValidationData
 from alchemist_exp.end_model.mlp import Mlp
+from alchemist_exp.torchvision_ops import declare_torchvision_ops
+
+declare_torchvision_ops()  # tests import pytorch_lightning
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

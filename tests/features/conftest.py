@@ -10,6 +10,9 @@ from omegaconf import OmegaConf
 
 from alchemist_exp import config
 from alchemist_exp.features.base import FeatureExtractor
+from alchemist_exp.torchvision_ops import declare_torchvision_ops
+
+declare_torchvision_ops()  # tests import sentence_transformers
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = [

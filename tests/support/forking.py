@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
+from alchemist_exp.torchvision_ops import declare_torchvision_ops
 from tests.support.paths import REPOSITORY
 
 TIMEOUT_S = 300
@@ -74,6 +75,7 @@ def _server() -> tuple[IO[str], IO[str]]:
 
 def _serve() -> None:
     """Run one job per line of standard input, and print its exit code."""
+    declare_torchvision_ops()  # before pytorch_lightning
     import datasets  # noqa: F401
     import pytorch_lightning  # noqa: F401
     import sklearn.feature_extraction.text  # noqa: F401
