@@ -10,6 +10,7 @@ implementation is enough for everything in torchvision that is written in Python
 import importlib.util
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _SCHEMA = "{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
@@ -28,10 +29,11 @@ def declare_torchvision_ops() -> bool:
         return False
     import torch
 
+    library: Any  # torch.library is untyped
     try:
-        torch.ops.load_library(str(Path(spec.origin).with_name("_C.so")))
+        torch.ops.load_library(str(Path(spec.origin).with_name("_C.so")))  # type: ignore[no-untyped-call]
     except OSError:
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for name in ("nms", "qnms"):
             library.define(_SCHEMA.format(name=name))
         _declared.append(library)

@@ -112,8 +112,7 @@ class Checkpoint:
             return {"model": self.model, "commit": snapshot.name}
         digest = hashlib.sha256()
         for file in sorted(file for pattern in _FILES for file in self.directory.glob(pattern)):
-            status = file.stat()
-            digest.update(f"{file.name}\n{_sha256(file, status.st_size, status.st_mtime_ns)}\n".encode())
+            digest.update(f"{file.name}\n{file_sha256(file)}\n".encode())
         return {"sha256": digest.hexdigest()}
 
     def _cached_snapshot(self) -> Path | None:
@@ -156,8 +155,13 @@ def _is_complete(directory: Path) -> bool:
     return (directory / "config.json").is_file() and any(directory.glob("*.safetensors"))
 
 
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file as 64 hex digits. Computed again only after a change of size or time."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
 @functools.lru_cache(maxsize=1024)
 def _sha256(path: Path, size: int, modified_ns: int) -> str:
-    """Return the digest of a file. It is computed again only if the file's size or time has changed."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

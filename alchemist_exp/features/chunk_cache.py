@@ -6,7 +6,7 @@ The caller holds the lock of the cache entry. A chunk is written as a whole or n
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.features.base import FeatureExtractor
+
+Row = TypeVar("Row")
 
 CHUNK_ROWS = 1024
 """At most half a minute of a small encoder on two cores, and enough texts to sort by length."""
@@ -40,17 +42,49 @@ def transform_in_chunks(
         StoreError: A stored chunk is broken; the message has its path.
 
     """
-    starts = range(0, max(len(texts), 1), CHUNK_ROWS)
+
+    def transform(chunk: Sequence[str], on_progress: Callable[[int], None]) -> FloatArray:
+        with naming_plugin(extractor, "transform"):
+            features = extractor.transform(chunk, on_progress)
+            _check(features, len(chunk))
+        return features
+
+    return compute_in_chunks(texts, transform, directory, name, on_progress, chunk_rows=CHUNK_ROWS)
+
+
+def compute_in_chunks(
+    rows: Sequence[Row],
+    compute: Callable[[Sequence[Row], Callable[[int], None]], FloatArray],
+    directory: Path,
+    name: str,
+    on_progress: Callable[[int], None],
+    *,
+    chunk_rows: int,
+) -> FloatArray:
+    """Return `compute(rows, on_progress)`, and do not compute chunks that are already in `directory`.
+
+    Args:
+        rows: Texts or images, sliced chunk by chunk.
+        compute: Returns one row of features per row.
+        directory: The chunks' directory, used only for these rows and features.
+        name: The start of the chunks' file names.
+        on_progress: Called with the number of rows that are finished, after each step.
+        chunk_rows: Rows per chunk.
+
+    Returns:
+        float32 array of shape (n_rows, n_features).
+
+    Raises:
+        StoreError: A stored chunk is broken; the message has its path.
+
+    """
+    starts = range(0, max(len(rows), 1), chunk_rows)
     paths = [directory / f"{name}-{start:09d}.npy" for start in starts]
     for start, path in zip(starts, paths, strict=True):
-        chunk = texts[start : start + CHUNK_ROWS]
         if path.exists():
-            on_progress(len(chunk))
+            on_progress(min(chunk_rows, len(rows) - start))
         else:
-            with naming_plugin(extractor, "transform"):
-                features = extractor.transform(chunk, on_progress)
-                _check(features, len(chunk))
-            write_array(path, features)
+            write_array(path, compute(rows[start : start + chunk_rows], on_progress))
     return np.concatenate([read_array(path) for path in paths])
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, overload
 import numpy as np
 import numpy.typing as npt
 
+from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.types import IntArray, Split, read_only
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ COLORS: Final = {
     "red": (190, 55, 45),
 }
 _COLOR_SHARES = ((0.08, 0.15, 0.22, 0.3, 0.25), (0.35, 0.3, 0.2, 0.12, 0.03))  # of landbirds, of waterbirds
+
+VERSION: Final = 1
+"""Raise it when the same seed gives other drawings: results that were made from them are then not reused."""
 
 _CANVAS = 2 * SIZE  # drawings are made at double size and reduced, which smooths the edges
 _SPLITS = tuple(Split)
@@ -103,6 +107,14 @@ class ToyBirds(Sequence[ImageArray]):
     def backgrounds(self) -> IntArray:
         """Read-only int64 array of shape (n_rows,): 0 for land, 1 for water."""
         return read_only([BACKGROUNDS.index(bird.background) for bird in self.birds], np.int64)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """For each row a key of its image: of what decides about its pixels, so nothing is drawn."""
+        from PIL import __version__ as pillow
+
+        seed = [self.seed, self.split.value, pillow, VERSION]
+        return tuple(key_of("toy_bird", {"seed": seed, "row": row, "bird": b}) for row, b in enumerate(self.birds))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -223,11 +235,11 @@ def _background(kind: str, rng: np.random.Generator) -> "PILImage":
             pen.arc([x, y, x + width, y + 5], 200, 340, fill=_shade(ground + rng.uniform(20, 60)), width=2)
         return image
     for _ in range(rng.integers(3, 8)):
-        x, width, shade = rng.uniform(0, _CANVAS), rng.uniform(3, 9), (rng.uniform(60, 95), rng.uniform(45, 65), 35)
-        pen.rectangle([x, 0, x + width, edge + rng.uniform(0, 25)], fill=_shade(shade))
+        x, width, bark = rng.uniform(0, _CANVAS), rng.uniform(3, 9), (rng.uniform(60, 95), rng.uniform(45, 65), 35)
+        pen.rectangle([x, 0, x + width, edge + rng.uniform(0, 25)], fill=_shade(bark))
     for _ in range(rng.integers(20, 45)):
-        x, y, shade = rng.uniform(0, _CANVAS), rng.uniform(edge, _CANVAS), (rng.uniform(40, 110), rng.uniform(90, 160))
-        pen.line([x, y, x + rng.uniform(-4, 4), y - rng.uniform(4, 12)], fill=_shade((*shade, 30)), width=2)
+        x, y, grass = rng.uniform(0, _CANVAS), rng.uniform(edge, _CANVAS), (rng.uniform(40, 110), rng.uniform(90, 160))
+        pen.line([x, y, x + rng.uniform(-4, 4), y - rng.uniform(4, 12)], fill=_shade((*grass, 30)), width=2)
     return image
 
 

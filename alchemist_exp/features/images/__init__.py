@@ -1,0 +1,1 @@
+"""Encoders of images and texts into one space, in which their cosine says how well they fit."""
