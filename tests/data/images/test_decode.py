@@ -17,6 +17,7 @@ from PIL import Image
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.data.images import decode as decoding
 from alchemist_exp.data.images.decode import check_images, decode
+from alchemist_exp.sandbox.inputs import ImageInputs
 
 RNG = np.random.default_rng(0)
 # Smooth colors, which JPEG keeps within a few shades.
@@ -231,6 +232,9 @@ def test_a_skipped_file_shifts_no_row(tmp_path: Path) -> None:
     assert [pixels.shape for pixels in files[1:]] == [(2, 3, 3)] * 2
     assert len(set(files.keys)) == 3
     assert check_images([paths[4]]).keys == files.keys[2:]
+    assert [raw[8:11] for raw in ImageInputs(files).encode(range(3))] == [
+        bytes(colors[row] or ()) for row in files.rows
+    ]
 
 
 def test_a_file_that_changes_while_it_is_used_is_named(tmp_path: Path) -> None:
