@@ -7,7 +7,7 @@ import pytest
 
 from alchemist_exp.cli import compare, run, show, status
 from alchemist_exp.cli.arguments import OUTPUTS
-from alchemist_exp.core.atomic_io import write_json
+from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.results.record import SCHEMA_VERSION
 from tests.support.commands import run_command
 
@@ -33,6 +33,17 @@ def test_a_run_is_printed_again(
     for arguments in ([key], [key[:4]], [], ["--outputs", "outputs"], [str(directory)]):
         assert show.main(arguments) == 0
         assert capsys.readouterr().out.rstrip() == first.rstrip()
+    record = read_json(directory / "record.json", what="")
+    record["end_model"]["name"] = "\x1b[31mred"
+    write_json(directory / "record.json", record)
+    assert show.main([key]) == 0
+    assert "\\x1b[31mred" in capsys.readouterr().out
+    for section, broken in (("cost", [1]), ("label_model", {"name": "x"}), ("programs", {"list": "x"}), ("data", {})):
+        write_json(directory / "record.json", record | {section: broken})
+        with pytest.raises(SystemExit):
+            show.main([key])
+        assert "is broken" in capsys.readouterr().err
+    write_json(directory / "record.json", record)
     assert run_command(status.main, monkeypatch) == 0
     assert "1 done" in capsys.readouterr().out
     assert run_command(status.main, monkeypatch, "seed=s1", "-m", *TINY, "a b") == 0

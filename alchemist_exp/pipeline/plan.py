@@ -72,17 +72,19 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     repairs = experiment.repair.attempts > 0 or experiment.repair.max_responses is not None
     most = GuessedResponses(llm, client.cached_response, asked_before, longest=True)
     run_with_guesses(experiment.method, experiment, context, most, accepting=not repairs)
-    usd = max_usd = None
-    if llm.replays or not expected.calls:
-        usd = max_usd = 0.0
-    elif llm.price is not None:
-        usd, max_usd = (llm.price.usd(guesses.usage, batch=expected.batch) for guesses in (expected, most))
+
+    def cost(guesses: GuessedResponses) -> float | None:
+        if llm.replays or not guesses.calls:
+            return 0.0
+        return None if llm.price is None else llm.price.usd(guesses.usage, batch=guesses.batch)
+
+    max_usd = cost(most)
     return Plan(
         calls=expected.calls,
         max_calls=most.calls,
         cached_calls=expected.cached_calls,
         usage=expected.usage,
-        usd=usd,
+        usd=cost(expected),
         max_usd=max_usd,
         warnings=_warnings(experiment, data, expected, max_usd, client.spent_usd),
         asked=frozenset(expected.asked),
@@ -103,5 +105,5 @@ def _warnings(
         warnings.append("llm.cache is only, so the run stops at the first response that is not in the cache.")
     limit = experiment.budget.usd
     if limit is not None and max_usd is not None and spent_usd + max_usd > limit:
-        warnings.append(f"the budget of ${limit:,.2f}, of which ${spent_usd:,.4f} is spent, may be too small.")
+        warnings.append(f"the budget of ${limit:,}, of which ${spent_usd:,.4f} is spent, may be too small.")
     return tuple(warnings)

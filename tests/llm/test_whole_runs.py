@@ -357,6 +357,14 @@ def test_a_plan_bounds_the_cost_of_repairs(experiment) -> None:
     assert repairing.max_usd > 4 * plain.max_usd
 
 
+def test_repairs_of_cached_responses_may_cost_something(experiment, ran: Runner, model: Model) -> None:
+    ran(PRICE)
+    built, _ = experiment(PRICE, "repair=on")
+    planned = plan(built, built.dataset.load())
+    assert (planned.calls, planned.usd, planned.max_calls) == (0, 0.0, 30)
+    assert planned.max_usd > 0
+
+
 def test_calls_of_two_dialogues_are_counted_as_they_are_paid(ran: Runner, model: Model) -> None:
     exemplars = ["supplement.of.exemplars.source=data", "supplement.of.exemplars.sampling=uncertain"]
     options = ["supplement=mixed", "supplement.strategies=[general,exemplars]", *exemplars, "llm.max_in_flight=1"]
