@@ -13,6 +13,8 @@ from alchemist_exp import config
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import DataError, ProgramsError, StoreError
 from alchemist_exp.core.progress import NoProgress, Progress
+from alchemist_exp.data.kinds import KIND_FILE
+from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.pipeline import artifacts
 from alchemist_exp.pipeline.run import RESERVE, RunResult, run
 from alchemist_exp.results.record import RunRecord, RunStatus
@@ -93,8 +95,9 @@ def test_files_are_copied_where_there_are_no_hard_links(tmp_path: Path, monkeypa
     entry.mkdir()
     for name in ("train.npy", "terms.json", "model.json"):
         (entry / name).write_text("extractor")
-    artifacts.save_model(tmp_path / "model", entry, Model())
-    assert {path.name: path.read_text() for path in (tmp_path / "model").iterdir()} == {
+    artifacts.save_model(tmp_path / "model", entry, Model(), TextRows())
+    saved = {path.name: path.read_text() for path in (tmp_path / "model").iterdir() if path.name != KIND_FILE}
+    assert saved == {
         "terms.json": "extractor",
         "model.json": "model",
     }
