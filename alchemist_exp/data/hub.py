@@ -122,9 +122,7 @@ class HubDataset(TableDataset):
             name: tuple(map(str, found)) for name in self.columns or () if (found := _class_names(features, name))
         }
         if self.label_column and label and label in columns:
-            # -1 is how the Hub says that the labels of a split are secret.
-            secret = set(map(str, columns[label])) == {"-1"}
-            kept[self.label_column] = [None] * len(columns[label]) if secret else columns[label]
+            kept[self.label_column] = columns[label]
             if names := _class_names(features, label):
                 class_names[self.label_column] = tuple(map(str, names))
         return SplitTable(where=where, columns=kept, class_names=class_names)

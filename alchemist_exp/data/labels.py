@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from alchemist_exp.core.errors import DataError, unknown_name
@@ -16,7 +16,8 @@ from alchemist_exp.core.types import ABSTAIN, MAX_CLASSES
 
 _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
-_NO_LABEL = ("-1", "nan", "none", "null", "na", "n/a", "?")
+_MISSING_TEXTS = ("nan", "-nan", "none", "null", "nil", "na", "n/a", "<na>", "nat", "?", "-")
+_EXCEL_ERROR = re.compile(r"#(n/a|ref!|value!|div/0!|name\?|null!|num!|spill!|calc!|getting_data)", re.IGNORECASE)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -56,20 +57,22 @@ class LabelColumn:
             DataError: A row has several labels, or an index without a class name; the message has the row, from 1.
 
         """
-        if row := next((i for i, value in enumerate(self.values, 1) if isinstance(value, list | dict)), None):
-            raise DataError(
-                f"{self.where}: row {row} has the label {str(self.values[row - 1])[:60]}; expected one class per row."
-            )
+        not_one = list | dict | bytes
+        if row := next((i for i, value in enumerate(self.values, 1) if isinstance(value, not_one)), None):
+            value = self.values[row - 1]
+            expected = "a text; store the column as strings" if isinstance(value, bytes) else "one class per row"
+            raise DataError(f"{self.where}: row {row} has the label {str(value)[:60]}; expected {expected}.")
+        values = [None if is_missing(value) or not _stripped(str(value)) else str(value) for value in self.values]
         if self.class_names is None:
-            return [None if is_missing(value) else str(value) for value in self.values]
+            return list(values)
         texts: list[str | None] = []
-        for row, value in enumerate(self.values, start=1):
-            index = None if is_missing(value) else _number_text(str(value))
+        for row, value in enumerate(values, start=1):
+            index = None if value is None else _number_text(value)
             if index in (None, "-1"):  # -1 is how the library `datasets` says that a row has no label
                 texts.append(None)
             elif _as_index(index, len(self.class_names)) is None:
                 raise DataError(
-                    f"{self.where}: row {row} has the label {str(value)[:80]!r}, and the file has the class names "
+                    f"{self.where}: row {row} has the label {(value or '')[:80]!r}, and the file has the class names "
                     f"{', '.join(self.class_names)} for the indices 0..{len(self.class_names) - 1}; correct the label."
                 )
             else:
@@ -101,8 +104,8 @@ def read_labels(columns: Mapping[str, LabelColumn], classes: Sequence[str], read
             an index.
 
     Returns:
-        The class index of each row. A name may differ from a class in case and surrounding blanks, if only one class is
-        meant.
+        The class index of each row. A name may differ from a class in case, surrounding blanks, invisible characters
+        and Unicode form, if only one class is meant.
 
     Raises:
         DataError: A label is unknown, with its row from 1; or names and indices are both possible.
@@ -127,6 +130,8 @@ def read_labels(columns: Mapping[str, LabelColumn], classes: Sequence[str], read
             reading is LabelReading.auto and _are_names(names, indices, by_name, [columns[split] for split in group])
         )
         known = names if as_names else indices
+        if reading is LabelReading.auto:
+            _refuse_two_orders(columns, {split: texts[split] for split in group}, known, by_name)
         for split in group:
             for row, text in enumerate(texts[split], start=1):
                 if text is not None and known[text] is None:
@@ -148,10 +153,11 @@ def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading) -> list
 
     Returns:
         First the class names that a file itself has, in its order; then the others, sorted, numbers by value. Of names
-        that differ only in case and surrounding blanks, the most frequent.
+        that differ only in case, surrounding blanks, invisible characters or Unicode form, the most frequent.
 
     Raises:
-        DataError: There is no label, only one class, or the column does not look like labels.
+        DataError: There is no label, only one class, or the column does not look like labels; a label looks like a
+            missing one; or a split has other labels than the largest one.
 
     """
     columns = list(columns)
@@ -161,10 +167,13 @@ def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading) -> list
             raise DataError("dataset.labels=indices needs the class names; set 'dataset.classes=[...]'.")
         return own
     by_name = _NameTable(own)
-    texts = [text for column in columns for text in column.texts(reading) if text is not None]
+    by_column = [column.texts(reading) for column in columns]
+    texts = [text for of_column in by_column for text in of_column if text is not None]
     spellings: dict[str, Counter[str]] = {}
     for text, count in Counter(texts).items():
         if by_name.find(text) is None and _as_index(text, len(own)) is None:
+            if _looks_missing(text):
+                raise _missing_as_class(text, columns, by_column)
             spellings.setdefault(_folded(text), Counter())[_number_text(text)] += count
     found = [min(counts, key=lambda text: (-counts[text], text)) for counts in spellings.values()]
     if all(_NUMBER.fullmatch(name) for name in found):
@@ -172,6 +181,7 @@ def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading) -> list
     else:
         found.sort()
     classes = own + found
+    _refuse_other_labels(columns, by_column, by_name)
     where = " and ".join(column.where for column in columns)
     if not texts and not own:
         raise DataError("dataset.classes must be given, as in 'dataset.classes=[ham,spam]': no row has a label.")
@@ -191,15 +201,58 @@ def is_missing(value: object) -> bool:
     return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
+def without_secret_labels(
+    columns: Mapping[str, LabelColumn], classes: Sequence[str]
+) -> tuple[dict[str, LabelColumn], tuple[str, ...]]:
+    """Return the columns with missing labels in a split where every label is -1, as the labels of a test can be secret.
+
+    Args:
+        columns: The label column of each split.
+        classes: The class names; empty if they are not known. A class that is called -1 keeps all labels.
+
+    Returns:
+        The columns, and a note on each such split. A split keeps -1 where the labels of another have -1 and others.
+
+    """
+    no_label = {
+        split: [_number_text(str(value)) == "-1" for value in column.values if not is_missing(value)]
+        for split, column in columns.items()
+        if column.class_names is None
+    }
+    secret = [split for split, found in no_label.items() if found and all(found)]
+    if "-1" in map(_number_text, classes) or any(any(no_label[split]) for split in no_label if split not in secret):
+        return dict(columns), ()
+    shown = {
+        split: replace(column, values=[None] * len(column.values)) if split in secret else column
+        for split, column in columns.items()
+    }
+    return shown, tuple(
+        f"Every label of {columns[split].where} is -1, which means no label: {split} is unlabeled." for split in secret
+    )
+
+
+def _looks_missing(text: str) -> bool:
+    """Return whether a label is how programs write a missing value, or an error of a spreadsheet."""
+    text = _stripped(text)
+    return text.casefold() in _MISSING_TEXTS or _EXCEL_ERROR.fullmatch(text) is not None
+
+
+def _stripped(text: str) -> str:
+    """Return a text without blanks and invisible characters (Unicode category Cf) at its ends."""
+    kept = [i for i, char in enumerate(text) if not char.isspace() and unicodedata.category(char) != "Cf"]
+    return text[kept[0] : kept[-1] + 1] if kept else ""
+
+
 def _number_text(text: str) -> str:
     """Return the same text for the same whole number ("1" for " 1.0"); other texts only without surrounding blanks."""
-    match = _INTEGER.fullmatch(text := text.strip())
-    return match[1] if match else text
+    match = _INTEGER.fullmatch(text := _stripped(text))
+    return text if match is None else "0" if match[1] == "-0" else match[1]
 
 
 def _folded(text: str) -> str:
-    """Return what is equal for texts that differ in case, surrounding blanks or the Unicode form of accents."""
-    return unicodedata.normalize("NFC", _number_text(text).casefold())
+    """Return what is equal for texts that differ in case, blanks around, invisible characters or Unicode form."""
+    visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return unicodedata.normalize("NFC", _number_text(visible).casefold())
 
 
 def _as_index(text: str, n_classes: int) -> int | None:
@@ -250,6 +303,70 @@ def _are_names(
     return True
 
 
+def _refuse_two_orders(
+    columns: Mapping[str, LabelColumn],
+    texts: Mapping[str, Sequence[str | None]],
+    known: Mapping[str, int | None],
+    by_name: _NameTable,
+) -> None:
+    """Refuse plain labels that are other classes when they are indices in the order that another file itself has."""
+    plain = {split: {*found} - {None} for split, found in texts.items() if columns[split].class_names is None}
+    values = {text for found in plain.values() for text in found if text is not None}
+    for column in columns.values():
+        own = column.class_names or ()
+        order = {text: _as_index(text, len(own)) for text in values}
+        if None in [*order.values(), *map(by_name.find, own)]:
+            continue  # there is no such index, or no such class
+        if any(index is not None and by_name.find(own[index]) != known[text] for text, index in order.items()):
+            where = " and ".join(columns[split].where for split, found in plain.items() if found)
+            shown = ", ".join(sorted(map(_number_text, values)))
+            raise DataError(
+                f"the labels {shown} of {where} may be indices in the order of {column.where} ({', '.join(own)}), but "
+                f"dataset.classes ({', '.join(by_name.classes)}) makes them other classes; use that order in "
+                "dataset.classes if the numbers mean the same in both files, or else set dataset.labels=indices (all "
+                "files number the classes in the order of dataset.classes) or dataset.labels=names."
+            )
+
+
+def _refuse_other_labels(
+    columns: Sequence[LabelColumn], texts: Sequence[Sequence[str | None]], by_name: _NameTable
+) -> None:
+    """Refuse a split that has no label in common with the largest split; `by_name` has the class names of files."""
+
+    def name(text: str) -> str:
+        index = by_name.find(text)
+        index = _as_index(text, len(by_name.classes)) if index is None else index
+        return _folded(text if index is None else by_name.classes[index])
+
+    names = [
+        {name(text) for text in (*of_column, *(column.class_names or ())) if text is not None}
+        for column, of_column in zip(columns, texts, strict=True)
+    ]
+    largest = max(range(len(columns)), key=lambda i: len(texts[i]) - list(texts[i]).count(None), default=0)
+    for column, found in zip(columns, names, strict=True):
+        if found and names[largest].isdisjoint(found):
+            raise DataError(
+                f"the labels of {column.where} ({_first(found)}) are all different from those of "
+                f"{columns[largest].where} ({_first(names[largest])}); write the same class names in both, or name the "
+                "classes by 'dataset.classes=[...]'."
+            )
+
+
+def _first(names: Iterable[str]) -> str:
+    shown = [name[:40] for name in sorted(names)]
+    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
+
+
+def _missing_as_class(text: str, columns: Sequence[LabelColumn], texts: Sequence[Sequence[str | None]]) -> DataError:
+    where, row = next(
+        (column.where, found.index(text) + 1) for column, found in zip(columns, texts, strict=True) if text in found
+    )
+    return DataError(
+        f"{where}: row {row}: the label {text[:80]!r} seems to mean that there is no label. Leave the field empty in a "
+        "row without a label; if it is a class, name all classes by 'dataset.classes=[...]'."
+    )
+
+
 def _unknown_label(
     column: LabelColumn, row: int, text: str, classes: Sequence[str], reading: LabelReading
 ) -> DataError:
@@ -259,7 +376,7 @@ def _unknown_label(
             f"0..{len(classes) - 1}."
         )
     start = f"{column.where}: row {row}: {unknown_name('the label', text[:80], classes)}"
-    if text.strip().casefold() in _NO_LABEL:
+    if _looks_missing(text) or _number_text(text) == "-1":
         return DataError(f"{start} Leave the field empty in a row without a label.")
     if column.class_names is not None:
         return DataError(
@@ -276,7 +393,7 @@ def _variant_notes(variants: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
         return ()
     text, name = next(iter(variants))
     return (
-        f"Labels that differ from a class name only in case or surrounding blanks: {sum(variants.values()):,}; they "
+        f"Labels that differ from a class name only in case, blanks or Unicode form: {sum(variants.values()):,}; they "
         f"are read as that class, such as {text!r} as {name!r}.",
     )
 

@@ -14,7 +14,14 @@ from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData
 from alchemist_exp.data.hold_out import hold_out
-from alchemist_exp.data.labels import LabelColumn, LabelReading, check_votes, infer_classes, read_labels
+from alchemist_exp.data.labels import (
+    LabelColumn,
+    LabelReading,
+    check_votes,
+    infer_classes,
+    read_labels,
+    without_secret_labels,
+)
 from alchemist_exp.data.other_columns import other_columns, unify_types
 from alchemist_exp.data.readers import Columns, is_untyped, similar_column
 from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
@@ -206,6 +213,8 @@ class TableDataset(Dataset, ABC):
             for split, table in source.splits.items()
             if (name := self.label_column) is not None and name in table.columns
         }
+        columns, secret = without_secret_labels(columns, self.classes)
+        notes += secret
         if not self.classes and not columns:
             hint = notes[-1] if notes and self.label_column is not None else "No row has a label."
             raise DataError(f"dataset.classes must be given, as in 'dataset.classes=[ham,spam]'. {hint}")

@@ -9,7 +9,7 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.data.labels import LabelColumn, LabelReading, infer_classes, read_labels
+from alchemist_exp.data.labels import LabelColumn, LabelReading, infer_classes, read_labels, without_secret_labels
 
 AUTO, NAMES, INDICES = LabelReading.auto, LabelReading.names, LabelReading.indices
 
@@ -76,9 +76,7 @@ def test_an_unknown_label_is_named_with_its_row(label, reading, message) -> None
 def test_case_and_blanks_of_a_name_are_matched_and_counted() -> None:
     labels = read_labels(columns({"train": ["SPAM", " ham", "ham"], "valid": ["Spam"]}), ["ham", "spam"], AUTO)
     assert labels.by_split == {"train": [1, 0, 0], "valid": [1]}
-    assert labels.notes[0].startswith(
-        "Labels that differ from a class name only in case or surrounding blanks: 3; they"
-    )
+    assert labels.notes[0].startswith("Labels that differ from a class name only in case, blanks or Unicode form: 3;")
     both = ["Ham", "ham"]
     assert read_labels(columns({"train": ["ham", "Ham"]}), both, AUTO).by_split == {"train": [1, 0]}
     with pytest.raises(DataError, match="'HAM' is unknown"):
@@ -88,11 +86,13 @@ def test_case_and_blanks_of_a_name_are_matched_and_counted() -> None:
 @pytest.mark.parametrize(
     ("splits", "classes"),
     [
-        ({"train": ["spam", "ham"], "test": ["egg"]}, ["egg", "ham", "spam"]),
+        ({"train": ["spam", "ham"], "test": ["egg", "ham"]}, ["egg", "ham", "spam"]),
         ({"train": ["10", "9", "1.0", 1]}, ["1", "9", "10"]),
         ({"train": ["-1", "1", "0.5"]}, ["-1", "0.5", "1"]),
         ({"train": ["Spam", "spam", "spam ", "ham"]}, ["ham", "spam"]),
         ({"train": [True, False]}, ["False", "True"]),
+        ({"train": ["-0.0", "0", 1.0, -0.0]}, ["0", "1"]),
+        ({"train": ["ham", "\u200fham", "ham\u200b", "h\u200bam", "spam", "\ufeff"]}, ["ham", "spam"]),
     ],
 )
 def test_classes_are_taken_from_the_labels_in_a_fixed_order(splits, classes) -> None:
@@ -113,6 +113,44 @@ def test_classes_are_taken_from_the_labels_in_a_fixed_order(splits, classes) -> 
 def test_a_column_that_gives_no_classes_is_refused(values, reading, message) -> None:
     with pytest.raises(DataError, match=message):
         infer_classes(columns({"train": values}).values(), reading)
+
+
+@pytest.mark.parametrize("text", ["nan", "None", " NULL ", "N/A", "#N/A", "#REF!", "#DIV/0!", "<NA>", "NaT", "?", "-"])
+def test_a_text_for_a_missing_label_is_not_taken_as_a_class(text: str) -> None:
+    found = columns({"train": ["ham", "spam"], "valid": ["ham", text]})
+    with pytest.raises(
+        DataError, match=r"valid\.csv: row 2: the label .*Leave the field empty in a row without a label"
+    ):
+        infer_classes(found.values(), AUTO)
+    with pytest.raises(
+        DataError, match=r"valid\.csv: row 2: the label .*Leave the field empty in a row without a label"
+    ):
+        read_labels(found, ["ham", "spam"], AUTO)
+    assert read_labels(found, ["ham", "spam", text.strip()], AUTO).by_split["valid"] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("train", "valid"),
+    [([True, False], ["0", "1"]), ([0, 1], ["ham", "spam"]), (["ham", "spam"], ["no", "yes", "no", "no"])],
+)
+def test_classes_are_not_taken_from_splits_without_a_common_label(train, valid) -> None:
+    with pytest.raises(DataError, match=r"the labels of .* are all different from those of .*dataset\.classes"):
+        infer_classes(columns({"train": train, "valid": valid}).values(), AUTO)
+
+
+def test_a_binary_label_is_refused() -> None:
+    with pytest.raises(DataError, match=r"row 2 has the label b'ham'; expected a text; store the column as strings"):
+        infer_classes(columns({"train": [None, b"ham"]}).values(), AUTO)
+
+
+@pytest.mark.parametrize("label", ["-1", "-1.0", -1, -1.0])
+@pytest.mark.parametrize("classes", [["ham", "spam"], []])
+def test_a_split_of_minus_one_is_unlabeled_in_every_format(label, classes: list[str]) -> None:
+    found, notes = without_secret_labels(columns({"train": ["ham", "spam"], "test": [label, label]}), classes)
+    assert found["test"].texts(AUTO) == [None, None]
+    assert notes == ("Every label of test.csv is -1, which means no label: test is unlabeled.",)
+    kept = columns({"train": [-1, 1], "test": [label, label]})
+    assert without_secret_labels(kept, classes) == (kept, ())
 
 
 @pytest.fixture
@@ -164,6 +202,29 @@ def test_minus_one_of_a_class_label_is_an_unlabeled_row(tmp_path: Path, load) ->
     data = load(tmp_path)
     assert data.gold(Split.TEST) is None
     assert data.gold(Split.TRAIN).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("own", "classes"), [(["spam", "ham"], "[ham,spam]"), (["1", "0"], "[0,1]"), (["1", "0"], "[]")]
+)
+def test_plain_indices_next_to_another_order_in_a_file_are_refused(tmp_path: Path, load, own, classes: str) -> None:
+    write_parquet(tmp_path / "train.parquet", own, [0, 1, 0])
+    (tmp_path / "test.csv").write_text("text,label\nx,0\ny,1\nz,0\n")
+    with pytest.raises(
+        DataError, match=r"the labels 0, 1 of .*test\.csv may be indices in the order of .*train\.parquet"
+    ):
+        load(tmp_path, f"dataset.classes={classes}")
+    data = load(tmp_path, f"dataset.classes=[{','.join(own)}]", "dataset.labels=indices")
+    assert data.gold(Split.TRAIN).tolist() == data.gold(Split.TEST).tolist() == [0, 1, 0]
+
+
+def test_plain_indices_in_the_order_of_a_file_are_read(tmp_path: Path, load) -> None:
+    write_parquet(tmp_path / "train.parquet", ["spam", "ham"], [0, 1, 0])
+    (tmp_path / "test.csv").write_text("text,label\nx,0\ny,1\n")
+    for classes in ("[spam,ham]", "[]"):
+        data = load(tmp_path, f"dataset.classes={classes}")
+        assert data.gold(Split.TRAIN).tolist() == [0, 1, 0]
+        assert data.gold(Split.TEST).tolist() == [0, 1]
 
 
 def test_the_limit_does_not_decide_what_labels_are(tmp_path: Path, load) -> None:
