@@ -57,7 +57,7 @@ class LabelColumn:
             DataError: A row has several labels, or an index without a class name; the message has the row, from 1.
 
         """
-        not_one = list | dict | bytes
+        not_one = (list, dict, bytes)
         if row := next((i for i, value in enumerate(self.values, 1) if isinstance(value, not_one)), None):
             value = self.values[row - 1]
             expected = "a text; store the column as strings" if isinstance(value, bytes) else "one class per row"

@@ -1,8 +1,11 @@
 """Dialects of CSV, encodings, JSON, Excel and compressed files; the summary of a file."""
 
 import gzip
+import io
 import json
 import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -154,3 +157,46 @@ def test_the_summary_of_a_file(tmp_path: Path) -> None:
 )
 def test_a_similar_column(wanted: str, columns: list[str], found: str | None) -> None:
     assert similar_column(wanted, columns) == found
+
+
+def write_sheet(path: Path, xml_of: Callable[[str], str] = str, merge: str = "", **cells: str) -> Path:
+    """Write three rows and some cells as Excel does; `xml_of` alters the XML of the sheet."""
+    book = pytest.importorskip("openpyxl").Workbook()
+    for row in (["text", "label"], ["a", "ham"], ["b", "spam"]):
+        book.active.append(row)
+    for name, value in cells.items():
+        book.active[name] = value
+    if merge:
+        book.active.merge_cells(merge)
+    book.save(raw := io.BytesIO())
+    with zipfile.ZipFile(raw) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name).decode()
+            new.writestr(name, xml_of(content) if name.endswith("sheet1.xml") else content)
+    return path
+
+
+@pytest.mark.parametrize("size", ["A1", "A1:A2", "A1:B2", "A1:Z99"])
+def test_the_stored_size_of_a_sheet_is_not_used(tmp_path: Path, size: str) -> None:
+    size_xml = f'dimension ref="{size}"'
+    path = write_sheet(tmp_path / "a.xlsx", lambda xml: xml.replace('dimension ref="A1:C3"', size_xml), C1="id", C3="x")
+    columns = {"text": ["a", "b"], "label": ["ham", "spam"], "id": ["", "x"]}
+    assert read_table(path).columns == columns
+
+
+@pytest.mark.parametrize(
+    ("cells", "merge", "message"),
+    [
+        ({"B3": "=B2"}, "", "the formulas in B3 of its sheet 'Sheet' have no stored value; open the file"),
+        ({f"A{i}": f"=A{i - 1}" for i in range(3, 20)}, "", "the formulas in A3, A4, A5, A6, A7 and 12 more"),
+        ({}, "B2:B3", "the cells B2:B3 of its sheet 'Sheet' are merged, .*; unmerge them"),
+    ],
+)
+def test_cells_that_only_look_empty_are_refused(tmp_path: Path, cells, merge: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_table(write_sheet(tmp_path / "a.xlsx", merge=merge, **cells))
+
+
+def test_a_formula_whose_value_is_an_empty_text_is_an_empty_cell(tmp_path: Path) -> None:
+    path = write_sheet(tmp_path / "a.xlsx", lambda xml: xml.replace('<c r="B3">', '<c r="B3" t="str">'), B3='=""')
+    assert read_table(path).columns["label"] == ["ham", ""]
