@@ -19,6 +19,7 @@ from alchemist_exp.data.labels import (
     LabelReading,
     check_votes,
     infer_classes,
+    is_missing,
     read_labels,
     without_secret_labels,
 )
@@ -27,10 +28,14 @@ from alchemist_exp.data.readers import Columns, is_untyped, similar_column
 from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
 from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.data.text_rows import TextRows
+from alchemist_exp.data.texts import has_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import DatasetDict
+
+MIN_TRAIN_ROWS = 10
+"""Of fewer unlabeled rows, a note says that they alone are train."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,10 +235,11 @@ class TableDataset(Dataset, ABC):
         contents = self._read_rows(source, notes)
         rows = {split: list(range(table.n_rows)) for split, table in source.splits.items()}
         train, n_missing = source.splits[Split.TRAIN], {s: found.count(None) for s, found in labels.by_split.items()}
-        undivided = [*source.splits] == [Split.TRAIN]
+        undivided, divided = [*source.splits] == [Split.TRAIN], False
         if undivided:
             found = labels.by_split.get(Split.TRAIN, [None] * train.n_rows)
             rows = self._divide(train, contents[Split.TRAIN], found, notes)
+            divided = [*rows.values()] != [[*range(train.n_rows)]]
         elif self.test_share:
             raise DataError(
                 f"dataset.test_share={self.test_share:g} is for data without splits, and {self.name} has "
@@ -255,7 +261,6 @@ class TableDataset(Dataset, ABC):
             rows[split] = chosen[: self.limit]
             splits[split] = self._columns(source.splits[of], contents[of], rows[split], gold)
             others[split] = other_columns(source.splits[of].columns, used, rows[split], source.splits[of].file)
-        divided = undivided and len(rows) > 1
         kind = self._row_kind({split: columns[TEXT] for split, columns in splits.items()})
         return TextData(
             task=replace(
@@ -354,7 +359,26 @@ class TableDataset(Dataset, ABC):
             if self.test_share:
                 raise DataError(f"dataset.test_share={self.test_share:g} needs labels, and {table.where} has none.")
             return {Split.TRAIN: list(range(table.n_rows))}
-        rows = hold_out(contents, labels, self.test_share, table.where)
+        unlabeled = [row for row, label in enumerate(labels) if label is None]
+        empty = {row for row in unlabeled if not any(_has_value(table.columns[name][row]) for name in self.row_columns)}
+        # An empty last line, as spreadsheets export it, must not be the only row of train.
+        left_out = empty if len(empty) == len(unlabeled) else set[int]()
+        kept = [row for row in range(table.n_rows) if row not in left_out]
+        divided = hold_out([contents[row] for row in kept], [labels[row] for row in kept], self.test_share, table.where)
+        rows = {split: [kept[i] for i in chosen] for split, chosen in divided.items()}
+        n_train = len(unlabeled) - len(empty)
+        if left_out:
+            notes.append(
+                f"Rows of {table.where} that have no text and no label are left out: {len(left_out):,} (the first is "
+                f"row {min(left_out) + 1:,}); all others have a label."
+            )
+        elif 0 < n_train < min(MIN_TRAIN_ROWS, n_labeled):
+            notes.append(
+                f"Only {n_train:,} {'row' if n_train == 1 else 'rows'} of {table.where} with a text "
+                f"{'has' if n_train == 1 else 'have'} no label, and the rows without a label are train "
+                f"({n_labeled:,} have one); if that is not meant, label or remove "
+                f"{'it' if n_train == 1 else 'them'}."
+            )
         sizes = ", ".join(f"{len(chosen):,} {split}" for split, chosen in rows.items())
         if len(rows) == 1:
             notes.append(
@@ -403,6 +427,10 @@ class TableDataset(Dataset, ABC):
             features = datasets.Features({name: types[name] for name in columns})
             table[str(split)] = datasets.Dataset.from_dict(columns, features=features)
         return table
+
+
+def _has_value(value: object) -> bool:
+    return has_text(value) if isinstance(value, str) else not is_missing(value)
 
 
 def override(key: str, value: str) -> str:

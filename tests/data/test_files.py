@@ -233,6 +233,27 @@ def test_a_single_file_becomes_splits_by_its_labels(tmp_path: Path, load, name, 
     assert note is None or re.search(note, data.notes[0])
 
 
+@pytest.mark.parametrize("empty", [",\n", ",\n,\n", " ,\n", "\u200b,\n"])
+@pytest.mark.parametrize("share", [0, 0.2])
+def test_empty_rows_do_not_alter_what_a_labeled_file_is_divided_into(tmp_path: Path, load, share, empty: str) -> None:
+    without = load(write(tmp_path / "a.csv", "text,label\n" + LABELED), f"dataset.test_share={share}")
+    first, *others = LABELED.splitlines(keepends=True)
+    for rows in (LABELED + empty, first + empty + "".join(others)):
+        data = load(write(tmp_path / "a.csv", "text,label\n" + rows), f"dataset.test_share={share}")
+        lines = rows.splitlines()
+        for split in without.splits:
+            assert data.texts(split) == without.texts(split)
+            assert [lines[row].split(",")[0] for row in data.rows_of_input(split)] == list(data.texts(split))
+        assert f"no text and no label are left out: {empty.count(',')} (the first is row" in data.notes[0]
+
+
+def test_few_rows_of_train_are_said(tmp_path: Path, load) -> None:
+    data = load(write(tmp_path / "a.csv", "text,label\n" + LABELED + "last,\n,\n"))
+    assert len(data.texts(Split.TRAIN)) == 2
+    assert "Only 1 row of " in data.notes[0]
+    assert "train (40 have one); if that is not meant, label or remove it." in data.notes[0]
+
+
 def test_equal_files_are_divided_equally_in_any_order(tmp_path: Path, load) -> None:
     lines = LABELED.splitlines()
     found = []
