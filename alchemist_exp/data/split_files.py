@@ -15,6 +15,9 @@ SPLIT_FILE_NAMES = {
 }
 """The file names of each split, without their extension; upper case is the same."""
 
+_NO_TABLES = ("", ".json", ".py", ".md", ".log", ".yaml", ".yml", ".sh", ".ipynb")
+"""Files with such extensions are no tables, whatever their name is: code, descriptions and logs."""
+
 PREPARED = ("youtube", "sms", "yelp", "imdb", "medabs", "cancer", "finance", "french")
 """The paper's text datasets, which `scripts/prepare_data.py` makes; a test compares this list with its recipes."""
 
@@ -69,7 +72,7 @@ def read_splits(path: Path, name: str, *, wanted: Sequence[str], encoding: str |
     if path.is_dir():
         files, notes = _split_files(path)
     if not files:
-        columns = {"text": [_read_text(file, encoding) for file in sorted(path.glob("*.txt"))]}
+        columns = {"text": [_read_text(file, encoding) for file in _text_files(path)]}
         texts = SplitTable(where=str(path), columns=columns)
         return SplitTables(splits={Split.TRAIN: texts}, notes=notes)
     tables = {split: read_table(file, wanted=wanted, encoding=encoding) for split, file in files.items()}
@@ -86,11 +89,14 @@ def read_splits(path: Path, name: str, *, wanted: Sequence[str], encoding: str |
 
 def _split_files(path: Path) -> tuple[dict[Split, Path], tuple[str, ...]]:
     """Return the file of each split of a directory, none if its rows are .txt files, and a note on unused files."""
-    readable = sorted(f for f in path.iterdir() if is_readable(f) and f.is_file() and not f.name.startswith("."))
+    visible = sorted(file for file in path.iterdir() if not file.name.startswith("."))
     by_split = {
-        split: [file for file in readable if file.name.lower().removesuffix(extension(file)) in names]
+        split: [f for f in visible if is_readable(f) and f.name.lower().removesuffix(extension(f)) in names]
         for split, names in SPLIT_FILE_NAMES.items()
     }
+    for file in (file for found in by_split.values() for file in found):
+        _require_file(file)
+    readable = [file for file in visible if is_readable(file) and file.is_file()]
     for split, found in by_split.items():
         if len(found) > 1:
             raise DataError(
@@ -99,16 +105,44 @@ def _split_files(path: Path) -> tuple[dict[Split, Path], tuple[str, ...]]:
     files = {split: found[0] for split, found in by_split.items() if found}
     # A JSON file is often metadata, such as the manifest of a prepared dataset.
     unused = [file.name for file in readable if file not in files.values() and extension(file) != ".json"]
-    if Split.TRAIN not in files and (files or not any(path.glob("*.txt"))):
+    if Split.TRAIN not in files and not files and _text_files(path):
+        return {}, _unused_note(path, unused)
+    for split, names in SPLIT_FILE_NAMES.items():
+        others = [file for file in visible if file.name.lower().split(".")[0] in names and not is_readable(file)]
+        tables = [file.name for file in others if file.suffix.lower() not in _NO_TABLES]
+        if tables and split not in files:
+            raise DataError(
+                f"{path} has {_names(tables)} for the split {split}, which cannot be read; save the rows as "
+                f"{names[0]}.csv (or {', '.join(e for e in EXTENSIONS if e != '.csv')}), or move the file away."
+            )
+        unused += [*tables, *(f"{file.name}/" for file in others if file.name not in tables and file.is_dir())]
+    if Split.TRAIN not in files:
         has = f" (it has {_names(unused)}; a single file is named by dataset.path=FILE)" if unused else ""
         raise DataError(
             f"the directory dataset.path={str(path)!r} has no training split{has}; it needs train.csv (or "
             f"{', '.join(e for e in EXTENSIONS if e != '.csv')}) and may have valid and test, or it needs .txt files, "
             "one per row."
         )
+    return files, _unused_note(path, unused)
+
+
+def _unused_note(path: Path, unused: list[str]) -> tuple[str, ...]:
     known = ", ".join(name for names in SPLIT_FILE_NAMES.values() for name in names)
     note = f"Files of {path} that are not read: {_names(unused)}; files of splits are called {known}."
-    return files, (note,) if unused else ()
+    return (note,) if unused else ()
+
+
+def _text_files(path: Path) -> list[Path]:
+    """Return the .txt files of a directory in the order of their names, without hidden ones."""
+    return sorted(f for f in path.iterdir() if f.suffix.lower() == ".txt" and not f.name.startswith("."))
+
+
+def _require_file(file: Path) -> None:
+    """Check that a file of a dataset is a regular file, or a link to one; to read a named pipe would block."""
+    if file.is_file():
+        return
+    kind = "a directory" if file.is_dir() else "not a regular file" if file.exists() else "a link to a missing file"
+    raise DataError(f"{file} is {kind}, so its rows cannot be read; put the file there, or remove it.")
 
 
 def _names(files: list[str]) -> str:
@@ -116,6 +150,7 @@ def _names(files: list[str]) -> str:
 
 
 def _read_text(file: Path, encoding: str | None) -> str:
+    _require_file(file)
     try:
         return decode_text(file.read_bytes(), encoding)[0]
     except UnicodeDecodeError as error:

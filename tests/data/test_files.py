@@ -1,6 +1,7 @@
 """The user's own files: every format, and one sentence with the row for whatever is wrong."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -59,7 +60,45 @@ def test_a_folder_has_an_unlabeled_train_and_labeled_others(tmp_path: Path, load
 def test_a_folder_of_text_files_is_a_row_each(tmp_path: Path, load) -> None:
     write(tmp_path / "b.txt", "second")
     write(tmp_path / "a.txt", "first")
-    assert load(tmp_path).texts(Split.TRAIN) == ["first", "second"]
+    write(tmp_path / "c.TXT", "third")
+    write(tmp_path / ".b.txt", "hidden")
+    assert load(tmp_path).texts(Split.TRAIN) == ["first", "second", "third"]
+    os.mkfifo(tmp_path / "d.txt")
+    with pytest.raises(DataError, match=r"d\.txt is not a regular file"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda path: path.symlink_to("absent.csv"), "a link to a missing file"),
+        (os.mkfifo, "not a regular file"),
+        (Path.mkdir, "a directory"),
+    ],
+)
+@pytest.mark.parametrize("name", ["test.csv", "Val.jsonl.gz", "train.parquet"])
+def test_a_split_that_is_no_file_is_an_error(tmp_path: Path, load, make, kind: str, name: str) -> None:
+    if not name.startswith("train"):
+        write(tmp_path / "train.csv", "text\na\n")
+    make(tmp_path / name)
+    with pytest.raises(DataError, match=f"{name} is {kind}, so its rows cannot be read"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["test.xls", "test.csv.zst", "valid.zip", "Dev.txt", "test.csv.bak"])
+def test_a_split_in_a_format_that_is_not_read_is_an_error_unless_another_file_has_it(
+    tmp_path: Path, load, name: str
+) -> None:
+    write(tmp_path / "train.csv", "text\na\n")
+    write(tmp_path / "test.py", "")
+    assert load(tmp_path).notes == ()
+    write(tmp_path / name, "")
+    with pytest.raises(
+        DataError, match=rf"has {name} for the split (test|valid), which cannot be read; save the rows as"
+    ):
+        load(tmp_path)
+    write(tmp_path / f"{'test' if name.startswith('test') else 'valid'}.csv", "text,label\na,ham\n")
+    assert f"that are not read: {name};" in load(tmp_path).notes[0]
 
 
 @pytest.mark.parametrize("labels", [["spam", " ham ", "ham"], ["1", "0", "0"], ["1.0", "0", "0.0"]])
