@@ -1,15 +1,18 @@
 """The command `alchemist clean`: what is listed, what is deleted, and what never is."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from alchemist_exp.cli.clean import main
+from alchemist_exp.cli.clean import Item, delete, main
 from alchemist_exp.core.locks import locked
+from alchemist_exp.results.runs import RunState
 from tests.support.records import record, write
 
+USED, UNUSED = "0123456789abcdef01234567", "fedcba9876543210fedcba98"
 UNFINISHED = {name: {} for name in ("label_model", "end_model", "programs", "cost")}
 KEPT = ("cache/replies/ab/ab12.json", "cache/budget.jsonl")
 """What was paid for."""
@@ -18,12 +21,15 @@ KEPT = ("cache/replies/ab/ab12.json", "cache/budget.jsonl")
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
     """Runs in each state, a sweep, cache entries that are used and not, and responses."""
-    write(tmp_path, "done", record(cache_entries=["features/used", "votes/used"]))
+    write(tmp_path, "done", record(cache_entries=[f"features/{USED}", f"votes/{USED}"]))
     write(tmp_path, "old", record({"dataset": "sms"}, started_at="2020-01-01T00:00:00+00:00"))
     write(tmp_path, "failed", record() | UNFINISHED | {"status": "failed", "error": "e"})
     write(tmp_path, "killed", record() | UNFINISHED | {"status": "started"})
     write(tmp_path, "running", record() | UNFINISHED | {"status": "started"})
-    for name in ("features/used", "features/unused", "votes/used", "votes/unused", "feature_parts/unused"):
+    for name in (
+        *(f"{kind}/{key}" for kind in ("features", "votes") for key in (USED, UNUSED)),
+        f"feature_parts/{UNUSED}",
+    ):
         entry = tmp_path / "cache" / name
         entry.mkdir(parents=True)
         (entry / "array.npy").write_bytes(b"x" * 10_000)
@@ -78,7 +84,10 @@ def test_what_is_asked_for_is_deleted_and_nothing_else(
 def test_cache_entries_that_no_remaining_run_names_are_deleted(outputs: Path, capsys) -> None:
     (outputs / "runs" / "running" / "record.json").unlink()
     assert main([str(outputs), "cache", "--yes"]) == 0
-    assert {name for name in there(outputs) if name.startswith("cache")} == {"cache/features/used", "cache/votes/used"}
+    assert {name for name in there(outputs) if name.startswith("cache")} == {
+        f"cache/features/{USED}",
+        f"cache/votes/{USED}",
+    }
     assert "3 runs of an earlier version, or killed, do not name the entries they used" in capsys.readouterr().out
     assert main([str(outputs), "runs", "cache", "--yes"]) == 0
     assert not [name for name in there(outputs) if name.startswith("cache")]
@@ -90,6 +99,66 @@ def test_a_run_that_begins_meanwhile_is_kept(outputs: Path, capsys: pytest.Captu
         assert main([str(outputs), "runs", "dataset=youtube", "--yes"]) == 0
     assert (outputs / "runs" / "done").exists()
     assert "kept, because a process is using it: done  done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("runs", "runs"), ("multirun", "sweeps"), ("cache/features", "cache"), ("cache", "cache")]
+)
+def test_nothing_is_deleted_behind_a_link(outputs: Path, tmp_path_factory, capsys, name: str, what: str) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "there"
+    (outputs / "runs" / "running" / "record.json").unlink()
+    (outputs / name).rename(elsewhere)
+    (outputs / name).symlink_to(elsewhere)
+    before = [*elsewhere.rglob("*")]
+    assert main([str(outputs), what, "--yes"]) == 0
+    assert [path for path in elsewhere.rglob("*") if ".locks" not in str(path)] == before
+    assert f"nothing is deleted in {outputs / name}" in (out := capsys.readouterr().out.replace("\n", " ")), out
+
+
+def test_directories_in_the_cache_without_the_name_of_an_entry_are_kept(outputs: Path) -> None:
+    (outputs / "runs" / "running" / "record.json").unlink()
+    (outputs / "cache" / "features" / "my notes").mkdir()
+    main([str(outputs), "runs", "cache", "--yes"])
+    assert {name for name in there(outputs) if name.startswith("cache")} == {"cache/features/my notes"}
+
+
+@pytest.mark.parametrize("what", ["unfinished", "cache"])
+def test_what_has_changed_while_the_question_was_open_is_kept(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch, capsys, what: str
+) -> None:
+    (outputs / "runs" / "running" / "record.json").unlink()
+
+    def answer(_: str) -> str:
+        entries = [f"{kind}/{UNUSED}" for kind in ("features", "votes", "feature_parts")]
+        for name in ("failed", "killed"):
+            (outputs / "runs" / name / "record.json").write_text(json.dumps(record(cache_entries=entries)))
+        return "y"
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", answer)
+    before = there(outputs)
+    assert main([str(outputs), what]) == 0
+    assert there(outputs) == before
+    assert "kept, because it is in use or has changed since it was listed" in capsys.readouterr().out
+
+
+def test_a_run_is_read_again_under_its_lock(outputs: Path) -> None:
+    run = outputs / "runs" / "killed"
+    killed = Item(path=run, name="killed", lock=outputs / "lock", state=(RunState.KILLED, record()["started_at"]))
+    (run / "record.json").write_text(json.dumps(record()))
+    assert not delete(killed)
+    (run / "record.json").write_text(json.dumps(record() | UNFINISHED | {"status": "started"}))
+    assert delete(killed)
+
+
+@pytest.mark.usefixtures("running")
+@pytest.mark.parametrize("what", ["runs", "unfinished"])
+def test_the_rest_of_an_interrupted_deletion_is_deleted(outputs: Path, what: str) -> None:
+    for name in ("old", "running"):
+        (outputs / "runs" / f".{name}.deleted" / "model").mkdir(parents=True)
+    assert main([str(outputs), what, "--yes"]) == 0
+    # The lock of a running run is held, perhaps by another `alchemist clean`.
+    assert [path.name for path in outputs.glob("runs/.*.deleted")] == [".running.deleted"]
 
 
 @pytest.mark.parametrize(("answer", "kept"), [("y", False), ("n", True), ("", True)])
@@ -105,7 +174,7 @@ def test_a_person_is_asked_first(outputs: Path, monkeypatch: pytest.MonkeyPatch,
 def test_shared_files_count_once(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = outputs / "runs" / "done" / "model"
     model.mkdir()
-    os.link(outputs / "cache" / "features" / "used" / "array.npy", model / "array.npy")
+    os.link(outputs / "cache" / "features" / USED / "array.npy", model / "array.npy")
     main([str(outputs), "runs", "dataset=youtube", "--dry-run"])
     # The record alone is freed: the cache has the array too.
     assert capsys.readouterr().out.splitlines()[-1] == "would delete 1 directory, 4.1 kB"

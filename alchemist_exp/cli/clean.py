@@ -4,6 +4,7 @@ LLM responses are never deleted here, since they were paid for: `alchemist cache
 """
 
 import argparse
+import re
 import shutil
 import sys
 from collections import Counter
@@ -18,9 +19,11 @@ from rich.text import Text
 
 from alchemist_exp.cli.arguments import Parser, age, run_command
 from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
+from alchemist_exp.core.hashing import KEY_LENGTH
 from alchemist_exp.core.locks import close_locked, try_open_locked
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.console import new_console, new_table
+from alchemist_exp.results.record import RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 from alchemist_exp.results.runs import RunState, index_runs, narrow
 
@@ -43,6 +46,9 @@ WHAT = ("runs", "unfinished", "sweeps", "cache")
 CACHE_KINDS = ("votes", "features", "feature_parts", "passages")
 """The kinds of cache entries that can be made again without an LLM."""
 
+_KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")
+_DELETED = re.compile(r"\.(.+)\.deleted")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
@@ -52,12 +58,14 @@ class Item:
         path: The directory.
         name: How it is listed; directories of the same name are one line.
         lock: The lock file that a process holds while it writes it; None where there is none.
+        state: The state and the start of a run when it was chosen; None for everything else.
 
     """
 
     path: Path
     name: str
     lock: Path | None = None
+    state: tuple[RunState, str] | None = None
 
 
 @dataclass(kw_only=True)
@@ -123,8 +131,13 @@ def _clean(arguments: argparse.Namespace) -> int:
         print("nothing was deleted")
         return 1
     freed, deleted = freed_by(chosen.items), 0
+    # While the question was open, runs may have begun or finished and used entries of the cache.
+    runs = index_runs(outputs).runs
+    still_chosen = {item.path for item in _choose(outputs, runs, kinds, filters, arguments.older_than).items}
     for item in chosen.items:
-        if delete(item):
+        if item.path not in still_chosen:
+            print(single_line(f"kept, because it is in use or has changed since it was listed: {item.name}"))
+        elif delete(item):
             deleted += 1
         else:
             print(single_line(f"kept, because a process is using it: {item.name}"))
@@ -157,8 +170,15 @@ def _choose(
         name = " · ".join(str(member) for member in members if isinstance(member, str))
         name = f"{run['state']}  {str(key)[:SHOWN_KEY_DIGITS]}  {name}  {run['started_at'][:19].replace('T', ' ')}"
         lock = outputs / "runs" / ".locks" / f"{key}.lock"
-        chosen.items.append(Item(path=outputs / "runs" / str(key), name=name, lock=lock))
-    if "sweeps" in kinds:
+        state = RunState(run["state"]), run["started_at"]
+        chosen.items.append(Item(path=outputs / "runs" / str(key), name=name, lock=lock, state=state))
+    if states and _leads_elsewhere(outputs, outputs / "runs", chosen):
+        chosen.items.clear()
+    elif states:
+        for path in _leftovers(outputs / "runs"):
+            lock = outputs / "runs" / ".locks" / f"{_original_name(path)}.lock"
+            chosen.items.append(Item(path=path, name="rest of runs whose deletion was interrupted", lock=lock))
+    if "sweeps" in kinds and not _leads_elsewhere(outputs, outputs / "multirun", chosen):
         for path in _directories(outputs / "multirun"):
             if before is None or path.stat().st_mtime < before.timestamp():
                 chosen.items.append(Item(path=path, name=f"sweep of {path.name}"))
@@ -175,19 +195,41 @@ def _choose_cache(outputs: Path, remaining: pd.DataFrame, chosen: Chosen) -> Non
     lists = remaining["cache_entries"].dropna() if "cache_entries" in remaining else pd.Series(dtype=object)
     used = {entry for entries in lists for entry in entries}
     silent = sum(not entries for entries in lists) + len(remaining) - len(lists)
-    orphans = [(kind, path) for kind, path in _entries(outputs / "cache") if f"{kind}/{path.name}" not in used]
+    kinds = [kind for kind in CACHE_KINDS if not _leads_elsewhere(outputs, outputs / "cache" / kind, chosen)]
+    orphans = [(kind, path) for kind in kinds for path in _entries(outputs / "cache", kind)]
+    orphans = [(kind, path) for kind, path in orphans if f"{kind}/{path.name}" not in used]
     if silent and orphans:
         chosen.notes.append(
             f"{_count(silent, 'run')} of an earlier version, or killed, do not name the entries they used."
         )
     for kind, path in orphans:
-        lock = outputs / "cache" / "locks" / f"{kind}-{path.name}.lock"
+        lock = outputs / "cache" / "locks" / f"{kind}-{_original_name(path)}.lock"
         chosen.items.append(Item(path=path, name=f"cache, {kind}", lock=lock))
 
 
-def _entries(cache: Path) -> Iterator[tuple[str, Path]]:
-    for kind in CACHE_KINDS:
-        yield from ((kind, path) for path in _directories(cache / kind))
+def _entries(cache: Path, kind: str) -> list[Path]:
+    """Return the entries of a kind, by the form of their names; other directories are not from this program."""
+    return [path for path in _directories(cache / kind) if _KEY.fullmatch(_original_name(path))]
+
+
+def _leftovers(parent: Path) -> list[Path]:
+    """Return what an interrupted `delete` left."""
+    return [path for path in _directories(parent) if _original_name(path) != path.name]
+
+
+def _original_name(path: Path) -> str:
+    """Return the name that a directory had before `delete` renamed it."""
+    match = _DELETED.fullmatch(path.name)
+    return match[1] if match else path.name
+
+
+def _leads_elsewhere(outputs: Path, directory: Path, chosen: Chosen) -> bool:
+    """Return whether a directory of outputs is a link, or in one, and add a note that nothing is deleted there."""
+    target = directory.resolve()
+    if target == outputs.resolve() / directory.relative_to(outputs) or not directory.exists():
+        return False
+    chosen.notes.append(f"nothing is deleted in {directory}, because it is linked to {target}.")
+    return True
 
 
 def _directories(parent: Path) -> list[Path]:
@@ -195,7 +237,7 @@ def _directories(parent: Path) -> list[Path]:
 
 
 def delete(item: Item) -> bool:
-    """Delete a directory, unless a process holds its lock.
+    """Delete a directory, unless a process holds its lock or a run is not as it was when it was chosen.
 
     Args:
         item: The directory.
@@ -208,10 +250,15 @@ def delete(item: Item) -> bool:
     if item.lock is not None and lock is None:
         return False
     try:
+        if item.state is not None and _state(item.path) != item.state:
+            return False
+        if not item.path.is_dir():
+            return True  # deleted meanwhile
         # Under another name first: a process that is killed here leaves no part of a run or an entry.
-        hidden = item.path.with_name(f".{item.path.name}.deleted")
-        shutil.rmtree(hidden, ignore_errors=True)
-        item.path.rename(hidden)
+        hidden = item.path.with_name(f".{_original_name(item.path)}.deleted")
+        if item.path != hidden:
+            shutil.rmtree(hidden, ignore_errors=True)
+            item.path.rename(hidden)
         if hidden.is_symlink():
             hidden.unlink()
         else:
@@ -222,6 +269,15 @@ def delete(item: Item) -> bool:
         if lock is not None:
             close_locked(lock)
     return True
+
+
+def _state(run: Path) -> tuple[RunState, str] | None:
+    """Return the state and the start of a run whose lock this process holds; None if it has no record."""
+    record = RunRecord.read(run)
+    if record is None:
+        return None
+    states = {RunStatus.STARTED: RunState.KILLED, RunStatus.FAILED: RunState.FAILED}
+    return states.get(record.status, RunState.DONE), record.started_at
 
 
 def _files(paths: Iterable[Path]) -> Iterator[tuple[tuple[int, int], int, int]]:
@@ -273,7 +329,7 @@ def _list(outputs: Path, runs: pd.DataFrame) -> None:
             table.add_row(f"runs, {state}", f"{len(paths):,}", decimal(size_of(paths)))
     sweeps = _directories(outputs / "multirun")
     table.add_row("sweeps (Hydra's notes)", f"{len(sweeps):,}", decimal(size_of(sweeps)))
-    by_kind = Counter(kind for kind, _ in _entries(outputs / "cache"))
+    by_kind = Counter(kind for kind in CACHE_KINDS for _ in _entries(outputs / "cache", kind))
     for kind, count in by_kind.items():
         table.add_row(f"cache, {kind}", f"{count:,}", decimal(size_of([outputs / "cache" / kind])))
     orphans = Chosen()
