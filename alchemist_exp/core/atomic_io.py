@@ -79,6 +79,21 @@ def write_bytes(path: Path, raw: bytes) -> None:
         _sync_directory(path.parent)
 
 
+def check_writable(path: Path) -> None:
+    """Create and remove the temporary file of a later `write_bytes`.
+
+    Args:
+        path: The file that is to be written; its directory must exist.
+
+    Raises:
+        OSError: The temporary file cannot be created.
+
+    """
+    temporary = _temporary_path(path)
+    temporary.touch(exist_ok=False)
+    temporary.unlink()
+
+
 def _temporary_path(path: Path) -> Path:
     """Return a name in the same directory that no other process or thread uses."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")

@@ -34,7 +34,7 @@ def other_columns(
     kinds = dict(zip(schema.names, schema.types, strict=True))
     return pa.table(
         {
-            name: _as_array([values[row] for row in rows], kinds.get(name))
+            name: as_array([values[row] for row in rows], kinds.get(name))
             for name, values in columns.items()
             if name not in used
         }
@@ -79,8 +79,18 @@ def unify_types(tables: Mapping[Split, "pa.Table"], n_rows: Mapping[Split, int])
     return {split: pa.table(columns[split]) for split in tables}
 
 
-def _as_array(values: Sequence[Any], kind: "pa.DataType | None") -> Any:
-    """Return values of a type, or as Arrow infers it; as text if they have no common type that Parquet can store."""
+def as_array(values: Sequence[Any], kind: "pa.DataType | None" = None) -> Any:
+    """Return values as an Arrow array that Parquet can store.
+
+    Args:
+        values: One value per row; None is null.
+        kind: The type to try first; None infers it from the values.
+
+    Returns:
+        An array of this type, or of the inferred one; of texts if the values have no common type that Parquet can
+        store.
+
+    """
     import pyarrow as pa
 
     for tried in [kind, None] if kind is not None else [None]:

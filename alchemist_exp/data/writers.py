@@ -3,19 +3,24 @@
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alchemist_exp.core.atomic_io import write_bytes
-from alchemist_exp.core.errors import ConfigError, DataError, install_command
+from alchemist_exp.core.atomic_io import check_writable, write_bytes
+from alchemist_exp.core.errors import ConfigError, DataError, StoreError, install_command
+from alchemist_exp.data.other_columns import as_array
 
 MAX_EXCEL_ROWS = 2**20 - 1
 """Rows of an Excel sheet, without the header."""
 
 MAX_EXCEL_CHARS = 32_767
 """Characters of an Excel cell."""
+
+MAX_EXCEL_INTEGER = 10**15
+"""From this number on, Excel rounds integers, so they are written as texts."""
 
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -28,14 +33,22 @@ def check_output(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
         columns: The columns of the input, which the output repeats.
 
     Raises:
-        ConfigError: The ending is not one of WRITERS, or the path is a directory.
+        ConfigError: The ending is not one of WRITERS, or the file cannot be written there.
         DataError: Excel cannot hold the table, or the package for it is missing.
 
     """
     if path.suffix.lower() not in WRITERS:
         raise ConfigError(f"{str(path)!r} does not end in {', '.join(WRITERS)}; name the file to write by -o FILE.")
-    if path.is_dir() or not path.parent.is_dir():
-        raise ConfigError(f"{str(path)!r} cannot be written; name a file in a directory that exists by -o FILE.")
+    try:
+        if not path.parent.is_dir():
+            raise ConfigError(f"{str(path)!r} cannot be written; name a file in a directory that exists by -o FILE.")
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{str(path)!r} exists and is not a file; name another one by -o FILE.")
+        check_writable(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{str(path)!r} cannot be written ({error.strerror}); name another file by -o FILE."
+        ) from error
     if path.suffix.lower() != ".xlsx":
         return
     try:
@@ -45,7 +58,7 @@ def check_output(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     for name, values in columns.items():
         if len(values) > MAX_EXCEL_ROWS:
             raise DataError(f"Excel holds {MAX_EXCEL_ROWS:,} rows, and there are {len(values):,}; write a CSV file.")
-        longest = max((len(value) for value in values if isinstance(value, str)), default=0)
+        longest = max((len(text) for text in map(_cell, values) if isinstance(text, str)), default=0)
         if longest > MAX_EXCEL_CHARS:
             raise DataError(
                 f"the column {name!r} has a text of {longest:,} characters, and a cell of Excel holds "
@@ -64,26 +77,47 @@ def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
         StoreError: The file cannot be written.
 
     """
-    write_bytes(path, WRITERS[path.suffix.lower()](columns))
+    raw = WRITERS[path.suffix.lower()](columns)
+    try:
+        write_bytes(path, raw)
+    except (StoreError, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        reason = getattr(cause, "strerror", None) or str(error)
+        raise StoreError(f"{path} could not be written ({reason}); name another file by -o FILE.") from error
 
 
 def _csv(columns: Mapping[str, Sequence[Any]], delimiter: str = ",") -> bytes:
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(map(_cell, row) for row in zip(*columns.values(), strict=True))
+    plain = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+    quoted = csv.writer(stream, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in ([*columns], *zip(*columns.values(), strict=True)):
+        cells = [_cell(value) for value in row]
+        # The module csv does not quote a carriage return, which readers take as the end of the row.
+        writer = quoted if any(isinstance(cell, str) and "\r" in cell for cell in cells) else plain
+        writer.writerow(cells)
     return stream.getvalue().encode("utf-8", "replace")
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+    return _json(value) if isinstance(value, list | dict) else value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_finite(value), ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """Return a value without what JSON does not have: NaN becomes None, and infinity a text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _jsonl(columns: Mapping[str, Sequence[Any]]) -> bytes:
-    lines = []
-    for row in zip(*columns.values(), strict=True):
-        values = (None if isinstance(value, float) and value != value else value for value in row)
-        lines.append(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False, default=str) + "\n")
+    rows = zip(*columns.values(), strict=True)
+    lines = (_json(dict(zip(columns, row, strict=True))) + "\n" for row in rows)
     return "".join(lines).encode("utf-8", "replace")
 
 
@@ -91,16 +125,10 @@ def _parquet(columns: Mapping[str, Sequence[Any]]) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
-    def column(values: Sequence[Any]) -> Any:
-        """Return an Arrow array; values of several types become texts."""
-        try:
-            return pa.array(values)
-        except (pa.ArrowException, UnicodeEncodeError):
-            texts = (value if value is None or isinstance(value, str) else str(_cell(value)) for value in values)
-            return pa.array([text and text.encode("utf-8", "replace").decode() for text in texts], pa.large_string())
-
+    names = [name.encode("utf-8", "replace").decode() for name in columns]
+    table = pa.Table.from_arrays([as_array(values) for values in columns.values()], names=names)
     raw = io.BytesIO()
-    parquet.write_table(pa.table({name: column(values) for name, values in columns.items()}), raw, compression="zstd")
+    parquet.write_table(table, raw, compression="zstd")
     return raw.getvalue()
 
 
@@ -113,7 +141,10 @@ def _xlsx(columns: Mapping[str, Sequence[Any]]) -> bytes:
 
     def cell(value: Any) -> Any:
         """Return a cell; a text that begins with = is a text, not a formula."""
-        if isinstance(value := _cell(value), str):
+        value = _finite(_cell(value))
+        if isinstance(value, int) and abs(value) >= MAX_EXCEL_INTEGER:
+            value = str(value)
+        if isinstance(value, str):
             written = WriteOnlyCell(sheet, _NOT_IN_XML.sub("\ufffd", value))
             written.data_type = "s"
             return written
