@@ -305,14 +305,19 @@ class TableDataset(Dataset, ABC):
         for split, table in source.splits.items():
             if absent := next((name for name in self.row_columns if name not in table.columns), None):
                 similar = similar_column(absent, table.columns)
-                advice = "Set the column of the texts by " + (
-                    "dataset.text_column=NAME" if similar is None else override("dataset.text_column", similar)
-                )
+                if self.columns is not None:
+                    advice = "Correct dataset.columns"
+                elif absent in columns:  # another split has it
+                    advice = f"Rename the column of the texts to {absent!r} in every file"
+                else:
+                    advice = "Set the column of the texts by " + (
+                        "dataset.text_column=NAME" if similar is None else override("dataset.text_column", similar)
+                    )
                 raise DataError(
                     f"{table.where} has no column {absent!r}"
                     f"{'' if similar is None else f' (did you mean {similar!r}?)'}; it has "
                     f"{', '.join(map(repr, table.columns)) or 'none'}. "
-                    f"{advice if self.columns is None else 'Correct dataset.columns'}."
+                    f"{advice}."
                 )
             if not table.n_rows:
                 raise DataError(f"{table.where} has no rows.")
@@ -332,6 +337,9 @@ class TableDataset(Dataset, ABC):
         if near:
             names = ", ".join(f"{where} has {name!r}" for where, name in near.items())
             first, *others = dict.fromkeys(near.values())
+            if self.label_column in columns:  # another split has it, so another dataset.label_column does not help
+                fix = f"rename the column to {self.label_column!r} in every file, or to something else if it has no"
+                raise DataError(f"some splits have the column {self.label_column!r}, but {names}; {fix} labels.")
             fix = "rename them" if others else f"set {override('dataset.label_column', first)}"
             raise DataError(
                 f"no column is called {self.label_column!r} where the labels are expected, but {names}; {fix}, or set "

@@ -213,7 +213,7 @@ def test_files_that_are_not_read_are_named(tmp_path: Path, load) -> None:
 
 @pytest.mark.parametrize("header", ["Label", " label", "labels", "LABEL ", "lable"])
 def test_a_header_that_nearly_is_the_label_column_is_named(tmp_path: Path, load, header: str) -> None:
-    write(tmp_path / "train.csv", "text,label\na,ham\n")
+    write(tmp_path / "train.csv", "text\na\n")
     write(tmp_path / "test.csv", f"text,{header}\na,ham\n")
     message = rf"test\.csv has '{header}'; set \"?dataset\.label_column='?{header}'?\"?, or"
     with pytest.raises(DataError, match=message):
@@ -226,6 +226,24 @@ def test_a_header_that_nearly_is_the_text_column_is_named(tmp_path: Path, load, 
     path = write(tmp_path / "a.csv", f"{header},label\na,ham\n")
     with pytest.raises(DataError, match=rf"no column 'text' \(did you mean '{header}'\?\); it has"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (
+            "text,Label",
+            r"some splits have the column 'label', but .*test\.csv has 'Label'; rename the column to 'label'",
+        ),
+        ("Text,label", r"test\.csv has no column 'text' .*Rename the column of the texts to 'text' in every file\."),
+    ],
+)
+def test_a_header_that_differs_between_splits_is_to_be_renamed(tmp_path: Path, load, header: str, message: str) -> None:
+    write(tmp_path / "train.csv", "text,label\na,ham\n")
+    write(tmp_path / "test.csv", f"{header}\na,ham\n")
+    with pytest.raises(DataError, match=message) as caught:
+        load(tmp_path)
+    assert "dataset." not in str(caught.value)
 
 
 def test_splits_without_labels_are_said(tmp_path: Path, load) -> None:
