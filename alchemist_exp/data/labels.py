@@ -320,11 +320,17 @@ def _refuse_two_orders(
         if any(index is not None and by_name.find(own[index]) != known[text] for text, index in order.items()):
             where = " and ".join(columns[split].where for split, found in plain.items() if found)
             shown = ", ".join(sorted(map(_number_text, values)))
+            classes = f"'dataset.classes=[{','.join(own)}]'"
+            if None in map(by_name.find, values):
+                fix = (
+                    f"set {classes} if the numbers mean the same in both files, or dataset.labels=indices if both "
+                    "number the classes in the order of dataset.classes"
+                )
+            else:
+                fix = f"set dataset.labels=names if they are class names, or dataset.labels=indices and {classes}"
             raise DataError(
                 f"the labels {shown} of {where} may be indices in the order of {column.where} ({', '.join(own)}), but "
-                f"dataset.classes ({', '.join(by_name.classes)}) makes them other classes; use that order in "
-                "dataset.classes if the numbers mean the same in both files, or else set dataset.labels=indices (all "
-                "files number the classes in the order of dataset.classes) or dataset.labels=names."
+                f"are read as other classes of dataset.classes ({', '.join(by_name.classes)}); {fix}."
             )
 
 
