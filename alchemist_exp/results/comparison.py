@@ -1,7 +1,7 @@
 """The report of `alchemist compare`: a table of the paper with our results and the paper's, or any sweep's table."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,18 @@ GROUPS = (
 CODE_DIGITS = 7
 """First digits of the version of the code; a filter takes them."""
 
-_HEADINGS = {"runs": "run", Quantity.LABEL_MODEL.value: "label model", Quantity.DISTILLED.value: "distilled"}
+_FALLBACK = {
+    f"{scores.format(split='test')}.{score}{end}": f"{scores.format(split='valid')}.{score}{end}"
+    for scores, end in (("label_model.metrics.{split}", ""), ("end_model.metrics.{split}", ".per_seed"))
+    for score in SCORES
+}
+"""The values of a record with a score on test, and those with the score on valid."""
+
+KEY_DIGITS = 6
+"""First digits of a key that tells two datasets or two lists apart."""
+
+SHOWN_LIST = 20
+"""Characters of a list or mapping that is shown as it is; a longer one is shown as a key."""
 
 SAID_ONCE = ("method", "supplement", "label_model", "feature_extractor", "gold")
 """Groups whose member is in the caption where it is the same in all runs."""
@@ -219,18 +230,20 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
         The report. Its rows are sorted by dataset and score; what is the same in all runs is in its captions.
 
     """
-    runs = runs[runs["state"] == RunState.DONE]
-    cells, keys, versions = _cells_of(runs)
+    runs, splits = _scored(runs[runs["state"] == RunState.DONE])
+    names = _dataset_names(runs)
+    cells, keys, versions = _cells_of(runs, names)
     of_cell = runs.groupby(cells, sort=False)
     lines = pd.concat([keys.groupby(cells, sort=False).first(), _results_of(runs, cells)], axis=1)
     metric = of_cell["config.dataset.metric"].last()
     lines["score"] = metric.where(metric == "f1", "accuracy").map(SCORES)
+    lines["split"] = splits.groupby(cells, sort=False).first()
     lines["spent"] = of_cell["cost.spent_usd"].max()
     # What replayed responses would have cost is estimated.
     lines["list price"] = of_cell["cost.list_price_usd"].last().fillna(lines.pop(Quantity.DOLLARS.value))
     run_keys = pd.Series(runs.index, index=runs.index).groupby(cells, sort=False)
     lines["runs"] = run_keys.agg(lambda of_cell: " ".join(reversed([*of_cell])))  # the newest first
-    best = lines[Quantity.DISTILLED.value].fillna(lines[Quantity.LABEL_MODEL.value]).rename("best")
+    best = lines["distilled"].fillna(lines["label model"]).rename("best")
     lines = lines.join(best).sort_values(
         ["dataset", "best", "runs"], ascending=[True, False, True], kind="stable", na_position="last"
     )
@@ -240,10 +253,13 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
         rows = lines[lines.groupby("dataset").cumcount() < per_dataset]
     texts = _texts_of(rows.drop(columns="best"))
     all_texts = _texts_of(lines.drop(columns="best"))
-    kept = {"dataset", "runs", "n", Quantity.LABEL_MODEL.value, Quantity.DISTILLED.value}
+    kept = {"dataset", "runs", "n", "label model", "distilled"}
+    scored = lines[lines["split"] != UNKNOWN]
     score_of = lines.groupby("dataset")["score"]
     if score_of.nunique().max() == 1:
         texts = texts.drop(columns="score")  # the caption says it
+    if scored["split"].nunique() < 2:
+        texts = texts.drop(columns="split")  # the caption says it
     if all_texts["list price"].groupby(all_texts["dataset"]).nunique().max() == 1:
         texts = texts.drop(columns="list price")  # it says nothing about the settings
     same = [name for name in texts if name not in kept and all_texts[name].nunique() == 1]
@@ -253,23 +269,16 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
     for name in columns:
         if name in keys:
             texts[name] = texts[name].str[:CODE_DIGITS] if name == "code" else _shortened(texts[name])
+    on = "each dataset's split" if scored["split"].nunique() > 1 else scored["split"].min() if len(scored) else "test"
     return Report(
         name="compare",
         title=f"Finished runs in {outputs}: {len(runs)}" + (f", {len(lines)} settings" * (len(lines) < len(runs))),
         captions=[
-            f"Scores on test ({_listed(score_of.first())}), mean ± sd over n seeds; coverage on train.",
+            f"Scores on {on} ({_listed(score_of.first())}), mean ± sd over n seeds; coverage on train.",
             f"The same in all: {', '.join(in_all)}.",
         ],
-        grids=[Grid(title="", frame=texts.set_index(stubs)[columns].rename(columns=_HEADINGS))],
-        notes=[
-            *[
-                f"These runs differ in {', '.join(versions)}: they were not made by the same program from the same "
-                "data, so their results are not strictly comparable."
-            ]
-            * bool(versions),
-            *[f"{len(lines) - len(rows)} more settings with lower scores are not shown; --all shows them."]
-            * (len(rows) < len(lines)),
-        ],
+        grids=[Grid(title="", frame=texts.set_index(stubs)[columns].rename(columns={"runs": "run"}))],
+        notes=[*_run_notes(lines, names, runs, versions, n_hidden=len(lines) - len(rows))],
         missing=[],
         sweep_command="",
         # Counts as integers: a mean over draws of programs may have decimals.
@@ -279,17 +288,88 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
     )
 
 
+def _run_notes(
+    lines: pd.DataFrame, names: pd.Series, runs: pd.DataFrame, versions: Sequence[str], *, n_hidden: int
+) -> Iterator[str]:
+    """Yield what a reader should know of the lines of `compare_runs`."""
+    if on_valid := lines.loc[lines["split"] == "valid", "dataset"].unique().tolist():
+        yield (
+            f"{_and(on_valid)}: test has no labels, so the scores are on valid, whose labels training may have used "
+            "(gold=valid)."
+        )
+    if versions:
+        yield f"Runs of one dataset differ in {', '.join(versions)}, so their results are not strictly comparable."
+    keys = " (" + runs["data.fingerprint"].str[:KEY_DIGITS] + ")"
+    if keyed := [name for name, key in dict(zip(names, keys, strict=True)).items() if name.endswith(key)]:
+        yield (
+            f"The data of one dataset differ between runs: {_and(keyed)} are separate datasets here, named by the "
+            "first digits of data.fingerprint."
+        )
+    if n_hidden:
+        yield f"{n_hidden} more settings with lower scores are not shown; --all shows them."
+
+
 def _listed(scores: pd.Series) -> str:
-    """Return which score the datasets have: "F1 on sms, accuracy on youtube and yelp"."""
-    return ", ".join(f"{score} on {' and '.join(of.index)}" for score, of in scores.groupby(scores, sort=False))
+    """Return which score the datasets have: "F1 on sms, accuracy on youtube and yelp"; "accuracy" if all have it."""
+    if scores.nunique() == 1:
+        return str(scores.iloc[0])
+    return ", ".join(f"{score} on {_and([*of.index])}" for score, of in scores.groupby(scores, sort=False))
 
 
-def _cells_of(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, list[str]]:
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _scored(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Return the runs with scores on valid in the place of those on test, where test has none; and the split of each.
+
+    The split is "test", "valid", or UNKNOWN where no split has labels.
+    """
+    runs = runs.copy()
+
+    def has_score(columns: Iterable[str]) -> pd.Series:
+        return runs.reindex(columns=columns).notna().any(axis=1)
+
+    on_test = has_score(_FALLBACK)
+    on_valid = ~on_test & has_score(_FALLBACK.values())
+    for test, valid in _FALLBACK.items():
+        if valid in runs and on_valid.any():
+            runs[test] = runs.get(test, pd.Series(np.nan, index=runs.index, dtype=object)).where(~on_valid, runs[valid])
+    split = pd.Series(UNKNOWN, index=runs.index).mask(on_test, "test").mask(on_valid, "valid")
+    return runs, split
+
+
+def _dataset_names(runs: pd.DataFrame) -> pd.Series:
+    """Return a name of each run's data: the member, and what tells apart data of the same member.
+
+    Members such as files are of any data: the last part of the path is added, then dataset.limit, then first digits of
+    the fingerprint, each only where the data differ without it.
+    """
+    names, data = runs["dataset"].astype(str), runs["data.fingerprint"].astype(str)
+    path, limit = (runs.get(f"config.dataset.{key}", pd.Series(np.nan, index=runs.index)) for key in ("path", "limit"))
+    parts = (
+        " " + path.map(lambda value: Path(value).name if isinstance(value, str) else ""),
+        limit.map(lambda value: f" limit={value:.0f}" if isinstance(value, int | float) and value == value else ""),
+        " (" + data.str[:KEY_DIGITS] + ")",
+    )
+    for part in parts:
+        ambiguous = data.groupby(names).transform("nunique") > 1
+        telling = part.groupby(names).transform("nunique") > 1
+        names = names.where(~(ambiguous & telling), (names + part).str.rstrip())
+    return names
+
+
+def _cells_of(runs: pd.DataFrame, names: pd.Series) -> tuple[pd.Series, pd.DataFrame, list[str]]:
     """Return which runs are averaged, and what tells the averages apart.
 
+    Args:
+        runs: The finished runs.
+        names: The name of each run's data.
+
     Returns:
-        The number of its cell for each run (runs of a cell differ in seeds only), a column for each group and key that
-        differs and is not implied by another, as text, and those of them that are versions of code, packages and data.
+        The number of its cell for each run (runs of a cell differ in seeds only), a column for each group that differs
+        and each key that differs within one dataset and is not implied by another, as text, and those of them that are
+        versions of code and packages.
 
     """
     values = settings(runs).drop(columns=["seed.name", "seed.values", "selection.seed"], errors="ignore")
@@ -303,14 +383,15 @@ def _cells_of(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, list[str]]:
     cells = cells.where(~split, pd.Series(range(len(runs)), index=runs.index) + len(runs))
     groups = {group: runs[group] for group in GROUPS if group in runs}
     columns = {group: of for group, of in groups.items() if group == "dataset" or of.dropna().nunique() > 1}
+    columns["dataset"] = names
     if split.any():
         columns["seed"] = runs["seed"]
     # selection.n is an axis of figure 5, where it may differ.
     differ = [key for _, key in differences(runs, AXES - {"selection.n"}) if key in values]
-    versions = [key for key in dict.fromkeys(differ) if key.partition(".")[0] in ("code", "packages", "data")]
+    versions = [key for key in dict.fromkeys(differ) if key.partition(".")[0] in ("code", "packages")]
     for key in dict.fromkeys([*versions, *sorted(differ)]):
-        implied_by = columns.get("dataset" if key.startswith("data.") else key.partition(".")[0])
-        if implied_by is None or values[key].groupby(implied_by).nunique().gt(1).any():
+        implied_by = [names, *([columns[group]] if (group := key.partition(".")[0]) in columns else [])]
+        if values[key].groupby(implied_by).nunique().gt(1).any():
             columns[key] = values[key]
     # What is the same in all runs is said once, also of groups that do not differ.
     columns |= {group: of for group, of in groups.items() if group in SAID_ONCE and group not in columns}
@@ -334,8 +415,9 @@ def _results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
             "programs": value("mean", Quantity.PROGRAMS),
             "coverage": value("mean", Quantity.COVERAGE),
             "score": "",
-            Quantity.LABEL_MODEL.value: value("mean", Quantity.LABEL_MODEL),
-            Quantity.DISTILLED.value: value("mean", Quantity.DISTILLED),
+            "split": "",
+            "label model": value("mean", Quantity.LABEL_MODEL),
+            "distilled": value("mean", Quantity.DISTILLED),
             "sd": value("sd", Quantity.DISTILLED),
             "n": value("n", Quantity.DISTILLED),
             Quantity.DOLLARS.value: value("mean", Quantity.DOLLARS),
@@ -346,11 +428,9 @@ def _results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
 def _texts_of(lines: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `compare_runs` as texts for people."""
     texts = lines.astype(object)
-    distilled = zip(lines[Quantity.DISTILLED.value], lines["sd"], strict=True)
-    texts[Quantity.DISTILLED.value] = [
-        UNKNOWN if np.isnan(mean) else aggregate_text(mean, sd) for mean, sd in distilled
-    ]
-    texts[Quantity.LABEL_MODEL.value] = lines[Quantity.LABEL_MODEL.value].map("{:.3f}".format, na_action="ignore")
+    distilled = zip(lines["distilled"], lines["sd"], strict=True)
+    texts["distilled"] = [UNKNOWN if np.isnan(mean) else aggregate_text(mean, sd) for mean, sd in distilled]
+    texts["label model"] = lines["label model"].map("{:.3f}".format, na_action="ignore")
     texts["coverage"] = lines["coverage"].map("{:.3f}".format)
     texts["programs"] = lines["programs"].map(lambda count: f"{count:.1f}".removesuffix(".0"))
     texts["n"] = lines["n"].map("{:.0f}".format, na_action="ignore")
@@ -360,11 +440,11 @@ def _texts_of(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shortened(values: pd.Series) -> pd.Series:
-    """Return texts of at most 40 characters; those that differ after it get a key of the whole text."""
+    """Return texts of at most 40 characters; a long list, and texts that differ after it, get a key of the whole."""
+    keys = values.map(lambda text: key_of("value", text)[:KEY_DIGITS])
+    # The beginning of a list or a mapping, such as the sources of programs, tells a reader nothing.
+    values = values.mask(values.str.match(r"[\[{]") & (values.str.len() > SHOWN_LIST), "(" + keys + ")")
     cut = values.str[:40]
     if cut.nunique() == values.nunique():
         return cut
-    keys = values.map(lambda text: key_of("value", text)[:6])
-    # The beginning of a list or a mapping, such as the sources of programs, tells a reader nothing.
-    keyed = keys.where(values.str.match(r"[\[{]"), values.str[:30] + "... (" + keys + ")")
-    return values.where(values.str.len() <= 40, keyed)
+    return values.where(values.str.len() <= 40, values.str[:30] + "... (" + keys + ")")

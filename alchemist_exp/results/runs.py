@@ -166,13 +166,15 @@ def _row(record: RunRecord) -> dict[str, Any]:
     values = dict(row)
     if record.status is RunStatus.FINISHED:
         types |= _FINISHED_TYPES
-        if row.get("label_model.metrics.test", "") is not None and "test" in record.label_model["metrics"]:
-            types |= {f"label_model.metrics.test.{score}": _NUMBER for score in _defined(row, "label_model")}
-        if "test" in record.end_model["metrics"]:
-            for score in _defined(row, "end_model"):
-                per_seed = zip(row["end_model.seeds"], row[f"end_model.metrics.test.{score}.per_seed"], strict=True)
-                values |= {f"end_model.metrics.test.{score} of seed {seed}": value for seed, value in per_seed}
-            types |= dict.fromkeys(values.keys() - row.keys(), _NUMBER)
+        for split in ("test", "valid"):
+            of_votes, of_model = f"label_model.metrics.{split}", f"end_model.metrics.{split}"
+            if row.get(of_votes, "") is not None and split in record.label_model["metrics"]:
+                types |= {f"{of_votes}.{score}": _NUMBER for score in _defined(row, of_votes)}
+            if split in record.end_model["metrics"]:
+                for score in _defined(row, of_model):
+                    per_seed = zip(row["end_model.seeds"], row[f"{of_model}.{score}.per_seed"], strict=True)
+                    values |= {f"{of_model}.{score} of seed {seed}": value for seed, value in per_seed}
+        types |= dict.fromkeys(values.keys() - row.keys(), _NUMBER)
     for path, kind in types.items():
         value = values[path]
         is_number = isinstance(value, int | float)
@@ -183,9 +185,9 @@ def _row(record: RunRecord) -> dict[str, Any]:
     return row | {group: row[path] for group, path in members.items() if record.components.get(group, 0) is not None}
 
 
-def _defined(row: Mapping[str, Any], section: str) -> list[str]:
-    """Return the scores on test; F1 is null if no test row is of the positive class."""
-    return [score for score in SCORES if score != "f1" or row.get(f"{section}.metrics.test.f1", 0) is not None]
+def _defined(row: Mapping[str, Any], metrics: str) -> list[str]:
+    """Return the scores on a split; F1 is null if none of its rows is of the positive class."""
+    return [score for score in SCORES if score != "f1" or row.get(f"{metrics}.f1", 0) is not None]
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -300,8 +302,9 @@ def narrow(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> pd.DataF
     Args:
         runs: Rows of `RunIndex.runs`.
         filters: For a group (its member is meant) or a key such as `label_model.epochs`, the texts of which the value
-            has to be one; for `code`, first digits. A run whose method does not use a group passes a filter on it, and
-            a filter on a key leaves runs of another kind: label_model.epochs=50 says nothing about majority votes.
+            has to be one; for `code` and `data.fingerprint`, first digits. A run whose method does not use a
+            group passes a filter on it, and a filter on a key leaves runs of another kind: label_model.epochs=50 says
+            nothing about majority votes.
 
     Returns:
         The rows that pass, in their order.
@@ -321,8 +324,8 @@ def narrow(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> pd.DataF
         named = [runs[path] for path in (key if key in groups else "", config.get(key, "")) if path in runs]
         named += [compared.loc[runs.index, key]] if key in compared else []
         fits = pd.concat([column.map(as_text).isin(texts) for column in named], axis=1).any(axis=1)
-        if key == "code":
-            fits |= runs["code"].str.startswith(tuple(texts))
+        if key in ("code", "data.fingerprint"):
+            fits |= runs[key].str.startswith(tuple(texts))
         group = key.partition(".")[0]
         unaffected = runs[group].isna() if group in runs else pd.Series(False, index=runs.index)
         if "." in key:

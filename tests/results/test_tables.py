@@ -207,7 +207,7 @@ def test_the_list_of_runs_averages_seeds_and_estimates_the_cost_of_replays(tmp_p
     runs = index_runs(tmp_path).runs
     (line,) = compare_runs(runs, tmp_path).flat.to_dict("records")
     assert (line["n"], line["runs"]) == (2, "run1 run0")
-    assert line["distilled, test"] == pytest.approx(0.91)
+    assert line["distilled"] == pytest.approx(0.91)
     assert line["sd"] == pytest.approx(np.std([0.9, 0.92], ddof=1))
     assert runs["cost.list_price_usd"].isna().all()
     assert line["list price"] == runs["cost.break_even.programs_usd"].iloc[0]
@@ -508,3 +508,81 @@ def test_a_sweep_of_several_versions_has_a_note(tmp_path: Path) -> None:
     found = compare_runs(index_runs(tmp_path).runs, tmp_path)
     assert "differ in code" in found.notes[0]
     assert "fadefad" in as_text(found)
+
+
+def own_text(path: str, **changes: Any) -> dict[str, Any]:
+    """Return a record of dataset=files, as `alchemist label` makes it: each file has other values and data."""
+    config = {
+        "dataset.path": f"/data/{path}",
+        "dataset.classes": [f"class {number} of {path}" for number in range(9)],
+        "dataset.label_column": f"label of {path}",
+        "dataset.prompt": f"Label {path}.",
+    } | changes.pop("config", {})
+    data = record()["data"] | {"fingerprint": changes.pop("fingerprint", f"{path}7ac0ffee")}
+    return record({"dataset": "files"} | changes.pop("members", {}), config=config, data=data, **changes)
+
+
+def on_valid(made: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of a run without a labeled test split."""
+    for section in (made["label_model"], made["end_model"]):
+        section["metrics"] = {"valid": section["metrics"]["test"]}
+    return made
+
+
+def test_without_labels_on_test_the_scores_are_those_on_valid(tmp_path: Path) -> None:
+    write(tmp_path, "a", on_valid(own_text("mine.csv")))
+    report = compare_runs(index_runs(tmp_path).runs, tmp_path)
+    assert report.captions[0].startswith("Scores on valid (accuracy), mean ± sd")
+    assert "0.936  0.920 ± 0.016" in as_text(report)
+    assert report.notes[0].startswith("files: test has no labels, so the scores are on valid")
+    assert [*report.flat["split"]] == ["valid"]
+    write(tmp_path, "b", record())
+    both = compare_runs(index_runs(tmp_path).runs, tmp_path)
+    assert dict(zip(both.flat["dataset"], both.flat["split"], strict=True)) == {"files": "valid", "youtube": "test"}
+    assert "split" in [name for _, name in both.grids[0].columns]
+    # The tables of the paper have scores on test only.
+    assert filled(tmp_path, "table8").finished.index.tolist() == ["b"]
+
+
+def test_keys_that_differ_between_datasets_only_have_no_column(tmp_path: Path) -> None:
+    write(tmp_path, "a", own_text("one.csv"))
+    write(tmp_path, "b", own_text("two.csv"))
+    write(tmp_path, "c", own_text("two.csv", config={"end_model.max_epochs": 3}, distilled=(0.8,) * 5))
+    write(tmp_path, "d", record(code="fade" * 6))
+    report = compare_runs(index_runs(tmp_path).runs, tmp_path)
+    (grid,) = report.grids
+    assert grid.stubs == ["dataset"]
+    assert [labels for labels, _ in grid.rows] == [["files one.csv"], ["files two.csv"], ["files two.csv"], ["youtube"]]
+    assert [name for _, name in grid.columns] == ["end_model.max_epochs", "label model", "distilled", "n", "run"]
+    assert "(accuracy)" in report.captions[0]
+    assert report.notes == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names", "notes"),
+    [
+        ({}, {"config": {"dataset.limit": 50}, "fingerprint": "0f50"}, ["files limit=50", "files"], 0),
+        ({"fingerprint": "aaaaaaaa"}, {"fingerprint": "bbbbbbbb"}, ["files (aaaaaa)", "files (bbbbbb)"], 1),
+        ({}, {"members": {"label_model": "majority"}}, ["files", "files"], 0),
+    ],
+)
+def test_data_of_one_member_have_names_that_tell_them_apart(
+    tmp_path: Path, first: Any, second: Any, names: list[str], notes: int
+) -> None:
+    write(tmp_path, "a", own_text("one.csv", **dict(first)))
+    write(tmp_path, "b", own_text("one.csv", **dict(second)))
+    report = compare_runs(index_runs(tmp_path).runs, tmp_path)
+    assert sorted(report.flat["dataset"]) == sorted(names)
+    assert len(report.notes) == notes
+    if notes:
+        chosen = narrow(index_runs(tmp_path).runs, {"data.fingerprint": ["bbbbbb"]})
+        assert [*chosen.index] == ["b"]
+
+
+def test_a_long_list_is_a_key_and_a_short_one_is_shown(tmp_path: Path) -> None:
+    for name, hidden, layers in (("a", [64, 64], [*range(30)]), ("b", [8], [*range(31)])):
+        write(tmp_path, name, record(config={"end_model.hidden": hidden, "end_model.layers": layers}))
+    text = as_text(compare_runs(index_runs(tmp_path).runs, tmp_path))
+    assert "[64, 64]" in text
+    assert len({*re.findall(r"\([0-9a-f]{6}\)", text)}) == 2
+    assert "[0, 1" not in text
