@@ -4,6 +4,9 @@ The package's function `alchemist_exp.run` has this module's name; import nothin
 """
 
 if __name__ == "__main__":
-    from alchemist_exp.cli.run import main
+    from alchemist_exp.core.exit_codes import clean_exit
 
-    main()
+    with clean_exit():  # Ctrl-C during the imports
+        from alchemist_exp.cli.run import main
+
+        main()

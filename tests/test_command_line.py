@@ -184,7 +184,8 @@ def test_a_stopped_run_leaves_evidence_and_one_after_a_kill_finishes(cli, tmp_pa
     status = read_json(record, what="")
     word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}.get(sent)
     if word:
-        assert (job.returncode, stderr) == (128 + sent, f"error: {word}\n")
+        advice = "the same command goes on with the cached LLM responses, votes and features"
+        assert (job.returncode, stderr) == (128 + sent, f"error: {word}; {advice}\n")
         assert (status["status"], status["error"]) == ("failed", word)
         return
     assert (job.returncode, status["status"]) == (-signal.SIGKILL, "started")
@@ -192,6 +193,24 @@ def test_a_stopped_run_leaves_evidence_and_one_after_a_kill_finishes(cli, tmp_pa
         (programs / f"{i}.py").write_text(f"def label_function(text): return (len(text) + {i}) % 2 - {i // 2}")
     again = cli(*overrides, "seed=s0", "end_model.max_epochs=2")
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("command", [["alchemist_exp.run"], ["alchemist_exp.cli.main", "run"]])
+@pytest.mark.parametrize("name", ["hydra", "omegaconf"])
+def test_an_interrupt_during_the_imports_is_one_line(tmp_path: Path, command: list[str], name: str) -> None:
+    (tmp_path / f"{name}.py").write_text("raise KeyboardInterrupt")
+    module, *arguments = command
+    code = f"import runpy, sys; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    if arguments:
+        code = f"from {module} import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
 
 
 def _appears(folder: Path, pattern: str):

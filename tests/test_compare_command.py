@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from alchemist_exp import config
+from alchemist_exp.cli import clean
 from alchemist_exp.cli.compare import main
 from alchemist_exp.cli.table_runs import filters_of
 from alchemist_exp.core.atomic_io import read_json
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.results.provenance import package_versions
+from alchemist_exp.results.record import RunRecord
 from alchemist_exp.results.render import FORMATS
+from alchemist_exp.results.runs import index_runs, members_of, run_name
 from tests.support.paths import REPOSITORY
 from tests.support.records import record, write
 
@@ -109,7 +112,8 @@ def test_wrong_arguments_are_one_sentence(outputs: Path, tmp_path: Path, failing
     assert "has to end in one of .txt, .md, .csv, .tex, .html" in failing(here, "--out", "x.pdf")
     assert "has to end in one of" in failing(here, "--out", "x.md", "--format", "html")
     assert "is a directory and gets every format" in failing(here, "--out", "x", "--format", "html")
-    assert "alchemist status" in failing(here, "dataset=yelp")
+    assert "no run has dataset=yelp. The runs have: sms, youtube." in failing(here, "dataset=yelp")
+    assert "no run has label_model=snrkel; did you mean 'snorkel'?" in failing(here, "label_model=snorkel,snrkel")
 
 
 def test_runs_on_two_servers_are_not_merged(
@@ -250,12 +254,56 @@ def test_the_status_of_failed_and_killed_runs(tmp_path: Path) -> None:
     done = alchemist(tmp_path, "status", "outputs")
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(
-        "failed   failed          youtube · alchemist · none · snorkel · tfidf · five · gold valid"
-    )
+    assert lines[0].startswith("failed   failed          youtube · alchemist · snorkel · seed five")
     assert lines[0].endswith("no\\x1b[2J programs")
     assert lines[1].startswith("killed   killed          sms")
     assert lines[2] == "1 failed, 1 killed"
+
+
+def test_an_interrupted_run_is_named_so(tmp_path: Path) -> None:
+    unfinished = {name: {} for name in ("label_model", "end_model", "programs", "cost")}
+    for word in ("interrupted", "terminated"):
+        write(tmp_path / "outputs", word, record() | unfinished | {"status": "failed", "error": word})
+    done = alchemist(tmp_path, "status", "--outputs", "outputs")
+    assert done.returncode == 1
+    assert [line.split()[0] for line in done.stdout.splitlines()[:2]] == ["interrupted", "interrupted"]
+    assert done.stdout.splitlines()[-1] == "2 interrupted"
+    shown = alchemist(tmp_path, "show", "terminated")
+    assert "was terminated before it finished; run it again" in shown.stderr
+    assert "2 directories" in alchemist(tmp_path, "clean", "unfinished", "--dry-run").stdout
+
+
+MEMBERS = {
+    "defaults": ({}, "youtube · alchemist · snorkel · seed five"),
+    "others": (
+        {"llm": "openai", "supplement": "rag", "feature_extractor": "minilm", "gold": "none"},
+        "youtube · alchemist · openai · rag · snorkel · minilm · seed five · gold none",
+    ),
+    "no LLM": ({"method": "program_files", "llm": "openai"}, "youtube · program_files · snorkel · seed five"),
+    "own file": ({"dataset": "files"}, "files youtube · alchemist · snorkel · seed five"),
+}
+
+
+@pytest.mark.parametrize("case", MEMBERS)
+def test_a_runs_name_is_the_same_in_every_list(tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    members, name = MEMBERS[case]
+    write(tmp_path, "one", record(members))
+    run = index_runs(tmp_path).runs.loc["one"]
+    assert run_name(run) == name
+    assert run_name(members_of(RunRecord(**read_json(tmp_path / "runs" / "one" / "record.json", what="")))) == name
+    assert clean.main([str(tmp_path), "runs", "--dry-run"]) == 0
+    assert name in capsys.readouterr().out
+
+
+def test_the_outputs_directory_is_named_in_the_same_ways(outputs: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(outputs.parent)
+    (outputs.parent / "outputs").symlink_to(outputs)
+    for arguments in ([], ["outputs"], ["--outputs", str(outputs)]):
+        assert main(["dataset=sms", *arguments, "-o", "table.csv"]) == 0
+        assert clean.main([*arguments, "--dry-run"]) == 0
+        listed = capsys.readouterr().out
+        assert "runs, done" in listed
+        assert "sms" in Path("table.csv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_a_file_that_was_changed_after_the_run_is_not_shown_as_its_program(outpu
     shutil.copytree((outputs / "before").resolve(), other)
     (other / "programs" / "general_00.py").write_text("x = 1\n")
     text = said(capsys, str(other), str(outputs / "after"), "--source")
-    assert "A: general 0: its file was changed or removed after the run" in text
+    assert "A: general_00.py: its file was changed or removed after the run" in text
     assert "-x = 1" not in text
 
 

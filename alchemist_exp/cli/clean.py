@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
 from rich.filesize import decimal
 from rich.text import Text
 
-from alchemist_exp.cli.arguments import Parser, age, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, age, run_command
 from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
 from alchemist_exp.core.hashing import KEY_LENGTH
 from alchemist_exp.core.locks import close_locked, try_open_locked
@@ -25,13 +26,13 @@ from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.console import new_console, new_table
 from alchemist_exp.results.record import RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
-from alchemist_exp.results.runs import RunState, index_runs, narrow
+from alchemist_exp.results.runs import RunState, check_members, index_runs, narrow, run_name
 
 DESCRIPTION = """\
 List what is in a directory of outputs, and how large it is. With WHAT, delete a part of it, after a question.
 
-  alchemist clean outputs                              only list
-  alchemist clean outputs unfinished                   failed and killed runs
+  alchemist clean                                      only list what is in the directory outputs
+  alchemist clean outputs unfinished                   failed, interrupted and killed runs
   alchemist clean outputs runs label_model=snorkel     finished runs that pass the filters of alchemist compare
   alchemist clean outputs runs --older-than 30d        finished runs that began more than 30 days ago
   alchemist clean outputs sweeps                       Hydra's notes on sweeps (multirun/), not their runs
@@ -87,10 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     """
     parser = Parser(
-        prog="alchemist clean", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="alchemist clean",
+        usage="alchemist clean [OUTPUTS] [WHAT ...] [key=value ...] [options]",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("outputs", type=Path, help="the directory that the runs had as paths.outputs")
-    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(WHAT)}, or filters key=value of runs")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="OUTPUTS, WHAT",
+        help=f"the directory that the runs had as paths.outputs (default: {OUTPUTS}); then what to delete: "
+        f"{', '.join(WHAT)}, or filters key=value of runs",
+    )
+    parser.add_argument("--outputs", metavar="DIR", type=Path, help="the directory, as in the other commands")
     parser.add_argument("--older-than", metavar="AGE", type=age, help="only runs and sweeps older than 12h, 30d or 8w")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
     parser.add_argument("--yes", action="store_true", help="delete without a question")
@@ -98,13 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
-    outputs: Path = arguments.outputs
-    kinds = [word for word in arguments.what if "=" not in word]
-    for word in kinds:
-        if word not in WHAT:
-            raise ConfigError(unknown_name("what to delete,", word, WHAT))
+    words = [word for word in arguments.words if "=" not in word and word not in WHAT]
+    outputs: Path = arguments.outputs or Path(words.pop(0) if words else OUTPUTS)
+    # A word that is neither a directory nor WHAT is most likely a misspelled WHAT.
+    for word in words or ([str(outputs)] if get_close_matches(str(outputs), WHAT) and not outputs.exists() else []):
+        raise ConfigError(unknown_name("what to delete,", word, WHAT))
+    kinds = [word for word in arguments.words if word in WHAT]
     filters = {
-        key: values.split(",") for key, _, values in (word.partition("=") for word in arguments.what if "=" in word)
+        key: values.split(",") for key, _, values in (word.partition("=") for word in arguments.words if "=" in word)
     }
     if filters and not {"runs", "unfinished"} & {*kinds}:
         raise ConfigError("a filter chooses among runs; say which: runs (finished ones) or unfinished.")
@@ -124,6 +135,8 @@ def _clean(arguments: argparse.Namespace) -> int:
         print("nothing to delete")
         return 0
     total = f"{_count(len(chosen.items), 'directory', 'directories')}, {decimal(freed_by(chosen.items))}"
+    if freed_by(chosen.items) < sum(size_of([item.path]) for item in chosen.items):
+        print("files that runs and cache share count in each line; their space is free when nothing has them any more")
     if arguments.dry_run:
         print(f"would delete {total}")
         return 0
@@ -160,15 +173,15 @@ def _choose(
     """Return what the command line chooses."""
     chosen = Chosen()
     states = {RunState.DONE} if "runs" in kinds else set[str]()
-    states |= {RunState.FAILED, RunState.KILLED} if "unfinished" in kinds else set()
+    states |= {RunState.FAILED, RunState.INTERRUPTED, RunState.KILLED} if "unfinished" in kinds else set()
+    check_members(runs, filters)
     of_runs = narrow(runs, filters)
     of_runs = of_runs[of_runs["state"].isin(states)]
     if before is not None:
         of_runs = of_runs[of_runs["started_at"] < before.isoformat()]
     for key, run in of_runs.iterrows():
-        members = [run[group] for group in ("dataset", "method", "label_model", "seed")]
-        name = " · ".join(str(member) for member in members if isinstance(member, str))
-        name = f"{run['state']}  {str(key)[:SHOWN_KEY_DIGITS]}  {name}  {run['started_at'][:19].replace('T', ' ')}"
+        started = run["started_at"][:19].replace("T", " ")
+        name = f"{run['state']}  {str(key)[:SHOWN_KEY_DIGITS]}  {run_name(run)}  {started}"
         lock = outputs / "runs" / ".locks" / f"{key}.lock"
         state = RunState(run["state"]), run["started_at"]
         chosen.items.append(Item(path=outputs / "runs" / str(key), name=name, lock=lock, state=state))

@@ -54,13 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     outputs_help = f"the directory that the runs had as paths.outputs (default: {OUTPUTS})"
     parser.add_argument("outputs", nargs="?", metavar="OUTPUTS", help=outputs_help)
+    parser.add_argument("--outputs", dest="named", metavar="DIR", type=Path, help="the directory, as in other commands")
     parser.add_argument("filters", nargs="*", metavar="key=value", help="only runs with this value; key=a,b: a or b")
     parser.add_argument(
         "--table", choices=sorted(TABLES), help="a table of the paper; without it, a line for each setting"
     )
     parser.add_argument("--all", action="store_true", help="every row, also those that do not fit the screen")
     parser.add_argument("--format", choices=sorted(FORMATS), help="what is printed; text by default")
-    parser.add_argument("--out", type=Path, help="a file (its name ends in the format) or a directory (every format)")
+    parser.add_argument(
+        "-o", "--out", type=Path, help="a file (its name ends in the format) or a directory (every format)"
+    )
     return run_command(lambda: _compare(_with_outputs(parser.parse_intermixed_args(arguments))))
 
 
@@ -68,13 +71,13 @@ def _with_outputs(chosen: argparse.Namespace) -> argparse.Namespace:
     """Find the outputs directory among the arguments: the first one that is no filter."""
     words = [word for word in (chosen.outputs, *chosen.filters) if word is not None]
     directory = next((word for word in words if "=" not in word), None)
-    chosen.filters = [word for word in words if word is not directory]
-    chosen.outputs = OUTPUTS if directory is None else Path(directory)
+    chosen.filters = [word for word in words if word is not directory or chosen.named]
+    chosen.outputs = chosen.named or (OUTPUTS if directory is None else Path(directory))
     return chosen
 
 
 def _compare(chosen: argparse.Namespace) -> int:
-    from alchemist_exp.results.runs import index_runs
+    from alchemist_exp.results.runs import check_members, index_runs
 
     kind = _format(chosen)
     for text in chosen.filters:
@@ -84,6 +87,7 @@ def _compare(chosen: argparse.Namespace) -> int:
     index = index_runs(chosen.outputs)
     if chosen.table is None:
         filters = {key: values.split(",") for key, _, values in (text.partition("=") for text in chosen.filters)}
+        check_members(index.runs, filters)
     else:
         from alchemist_exp.cli.table_runs import filters_of
 

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from alchemist_exp import __version__
 from alchemist_exp.core.errors import unknown_name
-from alchemist_exp.core.exit_codes import print_error
+from alchemist_exp.core.exit_codes import clean_exit, print_error
 
 COMMANDS = {
     "label": ("FILE", "label the rows of a CSV, JSONL or Parquet file and write them as a table"),
@@ -15,7 +15,7 @@ COMMANDS = {
     "status": ("[OUTPUTS]", "list runs: done, failed, running, killed, missing"),
     "compare": ("[OUTPUTS]", "make tables of finished runs, next to the paper's numbers"),
     "cache": ("COMMAND", "list, show, check, delete and export cached LLM responses"),
-    "clean": ("OUTPUTS", "list what is in a directory of outputs, with sizes, and delete parts of it"),
+    "clean": ("[OUTPUTS]", "list what is in a directory of outputs, with sizes, and delete parts of it"),
     "programs": ("diff A B", "compare the programs, labels and scores of two runs"),
     "completion": ("SHELL", "print the script that completes words in bash, zsh or fish"),
 }
@@ -36,7 +36,8 @@ def main() -> None:
         case [command, *rest] if command in COMMANDS:
             # Hydra reads sys.argv itself, and the launchers of a sweep start processes with it.
             sys.argv = [f"{sys.argv[0]} {command}", *rest]
-            sys.exit(import_module(f"alchemist_exp.cli.{command}").main())
+            with clean_exit():  # Ctrl-C during the imports of the command
+                sys.exit(import_module(f"alchemist_exp.cli.{command}").main())
         case ["--version"]:
             print(f"alchemist {__version__}")
         case [] | ["--help" | "-h"]:

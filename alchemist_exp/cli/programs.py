@@ -17,7 +17,7 @@ from alchemist_exp.cli.run_directory import find_run, read_finished
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import escape_controls, sanitize
 from alchemist_exp.core.types import Split
-from alchemist_exp.programs.files import split_header
+from alchemist_exp.programs.files import file_names, split_header
 from alchemist_exp.programs.types import Program
 from alchemist_exp.results.console import new_console, new_table, number_text
 from alchemist_exp.results.record import RunRecord, Section
@@ -52,13 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _diff(chosen: argparse.Namespace) -> int:
+    from alchemist_exp.results.runs import members_of, run_name
+
     before, after = (_find_run(chosen.outputs, name) for name in (chosen.a, chosen.b))
     console = new_console()
     for name, run in (("A", before), ("B", after)):
-        config = run.record.config
-        groups = ("dataset", "method", "llm", "supplement", "label_model")
-        members = "  ·  ".join(sanitize(str(config[group]["name"])) for group in groups if group in config)
-        head = Text.assemble((f"{name}  ", "bold cyan"), (run.record.run_key[:12], "bold"), f"  {members}")
+        shown = sanitize(run_name(members_of(run.record)))
+        head = Text.assemble((f"{name}  ", "bold cyan"), (run.record.run_key[:12], "bold"), f"  {shown}")
         console.print(head)
     for part in (*_programs(before, after), *_flips(before, after), *_scores(before, after)):
         console.print(part)
@@ -217,7 +217,8 @@ def _sources(before: DiffedRun, after: DiffedRun) -> Iterator[str]:
     for old, new in changed:
         yield "\n"
         lines = _lines(before, old), _lines(after, new)
-        names = f"A: {_label(old)}", f"B: {_label(new)}"
+        # The names of files: an edited program has no other, and one heading should not have two kinds of names.
+        names = f"A: {file_names([_label(old)])[0]}", f"B: {file_names([_label(new)])[0]}"
         if not all(lines):
             changed_name = names[0 if not lines[0] else 1]
             yield f"{changed_name}: its file was changed or removed after the run, so the lines are not known\n"

@@ -65,6 +65,8 @@ def read_finished(directory: Path, purpose: str) -> RunRecord:
     record = RunRecord.read(directory)
     if record is None:
         raise StoreError(f"the run {directory} has no record; {purpose}.")
+    if record.interrupted:
+        raise StoreError(f"the run {directory} was {record.error} before it finished; run it again; {purpose}.")
     if record.status is not RunStatus.FINISHED:
         why = f" ({record.error})" if record.error else ""
         raise StoreError(f"the run {directory} has {record.status}, not finished{why}; {purpose}.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from alchemist_exp import config
-from alchemist_exp.cli.arguments import OUTPUTS
+from alchemist_exp.cli.arguments import OUTPUTS, Parser
 from alchemist_exp.cli.hydra_command import exits_cleanly, option_parser
 from alchemist_exp.cli.sweep import visit_jobs
 from alchemist_exp.core.errors import AlchemistError
@@ -28,9 +28,10 @@ alchemist status [OUTPUTS] [overrides]: the runs of an outputs directory and wha
   alchemist status +experiment=table8              the jobs of that sweep, and which of them have no run
   alchemist status -m dataset=youtube,sms          any overrides of alchemist run
 
-done: finished. failed: ended by an error. running: has begun, and a process holds its lock. killed: has begun, and no
-process holds its lock; run it again. missing: a job of the sweep that has no run by this version of the program on the
-current data. Exit code: 0 when all are done, 1 when any is not.
+done: finished. failed: ended by an error. interrupted: ended by Ctrl-C or SIGTERM; run it again. running: has begun,
+and a process holds its lock. killed: has begun, and no process holds its lock; run it again. missing: a job of the
+sweep that has no run by this version of the program on the current data. Exit code: 0 when all are done, 1 when any is not.
+--outputs DIR names the directory too, as in the other commands.
 """
 
 MISSING = "missing"
@@ -62,8 +63,10 @@ def main() -> None:
     if {"--help", "-h"} & {*sys.argv[1:]}:
         print(USAGE, end="")
         return
-    overrides = sys.argv[1:]
-    directory = OUTPUTS
+    parser = Parser(prog="alchemist status", add_help=False, allow_abbrev=False)
+    parser.add_argument("--outputs", type=Path)
+    chosen, overrides = parser.parse_known_args(sys.argv[1:])
+    directory = chosen.outputs or OUTPUTS
     for text in option_parser().parse_known_intermixed_args(overrides)[0].overrides:
         key, equals, value = text.partition("=")
         if key == "paths.outputs" or (not equals and not text.startswith("~")):
@@ -74,21 +77,25 @@ def main() -> None:
     shown = list(runs.values())
     if overrides:
         shown = [runs.get(job.key, job) for job in _jobs(overrides)]
+    from alchemist_exp.results.runs import RunState
+
+    state_width = max((len(line.state) for line in shown), default=0) + 2
     width = max((len(line.name) for line in shown), default=0)
     for line in shown:
         started = line.started_at[:19].replace("T", " ")
         cells = (
-            f"{line.state:<9}{line.key[:SHOWN_KEY_DIGITS]:<14}",
+            f"{line.state:<{max(9, state_width)}}{line.key[:SHOWN_KEY_DIGITS]:<14}",
             f"{line.name:<{width}}",
             f"{started:<19}",
             line.error,
         )
         print("  ".join(map(single_line, cells)).rstrip())
     counts = Counter(line.state for line in shown)
-    states = ("done", "failed", "running", "killed", MISSING)
+    states = (*RunState, MISSING)
     print(", ".join(f"{counts[state]:,} {state}" for state in states if counts[state]) or "no runs")
     if others := len(runs.keys() - {line.key for line in shown}):
-        print(f"not of this sweep as it would be run now: {others:,} runs")
+        number = "1 other run is" if others == 1 else f"{others:,} other runs are"
+        print(f"{number} in {single_line(str(directory))}, with other settings, data or another version of the program")
     for sentence in errors:
         print_error(sentence)
     if errors or counts.keys() - {"done"}:
@@ -98,22 +105,17 @@ def main() -> None:
 
 def _runs(directory: Path) -> tuple[dict[str, StatusLine], tuple[str, ...]]:
     """Return a line for each run by its key, and a sentence about each record that cannot be read."""
-    from alchemist_exp.results.runs import index_runs
+    from alchemist_exp.results.runs import index_runs, run_name
 
     index = index_runs(directory)
-    groups = ("dataset", "method", "supplement", "label_model", "feature_extractor", "seed")
     lines = {}
     for key, run in index.runs.iterrows():
-        names = [*run[list(groups)].dropna(), f"gold {run['gold']}"]
-        if run["selection"] == "random":
-            drawn = f"n={run['config.selection.n']}, draw {run['config.selection.seed']}"
-            names.insert(-1, drawn)
         lines[str(key)] = StatusLine(
             state=run["state"],
             key=str(key),
-            name=" · ".join(names),
+            name=run_name(run),
             started_at=run["started_at"],
-            error=run["error"] or "",
+            error="" if run["error"] in (None, run["state"]) else run["error"],
         )
     return lines, index.errors
 

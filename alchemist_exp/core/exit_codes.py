@@ -18,7 +18,8 @@ INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells repor
 def clean_exit(show: Callable[[Exception], None] | None = None) -> Iterator[None]:
     """End the process with the right exit code when the `with` block is stopped.
 
-    SIGTERM raises `Terminated` from here on, so that `finally` clauses run.
+    SIGTERM raises `Terminated` from here on, so that `finally` clauses run. The arguments of a KeyboardInterrupt are
+    advice, which is printed after the word.
 
     Args:
         show: Prints an exception that leaves the block; called before the process ends with 1. By default
@@ -38,11 +39,11 @@ def clean_exit(show: Callable[[Exception], None] | None = None) -> Iterator[None
         yield
         # A closed pipe (`alchemist ... | head`) raises here, where it is still caught, instead of at shutdown.
         sys.stdout.flush()
-    except Terminated:
-        print_error("terminated")
+    except Terminated as stop:
+        print_error("; ".join(["terminated", *map(str, stop.args)]))
         sys.exit(TERMINATED)
-    except KeyboardInterrupt:
-        print_error("interrupted")
+    except KeyboardInterrupt as stop:
+        print_error("; ".join(["interrupted", *map(str, stop.args)]))
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader has closed the pipe. Python flushes stdout once more at shutdown, which must not raise again.

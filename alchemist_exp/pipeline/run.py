@@ -38,6 +38,9 @@ CREATED = (artifacts.PROGRAMS, artifacts.MODEL, artifacts.LABELS, artifacts.VOTE
 RESERVE, RESERVED_BYTES = ".reserve", 1 << 16
 """A file that keeps disk space free, so that a run that fails on a full disk can still record its failure."""
 
+GOES_ON = "the same command goes on with the cached LLM responses, votes and features"
+"""Advice after Ctrl-C. What a stage stores while it runs is used again; the stage that was stopped begins again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
@@ -215,6 +218,8 @@ def _run_recorded(
         record.end(RunStatus.FINISHED)
         record.write(directory)
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            error.args = (GOES_ON,)
         record.seconds = stages.finish()
         record.end(RunStatus.FAILED, _reason(error))
         (directory / RESERVE).unlink(missing_ok=True)

@@ -42,7 +42,7 @@ def missing_results(filled: FilledTable, outputs: Path) -> list[MissingResult]:
             place=", ".join(names),
             reason="no run, or its job could not start"
             if last is None
-            else f"{last['state']}{': ' + last['error'] if last['error'] else ''}",
+            else f"{last['state']}{': ' + last['error'] if last['error'] not in (None, last['state']) else ''}",
             command=_command(filled, place.runs, gold, outputs),
         )
     missing = [*found.values()]

@@ -21,6 +21,9 @@ RECORD = "record.json"
 Section = dict[str, Any]
 """A part of the record, as JSON."""
 
+INTERRUPTIONS = ("interrupted", "terminated")
+"""The errors of runs that Ctrl-C and SIGTERM have ended."""
+
 SECTIONS = ("config", "components", "data", "programs", "label_model", "end_model", "cost", "seconds")
 """The sections that every finished record has."""
 
@@ -105,6 +108,11 @@ class RunRecord:
         """
         # The clock may have been set back meanwhile. Texts of `utc_now` are in the order of their times.
         self.status, self.error, self.finished_at = status, error, max(utc_now(), self.started_at)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C or SIGTERM has ended the run."""
+        return self.status is RunStatus.FAILED and self.error in INTERRUPTIONS
 
     def write(self, directory: Path) -> None:
         """Replace the record in a directory, atomically.

@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ SCORES = {"accuracy": "accuracy", "f1": "F1", "macro_f1": "macro F1"}
 _SETTINGS = ("components.", "packages.", "code", "data.fingerprint")
 """What can alter a result, as beginnings of a record's keys."""
 
+_USUAL = {"llm": "recorded", "supplement": "none", "feature_extractor": "tfidf", "gold": "valid"}
+"""Members that a run's name leaves out: those of the default configuration."""
+
 _NUMBER = int | float
 _MAX_NUMBER = 2.0**62
 """No count or score reaches it; a record with a larger number, an infinite one or NaN is broken."""
@@ -52,10 +56,14 @@ _FINISHED_TYPES: dict[str, Any] = {
 
 
 class RunState(StrEnum):
-    """What has become of a run. RUNNING and KILLED have begun and not ended; a running one's lock is held."""
+    """What has become of a run. RUNNING and KILLED have begun and not ended; a running one's lock is held.
+
+    Ctrl-C or SIGTERM has ended an INTERRUPTED one.
+    """
 
     DONE = "done"
     FAILED = "failed"
+    INTERRUPTED = "interrupted"
     RUNNING = "running"
     KILLED = "killed"
 
@@ -140,7 +148,9 @@ def _read(directory: Path) -> tuple[RunState, RunRecord | None]:
     """Return the state and the record of the run in `directory`; no record where there is none."""
     record = RunRecord.read(directory)
     if record is None or record.status is not RunStatus.STARTED:
-        return RunState.FAILED if record and record.status is RunStatus.FAILED else RunState.DONE, record
+        if record and record.status is RunStatus.FAILED:
+            return RunState.INTERRUPTED if record.interrupted else RunState.FAILED, record
+        return RunState.DONE, record
     try:
         # Taken for the time of this test only.
         with (directory.parent / ".locks" / f"{directory.name}.lock").open("rb") as lock:
@@ -204,6 +214,37 @@ def _escaped(value: Any) -> Any:
     if isinstance(value, list):
         return [_escaped(item) for item in value]
     return single_line(value) if isinstance(value, str) else value
+
+
+def run_name(members: Mapping[str, Any]) -> str:
+    """Return the name of a run in a list of runs: its members, without the usual ones and those it does not use.
+
+    Args:
+        members: A row of `RunIndex.runs`, or `members_of` a record.
+
+    Returns:
+        A text such as "youtube · alchemist · snorkel · seed s0".
+
+    """
+    used = {group: value for group, value in members.items() if isinstance(value, str)}
+    path = Path(used.get("config.dataset.path", "")).name
+    parts = [f"{used['dataset']} {path}" if used["dataset"] in ("files", "hub") and path else used["dataset"]]
+    shown = ("method", "llm", "supplement", "label_model", "feature_extractor")
+    parts += [used[group] for group in shown if group in used and used[group] != _USUAL.get(group)]
+    parts += [f"{group} {used[group]}" for group in ("seed", "gold") if used.get(group) != _USUAL.get(group)]
+    if used.get("selection") == "random":
+        parts.append(f"n={members['config.selection.n']}, draw {members['config.selection.seed']}")
+    return " · ".join(parts)
+
+
+def members_of(record: RunRecord) -> Mapping[str, Any]:
+    """Return the members and values of one record, as a row of `RunIndex.runs` has them.
+
+    Args:
+        record: The record of a run.
+
+    """
+    return _row(record)
 
 
 def as_text(value: object) -> Any:
@@ -294,6 +335,29 @@ def scope(runs: pd.DataFrame, key: str, axes: Collection[str] = AXES) -> pd.Seri
         group = "method"
     within_member = group in axes and key != "dataset.limit"
     return f"{group}=" + runs[group].astype(str) if within_member else pd.Series("", index=runs.index)
+
+
+def check_members(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> None:
+    """Check that the member that a filter names is that of a run.
+
+    Args:
+        runs: Rows of `RunIndex.runs`.
+        filters: As for `narrow`.
+
+    Raises:
+        ConfigError: No run has the member.
+
+    """
+    for group in {key.removesuffix(".name") for key in runs.columns if key.endswith(".name")} & {
+        f"config.{key}" for key in filters
+    }:
+        key = group.removeprefix("config.")
+        known = {*runs[f"{group}.name"].dropna()}
+        for text in filters[key]:
+            if text not in known:
+                close = get_close_matches(text, known, n=1)
+                guess = f"; did you mean {close[0]!r}?" if close else "."
+                raise ConfigError(f"no run has {key}={text}{guess} The runs have: {', '.join(sorted(known))}.")
 
 
 def narrow(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> pd.DataFrame:
