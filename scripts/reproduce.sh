@@ -3,10 +3,11 @@
 #
 # The first argument is table1, table3, table4, table8, table9 or figure5. The script lists the runs that exist and the
 # data that are missing, makes the missing runs, and prints the table with the paper's numbers and ours. It also writes
-# the table in every format to $OUTPUTS/tables. The package contains the data of youtube and sms; the other datasets are
-# read from $ALCHEMIST_DATA (scripts/prepare_data.py makes them). A job that fails leaves its place in the table empty;
-# the script goes on. Overrides select a part of the sweep (dataset=youtube,sms) or change it (feature_extractor=minilm);
-# the table has the runs with these settings.
+# the table in every format to $OUTPUTS/tables; $OUTPUTS is the directory outputs of the current one by default. The
+# package contains the data of youtube and sms; the other datasets are read from $ALCHEMIST_DATA
+# (scripts/prepare_data.py makes them). A job that fails leaves its place in the table empty; the script goes on.
+# Overrides select a part of the sweep (dataset=youtube,sms) or change it (feature_extractor=minilm); the table has the
+# runs with these settings.
 set -eu
 
 name=${1:-}
@@ -18,12 +19,11 @@ case $name in
     exit 1
     ;;
 esac
-cd "$(dirname "$0")/.."
 outputs=${OUTPUTS:-outputs}
 for argument in "$@"; do
   case $argument in paths.outputs=*) outputs=${argument#*=} ;; esac
 done
-alchemist=.venv/bin/alchemist
+alchemist=$(dirname "$0")/../.venv/bin/alchemist
 [ -x "$alchemist" ] || alchemist=alchemist
 
 mkdir -p "$outputs/runs"

@@ -107,7 +107,10 @@ def test_reproduce_makes_a_table_of_its_own_runs(tmp_path: Path) -> None:
     script.write_bytes((REPOSITORY / "scripts" / "reproduce.sh").read_bytes())
     overrides = ["dataset=youtube,sms", "end_model.max_epochs=3", "--config-dir", "own", "llm.model=a b"]
     environment = {"PATH": f"{commands}:{os.environ['PATH']}", "OUTPUTS": str(tmp_path / "o")}
-    subprocess.run(["sh", str(script), "table8", *overrides], env=environment, check=True, timeout=60)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = ["sh", str(script), "table8", *overrides]
+    subprocess.run(command, env=environment, check=True, timeout=60, cwd=elsewhere)
     all_of_them, filters = " ".join(overrides), "dataset=youtube,sms end_model.max_epochs=3 llm.model=a b"
     assert log.read_text().splitlines() == [
         f"status {tmp_path}/o -m +experiment=table8 {all_of_them}",
@@ -115,3 +118,8 @@ def test_reproduce_makes_a_table_of_its_own_runs(tmp_path: Path) -> None:
         f"compare {tmp_path}/o --table table8 {filters}",
         f"compare {tmp_path}/o --table table8 {filters} --out {tmp_path}/o/tables",
     ]
+    # Without OUTPUTS the outputs are in the caller's directory.
+    log.unlink()
+    subprocess.run(command, env={"PATH": environment["PATH"]}, check=True, timeout=60, cwd=elsewhere)
+    assert log.read_text().startswith("status outputs -m +experiment=table8")
+    assert (elsewhere / "outputs" / "runs").is_dir()

@@ -56,6 +56,21 @@ def test_the_second_time_says_that_nothing_is_logged(screen) -> None:
     assert not any(line.startswith("continue") for line in lines)
 
 
+def test_notes_are_listed_by_dataset(screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    def noted(experiment, data, record, *arguments) -> None:
+        record.notes = [f"rows of {experiment.dataset.name}", "the same"]
+        stages(experiment, data, record, *arguments)
+
+    stages = pipeline.run_stages
+    monkeypatch.setattr(pipeline, "run_stages", noted)
+    _, lines = screen(*TINY, "dataset=sms,youtube", "seed=s0,s1")
+    notes = [line for line in lines if line.startswith("! ")]
+    assert "! sms: rows of sms (2 jobs)" in notes
+    assert "! youtube: the same (2 jobs)" in notes
+    datasets = [note.split()[1] for note in notes if note.split()[1] in ("sms:", "youtube:")]
+    assert datasets == sorted(datasets)
+
+
 def test_an_interrupted_sweep_says_how_far_it_came(screen, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = pipeline.run_stages
 

@@ -19,6 +19,9 @@ from alchemist_exp.results.report import Report
 if TYPE_CHECKING:
     import pandas as pd
 
+VERSIONS = ("code", "packages", "data")
+"""What filters may name and a run is not made with."""
+
 PICTURES = ("svg", "png")
 
 DEFAULT_HEIGHT = 54
@@ -135,8 +138,9 @@ def _report(
     from alchemist_exp.cli.table_runs import choose_runs, left_out_note
 
     runs, left_out = choose_runs(chosen.table, runs, filters)
+    overrides = [text for text in chosen.filters if text.partition("=")[0].partition(".")[0] not in VERSIONS]
     filled = fill(chosen.table, runs, filters)
-    report = compare_table(filled, chosen.outputs, n_finished=n_finished)
+    report = compare_table(filled, chosen.outputs, n_finished=n_finished, overrides=overrides)
     if left_out:
         report = replace(report, notes=[left_out_note(chosen.table, left_out), *report.notes])
     if chosen.table != "figure5" or filled.finished.empty or not pictures:
@@ -183,5 +187,5 @@ def _write(out: Path, kind: str | None, report: Report, pictures: Mapping[str, b
     for path, raw in files.items():
         write_bytes(path, raw)
         print(f"wrote {path}")
-    if report.missing:
-        print(f"{len(report.missing)} results are missing; the text and HTML tables list them")
+    if count := sum(one.of_sweep for one in report.missing):
+        print(f"{count} result{' is' if count == 1 else 's are'} missing; the text and HTML tables list them")

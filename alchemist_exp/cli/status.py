@@ -30,7 +30,7 @@ alchemist status [OUTPUTS] [overrides]: the runs of an outputs directory and wha
 
 done: finished. failed: ended by an error. interrupted: ended by Ctrl-C or SIGTERM; run it again. running: has begun,
 and a process holds its lock. killed: has begun, and no process holds its lock; run it again. missing: a job of the
-sweep that has no run by this version of the program on the current data. Exit code: 0 when all are done, 1 when any is not.
+sweep that has no run by this version of the program on the current data. Exit code: 0 when all are done, else 1.
 --outputs DIR names the directory too, as in the other commands.
 """
 

@@ -194,14 +194,25 @@ class SweepScreen(Callback):
         return differ or values
 
     def _notes(self, done: Sequence[FinishedJob]) -> list[tuple[str, int]]:
-        """Return the notes and warnings of the runs, each once, and how many jobs have it."""
-        counts: Counter[str] = Counter()
+        """Return the notes and warnings of the runs, by dataset if there are several, and how many jobs have each."""
+        from alchemist_exp.results.runs import dataset_name
+
+        counts: Counter[tuple[str, str]] = Counter()
+        datasets = set()
         for job in done:
             if job.result:
-                counts.update({*job.result.record.notes, *job.result.record.label_model["warnings"]})
-                counts.update([text] if job.result.reused and (text := not_logged(job.logger)) else [])
+                record = job.result.record
+                values = record.config["dataset"]
+                dataset = dataset_name({"dataset": values["name"], "config.dataset.path": values.get("path")})
+                datasets.add(dataset)
+                texts = dict.fromkeys([*record.notes, *record.label_model["warnings"]])
+                counts.update((dataset, text) for text in texts)
+                counts.update([("", text)] if job.result.reused and (text := not_logged(job.logger)) else [])
+        order = [*dict.fromkeys(dataset for dataset, _ in counts)]
+        shown = sorted(counts.most_common(SHOWN_NOTES), key=lambda note: order.index(note[0][0]))
+        notes = [(f"{dataset}: {text}" if len(datasets) > 1 and dataset else text, n) for (dataset, text), n in shown]
         more = len(counts) - SHOWN_NOTES
-        return counts.most_common(SHOWN_NOTES) + ([(f"and {more} other notes, see the records", 1)] if more > 0 else [])
+        return notes + ([(f"and {more} other notes, see the records", 1)] if more > 0 else [])
 
     def _compare_command(self) -> str:
         """Return the command that compares the runs of this sweep."""

@@ -17,7 +17,7 @@ from alchemist_exp.results.paper_tables import Quantity
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS, UNKNOWN, Grid, Report, usd_text
 from alchemist_exp.results.runs import AXES, SCORES, RunState, settings
 
-_DECIMALS = {Quantity.PROGRAMS: (0, 0), Quantity.COVERAGE: (3, 2), Quantity.DOLLARS: (4, 3)}
+_DECIMALS = {Quantity.PROGRAMS: (0, 0), Quantity.COVERAGE: (3, 2), Quantity.DOLLARS: (3, 3)}
 """Decimals of our results and of the paper's; our scores have three, and the paper's as many as it prints."""
 
 GROUPS = (
@@ -46,13 +46,14 @@ SAID_ONCE = ("method", "supplement", "label_model", "feature_extractor", "gold")
 """Groups whose member is in the caption where it is the same in all runs."""
 
 
-def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int) -> Report:
+def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int, overrides: Sequence[str] = ()) -> Report:
     """Return the report of a table: the table, every score of its runs, notes, and what is missing.
 
     Args:
         filled: The table with our results.
         outputs: The outputs directory, for the commands that make what is missing.
         n_finished: How many finished runs there are, used or not.
+        overrides: Overrides of the sweep, for the command that makes all of it.
 
     Returns:
         The report. Table 1 has the abstract's claims too.
@@ -73,7 +74,13 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int) -> Rep
         grids=[*grids, *([] if filled.finished.empty else [_score_grid(filled)])],
         notes=list(_notes(filled, outputs)),
         missing=missing_results(filled, outputs),
-        sweep_command=f"alchemist run +experiment={filled.name} {typed('paths.outputs', str(outputs))}",
+        sweep_command=" ".join(
+            [
+                f"alchemist run +experiment={filled.name}",
+                *map(shlex.quote, overrides),
+                typed("paths.outputs", str(outputs)),
+            ]
+        ),
         flat=pd.DataFrame(
             {
                 "table": filled.name,

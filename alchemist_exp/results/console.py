@@ -1,5 +1,6 @@
 """The tables that are printed when a run has ended, and the console and table that all commands use."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,10 +19,13 @@ _SCORES = ("accuracy", "f1", "macro_f1")
 
 
 def new_console() -> Console:
-    """Return a console for standard output that prints texts as they are and wraps lines on a terminal only."""
+    """Return a console for standard output that prints texts as they are.
+
+    It wraps lines on a terminal, or at the width that the environment variable COLUMNS has; never in a pipe without it.
+    """
     # Texts come from other people's files and programs: they must not act as markup.
     console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
+    if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 1000
     return console
 

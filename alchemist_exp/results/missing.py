@@ -58,6 +58,7 @@ def missing_results(filled: FilledTable, outputs: Path) -> list[MissingResult]:
                     place=f"{', '.join(datasets)}, {table.items[item]}",
                     reason=reason,
                     command=shlex.join([*command, f"paths.outputs={outputs}"]),
+                    of_sweep=False,
                 )
             )
     return missing

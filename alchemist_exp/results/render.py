@@ -32,7 +32,7 @@ def _escaped(value: Any) -> Any:
         case list() | tuple():
             return [_escaped(item) for item in value]
         case Grid() | MissingResult() | Report():
-            names = [f.name for f in dataclasses.fields(value) if f.name not in ("frame", "flat", "svg")]
+            names = [f.name for f in dataclasses.fields(value) if f.name not in ("frame", "flat", "svg", "of_sweep")]
             return dataclasses.replace(value, **{name: _escaped(getattr(value, name)) for name in names})
     raise TypeError(f"a report has a {type(value).__name__}")
 
@@ -51,8 +51,10 @@ def as_text(report: Report, width: int = DEFAULT_WIDTH) -> str:
     report = _escaped(report)
     wrap = functools.partial(textwrap.fill, width=max(width, 40), subsequent_indent="  ", break_on_hyphens=False)
     lines = ["", report.title, *map(wrap, report.captions)]
-    for part in (part for grid in report.grids for part in grid.parts(width)):
-        lines += ["", *filter(None, [part.title]), *_aligned(part)]
+    for grid in report.grids:
+        for number, part in enumerate(grid.parts(width)):
+            title = part.title and f"{part.title}{' (continued)' * bool(number)}"
+            lines += ["", *filter(None, [title]), *_aligned(part)]
     if report.notes:
         lines += ["", *(wrap(f"! {note}") for note in report.notes)]
     if report.missing:

@@ -98,11 +98,20 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class MissingResult:
-    """A place in a table without a result: which, why, and the command that makes it."""
+    """A place in a table without a result.
+
+    Attributes:
+        place: Which place.
+        reason: Why it has no result.
+        command: The command that makes it.
+        of_sweep: Whether the table's sweep makes it.
+
+    """
 
     place: str
     reason: str
     command: str
+    of_sweep: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -227,14 +227,27 @@ def run_name(members: Mapping[str, Any]) -> str:
 
     """
     used = {group: value for group, value in members.items() if isinstance(value, str)}
-    path = Path(used.get("config.dataset.path", "")).name
-    parts = [f"{used['dataset']} {path}" if used["dataset"] in ("files", "hub") and path else used["dataset"]]
+    parts = [dataset_name(members)]
     shown = ("method", "llm", "supplement", "label_model", "feature_extractor")
     parts += [used[group] for group in shown if group in used and used[group] != _USUAL.get(group)]
     parts += [f"{group} {used[group]}" for group in ("seed", "gold") if used.get(group) != _USUAL.get(group)]
     if used.get("selection") == "random":
         parts.append(f"n={members['config.selection.n']}, draw {members['config.selection.seed']}")
     return " · ".join(parts)
+
+
+def dataset_name(members: Mapping[str, Any]) -> str:
+    """Return the name of a run's dataset in a list of runs.
+
+    Args:
+        members: As for `run_name`.
+
+    Returns:
+        The member; with the last part of the path for members that are of any data, as in "files tickets.csv".
+
+    """
+    dataset, path = str(members["dataset"]), members.get("config.dataset.path")
+    return f"{dataset} {Path(path).name}" if dataset in ("files", "hub") and isinstance(path, str) else dataset
 
 
 def members_of(record: RunRecord) -> Mapping[str, Any]:

@@ -579,6 +579,23 @@ def test_data_of_one_member_have_names_that_tell_them_apart(
         assert [*chosen.index] == ["b"]
 
 
+def test_the_command_of_the_whole_sweep_keeps_the_overrides(tmp_path: Path) -> None:
+    write(tmp_path, "a", record({"dataset": "sms"}))
+    overrides = ["dataset=sms", "llm.model=a b"]
+    report = compare_table(filled(tmp_path, "table8"), tmp_path, n_finished=1, overrides=overrides)
+    assert "+experiment=table8 dataset=sms 'llm.model=a b' paths.outputs=" in report.sweep_command
+
+
+def test_the_heading_of_a_cut_table_is_printed_once(tmp_path: Path) -> None:
+    write(tmp_path, "a", record())
+    text = as_text(report_of(tmp_path, "table8", dataset="youtube"), 60)
+    heading = "All scores of our runs"
+    headings = [line for line in text.splitlines() if line.startswith(heading)]
+    assert len(headings) > 1
+    assert not headings[0].endswith("(continued)")
+    assert all(line.endswith("(continued)") for line in headings[1:])
+
+
 def test_a_long_list_is_a_key_and_a_short_one_is_shown(tmp_path: Path) -> None:
     for name, hidden, layers in (("a", [64, 64], [*range(30)]), ("b", [8], [*range(31)])):
         write(tmp_path, name, record(config={"end_model.hidden": hidden, "end_model.layers": layers}))
