@@ -149,9 +149,9 @@ def test_a_run_that_has_begun_is_running_while_its_lock_is_held_and_killed_when_
 
 
 def test_a_failed_run_has_its_error(tmp_path: Path) -> None:
-    write(tmp_path, "failed", unfinished(status="failed", error="terminated"))
+    write(tmp_path, "failed", unfinished(status="failed", error="no programs"))
     run = index_runs(tmp_path).runs.loc["failed"]
-    assert (run["state"], run["error"]) == (RunState.FAILED, "terminated")
+    assert (run["state"], run["error"]) == (RunState.FAILED, "no programs")
     assert measurements(index_runs(tmp_path).runs).empty
 
 
