@@ -11,8 +11,8 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.llm.cost import BreakEven
 from alchemist_exp.llm.providers.base import CacheMode
 from alchemist_exp.llm.types import Usage
-from alchemist_exp.pipeline import record_sections
 from alchemist_exp.pipeline.cost import compare_with_zero_shot
+from alchemist_exp.pipeline.data_section import missing_text_notes
 from alchemist_exp.pipeline.estimates import GuessedResponses, run_with_guesses
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.stages import make_context
@@ -95,7 +95,7 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
 def _warnings(
     experiment: Experiment, data: TextData, expected: GuessedResponses, max_usd: float | None, spent_usd: float
 ) -> tuple[str, ...]:
-    warnings = [*data.notes, *record_sections.missing_text_notes(data)]
+    warnings = [*data.notes, *missing_text_notes(data)]
     try:
         experiment.check()
         experiment.check_against(data)

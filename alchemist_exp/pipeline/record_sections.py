@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import BoolArray, FloatArray, IntArray, Split, tied_rows
-from alchemist_exp.data.base import Dataset, Metric, TextData
+from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.evaluation.metrics import program_scores, score, summarize
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
@@ -31,82 +30,6 @@ from alchemist_exp.tracking.base import Cell, Tracker
 
 MAX_ZERO_FEATURES: Final = 0.1
 """Share of texts whose features are all zero from which on there is a note. valid of youtube has .05."""
-
-
-def data_section(dataset: Dataset, data: TextData) -> Section:
-    """Return the record's section on the data; which gold labels were used is added at the end of the run.
-
-    Args:
-        dataset: The dataset's configuration.
-        data: The loaded dataset.
-
-    Returns:
-        Name, fingerprint, origin, columns of records, rows, rows without text, repeats, classes, licence, and the
-        accuracy of always predicting the most frequent class.
-    """
-    labeled = data.rows_with_text
-    golds = {split: labeled.gold(split) for split in (Split.VALID, Split.TEST)}
-    without_text = {split.value: int(np.count_nonzero(~data.has_text(split))) for split in data.splits}
-    return {
-        "name": dataset.name,
-        "fingerprint": data.fingerprint,
-        "origin": data.origin,
-        "columns": [
-            {"name": column.name, "type": column.type, "missing": column.missing} for column in data.kind.columns
-        ],
-        "rows": {split: len(data.texts(split)) for split in data.splits},
-        "rows_without_text": {split: count for split, count in without_text.items() if count},
-        "repeats": to_jsonable({"within": labeled.repeats.within, "across": labeled.repeats.across}),
-        "classes": list(dataset.classes),
-        "metric": dataset.metric.value,
-        "positive_class": dataset.positive_class,
-        "license": dataset.license,
-        "most_frequent_class": {
-            split.value: float(np.bincount(gold).max() / len(gold)) for split, gold in golds.items() if gold is not None
-        },
-        "gold_used": [],
-    }
-
-
-def missing_text_notes(data: TextData) -> list[str]:
-    """Return a note on rows without text, or without a value in any column.
-
-    Args:
-        data: The loaded dataset.
-
-    Returns:
-        No note when every row has content.
-
-    """
-    found = []
-    for split in data.splits:
-        if len(rows := np.flatnonzero(~data.has_text(split))):
-            first = f"row {data.rows_of_input(split)[rows[0]] + 1} of {Path(data.files.get(split, split)).name}"
-            found.append(f"{len(rows):,} of {len(data.texts(split)):,} rows of {split} (first: {first})")
-    if not found:
-        return []
-    consequence = "They get no label; coverage and scores are over the other rows."
-    return [f"{data.kind.without_content}: {', '.join(found)}. {consequence}"]
-
-
-def repeat_notes(data: TextData) -> list[str]:
-    """Return a note on texts that occur again.
-
-    Args:
-        data: The loaded dataset.
-
-    Returns:
-        No note when no text occurs twice.
-
-    """
-    data, found = data.rows_with_text, []
-    for split, across in data.repeats.across.items():
-        if count := np.count_nonzero(~data.repeats.unseen[split]):
-            earlier = " or ".join(f"{name} ({n:,})" for name, n in across.items() if n)
-            found.append(f"{count:,} of {len(data.texts(split)):,} rows of {split} are in {earlier}")
-    if within := [f"{count:,} of {split}" for split, count in data.repeats.within.items() if count]:
-        found.append(f"rows that repeat an earlier one of their own split: {', '.join(within)}")
-    return [f"{data.kind.repeated}, by letters and digits: {'; '.join(found)}."] if found else []
 
 
 def programs_section(sources: LabelSources, data: TextData, sandbox: str) -> Section:

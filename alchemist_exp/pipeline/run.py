@@ -22,6 +22,7 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline import artifacts, record_sections
+from alchemist_exp.pipeline.data_section import data_section, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.stages import aggregate, distil, make_context, program_votes, require_programs
 from alchemist_exp.programs.execution import execute
@@ -100,8 +101,8 @@ def run(
             code=code_fingerprint(),
             git=git_state(),
             packages=package_versions(),
-            data=record_sections.data_section(experiment.dataset, data),
-            notes=[*data.notes, *record_sections.missing_text_notes(data), *record_sections.repeat_notes(data)],
+            data=data_section(experiment.dataset, data),
+            notes=[*data.notes, *missing_text_notes(data), *repeat_notes(data)],
         )
         _run_recorded(experiment, data, record, directory, stages, sweep)
     return RunResult(record=record, directory=directory, reused=False)
