@@ -219,3 +219,23 @@ def test_it_asks_before_it_pays(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     recorded = ("--llm", "recorded", "llm.recording=responses.jsonl", "method.n_programs=3")
     assert label.main(arguments(by=recorded)) == 0
     assert "programs (replayed)" in capsys.readouterr().out
+
+
+def test_classes_of_the_labels_are_numbered_and_another_order_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"refund": "Billing", "error": "Technical", "password": "Access"}
+    rows = [[f"{word} {number}", names[word] if number < 10 else ""] for number in range(20) for word in WORDS]
+    pd.DataFrame(rows, columns=["body", "label"]).to_csv("tickets.csv", index=False)
+    given = ["tickets.csv", "--task", "t", "--text", "body", *FILES, *FAST]
+    for again in (False, True):
+        assert label.main(given) == 0
+        out = capsys.readouterr().out
+        numbers = "0 = Access, 1 = Billing, 2 = Technical"
+        assert f"classes: {numbers} (from the labels; programs must return these numbers)\n" in out
+        assert f"! The classes are taken from the labels: {numbers}. Programs must return these numbers" in out
+        assert "are the class indices in the order" in out
+        assert "they fit the order 0 = Billing, 1 = Technical, 2 = Access, in 100% of the 30 votes" in out
+        assert ("loaded from the existing record" in out) is again
+    assert label.main([*given, "--classes", "Billing,Technical,Access"]) == 0
+    out = capsys.readouterr().out
+    assert "classes: 0 = Billing, 1 = Technical, 2 = Access\n" in out
+    assert "are the class indices" not in out

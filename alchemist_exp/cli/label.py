@@ -18,7 +18,7 @@ from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.overrides import override
 from alchemist_exp.core.terminal import sanitize, single_line
-from alchemist_exp.data.labels import is_missing
+from alchemist_exp.data.labels import is_missing, numbered
 from alchemist_exp.data.readers import Columns, read_table
 from alchemist_exp.data.texts import has_text
 from alchemist_exp.data.writers import WRITERS, check_output, write_table
@@ -229,6 +229,9 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
     from alchemist_exp.pipeline.plan import plan
 
     data = experiment.dataset.load()
+    given = chosen.classes or any(text.startswith("dataset.classes=") for text in chosen.overrides)
+    origin = "" if given else " (from the labels; programs must return these numbers)"
+    print(f"classes: {single_line(numbered(experiment.dataset.classes))}{origin}")
     experiment.check()
     experiment.check_against(data)
     if not experiment.uses("llm"):

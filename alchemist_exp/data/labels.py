@@ -196,6 +196,20 @@ def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading) -> list
     return classes
 
 
+def numbered(classes: Sequence[str]) -> str:
+    """Return the class names with their indices, for messages.
+
+    Args:
+        classes: The class names.
+
+    Example:
+        >>> numbered(["ham", "spam"])
+        '0 = ham, 1 = spam'
+
+    """
+    return ", ".join(f"{index} = {name}" for index, name in enumerate(classes))
+
+
 def is_missing(value: object) -> bool:
     """Return whether a cell of a table has no value: None, NaN or only blanks."""
     return value is None or value != value or (isinstance(value, str) and not value.strip())

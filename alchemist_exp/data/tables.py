@@ -20,6 +20,7 @@ from alchemist_exp.data.labels import (
     check_votes,
     infer_classes,
     is_missing,
+    numbered,
     read_labels,
     without_secret_labels,
 )
@@ -136,6 +137,7 @@ class TableDataset(Dataset, ABC):
 
         """
         super().__post_init__()
+        self._classes_given = bool(self.classes)
         if not 0 <= self.test_share < 1:
             raise ConfigError(
                 f"dataset.test_share={self.test_share:g}; expected a share of the labeled rows from 0 to less than 1."
@@ -218,17 +220,17 @@ class TableDataset(Dataset, ABC):
             for split, table in source.splits.items()
             if (name := self.label_column) is not None and name in table.columns
         }
-        columns, secret = without_secret_labels(columns, self.classes)
+        columns, secret = without_secret_labels(columns, self.classes if self._classes_given else [])
         notes += secret
-        if not self.classes and not columns:
+        if not self._classes_given and not columns:
             hint = notes[-1] if notes and self.label_column is not None else "No row has a label."
             raise DataError(f"dataset.classes must be given, as in 'dataset.classes=[ham,spam]'. {hint}")
-        if not self.classes:
+        if not self._classes_given:
             self.classes = infer_classes(columns.values(), self.labels)
             self.check_classes()
             notes.append(
-                f"The classes are taken from the labels: {', '.join(self.classes)}. Prompts show these names; "
-                "'dataset.classes=[...]' sets others."
+                f"The classes are taken from the labels: {numbered(self.classes)}. Programs must return these numbers; "
+                "'dataset.classes=[...]' sets another order or other names."
             )
         labels = read_labels(columns, self.classes, self.labels)
         notes += labels.notes

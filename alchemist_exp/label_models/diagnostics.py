@@ -8,7 +8,7 @@ points but hardly ever labels one of the classes.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,12 @@ MAX_SIMILARITY: Final = 0.98
 
 MIN_ROWS: Final = 20
 """A share of fewer rows than this is not evaluated."""
+
+MIN_ORDER_VOTES: Final = 5
+"""Votes on labeled rows that each class needs before another order of the classes is suggested."""
+
+MIN_SINGLE_DEVIATIONS: Final = 3.0
+"""As MIN_DEVIATIONS, for the labels of one label model."""
 
 _MAX_LISTED = 3  # programs or pairs named in one warning
 
@@ -105,6 +111,64 @@ def diagnose(
         *_below_chance(matrix, counts, program_names, labeled),
         *_near_duplicates(matrix, program_names),
         *_constant_votes(matrix, hard, class_names),
+    ]
+
+
+def check_class_order(
+    matrix: LabelMatrix, hard: IntArray, gold: IntArray, *, labeled_by: str, split: str, class_names: Sequence[str]
+) -> list[str]:
+    """Check votes and labels on rows with gold labels for class indices in another order.
+
+    Args:
+        matrix: Votes of shape (n_rows, n_programs).
+        hard: Labels of the same rows, int64 of shape (n_rows,); -1 for none.
+        gold: Gold labels of the same rows, int64 of shape (n_rows,).
+        labeled_by: The label model's name in the warning.
+        split: The split of the rows, for the warning.
+        class_names: A name per class.
+
+    Returns:
+        One warning where most votes for each class are on rows of one other class, in a different order of all classes,
+        or where the labels are worse than the same labels on random rows; otherwise none.
+
+    Example:
+        >>> import numpy as np
+        >>> gold = np.arange(30) % 2
+        >>> matrix = LabelMatrix(votes=(1 - gold[:, np.newaxis]).astype(np.int8), n_classes=2)
+        >>> names = ["ham", "spam"]
+        >>> found = check_class_order(matrix, 1 - gold, gold, labeled_by="m", split="valid", class_names=names)
+        >>> found[0][-62:]
+        'they fit the order 0 = spam, 1 = ham, in 100% of the 30 votes.'
+
+    """
+    n_classes = matrix.n_classes
+    voted = matrix.votes != ABSTAIN
+    gold_of_votes = np.broadcast_to(gold[:, np.newaxis], voted.shape)[voted]
+    cells = np.bincount(matrix.votes[voted] * np.int64(n_classes) + gold_of_votes, minlength=n_classes**2)
+    by_vote = cells.reshape(n_classes, n_classes)  # rows by the class of the vote, columns by gold class
+    totals, order = by_vote.sum(axis=1), by_vote.argmax(axis=1)
+    accuracy, chance, rows = _accuracy_and_chance(hard, gold, n_classes)
+    below = accuracy * rows < chance * rows - MIN_SINGLE_DEVIATIONS * np.sqrt(chance * (1 - chance) * rows)
+    reordered = (
+        (totals >= MIN_ORDER_VOTES).all()
+        and (2 * by_vote.max(axis=1) > totals).all()
+        and sorted(order) == [*range(n_classes)]
+        and (order != np.arange(n_classes)).any()
+    )
+    if not (below or reordered) or rows < MIN_ROWS:
+        return []
+    now = ", ".join(f"{c} = {name}" for c, name in enumerate(class_names))
+    worse = f"worse than chance ({chance:.2f})" if below else "low"
+    start = (
+        f"the accuracy of {labeled_by} on {split} is {accuracy:.2f}, {worse}: are the class indices in the order {now}?"
+    )
+    if not reordered:
+        return [start]
+    fitting = ", ".join(f"{c} = {class_names[better]}" for c, better in enumerate(order))
+    share = by_vote.max(axis=1).sum() / totals.sum()
+    return [
+        f"{start} The programs do not return these; they fit the order {fitting}, in {share:.0%} of the "
+        f"{totals.sum():,} votes."
     ]
 
 
@@ -190,7 +254,9 @@ def _below_chance(
     ]
 
 
-def _accuracy_and_chance(votes: npt.NDArray[np.int8], truth: IntArray, n_classes: int) -> tuple[float, float, int]:
+def _accuracy_and_chance(
+    votes: npt.NDArray[np.signedinteger[Any]], truth: IntArray, n_classes: int
+) -> tuple[float, float, int]:
     """Return the share of correct votes, the share expected of the same votes on random rows, and the rows voted on."""
     known = truth != ABSTAIN
     voted = known & (votes != ABSTAIN)

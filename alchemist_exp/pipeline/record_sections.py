@@ -14,7 +14,7 @@ from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.evaluation.metrics import program_scores, score, summarize
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
 from alchemist_exp.features.base import FeatureExtractor
-from alchemist_exp.label_models.diagnostics import diagnose
+from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
 from alchemist_exp.label_models.majority import WeightedMajority
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import LabelingResult, LabelSources
@@ -128,15 +128,30 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
         "tied": {split.value: int(labels.tied.sum()) for split, labels in result.labels.items()},
         "metrics": metrics,
         "metrics_unseen": metrics_unseen,
-        "warnings": diagnose(
-            result.sources.matrices[Split.TRAIN],
-            result.labels[Split.TRAIN],
-            labeled_by=result.labeled_by,
-            program_names=result.sources.origins,
-            class_names=data.task.classes,
-            labeled=result.labeled_votes,
-        ),
+        "warnings": [
+            *_class_order_warnings(result, data),
+            *diagnose(
+                result.sources.matrices[Split.TRAIN],
+                result.labels[Split.TRAIN],
+                labeled_by=result.labeled_by,
+                program_names=result.sources.origins,
+                class_names=data.task.classes,
+                labeled=result.labeled_votes,
+            ),
+        ],
     }
+
+
+def _class_order_warnings(result: LabelingResult, data: TextData) -> list[str]:
+    """Return a warning when the labels of valid, or else of train, fit the classes in another order only."""
+    for split in (Split.VALID, Split.TRAIN):
+        gold, labels, matrix = data.gold(split), result.labels.get(split), result.sources.matrices.get(split)
+        if gold is not None and labels is not None and matrix is not None:
+            hard, names = labels.hard(), data.task.classes
+            return check_class_order(
+                matrix, hard, gold, labeled_by=result.labeled_by, split=split.value, class_names=names
+            )
+    return []
 
 
 def _scores(gold: IntArray, predicted: IntArray, data: TextData, positive: int | None) -> Section | None:

@@ -180,7 +180,7 @@ def test_class_names_in_parquet_count_and_not_the_order_of_the_configuration(
     assert data.task.classes[data.gold(Split.VALID)[0]].lower() == "ham"
     if classes == "[]":
         assert data.task.classes == ("spam", "ham")
-        assert "The classes are taken from the labels: spam, ham." in data.notes[0]
+        assert "The classes are taken from the labels: 0 = spam, 1 = ham." in data.notes[0]
 
 
 def test_other_class_names_in_parquet_are_refused_unless_only_the_order_counts(tmp_path: Path, load) -> None:

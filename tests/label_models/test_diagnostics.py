@@ -6,7 +6,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
 from alchemist_exp.label_models.base import class_balance_from_gold
-from alchemist_exp.label_models.diagnostics import diagnose
+from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
 from tests.support.crowd import crowd, labeled
 
 
@@ -151,3 +151,38 @@ def test_arguments_that_do_not_match_are_refused(rows: int, names: list[str] | N
     matrix = LabelMatrix(votes=np.ones((100, 2), dtype=np.int8), n_classes=2)
     with pytest.raises(ValueError, match=message):
         diagnose(matrix, labels_of(np.ones(rows, dtype=int)), program_names=names)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (0, 2, 1)])
+def test_classes_in_another_order_are_named(order: tuple[int, ...]) -> None:
+    names = ["access", "billing", "technical"]
+    matrix, gold = crowd(60, [0.9, 0.9, 0.85], [0.5, 0.3, 0.2], 0.8, seed=1)
+    moved = np.where(matrix.covered[:, None] & (matrix.votes >= 0), np.argsort(order)[matrix.votes], -1)
+    votes = LabelMatrix(votes=moved.astype(np.int8), n_classes=3)
+    hard = np.where(votes.covered, votes.counts().argmax(axis=1), -1)
+    found = check_class_order(votes, hard, gold, labeled_by="model", split="valid", class_names=names)
+    if order == (0, 1, 2):
+        assert found == []
+        return
+    (warning,) = found
+    assert "are the class indices in the order 0 = access, 1 = billing, 2 = technical? The programs" in warning
+    assert ", ".join(f"{i} = {names[o]}" for i, o in enumerate(order)) in warning
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_votes_of_weak_programs_suggest_no_order(share: float) -> None:
+    """A rare class that programs find with many false alarms is not another order."""
+    gold = (np.arange(200) % 8 == 0).astype(np.int64)
+    votes = np.where(np.arange(200) % 10 < 10 * share, 1, 0)
+    matrix = LabelMatrix(votes=np.where(gold == 1, 1, votes)[:, None].astype(np.int8), n_classes=2)
+    hard = matrix.votes[:, 0].astype(np.int64)
+    assert check_class_order(matrix, hard, gold, labeled_by="m", split="valid", class_names=["ham", "spam"]) == []
+
+
+def test_labels_below_chance_without_a_fitting_order_are_named() -> None:
+    gold = np.arange(60) % 3
+    matrix = LabelMatrix(votes=((gold[:, None] + 1 + np.arange(60)[:, None] // 3 % 2) % 3).astype(np.int8), n_classes=3)
+    hard = matrix.votes[:, 0].astype(np.int64)
+    (warning,) = check_class_order(matrix, hard, gold, labeled_by="m", split="train", class_names=["a", "b", "c"])
+    assert warning.startswith("the accuracy of m on train is 0.00, worse than chance (0.33): are the class indices")
+    assert warning.endswith("0 = a, 1 = b, 2 = c?")
