@@ -112,7 +112,7 @@ def test_it_says_what_is_in_the_file_and_what_to_do_next(capsys: pytest.CaptureF
     assert label.main(arguments()) == 0
     out = capsys.readouterr().out
     assert out.startswith(
-        "tickets.csv: 7 rows; columns: id, body, level\n"
+        "tickets.csv (UTF-8, separated by commas): 7 rows; columns: id, body, level\n"
         "texts in 'body': 1 row without text, 1 text repeated from an earlier row\n"
         "no labels: no score can be computed"
     )
@@ -154,11 +154,23 @@ def test_save_repeats_its_own_file_and_keeps_another(capsys: pytest.CaptureFixtu
     ("given", "expected"),
     [
         (arguments(file="absent.csv"), "'absent.csv' is not a file"),
-        (arguments(text="bod"), "tickets.csv has no column 'bod'; the columns are 'id', 'body', 'level'."),
-        (arguments(text="id,bod"), "tickets.csv has no column 'bod'; the columns are 'id', 'body', 'level'."),
+        (
+            arguments(text="Body"),
+            "tickets.csv has no column 'Body' (did you mean 'body'?); the columns are 'id', 'body', 'level'.",
+        ),
+        (arguments(text="id,bod"), "tickets.csv has no column 'bod' (did you mean 'body'?); the columns are"),
+        (arguments(text="x"), "tickets.csv has no column 'x'; the columns are 'id', 'body', 'level'."),
+        (arguments("--label", "levl"), "--label levl is in no split (did you mean 'level'?); the columns are"),
+        (
+            ["tickets.csv", "--task", "t", "--text", "body", *FILES],
+            "--classes must be given, as in '--classes ham",
+        ),
+        (arguments("dataset.classes=[a]"), "dataset.classes has 1 names"),
+        (arguments("--class", "x"), "the option '--class' is unknown; did you mean '--classes'? See alchemist label"),
+        (arguments("method=alchemist"), "--programs stands for method=program_files; leave out --programs or"),
         (
             arguments("--label", "level", text="body,level"),
-            "dataset.columns has 'level', which is dataset.label_column",
+            "--text has 'level', which is --label: programs would see the gold",
         ),
         (["tickets.csv", "--task", " "], "--task is empty; say in one sentence"),
         (arguments(by=()), "nothing writes programs; choose an LLM, as in --llm openai"),
@@ -239,3 +251,108 @@ def test_classes_of_the_labels_are_numbered_and_another_order_is_named(capsys: p
     out = capsys.readouterr().out
     assert "classes: 0 = Billing, 1 = Technical, 2 = Access\n" in out
     assert "are the class indices" not in out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("e.csv", "", "e.csv cannot be read: it is empty; the first line must have the names of the columns"),
+        ("e.jsonl", "\n", "e.jsonl is empty; it needs rows with named columns"),
+        ("e.json", "[]", "e.json is empty; it needs rows with named columns"),
+        ("e.csv", "text\n", "e.csv has no rows."),
+    ],
+)
+def test_an_empty_file_is_called_so(capsys: pytest.CaptureFixture[str], name: str, content: str, expected: str) -> None:
+    Path(name).write_text(content)
+    assert expected in mistake(capsys, name, "--task", "t", "--classes", "a,b", *FILES)
+
+
+@pytest.mark.parametrize(
+    "typed", ["[Billing,Technical, Access]", "['Billing',\"Technical\",Access]", "Billing,Technical,Access"]
+)
+def test_brackets_around_the_classes_are_not_part_of_a_name(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert label.main(["tickets.csv", "--task", "t", "--classes", typed, "--text", "body", *FILES, *FAST]) == 0
+    assert "classes: 0 = Billing, 1 = Technical, 2 = Access\n" in capsys.readouterr().out
+
+
+def test_a_given_label_is_kept_and_disagreements_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["Access", "", "access", "", "", " Technical", ""]
+    pd.DataFrame({"body": [row[1] for row in ROWS], "label": given}).to_csv("tickets.csv", index=False)
+    classes = ("--classes", "Billing,Technical,Access")
+    assert label.main(["tickets.csv", "--task", "t", *classes, "--text", "body", *FILES, *FAST]) == 0
+    table = pd.read_csv("tickets_labels.csv", dtype=str, keep_default_na=False)
+    assert table["input_label"].tolist() == given
+    assert table["label"].tolist()[:6] == ["Access", "Technical", "Access", "", "Billing", "Technical"]
+    assert table["labeled_by"].tolist() == ["given", "programs", "given", "", "programs", "given", "model"]
+    assert table["confidence"].tolist()[:3] == ["", "1.0", ""]
+    assert table["vote refund.py"][0] == "Billing"
+    out = capsys.readouterr().out
+    assert "kept the label of the file in 3 rows; programs vote on 2 of these and disagree on 1" in out
+    assert "labels in 'label': 3 rows: 2 Access, 1 Technical (spellings that differ only in case or blanks" in out
+
+
+def test_a_column_of_labels_may_be_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    write("tickets.csv", ("id", "body", "level"))
+    table = pd.read_csv("tickets.csv", dtype=str, keep_default_na=False).assign(label="")
+    table.to_csv("tickets.csv", index=False)
+    assert label.main(arguments()) == 0
+    assert "labels in 'label': none, the column is empty\n" in capsys.readouterr().out
+
+
+def test_a_table_that_is_not_ours_is_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path("tickets_labels.csv")
+    out.write_text("mine")
+    refused = "tickets_labels.csv exists, and alchemist label did not write it or it was changed since; name another"
+    assert refused in mistake(capsys, *arguments())
+    assert out.read_text() == "mine"
+    assert label.main(arguments("--overwrite")) == 0
+    written = out.read_bytes()
+    assert label.main(arguments()) == 0  # unchanged since
+    out.write_bytes(written + b"corrected by hand")
+    assert refused in mistake(capsys, *arguments("--yes"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdin, "readline", lambda: "\n", raising=False)
+    assert label.main(arguments()) == 1
+    assert out.read_bytes() != written
+    monkeypatch.setattr(sys.stdin, "readline", lambda: "y\n", raising=False)
+    assert label.main(arguments()) == 0
+    assert out.read_bytes() == written
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "delimiter", "start"),
+    [
+        ("a.csv", "\ufeff", ";", "\ufeffid;body;level;label;confidence"),
+        ("b.csv", "", "|", "id|body|level|label|confidence"),
+        ("c.tsv", "\ufeff", "\t", "\ufeffid\tbody\tlevel\tlabel\tconfidence"),
+    ],
+)
+def test_a_csv_table_is_written_as_it_was_read(name: str, mark: str, delimiter: str, start: str) -> None:
+    with Path(name).open("w", encoding="utf-8", newline="") as file:
+        file.write(mark)
+        csv.writer(file, delimiter=delimiter).writerows([("id", "body", "level"), *ROWS])
+    assert label.main(arguments(file=name)) == 0
+    table = Path(f"{name[0]}_labels{name[1:]}")
+    assert table.read_text(encoding="utf-8").startswith(start)
+    assert label.main(arguments("-o", "other.tsv", file=name)) == 0
+    assert "\tlabel\t" in Path("other.tsv").read_text(encoding="utf-8")
+
+
+def test_the_cost_is_shown_before_a_missing_key_and_the_smaller_limit_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    given = arguments("--budget", "0.001", by=("--llm", "openai"))
+    with pytest.raises(SystemExit):
+        label.main(given)
+    shown = capsys.readouterr()
+    assert "pays from" in shown.out
+    assert "the run would be refused" not in shown.out
+    assert "OPENAI_API_KEY" in shown.err
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdin, "readline", lambda: "\n", raising=False)
+    assert label.main(given) == 1
+    assert ", at most $0.0010? [y/N]" in capsys.readouterr().err

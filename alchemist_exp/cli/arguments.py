@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Never
 
@@ -31,6 +32,12 @@ class Parser(argparse.ArgumentParser):
             ConfigError: Always; the message names the command that prints the help.
 
         """
+        unknown = [word for word in message.removeprefix("unrecognized arguments: ").split() if word.startswith("-")]
+        if message.startswith("unrecognized arguments: ") and unknown:
+            name = unknown[0].partition("=")[0]
+            close = get_close_matches(name, self._option_string_actions, n=1)
+            message = f"the option {name!r} is unknown" + (f"; did you mean {close[0]!r}?" if close else "")
+            raise ConfigError(f"{message} See {self.prog} --help." if close else f"{message}; see {self.prog} --help.")
         raise ConfigError(f"{message}; see {self.prog} --help.")
 
 

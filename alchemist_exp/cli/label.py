@@ -5,21 +5,24 @@ It makes the overrides of `alchemist run` from plain arguments, so both commands
 
 import argparse
 import csv
+import os
 import re
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.cli.arguments import Parser, run_command, show_command
 from alchemist_exp.core.atomic_io import write_bytes
-from alchemist_exp.core.errors import ConfigError, StoreError
+from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
+from alchemist_exp.core.hashing import bytes_fingerprint
 from alchemist_exp.core.overrides import override
 from alchemist_exp.core.terminal import sanitize, single_line
-from alchemist_exp.data.labels import is_missing, numbered
-from alchemist_exp.data.readers import Columns, read_table
+from alchemist_exp.data.labels import count_labels, is_missing, numbered
+from alchemist_exp.data.readers import DELIMITERS, Columns, Table, read_table, similar_column
 from alchemist_exp.data.texts import has_text
 from alchemist_exp.data.writers import WRITERS, check_output, write_table
 
@@ -36,13 +39,30 @@ Label the rows of a file with programs that an LLM writes, and write them as a t
   alchemist label tickets.csv --task "..." --classes ... -o labels.xlsx    CSV, TSV, JSONL, XLSX or Parquet
 
 Shows what is in the file and what the LLM costs, asks before it sends anything, and prints the same run as a command of
-alchemist run. The table has the columns of the file and: label; confidence, its probability; labeled_by: programs, or
-model where no program votes (the distilled model labels these rows); the vote of each program. A column of the file
-with one of these names gets the prefix input_. KEY=VALUE is any override of alchemist run, as in label_model=majority.
+alchemist run. The table has the columns of the file and: label; confidence, its probability; labeled_by: given (the
+label of the file, which is kept), programs, or model where no program votes (the distilled model labels these rows);
+the vote of each program. A column of the file with one of these names gets the prefix input_. If OUT exists, and is not
+as this command wrote it, it is replaced only after a question or with --overwrite. KEY=VALUE is any override of
+alchemist run, as in label_model=majority.
 """
 
 SAVED_TO = "my_conf"
 """The directory of `--save` without --config-dir."""
+
+WRITTEN = "label_tables"
+"""The directory in outputs with a file for each table that was written: the fingerprint of its content."""
+
+OPTIONS = {
+    "dataset.text_column": "--text",
+    "dataset.columns": "--text",
+    "dataset.label_column": "--label",
+    "dataset.classes": "--classes",
+    "dataset.prompt": "--task",
+    "method.path": "--programs",
+    "llm.model": "--model",
+    "budget.usd": "--budget",
+}
+"""The keys of `alchemist run` that have an option of this command."""
 
 SHOWN_VALUES = 12
 """Labels or columns that are named on the screen."""
@@ -87,8 +107,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--save", metavar="NAME", help="write the dataset to CONFIG_DIR/dataset/NAME.yaml, for dataset=NAME"
     )
     parser.add_argument("--config-dir", metavar="DIR", help="your own members (default with --save: my_conf)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT, whatever it is, without asking")
     parser.add_argument("--yes", action="store_true", help="do not ask before the LLM is paid")
-    return run_command(lambda: _label(parser.parse_intermixed_args(arguments)))
+    return run_command(lambda: _label_by_options(parser.parse_intermixed_args(arguments)))
+
+
+def _label_by_options(chosen: argparse.Namespace) -> int:
+    """Label a file; errors name the options of this command where the user gave no override of the key."""
+    try:
+        return _label(chosen)
+    except AlchemistError as error:
+        given = {text.lstrip("+").partition("=")[0] for text in chosen.overrides}
+        text = with_options(str(error), {key: name for key, name in OPTIONS.items() if key not in given})
+        raise type(error)(text) from error
+
+
+def with_options(text: str, options: Mapping[str, str]) -> str:
+    r"""Return a message with the options of this command instead of keys of `alchemist run`.
+
+    Args:
+        text: The message.
+        options: The option of each key.
+
+    Example:
+        >>> with_options("set 'dataset.classes=[ham,spam]'; dataset.label_column=null stays", OPTIONS)
+        "set '--classes ham,spam'; dataset.label_column=null stays"
+
+    """
+    keys = "|".join(map(re.escape, options))
+    if not keys:
+        return text
+    # An option takes a text: no brackets of a list, no quotes of the grammar, and no null.
+    text = re.sub(rf"\"?\b({keys})='([^']*)'\"?", lambda m: f"{options[m[1]]} {shlex.quote(m[2])}", text)
+    text = re.sub(rf"\b({keys})=\[([^\]]*)\]", lambda m: f"{options[m[1]]} {m[2].replace('...', 'A,B')}", text)
+    return re.sub(rf"\b({keys})\b(?!=null|\.)(=)?", lambda m: options[m[1]] + (" " if m[2] else ""), text)
 
 
 def _label(chosen: argparse.Namespace) -> int:
@@ -99,14 +151,15 @@ def _label(chosen: argparse.Namespace) -> int:
         raise ConfigError("--task is empty; say in one sentence what the LLM is to do.")
     encoding = next((text.partition("=")[2] for text in chosen.overrides if text.startswith("dataset.encoding=")), None)
     wanted = (*(chosen.text or "text").split(","), chosen.label or "label")
-    columns = read_table(file, wanted=wanted, encoding=encoding).columns
+    table = read_table(file, wanted=wanted, encoding=encoding)
+    columns = table.columns
     row_columns = _row_columns(chosen.text, columns, file)
     stem, ending = Path(file.name.removesuffix(".gz")).stem, file.suffix.lower()
     out = chosen.out or Path(f"{stem}_labels{ending if ending in WRITERS else '.csv'}")
     check_output(out, columns)
     if out.exists() and out.samefile(file):
         raise ConfigError(f"{str(out)!r} is the file that is read; name another one by -o FILE.")
-    return _run(chosen, columns, row_columns, out)
+    return _run(chosen, table, row_columns, out)
 
 
 def _row_columns(asked: str | None, columns: Columns, file: Path) -> list[str]:
@@ -115,16 +168,23 @@ def _row_columns(asked: str | None, columns: Columns, file: Path) -> list[str]:
     if asked is None:
         if "text" in columns or len(columns) == 1:
             return ["text" if "text" in columns else next(iter(columns))]
-        raise ConfigError(f"{file} has no column 'text'; name the column of the texts by --text: {names}.")
+        raise ConfigError(
+            f"{file} has no column 'text'{_guess('text', columns)}; name the column of the texts by --text: {names}."
+        )
     if asked in columns:
         return [asked]
     parts = _names(asked)
     if absent := next((part for part in parts if part not in columns), None):
-        raise ConfigError(f"{file} has no column {absent!r}; the columns are {names}.")
+        raise ConfigError(f"{file} has no column {absent!r}{_guess(absent, columns)}; the columns are {names}.")
     return parts
 
 
-def _run(chosen: argparse.Namespace, columns: Columns, row_columns: list[str], out: Path) -> int:
+def _guess(absent: str, columns: Columns) -> str:
+    similar = similar_column(absent, columns)
+    return "" if similar is None else f" (did you mean {similar!r}?)"
+
+
+def _run(chosen: argparse.Namespace, table: Table, row_columns: list[str], out: Path) -> int:
     """Show what is there and what it costs, ask, run and write the table."""
     from alchemist_exp.library import compose_experiment
     from alchemist_exp.pipeline.run import run
@@ -135,18 +195,44 @@ def _run(chosen: argparse.Namespace, columns: Columns, row_columns: list[str], o
     saved = None if chosen.save is None else _member_file(chosen)
     config_dir = chosen.config_dir if saved is None or Path(chosen.config_dir or "").is_dir() else None
     experiment, container = compose_experiment(overrides, config_dir)
-    _show_found(chosen.file, columns, row_columns, container["dataset"]["label_column"])
-    if not _agreed(chosen, experiment):
+    _show_found(chosen.file, table, row_columns, container["dataset"]["label_column"])
+    written = experiment.paths.root / WRITTEN / bytes_fingerprint(os.fsencode(out.resolve()))
+    if not _may_replace(chosen, out, written) or not _agreed(chosen, experiment):
         print("nothing was sent and nothing was written")
         return 1
     if saved is not None:
         _save_member(saved, chosen, overrides, config_dir)
     result = run(experiment, container, overrides, RichProgress())
     show(result.record, str(result.directory), reused=result.reused)
-    table = labeled_table(columns, result)
-    write_table(out, table)
-    _show_next(chosen, table, row_columns, result.directory, overrides, out)
+    labels, compared = labeled_table(table.columns, result)
+    same_format = table.delimiter is not None and out.suffix.lower() == ".csv"
+    write_table(
+        out,
+        labels,
+        delimiter=table.delimiter if same_format and table.delimiter else ",",
+        byte_order_mark=table.encoding == "utf-8-sig",
+    )
+    write_bytes(written, bytes_fingerprint(out.read_bytes()).encode())
+    _show_next(chosen, labels, compared, row_columns, result.directory, overrides, out)
     return 0
+
+
+def _may_replace(chosen: argparse.Namespace, out: Path, written: Path) -> bool:
+    """Return whether a table may be written: to a new file, to one that is as this command wrote it, or by consent.
+
+    Raises:
+        ConfigError: The file may not be replaced, and there is no terminal to ask on.
+
+    """
+    if chosen.overwrite or not out.exists():
+        return True
+    if written.is_file() and written.read_text() == bytes_fingerprint(out.read_bytes()):
+        return True
+    found = f"{single_line(str(out))} exists, and alchemist label did not write it or it was changed since"
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{found}; name another file by -o FILE, or add --overwrite to replace it.")
+    print(f"{found}. Replace it? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _overrides(chosen: argparse.Namespace, row_columns: list[str]) -> list[str]:
@@ -162,6 +248,8 @@ def _overrides(chosen: argparse.Namespace, row_columns: list[str]) -> list[str]:
         )
     if chosen.llm is not None and chosen.programs is not None:
         raise ConfigError("--llm and --programs exclude each other; programs from files need no LLM.")
+    if chosen.programs is not None and "method" in own:
+        raise ConfigError("--programs stands for method=program_files; leave out --programs or the override of method.")
     values: dict[str, object] = {
         "dataset": "files",
         "dataset.name": chosen.save,
@@ -181,13 +269,18 @@ def _overrides(chosen: argparse.Namespace, row_columns: list[str]) -> list[str]:
 
 
 def _names(text: str) -> list[str]:
-    """Return the names in a list with commas; double quotes are around a name with a comma."""
+    """Return the names in a list with commas or in brackets; double quotes are around a name with a comma."""
+    from alchemist_exp.config_errors import intended_value
+
+    if re.fullmatch(r"\[[^\[\]]*\]", text.strip()):
+        return list(map(str, intended_value("dataset.classes", text)))
     (names,) = csv.reader([text], skipinitialspace=True)
     return [name.strip() for name in names]
 
 
-def _show_found(file: str, columns: Columns, row_columns: list[str], label_column: str | None) -> None:
+def _show_found(file: str, table: Table, row_columns: list[str], label_column: str | None) -> None:
     """Print what is in the file: rows, columns, texts and labels."""
+    columns = table.columns
     rows = list(
         zip(
             *([None if is_missing(v) or not has_text(str(v)) else str(v) for v in columns[n]] for n in row_columns),
@@ -196,14 +289,21 @@ def _show_found(file: str, columns: Columns, row_columns: list[str], label_colum
     )
     without = (None,) * len(row_columns)
     n_repeated = sum(count - 1 for row, count in Counter(rows).items() if row != without)
-    print(f"{single_line(file)}: {_count(len(rows), 'row')}; columns: {_listed(columns)}")
+    encoding = {None: [], "utf-8-sig": ["UTF-8 with a byte order mark"]}.get(
+        table.encoding, [str(table.encoding).upper()]
+    )
+    read_as = encoding + ([f"separated by {DELIMITERS[table.delimiter]}"] if table.delimiter else [])
+    how = f" ({', '.join(read_as)})" if read_as else ""
+    print(f"{single_line(file)}{how}: {_count(len(rows), 'row')}; columns: {_listed(columns)}")
     empty, repeated = _count(rows.count(without), "row"), _count(n_repeated, "text")
     names = ", ".join(repr(single_line(name)) for name in row_columns)
     print(f"texts in {names}: {empty} without text, {repeated} repeated from an earlier row")
     if label_column is not None and label_column in columns:
-        labels = Counter(str(value) for value in columns[label_column] if not is_missing(value))
-        counts = _listed(f"{count:,} {name}" for name, count in labels.most_common())
-        print(f"labels in {single_line(label_column)!r}: {_count(labels.total(), 'row')}: {counts or 'none'}")
+        merged, n_spellings = count_labels(columns[label_column])
+        counts = _listed(f"{count:,} {name}" for name, count in merged.items())
+        n_labeled = f"{_count(sum(merged.values()), 'row')}: {counts}" if merged else "none, the column is empty"
+        together = " (spellings that differ only in case or blanks are counted together)"
+        print(f"labels in {single_line(label_column)!r}: {n_labeled}{together * (n_spellings > len(merged))}")
     else:
         print("no labels: no score can be computed (a column of gold labels: --label COLUMN)")
 
@@ -226,18 +326,23 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
 
     """
     from alchemist_exp.cli.plan import JobPlan, show_plans
-    from alchemist_exp.pipeline.plan import plan
+    from alchemist_exp.pipeline.plan import REFUSAL, plan
+    from alchemist_exp.results.report import usd_text
 
     data = experiment.dataset.load()
     given = chosen.classes or any(text.startswith("dataset.classes=") for text in chosen.overrides)
     origin = "" if given else " (from the labels; programs must return these numbers)"
     print(f"classes: {single_line(numbered(experiment.dataset.classes))}{origin}")
-    experiment.check()
-    experiment.check_against(data)
     if not experiment.uses("llm"):
+        experiment.check()
+        experiment.check_against(data)
         return True
     planned = plan(experiment, data)
-    show_plans([JobPlan(model=experiment.llm.model, plan=planned)])
+    # A refusal ends this command with the same sentence, after the cost.
+    warnings = tuple(text for text in planned.warnings if not text.startswith(REFUSAL))
+    show_plans([JobPlan(model=experiment.llm.model, plan=replace(planned, warnings=warnings))])
+    experiment.check()
+    experiment.check_against(data)
     if chosen.yes or experiment.llm.replays or not planned.calls:
         return True
     calls = _count(planned.calls, "call")
@@ -246,12 +351,15 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
             f"{calls} to {experiment.llm.model} would be paid for, and there is no terminal to ask at; nothing was "
             "sent: add --yes to send them."
         )
-    at_most = "" if planned.max_usd is None else f", at most ${planned.max_usd:,.2f}"
+    limits = [] if planned.max_usd is None else [planned.max_usd]
+    if experiment.budget.usd is not None:
+        limits.append(max(0.0, experiment.budget.usd - experiment.llm_client().spent_usd))
+    at_most = f", at most {usd_text(min(limits))}" if limits else ""
     print(f"Send {calls} to {single_line(experiment.llm.model)}{at_most}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def labeled_table(columns: Columns, result: "RunResult") -> dict[str, Sequence[Any]]:
+def labeled_table(columns: Columns, result: "RunResult") -> tuple[dict[str, Sequence[Any]], tuple[int, int]]:
     """Return the rows of a file with the labels of a run.
 
     Args:
@@ -259,7 +367,8 @@ def labeled_table(columns: Columns, result: "RunResult") -> dict[str, Sequence[A
         result: The run. The row numbers of its labels are those of the file, whatever split they are in.
 
     Returns:
-        The columns of the file, then label, confidence, labeled_by and the votes of each program; None for no value.
+        The columns of the file, then label, confidence, labeled_by and the votes of each program, None for no value;
+        then of the rows with a label in the file, the number on which programs vote, and on which they disagree.
 
     Raises:
         StoreError: The run's files are missing or broken.
@@ -270,7 +379,7 @@ def labeled_table(columns: Columns, result: "RunResult") -> dict[str, Sequence[A
     from alchemist_exp.pipeline import artifacts
 
     shares = [f"p({name})" for name in result.record.data["classes"]]
-    needed = ["split", "row", "weak_label", "predicted", "confidence", *shares]
+    needed = ["split", "row", "gold", "weak_label", "predicted", "confidence", *shares]
     votes_file = result.directory / artifacts.VOTES
     try:
         rows = pd.read_parquet(result.directory / artifacts.LABELS, columns=needed)
@@ -281,11 +390,14 @@ def labeled_table(columns: Columns, result: "RunResult") -> dict[str, Sequence[A
         ) from error
     votes = votes.rename(columns=lambda name: name if name in ("split", "row") else f"vote {name}")
     by_program = rows["weak_label"].notna()
+    gold, weak, predicted = (rows[name].astype(object) for name in ("gold", "weak_label", "predicted"))
+    given = gold.notna()
+    confidence = rows[shares].max(axis=1).where(by_program, rows["confidence"]).astype(float).round(4)
     labels = pd.DataFrame(
         {
-            "label": rows["weak_label"].where(by_program, rows["predicted"]),
-            "confidence": rows[shares].max(axis=1).where(by_program, rows["confidence"]).astype(float).round(4),
-            "labeled_by": by_program.map({True: "programs", False: "model"}),
+            "label": gold.where(given, weak.where(by_program, predicted)),
+            "confidence": confidence.where(~given),
+            "labeled_by": by_program.map({True: "programs", False: "model"}).where(~given, "given"),
         }
     ).join(rows[["split", "row"]].merge(votes, on=["split", "row"], how="left").drop(columns="split"))
     labels = labels[labels["label"].notna()].set_index("row").astype(object)
@@ -297,12 +409,15 @@ def labeled_table(columns: Columns, result: "RunResult") -> dict[str, Sequence[A
         while shown in found or shown in table or (shown != name and shown in columns):
             shown = f"input_{shown}"
         table[shown] = values
-    return table | {str(name): found[name].tolist() for name in found}
+    voted_on = given & by_program
+    compared = int(voted_on.sum()), int((voted_on & (gold != weak)).sum())
+    return table | {str(name): found[name].tolist() for name in found}, compared
 
 
 def _show_next(
     chosen: argparse.Namespace,
     table: Mapping[str, Sequence[Any]],
+    compared: tuple[int, int],
     row_columns: list[str],
     directory: Path,
     overrides: Sequence[str],
@@ -312,8 +427,14 @@ def _show_next(
     counts = Counter(label for label in table["label"] if label is not None)
     n_without = sum(label is None for label in table["label"])
     without = f"; {_count(n_without, 'row')} without a label" if n_without else ""
-    by_model = table["labeled_by"].count("model")
+    by_model, given = (list(table["labeled_by"]).count(by) for by in ("model", "given"))
     print(f"wrote {single_line(str(out))}: {_listed(f'{n:,} {name}' for name, n in counts.most_common())}{without}")
+    if given:
+        voted_on, differ = compared
+        print(
+            f"kept the label of the file in {_count(given, 'row')}; programs vote on {voted_on:,} of these "
+            f"and disagree on {differ:,}"
+        )
     if by_model:
         print(f"no program votes on {_count(by_model, 'row')}, which the distilled model has labeled")
     print("\nNext")

@@ -210,6 +210,29 @@ def numbered(classes: Sequence[str]) -> str:
     return ", ".join(f"{index} = {name}" for index, name in enumerate(classes))
 
 
+def count_labels(values: Iterable[object]) -> tuple[dict[str, int], int]:
+    """Count the values of a label column; spellings that differ only in case or blanks are one.
+
+    Args:
+        values: One value per row.
+
+    Returns:
+        How often each label occurs, by its most frequent spelling, the most frequent first; and the number of
+        spellings.
+
+    Example:
+        >>> count_labels(["Ham", "ham ", "spam", "Ham", None])
+        ({'Ham': 3, 'spam': 1}, 3)
+
+    """
+    spellings = Counter(str(value) for value in values if not is_missing(value))
+    labels: dict[str, tuple[str, int]] = {}
+    for text, count in spellings.most_common():
+        first, total = labels.get(_folded(text), (text.strip(), 0))
+        labels[_folded(text)] = first, total + count
+    return dict(sorted(labels.values(), key=lambda label: -label[1])), len(spellings)
+
+
 def is_missing(value: object) -> bool:
     """Return whether a cell of a table has no value: None, NaN or only blanks."""
     return value is None or value != value or (isinstance(value, str) and not value.strip())

@@ -166,9 +166,14 @@ def read_table(path: Path, *, wanted: Sequence[str] = (), encoding: str | None =
     try:
         if reader := TEXT_READERS.get(name.removesuffix(".gz")):
             text, used = _decode(path, encoding)
-            return reader(text, wanted, used)
-        if binary_reader := BINARY_READERS.get(name):
-            return binary_reader(path)
+            table = reader(text, wanted, used)
+        elif binary_reader := BINARY_READERS.get(name):
+            table = binary_reader(path)
+        else:
+            raise DataError(f"{path} has the extension {name or 'nothing'!r}; expected {', '.join(EXTENSIONS)}.")
+        if not table.columns:
+            raise DataError(f"{path} is empty; it needs rows with named columns, such as text and label.")
+        return table
     except UnicodeDecodeError as error:
         used = {"utf-8-sig": "utf-8"}.get(error.encoding, error.encoding)
         raise DataError(
@@ -178,7 +183,6 @@ def read_table(path: Path, *, wanted: Sequence[str] = (), encoding: str | None =
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read: {reason}") from error
-    raise DataError(f"{path} has the extension {name or 'nothing'!r}; expected {', '.join(EXTENSIONS)}.")
 
 
 def extension(path: Path) -> str:

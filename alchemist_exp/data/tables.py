@@ -331,9 +331,11 @@ class TableDataset(Dataset, ABC):
                 if similar := similar_column(self.label_column, others):
                     near[table.where] = similar
         # Unlabeled data does not have the default column; a column that the user names must exist.
-        if self.label_column not in (None, LABEL, *columns):
+        if self.label_column is not None and self.label_column not in (LABEL, *columns):
+            similar = similar_column(self.label_column, columns)
             raise DataError(
-                f"dataset.label_column={self.label_column!r} is in no split; the columns are "
+                f"dataset.label_column={self.label_column!r} is in no split"
+                f"{'' if similar is None else f' (did you mean {similar!r}?)'}; the columns are "
                 f"{', '.join(map(repr, sorted(columns)))}."
             )
         if near:

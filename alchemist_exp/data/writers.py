@@ -1,5 +1,6 @@
 """Writers of CSV, TSV, JSONL, Excel and Parquet files, by the ending of the file's name."""
 
+import codecs
 import csv
 import io
 import json
@@ -66,18 +67,24 @@ def check_output(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
             )
 
 
-def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+def write_table(
+    path: Path, columns: Mapping[str, Sequence[Any]], *, delimiter: str = ",", byte_order_mark: bool = False
+) -> None:
     """Replace a file by a table.
 
     Args:
         path: The file; its name ends in one of WRITERS.
         columns: The columns by name, each with one value per row. None is an empty cell, or null.
+        delimiter: The character between the fields of a CSV file.
+        byte_order_mark: Whether a CSV or TSV file begins with the byte order mark of UTF-8, which Excel expects.
 
     Raises:
         StoreError: The file cannot be written.
 
     """
-    raw = WRITERS[path.suffix.lower()](columns)
+    ending = path.suffix.lower()
+    raw = _csv(columns, delimiter) if ending == ".csv" else WRITERS[ending](columns)
+    raw = codecs.BOM_UTF8 * (byte_order_mark and ending in (".csv", ".tsv")) + raw
     try:
         write_bytes(path, raw)
     except (StoreError, OSError) as error:

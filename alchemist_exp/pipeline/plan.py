@@ -17,6 +17,9 @@ from alchemist_exp.pipeline.estimates import GuessedResponses, run_with_guesses
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.stages import make_context
 
+REFUSAL = "the run would be refused: "
+"""How the warning begins that has the error with which the run would end."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -100,7 +103,7 @@ def _warnings(
         experiment.check()
         experiment.check_against(data)
     except AlchemistError as refusal:
-        warnings.append(f"the run would be refused: {refusal}")
+        warnings.append(f"{REFUSAL}{refusal}")
     if expected.calls and getattr(experiment.llm, "cache", None) is CacheMode.only:
         warnings.append("llm.cache is only, so the run stops at the first response that is not in the cache.")
     limit = experiment.budget.usd

@@ -352,7 +352,8 @@ def test_human_votes_are_as_wide_in_every_split(tmp_path: Path, load) -> None:
 def test_a_label_column_asked_for_by_name_must_be_there(tmp_path: Path, load) -> None:
     path = write(tmp_path / "a.csv", "text,label\na,ham\n")
     with pytest.raises(
-        DataError, match=r"dataset.label_column='lable' is in no split; the columns are 'label', 'text'"
+        DataError,
+        match=r"dataset.label_column='lable' is in no split \(did you mean 'label'\?\); the columns are 'label', 'text'",
     ):
         load(path, "dataset.label_column=lable")
 
