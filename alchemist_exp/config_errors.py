@@ -167,7 +167,18 @@ def _no_key(match: re.Match[str]) -> str:
 def _no_root_key(match: re.Match[str]) -> str:
     if match["key"] == "experiment":
         return "an experiment is added, not chosen: write +experiment=... (see --help)."
-    return unknown_name("the key", match["key"], config.known_keys("Experiment"))
+    owners = sorted(
+        f"{group}.{match['key']}"
+        for group, schemas in REGISTRY.items()
+        if any(match["key"] in config.known_keys(schema.__name__) for schema in schemas.values())
+    )
+    if match["key"] in _SHARED_KEYS or not owners:
+        return unknown_name("the key", match["key"], config.known_keys("Experiment"))
+    return f"the key {match['key']!r} is unknown; did you mean {' or '.join(owners[:3])}?"
+
+
+_SHARED_KEYS = ("name",)
+"""Keys of every component, which say nothing about the group."""
 
 
 def _no_key_in_file(match: re.Match[str]) -> str:

@@ -51,6 +51,8 @@ MISTAKES = {
     "llm.price=input_usd_per_million:1": "llm.price is written 'llm.price={NAME:VALUE,...}' in single quotes, with the",
     "llm.price={as_of:1": "llm.price is written 'llm.price={NAME:VALUE,...}' in single quotes, with the names input_",
     "llm.price={input_usd:1}": "the key 'llm.price.input_usd' is unknown; did you mean 'llm.price.input_usd_per_milli",
+    "model=gpt-4": "the key 'model' is unknown; did you mean feature_extractor.model or llm.model?",
+    "batch=true": "the key 'batch' is unknown; did you mean llm.batch?",
     "label_model=glob(*": "'label_model=glob(*' cannot be parsed",
     "{a=b": "'{a=b' cannot be parsed; overrides are key=value, as in label_model=majority.",
     "seed=0": "seed '0' is unknown; did you mean 's0'? Known: five, s0, s1, s2, s3, s4. For a seed of your own say",

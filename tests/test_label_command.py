@@ -356,3 +356,12 @@ def test_the_cost_is_shown_before_a_missing_key_and_the_smaller_limit_is_asked_f
     monkeypatch.setattr(sys.stdin, "readline", lambda: "\n", raising=False)
     assert label.main(given) == 1
     assert ", at most $0.0010? [y/N]" in capsys.readouterr().err
+
+
+def test_a_program_that_returns_names_is_named_with_the_first_row(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("progs/error.py").write_text("def label_function(text):\n    return 'technical' if 'hello' in text else 1\n")
+    assert label.main(arguments()) == 0
+    expected = (
+        "values returned by error.py (row 7 of tickets.csv: the vote is a str; an integer is needed). Return 0 = bill"
+    )
+    assert expected in capsys.readouterr().out

@@ -99,7 +99,10 @@ def show_plans(jobs: Sequence[JobPlan]) -> None:
     console.print(heading("Plan", "no LLM call was made"), table)
     estimates = ((job.model, job.plan.break_even) for job in jobs)
     bases = [f"{model}: {one.basis}; prices: {one.price_as_of or 'not known'}" for model, one in estimates]
-    lengths = "cost: usual response length, without reasoning; if long: maximal response length, all repairs used"
+    lengths = (
+        "cost, pays from: usual response length, without reasoning (a run counts its own responses, so its numbers "
+        "differ); if long: maximal response length, all repairs used"
+    )
     for line in dict.fromkeys([*bases, lengths]):
         console.print(Text(line, style="dim"))
     for warning in dict.fromkeys(warning for job in jobs for warning in job.plan.warnings):

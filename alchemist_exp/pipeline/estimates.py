@@ -25,6 +25,7 @@ class GuessedResponses:
         usage: Tokens of the calls that have to be made.
         batch: Whether the last batch of requests goes through a batch API.
         asked: The keys of the requests that have to be sent.
+        cached: The calls with a cached response.
 
     """
 
@@ -53,6 +54,7 @@ class GuessedResponses:
         self.usage = Usage(input_tokens=0, output_tokens=0)
         self.batch = False
         self.asked: set[str] = set()
+        self.cached: list[LLMCall] = []
 
     def answer(self, batch: RequestBatch) -> list[LLMCall]:
         """Answer a batch of requests and count it.
@@ -74,10 +76,12 @@ class GuessedResponses:
         self.batch = batch.per_row and self._llm.uses_batch_api
         output_tokens = sum(self._length(request, batch) for request in missing)
         self.usage += Usage(input_tokens=input_tokens(missing, self._llm.encoding), output_tokens=output_tokens)
-        return [
+        calls = [
             LLMCall(request=request, response=cached[request.key] or self._guess(request, batch))
             for request in batch.requests
         ]
+        self.cached += [call for call in calls if cached[call.request.key] is not None]
+        return calls
 
     def _guess(self, request: Request, batch: RequestBatch) -> Response:
         # The text contains the key, because later prompts quote it and must differ as they do with real responses.

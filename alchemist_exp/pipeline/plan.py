@@ -91,7 +91,8 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
         max_usd=max_usd,
         warnings=_warnings(experiment, data, expected, max_usd, client.spent_usd),
         asked=frozenset(expected.asked),
-        break_even=compare_with_zero_shot(experiment, context, ()),
+        # With all responses in the cache, their real lengths count, as in the run.
+        break_even=compare_with_zero_shot(experiment, context, () if expected.calls else expected.cached),
     )
 
 

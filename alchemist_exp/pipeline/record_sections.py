@@ -10,6 +10,7 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import BoolArray, FloatArray, IntArray, Split, tied_rows
 from alchemist_exp.data.base import Metric, TextData
+from alchemist_exp.data.labels import numbered
 from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.evaluation.metrics import program_scores, score, summarize
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
@@ -25,7 +26,7 @@ from alchemist_exp.programs.files import parent_id
 from alchemist_exp.programs.types import Program, RejectionStage
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord, Section
-from alchemist_exp.sandbox.base import ProgramRun
+from alchemist_exp.sandbox.base import Outcome, ProgramRun
 from alchemist_exp.tracking.base import Cell, Tracker
 
 MAX_ZERO_FEATURES: Final = 0.1
@@ -330,11 +331,33 @@ def _program_notes(
         notes.append(
             f"selection={experiment.selection.name} was to choose {wanted} programs; only {n_selected} were accepted."
         )
+    notes += _type_notes(context.data, sources)
     if experiment.vetting.reject_below_chance and not context.gold.available(Split.VALID):
         notes.append("Programs below chance were not rejected: that needs gold=valid and labels of valid.")
     if any(shown.startswith("valid:") for supplement in sources.supplements for shown in supplement.gold_used):
         notes.append("Rows of valid were shown to the LLM: scores on valid are not a fair estimate.")
     return notes
+
+
+def _type_notes(data: TextData, sources: LabelSources) -> list[str]:
+    """Return a note on programs that return something else than an integer, with the first row of one."""
+    found = []
+    for program, origin in zip(sources.programs, sources.origins, strict=True):
+        for split, run in sources.runs.get(program.source, {}).items():
+            if message := run.messages.get(Outcome.BAD_TYPE):
+                row, _, text = message.removeprefix("row ").partition(": ")
+                rows, file = data.rows_of_input(split), Path(data.files.get(split, split)).name
+                known = row.isdecimal() and int(row) < len(rows)
+                where = f"row {rows[int(row)] + 1} of {file}" if known else split.value
+                found.append(f"{origin} ({where}: {text if known else message})")
+                break
+    if not found:
+        return []
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return [
+        f"Not counted as votes, because they are no class index: values returned by {', '.join(found[:3])}{more}. "
+        f"Return {numbered(data.task.classes)}, or -1 to abstain."
+    ]
 
 
 def track(tracker: Tracker, record: RunRecord, model: FittedEndModel, sources: LabelSources) -> None:

@@ -42,7 +42,8 @@ def new_table(*columns: str) -> Table:
     """
     table = Table(header_style="dim", box=None, pad_edge=False)
     for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+        longest_word = max(map(len, name.split()), default=0)
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold", min_width=longest_word)
     return table
 
 

