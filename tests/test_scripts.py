@@ -33,7 +33,9 @@ def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
     assert predict(str(record.parent), "", tmp_path).stdout == ""
     absent = predict("outputs/runs/absent", "", tmp_path)
     assert (absent.returncode, absent.stderr.count("\n")) == (1, 1)
-    assert "holds no finished run" in absent.stderr
+    assert "there is no run 'outputs/runs/absent' under outputs/runs" in absent.stderr
+    by_prefix = predict(record.parent.name[:6], "subscribe to my channel\n", tmp_path)
+    assert by_prefix.stdout.startswith("spam\t"), by_prefix.stderr
 
 
 def prepare_data(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
