@@ -10,6 +10,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.cli import cache
 from alchemist_exp.core.errors import AlchemistError, LLMError
+from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.llm import batch_calls, concurrent_calls
 from alchemist_exp.llm.budget import BudgetError, BudgetLedger
@@ -171,6 +172,7 @@ def test_a_plan_makes_no_calls_and_counts_those_of_the_run(
     assert planned.calls == len(model.prompts) == record.cost["calls"]
     afterwards = plan(built, built.dataset.load())
     assert (afterwards.calls, afterwards.cached_calls, afterwards.usd) == (0, planned.calls, 0.0)
+    assert to_jsonable(afterwards.break_even) == record.cost["break_even"]
     assert planned.usd is not None
     if planned.calls:
         assert planned.usd > 0
