@@ -96,6 +96,8 @@ def show_plans(jobs: Sequence[JobPlan]) -> None:
         sums = (usd_text(None if None in costs else sum(filter(None, costs))) for costs in dollars)
         table.add_row("all", f"{calls:,}", f"{cached:,}", "", "", *sums, "", "", "", style="bold")
     console = new_console()
+    if console.width < 100:
+        table.padding = (0, 1, 0, 0)  # one space between columns, so that 80 columns need no broken words
     console.print(heading("Plan", "no LLM call was made"), table)
     estimates = ((job.model, job.plan.break_even) for job in jobs)
     bases = [f"{model}: {one.basis}; prices: {one.price_as_of or 'not known'}" for model, one in estimates]

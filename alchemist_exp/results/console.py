@@ -42,8 +42,7 @@ def new_table(*columns: str) -> Table:
     """
     table = Table(header_style="dim", box=None, pad_edge=False)
     for number, name in enumerate(columns):
-        longest_word = max(map(len, name.split()), default=0)
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold", min_width=longest_word)
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
     return table
 
 
