@@ -184,6 +184,10 @@ def test_save_repeats_its_own_file_and_keeps_another(capsys: pytest.CaptureFixtu
         (arguments("label_modle=majority"), "the key 'label_modle' is unknown; did you mean 'label_model'?"),
         (arguments("seed=5"), "seed '5' is unknown"),
         (arguments("method.path=absent"), "absent"),
+        (arguments("dataset.path=b.csv"), "dataset.path is given by FILE of alchemist label; leave out the override."),
+        (arguments("dataset.text_column=id"), "by --text of alchemist label; leave out the override."),
+        (arguments("dataset.encoding=hex"), "dataset.encoding='hex' is unknown; examples are utf-8"),
+        (arguments("dataset.encoding=utf-8", "dataset.encoding=foo"), "dataset.encoding='foo' is unknown"),
         (arguments(by=("--llm", "opnai")), "llm 'opnai' is unknown; did you mean 'openai'?"),
         (arguments(by=("--llm", "openai")), "OPENAI_API_KEY"),
         (["tickets.csv", "--classes", "a,b"], "the following arguments are required: --task"),
@@ -226,6 +230,9 @@ def test_it_asks_before_it_pays(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         # The responses are cached, so nothing has to be asked or paid.
         assert label.main([*words.stdout.split("\0")[1:-1], "--programs", "programs", *FAST]) == 0
         assert label.main(given) == 0
+        # A cached program may be rejected and repaired, which is a new call.
+        assert label.main([*given, "repair=on"]) == 1
+        assert "Send 0 to " in capsys.readouterr().err
         assert len(asked) == 3
     assert cache.main(["export", "responses.jsonl"]) == 0
     recorded = ("--llm", "recorded", "llm.recording=responses.jsonl", "method.n_programs=3")

@@ -52,6 +52,14 @@ SAVED_TO = "my_conf"
 WRITTEN = "label_tables"
 """The directory in outputs with a file for each table that was written: the fingerprint of its content."""
 
+ARGUMENTS = {
+    "dataset": "FILE",
+    "dataset.path": "FILE",
+    "dataset.text_column": "--text",
+    "dataset.columns": "--text",
+}
+"""Keys that no override may change, because the table is made of what these arguments name."""
+
 OPTIONS = {
     "dataset.text_column": "--text",
     "dataset.columns": "--text",
@@ -149,7 +157,8 @@ def _label(chosen: argparse.Namespace) -> int:
         raise ConfigError(f"{chosen.file!r} is not a file; name the file whose rows are to be labeled.")
     if not chosen.task.strip():
         raise ConfigError("--task is empty; say in one sentence what the LLM is to do.")
-    encoding = next((text.partition("=")[2] for text in chosen.overrides if text.startswith("dataset.encoding=")), None)
+    encodings = [text.partition("=")[2] for text in chosen.overrides if text.startswith("dataset.encoding=")]
+    encoding = None if encodings[-1:] in ([], ["null"]) else encodings[-1].strip("'\"")
     wanted = (*(chosen.text or "text").split(","), chosen.label or "label")
     table = read_table(file, wanted=wanted, encoding=encoding)
     columns = table.columns
@@ -248,6 +257,9 @@ def _overrides(chosen: argparse.Namespace, row_columns: list[str]) -> list[str]:
         )
     if chosen.llm is not None and chosen.programs is not None:
         raise ConfigError("--llm and --programs exclude each other; programs from files need no LLM.")
+    for key, option in ARGUMENTS.items():
+        if key in own:
+            raise ConfigError(f"{key} is given by {option} of alchemist label; leave out the override.")
     if chosen.programs is not None and "method" in own:
         raise ConfigError("--programs stands for method=program_files; leave out --programs or the override of method.")
     values: dict[str, object] = {
@@ -274,7 +286,7 @@ def _names(text: str) -> list[str]:
 
     if re.fullmatch(r"\[[^\[\]]*\]", text.strip()):
         return list(map(str, intended_value("dataset.classes", text)))
-    (names,) = csv.reader([text], skipinitialspace=True)
+    (names,) = csv.reader([" ".join(text.splitlines())], skipinitialspace=True)
     return [name.strip() for name in names]
 
 
@@ -343,9 +355,11 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
     show_plans([JobPlan(model=experiment.llm.model, plan=replace(planned, warnings=warnings))])
     experiment.check()
     experiment.check_against(data)
-    if chosen.yes or experiment.llm.replays or not planned.calls:
+    # Programs of cached responses may be rejected, and repairs are new calls.
+    if chosen.yes or experiment.llm.replays or not planned.max_calls:
         return True
-    calls = _count(planned.calls, "call")
+    at_least = f"{planned.calls:,} to " if planned.calls < planned.max_calls else ""
+    calls = at_least + _count(planned.max_calls, "call")
     if not sys.stdin.isatty():
         raise ConfigError(
             f"{calls} to {experiment.llm.model} would be paid for, and there is no terminal to ask at; nothing was "

@@ -212,7 +212,12 @@ def decode_text(raw: bytes, encoding: str | None) -> tuple[str, str]:
                 "it seems to be UTF-16 without a byte order mark; save it as UTF-8, or set dataset.encoding=utf-16-le "
                 "or utf-16-be"
             )
-    return raw.decode(encoding).removeprefix("\ufeff"), encoding
+    try:
+        return raw.decode(encoding).removeprefix("\ufeff"), encoding
+    except LookupError as error:
+        raise ValueError(
+            f"dataset.encoding={encoding!r} is unknown; examples are utf-8, utf-16, cp1252 and gb18030"
+        ) from error
 
 
 def _decode(path: Path, encoding: str | None) -> tuple[str, str]:
