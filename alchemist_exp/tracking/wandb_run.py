@@ -120,6 +120,8 @@ class WandbLogger(Logger):
         """
         import wandb
 
+        # Otherwise W&B advises on standard error to install Weave, when the client of an LLM is imported.
+        os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
         settings = wandb.Settings(
             silent=True, console="off", disable_git=True, disable_code=True, save_code=False, x_disable_meta=True
         )

@@ -65,12 +65,16 @@ def wandb_logger(composed) -> WandbLogger:
     return logger
 
 
-def test_wandb_runs_are_separate_and_offline_without_a_key(wandb_logger: WandbLogger, tmp_path: Path) -> None:
+def test_wandb_runs_are_separate_and_offline_without_a_key(
+    wandb_logger: WandbLogger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import openai  # noqa: F401  # W&B would advise to install another package
     for name in ("one", "two"):
         with wandb_logger.open(info(tmp_path / name)) as tracker:
             log_all(tracker)
         (run,) = (tmp_path / name / "wandb").glob("offline-run-*")
         assert list(run.glob("*.wandb"))
+    assert capsys.readouterr().err == ""
 
 
 def test_wandb_goes_online_only_with_a_key(composed, monkeypatch: pytest.MonkeyPatch) -> None:
