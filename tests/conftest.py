@@ -22,8 +22,8 @@ hypothesis.settings.load_profile("suite")
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key of the developer's reaches a test, and no library looks for a hub."""
-    for name in ("WANDB_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ALCHEMIST_DATA"):
+    """No key and no width of the developer's terminal reaches a test, and no library looks for a hub."""
+    for name in ("COLUMNS", "WANDB_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ALCHEMIST_DATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("NO_COLOR", "1")

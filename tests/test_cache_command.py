@@ -206,7 +206,7 @@ MISTAKES = {
         "--last",
         "0",
     ): "argument --last: invalid number '0'; expected a whole number, 1 or more; see alchemist cache ls --help.",
-    ("ls", "--mod", "x"): "unrecognized arguments: --mod x",
+    ("ls", "--mod", "x"): "the option '--mod' is unknown; see alchemist cache",
     (
         "ls",
         "--outputs",

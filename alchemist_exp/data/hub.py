@@ -14,6 +14,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, DataError
+from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import LABEL, TEXT
 from alchemist_exp.data.labels import is_missing
@@ -133,7 +134,7 @@ class HubDataset(TableDataset):
         strings = [name for name, values in columns.items() if _are_strings(values) and name != self.label_column]
         found = strings if len(strings) == 1 else [name for name in TEXT_NAMES if name in strings]
         if self.text_column != TEXT or len(found) != 1:
-            several = f"; for rows of several columns, set dataset.columns=[{','.join(strings)}]"
+            several = f"; for rows of several columns, set {typed('dataset.columns', strings)}"
             raise DataError(
                 f"{self.repo} has no column {self.text_column!r}; set dataset.text_column to the column of the texts: "
                 f"{', '.join(strings) or 'none has strings'} (all columns: {', '.join(columns)})"

@@ -160,7 +160,7 @@ class TableDataset(Dataset, ABC):
         if not self.columns or len(names) < len(self.columns):
             raise ConfigError(
                 f"dataset.columns={self.columns} is not a list of different names; name each column once, as in "
-                "dataset.columns=[title,body,price], or leave it out if the rows are texts."
+                "'dataset.columns=[title,body,price]', or leave it out if the rows are texts."
             )
         if self.text_column != TEXT:
             raise ConfigError(

@@ -180,7 +180,7 @@ def test_pairs_of_texts_are_rows_of_two_columns(loaded) -> None:
     assert loaded["record label"]["gold"] == {"train": [0, 1]}
     assert "The labels are from the column 'topic'." in loaded["record label"]["notes"]
     assert "has no column 'sentence3' (did you mean 'sentence2'?)" in loaded["unknown column"]
-    assert "for rows of several columns, set dataset.columns=[sentence1,sentence2]." in loaded["two texts"]
+    assert "for rows of several columns, set 'dataset.columns=[sentence1,sentence2]'." in loaded["two texts"]
 
 
 def test_a_repository_without_test_split_can_be_divided(loaded) -> None:

@@ -69,6 +69,7 @@ def test_wandb_runs_are_separate_and_offline_without_a_key(
     wandb_logger: WandbLogger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import openai  # noqa: F401  # W&B would advise to install another package
+
     for name in ("one", "two"):
         with wandb_logger.open(info(tmp_path / name)) as tracker:
             log_all(tracker)
