@@ -1,6 +1,5 @@
 """Datasets whose rows are in tables with a text column and, where rows are labeled, a label column."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ import numpy as np
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, DataError
+from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData
 from alchemist_exp.data.hold_out import hold_out
@@ -156,7 +156,7 @@ class TableDataset(Dataset, ABC):
                     "labeled rows by supplement=exemplars supplement.source=data."
                 )
             return
-        names = set(filter(lambda name: isinstance(name, str), self.columns))
+        names = {name for name in self.columns if isinstance(name, str)}
         if not self.columns or len(names) < len(self.columns):
             raise ConfigError(
                 f"dataset.columns={self.columns} is not a list of different names; name each column once, as in "
@@ -211,6 +211,44 @@ class TableDataset(Dataset, ABC):
         """
         source = self.read()
         notes = [*source.notes, *self._check_columns(source)]
+        labels = self._read_labels(source, notes)
+        contents = self._read_rows(source, notes)
+        whole = {split: [*range(table.n_rows)] for split, table in source.splits.items()}
+        train = source.splits[Split.TRAIN]
+        if [*whole] == [Split.TRAIN]:
+            found = labels.get(Split.TRAIN, [None] * train.n_rows)
+            rows = self._divide(train, contents[Split.TRAIN], found, notes)
+        else:
+            self._check_splits(source, labels)
+            rows = whole
+        divided = [*rows.values()] != [*whole.values()]
+        rows = {split: chosen[: self.limit] for split, chosen in rows.items()}
+        splits: dict[Split, dict[str, list[Any]]] = {}
+        others: dict[Split, pa.Table] = {}
+        used = (*self.row_columns, self.label_column, self.human_votes_column)
+        for split, chosen in rows.items():
+            of = split if split in source.splits else Split.TRAIN
+            gold = labels.get(of)
+            if gold is not None and gold[chosen[0]] is None:
+                gold = None  # the rows of a divided source that have no label
+            splits[split] = self._columns(source.splits[of], contents[of], chosen, gold)
+            others[split] = other_columns(source.splits[of].columns, used, chosen, source.splits[of].file)
+        kind = self._row_kind({split: columns[TEXT] for split, columns in splits.items()})
+        return TextData(
+            task=replace(
+                self.describe_task(), parameter=kind.parameter, annotation=kind.annotation, columns=kind.columns
+            ),
+            table=self._to_dataset(splits),
+            kind=kind,
+            notes=tuple(notes),
+            origin=source.origin,
+            files={split: source.splits.get(split, train).where for split in rows},
+            other_columns=unify_types(others, {split: len(chosen) for split, chosen in rows.items()}),
+            input_rows={split: np.array(chosen) for split, chosen in rows.items()} if divided else {},
+        )
+
+    def _read_labels(self, source: SplitTables, notes: list[str]) -> Mapping[str, list[int | None]]:
+        """Return the class index of each row by split, and take the class names from the labels if none are given."""
         columns = {
             split.value: LabelColumn(
                 where=table.where,
@@ -234,48 +272,22 @@ class TableDataset(Dataset, ABC):
             )
         labels = read_labels(columns, self.classes, self.labels)
         notes += labels.notes
-        contents = self._read_rows(source, notes)
-        rows = {split: list(range(table.n_rows)) for split, table in source.splits.items()}
-        train, n_missing = source.splits[Split.TRAIN], {s: found.count(None) for s, found in labels.by_split.items()}
-        undivided, divided = [*source.splits] == [Split.TRAIN], False
-        if undivided:
-            found = labels.by_split.get(Split.TRAIN, [None] * train.n_rows)
-            rows = self._divide(train, contents[Split.TRAIN], found, notes)
-            divided = [*rows.values()] != [[*range(train.n_rows)]]
-        elif self.test_share:
+        return labels.by_split
+
+    def _check_splits(self, source: SplitTables, labels: Mapping[str, list[int | None]]) -> None:
+        """Refuse a split of which only some rows have a label, and a test share where the source has splits."""
+        if self.test_share:
             raise DataError(
                 f"dataset.test_share={self.test_share:g} is for data without splits, and {self.name} has "
                 f"{', '.join(source.splits)}; leave it out."
             )
-        splits: dict[Split, dict[str, list[Any]]] = {}
-        others: dict[Split, pa.Table] = {}
-        used = (*self.row_columns, self.label_column, self.human_votes_column)
-        for split, chosen in list(rows.items()):
-            of = split if split in source.splits else Split.TRAIN
-            of_split = labels.by_split.get(of)
-            if of_split is not None and not undivided and 0 < n_missing[of] < len(of_split):
+        for split, found in labels.items():
+            if 0 < (n_missing := found.count(None)) < len(found):
                 raise DataError(
-                    f"{source.splits[of].where}: row {of_split.index(None) + 1} has no label, but other rows have one "
-                    f"({n_missing[of]:,} of {len(of_split):,} have none); label every row, or move the labeled rows to "
-                    "a valid or test split and remove the column here."
+                    f"{source.splits[Split(split)].where}: row {found.index(None) + 1} has no label, but other rows "
+                    f"have one ({n_missing:,} of {len(found):,} have none); label every row, or move the labeled rows "
+                    "to a valid or test split and remove the column here."
                 )
-            gold = None if of_split is None or of_split[chosen[0]] is None else of_split
-            rows[split] = chosen[: self.limit]
-            splits[split] = self._columns(source.splits[of], contents[of], rows[split], gold)
-            others[split] = other_columns(source.splits[of].columns, used, rows[split], source.splits[of].file)
-        kind = self._row_kind({split: columns[TEXT] for split, columns in splits.items()})
-        return TextData(
-            task=replace(
-                self.describe_task(), parameter=kind.parameter, annotation=kind.annotation, columns=kind.columns
-            ),
-            table=self._to_dataset(splits),
-            kind=kind,
-            notes=tuple(notes),
-            origin=source.origin,
-            files={split: source.splits.get(split, train).where for split in rows},
-            other_columns=unify_types(others, {split: len(chosen) for split, chosen in rows.items()}),
-            input_rows={split: np.array(chosen) for split, chosen in rows.items()} if divided else {},
-        )
 
     def _read_rows(self, source: SplitTables, notes: list[str]) -> dict[Split, Sequence[Any]]:
         """Return the rows of each split, and add notes on their columns."""
@@ -313,7 +325,7 @@ class TableDataset(Dataset, ABC):
                     advice = f"Rename the column of the texts to {absent!r} in every file"
                 else:
                     advice = "Set the column of the texts by " + (
-                        "dataset.text_column=NAME" if similar is None else override("dataset.text_column", similar)
+                        "dataset.text_column=NAME" if similar is None else typed("dataset.text_column", similar)
                     )
                 raise DataError(
                     f"{table.where} has no column {absent!r}"
@@ -344,7 +356,7 @@ class TableDataset(Dataset, ABC):
             if self.label_column in columns:  # another split has it, so another dataset.label_column does not help
                 fix = f"rename the column to {self.label_column!r} in every file, or to something else if it has no"
                 raise DataError(f"some splits have the column {self.label_column!r}, but {names}; {fix} labels.")
-            fix = "rename them" if others else f"set {override('dataset.label_column', first)}"
+            fix = "rename them" if others else f"set {typed('dataset.label_column', first)}"
             raise DataError(
                 f"no column is called {self.label_column!r} where the labels are expected, but {names}; {fix}, or set "
                 "dataset.label_column=null if the rows are unlabeled."
@@ -443,11 +455,6 @@ class TableDataset(Dataset, ABC):
 
 def _has_value(value: object) -> bool:
     return has_text(value) if isinstance(value, str) else not is_missing(value)
-
-
-def override(key: str, value: str) -> str:
-    """Return an override as it is typed in a shell: with quotes for Hydra and for the shell where they are needed."""
-    return f"{key}={value}" if re.fullmatch(r"\w+", value, re.ASCII) else f"\"{key}='{value}'\""
 
 
 def _as_text(value: Any, row: int, where: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, DataError
+from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 
@@ -215,8 +216,8 @@ def test_files_that_are_not_read_are_named(tmp_path: Path, load) -> None:
 def test_a_header_that_nearly_is_the_label_column_is_named(tmp_path: Path, load, header: str) -> None:
     write(tmp_path / "train.csv", "text\na\n")
     write(tmp_path / "test.csv", f"text,{header}\na,ham\n")
-    message = rf"test\.csv has '{header}'; set \"?dataset\.label_column='?{header}'?\"?, or"
-    with pytest.raises(DataError, match=message):
+    suggested = typed("dataset.label_column", header)
+    with pytest.raises(DataError, match=re.escape(f"test.csv has '{header}'; set {suggested}, or")):
         load(tmp_path)
     assert load(tmp_path, "dataset.label_column=null").gold(Split.TEST) is None
 
