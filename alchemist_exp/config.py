@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import hydra
-import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
@@ -28,7 +27,7 @@ from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.types import Price
-from alchemist_exp.member_files import check_member
+from alchemist_exp.member_files import check_class_names, check_member
 from alchemist_exp.pipeline.experiment import Experiment, Paths
 
 RENAMED_KEYS = {
@@ -94,7 +93,7 @@ def register(directory: str | Path | None = None) -> None:
     for conf in directories()[1:]:
         for group in ("dataset", "experiment"):
             for path in conf.glob(f"{group}/*.yaml"):
-                _refuse_converted_classes(path)
+                check_class_names(path)
     for conf in registry.installed_directories():
         for path in conf.glob("*/*.yaml"):
             store.store(group=path.parent.name, name=path.stem, node=OmegaConf.load(path))
@@ -116,36 +115,6 @@ def _check_directory(own: Path) -> None:
         for path in sorted((own / group).glob("*.yaml")):
             if group != "experiment":
                 check_member(path, members(group))
-
-
-def _refuse_converted_classes(path: Path) -> None:
-    """Refuse class names that YAML reads as another value, such as no (False), 010 (8) and 12:30 (750)."""
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, ValueError, yaml.YAMLError):
-        return  # Hydra explains the file if it is used
-    for key, node in _entries(root):
-        nodes = dict(_entries(node)) if key == "dataset" else {key: node}
-        listed = nodes.get("classes")
-        names = listed.value if isinstance(listed, yaml.SequenceNode) else []
-        for name in names:
-            text = name.value if isinstance(name, yaml.ScalarNode) else "..."
-            if name.tag != "tag:yaml.org,2002:str" and not (name.tag.endswith(":int") and text == _decimal(text)):
-                quoted = ", ".join(f'"{one.value}"' for one in names if isinstance(one, yaml.ScalarNode))
-                raise ConfigError(
-                    f"{path}, line {name.start_mark.line + 1}: the class name {text} is no text in YAML; put the names "
-                    f"in quotes: classes: [{quoted}]"
-                )
-
-
-def _entries(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        if isinstance(key, yaml.ScalarNode):
-            yield key.value, value
-
-
-def _decimal(text: str) -> str | None:
-    return str(int(text)) if text.isdecimal() and len(text) < 10 else None
 
 
 def _store(group: str, name: str, schema: type[Component]) -> None:

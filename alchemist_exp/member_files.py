@@ -64,6 +64,45 @@ def line_of(path: Path, key: str) -> int | None:
     return next((node.start_mark.line + 1 for node in keys if node.value == key), None)
 
 
+def check_class_names(path: Path) -> None:
+    """Refuse class names that YAML reads as another value, such as no (False), 010 (8) and 12:30 (750).
+
+    Args:
+        path: The file of a dataset or of an experiment. One that is not valid YAML is left to Hydra, which explains it
+            if it is used.
+
+    Raises:
+        ConfigError: A class name has to be in quotes.
+
+    """
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return
+    for key, node in _entries(root):
+        nodes = dict(_entries(node)) if key == "dataset" else {key: node}
+        listed = nodes.get("classes")
+        names = listed.value if isinstance(listed, yaml.SequenceNode) else []
+        for name in names:
+            text = name.value if isinstance(name, yaml.ScalarNode) else "..."
+            if name.tag != "tag:yaml.org,2002:str" and not (name.tag.endswith(":int") and text == _decimal(text)):
+                quoted = ", ".join(f'"{one.value}"' for one in names if isinstance(one, yaml.ScalarNode))
+                raise ConfigError(
+                    f"{path}, line {name.start_mark.line + 1}: the class name {text} is no text in YAML; put the names "
+                    f"in quotes: classes: [{quoted}]"
+                )
+
+
+def _entries(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if isinstance(key, yaml.ScalarNode):
+            yield key.value, value
+
+
+def _decimal(text: str) -> str | None:
+    return str(int(text)) if text.isdecimal() and len(text) < 10 else None
+
+
 def _parse(path: Path) -> yaml.Node | None:
     raw = path.read_bytes()
     try:
