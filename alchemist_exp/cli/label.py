@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.cli.arguments import Parser, run_command, show_command
+from alchemist_exp.cli.labeled_table import LabeledTable, label_rows
 from alchemist_exp.core.atomic_io import write_bytes
-from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
+from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.hashing import bytes_fingerprint
 from alchemist_exp.core.overrides import override
 from alchemist_exp.core.terminal import sanitize, single_line
@@ -28,7 +29,6 @@ from alchemist_exp.data.writers import WRITERS, check_output, write_table
 
 if TYPE_CHECKING:
     from alchemist_exp.pipeline.experiment import Experiment
-    from alchemist_exp.pipeline.run import RunResult
 
 DESCRIPTION = """\
 Label the rows of a file with programs that an LLM writes, and write them as a table.
@@ -213,16 +213,16 @@ def _run(chosen: argparse.Namespace, table: Table, row_columns: list[str], out: 
         _save_member(saved, chosen, overrides, config_dir)
     result = run(experiment, container, overrides, RichProgress())
     show(result.record, str(result.directory), reused=result.reused)
-    labels, compared = labeled_table(table.columns, result)
+    labels = label_rows(table.columns, result)
     same_format = table.delimiter is not None and out.suffix.lower() == ".csv"
     write_table(
         out,
-        labels,
+        labels.columns,
         delimiter=table.delimiter if same_format and table.delimiter else ",",
         byte_order_mark=table.encoding == "utf-8-sig",
     )
     write_bytes(written, bytes_fingerprint(out.read_bytes()).encode())
-    _show_next(chosen, labels, compared, row_columns, result.directory, overrides, out)
+    _show_next(chosen, labels, row_columns, result.directory, overrides, out)
     return 0
 
 
@@ -373,81 +373,25 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def labeled_table(columns: Columns, result: "RunResult") -> tuple[dict[str, Sequence[Any]], tuple[int, int]]:
-    """Return the rows of a file with the labels of a run.
-
-    Args:
-        columns: The columns of the file.
-        result: The run. The row numbers of its labels are those of the file, whatever split they are in.
-
-    Returns:
-        The columns of the file, then label, confidence, labeled_by and the votes of each program, None for no value;
-        then of the rows with a label in the file, the number on which programs vote, and on which they disagree.
-
-    Raises:
-        StoreError: The run's files are missing or broken.
-
-    """
-    import pandas as pd
-
-    from alchemist_exp.pipeline import artifacts
-
-    shares = [f"p({name})" for name in result.record.data["classes"]]
-    needed = ["split", "row", "gold", "weak_label", "predicted", "confidence", *shares]
-    votes_file = result.directory / artifacts.VOTES
-    try:
-        rows = pd.read_parquet(result.directory / artifacts.LABELS, columns=needed)
-        votes = pd.read_parquet(votes_file) if votes_file.is_file() else rows[["split", "row"]]
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(
-            f"the labels in {result.directory} cannot be read ({single_line(str(error))}); run again with force=true."
-        ) from error
-    votes = votes.rename(columns=lambda name: name if name in ("split", "row") else f"vote {name}")
-    by_program = rows["weak_label"].notna()
-    gold, weak, predicted = (rows[name].astype(object) for name in ("gold", "weak_label", "predicted"))
-    given = gold.notna()
-    confidence = rows[shares].max(axis=1).where(by_program, rows["confidence"]).astype(float).round(4)
-    labels = pd.DataFrame(
-        {
-            "label": gold.where(given, weak.where(by_program, predicted)),
-            "confidence": confidence.where(~given),
-            "labeled_by": by_program.map({True: "programs", False: "model"}).where(~given, "given"),
-        }
-    ).join(rows[["split", "row"]].merge(votes, on=["split", "row"], how="left").drop(columns="split"))
-    labels = labels[labels["label"].notna()].set_index("row").astype(object)
-    found = labels.reindex(range(max(map(len, columns.values()))))  # rows without text, or beyond dataset.limit
-    found = found.where(found.notna(), None)
-    table: dict[str, Sequence[Any]] = {}
-    for name, values in columns.items():
-        shown = name
-        while shown in found or shown in table or (shown != name and shown in columns):
-            shown = f"input_{shown}"
-        table[shown] = values
-    voted_on = given & by_program
-    compared = int(voted_on.sum()), int((voted_on & (gold != weak)).sum())
-    return table | {str(name): found[name].tolist() for name in found}, compared
-
-
 def _show_next(
     chosen: argparse.Namespace,
-    table: Mapping[str, Sequence[Any]],
-    compared: tuple[int, int],
+    table: LabeledTable,
     row_columns: list[str],
     directory: Path,
     overrides: Sequence[str],
     out: Path,
 ) -> None:
     """Print where the table is, and what to do next."""
-    counts = Counter(label for label in table["label"] if label is not None)
-    n_without = sum(label is None for label in table["label"])
+    labels, labeled_by = table.columns["label"], list(table.columns["labeled_by"])
+    counts = Counter(label for label in labels if label is not None)
+    n_without = sum(label is None for label in labels)
     without = f"; {_count(n_without, 'row')} without a label" if n_without else ""
-    by_model, given = (list(table["labeled_by"]).count(by) for by in ("model", "given"))
+    by_model, given = labeled_by.count("model"), labeled_by.count("given")
     print(f"wrote {single_line(str(out))}: {_listed(f'{n:,} {name}' for name, n in counts.most_common())}{without}")
     if given:
-        voted_on, differ = compared
         print(
-            f"kept the label of the file in {_count(given, 'row')}; programs vote on {voted_on:,} of these "
-            f"and disagree on {differ:,}"
+            f"kept the label of the file in {_count(given, 'row')}; programs vote on {table.n_compared:,} of these "
+            f"and disagree on {table.n_differing:,}"
         )
     if by_model:
         print(f"no program votes on {_count(by_model, 'row')}, which the distilled model has labeled")
