@@ -3,6 +3,7 @@
 An exception that is not an `AlchemistError` is a bug in this program.
 """
 
+import importlib.util
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -47,6 +48,22 @@ def install_command(extra: str) -> str:
 
     """
     return f".venv/bin/pip install -c constraints.txt -e '.[{extra}]'"
+
+
+def require_packages(what: str, extra: str, *modules: str) -> None:
+    """Check that the packages of an optional extra are installed.
+
+    Args:
+        what: What needs them, for the message.
+        extra: Name of the extra in pyproject.toml.
+        *modules: Names of modules.
+
+    Raises:
+        ConfigError: One of them is not installed.
+
+    """
+    if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
+        raise ConfigError(f"{what} needs the package {missing[0]}; install it with: {install_command(extra)}")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -35,7 +35,7 @@ class Task:
         relation: The words between the subject and a class name ("is", "is about").
         zero_shot_prompt: The question about one row, with "[text]" in place of the row.
         parameter: The name of a program's parameter; None for the subject.
-        annotation: The type of a row in a program.
+        annotation: The type of a row in a program; "" for none.
         columns: The columns of the rows, if rows are records.
 
     """
@@ -49,3 +49,8 @@ class Task:
     parameter: str | None = None
     annotation: str = "str"
     columns: tuple[Column, ...] = ()
+
+    @property
+    def describes_image(self) -> bool:
+        """Whether programs get the pixels of an image, which the prompt then describes."""
+        return self.parameter == "image"

@@ -41,6 +41,20 @@ class Metric(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Attribute:
+    """A property of the rows that is known besides the class, such as the background of a photo.
+
+    Attributes:
+        values: The names of its values.
+        of_rows: By split, int64 array of shape (n_rows,): the index of each row's value.
+
+    """
+
+    values: tuple[str, ...]
+    of_rows: Mapping[Split, IntArray]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TextData:
     """A loaded dataset, with rows of any kind.
 
@@ -55,6 +69,9 @@ class TextData:
             the labels; no stage sees them and they are not part of the fingerprint.
         input_rows: By split, int64 array of shape (n_rows,): each row's number in the input, counted from 0. Empty if
             the rows are those of the input.
+        attributes: What is known of the rows besides the class, by name. Scores are broken down by it; no stage sees
+            it.
+        group_attribute: The attribute that, together with the class, makes the groups of which the worst counts.
 
     """
 
@@ -66,6 +83,8 @@ class TextData:
     files: Mapping[Split, str] = field(default_factory=dict)
     other_columns: "Mapping[Split, pa.Table]" = field(default_factory=dict)
     input_rows: Mapping[Split, IntArray] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    group_attribute: str | None = None
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -138,7 +157,7 @@ class TextData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A key of the texts, gold labels, human votes and class names of every split."""
+        """A key of the rows, gold labels, human votes, attributes and class names of every split."""
         content = []
         for split in self.splits:
             gold, votes = self.gold(split), self.human_votes(split)
@@ -150,7 +169,12 @@ class TextData:
                     "human_votes": None if votes is None else votes.tolist(),
                 }
             )
-        return key_of("dataset", {"classes": self.task.classes, "content": content})
+        attributes = {
+            name: [list(one.values), {split: rows.tolist() for split, rows in one.of_rows.items()}]
+            for name, one in self.attributes.items()
+        }
+        groups = {"attributes": attributes, "group_attribute": self.group_attribute} if attributes else {}
+        return key_of("dataset", {"classes": self.task.classes, "content": content, **groups})
 
     def has_text(self, split: Split) -> BoolArray:
         """Return which rows have content, for texts a visible character.
@@ -184,7 +208,11 @@ class TextData:
         rows = {split: np.flatnonzero(self.has_text(split)) for split in self.splits}
         table = type(self.table)({split.value: self.table[split].select(rows[split]) for split in self.splits})
         numbers = {split: self.rows_of_input(split)[rows[split]] for split in self.splits}
-        kept = replace(self, table=table, other_columns={}, input_rows=numbers)
+        attributes = {
+            name: replace(one, of_rows={split: of[rows[split]] for split, of in one.of_rows.items()})
+            for name, one in self.attributes.items()
+        }
+        kept = replace(self, table=table, other_columns={}, input_rows=numbers, attributes=attributes)
         kept.__dict__["_texts"] = texts
         return kept
 
@@ -206,12 +234,12 @@ class TextData:
         return find_repeats({split: self.texts(split) for split in self.splits}, self.kind.repeat_key)
 
     def without_gold(self) -> "TextData":
-        """Return the same dataset without gold labels, as stages see it; texts and their keys are shared."""
+        """Return the same dataset without gold labels and attributes, as stages see it; texts and keys are shared."""
         labeled = [split for split in self.splits if LABEL in self.table[split].column_names]
         table = type(self.table)(
             {split: part.remove_columns(LABEL) if split in labeled else part for split, part in self.table.items()}
         )
-        hidden = replace(self, table=table)
+        hidden = replace(self, table=table, attributes={}, group_attribute=None)
         for name in ("_texts", "_texts_keys"):
             hidden.__dict__[name] = getattr(self, name)
         return hidden
@@ -278,6 +306,8 @@ class Dataset(Component, ABC):
 
     """
 
+    images: ClassVar[bool] = False
+    """Whether the rows are images."""
     infers_classes: ClassVar[bool] = False
     """Whether `load` takes the class names from the labels if `classes` is empty."""
 

@@ -7,11 +7,13 @@ from typing import Final
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.task import Column
+from alchemist_exp.data.images.rows import ImageRows
 from alchemist_exp.data.records import RecordRows
 from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.score_rows import ScoreRows
 from alchemist_exp.data.text_rows import TextRows
 
-KINDS: Final[Mapping[str, type[RowKind]]] = {kind.name: kind for kind in (TextRows, RecordRows)}
+KINDS: Final[Mapping[str, type[RowKind]]] = {kind.name: kind for kind in (TextRows, RecordRows, ImageRows, ScoreRows)}
 
 KIND_FILE: Final = "rows.json"
 

@@ -272,7 +272,7 @@ class RecordRows(RowKind):
             letters_and_digits(value) if isinstance(value, str) else repr(value) for value in json.loads(row).values()
         )
 
-    def texts(self, rows: Sequence[str]) -> Sequence[str]:
+    def extractor_input(self, rows: Sequence[str]) -> Sequence[str]:
         """Return the columns of text, one after the other."""
         names = [column.name for column in self.columns if column.type == "str" and not column.category]
         return ["\n".join(filter(None, (record[name] for name in names))) for record in map(json.loads, rows)]

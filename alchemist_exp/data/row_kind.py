@@ -20,9 +20,12 @@ class RowKind(ABC):
     Attributes:
         name: The kind's name in the record, and in `sandbox.inputs.INPUTS`, which gives the rows to programs.
         parameter: The name of a program's parameter; None for the subject of the task.
-        annotation: The type that the prompt gives this parameter.
+        annotation: The type that the prompt gives this parameter; "" for none.
+        extractor_input_type: What a feature extractor for these rows reads, see `FeatureExtractor.reads`.
         without_content: How a note calls rows that have no content.
         repeated: How a note calls rows that occur again.
+        repeats_by: What is equal in rows that count as repeats.
+        modules: Packages that programs about these rows may import.
         columns: The columns that the prompt describes.
 
     Example:
@@ -35,8 +38,11 @@ class RowKind(ABC):
     name: ClassVar[str]
     parameter: ClassVar[str | None]
     annotation: ClassVar[str]
+    extractor_input_type: ClassVar[str] = "texts"
     without_content: ClassVar[str]
     repeated: ClassVar[str]
+    repeats_by: ClassVar[str] = "letters and digits"
+    modules: ClassVar[tuple[str, ...]] = ()
     columns: tuple[Column, ...] = ()
 
     @abstractmethod
@@ -83,8 +89,12 @@ class RowKind(ABC):
         """Return a text that is equal for rows that count as repeats of each other."""
 
     @abstractmethod
-    def texts(self, rows: Sequence[str]) -> Sequence[str]:
-        """Return the text of each row that the feature extractor reads, "" for none."""
+    def extractor_input(self, rows: Sequence[str]) -> Sequence[Any]:
+        """Return what the feature extractor reads of each row: a text, "" for none, or an image."""
+
+    def program_input(self, rows: Sequence[str]) -> Sequence[Any]:
+        """Return what the sandbox encodes of each row for programs; by default the row itself."""
+        return rows
 
     @abstractmethod
     def values(self, rows: Sequence[str]) -> Mapping[str, Sequence[Any]]:

@@ -46,7 +46,7 @@ class TextRows(RowKind):
         """Return the letters and digits of the text."""
         return letters_and_digits(row)
 
-    def texts(self, rows: Sequence[str]) -> Sequence[str]:
+    def extractor_input(self, rows: Sequence[str]) -> Sequence[str]:
         """Return the texts."""
         return rows
 

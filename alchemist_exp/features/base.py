@@ -18,6 +18,7 @@ class FeatureExtractor(Component, ABC):
 
     Attributes:
         VERSION: Raise it when the code gives other features for equal values; stored features are then not reused.
+        reads: What the extractor reads: texts (of the rows, or of the text columns of records) or images.
 
     Example:
         >>> import json
@@ -41,6 +42,7 @@ class FeatureExtractor(Component, ABC):
     """
 
     VERSION: ClassVar[int] = 1
+    reads: ClassVar[str] = "texts"
 
     @property
     def advice_for_zeros(self) -> str:

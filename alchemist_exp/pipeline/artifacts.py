@@ -202,6 +202,6 @@ def load_extractor(
     extractor.load(directory)
 
     def features(rows: Sequence[str]) -> FloatArray:
-        return columns.append_to(extractor.transform(kind.texts(rows)), kind.values(rows))
+        return columns.append_to(extractor.transform(kind.extractor_input(rows)), kind.values(rows))
 
     return kind, features

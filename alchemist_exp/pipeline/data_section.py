@@ -83,4 +83,4 @@ def repeat_notes(data: TextData) -> list[str]:
             found.append(f"{count:,} of {len(data.texts(split)):,} rows of {split} are in {earlier}")
     if within := [f"{count:,} of {split}" for split, count in data.repeats.within.items() if count]:
         found.append(f"rows that repeat an earlier one of their own split: {', '.join(within)}")
-    return [f"{data.kind.repeated}, by letters and digits: {'; '.join(found)}."] if found else []
+    return [f"{data.kind.repeated}, by {data.kind.repeats_by}: {'; '.join(found)}."] if found else []

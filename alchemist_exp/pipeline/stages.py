@@ -97,7 +97,7 @@ def _extract_features(
     with progress.stage("features", f"extracting features by {extractor.name}", n_rows) as advance:
 
         def make(directory: Path) -> None:
-            texts = {split: data.kind.texts(data.texts(split)) for split in data.splits}
+            texts = {split: data.kind.extractor_input(data.texts(split)) for split in data.splits}
             with naming_plugin(extractor, "fit"):
                 extractor.fit(texts[Split.TRAIN])
             columns = ColumnFeatures.fit(data.kind.values(data.texts(Split.TRAIN)))

@@ -19,10 +19,11 @@ from alchemist_exp.core.atomic_io import read_json
 from alchemist_exp.core.hashing import key_of, to_jsonable
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.types import LabelMatrix, Split
+from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.programs.static_checks import CheckFailure
 from alchemist_exp.programs.types import Program, Rejected, RejectionStage, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
-from alchemist_exp.sandbox.inputs import INPUTS
+from alchemist_exp.sandbox.inputs import INPUTS, Inputs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +66,7 @@ def execute(context: RunContext, programs: Sequence[Program]) -> ExecutionResult
                 programs,
                 data.texts(split),
                 data.texts_key(split),
-                kind=data.kind.name,
+                kind=data.kind,
                 n_classes=context.n_classes,
                 sandbox=context.sandbox,
                 cache=context.cache,
@@ -137,7 +138,7 @@ def run_on_texts(
             programs,
             texts,
             texts_key,
-            kind=context.data.kind.name,
+            kind=context.data.kind,
             n_classes=context.n_classes,
             sandbox=context.sandbox,
             cache=context.cache,
@@ -185,7 +186,7 @@ def cached_runs(
     texts: Sequence[str],
     texts_key: str,
     *,
-    kind: str,
+    kind: RowKind,
     n_classes: int,
     sandbox: Sandbox,
     cache: ArtifactCache,
@@ -197,7 +198,7 @@ def cached_runs(
         programs: The programs.
         texts: The rows.
         texts_key: The fingerprint of `texts`.
-        kind: The name of the rows' kind.
+        kind: The rows' kind.
         n_classes: The number of classes; valid votes are 0 to n_classes - 1 and -1 for abstaining.
         sandbox: Runs the programs.
         cache: Holds the runs of earlier jobs.
@@ -210,7 +211,11 @@ def cached_runs(
         SandboxError: The sandbox cannot run programs on this machine.
 
     """
-    common = {"texts": texts_key, "n_classes": n_classes, "sandbox": sandbox.key()}
+    inputs = INPUTS[kind.name](kind.program_input(texts))
+    sandbox_key = sandbox.key()
+    if isinstance(inputs, Inputs) and inputs.modules:
+        sandbox_key |= sandbox.cache_key(type(inputs))
+    common = {"texts": texts_key, "n_classes": n_classes, "sandbox": sandbox_key}
     keys = [common | {"program": program.source} for program in programs]
     # One job executes; another that wants the same votes waits and then finds them in the cache.
     with locked(cache.root / "locks" / f"executing-{key_of('executing', common)}.lock"):
@@ -219,7 +224,7 @@ def cached_runs(
         missing = [i for i, run in enumerate(runs) if run is None]
         if missing:
             sources = [programs[i].source for i in missing]
-            executed = sandbox.execute(sources, INPUTS[kind](texts), n_classes, on_progress=on_progress)
+            executed = sandbox.execute(sources, inputs, n_classes, on_progress=on_progress)
             for i, run in zip(missing, executed, strict=True):
                 runs[i] = run
                 # A stall or a crash may not happen on another machine, so its votes are not kept.

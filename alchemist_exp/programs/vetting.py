@@ -111,11 +111,12 @@ class Vetter:
 
     def _check_sources(self, programs: Sequence[Program]) -> dict[Program, CheckFailure]:
         sandbox, failures = self.context.sandbox, dict[Program, CheckFailure]()
+        importable = (*sandbox.importable, *self.context.data.kind.modules)
         for program in programs:
             failure = None
             if self._vetting.check_source:
                 failure = check_source(
-                    program.source, max_source_bytes=sandbox.max_source_bytes, importable=sandbox.importable
+                    program.source, max_source_bytes=sandbox.max_source_bytes, importable=importable
                 )
             if failure is None and self._vetting.reject_duplicates:
                 text = text_key(program.source)

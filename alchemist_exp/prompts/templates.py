@@ -6,7 +6,8 @@ The rendered texts are part of the key of each response, so a template that chan
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from omegaconf import MISSING
@@ -33,11 +34,26 @@ _REQUIRED: Final = {
     "record_description": ("columns",),
     "record_column": ("name", "type"),
     "record_examples": ("values",),
+    "concepts": ("quoted_classes",),
+    "concepts_repair": ("request", "response", "reason"),
+    "score_task": ("descriptions",),
 }
 """The placeholders without which a template would drop what it is for."""
 
 
 _ROW_DESCRIPTION: Final = "[row_description]"
+_IMAGE_DESCRIPTION: Final = "[image_description]"
+_LATER_TEMPLATES: Final = (
+    "record_description",
+    "record_column",
+    "record_examples",
+    "image_description",
+    "concepts",
+    "concepts_repair",
+    "score_task",
+    "score_scales",
+)
+"""Templates that were added when prompts were recorded already; with their defaults they are not part of keys."""
 _PARAMETER, _TEXT_PARAMETER = "[parameter]: [annotation]", "[subject]: str"
 """How `signature` names the parameter for rows of any kind, and for texts."""
 
@@ -67,6 +83,31 @@ class PromptTemplates(Component):
     )
     record_column: str = "- [name]: [type], [missing] missing[examples]"
     record_examples: str = ", for example [values]"
+    image_description: str = "The image is a numpy array of shape (height, width, 3), RGB, uint8."
+    concepts: str = (
+        "What are the visual primitive concepts to classify [quoted_classes]? Please organize the primitive concepts "
+        "by name and use comparisons for the classes. Parse the results into JSON format."
+    )
+    concepts_repair: str = (
+        "[request]\n\nThis answer cannot be used:\n\n[response]\n\n[reason]\n\nAnswer with one JSON object of the "
+        'form {"name of a concept": {"name of a class": "description"}}, a description for each of the classes '
+        "[quoted_classes], and nothing else."
+    )
+    score_task: str = (
+        "I have measured similarity scores for the following descriptions as float numbers. [scale] The descriptions "
+        "are: [descriptions]. Generate a labeling function with input scores to classify [plural_classes]. If it "
+        "cannot be determined, the function should return -1, but use this cautiously."
+    )
+    score_scales: dict[str, str] = field(
+        default_factory=lambda: {
+            "raw": "If a score is close to 1, it is highly related to the description. If a score is close to 0, it is "
+            "less related to the description.",
+            "softmax": "The scores of descriptions of the same concept sum to 1. If a score is close to 1, its "
+            "description fits the image better than the other descriptions of this concept.",
+            "rank": "Each score is the share of the images that fit the description less well: 0.5 is an average "
+            "image, close to 1 is highly related to the description, close to 0 is less related to it.",
+        }
+    )
     performance_hint: str = MISSING
     variation: str = MISSING
     repair: str = MISSING
@@ -91,10 +132,11 @@ class PromptTemplates(Component):
     def cache_key(self) -> dict[str, object]:
         """Return every template, the same for a prompt about texts as before prompts could describe records."""
         key = super().cache_key()
-        for name in ("record_description", "record_column", "record_examples"):
-            if key[name] == getattr(PromptTemplates, name):
+        defaults = {f.name: f.default if f.default_factory is NO_DEFAULT else f.default_factory() for f in fields(self)}
+        for name in _LATER_TEMPLATES:
+            if key[name] == defaults[name]:
                 del key[name]
-        key["program"] = [paragraph for paragraph in self.program if paragraph != _ROW_DESCRIPTION]
+        key["program"] = [text for text in self.program if text not in (_ROW_DESCRIPTION, _IMAGE_DESCRIPTION)]
         key["signature"] = self.signature.replace(_PARAMETER, _TEXT_PARAMETER)
         return key
 
@@ -117,6 +159,11 @@ class PromptTemplates(Component):
             raise ConfigError(
                 f"prompt={self.name} has no {_ROW_DESCRIPTION} in prompt.program, so a program would not know the "
                 f"columns of dataset.columns; add '{_ROW_DESCRIPTION}' to the list."
+            )
+        if task.describes_image and not any(_IMAGE_DESCRIPTION in paragraph for paragraph in self.program):
+            raise ConfigError(
+                f"prompt={self.name} has no {_IMAGE_DESCRIPTION} in prompt.program, so a program would not know what "
+                f"an image is; add '{_IMAGE_DESCRIPTION}' to the list."
             )
 
     def labeling_instructions(self, task: Task) -> str:
@@ -151,10 +198,11 @@ class PromptTemplates(Component):
         words = _words(task) | {
             "supplement": supplement.strip(),
             "row_description": self._row_description(task),
+            "image_description": self.image_description if task.describes_image else "",
             "instructions": self.labeling_instructions(task),
             "performance_hint": self.performance_hint if performance_hint else "",
             "signature": fill(
-                self.signature,
+                self.signature if task.annotation else self.signature.replace(": [annotation]", ""),
                 _words(task) | {"parameter": task.parameter or task.subject, "annotation": task.annotation},
             ),
         }
@@ -257,6 +305,49 @@ class PromptTemplates(Component):
         parts = [fill(self.passage, words | {"text": text, "source": source}) for text, source in passages]
         return fill(self.passages, words | {"passages": "\n\n".join(parts)})
 
+    def concept_request(self, task: Task) -> str:
+        """Return the prompt that asks for the concepts which tell the classes apart (paper, Section 3.3).
+
+        Args:
+            task: The labeling task.
+
+        Returns:
+            The prompt.
+
+        """
+        return fill(self.concepts, _words(task))
+
+    def concept_repair_request(self, task: Task, response: str, reason: str) -> str:
+        """Return the prompt that sends unusable concepts back to the LLM.
+
+        Args:
+            task: The labeling task.
+            response: The LLM's response.
+            reason: Why it cannot be used.
+
+        Returns:
+            The prompt.
+
+        """
+        words = _words(task) | {"request": self.concept_request(task), "response": response.strip(), "reason": reason}
+        return fill(self.concepts_repair, words)
+
+    def score_description(self, task: Task, descriptions: Sequence[str], scale: str) -> str:
+        """Return the description of a task whose programs read the scores of descriptions.
+
+        Args:
+            task: The labeling task.
+            descriptions: The descriptions, in the order of the scores.
+            scale: A key of `score_scales`.
+
+        Returns:
+            The text that takes the place of the task's own description.
+
+        """
+        listed = "; ".join(f"[{json.dumps(text, ensure_ascii=False)}]" for text in descriptions)
+        words = _words(task) | {"descriptions": listed, "scale": self.score_scales[scale]}
+        return fill(self.score_task, words)
+
     def zero_shot_instructions(self, task: Task) -> str:
         """Return the system message of zero-shot prompting (paper, Table 6).
 
@@ -291,7 +382,14 @@ def _words(task: Task) -> dict[str, str]:
         "classes": ", ".join(task.classes),
         "subject": task.subject,
         "relation": task.relation,
+        "quoted_classes": _listed([f'"{name}"' for name in task.classes]),
+        "plural_classes": _listed([name if name.endswith("s") else f"{name}s" for name in task.classes]),
     }
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _share(share: float) -> str:

@@ -141,6 +141,7 @@ class ImageInputs(Inputs):
 INPUTS: Mapping[str, Callable[[Sequence[Any]], Sequence[str] | Inputs]] = {
     protocol.TEXTS: lambda rows: rows,
     protocol.RECORDS: RecordInputs,
+    protocol.SCORES: ScoreInputs,
     protocol.IMAGES: ImageInputs,
 }
 """What a sandbox is given for the rows of a dataset, by the name of their kind."""

@@ -201,7 +201,7 @@ def test_few_different_strings_are_categories() -> None:
     rows = list(map(json.dumps, values))
     kind = RecordRows(columns=describe_columns(list(values[0]), {Split.TRAIN: rows}, examples=False))
     assert [column.category for column in kind.columns] == [True, False, False, False]
-    assert kind.texts(rows[:1]) == [f"text 0\n{long}"]
+    assert kind.extractor_input(rows[:1]) == [f"text 0\n{long}"]
     assert kind.values(rows[:2]) == {"color": ["blue", "red"], "n": [0, 1]}
 
 
@@ -260,7 +260,7 @@ def test_each_kind_has_a_sandbox_input_and_survives_saving(kind, tmp_path: Path)
     rows = kind(columns=COLUMNS if kind is RecordRows else ())
     row = rows.parse('{"title": "Tea"}')
     assert not rows.is_empty(row)
-    assert len(rows.texts([row])) == 1
+    assert len(rows.extractor_input([row])) == 1
     assert all(len(column) == 1 for column in rows.arrow_columns([row]).values())
     assert rows.show(row)
     assert rows.content(row)

@@ -8,6 +8,7 @@ first image is decoded.
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, overload
 
@@ -120,24 +121,32 @@ def _pixels(raw: bytes) -> ImageArray:
         raise ConfigError(f"images need the package pillow; install it with: {install_command('images')}") from error
     import io
 
-    Image.init()  # loads the plugins that `formats` names
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about metadata and sizes; the size is checked below
-        try:
-            with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
-                _check_size(*image.size)
-                image.load()
-                return np.array(_turned(_in_rgb(image), _orientation(image)), dtype=np.uint8)
-        except UnidentifiedImageError:
-            raise _UndecodableError(f"it is not an image of a known format ({', '.join(FORMATS)})") from None
-        except Image.DecompressionBombError:
-            raise _UndecodableError(
-                f"it has more than {2 * MAX_PIXELS:,} pixels; at most {MAX_PIXELS:,} are read"
-            ) from None
-        except (_UndecodableError, KeyboardInterrupt):
-            raise
-        except Exception as error:  # noqa: BLE001 - the decoders raise exceptions of many types for broken files
-            raise _UndecodableError(f"the image is broken ({sanitize(str(error)) or type(error).__name__})") from None
+    _prepare_pillow()
+    try:
+        with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+            _check_size(*image.size)
+            image.load()
+            return np.array(_turned(_in_rgb(image), _orientation(image)), dtype=np.uint8)
+    except UnidentifiedImageError:
+        raise _UndecodableError(f"it is not an image of a known format ({', '.join(FORMATS)})") from None
+    except Image.DecompressionBombError:
+        raise _UndecodableError(f"it has more than {2 * MAX_PIXELS:,} pixels; at most {MAX_PIXELS:,} are read") from None
+    except (_UndecodableError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001 - the decoders raise exceptions of many types for broken files
+        raise _UndecodableError(f"the image is broken ({sanitize(str(error)) or type(error).__name__})") from None
+
+
+@cache
+def _prepare_pillow() -> None:
+    """Load the plugins of Pillow, and ignore its warnings about metadata and sizes; the size is checked here.
+
+    Once for the process: files are decoded in several threads, and filters of warnings are common to all of them.
+    """
+    from PIL import Image
+
+    Image.init()
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _check_size(width: int, height: int) -> None:

@@ -137,7 +137,7 @@ class ToyBirds(Sequence[ImageArray]):
         if isinstance(row, slice):
             return [self[number] for number in range(*row.indices(len(self)))]
         number = range(len(self))[row]
-        return draw(self.birds[number], np.random.default_rng([self.seed, _SPLITS.index(self.split), number, 1]))
+        return draw_row(self.birds[number], self.seed, self.split, number)
 
 
 def toy_birds(split: Split, n_rows: int, *, seed: int) -> ToyBirds:
@@ -187,6 +187,22 @@ def draw_attributes(label: int, background: str, rng: np.random.Generator) -> Bi
     traits = {name: TRAITS[name][label if rng.random() < share else 1 - label] for name, share in TRAIT_SHARES.items()}
     color = str(rng.choice(list(COLORS), p=_COLOR_SHARES[label]))
     return Bird(label=CLASSES[label], background=background, color=color, **traits)
+
+
+def draw_row(bird: Bird, seed: int, split: Split, row: int) -> ImageArray:
+    """Draw the bird of a row.
+
+    Args:
+        bird: What to draw.
+        seed: The seed of the dataset.
+        split: The split of the row.
+        row: Its number in the split.
+
+    Returns:
+        uint8 array of shape (64, 64, 3), RGB; equal for equal arguments.
+
+    """
+    return draw(bird, np.random.default_rng([seed, _SPLITS.index(split), row, 1]))
 
 
 def draw(bird: Bird, rng: np.random.Generator) -> ImageArray:

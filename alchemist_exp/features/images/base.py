@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, overload
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.hashing import join_surrogates
 from alchemist_exp.core.types import FloatArray, read_only
+from alchemist_exp.features.base import FeatureExtractor
 
 ImageArray = npt.NDArray[np.uint8]
 T = TypeVar("T")
@@ -20,7 +21,7 @@ _MAX_ASPECT_RATIO = 4
 
 
 @dataclass(kw_only=True)
-class ImageTextEncoder(Component, ABC):
+class ImageTextEncoder(FeatureExtractor, ABC):
     """Encodes images and texts as vectors of length 1; the cosine of two vectors says how well image and text fit.
 
     The vectors are equal to the last digit on one machine with the same number of threads. They change slightly with
@@ -47,6 +48,7 @@ class ImageTextEncoder(Component, ABC):
     """
 
     VERSION: ClassVar[int] = 1
+    reads = "images"
 
     batch_size: int = 64
 
@@ -84,6 +86,21 @@ class ImageTextEncoder(Component, ABC):
             Array of shape (n_texts, n_dimensions), all finite, of any length.
 
         """
+
+    def fit(self, texts: Sequence[Any]) -> Self:
+        """Return the encoder itself, which learns nothing from the images of train."""
+        return self
+
+    def transform(self, texts: Sequence[Any], on_progress: Callable[[int], None] | None = None) -> FloatArray:
+        """Return the vectors of images, see `encode_images`."""
+        return self.encode_images(texts, on_progress)
+
+    def save(self, directory: Path) -> None:
+        """Write nothing: the encoder is what its configuration says."""
+
+    def load(self, directory: Path) -> Self:
+        """Return the encoder itself."""
+        return self
 
     @abstractmethod
     def weights_identity(self) -> dict[str, str]:
@@ -170,7 +187,7 @@ class ImageTextEncoder(Component, ABC):
 
     def cache_key(self) -> dict[str, object]:
         """Return everything that changes a vector: all values, `VERSION` and the identity of the weights."""
-        return {**super().cache_key(), "version": self.VERSION, "weights": self.weights_identity()}
+        return {**super().cache_key(), "weights": self.weights_identity()}
 
 
 _BLANK = np.zeros((8, 8, 3), dtype=np.uint8)

@@ -3,7 +3,6 @@
 open_clip and torch are imported when an encoder is used, not with this module.
 """
 
-import importlib.util
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy.typing as npt
 
-from alchemist_exp.core.errors import ConfigError, install_command
+from alchemist_exp.core.component import component
+from alchemist_exp.core.errors import ConfigError, require_packages
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.features.checkpoints import file_sha256
 from alchemist_exp.features.images.base import ImageArray, ImageTextEncoder
@@ -91,7 +91,7 @@ class Clip(ImageTextEncoder):
             ConfigError: They do not, or HF_HUB_OFFLINE is set and the weights are not in the local cache.
 
         """
-        require_packages(self.name, "open_clip", "torchvision", "PIL")
+        require_packages(self.name, "images", "open_clip", "torchvision", "PIL")
         self._available_file()
 
     def weights_identity(self) -> dict[str, str]:
@@ -118,7 +118,7 @@ class Clip(ImageTextEncoder):
 
     def _model(self) -> "OpenClipModel":
         if self._loaded is None:
-            require_packages(self.name, "open_clip", "torchvision", "PIL")
+            require_packages(self.name, "images", "open_clip", "torchvision", "PIL")
             weights = self._weights_file()
             from alchemist_exp.features.images import open_clip_model
 
@@ -162,6 +162,7 @@ class Clip(ImageTextEncoder):
         return path
 
 
+@component("feature_extractor", "clip_vit_b32")
 @dataclass(kw_only=True)
 class ClipVitB32(Clip):
     """CLIP ViT-B/32 (605 MB), by OpenAI or by LAION (the weights that the paper's authors most likely used)."""
@@ -175,9 +176,9 @@ class ClipVitB32(Clip):
         ),
     }
 
-    name: str = "clip_vit_b32"
 
 
+@component("feature_extractor", "clip_vit_l14")
 @dataclass(kw_only=True)
 class ClipVitL14(Clip):
     """CLIP ViT-L/14 (1.7 GB), by OpenAI or by LAION (the weights that the paper's authors most likely used)."""
@@ -191,32 +192,16 @@ class ClipVitL14(Clip):
         ),
     }
 
-    name: str = "clip_vit_l14"
 
 
+@component("feature_extractor", "clip_toy")
 @dataclass(kw_only=True)
 class ClipToy(Clip):
     """The tiny CLIP in this package, trained by scripts/train_toy_clip.py on drawn birds. It knows nothing else."""
 
     published: ClassVar[Mapping[str, PublishedWeights]] = {}
 
-    name: str = "clip_toy"
     weights: str = f"{LOCAL_DIRECTORY}{TOY_CHECKPOINT}"
-
-
-def require_packages(name: str, *modules: str) -> None:
-    """Check that the packages of the extra `images` are installed.
-
-    Args:
-        name: The encoder that needs them.
-        modules: Names of modules.
-
-    Raises:
-        ConfigError: One of them is not installed.
-
-    """
-    if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
-        raise ConfigError(f"{name} needs the package {missing[0]}; install it with: {install_command('images')}")
 
 
 _ADVICE = "set weights=local-dir:DIR to a directory with open_clip_config.json and a .safetensors file"

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.component import component
+from alchemist_exp.core.errors import ConfigError, require_packages
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.features.images.base import ImageArray, ImageTextEncoder
-from alchemist_exp.features.images.clip import require_packages
 from alchemist_exp.features.transformer import precision
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MAX_TOKENS = 256  # as in conf/feature_extractor/minilm.yaml
 
 
+@component("feature_extractor", "conse")
 @dataclass(kw_only=True)
 class Conse(ImageTextEncoder):
     """EfficientNet-Lite0 for images and all-MiniLM-L6-v2 for class names and texts.
@@ -36,7 +37,6 @@ class Conse(ImageTextEncoder):
 
     """
 
-    name: str = "conse"
     top_k: int = 20
 
     def __post_init__(self) -> None:
@@ -62,6 +62,7 @@ class Conse(ImageTextEncoder):
         """
         require_packages(
             self.name,
+            "images",
             "PIL",
             "torchvision",
             "timm",

@@ -1,0 +1,118 @@
+"""The base class of datasets of images."""
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from alchemist_exp.core.errors import DataError, require_packages
+from alchemist_exp.core.types import Split
+from alchemist_exp.data.base import LABEL, TEXT, Attribute, Dataset, TextData
+from alchemist_exp.data.images.rows import ImageRows, skipped_notes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SplitImages:
+    """The images of one split.
+
+    Attributes:
+        rows: The images, as `ImageRows` stores them.
+        labels: The class index of each row; None for an unlabeled split.
+        attributes: The index of each row's value, by attribute.
+
+    """
+
+    rows: Sequence[str]
+    labels: Sequence[int] | None = None
+    attributes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def take(self, limit: int | None) -> "SplitImages":
+        """Return at most `limit` rows, evenly spaced: files are often sorted by class."""
+        if limit is None or limit >= len(self.rows):
+            return self
+        chosen = np.linspace(0, len(self.rows) - 1, limit).astype(int).tolist()
+        return SplitImages(
+            rows=[self.rows[row] for row in chosen],
+            labels=None if self.labels is None else [self.labels[row] for row in chosen],
+            attributes={name: [values[row] for row in chosen] for name, values in self.attributes.items()},
+        )
+
+
+@dataclass(kw_only=True)
+class ImageDataset(Dataset, ABC):
+    """A dataset of images. `limit` takes evenly spaced rows.
+
+    Attributes:
+        zero_shot_prompt: Not used: images are not sent to an LLM.
+
+    """
+
+    images: ClassVar[bool] = True
+
+    zero_shot_prompt: str = "[text]"
+
+    def check(self) -> None:
+        """Check that the packages for images are installed.
+
+        Raises:
+            ConfigError: They are not.
+
+        """
+        require_packages(f"dataset={self.name}", "images", "PIL")
+
+    def to_data(
+        self,
+        splits: Mapping[Split, SplitImages],
+        *,
+        attributes: Mapping[str, Sequence[str]],
+        group_attribute: str | None,
+        notes: Sequence[str] = (),
+        files: Mapping[Split, str] | None = None,
+    ) -> TextData:
+        """Return the loaded dataset.
+
+        Args:
+            splits: The images of each split, train at least.
+            attributes: The names of each attribute's values; every split has its indices.
+            group_attribute: See `TextData`.
+            notes: What a reader of the results should know, one sentence each.
+            files: What the images of each split are from, for messages.
+
+        Returns:
+            The dataset, at most `limit` rows of each split.
+
+        Raises:
+            DataError: There are no training images.
+
+        """
+        import datasets
+
+        splits = {split: images.take(self.limit) for split, images in splits.items()}
+        if Split.TRAIN not in splits or not splits[Split.TRAIN].rows:
+            raise DataError(f"dataset={self.name} has no training images; correct dataset.path.")
+        types = {TEXT: datasets.Value("string"), LABEL: datasets.ClassLabel(names=self.classes)}
+        table = datasets.DatasetDict()
+        for split, images in splits.items():
+            columns: dict[str, Any] = {TEXT: list(images.rows)}
+            if images.labels is not None:
+                columns[LABEL] = list(images.labels)
+            features = datasets.Features({name: types[name] for name in columns})
+            table[str(split)] = datasets.Dataset.from_dict(columns, features=features)
+        kind = ImageRows()
+        return TextData(
+            task=replace(self.describe_task(), parameter=kind.parameter, annotation=kind.annotation),
+            table=table,
+            kind=kind,
+            notes=(*notes, *skipped_notes({split: images.rows for split, images in splits.items()})),
+            files=files or {},
+            attributes={
+                name: Attribute(
+                    values=tuple(values),
+                    of_rows={split: np.array(images.attributes[name]) for split, images in splits.items()},
+                )
+                for name, values in attributes.items()
+            },
+            group_attribute=group_attribute,
+        )
