@@ -166,6 +166,19 @@ def summarize(scores: Sequence[Scores]) -> dict[str, SeedSummary | None]:
         if None in values:  # for all seeds, since it depends on the gold labels
             summaries[name] = None
             continue
-        std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        summaries[name] = SeedSummary(mean=float(np.mean(values)), std=std, per_seed=values)
+        summaries[name] = summarize_values(values)
     return summaries
+
+
+def summarize_values(values: Sequence[float]) -> SeedSummary:
+    """Summarize one metric over seeds.
+
+    Args:
+        values: The value of each seed; at least one.
+
+    Returns:
+        Mean, sample standard deviation and the values.
+
+    """
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return SeedSummary(mean=float(np.mean(values)), std=std, per_seed=tuple(values))
