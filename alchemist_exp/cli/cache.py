@@ -22,7 +22,7 @@ from alchemist_exp.core.terminal import escape_controls, sanitize, single_line
 from alchemist_exp.llm.cache_entry import Entry, read_entry
 from alchemist_exp.llm.response_cache import CacheDefect, Problem, ResponseCache
 from alchemist_exp.llm.types import Role
-from alchemist_exp.results.console import new_console
+from alchemist_exp.results.layout import new_console
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 
 

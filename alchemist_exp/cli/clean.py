@@ -23,7 +23,7 @@ from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
 from alchemist_exp.core.hashing import KEY_LENGTH
 from alchemist_exp.core.locks import close_locked, try_open_locked
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.results.console import new_console, new_table
+from alchemist_exp.results.layout import new_console, new_table
 from alchemist_exp.results.record import RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 from alchemist_exp.results.runs import RunState, check_members, index_runs, narrow, run_name

@@ -14,7 +14,7 @@ from rich.text import Text
 from alchemist_exp import config
 from alchemist_exp.cli.hydra_command import exits_cleanly, shown
 from alchemist_exp.cli.sweep import visit_jobs
-from alchemist_exp.results.console import heading, new_console, new_table
+from alchemist_exp.results.layout import heading, new_console, new_table
 from alchemist_exp.results.report import UNKNOWN, usd_text
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from alchemist_exp.core.terminal import escape_controls, sanitize
 from alchemist_exp.core.types import Split
 from alchemist_exp.programs.files import file_names, split_header
 from alchemist_exp.programs.types import Program
-from alchemist_exp.results.console import new_console, new_table, number_text
+from alchemist_exp.results.layout import new_console, new_table, number_text
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.results.report import UNKNOWN
 

@@ -27,7 +27,8 @@ from rich.text import Text
 
 from alchemist_exp.config_errors import sentence
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.results.console import heading, headline, new_console, new_table, not_logged
+from alchemist_exp.results.console import headline, not_logged
+from alchemist_exp.results.layout import heading, new_console, new_table
 from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 

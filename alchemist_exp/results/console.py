@@ -1,14 +1,13 @@
-"""The tables that are printed when a run has ended, and the console and table that all commands use."""
+"""The tables that are printed when a run has ended."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from alchemist_exp.core.terminal import sanitize
+from alchemist_exp.results.layout import heading, new_console, new_table, number_text
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.results.report import UNKNOWN, usd_text
 
@@ -16,61 +15,6 @@ SHOWN_PROGRAMS = 12
 """Rows of the programs' table; the record has them all."""
 
 _SCORES = ("accuracy", "f1", "macro_f1")
-
-
-def new_console() -> Console:
-    """Return a console for standard output that prints texts as they are.
-
-    It wraps lines on a terminal, or at the width that the environment variable COLUMNS has; never in a pipe without it.
-    """
-    # Texts come from other people's files and programs: they must not act as markup.
-    console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 1000
-    return console
-
-
-def new_table(*columns: str) -> Table:
-    """Return an empty table without a frame.
-
-    Args:
-        *columns: The headings. The first column is aligned to the left, the others to the right.
-
-    Returns:
-        The table.
-
-    """
-    table = Table(header_style="dim", box=None, pad_edge=False)
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
-    return table
-
-
-def heading(title: str, detail: str = "") -> Text:
-    """Return the heading of a section, after an empty line.
-
-    Args:
-        title: The heading.
-        detail: Is shown next to it, less prominent.
-
-    Returns:
-        A styled text.
-
-    """
-    return Text.assemble("\n", (title, "bold cyan"), (f"  {detail}" if detail else "", "dim"))
-
-
-def number_text(value: float | None) -> str:
-    """Return a share or a score for people.
-
-    Args:
-        value: A number; None where it is not known.
-
-    Returns:
-        Three decimals, or "-".
-
-    """
-    return UNKNOWN if value is None else f"{value:.3f}"
 
 
 def headline(record: RunRecord) -> dict[str, str]:

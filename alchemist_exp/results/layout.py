@@ -1,0 +1,64 @@
+"""The console, table and heading that all commands print with."""
+
+import os
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from alchemist_exp.results.report import UNKNOWN
+
+
+def new_console() -> Console:
+    """Return a console for standard output that prints texts as they are.
+
+    It wraps lines on a terminal, or at the width that the environment variable COLUMNS has; never in a pipe without it.
+    """
+    # Texts come from other people's files and programs: they must not act as markup.
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 1000
+    return console
+
+
+def new_table(*columns: str) -> Table:
+    """Return an empty table without a frame.
+
+    Args:
+        *columns: The headings. The first column is aligned to the left, the others to the right.
+
+    Returns:
+        The table.
+
+    """
+    table = Table(header_style="dim", box=None, pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    return table
+
+
+def heading(title: str, detail: str = "") -> Text:
+    """Return the heading of a section, after an empty line.
+
+    Args:
+        title: The heading.
+        detail: Is shown next to it, less prominent.
+
+    Returns:
+        A styled text.
+
+    """
+    return Text.assemble("\n", (title, "bold cyan"), (f"  {detail}" if detail else "", "dim"))
+
+
+def number_text(value: float | None) -> str:
+    """Return a share or a score for people.
+
+    Args:
+        value: A number; None where it is not known.
+
+    Returns:
+        Three decimals, or "-".
+
+    """
+    return UNKNOWN if value is None else f"{value:.3f}"
