@@ -38,7 +38,19 @@ def test_a_run_is_printed_again(
     write_json(directory / "record.json", record)
     assert show.main([key]) == 0
     assert "\\x1b[31mred" in capsys.readouterr().out
-    for section, broken in (("cost", [1]), ("label_model", {"name": "x"}), ("programs", {"list": "x"}), ("data", {})):
+    entry = {"concept": "neck", "description": "A \x1b[31mneck", "kept": True, "reason": "", "fidelity": None}
+    concepts = {"list": [entry], "scale": "rank", "source": "LLM"}
+    write_json(directory / "record.json", record | {"concepts": concepts})
+    assert show.main([key]) == 0
+    assert "Concepts  source: LLM" in capsys.readouterr().out
+    for section, broken in (
+        ("concepts", [1]),
+        ("groups", {"label_model": {"test": {"n": 1}}}),
+        ("cost", [1]),
+        ("label_model", {"name": "x"}),
+        ("programs", {"list": "x"}),
+        ("data", {}),
+    ):
         write_json(directory / "record.json", record | {section: broken})
         with pytest.raises(SystemExit):
             show.main([key])

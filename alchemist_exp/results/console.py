@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from alchemist_exp.core.terminal import sanitize
-from alchemist_exp.results.layout import heading, new_console, new_table, number_text
+from alchemist_exp.results.group_tables import concept_table, group_tables
+from alchemist_exp.results.layout import heading, mean_text, new_console, new_table, number_text
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.results.report import UNKNOWN, usd_text
 
@@ -34,13 +35,9 @@ def headline(record: RunRecord) -> dict[str, str]:
     if split is None:
         return {"score": UNKNOWN, "distilled": UNKNOWN, "label model": UNKNOWN, "coverage": coverage}
     distilled, of_votes = record.end_model["metrics"][split][name], record.label_model["metrics"].get(split)
-    if distilled is None:  # no F1 without a row of the positive class
-        mean = UNKNOWN
-    else:
-        mean = f"{distilled['mean']:.3f}" + (f" ± {distilled['std']:.3f}" if len(record.end_model["seeds"]) > 1 else "")
     return {
         "score": f"{split} {'F1' if name == 'f1' else name}",
-        "distilled": mean,
+        "distilled": mean_text(distilled, len(record.end_model["seeds"])),
         "label model": number_text(of_votes and of_votes[name]),
         "coverage": coverage,
     }
@@ -82,7 +79,8 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
         logger: As for `show`.
 
     Returns:
-        Scores, programs, cost, seconds, notes and the gold labels that were used.
+        Scores, also of groups and concepts if the record has them, programs, cost, seconds, notes and the gold labels
+        that were used.
 
     """
     dataset, method, end_model = (record.config[group]["name"] for group in ("dataset", "method", "end_model"))
@@ -99,6 +97,8 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
     return Group(
         *parts,
         *_scores(record),
+        *group_tables(record.groups),
+        *concept_table(record.concepts, spurious=record.groups.get("attribute", "background")),
         *_programs(record.programs, accuracy=f"accuracy{' on valid' * on_valid}"),
         *_cost(record.cost, method),
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
@@ -117,11 +117,7 @@ def _scores(record: RunRecord) -> list[RenderableType]:
         coverage = number_text(label_model["coverage"].get(split))
         table.add_row(f"{label_model['name']}, {split}", coverage, *(number_text(scores[name]) for name in _SCORES))
     for split, summary in end_model["metrics"].items():
-        scores = [summary[name] or {"mean": None, "std": None} for name in _SCORES]
-        cells = [
-            number_text(one["mean"]) + (f" ± {one['std']:.3f}" if n_seeds > 1 and one["mean"] is not None else "")
-            for one in scores
-        ]
+        cells = [mean_text(summary[name], n_seeds) for name in _SCORES]
         table.add_row(f"distilled {end_model['name']}, {split}", "", *cells, style="bold" if split == "test" else "")
     for split, share in record.data["most_frequent_class"].items():
         table.add_row(f"most frequent class, {split}", "", number_text(share), style="dim")

@@ -1,6 +1,8 @@
 """The console, table and heading that all commands print with."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -62,3 +64,19 @@ def number_text(value: float | None) -> str:
 
     """
     return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def mean_text(summary: Mapping[str, Any] | None, n_seeds: int) -> str:
+    """Return a score over seeds for people.
+
+    Args:
+        summary: `mean` and `std`; None where the score is not defined.
+        n_seeds: How many seeds there are.
+
+    Returns:
+        Mean and, with several seeds, standard deviation; or "-".
+
+    """
+    if summary is None:
+        return UNKNOWN
+    return number_text(summary["mean"]) + (f" ± {summary['std']:.3f}" if n_seeds > 1 else "")

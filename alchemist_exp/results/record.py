@@ -68,6 +68,12 @@ class RunRecord:
         programs: Programs that voted, were not selected, or were rejected and why; errors; supplements.
         label_model: Labels, class balance, coverage and scores by split; warnings.
         end_model: Mean, standard deviation and the score of each seed, by split.
+        groups: Scores by group, each a class and a value of a spurious attribute: its name as `attribute`, the groups'
+            `names` and `train_shares`, the stages to which group labels were known (`used_by`), and scores by split of
+            `label_model` and `end_model`. Empty for a dataset without such an attribute.
+        concepts: The concept descriptions of images: their `source`, the `scale` of their scores and, as `list`, each
+            `concept` and `description`, its `class`, whether it was `kept` or the `reason`, and its `fidelity` to
+            known attributes. Empty for a method without concepts.
         cost: Calls, tokens and dollars, and the break-even with zero-shot labeling.
         notes: What a reader of the results should know.
         seconds: Time of each stage.
@@ -93,6 +99,8 @@ class RunRecord:
     programs: Section = field(default_factory=dict)
     label_model: Section = field(default_factory=dict)
     end_model: Section = field(default_factory=dict)
+    groups: Section = field(default_factory=dict)
+    concepts: Section = field(default_factory=dict)
     cost: Section = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: Section = field(default_factory=dict)

@@ -163,3 +163,28 @@ def test_the_headline_of_a_run(end_model: dict[str, Any], label_model: dict[str,
     run.end_model = {"metrics": end_model, "seeds": [0, 1]}
     run.label_model = {"metrics": label_model, "coverage": {"train": 0.5}}
     assert [*headline(run).values()] == [*expected, "0.500"]
+
+
+def test_groups_and_concepts_are_printed_where_the_record_has_them() -> None:
+    plain = text_of(record())
+    assert "Groups" not in plain
+    assert "Concepts" not in plain
+    images = record()
+    summary = dict.fromkeys(("average", "adjusted_average", "worst_accuracy", "gap", "adjusted_gap"), SPREAD)
+    worst = {"worst_group": ["a, x"] * 2, "worst_n": [20] * 2, "worst_interval": [[0.5, 0.9]] * 2}
+    images.groups = {
+        "attribute": "place",
+        "names": ["a, x", "b, y"],
+        "train_shares": [0.5, 0.5],
+        "used_by": [],
+        "label_model": {},
+        "end_model": {"test": summary | worst | {"names": ["a, x", "b, y"], "n": [20, 30], "accuracy": [0.8, 0.9]}},
+    }
+    fidelity = {"own": "neck", "follows": "place", "aucs": {"neck": 0.6, "place": 0.7, "class": 0.5}}
+    entry = {"concept": "neck", "description": "A long neck", "kept": True, "reason": "", "fidelity": fidelity}
+    images.concepts = {"list": [entry], "scale": "rank", "source": "LLM"}
+    text = text_of(images)
+    assert "worst group, distilled: a, x (n = 20)" in text
+    assert "Group labels were known to no stage." in text
+    assert "AUC place" in text
+    assert text.index("Scores") < text.index("Groups") < text.index("Concepts") < text.index("Programs")

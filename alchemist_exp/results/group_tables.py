@@ -1,0 +1,140 @@
+"""The tables on groups and on concepts of images, from the sections of a record."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from alchemist_exp.core.terminal import sanitize
+from alchemist_exp.results.layout import heading, mean_text, new_table, number_text
+from alchemist_exp.results.record import Section
+from alchemist_exp.results.report import UNKNOWN
+
+_MODELS: Final = {"label_model": "label model", "end_model": "distilled"}
+
+_SUMMARY_ROWS: Final = {
+    "average": "average",
+    "adjusted_average": "adjusted average (by train share)",
+    "worst_accuracy": "worst group",
+    "gap": "gap (average - worst)",
+    "adjusted_gap": "adjusted gap",
+}
+
+
+def group_tables(section: Section) -> list[RenderableType]:
+    """Return the accuracy by group on test or, where test has no scores, on valid.
+
+    Args:
+        section: The record's `groups`; may be empty.
+
+    Returns:
+        A heading, a table, what the worst groups are, and which stages have used group labels; nothing without scores.
+
+    """
+    split = next((s for s in ("test", "valid") if any(section.get(key, {}).get(s) for key in _MODELS)), None)
+    if split is None:
+        return []
+    shares = section["train_shares"]
+    scores_of = {title: scores for key, title in _MODELS.items() if (scores := section[key].get(split))}
+    coverage = scores_of.get("label model", {}).get("coverage", [])
+    abstains = any(share is not None and share < 1 for share in coverage)
+    n_seeds = len(section["end_model"][split]["worst_group"]) if "distilled" in scores_of else 0
+    table = new_table("", *["train share"] * bool(shares), "n", *["coverage"] * abstains, *scores_of)
+    n = list(scores_of.values())[-1]["n"]  # the distilled model predicts all rows
+    for group, name in enumerate(section["names"]):
+        cells = [number_text(shares[group])] if shares else []
+        cells += [f"{n[group]:,}", *([number_text(coverage[group])] if abstains else [])]
+        table.add_row(
+            Text(sanitize(name)), *cells, *(number_text(scores["accuracy"][group]) for scores in scores_of.values())
+        )
+    blank = [""] * (len(table.columns) - 1 - len(scores_of))
+    for key, title in _SUMMARY_ROWS.items():
+        values = [scores[key] for scores in scores_of.values()]
+        cells = [mean_text(one, n_seeds) if isinstance(one, Mapping) else number_text(one) for one in values]
+        table.add_row(title, *blank, *cells, style="bold")
+    over = f"; distilled: mean ± sd over {n_seeds} seeds" if n_seeds > 1 else ""
+    used_by = ", ".join(map(sanitize, section["used_by"]))
+    return [
+        heading("Groups", f"class and {sanitize(section['attribute'])}, {split}{over}"),
+        table,
+        *(Text(_worst_text(title, scores)) for title, scores in scores_of.items()),
+        *(Text(note, style="yellow") for title, scores in scores_of.items() for note in _unscored(title, scores)),
+        Text(f"Group labels were known to {f'these stages: {used_by}' if used_by else 'no stage'}."),
+    ]
+
+
+def _worst_text(title: str, scores: Section) -> str:
+    """Return a model's worst group and the interval of its accuracy; of all seeds if there are several."""
+    groups, n, intervals = scores["worst_group"], scores["worst_n"], scores["worst_interval"]
+    if isinstance(groups, str):
+        groups, n, intervals = [groups], [n], [intervals]
+    counts = Counter(zip(groups, n, strict=True))
+    of_seeds = {group: f", {count} of {len(groups)} seeds" * (len(counts) > 1) for group, count in counts.items()}
+    named = "; ".join(f"{sanitize(name)} (n = {rows:,}{of_seeds[name, rows]})" for name, rows in counts)
+    which = "95% intervals of all seeds, together" if len(groups) > 1 else "95% interval"
+    lower, upper = min(low for low, _ in intervals), max(high for _, high in intervals)
+    return f"worst group, {title}: {named}; {which}: {lower:.3f} to {upper:.3f}"
+
+
+def _unscored(title: str, scores: Section) -> list[str]:
+    """Return a note when groups have no accuracy, so that none of them can be the worst group."""
+    without = [sanitize(name) for name, one in zip(scores["names"], scores["accuracy"], strict=True) if one is None]
+    listed = "; ".join(without)
+    return [f"! {title}: no scored rows, so not compared as worst group: {listed}"] if without else []
+
+
+def concept_table(section: Section, *, spurious: str = "background") -> list[RenderableType]:
+    """Return what is known of each concept description.
+
+    Args:
+        section: The record's `concepts`; may be empty.
+        spurious: The spurious attribute. A description whose score separates it better than the attribute that the
+            description is about is named in a note.
+
+    Returns:
+        A heading, a table with AUCs if the fidelity to known attributes was measured, and notes; nothing without
+        descriptions.
+
+    """
+    if not (concepts := section.get("list")):
+        return []
+    measured = any(entry["fidelity"] for entry in concepts)
+    columns = ("AUC own", "AUC class", f"AUC {sanitize(spurious)}", "follows") if measured else ()
+    table = new_table("concept", "description", *columns)
+    table.columns[1].justify = "left"
+    notes, above = [], None
+    for entry in concepts:
+        name, description = sanitize(entry["concept"]), sanitize(entry["description"])
+        cells = _auc_cells(entry["fidelity"], spurious) if measured else []
+        table.add_row(*(Text(cell) for cell in ("" if name == above else name, description, *cells)))
+        above = name
+        if not entry["kept"]:
+            notes.append(f"left out {name}: {description}: {sanitize(entry['reason'])}")
+        if note := _spurious_note(entry["fidelity"], spurious):
+            notes.append(f"! {description}: {note}")
+    detail = f"source: {sanitize(section['source'])}; scale of the scores: {sanitize(section['scale'])}"
+    return [heading("Concepts", detail), table, *(Text(note, style="yellow") for note in notes)]
+
+
+def _auc_cells(fidelity: Mapping[str, Any] | None, spurious: str) -> list[str]:
+    """Return the AUCs of the own attribute, the class and the spurious attribute, and what the score follows."""
+    if fidelity is None:
+        return [UNKNOWN] * 4
+    own, aucs = fidelity["own"], fidelity["aucs"]
+    return [
+        UNKNOWN if own is None else f"{sanitize(own)} {number_text(aucs.get(own))}",
+        *(number_text(aucs.get(name)) for name in ("class", spurious)),
+        sanitize(fidelity["follows"] or UNKNOWN),
+    ]
+
+
+def _spurious_note(fidelity: Mapping[str, Any] | None, spurious: str) -> str:
+    """Return a note if a score separates the spurious attribute better than its own attribute; else an empty text."""
+    if fidelity is None:
+        return ""
+    own, of_spurious = (fidelity["aucs"].get(name) for name in (fidelity["own"], spurious))
+    if own is None or of_spurious is None or of_spurious <= own:
+        return ""
+    return f"its score follows the {sanitize(spurious)} more than its own attribute, {sanitize(fidelity['own'])}"
