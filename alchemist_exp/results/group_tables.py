@@ -33,14 +33,15 @@ def group_tables(section: Section) -> list[RenderableType]:
         A heading, a table, what the worst groups are, and which stages have used group labels; nothing without scores.
 
     """
-    split = next((s for s in ("test", "valid") if any(section.get(key, {}).get(s) for key in _MODELS)), None)
+    models = {title: section.get(key, {}) for key, title in _MODELS.items()}
+    split = next((name for name in ("test", "valid") if any(scores.get(name) for scores in models.values())), None)
     if split is None:
         return []
     shares = section["train_shares"]
-    scores_of = {title: scores for key, title in _MODELS.items() if (scores := section[key].get(split))}
+    scores_of = {title: scores[split] for title, scores in models.items() if scores.get(split)}
     coverage = scores_of.get("label model", {}).get("coverage", [])
     abstains = any(share is not None and share < 1 for share in coverage)
-    n_seeds = len(section["end_model"][split]["worst_group"]) if "distilled" in scores_of else 0
+    n_seeds = len(scores_of.get("distilled", {}).get("worst_group", ()))
     table = new_table("", *["train share"] * bool(shares), "n", *["coverage"] * abstains, *scores_of)
     n = list(scores_of.values())[-1]["n"]  # the distilled model predicts all rows
     for group, name in enumerate(section["names"]):
