@@ -11,6 +11,7 @@ from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.data.base import TextData
+from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.dialogue import RequestBatch
@@ -84,6 +85,7 @@ class RunContext:
         label_model: The unfitted label model.
         cache: Votes, features and other results under the hash of their inputs.
         progress: Times the stages and shows their progress.
+        extractor: The feature extractor; that of an image dataset is an `ImageTextEncoder`.
         features: Returns float32 arrays of shape (n_rows, n_features) for every split; extracts them at the first call.
 
     """
@@ -96,6 +98,7 @@ class RunContext:
     label_model: LabelModel
     cache: ArtifactCache
     progress: StageProgress
+    extractor: FeatureExtractor
     features: Callable[[], Mapping[Split, FloatArray]]
 
     @property

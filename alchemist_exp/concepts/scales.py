@@ -18,15 +18,15 @@ class ScoreScale(StrEnum):
     """What a score is.
 
     Attributes:
-        RAW: The cosine of image and description.
-        SOFTMAX: The probability of the description among those of the same concept.
-        RANK: The share of training images whose cosine with this description is lower; one half of equal ones.
+        raw: The cosine of image and description.
+        softmax: The probability of the description among those of the same concept.
+        rank: The share of training images whose cosine with this description is lower; one half of equal ones.
 
     """
 
-    RAW = "raw"
-    SOFTMAX = "softmax"
-    RANK = "rank"
+    raw = "raw"
+    softmax = "softmax"
+    rank = "rank"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,11 +64,11 @@ class FittedScale:
         if values.shape[1] != self.sorted_scores.shape[1]:
             raise ValueError(f"scores have shape {values.shape}; expected (n_rows, {self.sorted_scores.shape[1]})")
         match self.scale:
-            case ScoreScale.RAW:
+            case ScoreScale.raw:
                 return values
-            case ScoreScale.SOFTMAX:
+            case ScoreScale.softmax:
                 return _softmax(values, self.n_classes)
-            case ScoreScale.RANK:
+            case ScoreScale.rank:
                 return _ranks(values, self.sorted_scores)
 
 
@@ -89,7 +89,7 @@ def fit_scale(scale: ScoreScale, train_scores: FloatArray, n_classes: int) -> Fi
 
     Example:
         >>> train = np.array([[0.1, 0.3], [0.2, 0.3], [0.3, 0.1], [0.4, 0.1]])
-        >>> rank = fit_scale(ScoreScale.RANK, train, n_classes=2)
+        >>> rank = fit_scale(ScoreScale.rank, train, n_classes=2)
         >>> rank.transform(np.array([[0.25, 0.3], [0.0, 0.9]])).tolist()
         [[0.5, 0.75], [0.0, 1.0]]
 

@@ -49,8 +49,8 @@ class ScoreRows(RowKind):
         """Accept all scores."""
 
     def show(self, row: str, n_chars: int | None = None) -> str:
-        """Return the scores with two decimals."""
-        return ", ".join(f"{score:.2f}" for score in json.loads(row))
+        """Return the scores with three decimals."""
+        return ", ".join(f"{score:.3f}" for score in json.loads(row))
 
     def content(self, row: str) -> str:
         """Return "": scores quote nothing of the data."""

@@ -47,7 +47,7 @@ class BreakEven:
     Attributes:
         programs_calls: Number of calls that generate the programs.
         programs_usd: What these calls cost in USD, whatever the number of rows.
-        zero_shot_calls: Number of calls of zero-shot labeling, one per distinct row.
+        zero_shot_calls: Number of calls of zero-shot labeling, one per distinct row; 0 for images, which are not sent.
         zero_shot_usd: What these calls cost in USD.
         zero_shot_batch_usd: The same through a batch API; None if it is not cheaper.
         rows_from: The smallest number of rows for which programs are cheaper than zero-shot labeling.
@@ -132,24 +132,26 @@ def max_cost(request: Request, price: Price, *, batch: bool = False) -> float:
 
 
 def break_even(
-    price: Price | None, *, programs: tuple[int, Usage], zero_shot: tuple[int, Usage], basis: str
+    price: Price | None, *, programs: tuple[int, Usage], zero_shot: tuple[int, Usage] | None, basis: str
 ) -> BreakEven:
     """Compare the cost of programs with the cost of zero-shot labeling.
 
     Args:
         price: The price of the model; None if unknown.
         programs: Number of calls and tokens of generating the programs.
-        zero_shot: Number of calls and tokens of zero-shot labeling.
+        zero_shot: Number of calls and tokens of zero-shot labeling; None for rows that are not sent to an LLM.
         basis: How the tokens were counted, for people.
 
     Returns:
         The comparison.
 
     """
-    (programs_calls, programs_usage), (n_rows, zero_shot_usage) = programs, zero_shot
+    programs_calls, programs_usage = programs
+    n_rows, zero_shot_usage = zero_shot or (0, None)
     programs_usd = zero_shot_usd = batch_usd = None
     if price is not None:
         programs_usd = price.usd(programs_usage)
+    if price is not None and zero_shot_usage is not None:
         zero_shot_usd = price.usd(zero_shot_usage)
         batch_usd = price.usd(zero_shot_usage, batch=True) if price.batch_factor != 1 else None
     return BreakEven(

@@ -34,6 +34,7 @@ class AlchemistMethod(ProgramMethod):
         "repair=on"
     )
     advice_for_more_programs = "raise method.n_programs"
+    reads_scores = True
     n_programs: int = MISSING
     performance_hint: bool = MISSING
 
@@ -100,3 +101,12 @@ class AlchemistMethod(ProgramMethod):
     def n_strategies(self, supplement: Supplement) -> int:
         """Return the number of the supplement's members."""
         return len(supplement.members())
+
+
+@component("method", "vanilla_image")
+@dataclass(kw_only=True)
+class VanillaImageMethod(AlchemistMethod):
+    """An LLM writes programs that read the pixels of images, the paper's baseline (Table 2)."""
+
+    reads_scores = False
+    labels_texts = False

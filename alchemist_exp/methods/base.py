@@ -23,6 +23,12 @@ class Method(Component, ABC):
 
     uses: ClassVar[tuple[str, ...]] = ()
     """The configuration groups that alter the labels: they are checked first and are part of the run's key."""
+    reads_scores: ClassVar[bool] = False
+    """Whether the programs of image datasets receive concept scores (concepts.use=true); else they receive pixels."""
+    labels_images: ClassVar[bool] = True
+    """Whether it can label image datasets."""
+    labels_texts: ClassVar[bool] = True
+    """Whether it can label datasets of texts or records."""
 
     def dialogue(
         self, context: RunContext, trials: ProgramTrials, supplement: Supplement, repair: Repair

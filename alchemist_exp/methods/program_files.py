@@ -29,6 +29,7 @@ class ProgramFilesMethod(ProgramMethod):
     """
 
     advice_for_more_programs = "add programs to the directory method.path"
+    reads_scores = True
     path: str = MISSING
 
     def check(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from alchemist_exp.concepts.source import ScoredConcepts
 from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
 from alchemist_exp.label_models.base import LabeledVotes
 from alchemist_exp.llm.types import LLMCall
@@ -84,6 +85,7 @@ class LabelingResult:
         calls: The LLM calls.
         class_balance: The class balance that the label model was given; None without a label model.
         labeled_votes: The votes on valid with its gold labels; None when they may not be used.
+        concepts: The concepts whose scores the programs read; None for rows that are no images.
 
     """
 
@@ -93,3 +95,4 @@ class LabelingResult:
     calls: tuple[LLMCall, ...] = ()
     class_balance: tuple[float, ...] | None = None
     labeled_votes: LabeledVotes | None = None
+    concepts: ScoredConcepts | None = None

@@ -38,6 +38,7 @@ class ZeroShotMethod(SoftLabelMethod):
     """
 
     uses = ("llm", "prompt")
+    labels_images = False
     max_output_tokens: int = MISSING
 
     def __post_init__(self) -> None:

@@ -65,10 +65,13 @@ def compare_with_zero_shot(experiment: Experiment, context: RunContext, calls: S
         usage = Usage(input_tokens=input_tokens(sent, llm.encoding), output_tokens=output_tokens)
     else:
         basis_of_counts = f"{'zero-shot' if by_rows else 'programs'} metered, the other's {basis_of_counts}"
-    programs = rows = (len(calls), usage)
+    programs = (len(calls), usage)
+    rows: tuple[int, Usage] | None = programs
     if by_rows or not calls:
         programs = expected_usage(_PROGRAMS if by_rows else method, experiment, context)
-    if not by_rows or not calls:
+    if experiment.dataset.images:
+        rows = None
+    elif not by_rows or not calls:
         rows = expected_usage(method if by_rows else _ROWS, experiment, context)
     return break_even(llm.price, programs=programs, zero_shot=rows, basis=basis_of_counts)
 

@@ -9,6 +9,7 @@ from alchemist_exp.llm.dialogue import RequestBatch, run_dialogue
 from alchemist_exp.llm.tokens import count_messages
 from alchemist_exp.llm.types import LLM, FinishReason, LLMCall, Request, Response, Usage
 from alchemist_exp.methods.base import Method
+from alchemist_exp.pipeline.concept_scores import plan_concepts
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.programs.trials import AssumedTrials
 
@@ -109,6 +110,9 @@ def run_with_guesses(
     """
     # A copy of the gold labels: showing them in a guessed prompt is not a use that the record should name.
     context = replace(context, gold=UsableGold(labels=context.gold.labels))
+    if experiment.scores_concepts and method.reads_scores:
+        asked = plan_concepts(context, experiment.concepts, experiment.image_encoder, accepting=accepting)
+        context = run_dialogue(asked, guesses.answer)
     trials = AssumedTrials(data=context.data, accepting=accepting)
     dialogue = method.dialogue(context, trials, experiment.supplement, experiment.repair)
     if dialogue is not None:

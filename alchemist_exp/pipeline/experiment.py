@@ -7,6 +7,7 @@ from typing import Final
 
 from omegaconf import MISSING
 
+from alchemist_exp.concepts.source import Concepts
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import code_fingerprint, key_of, to_jsonable
@@ -14,6 +15,7 @@ from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.features.base import FeatureExtractor
+from alchemist_exp.features.images.base import ImageTextEncoder
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.client import LLMClient
@@ -35,6 +37,9 @@ from alchemist_exp.tracking.base import Logger
 
 METHOD_GROUPS: Final = ("llm", "prompt", "supplement", "repair", "sandbox", "vetting", "selection", "label_model")
 """The groups that some methods use and others do not; `Method.uses` names those that a method uses."""
+
+_ENCODERS: Final = {"toy_birds": "feature_extractor=clip_toy"}
+_PHOTO_ENCODERS: Final = "feature_extractor=clip_vit_b32, clip_vit_l14 or conse"
 
 
 @component("seed", "seeds")
@@ -130,6 +135,7 @@ class Experiment:
     llm: LLM = MISSING
     prompt: PromptTemplates = MISSING
     supplement: Supplement = MISSING
+    concepts: Concepts = MISSING
     method: Method = MISSING
     vetting: Vetting = MISSING
     repair: Repair = MISSING
@@ -153,20 +159,49 @@ class Experiment:
             The group and the component; groups that the method does not use are left out.
 
         """
-        for group in ("dataset", "method", *self.method.uses, "feature_extractor", "end_model", "seed", "gold"):
+        for group in ("dataset", "method", *self.used_groups, "feature_extractor", "end_model", "seed", "gold"):
             yield group, getattr(self, group)
+
+    @property
+    def used_groups(self) -> tuple[str, ...]:
+        """The groups that the method uses on this dataset."""
+        if not self.scores_concepts:
+            return self.method.uses
+        asked = ("llm", "prompt") if self.concepts.file is None else ()
+        return (*dict.fromkeys((*self.method.uses, *asked)), "concepts")
+
+    @property
+    def scores_concepts(self) -> bool:
+        """Whether programs receive the concept scores of images."""
+        return self.dataset.images and self.method.reads_scores and self.concepts.use
+
+    @property
+    def image_encoder(self) -> ImageTextEncoder:
+        """The feature extractor of an image dataset.
+
+        Raises:
+            ConfigError: It does not read images, or does not compare them with texts.
+
+        """
+        if not isinstance(self.feature_extractor, ImageTextEncoder):
+            raise ConfigError(
+                f"feature_extractor={self.feature_extractor.name} reads {self.feature_extractor.reads}, and the rows "
+                f"of dataset={self.dataset.name} are images that are compared with texts; use "
+                f"{_ENCODERS.get(self.dataset.name, _PHOTO_ENCODERS)}."
+            )
+        return self.feature_extractor
 
     def uses(self, group: str) -> bool:
         """Return whether a group can alter the result.
 
         Args:
-            group: A group of `METHOD_GROUPS`.
+            group: A group of `METHOD_GROUPS`, or concepts.
 
         Returns:
-            Whether the method uses it.
+            Whether the method uses it on this dataset.
 
         """
-        return group in self.method.uses
+        return group in self.used_groups
 
     def check(self) -> None:
         """Find, before any money is spent, what would stop the run later.
@@ -175,6 +210,7 @@ class Experiment:
             AlchemistError: A component cannot work here, or two components contradict each other.
 
         """
+        self._check_rows()
         for _, used in self.used_components():
             used.check()
         self.logger.check()
@@ -205,12 +241,40 @@ class Experiment:
                 rows.
 
         """
-        if isinstance(self.method, AlchemistMethod):
+        if isinstance(self.method, AlchemistMethod) and not self.scores_concepts:
             self.prompt.check_task(data.task)
+        if self.scores_concepts and self.concepts.file is not None:
+            self.concepts.from_file(data.task)
         if self.uses("label_model") and self.label_model.uses_gold and data.gold(Split.VALID) is None:
             raise ConfigError(
                 f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "
                 "label a valid split, or use label_model=majority."
+            )
+
+    def _check_rows(self) -> None:
+        """Raise ConfigError when the dataset, the method and the feature extractor are for other rows."""
+        images, method = self.dataset.images, self.method
+        if images and not method.labels_images:
+            raise ConfigError(
+                f"method={method.name} sends texts to an LLM, and the rows of dataset={self.dataset.name} are images; "
+                "use method=alchemist, or method=clip_zero_shot."
+            )
+        if not images and not method.labels_texts:
+            raise ConfigError(
+                f"method={method.name} labels images, and the rows of dataset={self.dataset.name} are not images; use "
+                "method=alchemist."
+            )
+        if images and not self.scores_concepts and self.uses("supplement") and self.supplement.needs_gold:
+            raise ConfigError(
+                f"supplement={self.supplement.name} shows rows in the prompt, and an image cannot be shown there; use "
+                "supplement=none, or supplement.source=llm."
+            )
+        if images:
+            _ = self.image_encoder
+        elif self.feature_extractor.reads != "texts":
+            raise ConfigError(
+                f"feature_extractor={self.feature_extractor.name} reads {self.feature_extractor.reads}, and the rows "
+                f"of dataset={self.dataset.name} are not images; use feature_extractor=tfidf."
             )
 
     def _check_programs(self, method: ProgramMethod) -> None:
@@ -265,11 +329,16 @@ class Experiment:
 
         """
         by_group = {override.lstrip("+").partition("=")[0].partition(".")[0]: override for override in overrides}
-        return [
+        notes = [
             f"{by_group[group]} has no effect with method={self.method.name}."
             for group in METHOD_GROUPS
             if group in by_group and not self.uses(group)
         ]
+        if "concepts" in by_group and not self.uses("concepts"):
+            notes.append(
+                f"{by_group['concepts']} has no effect with dataset={self.dataset.name} method={self.method.name}."
+            )
+        return notes
 
     @property
     def runs_again(self) -> bool:

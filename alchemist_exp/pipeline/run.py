@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline import artifacts, record_sections
+from alchemist_exp.pipeline.concept_scores import name_and_score
 from alchemist_exp.pipeline.data_section import data_section, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.image_sections import concept_section, group_section
 from alchemist_exp.pipeline.stages import aggregate, distil, make_context, program_votes, require_programs
 from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.selection import select
@@ -144,6 +146,8 @@ def run_stages(
         with progress.stage("evaluate", "scoring"):
             probs = {split: model.predict_proba(features.by_split[split]) for split in data.splits}
             record_sections.record_predictions(record, experiment, data, context, result, model, probs)
+            record.groups = group_section(data, result, probs)
+            record.concepts = concept_section(data, result)
             artifacts.save_labels(directory / artifacts.LABELS, loaded, result, probs)
             artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
         record_sections.track(tracker, record, model, result.sources)
@@ -172,6 +176,9 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
     """
     match experiment.method:
         case ProgramMethod() as method:
+            concepts = None
+            if experiment.scores_concepts:  # images (Section 3.3)
+                context, concepts = name_and_score(context, experiment.concepts, experiment.image_encoder)
             trials = RunTrials(context=context, vetter=Vetter(experiment.vetting, context))
             generated = method.generate(context, trials, experiment.supplement, experiment.repair)
             vetted = trials.vet(generated.candidates)
@@ -179,7 +186,8 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
             require_programs(context, method, vetted, executed)
             selected = select(context, experiment.selection, executed)
             votes = program_votes(method, experiment.supplement, generated, vetted, executed, selected)
-            return aggregate(context, votes, generated.calls)
+            calls = (*(concepts.named.calls if concepts else ()), *generated.calls)
+            return replace(aggregate(context, votes, calls), concepts=concepts)
         case VoteMethod() as method:
             return aggregate(context, method.votes(context))
         case SoftLabelMethod() as method:

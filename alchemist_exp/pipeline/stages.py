@@ -79,6 +79,7 @@ def make_context(
         label_model=experiment.label_model,
         cache=artifact_cache,
         progress=progress,
+        extractor=experiment.feature_extractor,
         features=lambda: extracted().by_split,
     )
     return context, extracted

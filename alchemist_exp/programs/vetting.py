@@ -115,9 +115,7 @@ class Vetter:
         for program in programs:
             failure = None
             if self._vetting.check_source:
-                failure = check_source(
-                    program.source, max_source_bytes=sandbox.max_source_bytes, importable=importable
-                )
+                failure = check_source(program.source, max_source_bytes=sandbox.max_source_bytes, importable=importable)
             if failure is None and self._vetting.reject_duplicates:
                 text = text_key(program.source)
                 if text in self._first_by_text:

@@ -182,7 +182,7 @@ def _cost(cost: Section, method: str) -> list[RenderableType]:
         ("zero-shot labeling", "zero_shot_calls", "zero_shot_usd", by_rows),
         ("zero-shot labeling, batch API", "zero_shot_calls", "zero_shot_batch_usd", False),
     ):
-        if usd != "zero_shot_batch_usd" or estimate[usd] is not None:
+        if calls == "programs_calls" or (estimate[calls] if usd == "zero_shot_usd" else estimate[usd] is not None):
             table.add_row(what, f"{estimate[calls]:,}", usd_text(estimate[usd]), spent if of_run else UNKNOWN)
     prices = f"prices: {estimate['price_as_of']}" if estimate["price_as_of"] else "the price of this model is not known"
     lines = []

@@ -138,7 +138,7 @@ class ImageInputs(Inputs):
             yield struct.pack("<ii", *image.shape[:2]) + image.tobytes()
 
 
-INPUTS: Mapping[str, Callable[[Sequence[Any]], Sequence[str] | Inputs]] = {
+INPUTS: Mapping[str, Callable[[Any], Sequence[str] | Inputs]] = {
     protocol.TEXTS: lambda rows: rows,
     protocol.RECORDS: RecordInputs,
     protocol.SCORES: ScoreInputs,

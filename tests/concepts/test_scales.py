@@ -17,19 +17,19 @@ def scaled(scale: ScoreScale, scores: npt.ArrayLike, train: npt.ArrayLike = TRAI
 
 
 def test_raw_scores_are_unchanged() -> None:
-    assert np.array_equal(scaled(ScoreScale.RAW, TEST), TEST.astype(np.float64))
+    assert np.array_equal(scaled(ScoreScale.raw, TEST), TEST.astype(np.float64))
 
 
 def test_softmax_is_over_the_descriptions_of_one_concept() -> None:
-    scores = scaled(ScoreScale.SOFTMAX, [[0.20, 0.21, 0.9, 0.9, -1.0, 1.0]])
+    scores = scaled(ScoreScale.softmax, [[0.20, 0.21, 0.9, 0.9, -1.0, 1.0]])
     assert scores == pytest.approx(np.array([[1 / (1 + np.e), np.e / (1 + np.e), 0.5, 0.5, 0.0, 1.0]]))
-    three = fit_scale(ScoreScale.SOFTMAX, TRAIN, n_classes=3).transform(TEST)
+    three = fit_scale(ScoreScale.softmax, TRAIN, n_classes=3).transform(TEST)
     assert three.reshape(-1, 3).sum(axis=1) == pytest.approx(np.ones(30))
 
 
 def test_rank_counts_one_half_of_the_equal_scores() -> None:
     train = np.array([[0.1], [0.2], [0.2], [0.3]])
-    rank = fit_scale(ScoreScale.RANK, train, n_classes=1)
+    rank = fit_scale(ScoreScale.rank, train, n_classes=1)
     scores = np.array([[0.0], [0.1], [0.15], [0.2], [0.3], [0.4]])
     assert rank.transform(scores)[:, 0].tolist() == [0.0, 0.125, 0.25, 0.5, 0.875, 1.0]
 
@@ -37,11 +37,11 @@ def test_rank_counts_one_half_of_the_equal_scores() -> None:
 def test_rank_agrees_with_scipy() -> None:
     train, test = TRAIN.round(2), TEST.round(2)
     expected = [percentileofscore(train[:, c], test[:, c], kind="mean") / 100 for c in range(6)]
-    assert scaled(ScoreScale.RANK, test, train) == pytest.approx(np.stack(expected, axis=1))
+    assert scaled(ScoreScale.rank, test, train) == pytest.approx(np.stack(expected, axis=1))
 
 
 def test_the_ranks_of_the_training_images_are_one_half_on_average() -> None:
-    assert scaled(ScoreScale.RANK, TRAIN).mean(axis=0) == pytest.approx(np.full(6, 0.5))
+    assert scaled(ScoreScale.rank, TRAIN).mean(axis=0) == pytest.approx(np.full(6, 0.5))
 
 
 _SCORES = st.lists(st.floats(-1, 1), min_size=1, max_size=30)
@@ -49,7 +49,7 @@ _SCORES = st.lists(st.floats(-1, 1), min_size=1, max_size=30)
 
 @given(train=_SCORES, scores=_SCORES)
 def test_rank_is_monotone_and_from_0_to_1(train: list[float], scores: list[float]) -> None:
-    ranks = fit_scale(ScoreScale.RANK, np.array([train]).T, n_classes=1).transform(np.array([sorted(scores)]).T)[:, 0]
+    ranks = fit_scale(ScoreScale.rank, np.array([train]).T, n_classes=1).transform(np.array([sorted(scores)]).T)[:, 0]
     assert (np.diff(ranks) >= 0).all()
     assert ranks.min() >= 0
     assert ranks.max() <= 1
@@ -93,4 +93,4 @@ def test_scores_that_do_not_fit_are_refused(
     train: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        scaled(ScoreScale.RANK, scores, train)
+        scaled(ScoreScale.rank, scores, train)

@@ -28,7 +28,9 @@ ODD = [
 ]
 
 
-@pytest.fixture(params=[name for name in config.members("feature_extractor") if not name.startswith(("clip_", "conse"))])
+@pytest.fixture(
+    params=[name for name in config.members("feature_extractor") if not name.startswith(("clip_", "conse"))]
+)
 def make(request: pytest.FixtureRequest, extractor: Make, bert: Path) -> Make:
     """Makes the member, afresh each time; models that would be downloaded are replaced by a tiny one."""
     member: str = request.param

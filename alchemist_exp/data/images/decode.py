@@ -130,7 +130,9 @@ def _pixels(raw: bytes) -> ImageArray:
     except UnidentifiedImageError:
         raise _UndecodableError(f"it is not an image of a known format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
-        raise _UndecodableError(f"it has more than {2 * MAX_PIXELS:,} pixels; at most {MAX_PIXELS:,} are read") from None
+        raise _UndecodableError(
+            f"it has more than {2 * MAX_PIXELS:,} pixels; at most {MAX_PIXELS:,} are read"
+        ) from None
     except (_UndecodableError, KeyboardInterrupt):
         raise
     except Exception as error:  # noqa: BLE001 - the decoders raise exceptions of many types for broken files

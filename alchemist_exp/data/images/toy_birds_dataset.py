@@ -65,7 +65,9 @@ class ToyBirdsDataset(ImageDataset):
             {split: _split_images(toy_birds(split, n, seed=self.seed)) for split, n in sizes.items()},
             attributes=_ATTRIBUTES,
             group_attribute="background",
-            notes=["The images are drawn (synthetic): these scores show that the code works, and nothing about photos."],
+            notes=[
+                "The images are drawn (synthetic): these scores show that the code works, and nothing about photos."
+            ],
         )
 
 

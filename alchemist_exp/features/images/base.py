@@ -29,6 +29,10 @@ class ImageTextEncoder(FeatureExtractor, ABC):
 
     Attributes:
         VERSION: Raise it when the code gives other vectors for equal values; stored vectors are then not reused.
+        SCALE: The scale of concept scores (`concepts.scale`) that was measured to serve programs best; raw, the
+            paper's, where none was measured.
+        MAX_SIMILARITY: Cosine of texts that say the same, where it was measured: the filters of concepts use it. 1: no
+            such filter, because the texts of this encoder are too similar, or nothing was measured.
         batch_size: Images or texts per forward pass.
 
     Example:
@@ -48,6 +52,8 @@ class ImageTextEncoder(FeatureExtractor, ABC):
     """
 
     VERSION: ClassVar[int] = 1
+    SCALE: ClassVar[str] = "raw"
+    MAX_SIMILARITY: ClassVar[float] = 1.0
     reads = "images"
 
     batch_size: int = 64
@@ -101,6 +107,10 @@ class ImageTextEncoder(FeatureExtractor, ABC):
     def load(self, directory: Path) -> Self:
         """Return the encoder itself."""
         return self
+
+    def is_local(self) -> bool:
+        """Return whether the weights are on this machine, so that `weights_identity` downloads nothing."""
+        return True
 
     @abstractmethod
     def weights_identity(self) -> dict[str, str]:

@@ -94,6 +94,10 @@ class Clip(ImageTextEncoder):
         require_packages(self.name, "images", "open_clip", "torchvision", "PIL")
         self._available_file()
 
+    def is_local(self) -> bool:
+        """Return whether the weights are on this machine; see `ImageTextEncoder.is_local`."""
+        return self._available_file() is not None
+
     def weights_identity(self) -> dict[str, str]:
         """Return the sha256 of the weights file and what says how it is used; the file may be downloaded for it."""
         weights = self._weights_file()
@@ -177,7 +181,6 @@ class ClipVitB32(Clip):
     }
 
 
-
 @component("feature_extractor", "clip_vit_l14")
 @dataclass(kw_only=True)
 class ClipVitL14(Clip):
@@ -191,7 +194,6 @@ class ClipVitL14(Clip):
             model="ViT-L-14", tag="laion400m_e31", repository="timm/vit_large_patch14_clip_224.laion400m_e31"
         ),
     }
-
 
 
 @component("feature_extractor", "clip_toy")

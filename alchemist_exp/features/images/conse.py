@@ -37,6 +37,9 @@ class Conse(ImageTextEncoder):
 
     """
 
+    SCALE = "rank"
+    MAX_SIMILARITY = 0.8
+
     top_k: int = 20
 
     def __post_init__(self) -> None:

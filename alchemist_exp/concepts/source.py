@@ -1,0 +1,238 @@
+"""The concepts group: where the concepts of images are from, and how programs receive their scores."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from omegaconf import MISSING
+
+from alchemist_exp.concepts.filters import ConceptFilters, DroppedConcept
+from alchemist_exp.concepts.parsing import parse_concepts, read_concepts
+from alchemist_exp.concepts.scales import ScoreScale
+from alchemist_exp.concepts.types import Concept, ConceptSet
+from alchemist_exp.context import RunContext
+from alchemist_exp.core.atomic_io import read_prefix, resolve_user_path
+from alchemist_exp.core.component import Component, component
+from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.core.hashing import bytes_fingerprint
+from alchemist_exp.core.task import Task
+from alchemist_exp.core.types import FloatArray, Split
+from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
+from alchemist_exp.llm.types import FinishReason, LLMCall
+
+RESPONSE_TOKENS: Final = 350
+"""The expected length of a response with concepts, for plans: the recorded ones have 120 and 430 tokens."""
+
+_ASSUMED_CONCEPTS: Final = 8
+_MAX_BYTES: Final = 400_004
+
+Parse = Callable[[str, Sequence[str]], ConceptSet]
+"""Reads concepts from a response, for the given classes; raises ValueError with the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedConcepts:
+    """Concepts and where they are from.
+
+    Attributes:
+        concepts: The concepts.
+        source: "LLM", or the path of the user's file.
+        calls: The LLM calls.
+
+    """
+
+    concepts: ConceptSet
+    source: str
+    calls: tuple[LLMCall, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredConcepts:
+    """The concepts of a run and their scores.
+
+    Attributes:
+        named: The concepts that were named, and where they are from.
+        kept: Those that passed the filters.
+        dropped: The others, with the reason.
+        scale: The scale of the scores that programs receive.
+        scores: By split, float32 array of shape (n_rows, n_descriptions): the cosine of each image and each description
+            of `kept`.
+
+    """
+
+    named: NamedConcepts
+    kept: ConceptSet
+    dropped: tuple[DroppedConcept, ...]
+    scale: ScoreScale
+    scores: Mapping[Split, FloatArray]
+
+
+@component("concepts", "concepts")
+@dataclass(kw_only=True)
+class Concepts(Component):
+    """The concepts of image datasets, named by the LLM or by the user.
+
+    Attributes:
+        use: Whether programs receive concept scores; if not, they receive pixels.
+        file: A file with the user's concepts; None to ask the LLM.
+        scale: The scale of the scores; None for the encoder's `SCALE`.
+        max_characters: See `ConceptFilters`.
+        max_class_similarity: See `ConceptFilters`; None for the encoder's `MAX_SIMILARITY`.
+        max_concept_similarity: See `ConceptFilters`; None for the encoder's `MAX_SIMILARITY`.
+        min_activity: See `ConceptFilters`.
+
+    """
+
+    use: bool = MISSING
+    file: str | None = MISSING
+    scale: ScoreScale | None = MISSING
+    max_characters: int = MISSING
+    max_class_similarity: float | None = MISSING
+    max_concept_similarity: float | None = MISSING
+    min_activity: float = MISSING
+
+    def __post_init__(self) -> None:
+        """Check the thresholds.
+
+        Raises:
+            ConfigError: One is out of range.
+
+        """
+        _ = self.filters(max_similarity=1.0)
+
+    def filters(self, max_similarity: float) -> ConceptFilters:
+        """Return the thresholds of the filters.
+
+        Args:
+            max_similarity: The encoder's, for thresholds that are not set.
+
+        Returns:
+            The thresholds.
+
+        """
+
+        def threshold(value: float | None) -> float:
+            return max_similarity if value is None else value
+
+        return ConceptFilters(
+            max_characters=self.max_characters,
+            max_class_similarity=threshold(self.max_class_similarity),
+            max_concept_similarity=threshold(self.max_concept_similarity),
+            min_activity=self.min_activity,
+        )
+
+    def scale_for(self, measured: str) -> ScoreScale:
+        """Return the configured scale, or the one that was measured for the encoder.
+
+        Args:
+            measured: The encoder's `SCALE`.
+
+        Returns:
+            The scale.
+
+        """
+        return ScoreScale[measured] if self.scale is None else self.scale
+
+    def check(self) -> None:
+        """Check that the user's file can be read.
+
+        Raises:
+            ConfigError: It cannot.
+
+        """
+        _ = self._file_content
+
+    def cache_key(self) -> dict[str, object]:
+        """Return all values; the file's content instead of its path."""
+        content = self._file_content
+        return super().cache_key() | {"file": None if content is None else bytes_fingerprint(content)}
+
+    def dialogue(self, context: RunContext, parse: Parse = parse_concepts) -> Dialogue[NamedConcepts]:
+        """Read the user's file, or ask the LLM; an unusable response is sent back once.
+
+        Args:
+            context: What the stages of the run share.
+            parse: Reads a response; a plan assumes concepts, see `assume_concepts`.
+
+        Returns:
+            The concepts.
+
+        Raises:
+            ConfigError: The user's file has no usable concepts.
+            LLMError: The LLM's second response has none either.
+
+        """
+        task = context.data.task
+        if self.file is not None:
+            return NamedConcepts(concepts=self.from_file(task), source=self.file)
+        prompts, system = context.prompts, context.prompts.supplement_system
+        requests = [context.llm.request(system, prompts.concept_request(task))]
+        calls: list[LLMCall] = []
+        reason = ""
+        for attempt in ("asking for concepts", "asking for usable concepts"):
+            calls += yield RequestBatch(description=attempt, requests=requests, response_tokens=RESPONSE_TOKENS)
+            response = calls[-1].response
+            try:
+                if response.finish_reason is not FinishReason.COMPLETE:
+                    raise ValueError(f"the response is {response.finish_reason}")
+                return NamedConcepts(concepts=parse(response.text, task.classes), source="LLM", calls=tuple(calls))
+            except ValueError as error:
+                reason = str(error)
+            requests = [context.llm.request(system, prompts.concept_repair_request(task, response.text, reason))]
+        raise LLMError(
+            f"the LLM named no usable concepts in two responses ({reason}); use another llm.model, or write the "
+            "concepts yourself: concepts.file=FILE."
+        )
+
+    def from_file(self, task: Task) -> ConceptSet:
+        """Return the concepts in the user's file.
+
+        Args:
+            task: Has the classes.
+
+        Returns:
+            The concepts.
+
+        Raises:
+            ConfigError: There is no file, or it has no usable concepts.
+
+        """
+        return read_concepts(self._path, "concepts.file", task.classes)
+
+    @property
+    def _path(self) -> Path:
+        return resolve_user_path(self.file or "", "concepts.file")
+
+    @cached_property
+    def _file_content(self) -> bytes | None:
+        if self.file is None:
+            return None
+        try:
+            return read_prefix(self._path, _MAX_BYTES)
+        except OSError as error:
+            raise ConfigError(f"concepts.file is {self.file!r}, which cannot be read: {error.strerror}.") from error
+
+
+def assume_concepts(text: str, classes: Sequence[str]) -> ConceptSet:
+    """Read a response for a plan: where it is a guess, assume a usual number of concepts.
+
+    Args:
+        text: A cached or a guessed response.
+        classes: The class names.
+
+    Returns:
+        The concepts of the response, or assumed ones.
+
+    """
+    try:
+        return parse_concepts(text, classes)
+    except ValueError:
+        assumed = [f"concept {number}" for number in range(_ASSUMED_CONCEPTS)]
+        return ConceptSet(
+            concepts=tuple(
+                Concept(name=name, descriptions=tuple(f"The {name} that is typical of {c}, in words" for c in classes))
+                for name in assumed
+            )
+        )
