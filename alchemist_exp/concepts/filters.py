@@ -1,6 +1,6 @@
-"""Drop concepts that programs cannot use, in the spirit of label-free CBM (Oikarinen et al., 2023, Section 3, step 1).
+"""Drop concepts that programs cannot use, with filters similar to those of label-free CBM (Oikarinen et al., 2023).
 
-Label-free CBM filters single words. Here a concept is kept or dropped whole: programs compare its descriptions.
+Label-free CBM filters single phrases. Here a concept is kept or dropped whole: programs compare its descriptions.
 """
 
 from dataclasses import dataclass
@@ -131,10 +131,10 @@ def filter_concepts(
 def activities(train_scores: FloatArray, n_classes: int) -> npt.NDArray[np.float64]:
     """Return how well each concept tells images apart, relative to the median concept.
 
-    Label-free CBM drops a word whose five highest cosines are low on average. An absolute limit depends on the encoder,
-    and a program that compares the descriptions of a concept only sees their difference: a concept with high scores and
-    the same difference on all images gives one class to all. So this measures the difference of the scores of two
-    classes: its standard deviation over images, for the two classes with the largest one.
+    Label-free CBM drops a phrase whose five highest cosines are low on average. Such a limit depends on the encoder. A
+    program that compares the descriptions of a concept only sees their difference: a concept with high scores and the
+    same difference on all images gives one class to all. The activity is therefore the standard deviation over images
+    of the difference of the scores of two classes, for the two classes with the largest one.
 
     Args:
         train_scores: Array of shape (n_rows, n_concepts * n_classes), at least one row and one concept.

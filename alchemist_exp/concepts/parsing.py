@@ -16,7 +16,10 @@ MAX_CONCEPTS: Final = 50
 """Each concept is one more line of every prompt, and an LLM names fewer than 20."""
 
 MAX_CHARACTERS: Final = 100_000
-"""Characters of a response or a file that are read."""
+"""Characters of a response. A longer one is no list of concepts."""
+
+MAX_BYTES: Final = 400_000
+"""Size of a user's file."""
 
 _NAME_KEYS: Final = ("name", "concept")
 _QUOTED_CHARACTERS: Final = 60
@@ -79,11 +82,10 @@ def read_concepts(path: Path, key: str, classes: Sequence[str]) -> ConceptSet:
 
     """
     try:
-        # UTF-8 has up to four bytes for a character, and a byte order mark.
-        text = read_prefix(path, 4 * MAX_CHARACTERS + 4).decode("utf-8-sig")
-        if len(text) > MAX_CHARACTERS:
-            raise ValueError(f"it has more than {MAX_CHARACTERS:,} characters; write fewer or shorter descriptions")
-        return _concept_set(_DECODER.decode(text), classes, other_keys=False)
+        raw = read_prefix(path, MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES:,} bytes; write fewer or shorter descriptions")
+        return _concept_set(_DECODER.decode(raw.decode("utf-8-sig")), classes, other_keys=False)
     except OSError as error:
         problem = f"it cannot be read ({error.strerror}); it must be a JSON file with {_layout(classes)}"
     except UnicodeDecodeError:

@@ -20,7 +20,9 @@ class ScoreScale(StrEnum):
     Attributes:
         raw: The cosine of image and description.
         softmax: The probability of the description among those of the same concept.
-        rank: The share of training images whose cosine with this description is lower; one half of equal ones.
+        rank: The share of training images whose cosine with this description is lower; one half of equal ones. It
+            removes the offset and the spread of each description. It takes the descriptions of a concept as equally
+            frequent on train, so a comparison of two of them favors a rare class.
 
     """
 

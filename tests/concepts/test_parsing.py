@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alchemist_exp.concepts.parsing import MAX_CHARACTERS, MAX_CONCEPTS, parse_concepts, read_concepts
+from alchemist_exp.concepts.parsing import MAX_BYTES, MAX_CHARACTERS, MAX_CONCEPTS, parse_concepts, read_concepts
 from alchemist_exp.concepts.types import Concept, ConceptSet
 from alchemist_exp.core.errors import ConfigError
 
@@ -207,7 +207,7 @@ def test_a_file_in_utf_8_is_read_with_and_without_a_byte_order_mark(tmp_path: Pa
         (PLAIN[:-1].encode(), "it is not valid JSON"),
         (PLAIN.encode("utf-16"), "it is not UTF-8; save it in that encoding."),
         (b"[" * MAX_CHARACTERS, "its JSON is nested too deeply; write {"),
-        (b" " * (MAX_CHARACTERS + 1), "it has more than 100,000 characters; write fewer or shorter descriptions."),
+        ("ü".encode() * MAX_BYTES, "it has more than 400,000 bytes; write fewer or shorter descriptions."),
         (json.dumps(ARRAY).encode(), "the JSON is an array; expected an object with one object per concept."),
         (json.dumps({"concepts": LAYOUT}).encode(), "the concept 'concepts' has the key 'feet', which is not a class"),
         (

@@ -45,5 +45,6 @@ def run_context(
         label_model=experiment.label_model,
         cache=ArtifactCache(root / "cache"),
         progress=StageProgress(NoProgress()),
+        extractor=experiment.feature_extractor,
         features=dict,
     )
