@@ -69,11 +69,13 @@ class GridCell:
     votes: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the image."""
+        """Check the image, and make `right` a bool."""
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3 or not self.image.size:
             raise ValueError(
                 f"the image is {self.image.dtype} of shape {self.image.shape}; expected uint8 (height, width, 3)"
             )
+        if self.right is not None:  # numpy's True is not the True that the blocks are made by
+            object.__setattr__(self, "right", bool(self.right))
 
 
 def choose_cells(right: BoolArray, n: int, seed: int) -> IntArray:

@@ -87,6 +87,11 @@ def test_an_image_may_be_a_view_that_is_not_contiguous() -> None:
     drawn([cell(image=pixels(40, 80)[::2, ::-2])])
 
 
+def test_booleans_of_numpy_are_in_the_same_blocks() -> None:
+    for right in (True, False):
+        assert (drawn([cell(right=np.bool_(right))]) == drawn([cell(right=right)])).all()  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("image", [np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3))])
 def test_other_arrays_are_no_images(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"expected uint8 \(height, width, 3\)"):
