@@ -198,6 +198,10 @@ class TableDataset(Dataset, ABC):
 
         """
 
+    def take(self, rows: list[int]) -> list[int]:
+        """Return the rows of a split that are loaded: the first `limit` ones."""
+        return rows[: self.limit]
+
     def load(self) -> TextData:
         """Read and check all splits; `classes`, if it is empty, is set to the class names of the labels.
 
@@ -222,7 +226,7 @@ class TableDataset(Dataset, ABC):
             self._check_splits(source, labels)
             rows = whole
         divided = [*rows.values()] != [*whole.values()]
-        rows = {split: chosen[: self.limit] for split, chosen in rows.items()}
+        rows = {split: self.take(chosen) for split, chosen in rows.items()}
         splits: dict[Split, dict[str, list[Any]]] = {}
         others: dict[Split, pa.Table] = {}
         used = (*self.row_columns, self.label_column, self.human_votes_column)

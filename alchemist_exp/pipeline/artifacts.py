@@ -23,7 +23,7 @@ from alchemist_exp.programs.types import Program, Rejected
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PROGRAMS, LABELS, VOTES, MODEL = "programs", "labels.parquet", "votes.parquet", "model"
+PROGRAMS, LABELS, VOTES, MODEL, IMAGES = "programs", "labels.parquet", "votes.parquet", "model", "images.png"
 
 INPUT_PREFIX = "input_"
 """Is put before the name of a column of the input that has the name of one of ours."""

@@ -18,8 +18,8 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         data: The loaded dataset.
 
     Returns:
-        Name, fingerprint, origin, columns of records, rows, rows without text, repeats, classes, licence, and the
-        accuracy of always predicting the most frequent class.
+        Name, fingerprint, origin, kind of the rows, columns of records, rows, rows without text, repeats, classes,
+        licence, and the accuracy of always predicting the most frequent class.
     """
     labeled = data.rows_with_text
     golds = {split: labeled.gold(split) for split in (Split.VALID, Split.TEST)}
@@ -28,6 +28,7 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         "name": dataset.name,
         "fingerprint": data.fingerprint,
         "origin": data.origin,
+        "kind": data.kind.name,
         "columns": [
             {"name": column.name, "type": column.type, "missing": column.missing} for column in data.kind.columns
         ],

@@ -25,6 +25,7 @@ from alchemist_exp.pipeline import artifacts, record_sections
 from alchemist_exp.pipeline.concept_scores import name_and_score
 from alchemist_exp.pipeline.data_section import data_section, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
 from alchemist_exp.pipeline.stages import aggregate, distil, make_context, program_votes, require_programs
 from alchemist_exp.programs.execution import execute
@@ -35,7 +36,7 @@ from alchemist_exp.results.provenance import git_state, package_versions
 from alchemist_exp.results.record import RunRecord, RunStatus, utc_now
 from alchemist_exp.tracking.base import RunInfo, Tracker
 
-CREATED = (artifacts.PROGRAMS, artifacts.MODEL, artifacts.LABELS, artifacts.VOTES, "csv", "wandb")
+CREATED = (artifacts.PROGRAMS, artifacts.MODEL, artifacts.LABELS, artifacts.VOTES, artifacts.IMAGES, "csv", "wandb")
 """What a run writes next to its record. Files of an earlier run are removed before the run begins again."""
 
 RESERVE, RESERVED_BYTES = ".reserve", 1 << 16
@@ -148,6 +149,7 @@ def run_stages(
             record_sections.record_predictions(record, experiment, data, context, result, model, probs)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
+            save_image_figure(directory / artifacts.IMAGES, data, result)
             artifacts.save_labels(directory / artifacts.LABELS, loaded, result, probs)
             artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
         record_sections.track(tracker, record, model, result.sources)

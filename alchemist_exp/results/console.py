@@ -93,6 +93,7 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
     gold_used = record.data["gold_used"]
     on_valid = "valid: scoring" in gold_used and "train: scoring" not in gold_used
     has_files = record.programs["sandbox"] is not None  # programs ran, so their files were written
+    has_picture = record.data.get("kind") == "images"
     seconds = ", ".join(f"{key.replace('_', ' ')} {s:.1f}" for key, s in record.seconds.items() if key != "total")
     return Group(
         *parts,
@@ -104,7 +105,9 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
         *(Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]),
         Text(f"gold used  {', '.join(gold_used) or 'none'}"),
-        Text(f"record, labels, {'programs, ' * has_files}model  {directory}\n", overflow="fold"),
+        Text(f"record, labels, {'programs, ' * has_files}model  {directory}", overflow="fold"),
+        *([Text(f"images, right and wrong  {directory}/images.png", overflow="fold")] if has_picture else []),
+        Text(""),
     )
 
 

@@ -1,7 +1,8 @@
 """The tables on groups and on concepts of images, from the sections of a record."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from rich.console import RenderableType
@@ -101,14 +102,14 @@ def concept_table(section: Section, *, spurious: str = "background") -> list[Ren
     """
     if not (concepts := section.get("list")):
         return []
-    measured = any(entry["fidelity"] for entry in concepts)
-    columns = ("AUC own", "AUC class", f"AUC {sanitize(spurious)}", "follows") if measured else ()
+    columns = _auc_columns(concepts, spurious)
     table = new_table("concept", "description", *columns)
     table.columns[1].justify = "left"
     notes, above = [], None
     for entry in concepts:
         name, description = sanitize(entry["concept"]), sanitize(entry["description"])
-        cells = _auc_cells(entry["fidelity"], spurious) if measured else []
+        fidelity = entry["fidelity"]
+        cells = [UNKNOWN if fidelity is None else cell(fidelity) for cell in columns.values()]
         table.add_row(*(Text(cell) for cell in ("" if name == above else name, description, *cells)))
         above = name
         if not entry["kept"]:
@@ -119,16 +120,31 @@ def concept_table(section: Section, *, spurious: str = "background") -> list[Ren
     return [heading("Concepts", detail), table, *(Text(note, style="yellow") for note in notes)]
 
 
-def _auc_cells(fidelity: Mapping[str, Any] | None, spurious: str) -> list[str]:
-    """Return the AUCs of the own attribute, the class and the spurious attribute, and what the score follows."""
-    if fidelity is None:
-        return [UNKNOWN] * 4
-    own, aucs = fidelity["own"], fidelity["aucs"]
-    return [
-        UNKNOWN if own is None else f"{sanitize(own)} {number_text(aucs.get(own))}",
-        *(number_text(aucs.get(name)) for name in ("class", spurious)),
-        sanitize(fidelity["follows"] or UNKNOWN),
-    ]
+def _auc_columns(concepts: Sequence[Section], spurious: str) -> dict[str, Callable[[Section], str]]:
+    """Return the columns on fidelity by their headings: those of attributes that are known."""
+    known = {name for entry in concepts if entry["fidelity"] for name in entry["fidelity"]["aucs"]}
+    columns: dict[str, Callable[[Section], str]] = {}
+    if known - {"class"}:
+        columns["AUC own"] = _own_auc
+    for name in ("class", spurious):
+        if name in known:
+            columns[f"AUC {sanitize(name)}"] = partial(_auc_of, name)
+    if known - {"class"}:
+        columns["follows"] = _followed
+    return columns
+
+
+def _own_auc(fidelity: Section) -> str:
+    own = fidelity["own"]
+    return UNKNOWN if own is None else f"{sanitize(own)} {number_text(fidelity['aucs'].get(own))}"
+
+
+def _auc_of(name: str, fidelity: Section) -> str:
+    return number_text(fidelity["aucs"].get(name))
+
+
+def _followed(fidelity: Section) -> str:
+    return sanitize(fidelity["follows"] or UNKNOWN)
 
 
 def _spurious_note(fidelity: Mapping[str, Any] | None, spurious: str) -> str:

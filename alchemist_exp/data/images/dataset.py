@@ -14,7 +14,7 @@ from alchemist_exp.data.images.rows import ImageRows, skipped_notes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SplitImages:
+class ImageSplit:
     """The images of one split.
 
     Attributes:
@@ -28,16 +28,24 @@ class SplitImages:
     labels: Sequence[int] | None = None
     attributes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
-    def take(self, limit: int | None) -> "SplitImages":
-        """Return at most `limit` rows, evenly spaced: files are often sorted by class."""
-        if limit is None or limit >= len(self.rows):
-            return self
-        chosen = np.linspace(0, len(self.rows) - 1, limit).astype(int).tolist()
-        return SplitImages(
-            rows=[self.rows[row] for row in chosen],
-            labels=None if self.labels is None else [self.labels[row] for row in chosen],
-            attributes={name: [values[row] for row in chosen] for name, values in self.attributes.items()},
-        )
+
+def evenly_spaced(n_rows: int, limit: int | None) -> list[int]:
+    """Return the numbers of at most `limit` rows, evenly spaced, because files are often sorted by class.
+
+    Args:
+        n_rows: Number of rows.
+        limit: Largest number of rows; None for all.
+
+    Returns:
+        Row numbers in ascending order.
+
+    Example:
+        >>> evenly_spaced(10, 4)
+        [0, 3, 6, 9]
+
+    """
+    rows = np.linspace(0, n_rows - 1, n_rows if limit is None else min(limit, n_rows))
+    return [int(row) for row in rows]
 
 
 @dataclass(kw_only=True)
@@ -64,7 +72,7 @@ class ImageDataset(Dataset, ABC):
 
     def to_data(
         self,
-        splits: Mapping[Split, SplitImages],
+        splits: Mapping[Split, ImageSplit],
         *,
         attributes: Mapping[str, Sequence[str]],
         group_attribute: str | None,
@@ -81,7 +89,7 @@ class ImageDataset(Dataset, ABC):
             files: What the images of each split are from, for messages.
 
         Returns:
-            The dataset, at most `limit` rows of each split.
+            The dataset.
 
         Raises:
             DataError: There are no training images.
@@ -89,7 +97,6 @@ class ImageDataset(Dataset, ABC):
         """
         import datasets
 
-        splits = {split: images.take(self.limit) for split, images in splits.items()}
         if Split.TRAIN not in splits or not splits[Split.TRAIN].rows:
             raise DataError(f"dataset={self.name} has no training images; correct dataset.path.")
         types = {TEXT: datasets.Value("string"), LABEL: datasets.ClassLabel(names=self.classes)}
@@ -116,3 +123,28 @@ class ImageDataset(Dataset, ABC):
             },
             group_attribute=group_attribute,
         )
+
+
+def with_images(data: TextData, rows: Mapping[Split, Sequence[str]]) -> TextData:
+    """Return a dataset whose texts are replaced by images.
+
+    Args:
+        data: A dataset of texts.
+        rows: By split, one image for each text, as `ImageRows` stores them.
+
+    Returns:
+        The same dataset with other rows.
+
+    """
+    import datasets
+
+    table = datasets.DatasetDict()
+    for split in data.splits:
+        part, columns = data.table[split], {TEXT: list(rows[split])}
+        if LABEL in part.column_names:
+            columns[LABEL] = part[LABEL][:]
+        features = datasets.Features({name: part.features[name] for name in columns})
+        table[str(split)] = datasets.Dataset.from_dict(columns, features=features)
+    kind = ImageRows()
+    task = replace(data.task, parameter=kind.parameter, annotation=kind.annotation)
+    return replace(data, task=task, table=table, kind=kind, notes=(*data.notes, *skipped_notes(rows)))

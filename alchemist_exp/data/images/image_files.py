@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.terminal import single_line
@@ -29,12 +29,14 @@ class SplitImages:
         paths: The absolute path of each file.
         labels: The class name of each file; None where there is no label.
         groups: The group name of each file; None where there is no group.
+        other_columns: The other columns of a table, by name.
 
     """
 
     paths: tuple[Path, ...]
     labels: tuple[str | None, ...]
     groups: tuple[str | None, ...]
+    other_columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

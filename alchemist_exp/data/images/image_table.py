@@ -69,6 +69,9 @@ def read_image_table(
                 paths=tuple(paths[row] for row in rows),
                 labels=tuple(labels[row] for row in rows),
                 groups=tuple(groups[row] for row in rows),
+                other_columns={
+                    name: [of[row] for row in rows] for name, of in table.columns.items() if name not in wanted
+                },
             )
     return FoundImages(splits=found, notes=table.notes)
 

@@ -223,7 +223,12 @@ def file_rows(paths: Sequence[Path], root: Path) -> list[str]:
 
 
 def _file_row(path: Path, root: Path) -> str:
-    return file_row(str(path.relative_to(root) if path.is_relative_to(root) else path), path)
+    return file_row(image_name(path, root), path)
+
+
+def image_name(path: Path, root: Path) -> str:
+    """Return what people see of a file: its path relative to a directory, or its absolute path outside of it."""
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def reason_of(row: str) -> str:

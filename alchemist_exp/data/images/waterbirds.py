@@ -66,7 +66,7 @@ def read_metadata(directory: Path) -> WaterbirdsMetadata:
 
     """
     file = directory / METADATA
-    _require(file)
+    require_metadata(directory)
     columns = read_table(file, wanted=(_NAME, *_MEANINGS)).columns
     for name in (_NAME, *_MEANINGS):
         if name not in columns:
@@ -93,8 +93,17 @@ def read_metadata(directory: Path) -> WaterbirdsMetadata:
     return WaterbirdsMetadata(splits=splits)
 
 
-def _require(file: Path) -> None:
-    directory = file.parent
+def require_metadata(directory: Path) -> None:
+    """Check that a directory has metadata.csv.
+
+    Args:
+        directory: The directory.
+
+    Raises:
+        DataError: It does not; the message says where the published archive is.
+
+    """
+    file = directory / METADATA
     try:
         if file.is_file():
             return
