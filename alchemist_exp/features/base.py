@@ -18,6 +18,7 @@ class FeatureExtractor(Component, ABC):
 
     Attributes:
         VERSION: Raise it when the code gives other features for equal values; stored features are then not reused.
+        CHUNK_ROWS: How many rows are computed again at most after a kill.
         reads: What the extractor reads: texts (of the rows, or of the text columns of records) or images.
 
     Example:
@@ -42,6 +43,7 @@ class FeatureExtractor(Component, ABC):
     """
 
     VERSION: ClassVar[int] = 1
+    CHUNK_ROWS: ClassVar[int] = 1024  # half a minute of a small encoder on two cores, and enough to sort by length
     reads: ClassVar[str] = "texts"
 
     @property

@@ -6,7 +6,7 @@ The caller holds the lock of the cache entry. A chunk is written as a whole or n
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,59 +17,18 @@ from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.features.base import FeatureExtractor
 
-Row = TypeVar("Row")
-
-CHUNK_ROWS = 1024
-"""At most half a minute of a small encoder on two cores, and enough texts to sort by length."""
-
 
 def transform_in_chunks(
-    extractor: FeatureExtractor, texts: Sequence[str], directory: Path, name: str, on_progress: Callable[[int], None]
+    extractor: FeatureExtractor, rows: Sequence[Any], directory: Path, name: str, on_progress: Callable[[int], None]
 ) -> FloatArray:
-    """Return `extractor.transform(texts)`, and do not compute chunks that are already in `directory`.
+    """Return `extractor.transform(rows)`, and do not compute chunks that are already in `directory`.
 
     Args:
         extractor: A fitted extractor.
-        texts: The texts of one split.
-        directory: The chunks' directory, used only for this extractor and these texts.
+        rows: The texts or images of one split; they are sliced chunk by chunk.
+        directory: The chunks' directory, used only for this extractor and these rows.
         name: The start of the chunks' file names, for example the split.
         on_progress: Called with the number of rows that are finished, after each step.
-
-    Returns:
-        float32 array of shape (n_texts, n_features).
-
-    Raises:
-        StoreError: A stored chunk is broken; the message has its path.
-
-    """
-
-    def transform(chunk: Sequence[str], on_progress: Callable[[int], None]) -> FloatArray:
-        with naming_plugin(extractor, "transform"):
-            features = extractor.transform(chunk, on_progress)
-            _check(features, len(chunk))
-        return features
-
-    return compute_in_chunks(texts, transform, directory, name, on_progress, chunk_rows=CHUNK_ROWS)
-
-
-def compute_in_chunks(
-    rows: Sequence[Row],
-    compute: Callable[[Sequence[Row], Callable[[int], None]], FloatArray],
-    directory: Path,
-    name: str,
-    on_progress: Callable[[int], None],
-    *,
-    chunk_rows: int,
-) -> FloatArray:
-    """Return `compute(rows, on_progress)`, and do not compute chunks that are already in `directory`.
-
-    Args:
-        rows: Texts or images, sliced chunk by chunk.
-        compute: Returns one row of features per row.
-        directory: The chunks' directory, used only for these rows and features.
-        name: The start of the chunks' file names.
-        on_progress: Called with the number of rows that are finished, after each step.
-        chunk_rows: Rows per chunk.
 
     Returns:
         float32 array of shape (n_rows, n_features).
@@ -78,13 +37,18 @@ def compute_in_chunks(
         StoreError: A stored chunk is broken; the message has its path.
 
     """
-    starts = range(0, max(len(rows), 1), chunk_rows)
+    n_rows = extractor.CHUNK_ROWS
+    starts = range(0, max(len(rows), 1), n_rows)
     paths = [directory / f"{name}-{start:09d}.npy" for start in starts]
     for start, path in zip(starts, paths, strict=True):
+        chunk = rows[start : start + n_rows]
         if path.exists():
-            on_progress(min(chunk_rows, len(rows) - start))
-        else:
-            write_array(path, compute(rows[start : start + chunk_rows], on_progress))
+            on_progress(len(chunk))
+            continue
+        with naming_plugin(extractor, "transform"):
+            features = extractor.transform(chunk, on_progress)
+            _check(features, len(chunk))
+        write_array(path, features)
     return np.concatenate([read_array(path) for path in paths])
 
 

@@ -14,6 +14,7 @@ from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.data.kinds import KINDS, load_kind, save_kind
 from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
+from alchemist_exp.data.score_rows import ScoreRows
 from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.programs.repair import RowRedactor
 from alchemist_exp.sandbox.inputs import INPUTS
@@ -258,12 +259,19 @@ def test_error_messages_do_not_quote_values_but_name_columns(tmp_path: Path, loa
 def test_each_kind_has_a_sandbox_input_and_survives_saving(kind, tmp_path: Path) -> None:
     assert kind.name in INPUTS
     rows = kind(columns=COLUMNS if kind is RecordRows else ())
-    row = rows.parse('{"title": "Tea"}')
+    (tmp_path / "image.ppm").write_bytes(b"P6 2 1 255 abcdef")
+    lines = {"images": str(tmp_path / "image.ppm"), "scores": "[0.25, 0.5]"}
+    row = rows.parse(lines.get(kind.name, '{"title": "Tea"}'))
     assert not rows.is_empty(row)
     assert len(rows.extractor_input([row])) == 1
+    assert len(INPUTS[kind.name](rows.program_input([row]))) == 1
     assert all(len(column) == 1 for column in rows.arrow_columns([row]).values())
     assert rows.show(row)
-    assert rows.content(row)
+    assert rows.content(row) or kind is ScoreRows
+    assert rows.fingerprint([row]) != rows.fingerprint([row, row])
+    if kind is not TextRows:  # each line is a text
+        with pytest.raises(ValueError, match="expected"):
+            rows.parse("nothing of this kind")
     save_kind(tmp_path, rows)
     assert load_kind(tmp_path) == rows
 

@@ -13,6 +13,7 @@ from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.features import chunk_cache, encoding
+from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.tfidf import Tfidf
 from alchemist_exp.pipeline.run import run
 from alchemist_exp.results.record import RunStatus
@@ -42,7 +43,7 @@ def counting(dies_at: int = 0) -> Counting:
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunk_cache, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(FeatureExtractor, "CHUNK_ROWS", 4)
 
 
 def test_parts_make_the_whole(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_run_with_an_encoder_is_killed_goes_on_and_predicts(
     composed, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of a split is encoded twice, neither after the kill nor by another run; what is kept goes in the end."""
-    monkeypatch.setattr(chunk_cache, "CHUNK_ROWS", 15)
+    monkeypatch.setattr(FeatureExtractor, "CHUNK_ROWS", 15)
     encode, encoded, left = encoding.encode, [], [3]
 
     def counted(encoder: SentenceTransformer, texts: Sequence[str], **options: object) -> FloatArray:

@@ -54,6 +54,7 @@ class ImageTextEncoder(FeatureExtractor, ABC):
     VERSION: ClassVar[int] = 1
     SCALE: ClassVar[str] = "raw"
     MAX_SIMILARITY: ClassVar[float] = 1.0
+    CHUNK_ROWS = 256  # eight minutes of ViT-L/14 on two cores
     reads = "images"
 
     batch_size: int = 64
