@@ -50,16 +50,11 @@ def evenly_spaced(n_rows: int, limit: int | None) -> list[int]:
 
 @dataclass(kw_only=True)
 class ImageDataset(Dataset, ABC):
-    """A dataset of images. `limit` takes evenly spaced rows.
-
-    Attributes:
-        zero_shot_prompt: Not used: images are not sent to an LLM.
-
-    """
+    """A dataset of images, which are not sent to an LLM. `limit` takes evenly spaced rows."""
 
     images: ClassVar[bool] = True
 
-    zero_shot_prompt: str = "[text]"
+    zero_shot_prompt: str = "[text]"  # not used: images are not sent to an LLM
 
     def check(self) -> None:
         """Check that the packages for images are installed.

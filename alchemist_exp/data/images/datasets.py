@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from omegaconf import MISSING
@@ -21,6 +21,15 @@ from alchemist_exp.data.images.toy_birds import BACKGROUNDS, CLASSES, COLORS, TR
 from alchemist_exp.data.readers import read_table
 from alchemist_exp.data.split_files import require_path
 from alchemist_exp.data.tables import SplitTable, SplitTables, TableDataset
+
+FIXED_VALUES: Final = {
+    "zero_shot_prompt": "[text]",
+    "text_column": "image",
+    "human_votes_column": None,
+    "columns": None,
+    "show_examples": False,
+}
+"""What `TableDataset` can be configured to, and images cannot."""
 
 _BIRD_ATTRIBUTES = {"background": BACKGROUNDS[:2], **TRAITS, "color": tuple(COLORS)}
 
@@ -184,6 +193,7 @@ class ImageFilesDataset(TableDataset):
     path_column: str = MISSING
     group_column: str | None = MISSING
     split_column: str | None = MISSING
+    # Values for texts, which have no meaning for images; see `FIXED_VALUES`.
     zero_shot_prompt: str = "[text]"
     text_column: str = "image"
     human_votes_column: str | None = None
@@ -196,10 +206,9 @@ class ImageFilesDataset(TableDataset):
 
         """
         super().__post_init__()
-        if self.columns is not None:
-            raise ConfigError(
-                "dataset.columns is for rows of several columns, and these rows are images; leave it out."
-            )
+        for key, value in FIXED_VALUES.items():
+            if getattr(self, key) != value:
+                raise ConfigError(f"dataset.{key} is for texts, and these rows are images; leave it out.")
         names = [self.path_column, self.label_column, self.group_column, self.split_column]
         given = [name for name in names if name is not None]
         if len(set(given)) < len(given):

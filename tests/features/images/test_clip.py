@@ -209,9 +209,10 @@ def test_impossible_values_are_refused(values: dict[str, str], message: str) -> 
 
 def test_a_file_with_another_sha256_than_expected_is_refused(encoder: ClipToy) -> None:
     found = encoder.weights_identity()["sha256"]
-    assert ClipToy(sha256=found).cache_key() == encoder.cache_key()
-    with pytest.raises(ConfigError, match=f"has the sha256 {found}, but clip_toy expects sha256=000"):
-        ClipToy(sha256="0" * 64).encode_texts(["a bird"])
+    weights = f"local-dir:{TOY_CHECKPOINT}"
+    assert ClipVitB32(weights=weights, sha256=found).cache_key() == ClipVitB32(weights=weights).cache_key()
+    with pytest.raises(ConfigError, match=f"has the sha256 {found}, but clip_vit_b32 expects sha256=000"):
+        ClipVitB32(weights=weights, sha256="0" * 64).encode_texts(["a bird"])
 
 
 # Published weights
