@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alchemist_exp.core.atomic_io import write_bytes, write_directory
+from alchemist_exp.concepts.source import ScoredConcepts
+from alchemist_exp.core.atomic_io import write_bytes, write_directory, write_json
 from alchemist_exp.core.types import ABSTAIN, FloatArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.data.kinds import load_kind, save_kind
@@ -23,7 +24,8 @@ from alchemist_exp.programs.types import Program, Rejected
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PROGRAMS, LABELS, VOTES, MODEL, IMAGES = "programs", "labels.parquet", "votes.parquet", "model", "images.png"
+PROGRAMS, LABELS, VOTES, MODEL = "programs", "labels.parquet", "votes.parquet", "model"
+IMAGES, CONCEPTS = "images.png", "concepts.json"
 
 INPUT_PREFIX = "input_"
 """Is put before the name of a column of the input that has the name of one of ours."""
@@ -50,6 +52,21 @@ def save_programs(directory: Path, sources: LabelSources) -> None:
                 with_header(one) if isinstance(one, Program) else with_header(one.program, one) if one.program else ""
             )
             write_bytes(place / name, text.encode("utf-8", "replace"))
+
+
+def save_concepts(path: Path, concepts: ScoredConcepts | None, classes: Sequence[str]) -> None:
+    """Write the concepts of a run, for people to correct and to use again as `concepts.file`.
+
+    Those that the filters dropped are among them: with the same concepts, the filters drop the same ones again.
+
+    Args:
+        path: The file; nothing is written without concepts.
+        concepts: The concepts.
+        classes: The class names.
+
+    """
+    if concepts is not None:
+        write_json(path, concepts.named.concepts.by_class(classes))
 
 
 def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mapping[Split, FloatArray]) -> None:

@@ -36,7 +36,7 @@ from alchemist_exp.results.provenance import git_state, package_versions
 from alchemist_exp.results.record import RunRecord, RunStatus, utc_now
 from alchemist_exp.tracking.base import RunInfo, Tracker
 
-CREATED = (artifacts.PROGRAMS, artifacts.MODEL, artifacts.LABELS, artifacts.VOTES, artifacts.IMAGES, "csv", "wandb")
+CREATED = (artifacts.PROGRAMS, artifacts.MODEL, artifacts.LABELS, artifacts.VOTES, artifacts.IMAGES, artifacts.CONCEPTS, "csv", "wandb")
 """What a run writes next to its record. Files of an earlier run are removed before the run begins again."""
 
 RESERVE, RESERVED_BYTES = ".reserve", 1 << 16
@@ -139,6 +139,7 @@ def run_stages(
         result = label_rows(experiment, context)
         record_sections.record_labels(record, experiment, data, context, result)
         artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
+        artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
         artifacts.save_votes(directory / artifacts.VOTES, data, result.sources)
 
         features = extract_features()

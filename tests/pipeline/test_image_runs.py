@@ -85,6 +85,9 @@ def test_recorded_concepts_and_programs_label_drawn_birds(ran: Run, tmp_path: Pa
     labels = parquet.read_table(result.directory / "labels.parquet")
     assert labels.column("image").to_pylist()[:2] == ["train/00000", "train/00001"]
     assert labels.num_rows == 480
+    saved = f"concepts.file={result.directory}/concepts.json"
+    same = ran("method=program_files", f"method.path={result.directory}/programs", saved).record
+    assert same.label_model["metrics"] == record.label_model["metrics"]
     assert (result.directory / "images.png").read_bytes().startswith(b"\x89PNG")
     assert ran().reused
 
