@@ -36,7 +36,16 @@ from alchemist_exp.results.provenance import git_state, package_versions
 from alchemist_exp.results.record import RunRecord, RunStatus, utc_now
 from alchemist_exp.tracking.base import RunInfo, Tracker
 
-CREATED = (artifacts.PROGRAMS, artifacts.MODEL, artifacts.LABELS, artifacts.VOTES, artifacts.IMAGES, artifacts.CONCEPTS, "csv", "wandb")
+CREATED = (
+    artifacts.PROGRAMS,
+    artifacts.MODEL,
+    artifacts.LABELS,
+    artifacts.VOTES,
+    artifacts.IMAGES,
+    artifacts.CONCEPTS,
+    "csv",
+    "wandb",
+)
 """What a run writes next to its record. Files of an earlier run are removed before the run begins again."""
 
 RESERVE, RESERVED_BYTES = ".reserve", 1 << 16
