@@ -117,7 +117,7 @@ def test_a_command_runs(command: str, place: Path, server: OllamaServer, monkeyp
         assert json.loads((result.directory / "log.jsonl").read_text().splitlines()[0])
     if "prompt" in groups:
         assert server.systems[-1].startswith("You are a careful data analyst.")
-    if groups & {"feature_extractor", "end_model"}:
+    if groups & {"feature_extractor", "end_model"} and "concepts" not in groups:
         experiment = config.build(config.compose(result.record.overrides, "my"))
         features = experiment.feature_extractor.load(result.directory / MODEL).transform(["a new text", ""])
         assert experiment.end_model.load(result.directory / MODEL).predict_proba(features).shape == (1, 2, 2)

@@ -1,5 +1,6 @@
 """CLIP encoders: the toy checkpoint does what the paper's Table 2 is about; other weights load or say why not."""
 
+import importlib.util
 import json
 import shutil
 import socket
@@ -18,7 +19,6 @@ import huggingface_hub.constants
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import FloatArray, Split
 from alchemist_exp.data.images.toy_birds import TRAITS, Bird, toy_birds
-from alchemist_exp.features.images import clip
 from alchemist_exp.features.images.clip import TOY_CHECKPOINT, Clip, ClipToy, ClipVitB32, ClipVitL14
 
 N_ROWS, SEEDS = 240, (0, 1, 2)
@@ -289,8 +289,8 @@ def test_published_weights_are_loaded_with_their_preprocessing(tmp_path: Path, m
 
 @pytest.mark.parametrize("module", ["open_clip", "torchvision", "PIL"])
 def test_without_the_extra_the_command_that_installs_it_is_named(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    find_spec = clip.importlib.util.find_spec
-    monkeypatch.setattr(clip.importlib.util, "find_spec", lambda name: None if name == module else find_spec(name))
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else find_spec(name))
     with pytest.raises(ConfigError, match=rf"clip_toy needs the package {module}; install it with: .*'\.\[images\]'"):
         ClipToy().check()
 
