@@ -164,9 +164,9 @@ class ClipGroupMethod(SoftLabelMethod):
         group_values: The values of the spurious attribute.
 
     Example:
-        >>> method = ClipGroupMethod(prompts="as_coded", group_prompt="[class] on [group]", group_values=["sea", "land"])
+        >>> method = ClipGroupMethod(prompts="as_coded", group_prompt="[class] on [group]", group_values=["a", "b"])
         >>> method.prompts_of(["gull", "wren"])
-        [['gull on land', 'gull on land'], ['wren on sea', 'wren on land']]
+        [['gull on b', 'gull on b'], ['wren on a', 'wren on b']]
 
     """
 

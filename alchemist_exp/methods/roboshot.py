@@ -1,8 +1,9 @@
 """RoboShot (Adila et al., ICLR 2024): zero-shot classification of images with corrected image vectors.
 
-An LLM names spurious differences of the classes, such as the background, and helpful ones, the concepts. Two descriptions
-of a difference give a direction in the space of the image-text encoder. The part of an image along spurious directions is
-removed, and the part along helpful ones is added once more. Then the image gets the class of the closest prompt.
+An LLM names spurious differences of the classes, such as the background, and helpful ones, the concepts. Two
+descriptions of a difference give a direction in the space of the image-text encoder. The part of an image along
+spurious directions is removed, and the part along helpful ones is added once more. Then the image gets the class of the
+closest prompt.
 """
 
 from collections.abc import Iterator
@@ -48,6 +49,9 @@ _MIN_LENGTH: Final = 1e-4
 
 _MIN_SINGULAR_VALUE: Final = 1e-4
 """Directions whose singular value, relative to the largest one, is below this depend on the others."""
+
+MAX_SHARE: Final = 0.5
+"""Removed share of the direction between class prompts from which on there is a note."""
 
 
 def directions(descriptions: FloatArray) -> _Array:
@@ -126,6 +130,22 @@ def correct_vectors(images: FloatArray, remove: _Array, increase: _Array) -> _Ar
         )
     corrected: _Array = vectors / lengths
     return corrected
+
+
+def removed_share(prompts: FloatArray, remove: _Array) -> float:
+    """Return how much of what tells the class prompts apart is removed from images.
+
+    Args:
+        prompts: Array of shape (n_classes, n_dimensions): vectors of the class prompts.
+        remove: Orthonormal basis of the removed directions, array of shape (n_removed, n_dimensions).
+
+    Returns:
+        The share of the squared length of the directions between class prompts that is along removed directions, mean
+        over the pairs of classes; from 0 to 1.
+
+    """
+    between = directions(prompts[np.newaxis])
+    return float(np.square(between @ remove.T).sum() / max(len(between), 1))
 
 
 @component("method", "roboshot")
@@ -235,7 +255,13 @@ class RoboShotMethod(SoftLabelMethod):
                 split: correct_vectors(rows, basis[SPURIOUS], basis[HELPFUL]) @ prompts.T
                 for split, rows in features.items()
             }
-        concepts = None
+        concepts, notes = None, []
+        if (share := removed_share(prompts, basis[SPURIOUS])) > MAX_SHARE:
+            notes.append(
+                f"{self.name}: the {len(basis[SPURIOUS])} removed directions contain {share:.0%} of the direction "
+                "between the class prompts, so the labels may be worse than without removal; name fewer differences "
+                "with method.spurious_file=FILE, or compare with method.remove=false."
+            )
         if named:
             together = _together(named)
             of_texts = np.concatenate([*texts.values()])
@@ -250,6 +276,7 @@ class RoboShotMethod(SoftLabelMethod):
             label_by_scores(self.name, scores),
             calls=tuple(call for one in named.values() for call in one.calls),
             concepts=concepts,
+            notes=tuple(notes),
         )
 
 

@@ -228,7 +228,8 @@ def record_labels(
     if experiment.gold.use_valid and not context.gold.available(Split.VALID):
         balance = "the class balance is estimated from the votes, and " * experiment.uses("label_model")
         record.notes.append(
-            f"There are no validation labels: {balance}early stopping watches held-out pseudo-labels, as with gold=none."
+            f"There are no validation labels: {balance}early stopping watches held-out pseudo-labels, as with "
+            "gold=none."
         )
     elif context.gold.available(Split.VALID) and not can_stop(experiment.dataset, context.gold):
         missing = experiment.dataset.positive_class if experiment.dataset.metric is Metric.f1 else "all classes but one"
