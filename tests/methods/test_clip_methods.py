@@ -46,12 +46,18 @@ def recorded_differences() -> dict[str, dict[str, str]]:
     return parse_concepts(response, CLASSES).by_class(CLASSES)
 
 
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs directory of all tests, so that images are encoded once."""
+    return tmp_path_factory.mktemp("outputs")
+
+
 @pytest.fixture
-def context_of(composed, tmp_path):
-    """Returns an experiment, and the context of a run; `llm` answers in place of the recording."""
+def context_of(composed, outputs, tmp_path):
+    """Returns an experiment, its data and the context of a run; `llm` answers in place of the recording."""
 
     def build(*overrides: str, llm: Scripted | None = None):
-        experiment = config.build(composed(f"paths.outputs={tmp_path}", *overrides))
+        experiment = config.build(composed(f"paths.outputs={outputs}", *overrides))
         data = experiment.dataset.load()
         context, _ = make_context(experiment, data, StageProgress(NoProgress()))
         if llm is not None:
@@ -62,9 +68,9 @@ def context_of(composed, tmp_path):
 
 
 @pytest.fixture
-def ran(composed, tmp_path):
+def ran(composed, outputs):
     def run_with(*overrides: str):
-        cfg = composed(*SMALL, f"paths.outputs={tmp_path / 'outputs'}", *overrides)
+        cfg = composed(*SMALL, f"paths.outputs={outputs}", *overrides)
         result = run(config.build(cfg), config.to_container(cfg), list(overrides), NoProgress())
         out = io.StringIO()
         Console(file=out, width=160).print(render(result.record, "directory", reused=False))
@@ -200,8 +206,8 @@ def test_a_guessed_prompt_is_named_in_the_record(ran) -> None:
     assert any("takes the place of 'landbird on water background'" in note for note in record.notes)
 
 
-def test_roboshot_asks_twice_and_records_what_it_was_told(ran, composed) -> None:
-    experiment = config.build(composed(*SMALL, "method=roboshot"))
+def test_roboshot_asks_twice_and_records_what_it_was_told(ran, composed, tmp_path: Path) -> None:
+    experiment = config.build(composed(*SMALL, "method=roboshot", f"paths.outputs={tmp_path}"))
     planned = plan(experiment, experiment.dataset.load())
     assert (planned.calls, planned.max_calls) == (2, 2)
     result, screen = ran("method=roboshot")
