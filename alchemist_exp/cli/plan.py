@@ -86,7 +86,7 @@ def show_plans(jobs: Sequence[JobPlan]) -> None:
             f"{plan.usage.output_tokens:,}",
             usd_text(plan.usd),
             usd_text(plan.max_usd),
-            usd_text(estimate.zero_shot_usd),
+            usd_text(estimate.zero_shot_usd) if estimate.zero_shot_calls else UNKNOWN,
             UNKNOWN if batch is None else usd_text(batch),
             UNKNOWN if estimate.rows_from is None else f"{estimate.rows_from:,} rows",
         )

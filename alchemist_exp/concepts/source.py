@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 from omegaconf import MISSING
@@ -25,6 +23,7 @@ from alchemist_exp.llm.types import FinishReason, LLMCall
 RESPONSE_TOKENS: Final = 350
 """The expected length of a response with concepts, for plans: the recorded ones have 120 and 430 tokens."""
 
+_FILE_KEY: Final = "concepts.file"
 _ASSUMED_CONCEPTS: Final = 8
 _MAX_BYTES: Final = 400_004
 
@@ -142,19 +141,18 @@ class Concepts(Component):
             ConfigError: It cannot.
 
         """
-        _ = self._file_content
+        self.cache_key()
 
     def cache_key(self) -> dict[str, object]:
         """Return all values; the file's content instead of its path."""
-        content = self._file_content
-        return super().cache_key() | {"file": None if content is None else bytes_fingerprint(content)}
+        return super().cache_key() | {"file": None if self._file is None else self._file.fingerprint()}
 
     def dialogue(self, context: RunContext, parse: Parse = parse_concepts) -> Dialogue[NamedConcepts]:
         """Read the user's file, or ask the LLM; an unusable response is sent back once.
 
         Args:
             context: What the stages of the run share.
-            parse: Reads a response; a plan assumes concepts, see `assume_concepts`.
+            parse: Reads a response; a plan assumes concepts, see `assuming_parser`.
 
         Returns:
             The concepts.
@@ -164,55 +162,130 @@ class Concepts(Component):
             LLMError: The LLM's second response has none either.
 
         """
-        task = context.data.task
-        if self.file is not None:
-            return NamedConcepts(concepts=self.from_file(task), source=self.file)
-        prompts, system = context.prompts, context.prompts.supplement_system
-        requests = [context.llm.request(system, prompts.concept_request(task))]
-        calls: list[LLMCall] = []
-        reason = ""
-        for attempt in ("asking for concepts", "asking for usable concepts"):
-            calls += yield RequestBatch(description=attempt, requests=requests, response_tokens=RESPONSE_TOKENS)
-            response = calls[-1].response
-            try:
-                if response.finish_reason is not FinishReason.COMPLETE:
-                    raise ValueError(f"the response is {response.finish_reason}")
-                return NamedConcepts(concepts=parse(response.text, task.classes), source="LLM", calls=tuple(calls))
-            except ValueError as error:
-                reason = str(error)
-            requests = [context.llm.request(system, prompts.concept_repair_request(task, response.text, reason))]
-        raise LLMError(
-            f"the LLM named no usable concepts in two responses ({reason}); use another llm.model, or write the "
-            "concepts yourself: concepts.file=FILE."
-        )
+        if self._file is not None:
+            return NamedConcepts(concepts=self._file.read(context.data.task), source=self._file.path)
+        request = context.prompts.concept_request(context.data.task)
+        return (yield from ask_for_concepts(context, request, "concepts", file_key=_FILE_KEY, parse=parse))
 
-    def from_file(self, task: Task) -> ConceptSet:
-        """Return the concepts in the user's file.
+    def check_file(self, task: Task) -> None:
+        """Check that the user's file has usable concepts.
+
+        Args:
+            task: Has the classes.
+
+        Raises:
+            ConfigError: It has none, or does not exist.
+
+        """
+        if self._file is not None:
+            self._file.read(task)
+
+    @property
+    def _file(self) -> "ConceptFile | None":
+        return None if self.file is None else ConceptFile(path=self.file, key=_FILE_KEY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptFile:
+    """A user's file of concepts.
+
+    Attributes:
+        path: The path as the user wrote it.
+        key: The configuration key with the path, for messages.
+
+    """
+
+    path: str
+    key: str
+
+    def read(self, task: Task) -> ConceptSet:
+        """Return the concepts.
 
         Args:
             task: Has the classes.
 
         Returns:
-            The concepts.
+            The concepts, in the order of the file.
 
         Raises:
             ConfigError: There is no file, or it has no usable concepts.
 
         """
-        return read_concepts(self._path, "concepts.file", task.classes)
+        return read_concepts(resolve_user_path(self.path, self.key), self.key, task.classes)
 
-    @property
-    def _path(self) -> Path:
-        return resolve_user_path(self.file or "", "concepts.file")
+    def fingerprint(self) -> str:
+        """Return a fingerprint of the content.
 
-    @cached_property
-    def _file_content(self) -> bytes | None:
-        if self.file is None:
-            return None
+        Raises:
+            ConfigError: The file cannot be read.
+
+        """
         try:
-            return read_prefix(self._path, _MAX_BYTES)
+            return bytes_fingerprint(read_prefix(resolve_user_path(self.path, self.key), _MAX_BYTES))
         except OSError as error:
-            raise ConfigError(f"concepts.file is {self.file!r}, which cannot be read: {error.strerror}.") from error
+            raise ConfigError(f"{self.key} is {self.path!r}, which cannot be read: {error.strerror}.") from error
+
+
+def ask_for_concepts(
+    context: RunContext, request: str, what: str, *, file_key: str, parse: Parse = parse_concepts
+) -> Dialogue[NamedConcepts]:
+    """Ask the LLM for concepts; an unusable response is sent back once.
+
+    Args:
+        context: What the stages of the run share.
+        request: The prompt.
+        what: What is asked for, in the plural, for progress and messages.
+        file_key: The configuration key of a file that makes the LLM unnecessary, for messages.
+        parse: Reads a response; a plan assumes concepts, see `assuming_parser`.
+
+    Returns:
+        The concepts.
+
+    Raises:
+        LLMError: The second response is not usable either.
+
+    """
+    task, prompts, system = context.data.task, context.prompts, context.prompts.supplement_system
+    requests = [context.llm.request(system, request)]
+    calls: list[LLMCall] = []
+    reason = ""
+    for attempt in (f"asking for {what}", f"asking for usable {what}"):
+        calls += yield RequestBatch(description=attempt, requests=requests, response_tokens=RESPONSE_TOKENS)
+        response = calls[-1].response
+        try:
+            if response.finish_reason is not FinishReason.COMPLETE:
+                raise ValueError(f"the response is {response.finish_reason}")
+            return NamedConcepts(concepts=parse(response.text, task.classes), source="LLM", calls=tuple(calls))
+        except ValueError as error:
+            reason = str(error)
+        repair = prompts.concept_repair_request(task, request, response.text, reason)
+        requests = [context.llm.request(system, repair)]
+    raise LLMError(
+        f"the LLM named no usable {what} in two responses ({reason}); use another llm.model, or write the {what} "
+        f"yourself: {file_key}=FILE."
+    )
+
+
+def assuming_parser(*, accepting: bool) -> Parse:
+    """Return a parser for one dialogue of a plan, see `assume_concepts`.
+
+    Args:
+        accepting: Whether the first response is usable, or only the second one.
+
+    Returns:
+        The parser.
+
+    """
+    n_parsed = 0
+
+    def parse(text: str, classes: Sequence[str]) -> ConceptSet:
+        nonlocal n_parsed
+        n_parsed += 1
+        if not accepting and n_parsed == 1:
+            raise ValueError("assumed")
+        return assume_concepts(text, classes)
+
+    return parse
 
 
 def assume_concepts(text: str, classes: Sequence[str]) -> ConceptSet:

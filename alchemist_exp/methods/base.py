@@ -30,6 +30,11 @@ class Method(Component, ABC):
     labels_texts: ClassVar[bool] = True
     """Whether it can label datasets of texts or records."""
 
+    @property
+    def used_groups(self) -> tuple[str, ...]:
+        """The groups of `uses` that alter the labels with the values of this method."""
+        return self.uses
+
     def dialogue(
         self, context: RunContext, trials: ProgramTrials, supplement: Supplement, repair: Repair
     ) -> Dialogue[Any] | None:

@@ -86,6 +86,7 @@ class LabelingResult:
         class_balance: The class balance that the label model was given; None without a label model.
         labeled_votes: The votes on valid with its gold labels; None when they may not be used.
         concepts: The concepts whose scores the programs read; None for rows that are no images.
+        notes: Notes for the record, one or more sentences each.
 
     """
 
@@ -96,3 +97,4 @@ class LabelingResult:
     class_balance: tuple[float, ...] | None = None
     labeled_votes: LabeledVotes | None = None
     concepts: ScoredConcepts | None = None
+    notes: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import numpy as np
 
 from alchemist_exp.concepts.filters import DroppedConcept, filter_concepts
 from alchemist_exp.concepts.scales import ScoreScale, fit_scale
-from alchemist_exp.concepts.source import Concepts, ScoredConcepts, assume_concepts
+from alchemist_exp.concepts.source import Concepts, ScoredConcepts, assuming_parser
 from alchemist_exp.concepts.types import ConceptSet
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.artifact_cache import read_array
@@ -69,16 +69,7 @@ def plan_concepts(
         one, all concepts are assumed to pass.
 
     """
-    n_parsed = 0
-
-    def parse(text: str, classes: Sequence[str]) -> ConceptSet:
-        nonlocal n_parsed
-        n_parsed += 1
-        if not accepting and n_parsed == 1:
-            raise ValueError("assumed")
-        return assume_concepts(text, classes)
-
-    named = yield from concepts.dialogue(context, parse)
+    named = yield from concepts.dialogue(context, assuming_parser(accepting=accepting))
     kept = named.concepts
     if encoder.is_local() and (
         entry := context.cache.get("concept_scores", _key(context, concepts, encoder, named.concepts))

@@ -36,7 +36,7 @@ from alchemist_exp.supplements.written import NoSupplement
 from alchemist_exp.tracking.base import Logger
 
 METHOD_GROUPS: Final = ("llm", "prompt", "supplement", "repair", "sandbox", "vetting", "selection", "label_model")
-"""The groups that some methods use and others do not; `Method.uses` names those that a method uses."""
+"""The groups that some methods use and others do not; `Method.used_groups` names those that a method uses."""
 
 _ENCODERS: Final = {"toy_birds": "feature_extractor=clip_toy"}
 _PHOTO_ENCODERS: Final = "feature_extractor=clip_vit_b32, clip_vit_l14 or conse"
@@ -166,9 +166,9 @@ class Experiment:
     def used_groups(self) -> tuple[str, ...]:
         """The groups that the method uses on this dataset."""
         if not self.scores_concepts:
-            return self.method.uses
+            return self.method.used_groups
         asked = ("llm", "prompt") if self.concepts.file is None else ()
-        return (*dict.fromkeys((*self.method.uses, *asked)), "concepts")
+        return (*dict.fromkeys((*self.method.used_groups, *asked)), "concepts")
 
     @property
     def scores_concepts(self) -> bool:
@@ -243,8 +243,8 @@ class Experiment:
         """
         if isinstance(self.method, AlchemistMethod) and not self.scores_concepts:
             self.prompt.check_task(data.task)
-        if self.scores_concepts and self.concepts.file is not None:
-            self.concepts.from_file(data.task)
+        if self.scores_concepts:
+            self.concepts.check_file(data.task)
         if self.uses("label_model") and self.label_model.uses_gold and data.gold(Split.VALID) is None:
             raise ConfigError(
                 f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "

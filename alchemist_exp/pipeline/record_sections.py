@@ -224,10 +224,12 @@ def record_labels(
     record.programs = programs_section(result.sources, data, experiment.sandbox.effective_mode)
     record.label_model = label_model_section(result, data, experiment.dataset.positive)
     record.cost = cost_section(experiment, context, result)
+    record.notes += result.notes
     if experiment.gold.use_valid and not context.gold.available(Split.VALID):
+        balance = "the class balance is estimated from the votes, and " * experiment.uses("label_model")
         record.notes.append(
-            "There are no validation labels: the class balance is estimated from the votes, "
-            "and early stopping watches held-out pseudo-labels, as with gold=none."
+            f"There are no validation labels: {balance}early stopping watches held-out pseudo-labels, as with "
+            "gold=none."
         )
     elif context.gold.available(Split.VALID) and not can_stop(experiment.dataset, context.gold):
         missing = experiment.dataset.positive_class if experiment.dataset.metric is Metric.f1 else "all classes but one"

@@ -36,6 +36,7 @@ _REQUIRED: Final = {
     "record_examples": ("values",),
     "concepts": ("quoted_classes",),
     "concepts_repair": ("request", "response", "reason"),
+    "spurious": ("quoted_classes",),
     "score_task": ("descriptions",),
 }
 """The placeholders without which a template would drop what it is for."""
@@ -50,6 +51,7 @@ _LATER_TEMPLATES: Final = (
     "image_description",
     "concepts",
     "concepts_repair",
+    "spurious",
     "score_task",
     "score_scales",
 )
@@ -92,6 +94,11 @@ class PromptTemplates(Component):
         "[request]\n\nThis answer cannot be used:\n\n[response]\n\n[reason]\n\nAnswer with one JSON object of the "
         'form {"name of a concept": {"name of a class": "description"}}, a description for each of the classes '
         "[quoted_classes], and nothing else."
+    )
+    spurious: str = (
+        "What are the biased or spurious differences between images of [quoted_classes], which often occur with a "
+        "class but do not define it? Please organize the differences by name and describe in a few words for each "
+        "class what its images show. Parse the results into JSON format."
     )
     score_task: str = (
         "I have measured similarity scores for the following descriptions as float numbers. [scale] The descriptions "
@@ -317,11 +324,24 @@ class PromptTemplates(Component):
         """
         return fill(self.concepts, _words(task))
 
-    def concept_repair_request(self, task: Task, response: str, reason: str) -> str:
+    def spurious_request(self, task: Task) -> str:
+        """Return the prompt that asks for the spurious differences between images of the classes (method=roboshot).
+
+        Args:
+            task: The labeling task.
+
+        Returns:
+            The prompt. Its response has the form of the response to `concept_request`.
+
+        """
+        return fill(self.spurious, _words(task))
+
+    def concept_repair_request(self, task: Task, request: str, response: str, reason: str) -> str:
         """Return the prompt that sends unusable concepts back to the LLM.
 
         Args:
             task: The labeling task.
+            request: The prompt that was answered, by `concept_request` or `spurious_request`.
             response: The LLM's response.
             reason: Why it cannot be used.
 
@@ -329,7 +349,7 @@ class PromptTemplates(Component):
             The prompt.
 
         """
-        words = _words(task) | {"request": self.concept_request(task), "response": response.strip(), "reason": reason}
+        words = _words(task) | {"request": request, "response": response.strip(), "reason": reason}
         return fill(self.concepts_repair, words)
 
     def score_description(self, task: Task, descriptions: Sequence[str], scale: str) -> str:

@@ -94,14 +94,15 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
     on_valid = "valid: scoring" in gold_used and "train: scoring" not in gold_used
     has_files = record.programs["sandbox"] is not None  # programs ran, so their files were written
     has_picture = record.data.get("kind") == "images"
+    has_votes = record.label_model["name"] != record.programs["source"]  # else the method gave the soft labels itself
     seconds = ", ".join(f"{key.replace('_', ' ')} {s:.1f}" for key, s in record.seconds.items() if key != "total")
     return Group(
         *parts,
         *_scores(record),
         *group_tables(record.groups),
         *concept_table(record.concepts, spurious=record.groups.get("attribute", "background")),
-        *_programs(record.programs, accuracy=f"accuracy{' on valid' * on_valid}"),
-        *_cost(record.cost, method),
+        *_programs(record.programs, accuracy=f"accuracy{' on valid' * on_valid}", votes=has_votes),
+        *_cost(record.cost, method, "programs" if has_votes else method),
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
         *(Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]),
         Text(f"gold used  {', '.join(gold_used) or 'none'}"),
@@ -146,11 +147,13 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in counts.items())
 
 
-def _programs(programs: Section, accuracy: str) -> list[RenderableType]:
-    """Return the programs that voted, and why others do not; the outcomes of rows for zero-shot labeling."""
+def _programs(programs: Section, accuracy: str, *, votes: bool) -> list[RenderableType]:
+    """Return the programs that voted, and why others do not; for other methods the outcomes of rows, if it has them."""
     rejected, listed, by_stage = programs["rejected"], programs["list"], programs["rejected_by_stage"]
     if programs["row_outcomes"]:
         return [heading("LLM calls", f"{listed[0]['origin']}, one for each row: {_counts(programs['row_outcomes'])}")]
+    if not votes:
+        return []
     if programs["sandbox"]:
         lost = f", {sum(by_stage.values())} rejected ({_counts(by_stage)})" if by_stage else ""
         selected = f", {programs['selected']} selected" if programs["selected"] < programs["accepted"] else ""
@@ -174,14 +177,17 @@ def _programs(programs: Section, accuracy: str) -> list[RenderableType]:
     ]
 
 
-def _cost(cost: Section, method: str) -> list[RenderableType]:
-    """Return what programs and zero-shot labeling cost at the same price, and what the run spent on one of them."""
+def _cost(cost: Section, method: str, compared: str) -> list[RenderableType]:
+    """Return what programs and zero-shot labeling cost at the same price, and what the run spent on one of them.
+
+    compared: What is compared with zero-shot labeling: programs, or the name of a method without programs.
+    """
     estimate, by_rows = cost["break_even"], method == "zero_shot"
     replayed = " (replayed)" if cost["replayed"] and cost["calls"] else ""
     spent = usd_text(cost["spent_usd"])
     table = new_table("", "LLM calls", "list price", "spent")
     for what, calls, usd, of_run in (
-        (f"programs{replayed}", "programs_calls", "programs_usd", not by_rows),
+        (f"{'programs' if by_rows else sanitize(compared)}{replayed}", "programs_calls", "programs_usd", not by_rows),
         ("zero-shot labeling", "zero_shot_calls", "zero_shot_usd", by_rows),
         ("zero-shot labeling, batch API", "zero_shot_calls", "zero_shot_batch_usd", False),
     ):
