@@ -61,3 +61,9 @@ def test_a_prompt_that_drops_what_is_configured_is_refused(composed, overrides: 
         config.build(composed(*overrides)).check()
     other = [override for override in overrides if not override.startswith("method.")]
     assert config.build(composed("method=human", *other)).check() is None
+
+
+def test_the_template_of_spurious_differences_alters_no_key_unless_it_is_changed(composed) -> None:
+    assert "spurious" not in config.build(composed()).prompt.cache_key()
+    changed = config.build(composed("prompt.spurious='Which backgrounds have [quoted_classes]?'")).prompt
+    assert "spurious" in changed.cache_key()

@@ -33,7 +33,11 @@ CONFIG: dict[str, Any] = {
     "paths": {"outputs": "outputs", "data": "data"},
     "force": False,
 }
+_ALL_UNUSED = ("llm", "prompt", "supplement", "sandbox", "vetting", "repair", "selection", "label_model")
 UNUSED = {
+    "clip_group": _ALL_UNUSED,
+    "clip_zero_shot": _ALL_UNUSED,
+    "roboshot": _ALL_UNUSED[2:],
     "human": ("llm", "prompt", "supplement", "sandbox", "vetting", "repair", "selection"),
     "program_files": ("llm", "prompt", "supplement", "repair"),
     "zero_shot": ("supplement", "sandbox", "vetting", "repair", "selection", "label_model"),
