@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -146,6 +147,9 @@ class EndModel(Component, ABC):
          [[0.75 0.25]]]
 
     """
+
+    trains: ClassVar[bool] = True
+    """Whether there is a model at all."""
 
     @abstractmethod
     def fit(

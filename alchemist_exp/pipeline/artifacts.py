@@ -82,7 +82,7 @@ def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mappi
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = pa.concat_tables(_label_table(data, s, result.labels.get(s), probs[s].mean(axis=0)) for s in data.splits)
+    table = pa.concat_tables(_label_table(data, s, result.labels.get(s), probs[s]) for s in data.splits)
     raw = io.BytesIO()
     parquet.write_table(table, raw, compression="zstd")
     write_bytes(path, raw.getvalue())
@@ -91,23 +91,26 @@ def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mappi
 def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs: FloatArray) -> "pa.Table":
     """The rows of one split; what is not known is null, as are all labels of a row without text.
 
-    labels: None when the split has no votes. probs: float32 array of shape (n_rows_with_text, n_classes), the mean over
-    seeds.
+    labels: None when the split has no votes. probs: float32 array of shape (n_seeds, n_rows_with_text, n_classes).
     """
     import pyarrow as pa
 
     classes, gold, has_text = data.task.classes, data.gold(split), data.has_text(split)
     if labels is None:
-        labels = SoftLabels(probs=np.zeros_like(probs), covered=np.zeros(len(probs), dtype=bool))
+        labels = SoftLabels(
+            probs=np.zeros(probs.shape[1:], dtype=np.float32), covered=np.zeros(probs.shape[1], dtype=bool)
+        )
     shares = np.where(labels.covered[:, np.newaxis], labels.probs, np.nan)
     text, share = pa.large_string(), pa.float32()
     # Of the rows with text. from_pandas: NaN becomes null
     labeled = {
         "weak_label": pa.array([None if c == ABSTAIN else classes[c] for c in labels.hard()], text),
         **{f"p({name})": pa.array(shares[:, i], share, from_pandas=True) for i, name in enumerate(classes)},
-        "predicted": pa.array([classes[c] for c in probs.argmax(axis=1)], text),
-        "confidence": pa.array(probs.max(axis=1), share),
     }
+    if len(probs):
+        mean = probs.mean(axis=0)
+        labeled["predicted"] = pa.array([classes[c] for c in mean.argmax(axis=1)], text)
+        labeled["confidence"] = pa.array(mean.max(axis=1), share)
     # The place of each row among the rows with text. A null makes a row of nulls.
     places = pa.array(np.cumsum(has_text) - 1, mask=~has_text)
     columns = {

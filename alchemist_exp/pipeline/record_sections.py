@@ -181,7 +181,7 @@ def end_model_section(
 
     Returns:
         Mean and standard deviation over seeds of every score, on valid and test where there are gold labels; also on
-        the rows of a split whose text is in no earlier split, if it has others.
+        the rows of a split whose text is in no earlier split, if it has others. No scores without seeds.
 
     Raises:
         ValueError: A split has no rows.
@@ -189,7 +189,7 @@ def end_model_section(
     metrics: dict[str, Any] = {}
     metrics_unseen: dict[str, Any] = {}
     for split in (Split.VALID, Split.TEST):
-        if (gold := data.gold(split)) is not None:
+        if (gold := data.gold(split)) is not None and seeds:
             metrics[split.value] = _score_seeds(gold, probs[split], positive)
             if (unseen := _partly_unseen(data, split)) is not None:
                 metrics_unseen[split.value] = _score_seeds(gold[unseen], probs[split][:, unseen], positive)
@@ -269,8 +269,8 @@ def feature_notes(extractor: FeatureExtractor, features: Mapping[Split, FloatArr
         No note when each split has less than `MAX_ZERO_FEATURES`.
 
     """
-    shares = {split: float(1 - rows.any(axis=1).mean()) for split, rows in features.items()}
-    if max(shares.values()) < MAX_ZERO_FEATURES:
+    shares = {split: float(1 - rows.any(axis=1).mean()) for split, rows in features.items() if rows.shape[1]}
+    if max(shares.values(), default=0) < MAX_ZERO_FEATURES:
         return []
     listed = ", ".join(f"{share:.0%} of {split}" for split, share in shares.items())
     return [
@@ -300,7 +300,7 @@ def record_predictions(
         probs: float32 arrays of shape (n_seeds, n_rows, n_classes), the model's predictions on each split.
 
     """
-    seeds = list(experiment.seed.values)
+    seeds = list(experiment.seed.values) if experiment.end_model.trains else []
     record.end_model = end_model_section(experiment.end_model.name, seeds, probs, data, experiment.dataset.positive)
     record.host = host(model.device)
     for split in Split:
@@ -373,7 +373,7 @@ def track(tracker: Tracker, record: RunRecord, model: FittedEndModel, sources: L
         sources: The programs with their source code.
 
     """
-    for epoch in range(max(len(curve.train_loss) for curve in model.curves)):
+    for epoch in range(max((len(curve.train_loss) for curve in model.curves), default=0)):
         active = [curve for curve in model.curves if epoch < len(curve.train_loss)]
         losses = {f"train_loss/seed_{curve.seed}": curve.train_loss[epoch] for curve in active}
         scores = {f"valid_score/seed_{curve.seed}": curve.valid_score[epoch] for curve in active}

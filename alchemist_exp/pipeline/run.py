@@ -27,7 +27,7 @@ from alchemist_exp.pipeline.data_section import data_section, missing_text_notes
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
-from alchemist_exp.pipeline.stages import aggregate, distil, make_context, program_votes, require_programs
+from alchemist_exp.pipeline.stages import aggregate, distil, make_context, no_features, program_votes, require_programs
 from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.selection import select
 from alchemist_exp.programs.trials import RunTrials
@@ -151,7 +151,7 @@ def run_stages(
         artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
         artifacts.save_votes(directory / artifacts.VOTES, data, result.sources)
 
-        features = extract_features()
+        features = extract_features() if experiment.end_model.trains else no_features(data)
         record.notes += record_sections.feature_notes(experiment.feature_extractor, features.by_split)
         model = distil(experiment, context, result, features.by_split)
         with progress.stage("evaluate", "scoring"):
@@ -161,9 +161,11 @@ def run_stages(
             record.concepts = concept_section(data, result)
             save_image_figure(directory / artifacts.IMAGES, data, result)
             artifacts.save_labels(directory / artifacts.LABELS, loaded, result, probs)
-            artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
+            if features.entry is not None:
+                artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
         record_sections.track(tracker, record, model, result.sources)
-        predicted = probs[Split.TEST].mean(axis=0).argmax(axis=1) if Split.TEST in data.splits else None
+        has_predictions = Split.TEST in data.splits and len(probs[Split.TEST])
+        predicted = probs[Split.TEST].mean(axis=0).argmax(axis=1) if has_predictions else None
         record_sections.track_confusion(tracker, data, predicted)
     finally:
         # The record of a failed run names the gold labels that it used and what it paid, too.

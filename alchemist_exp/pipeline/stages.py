@@ -38,12 +38,12 @@ class ExtractedFeatures:
 
     Attributes:
         by_split: float32 arrays of shape (n_rows, n_features), memory-mapped.
-        entry: The cache entry, a directory that also holds the fitted extractor.
+        entry: The cache entry, a directory that also holds the fitted extractor; None for `no_features`.
 
     """
 
     by_split: Mapping[Split, FloatArray]
-    entry: Path
+    entry: Path | None
 
 
 def make_context(
@@ -116,6 +116,12 @@ def _extract_features(
         )
 
 
+def no_features(data: TextData) -> ExtractedFeatures:
+    """Return features of width 0, for a run without an end model."""
+    empty = {split: np.zeros((len(data.texts(split)), 0), dtype=np.float32) for split in data.splits}
+    return ExtractedFeatures(by_split=empty, entry=None)
+
+
 def distil(
     experiment: Experiment, context: RunContext, result: LabelingResult, features: Mapping[Split, FloatArray]
 ) -> FittedEndModel:
@@ -137,7 +143,11 @@ def distil(
     """
     dataset, end_model, seeds = experiment.dataset, experiment.end_model, experiment.seed.values
     validation = None
-    if can_stop(dataset, context.gold) and (gold := context.gold.use(Split.VALID, "early stopping")) is not None:
+    if (
+        end_model.trains
+        and can_stop(dataset, context.gold)
+        and (gold := context.gold.use(Split.VALID, "early stopping")) is not None
+    ):
         validation = ValidationData(
             features=features[Split.VALID],
             gold=gold,

@@ -30,14 +30,15 @@ def headline(record: RunRecord) -> dict[str, str]:
 
     """
     name = "f1" if record.config["dataset"]["metric"] == "f1" else "accuracy"
-    split = next((split for split in ("test", "valid") if split in record.end_model["metrics"]), None)
+    scored = record.end_model["metrics"] or record.label_model["metrics"]
+    split = next((split for split in ("test", "valid") if scored.get(split)), None)
     coverage = number_text(record.label_model["coverage"]["train"])
     if split is None:
         return {"score": UNKNOWN, "distilled": UNKNOWN, "label model": UNKNOWN, "coverage": coverage}
-    distilled, of_votes = record.end_model["metrics"][split][name], record.label_model["metrics"].get(split)
+    distilled, of_votes = record.end_model["metrics"].get(split), record.label_model["metrics"].get(split)
     return {
         "score": f"{split} {'F1' if name == 'f1' else name}",
-        "distilled": mean_text(distilled, len(record.end_model["seeds"])),
+        "distilled": mean_text(distilled[name], len(record.end_model["seeds"])) if distilled else UNKNOWN,
         "label model": number_text(of_votes and of_votes[name]),
         "coverage": coverage,
     }
@@ -84,7 +85,8 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
 
     """
     dataset, method, end_model = (record.config[group]["name"] for group in ("dataset", "method", "end_model"))
-    chosen = dict.fromkeys((dataset, method, record.label_model["name"], end_model))  # zero-shot labeling is both
+    trained = [end_model] * bool(record.end_model["seeds"])
+    chosen = dict.fromkeys((dataset, method, record.label_model["name"], *trained))  # zero-shot labeling is both
     parts: list[RenderableType] = [Text("\n" + "  ·  ".join(map(sanitize, chosen)), style="bold")]
     if reused:
         how = f"loaded from the existing record, finished {record.finished_at}; use force=true to run again"
@@ -106,7 +108,7 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
         *(Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]),
         Text(f"gold used  {', '.join(gold_used) or 'none'}"),
-        Text(f"record, labels, {'programs, ' * has_files}model  {directory}", overflow="fold"),
+        Text(f"record, labels{', programs' * has_files}{', model' * bool(trained)}  {directory}", overflow="fold"),
         *([Text(f"images, right and wrong  {directory}/images.png", overflow="fold")] if has_picture else []),
         Text(""),
     )
@@ -126,7 +128,7 @@ def _scores(record: RunRecord) -> list[RenderableType]:
     for split, share in record.data["most_frequent_class"].items():
         table.add_row(f"most frequent class, {split}", "", number_text(share), style="dim")
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"
-    what = f"{label_model['name']}: rows with a label; {end_model['name']}: {over}"
+    what = f"{label_model['name']}: rows with a label" + (f"; {end_model['name']}: {over}" if n_seeds else "")
     labels = f"labels by {label_model['name']} on train: {_counts(label_model['labels'])}"
     return [heading("Scores", what), table, *_unseen(record), Text(labels)]
 

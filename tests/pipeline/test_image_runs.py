@@ -18,6 +18,7 @@ from alchemist_exp.pipeline.concept_scores import plan_concepts
 from alchemist_exp.pipeline.plan import plan
 from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.pipeline.stages import make_context
+from alchemist_exp.results.console import headline
 
 TOY = ("dataset=toy_birds", "feature_extractor=clip_toy", "logger=none", "seed=s0")
 SMALL = ("dataset.n_train=200", "dataset.n_valid=80", "dataset.n_test=200")
@@ -286,3 +287,17 @@ def test_a_limit_takes_evenly_spaced_images(composed) -> None:
     assert few.gold(Split.TRAIN).tolist() == whole.gold(Split.TRAIN)[chosen].tolist()
     background = whole.attributes["background"].of_rows[Split.TRAIN]
     assert np.array_equal(few.attributes["background"].of_rows[Split.TRAIN], background[chosen])
+
+
+def test_a_run_without_an_end_model_ends_with_the_labels(ran: Run) -> None:
+    result = ran("end_model=none", "label_model=majority")
+    record = result.record
+    assert record.end_model == {"name": "none", "seeds": [], "metrics": {}, "metrics_unseen": {}}
+    assert record.groups["end_model"] == {}
+    assert record.groups["label_model"]["test"]["worst_accuracy"] > 0.8
+    assert "valid: early stopping" not in record.data["gold_used"]
+    assert not (result.directory / MODEL).exists()
+    names = parquet.read_schema(result.directory / "labels.parquet").names
+    assert "weak_label" in names
+    assert not {"predicted", "confidence"} & {*names}
+    assert headline(record)["distilled"] == "-"
