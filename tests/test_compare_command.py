@@ -106,7 +106,7 @@ def test_without_a_table_every_finished_run_has_a_line(outputs: Path, capsys: py
 def test_wrong_arguments_are_one_sentence(outputs: Path, tmp_path: Path, failing: Callable[..., str]) -> None:
     here = str(outputs)
     assert "has no directory runs/" in failing(str(tmp_path / "absent"))
-    assert "invalid choice: 'table2'" in failing(here, "--table", "table2")
+    assert "invalid choice: 'table7'" in failing(here, "--table", "table7")
     assert "'snorkel' is not a filter" in failing(here, "snorkel")
     assert "the filter 'datset' is unknown; did you mean 'dataset'?" in failing(here, "datset=sms")
     assert "has to end in one of .txt, .md, .csv, .tex, .html" in failing(here, "--out", "x.pdf")
