@@ -80,7 +80,7 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int, overri
     golds = " and ".join(f"gold={gold}" for gold in filled.golds)
     quantities = {measure.quantity for measure in filled.table.measures.values()}
     covered = "; ours are over the rows that have a label" * (Quantity.LABEL_MODEL in quantities)
-    grids = [_main_grid(filled), *([_claims_grid(filled)] if filled.name == "table1" else [])]
+    grids = [*_main_grids(filled), *([_claims_grid(filled)] if filled.name == "table1" else [])]
     means = filled.cells["mean"]
     counts = (filled.cells["quantity"] == Quantity.PROGRAMS) & filled.cells["gold"].notna()
     return Report(
@@ -162,8 +162,11 @@ def _our_sources(filled: FilledTable) -> dict[str, str]:
     return {f"ours:{gold}": "ours" if len(filled.golds) == 1 else f"ours, gold={gold}" for gold in filled.golds}
 
 
-def _main_grid(filled: FilledTable) -> Grid:
-    """Return the table as the paper prints it, with our results as one source more (one for each gold member)."""
+def _main_grids(filled: FilledTable) -> Iterator[Grid]:
+    """Yield the table as the paper prints it, with our results as one source more (one for each gold member).
+
+    Groups of measures are separate grids, without those rows of the paper in which it prints nothing.
+    """
     table, cells = filled.table, filled.cells
     sources = {**paper.SOURCES, **_our_sources(filled)}
     items = table.headings or table.items
@@ -196,7 +199,15 @@ def _main_grid(filled: FilledTable) -> Grid:
         names["measure"] = [of_text[text][1] for text in names["measure"]]
     wide.columns = pd.MultiIndex.from_arrays([groups, [", ".join(filter(None, name)) for name in names.to_numpy()]])
     stubs = {"item": "", "source": "by", "measure": "", "dataset": "dataset"}
-    return Grid(title="", frame=wide.rename_axis(index=[stubs[axis] for axis in table.rows]))
+    ours = {*_our_sources(filled).values()}
+    frame = wide.rename_axis(index=[stubs[axis] for axis in table.rows])
+    if "dataset" in table.columns:
+        yield Grid(title="", frame=frame)
+        return
+    is_ours = wide.index.get_level_values("source").isin(ours)
+    for group in dict.fromkeys(groups):
+        part = frame.loc[:, [of == group for of in groups]]
+        yield Grid(title="", frame=part[is_ours | (part != UNKNOWN).any(axis=1)])
 
 
 def _claims_grid(filled: FilledTable) -> Grid:

@@ -59,7 +59,8 @@ def missing_results(filled: FilledTable, outputs: Path) -> list[MissingResult]:
             }
             if members["method"] == "zero_shot":
                 members = {"method": "zero_shot", "llm": "openai"} | members
-            chosen = [f"{key}={value}" for key, value in members.items()]
+            command = ["alchemist", "run", *["-m"] * (len(datasets) > 1)]
+            command += [f"{key}={value}" for key, value in members.items()]
             unfinished = runs[(runs["item"] == item) & runs["dataset"].isin(datasets)]
             missing.append(
                 MissingResult(
@@ -67,7 +68,7 @@ def missing_results(filled: FilledTable, outputs: Path) -> list[MissingResult]:
                     reason=f"not part of the sweep, since {table.optional[item]}"
                     if unfinished.empty
                     else _state(unfinished.iloc[-1]),
-                    command=shlex.join(["alchemist", "run", "-m", *chosen, f"paths.outputs={outputs}"]),
+                    command=shlex.join([*command, f"paths.outputs={outputs}"]),
                     of_sweep=False,
                 )
             )
