@@ -40,9 +40,8 @@ def missing_results(filled: FilledTable, outputs: Path) -> list[MissingResult]:
             continue
         last = of_place[key].iloc[-1] if key in of_place else None
         names = [dataset_label(place.dataset), table.items[place.item]]
-        names += [place.runs.get("label_model", "")] * differ_in_label_model + [f"gold={gold}"] * (
-            len(filled.golds) > 1
-        )
+        names += [place.runs.get("label_model", "")] * differ_in_label_model
+        names += [f"gold={gold}"] * (len(filled.golds) > 1)
         found[repr(place.runs), gold] = MissingResult(
             place=", ".join(names),
             reason="no run, or its job could not start" if last is None else _state(last),
@@ -61,13 +60,14 @@ def missing_results(filled: FilledTable, outputs: Path) -> list[MissingResult]:
                 members = {"method": "zero_shot", "llm": "openai"} | members
             command = ["alchemist", "run", *["-m"] * (len(datasets) > 1)]
             command += [f"{key}={value}" for key, value in members.items()]
+            reason = f"not part of the sweep, since {table.optional[item]}"
             unfinished = runs[(runs["item"] == item) & runs["dataset"].isin(datasets)]
+            if len(datasets) == 1 and not unfinished.empty:
+                reason = _state(unfinished.iloc[-1])
             missing.append(
                 MissingResult(
                     place=f"{', '.join(map(dataset_label, datasets))}, {table.items[item]}",
-                    reason=f"not part of the sweep, since {table.optional[item]}"
-                    if unfinished.empty
-                    else _state(unfinished.iloc[-1]),
+                    reason=reason,
                     command=shlex.join([*command, f"paths.outputs={outputs}"]),
                     of_sweep=False,
                 )
