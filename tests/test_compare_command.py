@@ -106,7 +106,7 @@ def test_without_a_table_every_finished_run_has_a_line(outputs: Path, capsys: py
 def test_wrong_arguments_are_one_sentence(outputs: Path, tmp_path: Path, failing: Callable[..., str]) -> None:
     here = str(outputs)
     assert "has no directory runs/" in failing(str(tmp_path / "absent"))
-    assert "invalid choice: 'table2'" in failing(here, "--table", "table2")
+    assert "invalid choice: 'table7'" in failing(here, "--table", "table7")
     assert "'snorkel' is not a filter" in failing(here, "snorkel")
     assert "the filter 'datset' is unknown; did you mean 'dataset'?" in failing(here, "datset=sms")
     assert "has to end in one of .txt, .md, .csv, .tex, .html" in failing(here, "--out", "x.pdf")
@@ -159,6 +159,29 @@ def test_a_table_is_made_of_its_own_sweep(
     if overrides:
         assert main([str(tmp_path), "--table", "table8", *overrides]) == 0
         assert "0.100" in capsys.readouterr().out
+
+
+def test_table2_has_every_seed_of_the_data_that_runs_have(composed, tmp_path: Path, capsys) -> None:
+    """Other seeds than those of the sweep count; data of another size are left out."""
+    here = {"code": code_fingerprint(), "packages": package_versions()}
+    for name, override in (
+        ("0", "dataset.seed=0"),
+        ("1", "dataset.seed=1"),
+        ("7", "dataset.seed=7"),
+        ("small", "dataset.n_train=120"),
+    ):
+        for method in ("alchemist", "vanilla_image"):
+            experiment = config.build(composed("+experiment=table2", f"method={method}", override))
+            members = {group: part.name for group, part in experiment.used_components() if group != "seed"}
+            made = record(members, seeds=(0,), **here, config={"dataset.seed": experiment.dataset.seed})
+            made["data"]["fingerprint"] = name
+            made["config"]["concepts"] = {"name": "default"}
+            components = {**experiment.component_keys(), "seed": made["components"]["seed"]}
+            write(tmp_path, f"{name}-{method}", made | {"components": components})
+    assert main([str(tmp_path), "--table", "table2"]) == 0
+    table = capsys.readouterr().out
+    assert "Ours: mean ± sd over 3 seeds of the data; gold=valid; 6 of 8 finished runs." in table
+    assert "2 runs are left out, because the sweep of table2 does not ask for them: dataset.n_train=120" in table
 
 
 def test_overrides_of_the_sweep_are_filters_of_its_table() -> None:

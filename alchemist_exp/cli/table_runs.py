@@ -17,13 +17,13 @@ from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.results.filled_table import places
 from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.provenance import package_versions
-from alchemist_exp.results.runs import as_text, select, settings, settings_of
+from alchemist_exp.results.runs import REPLICATES, as_text, select, settings, settings_of
 
 ALTERS_NOTHING = ("hydra", "paths", "logger", "force", "budget", "debug", "experiment")
 """Overrides that alter no result, so that they choose no runs."""
 
-_DRAWN = frozenset({"selection.n", "selection.seed"})
-"""What figure 5 has places for, or averages over."""
+_DRAWN = REPLICATES | {"selection.n"}
+"""What figure 5 has places for, and what a table averages over."""
 
 _SHOWN_REASONS = 6
 
@@ -93,7 +93,7 @@ def choose_runs(
         ]
     ]
     known = _components(name, fitting, filters)
-    zero_shot = fitting["method"].isin(table.optional)
+    zero_shot = fitting["method"].isin([*table.optional])
     differ: dict[str, str] = {}
     for run, values in compared.iterrows():
         # The sweep calls no LLM for each row: such runs are made with any LLM.

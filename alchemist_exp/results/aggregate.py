@@ -7,7 +7,7 @@ import pandas as pd
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.results.paper_tables import Quantity
-from alchemist_exp.results.runs import REPLICATES, SCORES, RunState, scope, settings
+from alchemist_exp.results.runs import GROUP_SCORES, REPLICATES, SCORES, RunState, as_text, scope, settings
 
 
 def measurements(runs: pd.DataFrame) -> pd.DataFrame:
@@ -17,29 +17,37 @@ def measurements(runs: pd.DataFrame) -> pd.DataFrame:
         runs: Rows of `RunIndex.runs`; those that have not finished are passed over.
 
     Returns:
-        Columns `run`, `quantity`, `score` ("" for what is not a score), `seed` (the end model's for a distilled score,
-        the selection's for a label model's, else "") and `value`. Dollars are those of zero-shot labeling for a
-        zero-shot run, and of the programs for others.
+        Columns `run`, `quantity`, `score` (a key of `SCORES` or `GROUP_SCORES`; "" for what is not a score),
+        `data_seed` (the seed of drawn data, as text), `seed` (the end model's for a distilled score, the selection's
+        for a label model's, else "") and `value`. Dollars are those of zero-shot labeling for a zero-shot run, and of
+        the programs for others.
 
     """
     rows: list[tuple[object, ...]] = []
     for name, run in runs[runs["state"] == RunState.DONE].to_dict("index").items():
         usd = run[f"cost.break_even.{'zero_shot' if run['method'] == 'zero_shot' else 'programs'}_usd"]
-        rows.append((name, Quantity.PROGRAMS, "", "", run["programs.selected"]))
-        rows.append((name, Quantity.COVERAGE, "", "", run["label_model.coverage.train"]))
-        rows.append((name, Quantity.DOLLARS, "", "", usd))
-        # The end model's seed does not alter a label model's score, so runs that differ in that seed count once.
-        draw = run.get("config.selection.seed", "")
-        for score in SCORES:
-            rows.append((name, Quantity.LABEL_MODEL, score, draw, run.get(f"label_model.metrics.test.{score}")))
-            if isinstance(values := run.get(f"end_model.metrics.test.{score}.per_seed"), list):
+        drawn, draw = (_seed_text(run.get(f"config.{group}.seed")) for group in ("dataset", "selection"))
+        rows.append((name, Quantity.PROGRAMS, "", drawn, "", run["programs.selected"]))
+        rows.append((name, Quantity.COVERAGE, "", drawn, "", run["label_model.coverage.train"]))
+        rows.append((name, Quantity.DOLLARS, "", drawn, "", usd))
+        of_test = {score: f"{{}}.metrics.test.{score}" for score in SCORES}
+        of_test |= {score: f"groups.{{}}.test.{score}" for score in GROUP_SCORES}
+        for score, path in of_test.items():
+            # The end model's seed does not alter a label model's score, so runs that differ in that seed count once.
+            rows.append((name, Quantity.LABEL_MODEL, score, drawn, draw, run.get(path.format("label_model"))))
+            if isinstance(values := run.get(f"{path.format('end_model')}.per_seed"), list):
                 seeds = run["end_model.seeds"]
-                rows += [(name, Quantity.DISTILLED, score, *one) for one in zip(seeds, values, strict=True)]
+                rows += [(name, Quantity.DISTILLED, score, drawn, *one) for one in zip(seeds, values, strict=True)]
     return (
-        pd.DataFrame(rows, columns=["run", "quantity", "score", "seed", "value"])
+        pd.DataFrame(rows, columns=["run", "quantity", "score", "data_seed", "seed", "value"])
         .dropna(subset="value")
         .astype({"value": float})
     )
+
+
+def _seed_text(seed: object) -> str:
+    """Return a seed as text; "" where a run has none."""
+    return "" if seed is None or seed != seed else str(as_text(seed))
 
 
 def aggregate(cells: pd.DataFrame, runs: pd.DataFrame, quantities: Collection[Quantity]) -> pd.DataFrame:
@@ -53,7 +61,7 @@ def aggregate(cells: pd.DataFrame, runs: pd.DataFrame, quantities: Collection[Qu
 
     Returns:
         One row for each cell, quantity and score: the cell's columns, `quantity`, `score`, `mean`, `sd` (NaN for one
-        seed) and `n` (seeds).
+        seed) and `n` (seeds; of drawn data, pairs of the data's seed and the other).
 
     Raises:
         ConfigError: Two runs of a cell have different values for the same seed.
@@ -62,12 +70,13 @@ def aggregate(cells: pd.DataFrame, runs: pd.DataFrame, quantities: Collection[Qu
     by = [*cells.columns.drop("run"), "quantity", "score"]
     values = cells.merge(measurements(runs), on="run")
     values = values[values["quantity"].isin(quantities)]
-    per_seed = values.groupby([*by, "seed"], sort=False, dropna=False)["value"]
+    seeds = ["data_seed", "seed"]
+    per_seed = values.groupby([*by, *seeds], sort=False, dropna=False)["value"]
     differ = values[(per_seed.transform("nunique") > 1) & (values["quantity"] != Quantity.DOLLARS)]
     if not differ.empty:
         one = differ.iloc[0]
         other = differ[
-            (differ[[*by, "seed"]] == one[[*by, "seed"]]).all(axis=1) & (differ["value"] != one["value"])
+            (differ[[*by, *seeds]] == one[[*by, *seeds]]).all(axis=1) & (differ["value"] != one["value"])
         ].iloc[0]
         of_seed = f" of seed {one['seed']}" if one["score"] and one["seed"] != "" else ""
         raise ConfigError(

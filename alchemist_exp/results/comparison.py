@@ -15,10 +15,16 @@ from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.missing import missing_results
 from alchemist_exp.results.paper_tables import Quantity
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS, UNKNOWN, Grid, Report, usd_text
-from alchemist_exp.results.runs import AXES, SCORES, RunState, settings
+from alchemist_exp.results.runs import AXES, GROUP_SCORES, SCORES, SYNTHETIC, RunState, dataset_label, settings
 
 _DECIMALS = {Quantity.PROGRAMS: (0, 0), Quantity.COVERAGE: (3, 2), Quantity.DOLLARS: (3, 3)}
 """Decimals of our results and of the paper's; our scores have three, and the paper's as many as it prints."""
+
+_AVERAGED = {
+    "figure5": (Quantity.LABEL_MODEL, "draws of programs"),
+    "table2": (Quantity.LABEL_MODEL, "seeds of the data"),
+}
+"""The quantity whose values the caption counts, and what they are over; other tables: the end model's seeds."""
 
 GROUPS = (
     "dataset", "method", "llm", "prompt", "supplement", "vetting", "repair", "selection", "label_model", "sandbox",
@@ -31,8 +37,13 @@ CODE_DIGITS = 7
 
 _FALLBACK = {
     f"{scores.format(split='test')}.{score}{end}": f"{scores.format(split='valid')}.{score}{end}"
-    for scores, end in (("label_model.metrics.{split}", ""), ("end_model.metrics.{split}", ".per_seed"))
-    for score in SCORES
+    for scores, end, names in (
+        ("label_model.metrics.{split}", "", SCORES),
+        ("end_model.metrics.{split}", ".per_seed", SCORES),
+        ("groups.label_model.{split}", "", GROUP_SCORES),
+        ("groups.end_model.{split}", ".per_seed", GROUP_SCORES),
+    )
+    for score in names
 }
 """The values of a record with a score on test, and those with the score on valid."""
 
@@ -41,6 +52,13 @@ KEY_DIGITS = 6
 
 SHOWN_LIST = 20
 """Characters of a list or mapping that is shown as it is; a longer one is shown as a key."""
+
+_GROUP_COLUMNS = {
+    f"{score}, {model}": (quantity, key)
+    for model, quantity in {"label model": Quantity.LABEL_MODEL, "distilled": Quantity.DISTILLED}.items()
+    for key, score in {"worst_accuracy": "worst group", "gap": "gap"}.items()
+}
+"""The columns of runs with groups in a list of runs, and the quantity and score in each."""
 
 SAID_ONCE = ("method", "supplement", "label_model", "feature_extractor", "gold")
 """Groups whose member is in the caption where it is the same in all runs."""
@@ -60,8 +78,9 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int, overri
 
     """
     golds = " and ".join(f"gold={gold}" for gold in filled.golds)
-    covered = "; ours are over the rows that have a label" * ("label_model" in filled.table.measures)
-    grids = [_main_grid(filled), *([_claims_grid(filled)] if filled.name == "table1" else [])]
+    quantities = {measure.quantity for measure in filled.table.measures.values()}
+    covered = "; ours are over the rows that have a label" * (Quantity.LABEL_MODEL in quantities)
+    grids = [*_main_grids(filled), *([_claims_grid(filled)] if filled.name == "table1" else [])]
     means = filled.cells["mean"]
     counts = (filled.cells["quantity"] == Quantity.PROGRAMS) & filled.cells["gold"].notna()
     return Report(
@@ -69,7 +88,7 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int, overri
         title=filled.table.title,
         captions=[
             f"Ours: {_averaged_over(filled)}{golds}; {len(filled.finished)} of {n_finished} finished runs.",
-            f"Paper: {paper.citation()}. Scores: F1 on sms, accuracy elsewhere{covered}.",
+            f"Paper: {paper.citation()}. Scores: {filled.table.scores}{covered}.",
         ],
         grids=[*grids, *([] if filled.finished.empty else [_score_grid(filled)])],
         notes=list(_notes(filled, outputs)),
@@ -84,8 +103,9 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int, overri
         flat=pd.DataFrame(
             {
                 "table": filled.name,
-                **{name: filled.cells[name] for name in ("dataset", "item", "measure")},
-                "kind": filled.cells["score"].map(SCORES).fillna(filled.cells["quantity"]).astype(str),
+                "dataset": filled.cells["dataset"].map(dataset_label),
+                **{name: filled.cells[name] for name in ("item", "measure")},
+                "kind": filled.cells["score"].map(SCORES | GROUP_SCORES).fillna(filled.cells["quantity"]).astype(str),
                 "source": ("paper " + filled.cells["source"]).where(filled.cells["gold"].isna(), "ours"),
                 "gold": filled.cells["gold"],
                 # As text, so that a count of programs is 10 and not 10.0.
@@ -99,9 +119,7 @@ def compare_table(filled: FilledTable, outputs: Path, *, n_finished: int, overri
 
 def _averaged_over(filled: FilledTable) -> str:
     """Return what our means are over, for the caption; nothing where the table has only single values."""
-    quantity, what = (
-        (Quantity.LABEL_MODEL, "draws of programs") if filled.name == "figure5" else (Quantity.DISTILLED, "seeds")
-    )
+    quantity, what = _AVERAGED.get(filled.name, (Quantity.DISTILLED, "seeds"))
     counts = filled.cells.loc[filled.cells["quantity"] == quantity, "n"].dropna().astype(int)
     if counts.empty:
         return ""
@@ -114,11 +132,14 @@ def _averaged_over(filled: FilledTable) -> str:
 def _notes(filled: FilledTable, outputs: Path) -> Iterator[str]:
     """Yield what a reader should know of the runs: whose programs, data, costs, code, warnings, what is left out."""
     runs = filled.finished
-    recorded = runs[(runs["llm"] == "recorded") & (runs["method"] == "alchemist")]
+    yield from filled.table.notes
+    recorded = runs[(runs["llm"] == "recorded") & runs["method"].isin(["alchemist", "vanilla_image"])]
     for model in sorted({*recorded.get("config.llm.model", ())}):
+        datasets = recorded.loc[recorded["config.llm.model"] == model, "dataset"]
+        known = " and the model knows these public datasets from its training" * (not {*datasets} <= SYNTHETIC)
         yield (
-            f"Our programs are recordings of {model}: its ten responses to a prompt were written one after another "
-            "and the model knows these public datasets from its training. They are not the paper's programs."
+            f"Our programs are recordings of {model}: its ten responses to a prompt were written one after "
+            f"another{known}. They are not the paper's programs."
         )
     for dataset, rows in dict(zip(runs["dataset"], runs["data.rows.train"], strict=True)).items():
         if dataset in paper.DATASETS and rows != (printed := paper.train_rows(dataset)):
@@ -126,7 +147,7 @@ def _notes(filled: FilledTable, outputs: Path) -> Iterator[str]:
     priced = runs["cost.break_even.basis"] + "; prices: " + runs["cost.break_even.price_as_of"].fillna("not known")
     yield from (f"Our costs are estimates, {basis}." for basis in sorted({*priced}))
     yield from (f"Our runs were made by version {code} of the program." for code in sorted({*runs["code"].str[:12]}))
-    where = runs["dataset"] + ", " + runs["label_model"].fillna(UNKNOWN)
+    where = runs["dataset"].map(dataset_label) + ", " + runs["label_model"].fillna(UNKNOWN)
     warned = pd.DataFrame({"warning": runs["label_model.warnings"], "where": where}).explode("warning").dropna()
     for warning, rows in warned.groupby("warning", sort=False):
         yield f"{'; '.join(rows['where'].unique())}: {warning}"
@@ -141,34 +162,52 @@ def _our_sources(filled: FilledTable) -> dict[str, str]:
     return {f"ours:{gold}": "ours" if len(filled.golds) == 1 else f"ours, gold={gold}" for gold in filled.golds}
 
 
-def _main_grid(filled: FilledTable) -> Grid:
-    """Return the table as the paper prints it, with our results as one source more (one for each gold member)."""
+def _main_grids(filled: FilledTable) -> Iterator[Grid]:
+    """Yield the table as the paper prints it, with our results as one source more (one for each gold member).
+
+    Groups of measures are separate grids, without those rows of the paper in which it prints nothing.
+    """
     table, cells = filled.table, filled.cells
     sources = {**paper.SOURCES, **_our_sources(filled)}
     items = table.headings or table.items
-    measures = {name: measure.label or None for name, measure in table.measures.items()}
+    headings = {name: (measure.group, measure.label) for name, measure in table.measures.items()}
+    measures = {name: ": ".join(filter(None, heading)) or None for name, heading in headings.items()}
+    datasets = [*map(dataset_label, table.datasets)]
     decimals = cells["quantity"].map(lambda quantity: _DECIMALS.get(quantity, (3, table.decimals)))
     texts = zip(cells["mean"], cells["sd"], decimals.str[0].where(cells["gold"].notna(), decimals.str[1]), strict=True)
     # The order of the categories is the order of rows and columns.
     labeled = pd.DataFrame(
         {
-            "item": pd.Categorical(cells["item"].map(items), [*items.values()]),
-            "source": pd.Categorical(cells["source"].map(sources), [*sources.values()]),
+            "item": pd.Categorical(cells["item"].map(items), [*dict.fromkeys(items.values())]),
+            "source": pd.Categorical(cells["source"].map(sources), [*dict.fromkeys(sources.values())]),
             "measure": pd.Categorical(
                 cells["measure"].map(measures).fillna(cells["score"].map(SCORES)),
                 [*filter(None, measures.values()), *SCORES.values()],
             ),
-            "dataset": pd.Categorical(cells["dataset"], table.datasets),
+            "dataset": pd.Categorical(cells["dataset"].map(dataset_label), datasets),
             "text": [UNKNOWN if np.isnan(mean) else aggregate_text(mean, sd, n) for mean, sd, n in texts],
         }
     )
     wide = labeled.pivot(index=list(table.rows), columns=list(table.columns), values="text").fillna(UNKNOWN)
     wide = wide.sort_index().sort_index(axis=1)
     names = wide.columns.to_frame(index=False).astype(str)
-    groups = names.pop("dataset") if "dataset" in names else [""] * len(names)
+    if "dataset" in names:
+        groups = [*names.pop("dataset")]
+    else:
+        of_text = dict(zip(measures.values(), headings.values(), strict=True))
+        groups = [of_text[text][0] for text in names["measure"]]
+        names["measure"] = [of_text[text][1] for text in names["measure"]]
     wide.columns = pd.MultiIndex.from_arrays([groups, [", ".join(filter(None, name)) for name in names.to_numpy()]])
     stubs = {"item": "", "source": "by", "measure": "", "dataset": "dataset"}
-    return Grid(title="", frame=wide.rename_axis(index=[stubs[axis] for axis in table.rows]))
+    ours = {*_our_sources(filled).values()}
+    frame = wide.rename_axis(index=[stubs[axis] for axis in table.rows])
+    if "dataset" in table.columns:
+        yield Grid(title="", frame=frame)
+        return
+    is_ours = wide.index.get_level_values("source").isin(ours)
+    for group in dict.fromkeys(groups):
+        part = frame.loc[:, [of == group for of in groups]]
+        yield Grid(title="", frame=part[is_ours | (part != UNKNOWN).any(axis=1)])
 
 
 def _claims_grid(filled: FilledTable) -> Grid:
@@ -202,7 +241,11 @@ def _score_grid(filled: FilledTable) -> Grid:
     runs = filled.of_places.join(
         filled.finished[["label_model", "programs.selected", "label_model.coverage.train"]], on="run", how="inner"
     )
-    runs = runs.assign(item=runs["item"].map(filled.table.items), label_model=runs["label_model"].fillna(UNKNOWN))
+    runs = runs.assign(
+        dataset=runs["dataset"].map(dataset_label),
+        item=runs["item"].map(filled.table.items),
+        label_model=runs["label_model"].fillna(UNKNOWN),
+    )
     by = ["dataset", "item", "label_model", "gold"]
     scores = aggregate(runs[[*by, "run"]].drop_duplicates(), filled.finished, quantities)
     scores["text"] = [aggregate_text(mean, sd) for mean, sd in zip(scores["mean"], scores["sd"], strict=True)]
@@ -260,7 +303,7 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
         rows = lines[lines.groupby("dataset").cumcount() < per_dataset]
     texts = _texts_of(rows.drop(columns="best"))
     all_texts = _texts_of(lines.drop(columns="best"))
-    kept = {"dataset", "runs", "n", "label model", "distilled"}
+    kept = {"dataset", "runs", "n", "label model", "distilled", *_GROUP_COLUMNS}
     scored = lines[lines["split"] != UNKNOWN]
     score_of = lines.groupby("dataset")["score"]
     if score_of.nunique().max() == 1:
@@ -352,7 +395,7 @@ def _dataset_names(runs: pd.DataFrame) -> pd.Series:
     Members such as files are of any data: the last part of the path is added, then dataset.limit, then first digits of
     the fingerprint, each only where the data differ without it.
     """
-    names, data = runs["dataset"].astype(str), runs["data.fingerprint"].astype(str)
+    names, data = runs["dataset"].astype(str).map(dataset_label), _fingerprints(runs)
     path, limit = (runs.get(f"config.dataset.{key}", pd.Series(np.nan, index=runs.index)) for key in ("path", "limit"))
     parts = (
         " " + path.map(lambda value: Path(value).name if isinstance(value, str) else ""),
@@ -364,6 +407,12 @@ def _dataset_names(runs: pd.DataFrame) -> pd.Series:
         telling = part.groupby(names).transform("nunique") > 1
         names = names.where(~(ambiguous & telling), (names + part).str.rstrip())
     return names
+
+
+def _fingerprints(runs: pd.DataFrame) -> pd.Series:
+    """Return the fingerprints of the runs' data; "" for drawn data, which differ with their seed."""
+    drawn = runs.get("config.dataset.seed", pd.Series(np.nan, index=runs.index)).notna()
+    return runs["data.fingerprint"].astype(str).mask(drawn, "")
 
 
 def _cells_of(runs: pd.DataFrame, names: pd.Series) -> tuple[pd.Series, pd.DataFrame, list[str]]:
@@ -379,13 +428,14 @@ def _cells_of(runs: pd.DataFrame, names: pd.Series) -> tuple[pd.Series, pd.DataF
         versions of code and packages.
 
     """
-    values = settings(runs).drop(columns=["seed.name", "seed.values", "selection.seed"], errors="ignore")
+    seeds = ["seed.name", "seed.values", "selection.seed", "dataset.seed"]
+    values = settings(runs).drop(columns=seeds, errors="ignore").assign(**{"data.fingerprint": _fingerprints(runs)})
     values = values.drop(columns=[key for key in values if key.startswith("llm.price.")])  # it alters no score
     cells = values.fillna("").groupby([*values], sort=False).ngroup()
     # A seed may score differently alone and together with others; such runs are separate rows.
     measured = measurements(runs).join(cells.rename("cell"), on="run")
     measured = measured[measured["quantity"] != Quantity.DOLLARS]
-    differing = measured.groupby(["cell", "quantity", "score", "seed"])["value"].nunique() > 1
+    differing = measured.groupby(["cell", "quantity", "score", "data_seed", "seed"])["value"].nunique() > 1
     split = cells.isin(differing[differing].index.get_level_values("cell"))
     cells = cells.where(~split, pd.Series(range(len(runs)), index=runs.index) + len(runs))
     groups = {group: runs[group] for group in GROUPS if group in runs}
@@ -406,10 +456,17 @@ def _cells_of(runs: pd.DataFrame, names: pd.Series) -> tuple[pd.Series, pd.DataF
 
 
 def _results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
-    """Return the averages of each cell: scores, their deviation and seeds, programs, coverage and dollars."""
+    """Return the averages of each cell: scores, their deviation and seeds, programs, coverage and dollars.
+
+    Worst groups and gaps are columns if a run has groups.
+    """
     metric = runs["config.dataset.metric"].where(runs["config.dataset.metric"] == "f1", "accuracy")
     results = aggregate(pd.DataFrame({"cell": cells.to_numpy(), "run": runs.index}), runs, set(Quantity))
     own = results["score"] == results["cell"].map(dict(zip(cells, metric, strict=True)))
+    of_groups = results[results["score"].isin(GROUP_SCORES)]
+    by_group = of_groups.pivot(index="cell", columns=["quantity", "score"], values="mean")
+    by_group = by_group.reindex(index=cells.unique(), columns=pd.MultiIndex.from_tuples(_GROUP_COLUMNS.values()))
+    by_group = by_group.set_axis([*_GROUP_COLUMNS], axis=1).dropna(axis=1, how="all")
     results = results[(results["score"] == "") | own].pivot(index="cell", columns="quantity")
     results = results.reindex(index=cells.unique())
 
@@ -427,6 +484,7 @@ def _results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
             "distilled": value("mean", Quantity.DISTILLED),
             "sd": value("sd", Quantity.DISTILLED),
             "n": value("n", Quantity.DISTILLED),
+            **by_group,
             Quantity.DOLLARS.value: value("mean", Quantity.DOLLARS),
         }
     )
@@ -437,7 +495,8 @@ def _texts_of(lines: pd.DataFrame) -> pd.DataFrame:
     texts = lines.astype(object)
     distilled = zip(lines["distilled"], lines["sd"], strict=True)
     texts["distilled"] = [UNKNOWN if np.isnan(mean) else aggregate_text(mean, sd) for mean, sd in distilled]
-    texts["label model"] = lines["label model"].map("{:.3f}".format, na_action="ignore")
+    for name in lines.columns.intersection(["label model", *_GROUP_COLUMNS]):
+        texts[name] = lines[name].map("{:.3f}".format, na_action="ignore")
     texts["coverage"] = lines["coverage"].map("{:.3f}".format)
     texts["programs"] = lines["programs"].map(lambda count: f"{count:.1f}".removesuffix(".0"))
     texts["n"] = lines["n"].map("{:.0f}".format, na_action="ignore")

@@ -44,6 +44,7 @@ def places(table: PaperTable, filters: Mapping[str, Sequence[str]]) -> list[Plac
         for item in table.items
         for dataset in table.datasets
         for measure in table.measures
+        if table.runs[item].get("dataset", dataset) == dataset
     )
     return [
         place
@@ -150,10 +151,12 @@ def _cells(
             pd.DataFrame(ours, columns=["item", "source", "measure", "dataset", "printed", "gold"]),
         ]
     )
-    quantities = {name: measure.quantity for name, measure in TABLES[name].measures.items()}
+    measures = TABLES[name].measures
+    quantities = {name: measure.quantity for name, measure in measures.items()}
     cells["quantity"] = cells["measure"].map(quantities)
     scored = cells["quantity"].isin([Quantity.LABEL_MODEL, Quantity.DISTILLED])
-    cells["score"] = cells["dataset"].map(paper.score_of).where(scored, "")
+    by_group = cells["measure"].map({name: measure.score for name, measure in measures.items()})
+    cells["score"] = by_group.where(by_group != "", cells["dataset"].map(paper.score_of).where(scored, ""))
     at = ["item", "measure", "dataset", "gold", "quantity", "score"]
     cells = cells.merge(aggregate(of_places, finished, set(quantities.values())), how="left", on=at)
     cells = cells.astype({"printed": float, "mean": float, "sd": float})

@@ -6,8 +6,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-SOURCES = {"wrench": "paper", "gpt-3.5": "GPT-3.5", "gpt-4": "GPT-4", "claude-3": "Claude 3"}
-"""The model that wrote the programs behind the paper's numbers, and its heading; GPT-3.5 is the paper's base."""
+SOURCES = {
+    "wrench": "paper",
+    "no_llm": "paper",
+    "gpt-3.5": "GPT-3.5",
+    "gpt-4": "GPT-4",
+    "gpt-4o": "GPT-4o",
+    "claude-3": "Claude 3",
+}
+"""The model that wrote the programs behind the paper's numbers, and its heading; GPT-3.5 is the paper's base.
+
+Human-crafted functions (wrench) and labels by CLIP alone (no_llm) have no such model.
+"""
 
 DATASETS = ("youtube", "sms", "yelp", "imdb", "medabs", "cancer", "finance", "french")
 """The paper's text datasets, in the order of its tables."""

@@ -7,7 +7,7 @@ texts of a record are escaped when it is read, so that no control character reac
 import fcntl
 import logging
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -23,11 +23,22 @@ from alchemist_exp.results.record import SECTIONS, OutdatedRecordError, RunRecor
 AXES = frozenset({"dataset", "method", "supplement", "selection", "selection.n", "label_model", "gold"})
 """What any sweep may be over: runs with the same member of a group have to agree in the group's other values."""
 
-REPLICATES = frozenset({"seed", "selection.seed"})
-"""The group and the value that a mean is over."""
+REPLICATES = frozenset({"seed", "selection.seed", "dataset.seed"})
+"""The group and the values that a mean is over. A dataset that is drawn (toy_birds) has a seed."""
+
+SYNTHETIC = frozenset({"toy_birds"})
+"""Datasets that are drawn by a program; each heading says so."""
 
 SCORES = {"accuracy": "accuracy", "f1": "F1", "macro_f1": "macro F1"}
 """The scores in a record, and their headings."""
+
+GROUP_SCORES = {
+    "average": "average",
+    "adjusted_average": "adjusted average",
+    "worst_accuracy": "worst group",
+    "gap": "gap",
+}
+"""The accuracies by group in a record, and their headings; only runs on data with a group attribute have them."""
 
 _SETTINGS = ("components.", "packages.", "code", "data.fingerprint")
 """What can alter a result, as beginnings of a record's keys."""
@@ -166,7 +177,7 @@ def _read(directory: Path) -> tuple[RunState, RunRecord | None]:
 
 def _row(record: RunRecord) -> dict[str, Any]:
     """Return a record's values by their paths, and the members of the groups that its method uses."""
-    for name in ("components", "packages", *SECTIONS):
+    for name in ("components", "packages", "groups", *SECTIONS):
         if not isinstance(getattr(record, name), Mapping):
             raise TypeError(f"{name} is not a mapping")
     row = dict(_flat(vars(record)))
@@ -176,14 +187,11 @@ def _row(record: RunRecord) -> dict[str, Any]:
     values = dict(row)
     if record.status is RunStatus.FINISHED:
         types |= _FINISHED_TYPES
-        for split in ("test", "valid"):
-            of_votes, of_model = f"label_model.metrics.{split}", f"end_model.metrics.{split}"
-            if row.get(of_votes, "") is not None and split in record.label_model["metrics"]:
-                types |= {f"{of_votes}.{score}": _NUMBER for score in _defined(row, of_votes)}
-            if split in record.end_model["metrics"]:
-                for score in _defined(row, of_model):
-                    per_seed = zip(row["end_model.seeds"], row[f"{of_model}.{score}.per_seed"], strict=True)
-                    values |= {f"{of_model}.{score} of seed {seed}": value for seed, value in per_seed}
+        single, seeded = _score_paths(record, row)
+        types |= dict.fromkeys(single, _NUMBER)
+        for path in seeded:
+            per_seed = zip(row["end_model.seeds"], row[f"{path}.per_seed"], strict=True)
+            values |= {f"{path} of seed {seed}": value for seed, value in per_seed}
         types |= dict.fromkeys(values.keys() - row.keys(), _NUMBER)
     for path, kind in types.items():
         value = values[path]
@@ -192,12 +200,36 @@ def _row(record: RunRecord) -> dict[str, Any]:
             raise TypeError(f"{path} is {str(value)[:40]!r}")
     if not 0 <= row.get("label_model.coverage.train", 0) <= 1:
         raise ValueError("label_model.coverage.train is not a share")
-    return row | {group: row[path] for group, path in members.items() if record.components.get(group, 0) is not None}
+    # A record has no key of concepts if the method does not use them. Groups such as logger never have a key.
+    unused = {group for group, key in ({"concepts": None} | record.components).items() if key is None}
+    return row | {group: row[path] for group, path in members.items() if group not in unused}
 
 
-def _defined(row: Mapping[str, Any], metrics: str) -> list[str]:
-    """Return the scores on a split; F1 is null if none of its rows is of the positive class."""
-    return [score for score in SCORES if score != "f1" or row.get(f"{metrics}.f1", 0) is not None]
+def _score_paths(record: RunRecord, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the paths of the label model's scores, and of the end model's, which have a value for each seed."""
+    single, seeded = [], []
+    for split in ("test", "valid"):
+        of_votes, of_model = f"label_model.metrics.{split}", f"end_model.metrics.{split}"
+        if row.get(of_votes, "") is not None and split in record.label_model["metrics"]:
+            single += _defined(row, of_votes, SCORES)
+        if split in record.end_model["metrics"]:
+            seeded += _defined(row, of_model, SCORES)
+        for model, paths in (("label_model", single), ("end_model", seeded)):
+            of_groups = f"groups.{model}.{split}"
+            if not isinstance(scored := record.groups.get(model, {}), Mapping):
+                raise TypeError(f"groups.{model} is not a mapping")
+            if row.get(of_groups, "") is not None and split in scored:
+                paths += _defined(row, of_groups, GROUP_SCORES)
+    return single, seeded
+
+
+def _defined(row: Mapping[str, Any], path: str, scores: Iterable[str]) -> list[str]:
+    """Return the paths of the scores on a split.
+
+    F1 is null if no row of the split is of the positive class; the adjusted average if it has no weights.
+    """
+    paths = [f"{path}.{score}" for score in scores]
+    return [path for path in paths if not path.endswith((".f1", ".adjusted_average")) or row.get(path, 0) is not None]
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -248,6 +280,19 @@ def dataset_name(members: Mapping[str, Any]) -> str:
     """
     dataset, path = str(members["dataset"]), members.get("config.dataset.path")
     return f"{dataset} {Path(path).name}" if dataset in ("files", "hub") and isinstance(path, str) else dataset
+
+
+def dataset_label(dataset: str) -> str:
+    """Return the name of a dataset in a table of results.
+
+    Args:
+        dataset: A member of the group `dataset`.
+
+    Returns:
+        A text such as "sms"; "toy_birds (synthetic)" for data that are drawn.
+
+    """
+    return f"{dataset} (synthetic)" if dataset in SYNTHETIC else dataset
 
 
 def members_of(record: RunRecord) -> Mapping[str, Any]:
@@ -339,6 +384,7 @@ def scope(runs: pd.DataFrame, key: str, axes: Collection[str] = AXES) -> pd.Seri
 
     Returns:
         For each run a text such as "dataset=sms", which is the same for the runs that have to agree; "" for all runs.
+        Drawn data have to agree with data of the same seed.
 
     """
     group = key.partition(".")[0]
@@ -346,8 +392,12 @@ def scope(runs: pd.DataFrame, key: str, axes: Collection[str] = AXES) -> pd.Seri
         group = "dataset"
     elif group == "llm":  # Zero-shot labeling may use another model than programs do.
         group = "method"
-    within_member = group in axes and key != "dataset.limit"
-    return f"{group}=" + runs[group].astype(str) if within_member else pd.Series("", index=runs.index)
+    if group not in axes or key == "dataset.limit":
+        return pd.Series("", index=runs.index)
+    found = f"{group}=" + runs[group].astype(str)
+    if key == "data.fingerprint" and (seed := "config.dataset.seed") in runs:
+        found = found.where(runs[seed].isna(), found + ", dataset.seed=" + runs[seed].map(as_text).astype(str))
+    return found
 
 
 def check_members(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> None:

@@ -111,6 +111,47 @@ def test_a_record_without_what_a_table_needs_is_named(tmp_path: Path, section: s
 
 
 @pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("label_model", []),
+        ("label_model.test", []),
+        ("label_model.test.gap", "wide"),
+        ("label_model.test.worst_accuracy", None),
+        ("label_model.test.adjusted_average", True),
+        ("label_model.valid", {"average": 0.5}),
+        ("end_model.test.average", 0.9),
+        ("end_model.test.gap.per_seed", [0.1]),
+        ("end_model.test.gap.per_seed", [0.1, float("nan")]),
+    ],
+)
+def test_broken_scores_by_group_are_named(tmp_path: Path, path: str, value: object) -> None:
+    odd = record({"dataset": "toy_birds"}, seeds=(0, 1))
+    *sections, key = path.split(".")
+    part = odd["groups"]
+    for section in sections:
+        part = part[section]
+    part[key] = value
+    write(tmp_path, "odd", odd)
+    found = index_runs(tmp_path)
+    assert found.runs.empty
+    assert "odd is broken" in found.errors[0]
+
+
+def test_scores_by_group_may_have_no_adjusted_average_or_no_rows(tmp_path: Path) -> None:
+    bare = record({"dataset": "toy_birds"}, seeds=(0, 1))
+    bare["groups"]["label_model"]["test"]["adjusted_average"] = None
+    bare["groups"]["end_model"]["test"]["adjusted_average"] = None
+    bare["groups"]["label_model"]["valid"] = None
+    write(tmp_path, "bare", bare)
+    found = index_runs(tmp_path)
+    assert found.errors == ()
+    assert {*measurements(found.runs)["score"]} >= {"average", "worst_accuracy", "gap"}
+    assert "adjusted_average" not in {*measurements(found.runs)["score"]}
+    write(tmp_path, "no mapping", record() | {"groups": 3})
+    assert "groups is not a mapping" in index_runs(tmp_path).errors[0]
+
+
+@pytest.mark.parametrize(
     ("path", "value"), [("packages", [1]), ("cost.spent_usd", 10**400), ("data", []), ("cost.spent_usd", 1e400)]
 )
 def test_a_value_that_no_run_writes_is_named(tmp_path: Path, path: str, value: object) -> None:

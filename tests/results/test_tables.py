@@ -61,7 +61,7 @@ def report_of(outputs: Path, name: str, **filters: str) -> Report:
 def test_a_complete_table_has_every_result_and_nothing_is_missing(tmp_path: Path, name: str) -> None:
     write_all(tmp_path, name)
     found = report_of(tmp_path, name)
-    assert [gap.place for gap in found.missing if "Zero-shot" not in gap.place] == []
+    assert [gap.place for gap in found.missing if gap.of_sweep] == []
     for kind, (_, write_as) in FORMATS.items():
         text = write_as(found)
         assert ("0.936" if "label_model" in TABLES[name].measures else "0.92" if kind != "csv" else "0.91999") in text
@@ -102,7 +102,7 @@ def test_the_experiment_of_a_table_sweeps_over_exactly_its_places(name: str) -> 
     of_table = {repr(p.runs): p.runs for p in places(TABLES[name], {}) if p.item in SWEPT[name]}.values()
     for runs in of_table:
         assert any(all(job[key] == str(value) for key, value in runs.items()) for job in jobs), runs
-    draws = len(params.get("selection.seed", [""]))
+    draws = len(params.get("selection.seed") or params.get("dataset.seed", [""]))
     assert len(jobs) == len(of_table) * draws
     assert f"{len(jobs)} runs" in file.read_text(encoding="utf-8")
     assert f"alchemist compare outputs --table {name}" in file.read_text(encoding="utf-8")
@@ -110,6 +110,8 @@ def test_the_experiment_of_a_table_sweeps_over_exactly_its_places(name: str) -> 
 
 def test_some_numbers_of_the_paper_as_printed() -> None:
     assert paper.numbers("table1")["zero_shot", "gpt-3.5", "cost_usd", "cancer"] == 15.925
+    assert paper.numbers("table2")["clip_vit_l14.alchemist", "gpt-4o", "worst_group", "waterbirds"] == 0.467
+    assert paper.numbers("table2")["vanilla_image", "claude-3", "gap", "waterbirds"] == 0.759
     assert paper.numbers("table3")["rules", "claude-3", "label_model", "french"] == 0.33
     assert paper.numbers("table4")["human", "wrench", "programs", "sms"] == 73
     assert paper.numbers("table8")["flyingsquid", "gpt-3.5", "distilled", "sms"] == 0.915
@@ -357,6 +359,129 @@ def test_figure5_is_over_draws_each_of_which_counts_once(tmp_path: Path) -> None
     found = filled(tmp_path, "figure5")
     assert cell(found, "4", "yelp", "label_model") == (0.85, 0.070711, 2)
     assert "mean ± sd over 2 draws of programs" in compare_table(found, tmp_path, n_finished=4).captions[0]
+
+
+# -- Table 2: accuracy by group
+
+
+def birds(method: str = "alchemist", seed: int | None = 0, **changes: Any) -> dict[str, Any]:
+    """Return a record of toy_birds drawn from a seed; of waterbirds without a seed."""
+    dataset, extractor = ("waterbirds", "clip_vit_b32") if seed is None else ("toy_birds", "clip_toy")
+    config = ({} if seed is None else {"dataset.seed": seed, "dataset.n_train": 800}) | changes.pop("config", {})
+    data = record()["data"] | {"fingerprint": changes.pop("fingerprint", f"birds{seed}")}
+    members = {"dataset": dataset, "feature_extractor": extractor, "method": method}
+    return record(members, config=config, data=data, **{"seeds": (0,), "distilled": (0.9,)} | changes)
+
+
+def test_the_means_of_drawn_data_are_over_their_seeds(tmp_path: Path) -> None:
+    for seed, score in enumerate((0.7, 0.8, 0.9)):
+        write(tmp_path, f"{seed}", birds(seed=seed, label_model=score, distilled=(score - 0.1,)))
+    write(tmp_path, "photos", birds(seed=None, label_model=0.6))
+    found = filled(tmp_path, "table2")
+    assert cell(found, "clip_toy.alchemist", "toy_birds", "average") == (0.8, 0.1, 3)
+    assert cell(found, "clip_toy.alchemist", "toy_birds", "adjusted_average") == (0.81, 0.1, 3)
+    assert cell(found, "clip_toy.alchemist", "toy_birds", "worst_group") == (0.5, 0.1, 3)
+    assert cell(found, "clip_toy.alchemist", "toy_birds", "distilled_worst_group") == (0.4, 0.1, 3)
+    mean, sd, n = cell(found, "clip_vit_b32.alchemist", "waterbirds", "average")
+    assert (mean, np.isnan(sd), n) == (0.6, True, 1)
+    report = compare_table(found, tmp_path, n_finished=4)
+    assert report.captions[0].startswith("Ours: mean ± sd over 1 to 3 seeds of the data")
+    rows = {tuple(labels): cells for labels, cells in report.grids[0].rows}
+    ours = rows["toy_birds (synthetic)", "toy CLIP: Alchemist", "ours"]
+    assert ours == ["0.800 ± 0.100", "0.810 ± 0.100", "0.500 ± 0.100", "0.300 ± 0.000"]
+    assert rows["waterbirds", "CLIP B/32: Alchemist", "Claude 3"] == ["0.774", "-", "0.463", "0.410"]
+    assert rows["waterbirds", "CLIP L/14: zero-shot", "paper"] == ["0.904", "-", "0.335", "0.569"]
+    # The paper prints nothing about distilled models.
+    assert {labels[2] for labels, _ in report.grids[1].rows} == {"ours"}
+
+
+def test_each_seed_of_the_data_and_of_the_end_model_counts_once(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write(tmp_path, f"{seed}", birds(seed=seed, seeds=(0, 1), distilled=(0.8, 0.9)))
+    write(tmp_path, "again", birds(seed=1, seeds=(1,), distilled=(0.9,)))
+    found = filled(tmp_path, "table2")
+    assert cell(found, "clip_toy.alchemist", "toy_birds", "average")[2] == 2
+    assert cell(found, "clip_toy.alchemist", "toy_birds", "distilled_average")[::2] == (0.85, 4)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_drawn_data_are_named_synthetic_wherever_they_appear(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, "a", birds())
+    for report in (report_of(tmp_path, "table2"), compare_runs(index_runs(tmp_path).runs, tmp_path)):
+        text = FORMATS[kind][1](report)
+        # Commands name the member of the group; a note says that it is synthetic.
+        found = re.findall(r"(?<!dataset=)toy\\?_birds(?! is drawn \(synthetic\))(.{12})", text)
+        assert found
+        assert {*found} == {" (synthetic)"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"config": {"dataset.n_train": 120}}, r"of dataset=toy_birds that differ in dataset\.n_train: "),
+        ({"fingerprint": "other"}, r"of dataset=toy_birds, dataset\.seed=0 that differ in data\.fingerprint: "),
+        ({"config": {"label_model.epochs": 5}}, r"differ in label_model\.epochs: "),
+    ],
+)
+def test_drawn_data_of_another_kind_are_not_averaged(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+    write(tmp_path, "one", birds())
+    write(tmp_path, "other", birds(**changes))
+    write(tmp_path, "seed1", birds(seed=1))
+    with pytest.raises(ConfigError, match=sentence):
+        filled(tmp_path, "table2")
+
+
+def test_two_results_of_one_seed_of_the_data_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "one", birds(seed=1, label_model=0.7))
+    write(tmp_path, "other", birds(seed=1, label_model=0.8, seeds=(1,)))
+    with pytest.raises(ConfigError, match="the runs one and other have the same settings and differ in label model"):
+        filled(tmp_path, "table2")
+
+
+def test_missing_results_of_table2_have_commands_that_make_them(tmp_path: Path) -> None:
+    overrides = ["+experiment=table2", "dataset.seed=1", "method=alchemist", "dataset.n_train=120", "logger=none"]
+    write(tmp_path, "done", birds(overrides=overrides))
+    sections: dict[str, Any] = {"label_model": {}, "end_model": {}, "programs": {}, "cost": {}}
+    failed = {"status": "failed", "error": "no images"}
+    write(tmp_path, "failed", birds("clip_group", seed=None) | sections | failed)
+    gaps = {gap.place: gap for gap in report_of(tmp_path, "table2").missing}
+    assert sum(gap.of_sweep for gap in gaps.values()) == 4
+    # The seeds of the data are those of the sweep.
+    assert shlex.split(gaps["toy_birds (synthetic), toy CLIP: RoboShot"].command) == [
+        "alchemist", "run", "+experiment=table2", "dataset.n_train=120", "logger=none", "seed=s0", "dataset=toy_birds",
+        "feature_extractor=clip_toy", "method=roboshot", f"paths.outputs={tmp_path}",
+    ]  # fmt: skip
+    photos = gaps["waterbirds, CLIP L/14: Alchemist"]
+    assert photos.reason == "not part of the sweep, since it needs the images of Waterbirds and the weights of CLIP"
+    assert shlex.split(photos.command) == [
+        "alchemist", "run", "dataset=waterbirds", "feature_extractor=clip_vit_l14", "method=alchemist",
+        f"paths.outputs={tmp_path}",
+    ]  # fmt: skip
+    assert gaps["waterbirds, CLIP B/32: group prompts"].reason == "failed: no images"
+
+
+def test_the_list_of_runs_has_worst_groups_if_runs_have_groups(tmp_path: Path) -> None:
+    write(tmp_path, "text", record())
+    columns = ["worst group, label model", "gap, label model", "worst group, distilled", "gap, distilled"]
+    assert {*columns}.isdisjoint(compare_runs(index_runs(tmp_path).runs, tmp_path).flat)
+    for seed, score in enumerate((0.7, 0.8)):
+        write(tmp_path, f"birds{seed}", birds(seed=seed, label_model=score, distilled=(score,)))
+    report = compare_runs(index_runs(tmp_path).runs, tmp_path)
+    text, of_birds = report.flat.set_index("dataset").loc[["youtube", "toy_birds (synthetic)"], columns].to_numpy()
+    assert np.isnan(text).all()
+    assert of_birds == pytest.approx([0.45, 0.3, 0.45, 0.3])
+    assert [*report.flat.set_index("dataset").loc["toy_birds (synthetic)", ["n", "runs"]]] == [2, "birds1 birds0"]
+    (grid,) = report.grids
+    assert "0.450" in str(grid.rows)
+
+
+def test_drawn_data_of_two_sizes_are_two_lines(tmp_path: Path) -> None:
+    write(tmp_path, "a", birds())
+    write(tmp_path, "b", birds(seed=1))
+    write(tmp_path, "c", birds(config={"dataset.n_train": 120}, fingerprint="small"))
+    report = compare_runs(index_runs(tmp_path).runs, tmp_path)
+    assert {*report.flat["dataset"]} == {"toy_birds (synthetic)"}
+    assert sorted(report.flat["dataset.n_train"]) == ["120", "800"]
 
 
 # -- formats
