@@ -46,7 +46,7 @@ class ScoreRows(RowKind):
         return False
 
     def check(self, rows: Sequence[str], n_rows: int, where: str) -> None:
-        """Accept all scores."""
+        """Accept all scores, whatever they are."""
 
     def show(self, row: str, n_chars: int | None = None) -> str:
         """Return the scores with three decimals."""
@@ -57,7 +57,7 @@ class ScoreRows(RowKind):
         return ""
 
     def repeat_key(self, row: str) -> str:
-        """Return the row."""
+        """Return the row itself: the same scores."""
         return row
 
     def extractor_input(self, rows: Sequence[str]) -> Sequence[str]:
@@ -65,7 +65,7 @@ class ScoreRows(RowKind):
         return rows
 
     def program_input(self, rows: Sequence[str]) -> npt.NDArray[np.float64]:  # type: ignore[override]
-        """Return the scores.
+        """Return the scores as an array.
 
         Args:
             rows: The rows, one or more, all with the same number of scores.
@@ -77,11 +77,11 @@ class ScoreRows(RowKind):
         return np.array([json.loads(row) for row in rows], np.float64)
 
     def values(self, rows: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        """Return no columns."""
+        """Return no columns: scores are no features."""
         return {}
 
     def arrow_columns(self, rows: Sequence[str]) -> "Mapping[str, pa.Array]":
-        """Return the column scores."""
+        """Return the column scores, a list per row."""
         import pyarrow as pa
 
         return {"scores": pa.array([json.loads(row) for row in rows], pa.list_(pa.float64()))}

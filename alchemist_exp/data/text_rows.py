@@ -35,11 +35,11 @@ class TextRows(RowKind):
         check_texts(rows, n_rows, where)
 
     def show(self, row: str, n_chars: int | None = None) -> str:
-        """Return the text."""
+        """Return the text as it is."""
         return row
 
     def content(self, row: str) -> str:
-        """Return the text."""
+        """Return the text as it is."""
         return row
 
     def repeat_key(self, row: str) -> str:
@@ -47,15 +47,15 @@ class TextRows(RowKind):
         return letters_and_digits(row)
 
     def extractor_input(self, rows: Sequence[str]) -> Sequence[str]:
-        """Return the texts."""
+        """Return the texts as they are."""
         return rows
 
     def values(self, rows: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        """Return no columns."""
+        """Return no columns: a text has none."""
         return {}
 
     def arrow_columns(self, rows: Sequence[str]) -> "Mapping[str, pa.Array]":
-        """Return the column text."""
+        """Return the column text, one string per row."""
         import pyarrow as pa
 
         return {"text": pa.array(rows, pa.large_string())}

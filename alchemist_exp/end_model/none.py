@@ -26,13 +26,13 @@ class NoFittedModel(FittedEndModel):
         return np.zeros((0, len(features), self._n_classes), dtype=np.float32)
 
     def save(self, directory: Path) -> None:
-        """Write nothing."""
+        """Write nothing, because there are no weights."""
 
 
 @component("end_model", "none")
 @dataclass(kw_only=True)
 class NoEndModel(EndModel):
-    """Trains nothing."""
+    """A member that trains no model."""
 
     trains = False
 

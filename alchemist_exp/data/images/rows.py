@@ -88,7 +88,7 @@ class ImageRows(RowKind):
         return LazyRows(rows=rows)
 
     def values(self, rows: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        """Return no columns."""
+        """Return no columns: an image has none."""
         return {}
 
     def arrow_columns(self, rows: Sequence[str]) -> "Mapping[str, pa.Array]":

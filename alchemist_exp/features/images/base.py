@@ -106,7 +106,7 @@ class ImageTextEncoder(FeatureExtractor, ABC):
         """Write nothing: the encoder is what its configuration says."""
 
     def load(self, directory: Path) -> Self:
-        """Return the encoder itself."""
+        """Return the encoder itself, which has no fitted state."""
         return self
 
     def is_local(self) -> bool:
