@@ -57,6 +57,20 @@ def run_forked(
     return subprocess.CompletedProcess([command, *arguments], returncode, stdout, stderr)
 
 
+def run_alchemist(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the console script `alchemist`.
+
+    Args:
+        arguments: The command line.
+        cwd: The directory that it runs in.
+
+    Returns:
+        Exit code and output.
+
+    """
+    return run_forked("tests.support.console_script", *arguments, cwd=cwd)
+
+
 @cache
 def _server() -> tuple[IO[str], IO[str]]:
     """Start the process; it ends with its standard input."""
