@@ -1,17 +1,21 @@
 """What tests share: composing the configuration, and running the program as a user does."""
 
+import os
+
+# One thread for each library, and in each child process: the tests use the cores with one process per core.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import subprocess
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from alchemist_exp import config
 from alchemist_exp.prompts.templates import PromptTemplates
+from tests.support.composing import compose_cached
 from tests.support.forking import run_forked
 
 config.register()
@@ -29,17 +33,19 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_fsync() -> Iterator[None]:
+    """No test survives a power failure, so no file has to reach the disk; a run calls fsync 300 times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda fd: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def composed() -> Callable[..., DictConfig]:
     """Composes the configuration with overrides, as the command line does."""
 
-    return lambda *overrides: _composed(*overrides).copy()
-
-
-@cache  # composing takes a tenth of a second, copying some thousandths
-def _composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+    return compose_cached
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from alchemist_exp.cli import run
 from alchemist_exp.cli.hydra_command import hydra_arguments
 from alchemist_exp.core.atomic_io import read_json
 from tests.support.commands import run_command
+from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
 
-TINY = ("+experiment=tiny", "label_model=majority")
+TINY = ("+experiment=tiny", "label_model=majority", "sandbox.determinism_rows=0")
 
 MISTAKES = {
     "dataset=yotube": "dataset 'yotube' is unknown; did you mean 'youtube'? Known: cancer,",
@@ -143,7 +145,9 @@ def test_everything_is_written_under_paths_outputs(cli, tmp_path: Path) -> None:
 
 
 def test_in_a_sweep_a_failed_job_is_named_and_the_others_run(cli, tmp_path: Path) -> None:
-    done = cli("-m", "label_model=snorkel,majority", "method.n_programs=2", "+experiment=tiny")
+    done = cli(
+        "-m", "label_model=snorkel,majority", "method.n_programs=2", "+experiment=tiny", "sandbox.determinism_rows=0"
+    )
     assert done.returncode == 1
     assert "label_model=snorkel" in done.stderr
     assert "label_model=snorkel needs 3 programs and at most 2 can vote" in done.stderr
@@ -193,7 +197,7 @@ def test_a_stopped_run_leaves_evidence_and_one_after_a_kill_finishes(cli, tmp_pa
     assert (job.returncode, status["status"]) == (-signal.SIGKILL, "started")
     for i in range(3):
         (programs / f"{i}.py").write_text(f"def label_function(text): return (len(text) + {i}) % 2 - {i // 2}")
-    again = cli(*overrides, "seed=s0", "end_model.max_epochs=2")
+    again = cli(*overrides, "+experiment=tiny", "end_model.max_epochs=1")
     assert again.returncode == 0, again.stderr
 
 
@@ -254,12 +258,8 @@ def test_help_and_configuration_import_nothing_heavy(arguments: tuple[str, ...])
     assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr
 
 
-def alchemist(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from alchemist_exp.cli.main import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
-
-
-def test_the_console_script_says_what_it_can_do() -> None:
+def test_the_console_script_says_what_it_can_do(tmp_path: Path) -> None:
+    alchemist = partial(run_alchemist, cwd=tmp_path)
     assert "alchemist run [overrides]" in alchemist("--help").stdout
     assert "alchemist cache COMMAND" in alchemist("--help").stdout
     assert alchemist().stdout == alchemist("--help").stdout
@@ -269,6 +269,7 @@ def test_the_console_script_says_what_it_can_do() -> None:
     assert wrong.stderr.startswith("error: the command 'rnu' is unknown; did you mean 'run'?")
 
 
-def test_the_console_script_runs_the_same_app() -> None:
+def test_the_console_script_runs_the_same_app(tmp_path: Path) -> None:
+    alchemist = partial(run_alchemist, cwd=tmp_path)
     assert "== Groups and their members" in alchemist("run", "--help").stdout
     assert "dataset 'yotube' is unknown" in alchemist("run", "dataset=yotube").stderr

@@ -1,7 +1,6 @@
 """The commands `alchemist compare` and `alchemist status`."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,8 +19,16 @@ from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.results.render import FORMATS
 from alchemist_exp.results.runs import index_runs, members_of, run_name
+from tests.support.composing import compose_cached
+from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
 from tests.support.records import record, write
+
+
+@pytest.fixture(autouse=True)
+def _composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose the jobs of a table's sweep once for all tests; the tests of processes compose them as a user does."""
+    monkeypatch.setattr(config, "compose", lambda overrides: compose_cached(*overrides))
 
 
 @pytest.fixture(scope="session")
@@ -206,7 +213,7 @@ def test_a_record_of_an_older_schema_is_named_and_left_out(outputs: Path, capsys
     assert "2 of 2 finished runs" in captured.out
     assert "has schema version 1" in captured.err
     assert "run it again with `alchemist run`" in captured.err
-    listed = alchemist(outputs, "status", ".")
+    listed = run_alchemist("status", ".", cwd=outputs)
     assert listed.stdout.splitlines()[-1] == "2 done"
     assert "has schema version 1" in listed.stderr
 
@@ -228,18 +235,6 @@ def test_a_figure_without_runs_cannot_be_drawn(outputs: Path, failing: Callable[
     )
 
 
-def alchemist(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from alchemist_exp.cli.main import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 @pytest.mark.parametrize(("arguments", "composes"), [((), False), (("--table", "table8"), True)])
 def test_comparing_needs_nothing_heavy(outputs: Path, arguments: tuple[str, ...], composes: bool) -> None:
     code = (
@@ -258,7 +253,7 @@ def test_a_sweep_its_status_and_its_table(
     done = cli("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
     assert done.returncode == 0, done.stderr
     sweep = ("-m", "+experiment=tiny", "end_model.max_epochs=1", "label_model=majority", "dataset=youtube,sms,cancer")
-    listed = alchemist(tmp_path, "status", "outputs", *sweep)
+    listed = run_alchemist("status", "outputs", *sweep, cwd=tmp_path)
     assert listed.returncode == 1, listed.stderr
     lines = listed.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["done", "missing", "missing", "1"]
@@ -274,7 +269,7 @@ def test_the_status_of_failed_and_killed_runs(tmp_path: Path) -> None:
     unfinished = {name: {} for name in ("label_model", "end_model", "programs", "cost")}
     write(tmp_path / "outputs", "failed", record() | unfinished | {"status": "failed", "error": "no\x1b[2J programs"})
     write(tmp_path / "outputs", "killed", record({"dataset": "sms"}) | unfinished | {"status": "started"})
-    done = alchemist(tmp_path, "status", "outputs")
+    done = run_alchemist("status", "outputs", cwd=tmp_path)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert lines[0].startswith("failed   failed          youtube · alchemist · snorkel · seed five")
@@ -287,13 +282,13 @@ def test_an_interrupted_run_is_named_so(tmp_path: Path) -> None:
     unfinished = {name: {} for name in ("label_model", "end_model", "programs", "cost")}
     for word in ("interrupted", "terminated"):
         write(tmp_path / "outputs", word, record() | unfinished | {"status": "failed", "error": word})
-    done = alchemist(tmp_path, "status", "--outputs", "outputs")
+    done = run_alchemist("status", "--outputs", "outputs", cwd=tmp_path)
     assert done.returncode == 1
     assert [line.split()[0] for line in done.stdout.splitlines()[:2]] == ["interrupted", "interrupted"]
     assert done.stdout.splitlines()[-1] == "2 interrupted"
-    shown = alchemist(tmp_path, "show", "terminated")
+    shown = run_alchemist("show", "terminated", cwd=tmp_path)
     assert "was terminated before it finished; run it again" in shown.stderr
-    assert "2 directories" in alchemist(tmp_path, "clean", "unfinished", "--dry-run").stdout
+    assert "2 directories" in run_alchemist("clean", "unfinished", "--dry-run", cwd=tmp_path).stdout
 
 
 MEMBERS = {
@@ -339,7 +334,7 @@ def test_the_outputs_directory_is_named_in_the_same_ways(outputs: Path, monkeypa
 )
 def test_wrong_arguments_of_status_are_one_sentence(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
     (tmp_path / "runs").mkdir()
-    done = alchemist(tmp_path, "status", *arguments)
+    done = run_alchemist("status", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1

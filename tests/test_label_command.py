@@ -29,7 +29,7 @@ ROWS = [
 ]
 WORDS = ["refund", "error", "password"]
 PROGRAM = "def label_function(text):\n    return {} if {!r} in text else -1\n"
-FAST = ("label_model=majority", "seed=s0", "end_model.max_epochs=1", "logger=none")
+FAST = ("label_model=majority", "seed=s0", "end_model.max_epochs=1", "logger=none", "sandbox.determinism_rows=0")
 FILES = ("--programs", "progs")
 
 

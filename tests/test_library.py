@@ -14,7 +14,13 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, DataError, StoreError
 from alchemist_exp.label_models.dawid_skene import ClassPrior, DawidSkene
 
-TINY = ("+experiment=tiny", "label_model=majority", "dataset.limit=30", "end_model.max_epochs=1")
+TINY = (
+    "+experiment=tiny",
+    "label_model=majority",
+    "dataset.limit=30",
+    "end_model.max_epochs=1",
+    "sandbox.determinism_rows=0",
+)
 VOTES = np.array([[0, 1, 1], [1, -1, 1], [0, 0, -1], [-1, -1, -1]] * 10)
 
 

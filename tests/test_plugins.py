@@ -19,7 +19,7 @@ from alchemist_exp.core.errors import ConfigError
 from tests.support.commands import run_command
 from tests.support.paths import REPOSITORY
 
-TINY = ("+experiment=tiny", "dataset.limit=30", "end_model.max_epochs=1")
+TINY = ("+experiment=tiny", "dataset.limit=30", "end_model.max_epochs=1", "sandbox.determinism_rows=0")
 
 MODULE = """
 from dataclasses import dataclass

@@ -18,7 +18,13 @@ def outputs(composed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("diff")
 
     def ran(*overrides: str) -> Path:
-        options = ["+experiment=tiny", "label_model=majority", f"paths.outputs={root / 'outputs'}", *overrides]
+        options = [
+            "+experiment=tiny",
+            "label_model=majority",
+            "sandbox.determinism_rows=0",
+            f"paths.outputs={root / 'outputs'}",
+            *overrides,
+        ]
         cfg = composed(*options)
         return run(config.build(cfg), config.to_container(cfg), options, NoProgress()).directory
 

@@ -11,7 +11,7 @@ from alchemist_exp.cli.sweep_screen import SweepScreen, duration, jobs_of
 from alchemist_exp.pipeline import run as pipeline
 from tests.support.commands import run_command
 
-TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
+TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1", "sandbox.determinism_rows=0")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_each_job_has_two_lines_and_the_end_has_a_table_reasons_and_commands(scr
     assert [line.split()[:3] for line in rest[2:4]] == [["youtube", "test", "accuracy"], ["sms", "test", "F1"]]
     assert sum(line.startswith("failed    dataset=cancer: the files of dataset") for line in rest) == 1
     assert "continue  the same command again; one job is left, finished runs are loaded" in rest
-    filters = "label_model=majority end_model.max_epochs=1 dataset=youtube,cancer,sms"
+    filters = "label_model=majority end_model.max_epochs=1 sandbox.determinism_rows=0 dataset=youtube,cancer,sms"
     assert rest[-1] == f"compare   alchemist compare outputs {filters}"
 
 

@@ -27,7 +27,7 @@ def test_an_installed_wheel_runs_in_an_empty_directory(installed: Path, tmp_path
     script, module = [str(installed / "bin" / "alchemist"), "run"], ["-m", "alchemist_exp.run"]
     first, again = (
         subprocess.run(
-            [sys.executable, *command, "+experiment=tiny", "dataset=sms"],
+            [sys.executable, *command, "+experiment=tiny", "dataset=sms", "label_model=majority"],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(installed)},
             capture_output=True,

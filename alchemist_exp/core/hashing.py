@@ -7,10 +7,12 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 KEY_LENGTH = 24
 """Hex digits of a sha256 that are kept: 96 bits, short enough for a directory name."""
+
+_UNCHANGED: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def to_jsonable(value: Any) -> Any:
@@ -23,6 +25,8 @@ def to_jsonable(value: Any) -> Any:
         The converted value; types that are not listed above are returned unchanged.
 
     """
+    if type(value) in _UNCHANGED:  # most values; the checks below are slower
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_jsonable(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 from omegaconf import MISSING
@@ -55,7 +56,7 @@ class Request:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     sample: int = 0
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The key of all fields: the address of the response in the cache."""
         return key_of("reply", self)

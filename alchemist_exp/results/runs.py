@@ -336,8 +336,8 @@ def settings(runs: pd.DataFrame) -> pd.DataFrame:
     found = found.rename(columns=lambda path: path.removeprefix("components."))
     for key, column in found.items():
         members = runs.get(str(key).partition(".")[0], pd.Series("", index=runs.index))
-        # NaN, and so not True, where the method does not use the group.
-        known = column.notna().groupby(members).transform("any").eq(True)
+        # The member is NaN, and so not among them, where the method does not use the group.
+        known = members.isin(members[column.notna()].dropna())
         found[key] = column.fillna("null").where(known)
     return found
 

@@ -47,7 +47,9 @@ def test_no_output_no_files_and_no_changed_settings(
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(empty)
-    threads, level = torch.get_num_threads(), logging.getLogger(pytorch_lightning.__name__).level
+    threads = torch.get_num_threads() + 1
+    torch.set_num_threads(threads)
+    level = logging.getLogger(pytorch_lightning.__name__).level
     validation = dataclasses.replace(toy.validation, features=features[:60], gold=toy.gold[:60])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -57,6 +59,7 @@ def test_no_output_no_files_and_no_changed_settings(
     assert capfd.readouterr() == ("", "")
     assert not list(empty.iterdir())
     assert (torch.get_num_threads(), logging.getLogger(pytorch_lightning.__name__).level) == (threads, level)
+    torch.set_num_threads(threads - 1)
     assert np.array_equal(features, toy.features)
 
 

@@ -24,6 +24,8 @@ from tests.support.llm_server import ReceivedRequest, ScriptedResponse, Server, 
 KEY = "sk-planted-0123456789-secret"
 PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of:today}"
 PROGRAM = "```python\ndef label_function(comment):\n    return 1 if {!r} in comment.lower() else 0\n```"
+# The check in new interpreters costs as much as all other runs of the programs together; tests of the sandbox cover it.
+QUICK = "sandbox.determinism_rows=0"
 WORDS = ("http", "check", "subscribe", "channel", "free", ".com", "visit", "please", "my", "out")
 
 
@@ -65,7 +67,7 @@ def experiment(composed, model: Model, tmp_path: Path, monkeypatch: pytest.Monke
 
         def build(*overrides: str):
             asked = ("llm=openai_compatible", f"llm.base_url={server.url}/v1", "llm.model=m", "label_model=majority")
-            cfg = composed("+experiment=tiny", f"paths.outputs={tmp_path / 'outputs'}", *asked, *overrides)
+            cfg = composed("+experiment=tiny", QUICK, f"paths.outputs={tmp_path / 'outputs'}", *asked, *overrides)
             return config.build(cfg), cfg
 
         yield build
@@ -209,7 +211,7 @@ def test_an_exported_recording_replays_the_same_labels(
     pack, root = tmp_path / "mine.jsonl", tmp_path / "outputs"
     assert cache.main(["export", str(pack), "--outputs", str(root)]) == 0
     assert f"llm.recording={pack}" in capsys.readouterr().out
-    common = ("+experiment=tiny", f"paths.outputs={root}", "label_model=majority", "supplement=rules")
+    common = ("+experiment=tiny", QUICK, f"paths.outputs={root}", "label_model=majority", "supplement=rules")
     cfg = composed(*common, "llm=recorded", f"llm.recording={pack}")
     replayed = run(config.build(cfg), config.to_container(cfg), [], NoProgress())
     assert len(model.prompts) == 11
@@ -241,7 +243,7 @@ def test_a_recording_of_sequential_requests_replays(ran: Runner, composed, model
     asked = ran("llm.diversity=prompt", "method.n_programs=4")
     pack, root = tmp_path / "mine.jsonl", tmp_path / "outputs"
     assert cache.main(["export", str(pack), "--outputs", str(root)]) == 0
-    common = ("+experiment=tiny", f"paths.outputs={root}", "label_model=majority", "method.n_programs=4")
+    common = ("+experiment=tiny", QUICK, f"paths.outputs={root}", "label_model=majority", "method.n_programs=4")
     cfg = composed(*common, "llm=recorded", f"llm.recording={pack}")
     replayed = run(config.build(cfg), config.to_container(cfg), [], NoProgress())
     assert programs_of(replayed) == programs_of(asked)

@@ -31,7 +31,13 @@ def label_function(row):
     return 0 if likes < 900 and len(text) < 60 and "http" not in text and "check" not in text else -1
 """,
 }
-FAST = ("logger=none", "seed=s0", "label_model=majority", "feature_extractor.n_components=64")
+FAST = (
+    "logger=none",
+    "seed=s0",
+    "label_model=majority",
+    "feature_extractor.n_components=64",
+    "sandbox.determinism_rows=0",
+)
 TASK = (
     "dataset=files",
     "dataset.classes=[ham,spam,viral]",

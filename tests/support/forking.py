@@ -57,6 +57,20 @@ def run_forked(
     return subprocess.CompletedProcess([command, *arguments], returncode, stdout, stderr)
 
 
+def run_alchemist(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the console script `alchemist`.
+
+    Args:
+        arguments: The command line.
+        cwd: The directory that it runs in.
+
+    Returns:
+        Exit code and output.
+
+    """
+    return run_forked("tests.support.console_script", *arguments, cwd=cwd)
+
+
 @cache
 def _server() -> tuple[IO[str], IO[str]]:
     """Start the process; it ends with its standard input."""
@@ -86,6 +100,7 @@ def _serve() -> None:
     # Objects of the libraries stay shared with the children: a child would copy their pages to count references.
     gc.collect()
     gc.freeze()
+    os.fsync = lambda fd: None  # as in this process's tests
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
