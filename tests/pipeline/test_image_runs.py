@@ -20,7 +20,7 @@ from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.pipeline.stages import make_context
 from alchemist_exp.results.console import headline
 
-TOY = ("dataset=toy_birds", "feature_extractor=clip_toy", "logger=none", "seed=s0")
+TOY = ("dataset=toy_birds", "feature_extractor=clip_toy", "logger=none", "seed=s0", "sandbox.determinism_rows=0")
 SMALL = ("dataset.n_train=200", "dataset.n_valid=80", "dataset.n_test=200")
 BACKGROUND = {"place": {"landbird": "a bird in a forest", "waterbird": "a bird on the water"}}
 TRAITS = {
