@@ -21,7 +21,7 @@ from alchemist_exp.pipeline.stages import make_context
 from alchemist_exp.results.console import headline
 
 TOY = ("dataset=toy_birds", "feature_extractor=clip_toy", "logger=none", "seed=s0", "sandbox.determinism_rows=0")
-SMALL = ("dataset.n_train=200", "dataset.n_valid=80", "dataset.n_test=200")
+SMALL = ("dataset.n_train=200", "dataset.n_valid=80", "dataset.n_test=200", "end_model=none", "label_model=majority")
 BACKGROUND = {"place": {"landbird": "a bird in a forest", "waterbird": "a bird on the water"}}
 TRAITS = {
     "feet": {"landbird": "a bird with grasping feet", "waterbird": "a bird with webbed feet"},
@@ -57,7 +57,8 @@ def own_programs(tmp_path: Path) -> Callable[..., tuple[str, ...]]:
 
 
 def test_recorded_concepts_and_programs_label_drawn_birds(ran: Run, tmp_path: Path) -> None:
-    result = ran()
+    distilled = ("end_model=mlp", "label_model=snorkel")
+    result = ran(*distilled)
     record = result.record
     assert record.programs["selected"] == 10
     assert record.cost["cached_calls"] + record.cost["calls"] == 11  # one for the concepts
@@ -87,14 +88,14 @@ def test_recorded_concepts_and_programs_label_drawn_birds(ran: Run, tmp_path: Pa
     assert labels.column("image").to_pylist()[:2] == ["train/00000", "train/00001"]
     assert labels.num_rows == 480
     saved = f"concepts.file={result.directory}/concepts.json"
-    same = ran("method=program_files", f"method.path={result.directory}/programs", saved).record
+    same = ran(*distilled, "method=program_files", f"method.path={result.directory}/programs", saved).record
     assert same.label_model["metrics"] == record.label_model["metrics"]
     assert (result.directory / "images.png").read_bytes().startswith(b"\x89PNG")
-    assert ran().reused
+    assert ran(*distilled).reused
 
 
 def test_the_distilled_model_labels_other_images(ran: Run, composed, tmp_path: Path) -> None:
-    directory = ran().directory / MODEL
+    directory = ran("end_model=mlp").directory / MODEL
     experiment = config.build(composed(*TOY))
     kind, features = load_extractor(directory, experiment.feature_extractor)
     data = config.build(composed(*TOY, "dataset.seed=7", "dataset.n_test=100")).dataset.load()
@@ -109,7 +110,13 @@ def test_the_distilled_model_labels_other_images(ran: Run, composed, tmp_path: P
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_concept_programs_ignore_the_background_that_a_background_program_follows(ran: Run, seed: int, own_programs):
-    sizes = ("dataset.n_train=400", "dataset.n_valid=80", "dataset.n_test=400", f"dataset.seed={seed}")
+    sizes = (
+        "dataset.n_train=400",
+        "dataset.n_valid=80",
+        "dataset.n_test=400",
+        "end_model=none",
+        f"dataset.seed={seed}",
+    )
     good = ran("label_model=majority", base=(*TOY, *sizes)).record.groups["label_model"]["test"]
     assert good["worst_accuracy"] >= 0.9
     overrides = own_programs(BACKGROUND, "def label_function(scores):\n    return int(scores[1] > scores[0])\n")
@@ -167,7 +174,7 @@ def label_function(image):
     record = ran(*own_programs(TRAITS, source), "concepts.use=false").record
     assert record.concepts == {}
     assert record.groups["label_model"]["test"]["worst_accuracy"] < 0.1
-    recorded = ran("method=vanilla_image", "label_model=majority").record
+    recorded = ran("method=vanilla_image").record
     assert (recorded.programs["selected"], recorded.concepts) == (9, {})
     assert recorded.cost["calls"] + recorded.cost["cached_calls"] == 10
 
@@ -208,7 +215,7 @@ def test_unusable_concepts_are_sent_back_once(ran: Run, tmp_path: Path) -> None:
         for row in map(json.loads, shipped.read_text(encoding="utf-8").splitlines())
         if (row["step"], row["strategy"]) == ("concepts", "concepts")
     )
-    record = ran(recording(tmp_path / "a.jsonl", "Feet and bills.", usable), "label_model=majority").record
+    record = ran(recording(tmp_path / "a.jsonl", "Feet and bills.", usable)).record
     assert record.programs["selected"] == 10
     assert record.cost["calls"] + record.cost["cached_calls"] == 12
     with pytest.raises(AlchemistError, match="the LLM named no usable concepts in two responses"):
@@ -290,7 +297,7 @@ def test_a_limit_takes_evenly_spaced_images(composed) -> None:
 
 
 def test_a_run_without_an_end_model_ends_with_the_labels(ran: Run) -> None:
-    result = ran("end_model=none", "label_model=majority")
+    result = ran()
     record = result.record
     assert record.end_model == {"name": "none", "seeds": [], "metrics": {}, "metrics_unseen": {}}
     assert record.groups["end_model"] == {}
