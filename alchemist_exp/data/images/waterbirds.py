@@ -115,7 +115,8 @@ def require_metadata(directory: Path) -> None:
         raise DataError(f"{file} cannot be read: {error.strerror}; set dataset.path to another directory.") from error
     raise DataError(
         f"{what}; unpack the archive {ARCHIVE} of the repository group_DRO (github.com/kohpangwei/group_DRO), and set "
-        f"dataset.path to the directory that has {METADATA}."
+        f"dataset.path to the directory that has {METADATA}, or download a copy by `python scripts/prepare_data.py "
+        "waterbirds --hub`."
     )
 
 
