@@ -31,12 +31,14 @@ class WaterbirdsSplit:
         paths: The absolute path of each image; the files need not exist.
         labels: Read-only int64 array of shape (n_rows,): indices in `CLASSES`.
         places: Read-only int64 array of shape (n_rows,): indices in `PLACES`.
+        rows: Read-only int64 array of shape (n_rows,): row numbers in the file, from 0.
 
     """
 
     paths: tuple[Path, ...]
     labels: IntArray
     places: IntArray
+    rows: IntArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,6 +87,7 @@ def read_metadata(directory: Path) -> WaterbirdsMetadata:
                 paths=tuple(paths[row] for row in rows),
                 labels=read_only(numbers[_LABEL][rows], np.int64),
                 places=read_only(numbers[_PLACE][rows], np.int64),
+                rows=read_only(rows, np.int64),
             )
     if Split.TRAIN not in splits:
         raise DataError(
