@@ -5,6 +5,7 @@ images holds no pixels. A file that is not an image stays in the table as a row 
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -212,7 +213,7 @@ def file_row(name: str, path: Path) -> str:
         key, reason = _check_file(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     except (OSError, ValueError):  # ValueError: a name with a zero byte
         key, reason = "", decode(path).reason
-    # Names of files may have bytes that are not UTF-8: JSON escapes them.
+    # Paths may have bytes that are not UTF-8: JSON escapes them.
     return json.dumps({"image": name, "file": str(path), "key": key, "reason": reason})
 
 
@@ -242,8 +243,24 @@ def _file_row(path: Path, root: Path) -> str:
 
 
 def image_name(path: Path, root: Path) -> str:
-    """Return what people see of a file: its path relative to a directory, or its absolute path outside of it."""
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+    r"""Return what people see of a file: its path relative to a directory, or its absolute path outside of it.
+
+    Args:
+        path: An absolute path.
+        root: The directory.
+
+    Returns:
+        The name; bytes that are not UTF-8 as escapes.
+
+    Example:
+        >>> image_name(Path("/photos/ants/1.jpg"), Path("/photos"))
+        'ants/1.jpg'
+        >>> print(image_name(Path("/photos/ants/\udce9.jpg"), Path("/photos")))
+        ants/\xe9.jpg
+
+    """
+    name = path.relative_to(root) if path.is_relative_to(root) else path
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def reason_of(row: str) -> str:
