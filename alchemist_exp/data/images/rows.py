@@ -39,6 +39,7 @@ class ImageRows(RowKind):
     """Images; a program receives a numpy array.
 
     Example:
+        >>> from alchemist_exp.data.images.toy_birds import toy_birds
         >>> row = bird_rows(toy_birds(Split.TEST, 40, seed=0))[7]
         >>> rows = ImageRows()
         >>> rows.show(row), rows.extractor_input([row])[0].shape
