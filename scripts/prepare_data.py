@@ -4,9 +4,10 @@
     python scripts/prepare_data.py yelp --source test.csv     makes data/yelp from them
     python scripts/prepare_data.py yelp --source train.json valid.json test.json
     python scripts/prepare_data.py yelp --hub                 downloads them from the Hugging Face Hub first
+    python scripts/prepare_data.py waterbirds --hub           downloads a copy of the images
 
-The directory gets train.parquet, valid.parquet, test.parquet and manifest.json with checksums, row counts, license and
-notes. The same files always give the same directory.
+The directory gets train.parquet, valid.parquet and test.parquet (waterbirds: metadata.csv and the images), and
+manifest.json with checksums, row counts, license and notes. The same files always give the same directory.
 """
 
 import argparse
@@ -23,10 +24,16 @@ from alchemist_exp import config
 from alchemist_exp.cli.arguments import Parser
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.exit_codes import clean_exit, print_error, user_error_text
+from alchemist_exp.data.base import Dataset
 from alchemist_exp.data.files import EmbeddedDataset, FilesDataset
+from alchemist_exp.data.images.datasets import WaterbirdsDataset
+from alchemist_exp.data.images.waterbirds import ARCHIVE, METADATA
+from alchemist_exp.data_prep import waterbirds
 from alchemist_exp.data_prep.hub import RawFiles, download
 from alchemist_exp.data_prep.prepare import Prepared, prepare, require_free
 from alchemist_exp.data_prep.recipes import RECIPES, Recipe
+
+_NAMES = (*RECIPES, waterbirds.NAME)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -41,14 +48,17 @@ def main(arguments: Sequence[str]) -> None:
     """
     chosen = _parser().parse_args(arguments)
     name = chosen.name
-    if name not in RECIPES:
-        raise ConfigError(unknown_name("the dataset", name, RECIPES))
+    if name not in _NAMES:
+        raise ConfigError(unknown_name("the dataset", name, _NAMES))
     if chosen.source and chosen.hub:
         raise ConfigError("--source and --hub exclude each other; name the raw files, or download them.")
     config.register()
     with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
         experiment = config.build(compose("config", overrides=[f"dataset={name}"]))
     dataset, out = experiment.dataset, chosen.out or Path(experiment.paths.data)
+    if isinstance(dataset, WaterbirdsDataset):
+        _main_waterbirds(chosen, dataset, out)
+        return
     assert isinstance(dataset, FilesDataset)
     if not chosen.source and not chosen.hub:
         print(_describe_sources(name, RECIPES[name], dataset))
@@ -72,6 +82,27 @@ def main(arguments: Sequence[str]) -> None:
     print(_summary(prepared, dataset, chosen.out))
 
 
+def _main_waterbirds(chosen: argparse.Namespace, dataset: WaterbirdsDataset, out: Path) -> None:
+    if chosen.source:
+        raise ConfigError(
+            f"--source is not for waterbirds: unpack the published archive to {out / waterbirds.NAME}, or use --hub."
+        )
+    if dataset.hub is None:
+        raise ConfigError(
+            "dataset.hub of waterbirds is null; name a repository of the Hub in its file of conf/dataset."
+        )
+    if not chosen.hub:
+        print(
+            f"The published archive of waterbirds is {ARCHIVE}, which the README of {waterbirds.PUBLISHED} links.\n"
+            f"It only needs to be unpacked, so that its {METADATA} is {out / waterbirds.NAME / METADATA}.\n\n"
+            f"  license  {dataset.license}\n\n"
+            f"or --hub downloads a copy from the Hugging Face Hub: {dataset.hub.repo} at {dataset.hub.revision}"
+        )
+        return
+    prepared = waterbirds.prepare_waterbirds(dataset.hub, license_=dataset.license, out=out, force=chosen.force)
+    print(_summary(prepared, dataset, chosen.out))
+
+
 def _describe_sources(name: str, recipe: Recipe, dataset: FilesDataset) -> str:
     lines = [f"{name} is made from any of these; download one, and name it by --source:"]
     for source in recipe.sources:
@@ -82,12 +113,12 @@ def _describe_sources(name: str, recipe: Recipe, dataset: FilesDataset) -> str:
     return "\n".join(lines)
 
 
-def _summary(prepared: Prepared, dataset: FilesDataset, out: Path | None) -> str:
+def _summary(prepared: Prepared, dataset: Dataset, out: Path | None) -> str:
     lines = []
     for split, entry in prepared.manifest["splits"].items():
         counts = ", ".join(f"{count:,} {name}" for name, count in entry["classes"].items())
         lines.append(f"{split:<5}  {entry['rows']:>6,} rows: {counts}")
-    for split, repeats in prepared.manifest["repeats"].items():
+    for split, repeats in prepared.manifest.get("repeats", {}).items():
         others = f", {n:,} of them only with other labels" if (n := repeats["under_other_labels"]) else ""
         lines.append(f"{repeats['in_train']:,} {split} texts are also in train{others}")
     lines += [f"note: {note}" for note in prepared.manifest["notes"]]
@@ -96,6 +127,8 @@ def _summary(prepared: Prepared, dataset: FilesDataset, out: Path | None) -> str
         command = f"alchemist run dataset={dataset.name} dataset.path={prepared.directory.resolve()}"
     else:
         command = (f"ALCHEMIST_DATA={shlex.quote(str(out))} " if out else "") + f"alchemist run dataset={dataset.name}"
+        if dataset.images:
+            command += " feature_extractor=clip_vit_b32"
     return "\n".join([*lines, f"  {command}"])
 
 
@@ -107,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("name", metavar="NAME", help=", ".join(RECIPES))
+    parser.add_argument("name", metavar="NAME", help=", ".join(_NAMES))
     parser.add_argument(
         "--source",
         metavar="FILE",

@@ -63,6 +63,7 @@ def test_raw_files_become_a_dataset_that_loads(composed, tmp_path: Path, monkeyp
     [
         (["cancer"], "license  "),
         (["french"], "https://huggingface.co/datasets/Abirate/french_book_reviews"),
+        (["waterbirds"], "It only needs to be unpacked, so that its metadata.csv is data/waterbirds/metadata.csv."),
         (["youtube"], "or --hub downloads it from the Hugging Face Hub: jieyuz2/WRENCH at b98f579f"),
     ],
 )
@@ -79,6 +80,7 @@ def test_without_a_source_it_says_where_one_is(tmp_path: Path, arguments: list[s
         (["yepl"], "error: the dataset 'yepl' is unknown; did you mean 'yelp'?"),
         (["cancer", "--hub"], "error: cancer has no known repository on the Hub; name its raw files by --source."),
         (["yelp", "--hub", "--source", "x"], "error: --source and --hub exclude each other"),
+        (["waterbirds", "--source", "x"], "error: --source is not for waterbirds: unpack the published archive"),
         ([], "error: the following arguments are required: NAME; see prepare_data.py --help."),
     ],
 )

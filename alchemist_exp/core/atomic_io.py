@@ -180,7 +180,7 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
         temporary.mkdir(parents=True)
         try:
             fill(temporary)
-            for path in temporary.iterdir():
+            for path in filter(Path.is_file, temporary.iterdir()):
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
             temporary.rename(target)

@@ -10,7 +10,7 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import HubFiles, TextData
-from alchemist_exp.data.split_files import read_splits, require_path
+from alchemist_exp.data.split_files import read_splits, require_encoding, require_path
 from alchemist_exp.data.tables import SplitTables, TableDataset
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -43,10 +43,8 @@ class FilesDataset(TableDataset):
         super().__post_init__()
         if not self.path.strip():
             raise ConfigError("dataset.path is empty; set a file or a directory, as in dataset.path=texts.csv.")
-        if self.encoding is not None and not _is_text_encoding(self.encoding):
-            raise ConfigError(
-                f"dataset.encoding={self.encoding!r} is unknown; examples are utf-8, utf-16, cp1252 and gb18030."
-            )
+        if self.encoding is not None:
+            require_encoding(self.encoding)
 
     def cache_key(self) -> dict[str, object]:
         """Return every value that alters more than the rows, which count by their fingerprint."""
@@ -78,16 +76,6 @@ class FilesDataset(TableDataset):
         """
         wanted = [column for column in (*self.row_columns, self.label_column) if column is not None]
         return read_splits(self.root, self.name, wanted=wanted, encoding=self.encoding)
-
-
-def _is_text_encoding(name: str) -> bool:
-    try:
-        b" ".decode(name)
-    except UnicodeError:
-        return True  # a text encoding of longer units
-    except (LookupError, ValueError):
-        return False
-    return True
 
 
 @component("dataset", "embedded")

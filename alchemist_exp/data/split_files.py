@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from alchemist_exp.core.errors import DataError
+from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.readers import EXTENSIONS, decode_text, extension, is_readable, read_table
 from alchemist_exp.data.tables import SplitTable, SplitTables
@@ -47,6 +47,26 @@ def require_path(path: Path, name: str) -> None:
         f"published files with `python scripts/prepare_data.py {name} --source FILE` (without --source it prints "
         "where those are)."
     )
+
+
+def require_encoding(name: str) -> None:
+    """Check that dataset.encoding is the name of a text encoding.
+
+    Args:
+        name: Its value.
+
+    Raises:
+        ConfigError: It is not.
+
+    """
+    try:
+        b" ".decode(name)
+    except UnicodeError:
+        return  # a text encoding of longer units
+    except (LookupError, ValueError) as error:
+        raise ConfigError(
+            f"dataset.encoding={name!r} is unknown; examples are utf-8, utf-16, cp1252 and gb18030."
+        ) from error
 
 
 def read_splits(path: Path, name: str, *, wanted: Sequence[str], encoding: str | None) -> SplitTables:

@@ -120,6 +120,8 @@ class TableDataset(Dataset, ABC):
     """
 
     infers_classes: ClassVar[bool] = True
+    content: ClassVar[str] = "a text"
+    """What a row has that is not empty, for messages."""
 
     text_column: str = MISSING
     label_column: str | None = MISSING
@@ -225,8 +227,8 @@ class TableDataset(Dataset, ABC):
         else:
             self._check_splits(source, labels)
             rows = whole
-        divided = [*rows.values()] != [*whole.values()]
         rows = {split: self.take(chosen) for split, chosen in rows.items()}
+        moved = any(chosen != [*range(len(chosen))] for chosen in rows.values())
         splits: dict[Split, dict[str, list[Any]]] = {}
         others: dict[Split, pa.Table] = {}
         used = (*self.row_columns, self.label_column, self.human_votes_column)
@@ -248,7 +250,7 @@ class TableDataset(Dataset, ABC):
             origin=source.origin,
             files={split: source.splits.get(split, train).where for split in rows},
             other_columns=unify_types(others, {split: len(chosen) for split, chosen in rows.items()}),
-            input_rows={split: np.array(chosen) for split, chosen in rows.items()} if divided else {},
+            input_rows={split: np.array(chosen) for split, chosen in rows.items()} if moved else {},
         )
 
     def _read_labels(self, source: SplitTables, notes: list[str]) -> Mapping[str, list[int | None]]:
@@ -397,12 +399,12 @@ class TableDataset(Dataset, ABC):
         n_train = len(unlabeled) - len(empty)
         if left_out:
             notes.append(
-                f"Rows of {table.where} that have no text and no label are left out: {len(left_out):,} (the first is "
-                f"row {min(left_out) + 1:,}); all others have a label."
+                f"Rows of {table.where} without {self.content} and without a label are left out: "
+                f"{len(left_out):,} (the first is row {min(left_out) + 1:,}); all others have a label."
             )
         elif 0 < n_train < min(MIN_TRAIN_ROWS, n_labeled):
             notes.append(
-                f"Only {n_train:,} {'row' if n_train == 1 else 'rows'} of {table.where} with a text "
+                f"Only {n_train:,} {'row' if n_train == 1 else 'rows'} of {table.where} with {self.content} "
                 f"{'has' if n_train == 1 else 'have'} no label, and the rows without a label are train "
                 f"({n_labeled:,} have one); if that is not meant, label or remove "
                 f"{'it' if n_train == 1 else 'them'}."

@@ -5,7 +5,7 @@ The same files give the same bytes with the same version of pyarrow. The directo
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -114,7 +114,7 @@ def prepare(
         write_json(directory / MANIFEST, manifest)
 
     try:
-        _replace_directory(target, fill)
+        replace_directory(target, fill)
     except StoreError as error:
         if isinstance(error.__cause__, OSError):
             raise StoreError(
@@ -124,15 +124,16 @@ def prepare(
     return Prepared(target, manifest)
 
 
-def require_free(target: Path, force: bool) -> None:
+def require_free(target: Path, force: bool, own_files: Collection[str] = _OWN_FILES) -> None:
     """Check that a dataset's directory can be written.
 
     Args:
         target: The directory.
         force: Whether a directory that an earlier call made may be replaced.
+        own_files: The names that the script gives to the files and directories in it.
 
     Raises:
-        StoreError: The directory exists and `force` is false, or it has files that `prepare` did not make.
+        StoreError: The directory exists and `force` is false, or it has files that the script did not make.
 
     """
     if not target.exists():
@@ -141,14 +142,23 @@ def require_free(target: Path, force: bool) -> None:
         raise StoreError(f"{target} is a file; move it, or set another directory by --out.")
     if not force:
         raise StoreError(f"{target} exists already; use --force to replace it, or set another directory by --out.")
-    made_here = _OWN_FILES if (target / MANIFEST).is_file() else ()
+    made_here = own_files if (target / MANIFEST).is_file() else ()
     others = [path.name for path in sorted(target.iterdir()) if path.name not in made_here]
     if others:
         raise StoreError(f"{target} contains {', '.join(others[:3])}, which this script did not make; move it first.")
 
 
-def _replace_directory(target: Path, fill: Callable[[Path], None]) -> None:
-    """Write `target`; an old directory stays until the new one is complete."""
+def replace_directory(target: Path, fill: Callable[[Path], None]) -> None:
+    """Write a directory as a whole; an old one stays until the new one is complete.
+
+    Args:
+        target: The directory.
+        fill: Writes the files into the temporary directory that it is given.
+
+    Raises:
+        StoreError: The directory cannot be written.
+
+    """
     if not target.exists():
         write_directory(target, fill)
         return

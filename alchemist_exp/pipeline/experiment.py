@@ -334,7 +334,8 @@ class Experiment:
             for group in METHOD_GROUPS
             if group in by_group and not self.uses(group)
         ]
-        if "concepts" in by_group and not self.uses("concepts"):
+        reads_concepts = self.dataset.images and self.method.reads_scores  # concepts.use=false counts, too
+        if "concepts" in by_group and not reads_concepts:
             notes.append(
                 f"{by_group['concepts']} has no effect with dataset={self.dataset.name} method={self.method.name}."
             )

@@ -71,6 +71,11 @@ def test_a_directory_is_written_completely_or_not_at_all(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_directory_may_have_subdirectories(tmp_path: Path) -> None:
+    write_directory(tmp_path / "entry", lambda directory: (directory / "inner").mkdir())
+    assert (tmp_path / "entry/inner").is_dir()
+
+
 def test_a_killed_writer_never_leaves_a_partial_file(tmp_path: Path) -> None:
     """After kill -9 at any moment the file is missing, old or new."""
     code = (

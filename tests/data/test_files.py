@@ -302,7 +302,7 @@ def test_empty_rows_do_not_alter_what_a_labeled_file_is_divided_into(tmp_path: P
         for split in without.splits:
             assert data.texts(split) == without.texts(split)
             assert [lines[row].split(",")[0] for row in data.rows_of_input(split)] == list(data.texts(split))
-        assert f"no text and no label are left out: {empty.count(',')} (the first is row" in data.notes[0]
+        assert f"without a text and without a label are left out: {empty.count(',')} (the first is row" in data.notes[0]
 
 
 def test_few_rows_of_train_are_said(tmp_path: Path, load) -> None:

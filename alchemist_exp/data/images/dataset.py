@@ -21,12 +21,14 @@ class ImageSplit:
         rows: The images, as `ImageRows` stores them.
         labels: The class index of each row; None for an unlabeled split.
         attributes: The index of each row's value, by attribute.
+        input_rows: Row numbers in the input, from 0, see `TextData`; None if the rows are those of the input.
 
     """
 
     rows: Sequence[str]
     labels: Sequence[int] | None = None
     attributes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    input_rows: Sequence[int] | None = None
 
 
 def evenly_spaced(n_rows: int, limit: int | None) -> list[int]:
@@ -117,6 +119,9 @@ class ImageDataset(Dataset, ABC):
                 for name, values in attributes.items()
             },
             group_attribute=group_attribute,
+            input_rows={
+                split: np.array(images.input_rows) for split, images in splits.items() if images.input_rows is not None
+            },
         )
 
 

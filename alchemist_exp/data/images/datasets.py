@@ -14,22 +14,24 @@ from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import LABEL, Attribute, HubFiles, TextData
 from alchemist_exp.data.images import waterbirds
 from alchemist_exp.data.images.dataset import ImageDataset, ImageSplit, evenly_spaced, with_images
-from alchemist_exp.data.images.image_files import SplitImages, find_images
+from alchemist_exp.data.images.image_files import EXTENSIONS, SplitImages, find_images
 from alchemist_exp.data.images.image_table import read_image_table
 from alchemist_exp.data.images.rows import bird_rows, file_rows, image_name
 from alchemist_exp.data.images.toy_birds import BACKGROUNDS, CLASSES, COLORS, TRAITS, toy_birds
 from alchemist_exp.data.readers import read_table
-from alchemist_exp.data.split_files import require_path
+from alchemist_exp.data.split_files import require_encoding, require_path
 from alchemist_exp.data.tables import SplitTable, SplitTables, TableDataset
 
-FIXED_VALUES: Final = {
-    "zero_shot_prompt": "[text]",
-    "text_column": "image",
-    "human_votes_column": None,
+_NAMES: Final = "names of the images"
+"""The column of the images in the tables of `ImageFilesDataset`; no column of a user is called so."""
+
+_ONLY_FOR_TEXTS: Final = {
     "columns": None,
     "show_examples": False,
+    "human_votes_column": None,
+    "zero_shot_prompt": "[text]",
 }
-"""What `TableDataset` can be configured to, and images cannot."""
+"""Keys of `TableDataset` that images do not have, and their values."""
 
 _BIRD_ATTRIBUTES = {"background": BACKGROUNDS[:2], **TRAITS, "color": tuple(COLORS)}
 
@@ -99,6 +101,7 @@ class ToyBirdsDataset(ImageDataset):
                 name: [values.index(getattr(birds.birds[row], name)) for row in chosen]
                 for name, values in _BIRD_ATTRIBUTES.items()
             },
+            input_rows=chosen,
         )
 
 
@@ -163,6 +166,7 @@ class WaterbirdsDataset(ImageDataset):
                 rows=file_rows([found.paths[row] for row in chosen], root),
                 labels=found.labels[chosen].tolist(),
                 attributes={"background": found.places[chosen].tolist()},
+                input_rows=found.rows[chosen].tolist(),
             )
         return self.to_data(
             splits,
@@ -181,6 +185,7 @@ class ImageFilesDataset(TableDataset):
 
     Attributes:
         path: The directory, or the table.
+        encoding: The encoding of a CSV, TSV or JSONL table; None for UTF-8, or what its byte order mark says.
         path_column: The column of the paths, which are relative to the table's directory.
         group_column: The column of the groups, of which the worst counts; None for none.
         split_column: The column of the splits; None if all rows are train.
@@ -188,14 +193,16 @@ class ImageFilesDataset(TableDataset):
     """
 
     images: ClassVar[bool] = True
+    content: ClassVar[str] = "an image"
 
     path: str = MISSING
+    encoding: str | None = MISSING
     path_column: str = MISSING
     group_column: str | None = MISSING
     split_column: str | None = MISSING
-    # Values for texts, which have no meaning for images; see `FIXED_VALUES`.
+    # Values for texts, which have no meaning for images.
     zero_shot_prompt: str = "[text]"
-    text_column: str = "image"
+    text_column: str = _NAMES
     human_votes_column: str | None = None
 
     def __post_init__(self) -> None:
@@ -205,10 +212,17 @@ class ImageFilesDataset(TableDataset):
             ConfigError: A value is not possible.
 
         """
+        for key, default in _ONLY_FOR_TEXTS.items():
+            if getattr(self, key) != default:
+                raise ConfigError(f"dataset.{key} is for rows of texts, and these rows are images; leave it out.")
+        if self.text_column != _NAMES:
+            raise ConfigError(
+                f"dataset.text_column={self.text_column} is for rows of texts; name the column of the paths of images "
+                "by dataset.path_column."
+            )
+        if self.encoding is not None:
+            require_encoding(self.encoding)
         super().__post_init__()
-        for key, value in FIXED_VALUES.items():
-            if getattr(self, key) != value:
-                raise ConfigError(f"dataset.{key} is for texts, and these rows are images; leave it out.")
         names = [self.path_column, self.label_column, self.group_column, self.split_column]
         given = [name for name in names if name is not None]
         if len(set(given)) < len(given):
@@ -231,10 +245,19 @@ class ImageFilesDataset(TableDataset):
         """
         require_packages(f"dataset={self.name}", "images", "PIL")
         require_path(self.root, self.name)
+        if self.root.suffix.lower() in EXTENSIONS and self.root.is_file():
+            raise DataError(
+                f"dataset.path={self.root} is one image; set it to the directory of the images, or to a table with "
+                "their paths."
+            )
 
     def take(self, rows: list[int]) -> list[int]:
         """Return the rows of a split that are loaded: `limit` evenly spaced ones."""
         return [rows[number] for number in evenly_spaced(len(rows), self.limit)]
+
+    def cache_key(self) -> dict[str, object]:
+        """Return every value that alters more than the rows, which count by their fingerprint."""
+        return {name: value for name, value in super().cache_key().items() if name != "encoding"}
 
     def read(self) -> SplitTables:
         """Find the images; none is opened.
@@ -248,36 +271,48 @@ class ImageFilesDataset(TableDataset):
         """
         root = self.root
         if root.is_dir():
-            found, self._directory = find_images(root), root.absolute()
+            for key in ("group_column", "split_column"):
+                if (column := getattr(self, key)) is not None:
+                    raise DataError(
+                        f"dataset.{key}={column} names a column of a table, and dataset.path={root} is a directory; "
+                        f"set dataset.path to a table, or dataset.{key}=null."
+                    )
+            self._found, self._directory = find_images(root), root.absolute()
         else:
-            found = read_image_table(
+            self._found = read_image_table(
                 root,
                 path_column=self.path_column,
                 label_column=self._label_column_of(root),
                 group_column=self.group_column,
                 split_column=self.split_column,
+                encoding=self.encoding,
             )
             self._directory = root.parent.absolute()
+        found = self._found.splits
+        has_labels = any(label is not None for images in found.values() for label in images.labels)
         return SplitTables(
-            splits={split: self._table(split, images) for split, images in found.splits.items()}, notes=found.notes
+            splits={split: self._table(split, images, has_labels) for split, images in found.items()},
+            notes=self._found.notes,
         )
 
     def _label_column_of(self, table: Path) -> str | None:
         """Return the column of the labels; None where a table does not have the default one."""
-        if self.label_column == LABEL and LABEL not in read_table(table, wanted=(self.path_column,)).columns:
-            return None
+        if self.label_column == LABEL:
+            found = read_table(table, wanted=(self.path_column,), encoding=self.encoding).columns
+            return LABEL if LABEL in found else None
         return self.label_column
 
-    def _table(self, split: Split, images: SplitImages) -> SplitTable:
+    def _table(self, split: Split, images: SplitImages, has_labels: bool) -> SplitTable:
         columns: dict[str, list[Any]] = {name: list(values) for name, values in images.other_columns.items()}
         columns[self.text_column] = [image_name(path, self._directory) for path in images.paths]
-        if self.label_column is not None and any(label is not None for label in images.labels):
+        if self.label_column is not None and has_labels:
             columns[self.label_column] = list(images.labels)
-        if self.group_column is not None and not self.root.is_dir():
+        if self.group_column is not None:
             if None in images.groups:
+                row = images.input_rows[images.groups.index(None)] + 1
                 raise DataError(
-                    f"{self.root}: row {images.groups.index(None) + 1} of {split} has no group in the column "
-                    f"{self.group_column!r}; fill it, or set dataset.group_column=null."
+                    f"{self.root}: row {row} has no group in the column {self.group_column!r}; fill it, or set "
+                    "dataset.group_column=null."
                 )
             columns[self.group_column] = list(images.groups)
         where = str(self.root) if self.split_column is None else f"{self.root} ({split})"
@@ -294,13 +329,16 @@ class ImageFilesDataset(TableDataset):
 
         """
         self.check()
-        data = super().load()
-        rows = {
-            split: file_rows([self._directory / name for name in data.texts(split)], self._directory)
-            for split in data.splits
-        }
-        data = with_images(data, rows)
-        if self.group_column is None or self.root.is_dir():
+        data, found = super().load(), self._found.splits
+        rows, input_rows = {}, {}
+        for split in data.splits:
+            # Without splits in the source, all rows are of its train.
+            images, numbers = found.get(split, found[Split.TRAIN]), data.rows_of_input(split)
+            rows[split] = file_rows([images.paths[number] for number in numbers], self._directory)
+            if images.input_rows:
+                input_rows[split] = np.array(images.input_rows)[numbers]
+        data = replace(with_images(data, rows), input_rows=input_rows or data.input_rows)
+        if self.group_column is None:
             return data
         groups = {split: data.other_columns[split][self.group_column].to_pylist() for split in data.splits}
         values = sorted({group for of_split in groups.values() for group in of_split})

@@ -30,6 +30,7 @@ class SplitImages:
         labels: The class name of each file; None where there is no label.
         groups: The group name of each file; None where there is no group.
         other_columns: The other columns of a table, by name.
+        input_rows: Row numbers in the table, from 0; empty for a directory.
 
     """
 
@@ -37,6 +38,7 @@ class SplitImages:
     labels: tuple[str | None, ...]
     groups: tuple[str | None, ...]
     other_columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    input_rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

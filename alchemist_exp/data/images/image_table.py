@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alchemist_exp.core.errors import DataError
+from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.images.image_files import SPLIT_OF_NAME, FoundImages, SplitImages
 from alchemist_exp.data.labels import is_missing
@@ -19,6 +20,7 @@ def read_image_table(
     label_column: str | None,
     group_column: str | None = None,
     split_column: str | None = None,
+    encoding: str | None = None,
 ) -> FoundImages:
     """Read a table with the path of an image in each row.
 
@@ -28,24 +30,30 @@ def read_image_table(
         label_column: The column of the labels; None for no labels.
         group_column: The column of the groups; None for no groups.
         split_column: The column of the splits, with a name of `SPLIT_OF_NAME` in each row; None if all are train.
+        encoding: The encoding of a text file; None for UTF-8, or what its byte order mark says.
 
     Returns:
         The rows of each split in the order of the table. A missing label or group is None; others are the text of their
-        cells. Whether the files exist is found when they are decoded.
+        cells. Whether the files exist is found when they are decoded. A note names a column that seems to have splits.
 
     Raises:
         DataError: The table cannot be read or has no column of that name, no rows or no row of train, a missing or
             repeated path, or an unknown split.
 
     """
-    wanted = [name for name in (path_column, label_column, group_column, split_column) if name is not None]
-    table = read_table(file, wanted=wanted)
-    for name in wanted:
+    keys = {"path_column": path_column, "label_column": label_column, "group_column": group_column}
+    keys |= {"split_column": split_column}
+    wanted = [name for name in keys.values() if name is not None]
+    table = read_table(file, wanted=wanted, encoding=encoding)
+    for key, name in keys.items():
+        if name is None:
+            continue
         if name not in table.columns:
             similar = similar_column(name, table.columns)
             raise DataError(
                 f"{file} has no column {name!r}{'' if similar is None else f' (did you mean {similar!r}?)'}; it has "
-                f"{', '.join(map(repr, table.columns))}."
+                f"{', '.join(map(repr, table.columns)) or 'none'}. Set "
+                f"{f'dataset.{key}=NAME' if similar is None else typed(f'dataset.{key}', similar)}."
             )
     paths = _read_paths(file, path_column, table.columns[path_column])
     splits = [Split.TRAIN] * len(paths)
@@ -72,8 +80,20 @@ def read_image_table(
                 other_columns={
                     name: [of[row] for row in rows] for name, of in table.columns.items() if name not in wanted
                 },
+                input_rows=tuple(rows),
             )
-    return FoundImages(splits=found, notes=table.notes)
+    notes = list(table.notes)
+    for name, values in table.columns.items():
+        if split_column is None and name not in wanted and {_split_of(value) for value in values} >= {*Split}:
+            notes.append(
+                f"All rows of {file} are read as train; if the column {name!r} has the splits, set "
+                f"{typed('dataset.split_column', name)}."
+            )
+    return FoundImages(splits=found, notes=tuple(notes))
+
+
+def _split_of(value: object) -> Split | None:
+    return SPLIT_OF_NAME.get(str(value).strip().casefold())
 
 
 def _read_paths(file: Path, column: str, values: Sequence[Any]) -> list[Path]:
@@ -94,8 +114,7 @@ def _read_paths(file: Path, column: str, values: Sequence[Any]) -> list[Path]:
 def _read_splits(file: Path, column: str, values: Sequence[Any]) -> list[Split]:
     splits = []
     for row, value in enumerate(values, start=1):
-        split = SPLIT_OF_NAME.get(str(value).strip().casefold())
-        if split is None:
+        if (split := _split_of(value)) is None:
             raise DataError(
                 f"{file}: row {row} has {column}={str(value)[:40]!r}; expected one of {', '.join(SPLIT_OF_NAME)}. "
                 "Correct the value."

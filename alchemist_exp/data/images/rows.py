@@ -5,16 +5,17 @@ images holds no pixels. A file that is not an image stays in the table as a row 
 """
 
 import json
-from collections import Counter
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.hashing import key_of, texts_fingerprint
 from alchemist_exp.core.parallel import map_in_threads
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.images.decode import ImageArray, decode
 from alchemist_exp.data.images.toy_birds import Bird, ToyBirds, draw_row
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 MIN_SHARE_OF_IMAGES: Final = 0.5
 """With a smaller share of usable files in a split, the path is probably a mistake."""
 
-_SHOWN_REASONS: Final = 3
+_SHOWN_REASONS: Final = 10
+_SHOWN_NAMES: Final = 3
+
+_REMEMBERED_FILES: Final = 100_000
+"""How many files a process remembers as decoded, about 60 MiB: the runs of a sweep decode them once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,9 +209,20 @@ def file_row(name: str, path: Path) -> str:
         The row; without content if the file is not an image.
 
     """
+    try:
+        stat = path.stat()
+        key, reason = _check_file(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
+        key, reason = "", decode(path).reason
+    # Paths may have bytes that are not UTF-8: JSON escapes them.
+    return json.dumps({"image": name, "file": str(path), "key": key, "reason": reason})
+
+
+@lru_cache(maxsize=_REMEMBERED_FILES)
+def _check_file(path: Path, *version: int) -> tuple[str, str]:
+    """Return the key of a file's content and the reason why it is not an image; `version` changes with the file."""
     image = decode(path)
-    # Names of files may have bytes that are not UTF-8: JSON escapes them.
-    return json.dumps({"image": name, "file": str(path), "key": image.key, "reason": image.reason})
+    return image.key, image.reason
 
 
 def file_rows(paths: Sequence[Path], root: Path) -> list[str]:
@@ -228,8 +244,24 @@ def _file_row(path: Path, root: Path) -> str:
 
 
 def image_name(path: Path, root: Path) -> str:
-    """Return what people see of a file: its path relative to a directory, or its absolute path outside of it."""
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+    r"""Return what people see of a file: its path relative to a directory, or its absolute path outside of it.
+
+    Args:
+        path: An absolute path.
+        root: The directory.
+
+    Returns:
+        The name; bytes that are not UTF-8 as escapes.
+
+    Example:
+        >>> image_name(Path("/photos/ants/1.jpg"), Path("/photos"))
+        'ants/1.jpg'
+        >>> print(image_name(Path("/photos/ants/\udce9.jpg"), Path("/photos")))
+        ants/\xe9.jpg
+
+    """
+    name = path.relative_to(root) if path.is_relative_to(root) else path
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def reason_of(row: str) -> str:
@@ -247,9 +279,20 @@ def skipped_notes(rows: Mapping[Split, Sequence[str]]) -> list[str]:
         No note when every file is one.
 
     """
-    reasons = Counter(reason for of_split in rows.values() for row in of_split if (reason := reason_of(row)))
-    if not reasons:
+    names: dict[str, list[str]] = {}
+    for of_split in rows.values():
+        for row in of_split:
+            if reason := reason_of(row):
+                names.setdefault(reason, []).append(single_line(str(json.loads(row)["image"])))
+    if not names:
         return []
-    listed = [f"{reason} ({count:,})" for reason, count in reasons.most_common(_SHOWN_REASONS)]
-    more = f"; and {len(reasons) - _SHOWN_REASONS} other reasons" if len(reasons) > _SHOWN_REASONS else ""
-    return [f"{reasons.total():,} files are not usable images: {'; '.join(listed)}{more}."]
+    shown = sorted(names.items(), key=lambda item: -len(item[1]))[:_SHOWN_REASONS]
+    listed = [f"{reason} ({_count_and_names(files)})" for reason, files in shown]
+    more = f"; and {len(names) - _SHOWN_REASONS} other reasons" if len(names) > _SHOWN_REASONS else ""
+    total = sum(map(len, names.values()))
+    return [f"Files that are not usable images ({total:,}): {'; '.join(listed)}{more}."]
+
+
+def _count_and_names(names: Sequence[str]) -> str:
+    first = ", ".join(names[:_SHOWN_NAMES])
+    return first if len(names) <= _SHOWN_NAMES else f"{len(names):,}: {first}, ..."

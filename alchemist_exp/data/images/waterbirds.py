@@ -31,12 +31,14 @@ class WaterbirdsSplit:
         paths: The absolute path of each image; the files need not exist.
         labels: Read-only int64 array of shape (n_rows,): indices in `CLASSES`.
         places: Read-only int64 array of shape (n_rows,): indices in `PLACES`.
+        rows: Read-only int64 array of shape (n_rows,): row numbers in the file, from 0.
 
     """
 
     paths: tuple[Path, ...]
     labels: IntArray
     places: IntArray
+    rows: IntArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,6 +87,7 @@ def read_metadata(directory: Path) -> WaterbirdsMetadata:
                 paths=tuple(paths[row] for row in rows),
                 labels=read_only(numbers[_LABEL][rows], np.int64),
                 places=read_only(numbers[_PLACE][rows], np.int64),
+                rows=read_only(rows, np.int64),
             )
     if Split.TRAIN not in splits:
         raise DataError(
@@ -115,7 +118,8 @@ def require_metadata(directory: Path) -> None:
         raise DataError(f"{file} cannot be read: {error.strerror}; set dataset.path to another directory.") from error
     raise DataError(
         f"{what}; unpack the archive {ARCHIVE} of the repository group_DRO (github.com/kohpangwei/group_DRO), and set "
-        f"dataset.path to the directory that has {METADATA}."
+        f"dataset.path to the directory that has {METADATA}, or download a copy by `python scripts/prepare_data.py "
+        "waterbirds --hub`."
     )
 
 
