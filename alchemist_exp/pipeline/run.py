@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from alchemist_exp.programs.trials import RunTrials
 from alchemist_exp.programs.vetting import Vetter
 from alchemist_exp.results.provenance import git_state, package_versions
 from alchemist_exp.results.record import RunRecord, RunStatus, utc_now
+from alchemist_exp.results.record import RunResult as RunResult
 from alchemist_exp.tracking.base import RunInfo, Tracker
 
 CREATED = (
@@ -53,22 +54,6 @@ RESERVE, RESERVED_BYTES = ".reserve", 1 << 16
 
 GOES_ON = "the same command goes on with the cached LLM responses, votes and features"
 """Advice after Ctrl-C. What a stage stores while it runs is used again; the stage that was stopped begins again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """The record of a run.
-
-    Attributes:
-        record: The record.
-        directory: The run's directory.
-        reused: Whether the record existed before.
-
-    """
-
-    record: RunRecord
-    directory: Path
-    reused: bool
 
 
 def run(
