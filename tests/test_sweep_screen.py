@@ -83,7 +83,7 @@ def test_an_interrupted_sweep_says_how_far_it_came(screen, monkeypatch: pytest.M
     monkeypatch.setattr(pipeline, "run_stages", interrupted)
     code, lines = screen(*TINY, "dataset=youtube,sms", "seed=s0,s1")
     assert code == 130
-    assert "2 of 4 jobs are done" in lines
+    assert "2 of 4 jobs are done  1 not started" in lines
     assert "continue  the same command again; 2 jobs are left, finished runs are loaded" in lines
 
 

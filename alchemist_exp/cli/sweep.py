@@ -14,7 +14,7 @@ from alchemist_exp.cli.hydra_command import hydra_arguments, task_overrides
 def visit_jobs(
     arguments: Sequence[str], visit: Callable[[DictConfig, list[str]], None], *, list_jobs: bool = True
 ) -> None:
-    """Compose each job of a command line of `alchemist run`, whatever launcher would run it, also if its run has finished.
+    """Compose each job of a command line of `alchemist run`, for any launcher, also those with a finished run.
 
     Args:
         arguments: The command line: overrides and -m.

@@ -1,7 +1,7 @@
 """The screen of a sweep: two lines for each job, then a table over the jobs and the command that compares them.
 
-Hydra calls `SweepScreen` (conf/config.yaml, hydra.callbacks), and so does `sweeps.sweep`. With a launcher that runs jobs
-in other processes, each process prints the lines of its jobs.
+Hydra calls `SweepScreen` (conf/config.yaml, hydra.callbacks), and so does `sweeps.sweep`. With a launcher that runs
+jobs in other processes, each process prints the lines of its jobs.
 """
 
 import logging

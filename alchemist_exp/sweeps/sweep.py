@@ -1,10 +1,11 @@
 """Runs a sweep: jobs with a finished run are answered from their records, and the launcher gets only the others.
 
-This module is below the launcher, so it works with every launcher of Hydra. The record of a run says what came of a job,
-also where a launcher runs jobs in other processes and fails itself.
+It works with every launcher of Hydra, because it calls the launcher. The record of a run says what came of a job, also
+where a launcher runs jobs in other processes and fails itself.
 """
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -118,6 +119,9 @@ class _Sweep:
         values = [{key_of_override(text): text.partition("=")[2] for text in job.overrides} for job in self._jobs]
         for listener in self._listeners:
             listener.on_jobs_listed(values, notes)
+        if not self._listeners:
+            for note in notes:
+                print(f"note: {single_line(note)}", file=sys.stderr)
 
     def find_finished(self) -> None:
         """Look for the finished run of each job."""
