@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from alchemist_exp.pipeline.data_section import data_section, missing_text_notes
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
+from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
 from alchemist_exp.pipeline.stages import aggregate, distil, make_context, program_votes, require_programs
 from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.selection import select
@@ -199,6 +201,7 @@ def _run_recorded(
     """Run the stages between a record `started` and one `finished` or `failed`."""
     _clear(directory)
     record.write(directory)
+    stages.on_stage = partial(write_stage, directory)
     groups = ("supplement", "label_model")
     members = [experiment.dataset.name, experiment.method.name]
     members += [getattr(experiment, group).name for group in groups if experiment.uses(group)]
@@ -222,6 +225,7 @@ def _run_recorded(
                 opened.close()
         record.seconds = stages.finish()
         record.end(RunStatus.FINISHED)
+        remove_stage(directory)
         record.write(directory)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
@@ -229,6 +233,7 @@ def _run_recorded(
         record.seconds = stages.finish()
         record.end(RunStatus.FAILED, _reason(error))
         (directory / RESERVE).unlink(missing_ok=True)
+        remove_stage(directory)
         record.write(directory)
         raise
     (directory / RESERVE).unlink()
