@@ -14,6 +14,7 @@ from alchemist_exp import config, plugins
 from alchemist_exp.cli.arguments import show_command
 from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, option_parser, shown, task_overrides
 from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
+from alchemist_exp.core.parallel import available_cores
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
 from alchemist_exp.sweeps.fail_fast import NotStartedError, stop_jobs, stopped
@@ -54,10 +55,10 @@ def job(cfg: DictConfig) -> "RunResult":
     sweep, sweep_directory = sweep_name(hydra_config), Path(hydra_config.sweep.dir)
     if sweep and cfg.sweep.fail_fast and stopped(sweep_directory):
         raise NotStartedError("another job has failed, and sweep.fail_fast is true.")
-    if not config.registered():  # a launcher has started this process
-        config.register(plugins.directory())
     from alchemist_exp.pipeline.run import run
 
+    if not config.registered():  # a launcher has started this process
+        _prepare_process()
     overrides = without_sweep_keys(task_overrides())
     with shown(overrides), _stops_others(sweep_directory, bool(sweep) and cfg.sweep.fail_fast):
         config.check_interpolated_overrides(cfg, overrides)
@@ -69,6 +70,14 @@ def job(cfg: DictConfig) -> "RunResult":
             show(result.record, str(result.directory), reused=result.reused, logger=experiment.logger.name)
             print(next_steps(result.directory))
         return result
+
+
+def _prepare_process() -> None:
+    """Prepare a process of a launcher: register the components, and use the cores of one job."""
+    import torch
+
+    config.register(plugins.directory())
+    torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
 
 
 @contextmanager

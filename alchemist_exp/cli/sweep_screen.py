@@ -154,6 +154,8 @@ class SweepScreen(Callback):
             outcomes: What came of every job.
 
         """
+        if any(outcome.started for outcome in outcomes):
+            self._began = self._began or time.monotonic()  # the jobs began in other processes
         for outcome in outcomes:
             known = self._finished.get(outcome.number)
             if known is None or (known.result is None and outcome.result):

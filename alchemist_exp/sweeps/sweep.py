@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from alchemist_exp.config_errors import sentence
 from alchemist_exp.core.errors import AlchemistError, StoreError, Terminated
 from alchemist_exp.core.locks import close_locked, try_open_locked
+from alchemist_exp.core.parallel import CORES_VARIABLE
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.record import RunRecord, RunResult, RunStatus, utc_now
 from alchemist_exp.sweeps.fail_fast import NOT_STARTED, NotStartedError, allow_jobs
@@ -28,9 +29,6 @@ from alchemist_exp.sweeps.job_list import SweepJob, list_jobs
 from alchemist_exp.sweeps.outcome import JobOutcome, SweepListener
 from alchemist_exp.sweeps.overrides import key_of_override
 from alchemist_exp.sweeps.run_keys import RunKeys
-
-CORES_VARIABLE: Final = "ALCHEMIST_CORES_PER_JOB"
-"""The environment variable that tells the processes of a launcher how many cores each job may use."""
 
 _ENDING_S: Final = 3.0
 """Seconds in which the processes of a launcher end after an interruption."""
