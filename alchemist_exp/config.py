@@ -99,11 +99,6 @@ def register(directory: str | Path | None = None) -> None:
             store.store(group=path.parent.name, name=path.stem, node=OmegaConf.load(path))
 
 
-def registered() -> bool:
-    """Return whether `register` was called in this process."""
-    return OmegaConf.has_resolver("model_spec")
-
-
 def _check_directory(own: Path) -> None:
     """Check the files of --config-dir.
 

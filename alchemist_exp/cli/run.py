@@ -10,15 +10,15 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from alchemist_exp import config, plugins
+from alchemist_exp import config
 from alchemist_exp.cli.arguments import show_command
 from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, option_parser, shown, task_overrides
 from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
-from alchemist_exp.core.parallel import available_cores
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
 from alchemist_exp.sweeps.fail_fast import NotStartedError, stop_jobs, stopped
 from alchemist_exp.sweeps.overrides import without_sweep_keys
+from alchemist_exp.sweeps.process import prepare_process
 
 if TYPE_CHECKING:
     from alchemist_exp.pipeline.run import RunResult
@@ -57,27 +57,20 @@ def job(cfg: DictConfig) -> "RunResult":
         raise NotStartedError("another job has failed, and sweep.fail_fast is true.")
     from alchemist_exp.pipeline.run import run
 
-    if not config.registered():  # a launcher has started this process
-        _prepare_process()
+    in_launched_process = bool(sweep) and SweepScreen.current is None
+    if in_launched_process:
+        prepare_process(ends_with_parent="joblib" in str(hydra_config.launcher._target_))
     overrides = without_sweep_keys(task_overrides())
     with shown(overrides), _stops_others(sweep_directory, bool(sweep) and cfg.sweep.fail_fast):
         config.check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
         # The bars of parallel processes would overwrite each other.
-        progress = RichProgress(bars=not sweep or SweepScreen.current is not None)
+        progress = RichProgress(bars=not in_launched_process)
         result = run(experiment, config.to_container(cfg), overrides, progress, sweep=sweep)
         if not sweep:
             show(result.record, str(result.directory), reused=result.reused, logger=experiment.logger.name)
             print(next_steps(result.directory))
         return result
-
-
-def _prepare_process() -> None:
-    """Prepare a process of a launcher: register the components, and use the cores of one job."""
-    import torch
-
-    config.register(plugins.directory())
-    torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
@@ -32,6 +33,10 @@ from alchemist_exp.sweeps.run_keys import RunKeys
 
 _ENDING_S: Final = 3.0
 """Seconds in which the processes of a launcher end after an interruption."""
+
+
+class LauncherError(AlchemistError):
+    """The launcher of a sweep has failed, and not one of the jobs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,7 @@ def run_sweep(
 
     Raises:
         AlchemistError: The list of jobs is invalid.
+        LauncherError: The launcher has failed.
 
     """
     listed = list_jobs(arguments, config, context.config_loader)
@@ -95,6 +101,11 @@ def run_sweep(
     except KeyboardInterrupt as error:
         sweep.mark_interrupted("terminated" if isinstance(error, Terminated) else "interrupted")
         raise
+    except (AlchemistError, HydraException):
+        raise
+    except Exception as error:  # a job's error is returned; this one is the launcher's, as when a process was killed
+        reason = f"{type(error).__name__}: {str(error).split('. ')[0]}"
+        raise LauncherError(f"the launcher has stopped ({reason}); the same command runs the jobs left.") from error
     finally:
         sweep.tell_end()
     return returned

@@ -2,12 +2,14 @@
 
 PROBE is a JSON object: `log`, the file with a line for each training that begins and one for each that ends; `kill_at`,
 the number of the training at which the process is killed; `fail_seed`, the seed with which training fails; `sleep_s`,
-how long a training waits; `sweeps`, how many processes run the command at the same time.
+how long a training waits; `interrupt_at`, the number of begun runs at which all processes are interrupted; `sweeps`,
+how many processes run the command at the same time.
 """
 
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -41,7 +43,16 @@ def noted(experiment, *arguments):
 pipeline.distil = noted
 locks._LOG_AFTER_S = 0.1
 
+
+def interrupt(n_begun: int) -> None:
+    while len([*Path("outputs").glob("runs/*/record.json")]) < n_begun:
+        time.sleep(0.05)
+    os.killpg(0, signal.SIGINT)
+
+
 if __name__ == "__main__":
+    if "interrupt_at" in probe:
+        threading.Thread(target=interrupt, args=[probe["interrupt_at"]], daemon=True).start()
     children = [pid for _ in range(probe.get("sweeps", 1) - 1) if (pid := os.fork())]
     try:
         run.main()

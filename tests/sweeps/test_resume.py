@@ -15,7 +15,8 @@ from tests.support.paths import REPOSITORY
 
 PROBE = str(REPOSITORY / "tests" / "sweeps" / "probe.py")
 WORDS = ("http", "check", "subscribe", "channel", "free", ".com", "visit", "please", "my", "out")
-TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1", "method.n_programs=3")
+TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
+THREE = "method.n_programs=3"
 HINTS = "method.performance_hint=false,true"
 
 
@@ -59,7 +60,7 @@ def files(directory: Path, pattern: str) -> dict[str, int]:
 
 
 def test_a_killed_sweep_goes_on_where_it_was(server: Server, sweep: Probe, tmp_path: Path) -> None:
-    jobs = (f"llm.base_url={server.url}/v1", "llm=openai_compatible", "llm.model=m", "seed=s0,s1", HINTS)
+    jobs = (f"llm.base_url={server.url}/v1", "llm=openai_compatible", "llm.model=m", THREE, "seed=s0,s1", HINTS)
     killed = sweep(*jobs, kill_at=2)
     assert killed.returncode == -9
     assert len(server.requests) == 6  # three programs without the hint and three with it
@@ -114,3 +115,19 @@ def test_two_sweeps_at_once_do_each_job_once(sweep: Probe, tmp_path: Path) -> No
     assert both.returncode == 0, both.stderr
     assert trained(tmp_path) == {f"{word} {seed} False": 1 for word in ("begun", "ended") for seed in ("s0", "s1")}
     assert "waiting for another job" in both.stderr
+
+
+def test_ctrl_c_ends_the_jobs_in_parallel_processes(sweep: Probe, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    (tmp_path / "programs").mkdir()
+    for number in range(3):
+        source = f"def label_function(text):\n    for _ in range(10**8): pass\n    return {number % 2}\n"
+        (tmp_path / "programs" / f"{number}.py").write_text(source)
+    slow = ("method=program_files", "method.path=programs", "vetting=off")
+    joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    stopped = sweep("seed=s0,s1,s2", *slow, *joblib, interrupt_at=2)
+    assert stopped.returncode == 130, stopped.stderr
+    records = [json.loads(path.read_text()) for path in (tmp_path / "outputs" / "runs").glob("*/record.json")]
+    assert [(record["status"], record["error"]) for record in records] == [("failed", "interrupted")] * 2
+    assert stopped.stderr.splitlines()[-1] == "error: interrupted"
+    assert "0 of 3 jobs are done  1 not started" in stopped.stdout.splitlines()
