@@ -28,7 +28,7 @@ from alchemist_exp.core.terminal import single_line
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.types import Price
 from alchemist_exp.member_files import check_class_names, check_member
-from alchemist_exp.pipeline.experiment import Experiment, Paths
+from alchemist_exp.pipeline.experiment import Experiment, Paths, SweepSettings
 
 RENAMED_KEYS = {
     "llm.pack": "llm.recording",
@@ -301,13 +301,14 @@ def to_container(config: DictConfig) -> dict[str, Any]:
         config: The whole configuration.
 
     Returns:
-        All values. There are no secrets among them, because API keys are never part of the configuration.
+        All values but those of `sweep`, which say nothing about a run. There are no secrets among them, because API
+        keys are never part of the configuration.
 
     """
     plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     if not isinstance(plain, dict):
         raise TypeError(f"the configuration became a {type(plain).__name__}")
-    return {str(key): value for key, value in plain.items()}
+    return {str(key): value for key, value in plain.items() if key != "sweep"}
 
 
 def known_keys(schema_name: str) -> list[str]:
@@ -320,7 +321,7 @@ def known_keys(schema_name: str) -> list[str]:
         The names of its fields; empty when there is no such class.
 
     """
-    others: list[type[Any]] = [Experiment, Paths, Price, Budget]
+    others: list[type[Any]] = [Experiment, Paths, Price, Budget, SweepSettings]
     classes = others + [schema for schemas in REGISTRY.values() for schema in schemas.values()]
     return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
 

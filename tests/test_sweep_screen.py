@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp.cli import run
-from alchemist_exp.cli.sweep_screen import SweepScreen, duration, jobs_of
+from alchemist_exp.cli.sweep_screen import SweepScreen, duration
 from alchemist_exp.pipeline import run as pipeline
 from tests.support.commands import run_command
 
@@ -50,8 +50,9 @@ def test_the_second_time_says_that_nothing_is_logged(screen) -> None:
     assert screen(*sweep)[0] == 0
     code, lines = screen(*sweep, "logger=csv")
     assert code == 0
-    assert lines[0] == "1 of 2  seed=s0"
-    assert "loaded from the existing record" in lines[1]
+    assert re.fullmatch(r"1 of 2  seed=s0  finished before; run [0-9a-f]{12}", lines[0])
+    assert lines[1].startswith("2 of 2  seed=s1  finished before")
+    assert sum("finished before" in line for line in lines[lines.index("2 of 2 jobs are done") :]) == 2  # the table
     assert "! a run that is loaded from its record sends nothing to logger=csv (2 jobs)" in lines
     assert not any(line.startswith("continue") for line in lines)
 
@@ -82,7 +83,7 @@ def test_an_interrupted_sweep_says_how_far_it_came(screen, monkeypatch: pytest.M
     monkeypatch.setattr(pipeline, "run_stages", interrupted)
     code, lines = screen(*TINY, "dataset=youtube,sms", "seed=s0,s1")
     assert code == 130
-    assert "2 of 4 jobs are done" in lines
+    assert "2 of 4 jobs are done  1 not started" in lines
     assert "continue  the same command again; 2 jobs are left, finished runs are loaded" in lines
 
 
@@ -95,10 +96,3 @@ def test_a_sweep_that_cannot_be_composed_prints_its_error_alone(screen) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (99, "99 s"), (600, "10 min"), (7200, "2.0 h")])
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_another_sweeper_has_no_known_jobs(composed) -> None:
-    made = composed()
-    made._set_flag("struct", False)
-    made["hydra"] = {"sweeper": {"_target_": "hydra_plugins.optuna.OptunaSweeper"}}
-    assert jobs_of(made) == []

@@ -42,3 +42,4 @@ def test_an_installed_wheel_runs_in_an_empty_directory(installed: Path, tmp_path
     record = next((tmp_path / "outputs" / "runs").glob("*/record.json"))
     assert '"commit": null' in record.read_text()
     assert (installed / "alchemist_exp" / "py.typed").is_file()
+    assert (installed / "hydra_plugins" / "alchemist_sweeper.py").is_file()

@@ -16,7 +16,8 @@ HYDRA_OPTIONS = ("--cfg", "--config-dir", "--help", "--multirun", "-m")
 OPTIONS = {
     "run": HYDRA_OPTIONS,
     "plan": HYDRA_OPTIONS,
-    "status": HYDRA_OPTIONS,
+    "status": (*HYDRA_OPTIONS, "--outputs", "--watch"),
+    "retry": (*HYDRA_OPTIONS, "--outputs", "--yes"),
     "label": (
         *("--budget", "--classes", "--config-dir", "--help", "--label", "--llm", "--model", "--out", "--programs"),
         *("--save", "--task", "--text", "--yes"),
@@ -160,7 +161,15 @@ def _overrides(before: Sequence[str], current: str) -> Iterator[str]:
     elif not equals:
         yield from (f"{'+' if group == 'experiment' else ''}{group}=" for group in groups)
         yield from (f"{group}." for group in groups if group != "experiment" and current)
-        yield from ("budget.usd=", "force=true", "paths.data=", "paths.outputs=")
+        yield from (
+            "budget.usd=",
+            "force=true",
+            "paths.data=",
+            "paths.outputs=",
+            "sweep.fail_fast=",
+            "sweep.file=",
+            "sweep.skip=",
+        )
 
 
 def _member(group: str, before: Sequence[str]) -> str:

@@ -11,22 +11,18 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
-from itertools import takewhile
 from typing import Any, Never
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from alchemist_exp import config
-from alchemist_exp.config_errors import intended_value, sentence
+from alchemist_exp.config_errors import sentence
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.exit_codes import clean_exit, print_error
-from alchemist_exp.core.overrides import typed
+from alchemist_exp.sweeps.overrides import checked_overrides
 
 _shown: set[int] = set()
 """The ids of the errors of a sweep's jobs that have been shown."""
@@ -75,7 +71,8 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
 
     Returns:
         Flags and their values, then overrides, each in the given order; Hydra refuses overrides on both sides of a
-        flag. glob(...) of a group is replaced by its members, because Hydra's glob also finds schemas and parts.
+        flag. sweep.file=FILE implies --multirun. glob(...) of a group is replaced by its members, because Hydra's glob
+        also finds schemas and parts.
 
     Raises:
         ConfigError: An option is unknown, or an override is not one.
@@ -88,43 +85,10 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
         if close := get_close_matches(name.lstrip("-"), config.known_keys("Experiment"), n=1):
             raise ConfigError(f"the option {name!r} is unknown; overrides have no dashes: write {close[0]}=...")
         raise ConfigError(unknown_name("the option", name, [o for a in parser._actions for o in a.option_strings]))
-    _refuse_words(chosen.overrides)
-    config.refuse_no_members(chosen.overrides)
-    flags = flags_first(arguments)[: len(arguments) - len(chosen.overrides)]
-    return [*flags, *map(_expand_glob, chosen.overrides)]
-
-
-def _refuse_words(overrides: Sequence[str]) -> None:
-    """Refuse what is no override: mostly the words of a text that the shell has split."""
-    for number, word in enumerate(overrides):
-        if "=" in word or word.startswith("~"):
-            continue
-        before = overrides[number - 1] if number else ""
-        words = takewhile(lambda word: "=" not in word, overrides[number:])
-        key, equals, text = " ".join([before, *words]).partition("=")
-        advice = (
-            f"; to make it a part of the text before it write {typed(key, intended_value(key, text))}"
-            if equals
-            else "."
-        )
-        raise ConfigError(f"{word!r} is not an override, which is key=value{advice}")
-
-
-def _expand_glob(override: str) -> str:
-    """Return group=glob(...) with the members that fit; any other override as it is."""
-    key, _, text = override.partition("=")
-    if key not in config.groups() or not text.startswith("glob("):
-        return override
-    try:
-        glob: object = OverridesParser.create().parse_override(override).value()
-    except HydraException:
-        return override  # Hydra refuses it
-    if not isinstance(glob, Glob):
-        return override
-    known = config.members(key)
-    if not (fitting := glob.filter(known)):
-        raise ConfigError(f"no member of {key} fits {text}; known: {', '.join(known)}.")
-    return f"{key}={','.join(fitting)}"
+    overrides = checked_overrides(chosen.overrides)
+    flags = flags_first(arguments)[: len(arguments) - len(overrides)]
+    from_file = any(text.startswith("sweep.file=") and text != "sweep.file=null" for text in overrides)
+    return [*flags, *["--multirun"] * (from_file and not chosen.multirun and not chosen.cfg), *overrides]
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:

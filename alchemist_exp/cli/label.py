@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.cli.arguments import Parser, run_command, show_command
+from alchemist_exp.cli.confirm import may_send_calls
 from alchemist_exp.cli.labeled_table import LabeledTable, label_rows
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import AlchemistError, ConfigError
@@ -339,7 +340,6 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
     """
     from alchemist_exp.cli.plan import JobPlan, show_plans
     from alchemist_exp.pipeline.plan import REFUSAL, plan
-    from alchemist_exp.results.report import usd_text
 
     data = experiment.dataset.load()
     given = chosen.classes or any(text.startswith("dataset.classes=") for text in chosen.overrides)
@@ -355,22 +355,7 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
     show_plans([JobPlan(model=experiment.llm.model, plan=replace(planned, warnings=warnings))])
     experiment.check()
     experiment.check_against(data)
-    # Programs of cached responses may be rejected, and repairs are new calls.
-    if chosen.yes or experiment.llm.replays or not planned.max_calls:
-        return True
-    at_least = f"{planned.calls:,} to " if planned.calls < planned.max_calls else ""
-    calls = at_least + _count(planned.max_calls, "call")
-    if not sys.stdin.isatty():
-        raise ConfigError(
-            f"{calls} to {experiment.llm.model} would be paid for, and there is no terminal to ask at; nothing was "
-            "sent: add --yes to send them."
-        )
-    limits = [] if planned.max_usd is None else [planned.max_usd]
-    if experiment.budget.usd is not None:
-        limits.append(max(0.0, experiment.budget.usd - experiment.llm_client().spent_usd))
-    at_most = f", at most {usd_text(min(limits))}" if limits else ""
-    print(f"Send {calls} to {single_line(experiment.llm.model)}{at_most}? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return may_send_calls([(experiment, planned)], yes=chosen.yes)
 
 
 def _show_next(

@@ -13,6 +13,7 @@ COMMANDS = {
     "plan": ("[overrides]", "show what a run would ask the LLM and cost, without asking"),
     "show": ("[KEY]", "print a finished run again, the last one without KEY"),
     "status": ("[OUTPUTS]", "list runs: done, failed, running, killed, missing"),
+    "retry": ("[OUTPUTS]", "run again what failed, was interrupted or killed"),
     "compare": ("[OUTPUTS]", "make tables of finished runs, next to the paper's numbers"),
     "cache": ("COMMAND", "list, show, check, delete and export cached LLM responses"),
     "clean": ("[OUTPUTS]", "list what is in a directory of outputs, with sizes, and delete parts of it"),

@@ -1,7 +1,8 @@
 """Composes, checks, runs and records one experiment, or each of a sweep: `alchemist run [overrides]`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, opti
 from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
+from alchemist_exp.sweeps.fail_fast import NotStartedError, stop_jobs, stopped
+from alchemist_exp.sweeps.overrides import without_sweep_keys
+from alchemist_exp.sweeps.process import prepare_process
 
 if TYPE_CHECKING:
     from alchemist_exp.pipeline.run import RunResult
@@ -24,7 +28,8 @@ alchemist run: label a dataset with programs written by an LLM, and train a smal
 
   alchemist run                                   run the default: YouTube spam, ten recorded programs
   alchemist run dataset=sms label_model=majority  select other members of two groups
-  alchemist run -m dataset=youtube,sms seed=s0,s1 run a sweep: every combination
+  alchemist run -m dataset=youtube,sms seed=s0,s1 run a sweep: every combination without a finished run
+  alchemist run sweep.file=jobs.txt               run a sweep: the overrides in each line of a file
   alchemist run --cfg job                         print the whole configuration; conf/ explains each key
 
 == Groups and their members (group=member) ==
@@ -46,18 +51,37 @@ def job(cfg: DictConfig) -> "RunResult":
         The result, which Hydra gives to the screen.
 
     """
+    hydra_config = HydraConfig.get()
+    sweep, sweep_directory = sweep_name(hydra_config), Path(hydra_config.sweep.dir)
+    if sweep and cfg.sweep.fail_fast and stopped(sweep_directory):
+        raise NotStartedError("another job has failed, and sweep.fail_fast is true.")
     from alchemist_exp.pipeline.run import run
 
-    overrides = task_overrides()
-    with shown(overrides):
+    in_launched_process = bool(sweep) and SweepScreen.current is None
+    if in_launched_process:
+        prepare_process(ends_with_parent="joblib" in str(hydra_config.launcher._target_))
+    overrides = without_sweep_keys(task_overrides())
+    with shown(overrides), _stops_others(sweep_directory, bool(sweep) and cfg.sweep.fail_fast):
         config.check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
-        sweep = sweep_name(HydraConfig.get())
-        result = run(experiment, config.to_container(cfg), overrides, RichProgress(), sweep=sweep)
+        # The bars of parallel processes would overwrite each other.
+        progress = RichProgress(bars=not in_launched_process)
+        result = run(experiment, config.to_container(cfg), overrides, progress, sweep=sweep)
         if not sweep:
             show(result.record, str(result.directory), reused=result.reused, logger=experiment.logger.name)
             print(next_steps(result.directory))
         return result
+
+
+@contextmanager
+def _stops_others(sweep_directory: Path, fail_fast: bool) -> Iterator[None]:
+    """Keep further jobs of a sweep from starting when this one fails, if that is wanted."""
+    try:
+        yield
+    except Exception:
+        if fail_fast:
+            stop_jobs(sweep_directory)
+        raise
 
 
 def next_steps(directory: Path) -> str:
@@ -86,7 +110,7 @@ def main() -> None:
         screen, SweepScreen.current = SweepScreen.current, None
         if screen:
             screen.close()
-    if screen and screen.failed:
+    if screen and screen.incomplete:
         sys.exit(1)
 
 

@@ -3,22 +3,25 @@
 It reads records and tests locks. A run's key depends on its data, so a sweep's datasets are loaded; nothing is run.
 """
 
+import argparse
 import sys
-from collections import Counter
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
+from rich.live import Live
+from rich.text import Text
 
-from alchemist_exp import config
-from alchemist_exp.cli.arguments import OUTPUTS, Parser
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive
 from alchemist_exp.cli.hydra_command import exits_cleanly, option_parser
 from alchemist_exp.cli.sweep import visit_jobs
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.exit_codes import print_error
-from alchemist_exp.core.hashing import canonical_json
-from alchemist_exp.core.terminal import single_line
-from alchemist_exp.results.report import SHOWN_KEY_DIGITS
+from alchemist_exp.results.layout import new_console
+from alchemist_exp.sweeps.overrides import without_sweep_keys
+from alchemist_exp.sweeps.run_keys import RunKeys
+from alchemist_exp.sweeps.status import MISSING, Status, StatusLine, status, status_rows
 
 USAGE = """\
 alchemist status [OUTPUTS] [overrides]: the runs of an outputs directory and what has become of them. Runs nothing.
@@ -27,34 +30,16 @@ alchemist status [OUTPUTS] [overrides]: the runs of an outputs directory and wha
   alchemist status elsewhere                       every run of another directory
   alchemist status +experiment=table8              the jobs of that sweep, and which of them have no run
   alchemist status -m dataset=youtube,sms          any overrides of alchemist run
+  alchemist status --watch [SECONDS]               refresh (every 2 seconds) until no run is running
 
 done: finished. failed: ended by an error. interrupted: ended by Ctrl-C or SIGTERM; run it again. running: has begun,
-and a process holds its lock. killed: has begun, and no process holds its lock; run it again. missing: a job of the
-sweep that has no run by this version of the program on the current data. Exit code: 0 when all are done, else 1.
---outputs DIR names the directory too, as in the other commands.
+and a process holds its lock; with the time since then and its stage. killed: has begun, and no process holds its lock;
+run it again. missing: a job of the sweep that has no run by this version of the program on the current data. Exit code:
+0 when all are done, else 1. --outputs DIR names the directory too, as in the other commands. In a pipe, --watch prints
+the table once per change. alchemist retry runs the failed, interrupted and killed ones again.
 """
 
-MISSING = "missing"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StatusLine:
-    """What is shown of one run or job.
-
-    Attributes:
-        state: A RunState, or MISSING.
-        key: The run's key; "" where it cannot be computed.
-        name: Its members, or a job's overrides.
-        started_at: When it began; "" for a job without a run.
-        error: Why it failed or cannot run.
-
-    """
-
-    state: str
-    key: str
-    name: str
-    started_at: str = ""
-    error: str = ""
+EVERY_S = 2
 
 
 @exits_cleanly
@@ -65,79 +50,107 @@ def main() -> None:
         return
     parser = Parser(prog="alchemist status", add_help=False, allow_abbrev=False)
     parser.add_argument("--outputs", type=Path)
+    parser.add_argument("--watch", nargs="?", const=EVERY_S, default=None)
     chosen, overrides = parser.parse_known_args(sys.argv[1:])
-    directory = chosen.outputs or OUTPUTS
-    for text in option_parser().parse_known_intermixed_args(overrides)[0].overrides:
-        key, equals, value = text.partition("=")
-        if key == "paths.outputs" or (not equals and not text.startswith("~")):
-            directory = Path(value if equals else text)
-            overrides.remove(text)
-            break
-    runs, errors = _runs(directory)
-    shown = list(runs.values())
-    if overrides:
-        shown = [runs.get(job.key, job) for job in _jobs(overrides)]
-    from alchemist_exp.results.runs import RunState
-
-    state_width = max((len(line.state) for line in shown), default=0) + 2
-    width = max((len(line.name) for line in shown), default=0)
-    for line in shown:
-        started = line.started_at[:19].replace("T", " ")
-        cells = (
-            f"{line.state:<{max(9, state_width)}}{line.key[:SHOWN_KEY_DIGITS]:<14}",
-            f"{line.name:<{width}}",
-            f"{started:<19}",
-            line.error,
-        )
-        print("  ".join(map(single_line, cells)).rstrip())
-    counts = Counter(line.state for line in shown)
-    states = (*RunState, MISSING)
-    print(", ".join(f"{counts[state]:,} {state}" for state in states if counts[state]) or "no runs")
-    if others := len(runs.keys() - {line.key for line in shown}):
-        number = "1 other run is" if others == 1 else f"{others:,} other runs are"
-        print(f"{number} in {single_line(str(directory))}, with other settings, data or another version of the program")
-    for sentence in errors:
+    every_s = _seconds(chosen, overrides)
+    directory = outputs_directory(chosen.outputs, overrides)
+    found = status(directory)  # refuses a directory without runs before the sweep's datasets are loaded
+    jobs = jobs_without_runs(overrides) if overrides else None
+    if every_s is not None:
+        found = _watch(directory, jobs, every_s)
+    else:
+        found = found if jobs is None else status(directory, jobs)
+        print("\n".join(status_rows(found, directory)))
+    for sentence in found.errors:
         print_error(sentence)
-    if errors or counts.keys() - {"done"}:
+    if not found.complete:
         sys.stdout.flush()
         sys.exit(1)
 
 
-def _runs(directory: Path) -> tuple[dict[str, StatusLine], tuple[str, ...]]:
-    """Return a line for each run by its key, and a sentence about each record that cannot be read."""
-    from alchemist_exp.results.runs import index_runs, run_name
+def outputs_directory(given: Path | None, overrides: list[str]) -> Path:
+    """Return the directory of outputs that a command line names.
 
-    index = index_runs(directory)
-    lines = {}
-    for key, run in index.runs.iterrows():
-        lines[str(key)] = StatusLine(
-            state=run["state"],
-            key=str(key),
-            name=run_name(run),
-            started_at=run["started_at"],
-            error="" if run["error"] in (None, run["state"]) else run["error"],
-        )
-    return lines, index.errors
+    Args:
+        given: The value of --outputs.
+        overrides: The rest of the command line; the word that names the directory is removed.
+
+    Returns:
+        The directory; the default one where none is named.
+
+    """
+    for text in option_parser().parse_known_intermixed_args(overrides)[0].overrides:
+        key, equals, value = text.partition("=")
+        if key == "paths.outputs" or (not equals and not text.startswith("~")):
+            overrides.remove(text)
+            return Path(value if equals else text)
+    return given or OUTPUTS
 
 
-def _jobs(overrides: list[str]) -> list[StatusLine]:
-    """Return a line for each job of a sweep, as if it had no run."""
+def jobs_without_runs(overrides: Sequence[str]) -> list[StatusLine]:
+    """Return a line for each job of a sweep, as if it had no run.
+
+    Args:
+        overrides: The command line of a sweep.
+
+    Returns:
+        The jobs in their order.
+
+    """
     jobs: list[StatusLine] = []
-    fingerprints: dict[str, str] = {}
+    keys = RunKeys()
 
     def _visit(cfg: DictConfig, task: list[str]) -> None:
         key, error = "", ""
         try:
-            config.check_interpolated_overrides(cfg, task)
-            experiment = config.build(cfg)
-            # Each dataset is loaded once, however many jobs use it.
-            dataset = canonical_json(experiment.dataset)
-            if dataset not in fingerprints:
-                fingerprints[dataset] = experiment.dataset.load().fingerprint
-            key = experiment.run_key(fingerprints[dataset])
+            _, key = keys.build(cfg, task)
         except AlchemistError as refusal:
             error = str(refusal)
-        jobs.append(StatusLine(state=MISSING, key=key, name=" ".join(task), error=error))
+        task = without_sweep_keys(task)
+        jobs.append(StatusLine(state=MISSING, key=key, name=" ".join(task), overrides=tuple(task), detail=error))
 
     visit_jobs(overrides, _visit, list_jobs=False)
     return jobs
+
+
+def _seconds(chosen: argparse.Namespace, overrides: list[str]) -> int | None:
+    """Return the time between two refreshes; None without --watch. A word after it that is no number is put back."""
+    if chosen.watch is None or isinstance(chosen.watch, int):
+        return chosen.watch
+    if chosen.watch.isdecimal():
+        return positive(chosen.watch)
+    overrides.insert(0, chosen.watch)
+    return EVERY_S
+
+
+def _watch(directory: Path, jobs: Sequence[StatusLine] | None, every_s: int) -> Status:
+    """Print the table again and again until no run is running, or Ctrl-C; return the last state."""
+    console = new_console()
+    found, printed = status(directory, jobs), list[str]()
+    with Live(console=console, auto_refresh=False) if console.is_terminal else _NoLive() as live:
+        try:
+            while True:
+                live.update(Text("\n".join(status_rows(found, directory))), refresh=True)
+                rows = status_rows(found, directory, times=False)
+                if not console.is_terminal and rows != printed:
+                    print("\n".join(rows), flush=True)
+                printed = rows
+                if not found.counts["running"]:
+                    return found
+                time.sleep(every_s)
+                found = status(directory, jobs)
+        except KeyboardInterrupt:
+            return found
+
+
+class _NoLive:
+    """Stands for `Live` where there is no terminal."""
+
+    def __enter__(self) -> "_NoLive":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Keep an error."""
+
+    def update(self, shown: Text, *, refresh: bool) -> None:
+        """Show nothing."""

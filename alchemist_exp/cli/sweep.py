@@ -14,7 +14,7 @@ from alchemist_exp.cli.hydra_command import hydra_arguments, task_overrides
 def visit_jobs(
     arguments: Sequence[str], visit: Callable[[DictConfig, list[str]], None], *, list_jobs: bool = True
 ) -> None:
-    """Compose each job of a command line of `alchemist run`, whatever launcher would run it.
+    """Compose each job of a command line of `alchemist run`, for any launcher, also those with a finished run.
 
     Args:
         arguments: The command line: overrides and -m.
@@ -29,6 +29,8 @@ def visit_jobs(
 
     kept = [argument for argument in arguments if not argument.startswith("hydra/launcher=")]
     quiet = ["~hydra.callbacks.screen", *([] if list_jobs else ["hydra/hydra_logging=disabled"])]
+    if not any(argument.startswith("hydra/sweeper=") for argument in arguments):
+        quiet.append("hydra.sweeper.resume=false")
     with tempfile.TemporaryDirectory() as scratch:
         sys.argv[1:] = hydra_arguments([*kept, "hydra/launcher=basic", *quiet, f"hydra.sweep.dir={scratch}"])
         _job()

@@ -1,7 +1,7 @@
 """The screen of a sweep: two lines for each job, then a table over the jobs and the command that compares them.
 
-Hydra calls `SweepScreen` (conf/config.yaml, hydra.callbacks). With a launcher that runs jobs in other processes, each
-process prints the lines of its jobs, and the table has the jobs of this process only.
+Hydra calls `SweepScreen` (conf/config.yaml, hydra.callbacks), and so does `sweeps.sweep`. With a launcher that runs
+jobs in other processes, each process prints the lines of its jobs.
 """
 
 import logging
@@ -14,12 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.conf import HydraConf
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -30,7 +26,11 @@ from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.console import headline, not_logged
 from alchemist_exp.results.layout import heading, new_console, new_table
 from alchemist_exp.results.paper_tables import TABLES
+from alchemist_exp.results.record import INTERRUPTIONS
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
+from alchemist_exp.sweeps.fail_fast import NotStartedError, stopped
+from alchemist_exp.sweeps.outcome import JobOutcome
+from alchemist_exp.sweeps.overrides import SECTION
 
 if TYPE_CHECKING:
     from alchemist_exp.pipeline.run import RunResult
@@ -52,23 +52,34 @@ class FinishedJob:
     """What is shown of a job.
 
     Attributes:
+        number: Its number in the sweep, from 1.
         values: Its overrides by key, those that differ between the jobs.
-        result: Its run; None for a job that failed.
-        error: Why it failed, one sentence; "" for a finished one.
+        result: Its run; None for a job without a finished one.
+        error: Why there is none, one sentence; "" for a finished one.
+        started: Whether this sweep has started it.
         logger: The configured logger.
         seconds: How long it took.
 
     """
 
+    number: int
     values: Mapping[str, str]
     result: "RunResult | None"
     error: str
+    started: bool
     logger: str
     seconds: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended with an error, not by an interruption."""
+        return self.result is None and self.started and self.error not in INTERRUPTIONS
 
 
 class SweepScreen(Callback):
     """Prints the jobs of a sweep while they run, and what came of them at the end; of a single run nothing.
+
+    It is a `sweeps.outcome.SweepListener`.
 
     Attributes:
         current: The sweep that this process runs, or has run; None where there is none.
@@ -78,30 +89,77 @@ class SweepScreen(Callback):
     current: ClassVar["SweepScreen | None"] = None
 
     def __init__(self) -> None:
-        self.finished: list[FinishedJob] = []
+        self._finished: dict[int, FinishedJob] = {}
         self._jobs: list[dict[str, str]] = []
         self._outputs = ""
         self._experiment = ""
         self._began = 0.0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a process of a launcher needs: the jobs, and not the records."""
+        return {**vars(self), "_finished": {}}
+
     @property
-    def failed(self) -> list[FinishedJob]:
-        """The jobs that ended with an error."""
-        return [job for job in self.finished if not job.result]
+    def finished(self) -> list[FinishedJob]:
+        """The jobs of which something is known, in their order."""
+        return [self._finished[number] for number in sorted(self._finished)]
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a job has failed or was not started."""
+        return any(job.result is None for job in self._finished.values())
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Remember the jobs of the sweep.
+        """Remember the sweep.
 
         Args:
             config: The composed configuration of the sweep.
             **kwargs: Not used.
 
         """
-        self._jobs = jobs_of(config)
         self._outputs = str(config.paths.outputs)
         self._experiment = str(config.hydra.runtime.choices.get("experiment", ""))
         _LAUNCHER_LOG.setLevel(logging.WARNING)
         SweepScreen.current = self
+
+    def on_jobs_listed(self, jobs: Sequence[Mapping[str, str]], notes: Sequence[str]) -> None:
+        """Remember the jobs.
+
+        Args:
+            jobs: The overrides of each job by their keys.
+            notes: What the user should know of the list; printed.
+
+        """
+        self._jobs = [_without_sweep_keys(job) for job in jobs]
+        for note in notes:
+            _print(Text(f"! {single_line(note)}", style="yellow"))
+
+    def on_job_found(self, outcome: JobOutcome) -> None:
+        """Print the line of a job that has a finished run.
+
+        Args:
+            outcome: The job and its run.
+
+        """
+        self._began = self._began or time.monotonic()
+        job = self._add(outcome)
+        if job.result:
+            key = job.result.record.run_key[:SHOWN_KEY_DIGITS]
+            _print(Text.assemble(*self._title(job.number, job.values), f"  finished before; run {key}"))
+
+    def on_sweep_end(self, outcomes: Sequence[JobOutcome]) -> None:
+        """Remember the jobs that ended in other processes, or were not started.
+
+        Args:
+            outcomes: What came of every job.
+
+        """
+        if any(outcome.started for outcome in outcomes):
+            self._began = self._began or time.monotonic()  # the jobs began in other processes
+        for outcome in outcomes:
+            known = self._finished.get(outcome.number)
+            if known is None or (known.result is None and outcome.result):
+                self._add(outcome)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the first line of a job.
@@ -112,18 +170,11 @@ class SweepScreen(Callback):
 
         """
         self._began = time.monotonic()
-        if config.hydra.mode is RunMode.MULTIRUN:
-            number = config.hydra.job.num + 1
-            position = f"{number} of {len(self._jobs)}" if self._jobs else f"job {number}"
-            left = self._seconds_left()
-            _print(
-                Text.assemble(
-                    (position, "bold cyan"),
-                    "  ",
-                    (_name(self._values(config)), "bold"),
-                    (f"  about {duration(left)} left" if left else "", "dim"),
-                )
-            )
+        if config.hydra.mode is not RunMode.MULTIRUN or _is_stopped(config):
+            return
+        left = self._seconds_left()
+        title = self._title(self._number(config), self._values(config))
+        _print(Text.assemble(*title, (f"  about {duration(left)} left" if left else "", "dim")))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Print the second line of a job: its scores, or why it failed.
@@ -134,29 +185,30 @@ class SweepScreen(Callback):
             **kwargs: Not used.
 
         """
-        if config.hydra.mode is not RunMode.MULTIRUN:
-            return
         returned, done = job_return._return_value, job_return.status is JobStatus.COMPLETED
+        if config.hydra.mode is not RunMode.MULTIRUN or isinstance(returned, NotStartedError):
+            return
         job = FinishedJob(
+            number=self._number(config),
             values=self._values(config),
             result=returned if done else None,
             error="" if done else single_line(sentence(returned)),
+            started=True,
             logger=str(config.logger.name),
             seconds=time.monotonic() - self._began,
         )
-        self.finished.append(job)
-        if SweepScreen.current is self:
-            # Hydra would raise the first error again, after the last job; `main` ends with 1 when a job has failed.
-            job_return.status = JobStatus.COMPLETED
+        self._finished[job.number] = job
+        # Lines of several processes alternate, so each one names its job.
+        before = "" if SweepScreen.current is self else f"{self._position(job.number)}  {_name(job.values)}: "
         if job.result is None:
             # On a terminal, the error is already there: it goes to standard error.
             if not sys.stdout.isatty():
-                _print(Text(f"   failed: {job.error}"))
+                _print(Text(f"   {before}failed: {job.error}"))
             return
         score, *others = headline(job.result.record).items()
         scores = f"{score[1]}: " + ", ".join(f"{name} {value}" for name, value in others)
         how = "loaded from the existing record" if job.result.reused else f"{job.seconds:.1f} s"
-        _print(Text(f"   {scores}; {how}; run {job.result.record.run_key[:SHOWN_KEY_DIGITS]}"))
+        _print(Text(f"   {before}{scores}; {how}; run {job.result.record.run_key[:SHOWN_KEY_DIGITS]}"))
 
     def close(self) -> None:
         """Print the table over the jobs, why jobs failed, and what to do next; nothing before the first job has begun.
@@ -166,8 +218,11 @@ class SweepScreen(Callback):
         _LAUNCHER_LOG.setLevel(logging.NOTSET)
         if not self._began:
             return
-        done, failed = [job for job in self.finished if job.result], self.failed
-        _print(heading(f"{len(done)} of {len(self._jobs)} jobs are done", f"{len(failed)} failed" if failed else ""))
+        finished = self.finished
+        done, failed = [job for job in finished if job.result], [job for job in finished if job.failed]
+        n_not_started = sum(not job.started and job.result is None for job in finished)
+        counts = [f"{len(failed)} failed"] * bool(failed) + [f"{n_not_started} not started"] * bool(n_not_started)
+        _print(heading(f"{len(done)} of {len(self._jobs)} jobs are done", ", ".join(counts)))
         if done:
             _print(_table(done[:SHOWN_JOBS]))
         if len(done) > SHOWN_JOBS:
@@ -183,14 +238,44 @@ class SweepScreen(Callback):
         if done:
             _print(Text(f"compare   {self._compare_command()}"))
 
+    def _add(self, outcome: JobOutcome) -> FinishedJob:
+        """Remember what came of a job that this process has not run."""
+        seconds = outcome.result.record.seconds.get("total", 0.0) if outcome.result else 0.0
+        values = self._jobs[outcome.number - 1]
+        job = FinishedJob(
+            number=outcome.number,
+            values=self._differing(values),
+            result=outcome.result,
+            error=outcome.error,
+            started=outcome.started,
+            logger=outcome.logger,
+            seconds=float(seconds),
+        )
+        self._finished[job.number] = job
+        return job
+
+    def _number(self, config: DictConfig) -> int:
+        """Return the number of a job in the sweep; Hydra counts only the jobs that the launcher got."""
+        values = _without_sweep_keys(dict(map(_split, config.hydra.overrides.task)))
+        return self._jobs.index(values) + 1 if values in self._jobs else int(config.hydra.job.num) + 1
+
+    def _position(self, number: int) -> str:
+        return f"{number} of {len(self._jobs)}" if self._jobs else f"job {number}"
+
+    def _title(self, number: int, values: Mapping[str, str]) -> list[Any]:
+        """Return the parts of the first line of a job."""
+        return [(self._position(number), "bold cyan"), "  ", (_name(values), "bold")]
+
     def _seconds_left(self) -> float:
         """Estimate the time of the jobs that have not begun and the one that begins; 0 where nothing is known."""
-        made = [job.seconds for job in self.finished if job.result and not job.result.reused]
-        return sum(made) / len(made) * (len(self._jobs) - len(self.finished)) if made and self._jobs else 0.0
+        made = [job.seconds for job in self._finished.values() if job.result and not job.result.reused]
+        return sum(made) / len(made) * (len(self._jobs) - len(self._finished)) if made and self._jobs else 0.0
 
     def _values(self, config: DictConfig) -> dict[str, str]:
         """Return the overrides of a job that differ between jobs, all of them where none does."""
-        values = dict(_split(override) for override in config.hydra.overrides.task)
+        return self._differing(_without_sweep_keys(dict(map(_split, config.hydra.overrides.task))))
+
+    def _differing(self, values: dict[str, str]) -> dict[str, str]:
         differ = {key: value for key, value in values.items() if len({job.get(key) for job in self._jobs}) > 1}
         return differ or values
 
@@ -230,30 +315,6 @@ class SweepScreen(Callback):
         return shlex.join(["alchemist", "compare", self._outputs, *table, *filters])
 
 
-def jobs_of(config: DictConfig) -> list[dict[str, str]]:
-    """Return the jobs of a sweep as Hydra's own sweeper makes them.
-
-    Args:
-        config: The composed configuration of the sweep.
-
-    Returns:
-        The overrides of each job by their keys; empty for another sweeper, which may choose its jobs as it goes.
-
-    """
-    if not str(config.hydra.sweeper._target_).endswith("basic_sweeper.BasicSweeper"):
-        return []
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    # The loader has the names that glob(*) is over.
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    try:
-        (jobs,) = BasicSweeper.split_arguments(
-            parser.parse_overrides([*params, *config.hydra.overrides.task]), max_batch_size=None
-        )
-    except HydraException:
-        return []  # the sweeper refuses them too, and says why
-    return [dict(map(_split, job)) for job in jobs]
-
-
 def sweep_name(hydra: HydraConf) -> str:
     """Return the name of the sweep that the current job belongs to.
 
@@ -289,6 +350,15 @@ def _split(override: str) -> tuple[str, str]:
     return key.lstrip("+~"), value
 
 
+def _without_sweep_keys(values: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in values.items() if not key.startswith(SECTION)}
+
+
+def _is_stopped(config: DictConfig) -> bool:
+    """Return whether a job will not be started, because another one has failed."""
+    return bool(config.sweep.fail_fast) and stopped(Path(config.hydra.sweep.dir))
+
+
 def _name(values: Mapping[str, str]) -> str:
     return single_line(" ".join(f"{key}={value}" for key, value in values.items()))
 
@@ -303,7 +373,8 @@ def _table(jobs: Sequence[FinishedJob]) -> Any:
     for job, scores in rows:
         values = [single_line(job.values.get(key, "")) for key in keys]
         run_key = job.result.record.run_key[:SHOWN_KEY_DIGITS] if job.result else ""
-        table.add_row(*values, *scores.values(), f"{job.seconds:.1f}", run_key)
+        took = f"{job.seconds:.1f}" if job.started else "finished before"
+        table.add_row(*values, *scores.values(), took, run_key)
     return table
 
 

@@ -76,11 +76,13 @@ class StageProgress:
 
     Attributes:
         seconds: Duration by stage name; stages of the same name add up.
+        on_stage: Called with what a stage does when it begins; None calls nothing.
 
     """
 
     def __init__(self, progress: Progress) -> None:
         self.seconds: dict[str, float] = {}
+        self.on_stage: Callable[[str], None] | None = None
         self._progress = progress
         self._began = time.perf_counter()
 
@@ -99,6 +101,8 @@ class StageProgress:
         """
         began = time.perf_counter()
         self._progress.start(what, total)
+        if self.on_stage:
+            self.on_stage(what)
         try:
             yield self._progress.advance
         finally:

@@ -122,12 +122,29 @@ class Paths:
 
 
 @dataclass(kw_only=True)
+class SweepSettings:
+    """How the jobs of a sweep are chosen; no result depends on it, and no record has it.
+
+    Attributes:
+        file: A file with the overrides of one job per line.
+        skip: Combinations of overrides to leave out.
+        fail_fast: Whether no further job is started after a job has failed.
+
+    """
+
+    file: str | None = MISSING
+    skip: list[str] = MISSING
+    fail_fast: bool = MISSING
+
+
+@dataclass(kw_only=True)
 class Experiment:
     """Everything that a run depends on: the component of each group, and a few values of its own.
 
     Attributes:
         budget: How much may be spent on LLMs.
         force: Whether to run again although the run's record is finished.
+        sweep: How the jobs of a sweep are chosen.
 
     """
 
@@ -151,6 +168,7 @@ class Experiment:
     paths: Paths = MISSING
     budget: Budget = MISSING
     force: bool = MISSING
+    sweep: SweepSettings = MISSING
 
     def used_components(self) -> Iterator[tuple[str, Component]]:
         """Yield the components that can alter the result, with their groups.

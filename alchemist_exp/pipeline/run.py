@@ -7,7 +7,8 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from alchemist_exp.pipeline.data_section import data_section, missing_text_notes
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
+from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
 from alchemist_exp.pipeline.stages import aggregate, distil, make_context, no_features, program_votes, require_programs
 from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.selection import select
@@ -34,6 +36,7 @@ from alchemist_exp.programs.trials import RunTrials
 from alchemist_exp.programs.vetting import Vetter
 from alchemist_exp.results.provenance import git_state, package_versions
 from alchemist_exp.results.record import RunRecord, RunStatus, utc_now
+from alchemist_exp.results.record import RunResult as RunResult
 from alchemist_exp.tracking.base import RunInfo, Tracker
 
 CREATED = (
@@ -53,22 +56,6 @@ RESERVE, RESERVED_BYTES = ".reserve", 1 << 16
 
 GOES_ON = "the same command goes on with the cached LLM responses, votes and features"
 """Advice after Ctrl-C. What a stage stores while it runs is used again; the stage that was stopped begins again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """The record of a run.
-
-    Attributes:
-        record: The record.
-        directory: The run's directory.
-        reused: Whether the record existed before.
-
-    """
-
-    record: RunRecord
-    directory: Path
-    reused: bool
 
 
 def run(
@@ -216,6 +203,7 @@ def _run_recorded(
     """Run the stages between a record `started` and one `finished` or `failed`."""
     _clear(directory)
     record.write(directory)
+    stages.on_stage = partial(write_stage, directory)
     groups = ("supplement", "label_model")
     members = [experiment.dataset.name, experiment.method.name]
     members += [getattr(experiment, group).name for group in groups if experiment.uses(group)]
@@ -239,6 +227,7 @@ def _run_recorded(
                 opened.close()
         record.seconds = stages.finish()
         record.end(RunStatus.FINISHED)
+        remove_stage(directory)
         record.write(directory)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
@@ -246,6 +235,7 @@ def _run_recorded(
         record.seconds = stages.finish()
         record.end(RunStatus.FAILED, _reason(error))
         (directory / RESERVE).unlink(missing_ok=True)
+        remove_stage(directory)
         record.write(directory)
         raise
     (directory / RESERVE).unlink()

@@ -31,9 +31,15 @@ class _Rate(ProgressColumn):
 
 
 class RichProgress:
-    """A bar that disappears when its stage ends; a line every 30 seconds where there is no terminal."""
+    """A bar that disappears when its stage ends; a line every 30 seconds where there is no terminal.
 
-    def __init__(self) -> None:
+    Args:
+        bars: False for lines on a terminal too, because several processes write to it.
+
+    """
+
+    def __init__(self, *, bars: bool = True) -> None:
+        self._bars = bars
         self._bar: Progress | None = None
         self._printed_at = 0.0
 
@@ -54,7 +60,9 @@ class RichProgress:
             TextColumn("{task.fields[note]}", markup=False),
         ]
         console = Console(stderr=True)
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar = Progress(
+            *columns, console=console, transient=True, disable=not (self._bars and console.is_terminal)
+        )
         self._bar.add_task(what, total=total, note="")
         self._bar.start()
         self._printed_at = time.monotonic()

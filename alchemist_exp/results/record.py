@@ -189,3 +189,19 @@ class RunRecord:
             return record
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"the record {path} is broken ({error}); delete it and run again.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """The record of a run.
+
+    Attributes:
+        record: The record.
+        directory: The run's directory.
+        reused: Whether the record existed before.
+
+    """
+
+    record: RunRecord
+    directory: Path
+    reused: bool

@@ -4,7 +4,6 @@ A program can spoil its own votes and nothing else: not another program's votes,
 holds depends on the mode; `modes` lists what each of them isolates.
 """
 
-import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.parallel import available_cores
 from alchemist_exp.core.types import read_only
 from alchemist_exp.sandbox.inputs import Inputs, TextInputs
 from alchemist_exp.sandbox.worker.protocol import IMPORTED_BY_INTERPRETER
@@ -245,11 +245,7 @@ class Sandbox(Component, ABC):
     @property
     def n_workers(self) -> int:
         """Number of programs run at once: `workers`, or if that is null the CPU cores available to this job."""
-        if self.workers is not None:
-            return self.workers
-        cores = len(os.sched_getaffinity(0))
-        slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
-        return min(cores, int(slurm)) if slurm.isdecimal() and int(slurm) > 0 else cores
+        return available_cores() if self.workers is None else self.workers
 
     def _require_at_least(self, key: str, minimum: float, reason: str = "") -> None:
         value = getattr(self, key)

@@ -1,0 +1,40 @@
+"""What came of the jobs of a sweep, and where a screen is notified of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from alchemist_exp.results.record import RunResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOutcome:
+    """What came of one job.
+
+    Attributes:
+        number: The number of the job in the sweep, from 1.
+        result: Its finished run; None for a job without one.
+        error: Why there is no finished run, one sentence; "" for a finished one.
+        started: Whether the job was started in this sweep.
+        logger: The configured logger.
+
+    """
+
+    number: int
+    result: RunResult | None
+    error: str
+    started: bool
+    logger: str
+
+
+class SweepListener(Protocol):
+    """A Hydra callback that is notified of a sweep by `run_sweep`; the methods of Hydra's callbacks are called too."""
+
+    def on_jobs_listed(self, jobs: Sequence[Mapping[str, str]], notes: Sequence[str]) -> None:
+        """Receive the overrides of each job by their keys, and notes on the list."""
+
+    def on_job_found(self, outcome: JobOutcome) -> None:
+        """Receive a job that has a finished run, and which the launcher does not get."""
+
+    def on_sweep_end(self, outcomes: Sequence[JobOutcome]) -> None:
+        """Receive what came of every job, in their order, also after an interruption."""

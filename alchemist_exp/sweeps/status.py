@@ -1,0 +1,155 @@
+"""The state of runs and of the jobs of a sweep, as lines to print: reads records and tests locks, and runs nothing."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alchemist_exp.core.terminal import single_line
+from alchemist_exp.results.report import SHOWN_KEY_DIGITS
+
+MISSING = "missing"
+
+_TO_RETRY = ("failed", "interrupted", "killed")
+"""The states of runs that `alchemist retry` runs again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusLine:
+    """What is shown of one run or job.
+
+    Attributes:
+        state: A RunState, or MISSING.
+        key: The run's key; "" where it cannot be computed.
+        name: Its members, or a job's overrides.
+        overrides: The overrides of the run or job.
+        started_at: When it began; "" for a job without a run.
+        detail: Why it failed or cannot run, or the stage of a running one.
+
+    """
+
+    state: str
+    key: str
+    name: str
+    overrides: tuple[str, ...] = ()
+    started_at: str = ""
+    detail: str = ""
+
+    @property
+    def to_retry(self) -> bool:
+        """Whether the run has begun and ended without a result."""
+        return self.state in _TO_RETRY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """The state of the runs of an outputs directory, or of the jobs of a sweep.
+
+    Attributes:
+        lines: A line for each run or job.
+        n_others: How many runs of the directory are none of them.
+        errors: A sentence about each record that cannot be read.
+
+    """
+
+    lines: tuple[StatusLine, ...]
+    n_others: int
+    errors: tuple[str, ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """The number of lines by state."""
+        return Counter(line.state for line in self.lines)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run and job is done and every record can be read."""
+        return not self.errors and not self.counts.keys() - {"done"}
+
+
+def status(directory: Path, jobs: Sequence[StatusLine] | None = None) -> Status:
+    """Return the state of runs.
+
+    Args:
+        directory: The directory of outputs.
+        jobs: The jobs of a sweep, each as if it had no run; None for all runs of the directory.
+
+    Returns:
+        The state of each run, or of each job.
+
+    Raises:
+        StoreError: There is no such directory of outputs.
+
+    """
+    from alchemist_exp.pipeline.run_stage import read_stage
+    from alchemist_exp.results.runs import RunState, index_runs, run_name
+
+    index = index_runs(directory)
+    runs: dict[str, StatusLine] = {}
+    for key, run in index.runs.iterrows():
+        detail = "" if run["error"] in (None, run["state"]) else str(run["error"])
+        if run["state"] == RunState.RUNNING:
+            detail = read_stage(directory / "runs" / str(key))
+        runs[str(key)] = StatusLine(
+            state=run["state"],
+            key=str(key),
+            name=run_name(run),
+            overrides=tuple(map(str, run["overrides"])),
+            started_at=run["started_at"],
+            detail=detail,
+        )
+    lines = [*runs.values()] if jobs is None else [_of_job(job, runs) for job in jobs]
+    n_others = len(runs.keys() - {line.key for line in lines})
+    return Status(lines=tuple(lines), n_others=n_others, errors=index.errors)
+
+
+def _of_job(job: StatusLine, runs: Mapping[str, StatusLine]) -> StatusLine:
+    """Return the line of a job's run with the overrides of the job; the line of the job itself where it has no run."""
+    run = runs.get(job.key)
+    return job if run is None else replace(run, overrides=job.overrides)
+
+
+def status_rows(found: Status, directory: Path, *, times: bool = True) -> list[str]:
+    """Return the lines to print.
+
+    Args:
+        found: The state of runs or jobs.
+        directory: The directory of outputs.
+        times: Whether the elapsed time of running ones is shown.
+
+    Returns:
+        A line for each run or job, their number by state, and the number of other runs.
+
+    """
+    from alchemist_exp.results.runs import RunState
+
+    state_width = max((len(line.state) for line in found.lines), default=0) + 2
+    width = max((len(line.name) for line in found.lines), default=0)
+    rows = []
+    for line in found.lines:
+        running = line.state == RunState.RUNNING and times
+        cells = (
+            f"{line.state:<{max(9, state_width)}}{line.key[:SHOWN_KEY_DIGITS]:<14}",
+            f"{line.name:<{width}}",
+            f"{line.started_at[:19].replace('T', ' '):<19}",
+            ", ".join(filter(None, [f"for {_elapsed(line.started_at)}" if running else "", line.detail])),
+        )
+        rows.append("  ".join(map(single_line, cells)).rstrip())
+    states = (*RunState, MISSING)
+    rows.append(", ".join(f"{found.counts[state]:,} {state}" for state in states if found.counts[state]) or "no runs")
+    if found.n_others:
+        number = "1 other run is" if found.n_others == 1 else f"{found.n_others:,} other runs are"
+        where = single_line(str(directory))
+        rows.append(f"{number} in {where}, with other settings, data or another version of the program")
+    return rows
+
+
+def _elapsed(started_at: str) -> str:
+    """Return how long ago a run began, as minutes:seconds or hours:minutes:seconds."""
+    try:
+        seconds = max(0, round((datetime.now(UTC) - datetime.fromisoformat(started_at)).total_seconds()))
+    except (TypeError, ValueError):
+        return "?"
+    minutes, hours = seconds // 60 % 60, seconds // 3600
+    return f"{hours}:{minutes:02d}:{seconds % 60:02d}" if hours else f"{minutes}:{seconds % 60:02d}"
