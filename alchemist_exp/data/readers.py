@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from zipfile import BadZipFile
 
 from alchemist_exp.core.errors import DataError, install_command
@@ -270,7 +270,7 @@ def _read_csv(text: str, wanted: Sequence[str], encoding: str, *, usual: str = "
     return Table(columns=columns, delimiter=delimiter, encoding=encoding)
 
 
-def sniff_delimiter(stream: io.TextIOBase, wanted: Sequence[str], usual: str) -> str:
+def sniff_delimiter(stream: TextIO, wanted: Sequence[str], usual: str) -> str:
     """Return the delimiter that finds most of the wanted columns, then rows as long as the header.
 
     `csv.Sniffer` counts characters, so it is misled by commas in texts.
