@@ -41,6 +41,9 @@ without your consent by --weights, --allow-module or --config-dir.
 SUFFIX = "_applied"
 """Is added to the name of FILE, without -o."""
 
+SHOWN_REASONS = 3
+"""Reasons why rows have no content that are printed."""
+
 IMAGE_COLUMNS = ("path", "image", "file")
 """Columns that may have the paths of images, if neither --text nor the run names one."""
 
@@ -198,6 +201,8 @@ def _label_file(run: "StoredRun", labeler: "RowLabeler", chosen: argparse.Namesp
     n_without = summary.n_rows - sum(summary.labels.values())
     without = f"; {n_without:,} row{'s' * (n_without != 1)} without a label" if n_without else ""
     print(f"wrote {single_line(str(out))}: {summary.n_rows:,} rows: {counts}{without}")
+    for reason, count in islice(summary.reasons.items(), SHOWN_REASONS):
+        print(f"note: {count:,} row{'s' * (count != 1)} cannot be labeled: {sanitize(reason)}", file=sys.stderr)
     _warn(
         {
             name: f"it did not finish on {count:,} part{'s' * (count != 1)} of the rows, where it abstains ({reason})"

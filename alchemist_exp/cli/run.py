@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp import config
-from alchemist_exp.cli.arguments import show_command
+from alchemist_exp.cli.arguments import apply_command, show_command
 from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, option_parser, shown, task_overrides
 from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
 from alchemist_exp.results.console import show
@@ -61,7 +61,7 @@ def job(cfg: DictConfig) -> "RunResult":
 
 
 def next_steps(directory: Path) -> str:
-    """Return what to do after a run, in two lines.
+    """Return what to do after a run, one line each.
 
     Args:
         directory: The run's directory.
@@ -70,7 +70,8 @@ def next_steps(directory: Path) -> str:
     from alchemist_exp.pipeline.artifacts import LABELS
 
     labels = f"in Python: pandas.read_parquet({str(directory / LABELS)!r})"
-    return f"this screen again  {show_command(directory)}\nthe labels         {labels}\n"
+    again, new_rows = show_command(directory), apply_command(directory)
+    return f"this screen again  {again}\nthe labels         {labels}\nlabel new rows     {new_rows}\n"
 
 
 @exits_cleanly

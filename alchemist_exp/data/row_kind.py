@@ -140,6 +140,10 @@ class RowKind(ABC):
 
         """
 
+    def reason_without_content(self, row: str) -> str:
+        """Return why a row has no content; "" if it has content, or there is nothing to say."""
+        return ""
+
     @abstractmethod
     def parse_columns(self, part: TablePart, names: Sequence[str]) -> list[str]:
         """Return the rows in a part of a table.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from alchemist_exp.core.types import ABSTAIN
+from alchemist_exp.data.readers import extension
 from alchemist_exp.data.row_kind import TablePart
 from alchemist_exp.data.table_stream import TableStream, write_parts
 from alchemist_exp.labeling.labelers import RowLabeler, RowLabels
@@ -31,12 +32,14 @@ class TableSummary:
     Attributes:
         n_rows: The number of rows.
         labels: Rows by label; rows without one are not counted.
+        reasons: Why rows have no content, with the number of rows; empty if the kind gives no reasons.
         failures: By program, the number of parts on which it did not finish, and the first reason.
 
     """
 
     n_rows: int
     labels: Mapping[str, int]
+    reasons: Mapping[str, int]
     failures: Mapping[str, tuple[int, str]]
 
 
@@ -68,14 +71,15 @@ def label_table(
     names = output_names(table.columns, ours)
     labels: Counter[str] = Counter()
     failures: dict[str, tuple[int, str]] = {}
+    reasons: Counter[str] = Counter()
     n_rows = 0
     types = _types(table, names, ours)
-    same_format = table.delimiter is not None and out.suffix.lower() == ".csv"
+    is_csv = (out.suffix.lower(), extension(table.path).removesuffix(".gz")) == (".csv", ".csv")
     with write_parts(
         out,
         [*names.values(), *ours],
         types=types,
-        delimiter=table.delimiter or "," if same_format else ",",
+        delimiter=table.delimiter if is_csv and table.delimiter else ",",
         byte_order_mark=table.byte_order_mark,
     ) as write:
         for columns in table.parts(labeler.chunk_rows):
@@ -90,12 +94,15 @@ def label_table(
             found = labeler.label(rows, rng)
             write({names[name]: values for name, values in columns.items()} | _label_columns(found, labeler))
             n_rows += len(rows)
+            reasons.update(filter(None, map(labeler.kind.reason_without_content, rows)))
             labels.update(labeler.classes[c] for c in found.classes.tolist() if c != ABSTAIN)
             for name, reason in found.failures.items():
                 count, first = failures.get(name, (0, reason))
                 failures[name] = (count + 1, first)
             advance(len(rows))
-    return TableSummary(n_rows=n_rows, labels=dict(labels.most_common()), failures=failures)
+    return TableSummary(
+        n_rows=n_rows, labels=dict(labels.most_common()), reasons=dict(reasons.most_common()), failures=failures
+    )
 
 
 def own_columns(labeler: RowLabeler) -> list[str]:

@@ -115,6 +115,10 @@ class ImageRows(RowKind):
             raise ValueError(f"expected the path of an image, not {line[:80]!r}: {reason}")
         return row
 
+    def reason_without_content(self, row: str) -> str:
+        """Return why a file is not an image."""
+        return reason_of(row)
+
     def parse_columns(self, part: TablePart, names: Sequence[str]) -> list[str]:
         """Return the images whose paths are in the only column, relative to the directory of the table or absolute.
 
