@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from alchemist_exp.core.atomic_io import read_json, write_bytes, write_json
 from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.end_model.base import FittedEndModel, TrainingCurve
 from alchemist_exp.end_model.settings import Device
@@ -187,8 +188,14 @@ def load_stacked_mlp(directory: Path, device: Device) -> FittedStackedMLP:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except StoreError:
         raise
-    except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
-        raise StoreError(f"the end model in {directory} cannot be read: {error}; fit it again.") from error
+    except pickle.UnpicklingError as error:  # the message of torch is long, and advises to run what is in the file
+        raise StoreError(
+            f"the end model in {directory} cannot be read: it is not tensors alone; fit it again."
+        ) from error
+    except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise StoreError(
+            f"the end model in {directory} cannot be read: {sanitize(str(error))}; fit it again."
+        ) from error
     return FittedStackedMLP(network, curves, resolve_device(device))
 
 
