@@ -104,11 +104,11 @@ class RowLabeler(ABC):
             AlchemistError: The rows cannot be labeled.
 
         """
-        kept = [row for row in rows if not self.kind.is_empty(row)]
+        places = np.array([not self.kind.is_empty(row) for row in rows], np.bool_)
+        kept = [row for row, has_content in zip(rows, places.tolist(), strict=True) if has_content]
         found = self._label(kept, rng) if kept else self._nothing()
         if len(kept) == len(rows):
             return found
-        places = np.array([not self.kind.is_empty(row) for row in rows], np.bool_)
         classes = np.full(len(rows), ABSTAIN, np.int64)
         probs = np.zeros((len(rows), len(self.classes)), np.float32)
         votes = np.full((len(rows), len(self.programs)), ABSTAIN, np.int8)
@@ -269,8 +269,10 @@ def program_labeler(run: StoredRun, consent: Consent, sandbox_mode: str) -> Prog
     if checked_classes(stored.get("classes"), path) != run.classes:
         raise broken(path, "it has other classes than the record")
     programs = _read_programs(run, take(stored, "programs", list, path), path)
-    if not programs or take(stored, "n_columns", int, path) != len(programs):
+    if not programs:
         raise _without_programs(run)
+    if take(stored, "n_columns", int, path) != len(programs):
+        raise broken(path, f"it has {len(programs)} programs for {stored['n_columns']} columns of votes")
     label_model = make_component(run, "label_model", consent)
     if not isinstance(label_model, LabelModel):
         raise TypeError(f"label_model became a {type(label_model).__name__}")

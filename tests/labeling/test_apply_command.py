@@ -2,17 +2,24 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from alchemist_exp import config
 from alchemist_exp.cli import apply
 from alchemist_exp.cli.arguments import apply_command
 from alchemist_exp.core.atomic_io import read_json, write_json
+from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.data import table_stream
+from alchemist_exp.label_models.majority import Majority
 from alchemist_exp.labeling.labelers import ModelLabeler, ProgramLabeler
 from alchemist_exp.labeling.tables import output_names
+from alchemist_exp.methods.types import LabelingResult, LabelSources
+from alchemist_exp.pipeline.saved_components import save_label_model
 from tests.support.commands import apply_lines, run_command
 
 Capture = pytest.CaptureFixture[str]
@@ -181,6 +188,13 @@ def test_a_program_that_does_not_finish_abstains_with_a_warning(
     assert said.err.count("warning: the program 'general ") == 10
 
 
+@pytest.fixture
+def _forget_config_dir() -> Iterator[None]:
+    yield
+    config.register()
+
+
+@pytest.mark.usefixtures("_forget_config_dir")
 def test_a_component_of_a_config_dir_needs_consent(
     copied: Path, tmp_path: Path, monkeypatch: Patch, capsys: Capture
 ) -> None:
@@ -202,6 +216,17 @@ def test_a_component_of_a_config_dir_needs_consent(
     said = capsys.readouterr()
     assert said.out.startswith("spam")
     assert "the code of label_model=one_coin has changed since the run" in said.err.lower()
+
+
+def test_a_label_model_that_does_not_say_what_it_learns_is_not_saved(tmp_path: Path) -> None:
+    matrix = LabelMatrix(votes=np.array([[0], [1]], np.int8), n_classes=2)
+    model = Majority().fit(matrix, np.array([0.5, 0.5]))
+    model.learned = 1
+    sources = LabelSources(method="m", n_requested=1, ids=("a",), origins=("a",), matrices={Split.TRAIN: matrix})
+    result = LabelingResult(labels={}, labeled_by="majority", sources=sources, label_model=model)
+    (note,) = save_label_model(tmp_path / "label_model", result, ["ham", "spam"])
+    assert note.endswith("its parameter_shapes does not have learned.")
+    assert not (tmp_path / "label_model").exists()
 
 
 def test_the_names_of_columns_are_different() -> None:

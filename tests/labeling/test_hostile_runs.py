@@ -20,6 +20,7 @@ from alchemist_exp.labeling.run_files import check_run_files, stored_run
 from alchemist_exp.results.record import RunRecord
 
 SECRET = "sk-secret-of-the-user"
+NO_CONSENT = Consent()
 
 
 class Touch:
@@ -29,7 +30,7 @@ class Touch:
         return (os.mkdir, ("owned",))
 
 
-def label(directory: Path, using: str, consent: Consent = Consent()) -> RowLabels:
+def label(directory: Path, using: str, consent: Consent = NO_CONSENT) -> RowLabels:
     """Label one row, as `alchemist apply` does after it has found a finished run."""
     check_run_files(directory)
     record = RunRecord.read(directory)
