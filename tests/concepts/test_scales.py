@@ -25,7 +25,7 @@ def test_a_loaded_scale_gives_equal_scores(scale: ScoreScale, tmp_path: Path) ->
     fitted.save(tmp_path / "scale.npy")
     loaded = FittedScale.load(tmp_path / "scale.npy", scale, n_classes=2, n_descriptions=6)
     assert np.array_equal(loaded.transform(TEST), fitted.transform(TEST))
-    with pytest.raises(StoreError, match="scale.npy cannot be read: it has the shape"):
+    with pytest.raises(StoreError, match=r"scale\.npy cannot be read: it has the shape"):
         FittedScale.load(tmp_path / "scale.npy", scale, n_classes=2, n_descriptions=4)
     np.save(tmp_path / "scale.npy", np.zeros((0, 6)))
     if scale is ScoreScale.rank:
