@@ -56,6 +56,15 @@ def components(directory: Path | None = None) -> Mapping[str, Mapping[str, type[
     return REGISTRY
 
 
+def built_in() -> Mapping[str, Mapping[str, type[Component]]]:
+    """Return the component classes of this package by group and name; no plugin is imported."""
+    _import_built_in()
+    return {
+        group: {name: cls for name, cls in classes.items() if source_fingerprint(cls) is None}
+        for group, classes in REGISTRY.items()
+    }
+
+
 def base_classes() -> Mapping[str, type[Component]]:
     """Return the base class of each configuration group's members."""
     hints = get_type_hints(Experiment)

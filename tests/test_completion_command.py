@@ -31,6 +31,8 @@ from alchemist_exp.cli.main import COMMANDS
         ("alchemist cache pr", ["prune"]),
         ("alchemist completion f", ["fish"]),
         ("alchemist label --ta", ["--task"]),
+        ("alchemist apply 0a --wi", ["--with"]),
+        ("alchemist apply 0a ", []),
         ("alchemist unheard-of ", []),
         ("python -m alchemist_exp.run seed=f", ["seed=five"]),
         ("alchemist", []),

@@ -12,32 +12,6 @@ from tests.support.forking import run_forked
 from tests.support.paths import REPOSITORY
 
 
-def predict(directory: str, texts: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return run_forked(str(REPOSITORY / "scripts" / "predict.py"), directory, cwd=cwd, stdin=texts)
-
-
-def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
-    done = cli("seed=s0", "logger=none", "feature_extractor.n_components=64", "label_model=majority")
-    assert done.returncode == 0, done.stderr
-    (record,) = (tmp_path / "outputs" / "runs").glob("*/record.json")
-    plain = ["check out my channel and subscribe", "i love this song so much"]
-    # Only a newline character ends a text.
-    odd = ["free cash\u2028click here now", "lunch\x0c at noon?", "hello\x85 you", "a\x0bb", "c\rd", "", "windows\r"]
-    labeled = predict(str(record.parent), "".join(f"{text}\n" for text in [*plain, *odd]), tmp_path)
-    assert labeled.returncode == 0, labeled.stderr
-    lines = [line.split("\t") for line in labeled.stdout.removesuffix("\n").split("\n")]
-    assert [line[0] for line in lines[:2]] == ["spam", "ham"]
-    assert [line[2] for line in lines] == [*plain, *odd[:-1], "windows"]
-    assert all(0.5 <= float(line[1]) <= 1 for line in lines if line[2])
-    assert lines[-2] == ["", "", ""]  # no text, no label
-    assert predict(str(record.parent), "", tmp_path).stdout == ""
-    absent = predict("outputs/runs/absent", "", tmp_path)
-    assert (absent.returncode, absent.stderr.count("\n")) == (1, 1)
-    assert "there is no run 'outputs/runs/absent' under outputs/runs" in absent.stderr
-    by_prefix = predict(record.parent.name[:6], "subscribe to my channel\n", tmp_path)
-    assert by_prefix.stdout.startswith("spam\t"), by_prefix.stderr
-
-
 def prepare_data(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run_forked(str(REPOSITORY / "scripts" / "prepare_data.py"), *arguments, cwd=cwd)
 

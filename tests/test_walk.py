@@ -11,7 +11,6 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.cli import main as console
 from tests.support.commands import run_command
-from tests.support.forking import run_forked
 from tests.support.paths import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "walk.md").read_text(encoding="utf-8")
@@ -40,8 +39,10 @@ def test_each_command_works_and_prints_what_the_page_says(
 
     for block in BLOCKS:
         commands = block.replace("\\\n", "").splitlines()
-        if script := re.fullmatch(r"\.venv/bin/python (\S+) (.*) < (\S+)\n", with_keys(block)):
-            labeled = run_forked(script[1], *script[2].split(), cwd=checkout, stdin=Path(script[3]).read_text())
+        if read := re.fullmatch(r"\.venv/bin/alchemist (.*) < (\S+)\n", with_keys(block)):
+            with Path(read[2]).open() as stdin:
+                monkeypatch.setattr(sys, "stdin", stdin)
+                assert run_command(console.main, monkeypatch, *read[1].split()) == 0
             commands = []
         elif not commands[0].startswith(".venv/bin/alchemist "):
             shell = with_keys(block).replace(".venv/bin/python", sys.executable)
@@ -65,7 +66,7 @@ def test_each_command_works_and_prints_what_the_page_says(
     assert "label model, valid  0.917 to 0.950" in second
     assert "label model, test   0.950 to 0.950" in second
     assert len(Path("labels.csv").read_text(encoding="utf-8").splitlines()) > 560
-    assert [line.split("\t")[0] for line in labeled.stdout.splitlines()] == ["spam", "ham", "spam", "ham"]
+    assert [line.split("\t")[0] for line in printed[-1].splitlines()] == ["spam", "ham", "spam", "ham"]
 
 
 def test_the_description_of_the_dataset_on_the_page_is_the_file() -> None:

@@ -43,3 +43,13 @@ def test_an_installed_wheel_runs_in_an_empty_directory(installed: Path, tmp_path
     assert '"commit": null' in record.read_text()
     assert (installed / "alchemist_exp" / "py.typed").is_file()
     assert (installed / "hydra_plugins" / "alchemist_sweeper.py").is_file()
+    applied = subprocess.run(
+        [sys.executable, script[0], "apply", record.parent.name[:8], "--with", "programs"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        input="call 09061 now to claim your prize\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert applied.stdout.endswith("\tcall 09061 now to claim your prize\n"), applied.stderr

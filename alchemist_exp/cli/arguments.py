@@ -66,9 +66,24 @@ def show_command(directory: Path) -> str:
         directory: The run's directory.
 
     """
+    return f"alchemist show {_run_arguments(directory)}"
+
+
+def apply_command(directory: Path) -> str:
+    """Return the command that labels new rows with a run.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    return f"alchemist apply {_run_arguments(directory)} FILE"
+
+
+def _run_arguments(directory: Path) -> str:
+    """Return the arguments that name a run."""
     outputs = directory.parent.parent
     option = "" if outputs == OUTPUTS.resolve() else f" --outputs {shlex.quote(str(outputs))}"
-    return f"alchemist show {directory.name[:SHOWN_KEY_DIGITS]}{option}"
+    return f"{directory.name[:SHOWN_KEY_DIGITS]}{option}"
 
 
 def positive(text: str) -> int:

@@ -22,6 +22,10 @@ OPTIONS = {
         *("--budget", "--classes", "--config-dir", "--help", "--label", "--llm", "--model", "--out", "--programs"),
         *("--save", "--task", "--text", "--yes"),
     ),
+    "apply": (
+        *("--allow-module", "--config-dir", "--encoding", "--force", "--help", "--out", "--outputs", "--sandbox"),
+        *("--text", "--weights", "--with"),
+    ),
     "compare": ("--format", "--help", "--out", "--table"),
     "show": ("--help", "--outputs"),
 }
@@ -131,8 +135,10 @@ def complete(line: str) -> list[str]:
             found = SCRIPTS
         case [command, *_, current] if current.startswith("-"):
             found = OPTIONS.get(command, ("--help",))
-        case ["show", *_] | ["programs", "diff", *_]:
+        case ["show", *_] | ["apply", _] | ["programs", "diff", *_]:
             found = [path.parent.name for path in OUTPUTS.glob("runs/*/record.json")]
+        case ["apply", *_]:
+            found = ()
         case [command, *before, current] if command in OPTIONS:
             found = _overrides(before, current)
         case _:

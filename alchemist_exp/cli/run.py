@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp import config
-from alchemist_exp.cli.arguments import show_command
+from alchemist_exp.cli.arguments import apply_command, show_command
 from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, option_parser, shown, task_overrides
 from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
 from alchemist_exp.results.console import show
@@ -85,7 +85,7 @@ def _stops_others(sweep_directory: Path, fail_fast: bool) -> Iterator[None]:
 
 
 def next_steps(directory: Path) -> str:
-    """Return what to do after a run, in two lines.
+    """Return what to do after a run, one line each.
 
     Args:
         directory: The run's directory.
@@ -94,7 +94,8 @@ def next_steps(directory: Path) -> str:
     from alchemist_exp.pipeline.artifacts import LABELS
 
     labels = f"in Python: pandas.read_parquet({str(directory / LABELS)!r})"
-    return f"this screen again  {show_command(directory)}\nthe labels         {labels}\n"
+    again, new_rows = show_command(directory), apply_command(directory)
+    return f"this screen again  {again}\nthe labels         {labels}\nlabel new rows     {new_rows}\n"
 
 
 @exits_cleanly

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from pathlib import Path
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.npy import read_npy
 from alchemist_exp.core.types import FloatArray, read_only
 
 LOGIT_SCALE: Final = 100.0
@@ -72,6 +75,38 @@ class FittedScale:
                 return _softmax(values, self.n_classes)
             case ScoreScale.rank:
                 return _ranks(values, self.sorted_scores)
+
+    def save(self, path: Path) -> None:
+        """Write the cosines of the training images, which only the scale rank needs.
+
+        Args:
+            path: A .npy file.
+
+        """
+        needed = self.sorted_scores if self.scale is ScoreScale.rank else self.sorted_scores[:0]
+        np.save(path, np.ascontiguousarray(needed), allow_pickle=False)
+
+    @classmethod
+    def load(cls, path: Path, scale: ScoreScale, *, n_classes: int, n_descriptions: int) -> Self:
+        """Restore what `save` wrote.
+
+        Args:
+            path: The .npy file.
+            scale: The scale.
+            n_classes: Number of descriptions of each concept.
+            n_descriptions: Number of descriptions of all concepts.
+
+        Returns:
+            The fitted scale.
+
+        Raises:
+            StoreError: The file is missing or broken, or has no row although the scale is rank.
+
+        """
+        scores = read_npy(path, (None, n_descriptions))
+        if scale is ScoreScale.rank and not len(scores):
+            raise StoreError(f"{path} has no scores of training images; run the experiment again.")
+        return cls(scale=scale, n_classes=n_classes, sorted_scores=read_only(np.sort(scores, axis=0), np.float64))
 
 
 def fit_scale(scale: ScoreScale, train_scores: FloatArray, n_classes: int) -> FittedScale:

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from alchemist_exp.core.errors import ConfigError, StoreError
 
@@ -69,6 +69,35 @@ def write_bytes(path: Path, raw: bytes) -> None:
         try:
             with temporary.open("xb") as file:
                 file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync_directory(path.parent)
+
+
+@contextmanager
+def open_replacement(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file in the same directory, which replaces a file when the `with` block ends without an error.
+
+    Args:
+        path: The file that is replaced.
+
+    Yields:
+        The temporary file, open for writing.
+
+    Raises:
+        StoreError: The file cannot be written; `path` then has its old content.
+
+    """
+    with explain_write_errors(path):
+        temporary = _temporary_path(path)
+        try:
+            with temporary.open("xb") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -62,11 +62,12 @@ def tied_rows(values: npt.NDArray[Any]) -> BoolArray:
     return tied
 
 
-def largest_class(values: npt.NDArray[Any]) -> IntArray:
+def largest_class(values: npt.NDArray[Any], rng: np.random.Generator | None = None) -> IntArray:
     """Return the class with the largest value in each row; ties are broken at random, without favour of a class.
 
     Args:
         values: Array of shape (n_rows, n_classes), such as probabilities or counts of votes.
+        rng: Breaks ties. One that is passed from part to part gives the classes of the whole; None begins with seed 0.
 
     Returns:
         int64 array of shape (n_rows,). Equal arrays have equal results, and the first rows do not depend on the others.
@@ -79,7 +80,7 @@ def largest_class(values: npt.NDArray[Any]) -> IntArray:
     """
     classes: IntArray = values.argmax(axis=1).astype(np.int64)
     rows = np.flatnonzero(tied_rows(values))
-    order = np.random.default_rng(0).random((len(rows), values.shape[1]))
+    order = (rng or np.random.default_rng(0)).random((len(rows), values.shape[1]))
     largest = values[rows] >= values[rows].max(axis=1, keepdims=True) - TIE
     classes[rows] = np.where(largest, order, -1.0).argmax(axis=1)
     return classes
@@ -189,12 +190,15 @@ class SoftLabels:
         """Boolean array of shape (n_rows,): covered rows of which no single class is the most probable."""
         return self.covered & tied_rows(self.probs)
 
-    def hard(self) -> IntArray:
+    def hard(self, rng: np.random.Generator | None = None) -> IntArray:
         """Return the most probable class of each row.
+
+        Args:
+            rng: Breaks ties, see `largest_class`.
 
         Returns:
             int64 array of shape (n_rows,): a random one of equally probable classes, the same each time; -1 (`ABSTAIN`)
             where uncovered.
 
         """
-        return np.where(self.covered, largest_class(self.probs), ABSTAIN)
+        return np.where(self.covered, largest_class(self.probs, rng), ABSTAIN)

@@ -70,7 +70,7 @@ def unify_types(tables: Mapping[Split, "pa.Table"], n_rows: Mapping[Split, int])
         try:
             whole = pa.concat_tables(parts, promote_options="permissive")
         except pa.ArrowException:
-            texts = [pa.table({name: pa.array(_as_texts(part[name].to_pylist()), pa.string())}) for part in parts]
+            texts = [pa.table({name: pa.array(as_texts(part[name].to_pylist()), pa.string())}) for part in parts]
             whole = pa.concat_tables(texts)
         start = 0
         for split in tables:
@@ -100,7 +100,7 @@ def as_array(values: Sequence[Any], kind: "pa.DataType | None" = None) -> Any:
                 return array
         except (pa.ArrowException, OverflowError, UnicodeEncodeError):
             pass
-    return pa.array(_as_texts(values), pa.string())
+    return pa.array(as_texts(values), pa.string())
 
 
 def _has_empty_struct(kind: "pa.DataType") -> bool:
@@ -110,7 +110,15 @@ def _has_empty_struct(kind: "pa.DataType") -> bool:
     return any(_has_empty_struct(kind.field(i).type) for i in range(kind.num_fields))
 
 
-def _as_texts(values: Sequence[Any]) -> list[str | None]:
-    """Return strings as they are, but for lone surrogates, and other values as JSON."""
+def as_texts(values: Sequence[Any]) -> list[str | None]:
+    """Return strings as they are, but for lone surrogates, and other values as JSON.
+
+    Args:
+        values: Any values; None stays.
+
+    Returns:
+        One text, or None, for each value.
+
+    """
     texts = (v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for v in values)
     return [text if text is None else text.encode("utf-8", "replace").decode("utf-8") for text in texts]

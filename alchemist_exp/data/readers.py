@@ -8,13 +8,14 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from zipfile import BadZipFile
 
 from alchemist_exp.core.errors import DataError, install_command
@@ -28,7 +29,7 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 SNIFFED_ROWS = 50
 """Rows that are parsed to find the delimiter of a CSV file."""
 
-_BYTE_ORDER_MARKS = {
+BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # begins with the mark of UTF-16 LE, so it comes first
     codecs.BOM_UTF32_BE: "utf-32",
@@ -163,7 +164,7 @@ def read_table(path: Path, *, wanted: Sequence[str] = (), encoding: str | None =
 
     """
     name = extension(path)
-    try:
+    with explain_read_errors(path):
         if reader := TEXT_READERS.get(name.removesuffix(".gz")):
             text, used = _decode(path, encoding)
             table = reader(text, wanted, used)
@@ -174,6 +175,21 @@ def read_table(path: Path, *, wanted: Sequence[str] = (), encoding: str | None =
         if not table.columns:
             raise DataError(f"{path} is empty; it needs rows with named columns, such as text and label.")
         return table
+
+
+@contextmanager
+def explain_read_errors(path: Path) -> Iterator[None]:
+    """Turn an error of a reader into one sentence.
+
+    Args:
+        path: The file that is read inside the `with` block.
+
+    Raises:
+        DataError: It could not be read.
+
+    """
+    try:
+        yield
     except UnicodeDecodeError as error:
         used = {"utf-8-sig": "utf-8"}.get(error.encoding, error.encoding)
         raise DataError(
@@ -206,7 +222,7 @@ def decode_text(raw: bytes, encoding: str | None) -> tuple[str, str]:
 
     """
     if encoding is None:
-        encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if raw.startswith(mark)), "utf-8")
+        encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if raw.startswith(mark)), "utf-8")
         if encoding == "utf-8" and 0 in raw[:2]:
             raise ValueError(
                 "it seems to be UTF-16 without a byte order mark; save it as UTF-8, or set dataset.encoding=utf-16-le "
@@ -231,7 +247,7 @@ def _read_csv(text: str, wanted: Sequence[str], encoding: str, *, usual: str = "
     if said := re.match(r"sep=([,;\t|])\r?\n", text):  # a line that Excel writes and reads
         usual, text = said[1], "\n" + text[said.end() :]
     stream = io.StringIO(text, newline="")
-    delimiter = _sniff_delimiter(stream, wanted, usual)
+    delimiter = sniff_delimiter(stream, wanted, usual)
     rows = csv.reader(stream, delimiter=delimiter, strict=True)
     table: list[list[str]] = []
     header: list[str] = []
@@ -254,10 +270,16 @@ def _read_csv(text: str, wanted: Sequence[str], encoding: str, *, usual: str = "
     return Table(columns=columns, delimiter=delimiter, encoding=encoding)
 
 
-def _sniff_delimiter(stream: io.StringIO, wanted: Sequence[str], usual: str) -> str:
+def sniff_delimiter(stream: TextIO, wanted: Sequence[str], usual: str) -> str:
     """Return the delimiter that finds most of the wanted columns, then rows as long as the header.
 
     `csv.Sniffer` counts characters, so it is misled by commas in texts.
+
+    Args:
+        stream: The text of the file, which is read from its start.
+        wanted: Columns that are expected.
+        usual: The delimiter that is chosen if several fit.
+
     """
     names = {name.strip().casefold() for name in wanted}
 
@@ -384,10 +406,10 @@ def _read_parquet(path: Path) -> Table:
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
     except (KeyError, pyarrow.ArrowException) as error:
         raise ValueError(error) from error
-    return Table(columns=columns, class_names=_class_names(table.schema.metadata or {}))
+    return Table(columns=columns, class_names=stored_class_names(table.schema.metadata or {}))
 
 
-def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+def stored_class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
     """Return the class names of the columns that the library `datasets` stored as ClassLabel."""
     try:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]

@@ -18,7 +18,7 @@ from alchemist_exp.core.errors import DataError, unknown_name
 from alchemist_exp.core.hashing import key_of, texts_fingerprint
 from alchemist_exp.core.task import Column
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.row_kind import RowKind, TablePart
 from alchemist_exp.data.texts import MIN_SHARE_WITH_TEXT, has_text, letters_and_digits
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class RecordTable:
         columns: The columns by name, each with one value per row.
         untyped: Whether all values are strings because the format has no types (CSV, TSV, Excel).
         class_names: The class names of columns of class indices; by column.
+        first_row: The number of the first row, for messages.
 
     """
 
@@ -64,6 +65,7 @@ class RecordTable:
     columns: Mapping[str, Sequence[Any]]
     untyped: bool
     class_names: Mapping[str, Sequence[str]]
+    first_row: int = 1
 
 
 def read_records(names: Sequence[str], tables: Mapping[Split, RecordTable]) -> tuple[dict[Split, list[str]], list[str]]:
@@ -124,7 +126,7 @@ def _values(name: str, table: RecordTable) -> list[Value]:
     """Return the values of a column of one split as str, int, float, bool or None."""
     values: list[Value] = []
     class_names = table.class_names.get(name)
-    for row, value in enumerate(table.columns[name], start=1):
+    for row, value in enumerate(table.columns[name], start=table.first_row):
         match value:
             case None:
                 values.append(None)
@@ -304,6 +306,27 @@ class RecordRows(RowKind):
             problem = unknown_name("column", next(iter(found)), names) if found else "the object is empty."
             raise ValueError(f"expected a JSON object with {self._names()}; {problem}")
         return json.dumps({c.name: _converted(found.get(c.name), c) for c in self.columns}, ensure_ascii=False)
+
+    def parse_columns(self, part: TablePart, names: Sequence[str]) -> list[str]:
+        """Return the records; each column is converted to its type on train."""
+        where = str(part.file)
+        table = RecordTable(
+            where=where,
+            columns=part.columns,
+            untyped=part.untyped,
+            class_names=part.class_names,
+            first_row=part.first_row,
+        )
+        converted: dict[str, list[Value]] = {}
+        for column in self.columns:
+            values = converted[column.name] = []
+            for row, value in enumerate(_values(column.name, table), start=part.first_row):
+                try:
+                    values.append(_converted(value, column))
+                except ValueError as error:
+                    raise DataError(f"{where}: row {row}: {error}.") from error
+        rows = zip(*converted.values(), strict=True)
+        return [json.dumps(dict(zip(converted, values, strict=True)), ensure_ascii=False) for values in rows]
 
     def _names(self) -> str:
         return ", ".join(column.name for column in self.columns)

@@ -2,13 +2,34 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from alchemist_exp.core.task import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePart:
+    """Some rows of a file, in columns.
+
+    Attributes:
+        file: The file.
+        columns: The columns by name, each with one value per row.
+        untyped: Whether all values are strings because the format has no types (CSV, TSV, Excel).
+        class_names: The class names of columns of class indices; by column.
+        first_row: The number of the first of these rows in the file, from 1.
+
+    """
+
+    file: Path
+    columns: Mapping[str, Sequence[Any]]
+    untyped: bool = False
+    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    first_row: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,5 +137,25 @@ class RowKind(ABC):
 
         Raises:
             ValueError: The line is not a row; the message says what is expected.
+
+        """
+
+    def reason_without_content(self, row: str) -> str:
+        """Return why a row has no content; "" if it has content, or there is nothing to say."""
+        return ""
+
+    @abstractmethod
+    def parse_columns(self, part: TablePart, names: Sequence[str]) -> list[str]:
+        """Return the rows in a part of a table.
+
+        Args:
+            part: The part.
+            names: The columns that rows are made of: those of records in their order, or one column.
+
+        Returns:
+            One row for each row of the part; equal to those that a dataset of this kind reads.
+
+        Raises:
+            DataError: A value is not what the kind needs; the message names the row.
 
         """

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.hashing import key_of, texts_fingerprint
-from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.row_kind import RowKind, TablePart
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,6 +93,10 @@ class ScoreRows(RowKind):
             return score_rows(np.array([json.loads(line)], np.float64))[0]
         except (ValueError, TypeError, IndexError) as error:
             raise ValueError(f"expected a JSON list of numbers, not {line[:40]!r}") from error
+
+    def parse_columns(self, part: TablePart, names: Sequence[str]) -> list[str]:
+        """Raise DataError: a table has images, of which scores are made."""
+        raise DataError(f"{part.file} cannot be read as scores; name a table of images.")
 
 
 def score_rows(scores: npt.NDArray[np.floating]) -> list[str]:

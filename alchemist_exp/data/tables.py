@@ -29,7 +29,7 @@ from alchemist_exp.data.readers import Columns, is_untyped, similar_column
 from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
 from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.data.text_rows import TextRows
-from alchemist_exp.data.texts import has_text
+from alchemist_exp.data.texts import as_text, has_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -428,7 +428,7 @@ class TableDataset(Dataset, ABC):
         self, table: SplitTable, contents: Sequence[Any], rows: list[int], gold: list[int | None] | None
     ) -> dict[str, list[Any]]:
         """Return the checked columns of some rows, with the names that every loaded split has."""
-        columns: dict[str, list[Any]] = {TEXT: [_as_text(contents[row], row + 1, table.where) for row in rows]}
+        columns: dict[str, list[Any]] = {TEXT: [as_text(contents[row], row + 1, table.where) for row in rows]}
         if gold is not None:
             columns[LABEL] = [gold[row] for row in rows]
         if self.human_votes_column is not None and self.human_votes_column in table.columns:
@@ -461,13 +461,3 @@ class TableDataset(Dataset, ABC):
 
 def _has_value(value: object) -> bool:
     return has_text(value) if isinstance(value, str) else not is_missing(value)
-
-
-def _as_text(value: Any, row: int, where: str) -> str:
-    """Return a text, "" if it is missing; a number or a list in the text column raises DataError."""
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    if not isinstance(value, str):
-        raise DataError(f"{where}: row {row} has {type(value).__name__} {str(value)[:40]!r}; expected a text.")
-    # Lone surrogates cannot be stored as UTF-8 by Arrow; they carry no text.
-    return value.encode("utf-8", "replace").decode("utf-8")

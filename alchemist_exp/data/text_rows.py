@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.core.hashing import texts_fingerprint
-from alchemist_exp.data.row_kind import RowKind
-from alchemist_exp.data.texts import check_texts, has_text, letters_and_digits
+from alchemist_exp.data.row_kind import RowKind, TablePart
+from alchemist_exp.data.texts import as_text, check_texts, has_text, letters_and_digits
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,3 +63,9 @@ class TextRows(RowKind):
     def parse(self, line: str) -> str:
         """Return the line, which is a text."""
         return line
+
+    def parse_columns(self, part: TablePart, names: Sequence[str]) -> list[str]:
+        """Return the texts in the only column."""
+        (name,) = names
+        values = enumerate(part.columns[name], start=part.first_row)
+        return [as_text(value, row, str(part.file)) for row, value in values]

@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -48,6 +48,28 @@ def has_text(text: str) -> bool:
 
     """
     return any(unicodedata.category(c) not in _INVISIBLE and c not in _INVISIBLE_OTHERS for c in text)
+
+
+def as_text(value: Any, row: int, where: str) -> str:
+    """Return the text in a cell of the text column.
+
+    Args:
+        value: The value of the cell.
+        row: The number of the row, for the message.
+        where: The file, for the message.
+
+    Returns:
+        The text; "" if it is missing. Lone surrogates, which cannot be stored as UTF-8, are replaced.
+
+    Raises:
+        DataError: The value is a number or a list.
+
+    """
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    if not isinstance(value, str):
+        raise DataError(f"{where}: row {row} has {type(value).__name__} {str(value)[:40]!r}; expected a text.")
+    return value.encode("utf-8", "replace").decode("utf-8")
 
 
 def letters_and_digits(text: str) -> str:

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def write_table(
 
     """
     ending = path.suffix.lower()
-    raw = _csv(columns, delimiter) if ending == ".csv" else WRITERS[ending](columns)
+    raw = csv_bytes(columns, delimiter) if ending == ".csv" else WRITERS[ending](columns)
     raw = codecs.BOM_UTF8 * (byte_order_mark and ending in (".csv", ".tsv")) + raw
     try:
         write_bytes(path, raw)
@@ -93,11 +93,22 @@ def write_table(
         raise StoreError(f"{path} could not be written ({reason}); name another file by -o FILE.") from error
 
 
-def _csv(columns: Mapping[str, Sequence[Any]], delimiter: str = ",") -> bytes:
+def csv_bytes(columns: Mapping[str, Sequence[Any]], delimiter: str = ",", *, header: bool = True) -> bytes:
+    """Return columns as CSV.
+
+    Args:
+        columns: The columns by name, each with one value per row.
+        delimiter: The character between the fields.
+        header: Whether the first line has the names of the columns.
+
+    Returns:
+        The lines in UTF-8.
+
+    """
     stream = io.StringIO(newline="")
     plain = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
     quoted = csv.writer(stream, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in ([*columns], *zip(*columns.values(), strict=True)):
+    for row in (*[[*columns]] * header, *zip(*columns.values(), strict=True)):
         cells = [_cell(value) for value in row]
         # The module csv does not quote a carriage return, which readers take as the end of the row.
         writer = quoted if any(isinstance(cell, str) and "\r" in cell for cell in cells) else plain
@@ -122,7 +133,8 @@ def _finite(value: Any) -> Any:
     return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def _jsonl(columns: Mapping[str, Sequence[Any]]) -> bytes:
+def jsonl_bytes(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    """Return columns as lines of JSON in UTF-8."""
     rows = zip(*columns.values(), strict=True)
     lines = (_json(dict(zip(columns, row, strict=True))) + "\n" for row in rows)
     return "".join(lines).encode("utf-8", "replace")
@@ -140,34 +152,60 @@ def _parquet(columns: Mapping[str, Sequence[Any]]) -> bytes:
 
 
 def _xlsx(columns: Mapping[str, Sequence[Any]]) -> bytes:
-    from openpyxl import Workbook
-    from openpyxl.cell import WriteOnlyCell
+    sheet = ExcelSheet(columns)
+    sheet.append(columns)
+    return sheet.to_bytes()
 
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("labels")
 
-    def cell(value: Any) -> Any:
+class ExcelSheet:
+    """An Excel workbook with one sheet, which is filled part by part; openpyxl keeps the rows in a temporary file.
+
+    Args:
+        names: The names of the columns.
+
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        from openpyxl import Workbook
+
+        self._book = Workbook(write_only=True)
+        self._sheet = self._book.create_sheet("labels")
+        self._sheet.append([self._cell(name) for name in names])
+
+    def append(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Add rows.
+
+        Args:
+            columns: The columns by name, each with one value per row.
+
+        """
+        for row in zip(*columns.values(), strict=True):
+            self._sheet.append([self._cell(value) for value in row])
+
+    def to_bytes(self) -> bytes:
+        """Return the file; no row can be added after that."""
+        raw = io.BytesIO()
+        self._book.save(raw)
+        return raw.getvalue()
+
+    def _cell(self, value: Any) -> Any:
         """Return a cell; a text that begins with = is a text, not a formula."""
+        from openpyxl.cell import WriteOnlyCell
+
         value = _finite(_cell(value))
         if isinstance(value, int) and abs(value) >= MAX_EXCEL_INTEGER:
             value = str(value)
         if isinstance(value, str):
-            written = WriteOnlyCell(sheet, _NOT_IN_XML.sub("\ufffd", value))
+            written = WriteOnlyCell(self._sheet, _NOT_IN_XML.sub("\ufffd", value))
             written.data_type = "s"
             return written
         return value if value is None or isinstance(value, int | float) else str(value)
 
-    for row in ([*columns], *zip(*columns.values(), strict=True)):
-        sheet.append([cell(value) for value in row])
-    raw = io.BytesIO()
-    book.save(raw)
-    return raw.getvalue()
-
 
 WRITERS: dict[str, Callable[[Mapping[str, Sequence[Any]]], bytes]] = {
-    ".csv": _csv,
-    ".tsv": lambda columns: _csv(columns, delimiter="\t"),
-    ".jsonl": _jsonl,
+    ".csv": csv_bytes,
+    ".tsv": lambda columns: csv_bytes(columns, delimiter="\t"),
+    ".jsonl": jsonl_bytes,
     ".xlsx": _xlsx,
     ".parquet": _parquet,
 }

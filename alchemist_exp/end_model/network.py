@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from alchemist_exp.core.atomic_io import read_json, write_bytes, write_json
 from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.end_model.base import FittedEndModel, TrainingCurve
 from alchemist_exp.end_model.settings import Device
@@ -181,13 +182,30 @@ def load_stacked_mlp(directory: Path, device: Device) -> FittedStackedMLP:
             )
             for curve in stored["curves"]
         ]
+        path = directory / "end_model.pt"
+        _check_sizes(stored["sizes"], len(curves), path.stat().st_size)
         network = StackedMLP(stored["sizes"], len(curves))
-        network.load_state_dict(torch.load(directory / "end_model.pt", map_location="cpu", weights_only=True))
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except StoreError:
         raise
-    except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
-        raise StoreError(f"the end model in {directory} cannot be read: {error}; fit it again.") from error
+    except pickle.UnpicklingError as error:  # the message of torch is long, and advises to run what is in the file
+        raise StoreError(
+            f"the end model in {directory} cannot be read: it is not tensors alone; fit it again."
+        ) from error
+    except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise StoreError(
+            f"the end model in {directory} cannot be read: {sanitize(str(error))}; fit it again."
+        ) from error
     return FittedStackedMLP(network, curves, resolve_device(device))
+
+
+def _check_sizes(sizes: object, n_seeds: int, n_bytes: int) -> None:
+    """Raise ValueError if networks of these sizes need more weights than a file has, before memory is allocated."""
+    if not isinstance(sizes, list) or len(sizes) < 2 or not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError("its sizes are not whole numbers")
+    n_weights = n_seeds * sum((fan_in + 1) * out for fan_in, out in pairwise(sizes))
+    if not n_seeds or 4 * n_weights > n_bytes:
+        raise ValueError(f"{n_seeds} networks of the sizes {sizes[:10]} have more weights than the file")
 
 
 def resolve_device(device: Device) -> torch.device:

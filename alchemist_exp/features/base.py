@@ -107,6 +107,19 @@ class FeatureExtractor(Component, ABC):
 
         """
 
+    def external_files(self, directory: Path) -> list[Path]:
+        """Return the files that `load` and `transform` read outside of the directory where the state is saved.
+
+        Args:
+            directory: Where `save` wrote the files; it may come from another person.
+
+        Returns:
+            Absolute paths of files or directories. Those of installed packages and of the local cache of the Hugging
+            Face Hub do not count.
+
+        """
+        return []
+
     def cache_key(self) -> dict[str, object]:
         """Return everything that changes the features of given texts: all values and `VERSION`, as JSON types."""
         return {**super().cache_key(), "version": self.VERSION}

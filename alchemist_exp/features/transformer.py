@@ -288,6 +288,14 @@ class Transformer(Encoder):
             return Checkpoint(directory=Path(saved.get("directory") or self.model).expanduser().absolute())
         return Checkpoint(model=self.model, revision=saved.get("weights", {}).get("commit", self.revision))
 
+    def external_files(self, directory: Path) -> list[Path]:
+        """Return the directory of the encoder that was saved, if it is not on the Hub."""
+        if not self._is_directory:
+            return []
+        saved = read_json(directory / _STATE_FILE, what="the saved feature extractor")
+        place = saved.get("directory") if isinstance(saved, dict) else None
+        return [Path(place if isinstance(place, str) and place else self.model).expanduser().absolute()]
+
     def cache_key(self) -> dict[str, object]:
         """Return the key of every encoder without the name and place of the files, which do not change the features."""
         return {key: value for key, value in super().cache_key().items() if key not in ("model", "revision")}

@@ -1,5 +1,6 @@
 """Weights each vote by the accuracy of its program on the validation rows. Not in the paper."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -104,3 +105,7 @@ class AccuracyWeighted(LabelModel):
         """
         scores = np.stack([(matrix.votes == c) @ self.weights_ for c in range(matrix.n_classes)], axis=1)
         return labels_from_log_weights(scores, matrix.covered)
+
+    def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
+        """Return the shape of the weights of the programs; see `LabelModel.parameter_shapes`."""
+        return {"weights_": (n_programs,)}

@@ -3,15 +3,20 @@
 Every model masks uncovered rows: a row without a vote gets no label, never the prior.
 """
 
+import io
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.component import Component, naming_plugin
-from alchemist_exp.core.errors import ProgramsError
+from alchemist_exp.core.errors import ConfigError, ProgramsError
+from alchemist_exp.core.npy import read_npy
 from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, read_only
 
 ClassBalance = npt.NDArray[np.float64]
@@ -106,6 +111,67 @@ class LabelModel(Component, ABC):
             Soft labels of shape (n_rows, n_classes); rows without a vote are uncovered.
 
         """
+
+    def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
+        """Return the shape of each float64 array that `fit` learns, by the name of the attribute that holds it.
+
+        A model overrides this if `fit` learns something. `save` and `load` then need no code of the model.
+
+        Args:
+            n_programs: The number of programs.
+            n_classes: The number of classes.
+
+        Returns:
+            Nothing by default: a model of which nothing is fitted.
+
+        """
+        return {}
+
+    def unsaved_attributes(self) -> list[str]:
+        """Return the attributes that are neither values of the configuration nor in `parameter_shapes`."""
+        known = {f.name for f in fields(self)} | {*self.parameter_shapes(1, 2)}
+        return sorted(name for name in vars(self) if name not in known)
+
+    def save(self, directory: Path) -> None:
+        """Write what `fit` has learned, one .npy file for each array.
+
+        Args:
+            directory: Where the files are written.
+
+        Raises:
+            ConfigError: The model has attributes that `parameter_shapes` does not name, so they would be lost.
+            RuntimeError: The model is not fitted.
+
+        """
+        if unsaved := self.unsaved_attributes():
+            raise ConfigError(
+                f"label_model={self.name} cannot be saved: {', '.join(unsaved)} is not in its parameter_shapes."
+            )
+        for name in self.parameter_shapes(1, 2):
+            if not hasattr(self, name):
+                raise RuntimeError("the label model has not been fitted; call fit() or load() first")
+            raw = io.BytesIO()
+            np.save(raw, np.ascontiguousarray(getattr(self, name), np.float64), allow_pickle=False)
+            write_bytes(directory / f"{name}.npy", raw.getvalue())
+
+    def load(self, directory: Path, *, n_programs: int, n_classes: int) -> Self:
+        """Restore what `save` wrote; the labels are then equal.
+
+        Args:
+            directory: Where `save` wrote the files.
+            n_programs: The number of programs that the model was fitted on.
+            n_classes: The number of classes.
+
+        Returns:
+            The model itself, fitted.
+
+        Raises:
+            StoreError: A file is missing or broken, has another shape, or has a value that is not finite.
+
+        """
+        for name, shape in self.parameter_shapes(n_programs, n_classes).items():
+            setattr(self, name, read_npy(directory / f"{name}.npy", shape))
+        return self
 
     def require_programs(self, matrix: LabelMatrix) -> None:
         """Check that there are as many programs as the model needs.

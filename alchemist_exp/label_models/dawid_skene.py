@@ -5,6 +5,7 @@ the votes and climbs to the nearest local optimum, which need not be the global 
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
@@ -130,6 +131,10 @@ class _EMLabelModel(LabelModel):
         """
         joint = _one_hot_outcomes(matrix.votes, matrix.n_classes) @ self.log_outcome_probs_ + self.log_prior_
         return labels_from_log_weights(joint, matrix.covered)
+
+    def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
+        """Return the shapes of the logarithms of the prior and of the outcome probabilities."""
+        return {"log_prior_": (n_classes,), "log_outcome_probs_": (n_programs * (1 + n_classes), n_classes)}
 
 
 @component("label_model", "dawid_skene")

@@ -9,6 +9,7 @@ The method fails where programs vote for one class only, as in the paper's Table
 on every row where both vote, whatever their accuracy is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -70,10 +71,12 @@ class FlyingSquid(LabelModel):
         patterns = VotePatterns.of(matrix)
         votes = patterns.votes
         self.log_odds_: _Floats = np.log(class_balance / (1 - class_balance))
-        self.weights_ = [
-            self._weights(np.where(votes == ABSTAIN, 0.0, np.where(votes == c, 1.0, -1.0)), patterns.rows, share)
-            for c, share in enumerate(class_balance.tolist())
-        ]
+        self.weights_: _Floats = np.array(
+            [
+                self._weights(np.where(votes == ABSTAIN, 0.0, np.where(votes == c, 1.0, -1.0)), patterns.rows, share)
+                for c, share in enumerate(class_balance.tolist())
+            ]
+        )
         return self
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
@@ -92,6 +95,10 @@ class FlyingSquid(LabelModel):
             scores[:, c] += ((matrix.votes != c) & (matrix.votes != ABSTAIN)) @ for_rest
         # The log of the sigmoid of the log odds.
         return labels_from_log_weights(-np.logaddexp(0, -scores), matrix.covered)
+
+    def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
+        """Return the shapes of the log odds of the classes, and of the weights of votes for and against each class."""
+        return {"log_odds_": (n_classes,), "weights_": (n_classes, 2, n_programs)}
 
     def _weights(self, signs: _Floats, rows: _Floats, share: float) -> tuple[_Floats, _Floats]:
         """Return what a vote for the class, and a vote for another, adds to the log odds of the class.

@@ -1,5 +1,6 @@
 """Majority vote, and majority vote weighted by the class balance; neither learns from the votes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -58,3 +59,7 @@ class WeightedMajority(LabelModel):
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """Return the shares of weighted votes; see `LabelModel.predict_proba`."""
         return labels_from_weights(matrix.counts() * self.weights_, matrix.covered)
+
+    def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
+        """Return the shape of the weights of the classes; see `LabelModel.parameter_shapes`."""
+        return {"weights_": (n_classes,)}

@@ -29,6 +29,7 @@ from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
 from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
+from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL, save_components, save_label_model
 from alchemist_exp.pipeline.stages import aggregate, distil, make_context, no_features, program_votes, require_programs
 from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.selection import select
@@ -46,6 +47,8 @@ CREATED = (
     artifacts.VOTES,
     artifacts.IMAGES,
     artifacts.CONCEPTS,
+    LABEL_MODEL,
+    COMPONENTS,
     "csv",
     "wandb",
 )
@@ -137,6 +140,8 @@ def run_stages(
         artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
         artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
         artifacts.save_votes(directory / artifacts.VOTES, data, result.sources)
+        save_components(directory / COMPONENTS, experiment)
+        record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
         record.notes += record_sections.feature_notes(experiment.feature_extractor, features.by_split)

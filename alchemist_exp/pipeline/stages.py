@@ -281,5 +281,6 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
         sources=sources,
         calls=calls,
         class_balance=tuple(float(share) for share in balance),
+        label_model=fitted,
         labeled_votes=labeled_votes,
     )

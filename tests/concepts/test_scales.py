@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -5,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import percentileofscore
 
-from alchemist_exp.concepts.scales import ScoreScale, fit_scale
+from alchemist_exp.concepts.scales import FittedScale, ScoreScale, fit_scale
+from alchemist_exp.core.errors import StoreError
 
 RNG = np.random.default_rng(0)
 TRAIN = RNG.normal(0.2, 0.02, (40, 6)).astype(np.float32)
@@ -14,6 +17,20 @@ TEST = RNG.normal(0.2, 0.03, (15, 6)).astype(np.float32)
 
 def scaled(scale: ScoreScale, scores: npt.ArrayLike, train: npt.ArrayLike = TRAIN) -> npt.NDArray[np.float64]:
     return fit_scale(scale, np.asarray(train), n_classes=2).transform(np.asarray(scores))
+
+
+@pytest.mark.parametrize("scale", ScoreScale)
+def test_a_loaded_scale_gives_equal_scores(scale: ScoreScale, tmp_path: Path) -> None:
+    fitted = fit_scale(scale, TRAIN, n_classes=2)
+    fitted.save(tmp_path / "scale.npy")
+    loaded = FittedScale.load(tmp_path / "scale.npy", scale, n_classes=2, n_descriptions=6)
+    assert np.array_equal(loaded.transform(TEST), fitted.transform(TEST))
+    with pytest.raises(StoreError, match=r"scale\.npy cannot be read: it has the shape"):
+        FittedScale.load(tmp_path / "scale.npy", scale, n_classes=2, n_descriptions=4)
+    np.save(tmp_path / "scale.npy", np.zeros((0, 6)))
+    if scale is ScoreScale.rank:
+        with pytest.raises(StoreError, match="has no scores of training images"):
+            FittedScale.load(tmp_path / "scale.npy", scale, n_classes=2, n_descriptions=6)
 
 
 def test_raw_scores_are_unchanged() -> None:

@@ -9,9 +9,13 @@ import pytest
 from pyarrow import parquet
 
 from alchemist_exp import config
-from alchemist_exp.core.errors import AlchemistError, ConfigError
+from alchemist_exp.cli import apply
+from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
 from alchemist_exp.core.progress import NoProgress, StageProgress
 from alchemist_exp.core.types import Split
+from alchemist_exp.labeling.components import Consent
+from alchemist_exp.labeling.labelers import model_labeler, program_labeler
+from alchemist_exp.labeling.run_files import check_run_files, stored_run
 from alchemist_exp.llm.dialogue import run_dialogue
 from alchemist_exp.pipeline.artifacts import MODEL, load_extractor
 from alchemist_exp.pipeline.concept_scores import plan_concepts
@@ -94,14 +98,39 @@ def test_recorded_concepts_and_programs_label_drawn_birds(ran: Run, tmp_path: Pa
     assert ran(*distilled).reused
 
 
-def test_the_distilled_model_labels_other_images(ran: Run, composed, tmp_path: Path) -> None:
-    directory = ran("end_model=mlp").directory / MODEL
+def test_the_distilled_model_labels_other_images(
+    ran: Run, composed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = ran("end_model=mlp")
+    directory = result.directory / MODEL
     experiment = config.build(composed(*TOY))
     kind, features = load_extractor(directory, experiment.feature_extractor)
     data = config.build(composed(*TOY, "dataset.seed=7", "dataset.n_test=100")).dataset.load()
     rows = data.texts(Split.TEST)
     probs = experiment.end_model.load(directory).predict_proba(features(rows))
     assert (probs[0].argmax(axis=1) == data.gold(Split.TEST)).mean() > 0.8
+    # Rebuilt from its directory, the run labels its own images as before: by the model and by programs on scores.
+    check_run_files(result.directory)
+    stored = stored_run(result.directory, result.record)
+    labels = parquet.read_table(result.directory / "labels.parquet").to_pandas()
+    labels, names = labels[labels["split"] == "train"], np.array([*stored.classes, None])
+    own = config.build(composed(*TOY, *SMALL)).dataset.load().texts(Split.TRAIN)
+    by_programs = program_labeler(stored, Consent(), "auto").label(own)
+    assert names[by_programs.classes].tolist() == labels["weak_label"].tolist()
+    assert names[model_labeler(stored, Consent()).label(own).classes].tolist() == labels["predicted"].tolist()
+    (tmp_path / "table.csv").write_text("path\nabsent.png\n", encoding="utf-8")
+    assert apply.main([str(result.directory), f"{tmp_path}/table.csv", "-o", f"{tmp_path}/out.csv"]) == 0
+    assert "1 row cannot be labeled: the file does not exist" in capsys.readouterr().err
+    for file, broken in (("concepts.json", b'{"scale": "rank", "concepts": []}'), ("scale.npy", b"")):
+        before = (stored.label_model / file).read_bytes()
+        (stored.label_model / file).write_bytes(broken)
+        with pytest.raises(StoreError, match=file):
+            program_labeler(stored, Consent(), "auto")
+        (stored.label_model / file).write_bytes(before)
+    stored.record.components["feature_extractor"]["weights"]["sha256"] = "0" * 64
+    for labeler in (lambda: model_labeler(stored, Consent()), lambda: program_labeler(stored, Consent(), "auto")):
+        with pytest.raises(StoreError, match="the weights of feature_extractor=clip_toy are not those of the run"):
+            labeler()
     (tmp_path / "a.ppm").write_bytes(b"P6 2 1 255 abcdef")
     assert features([kind.parse(f"{tmp_path}/a.ppm")]).shape == features(rows[:1]).shape
     with pytest.raises(ValueError, match=r"expected the path of an image, not 'no\.jpg': the file does not exist"):

@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from alchemist_exp import config
+from alchemist_exp.cli import apply
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.core.types import Split
 from alchemist_exp.pipeline import artifacts
 from alchemist_exp.pipeline.plan import plan
 from alchemist_exp.pipeline.run import RunResult, run
-from tests.support.forking import run_forked
-from tests.support.paths import REPOSITORY
+from tests.support.commands import apply_lines
 
 PROGRAMS = {
     "likes.py": "def label_function(row):\n    return 2 if (row['likes'] or 0) >= 900 else -1\n",
@@ -131,18 +132,36 @@ def test_columns_with_names_of_the_labels_file_get_a_prefix(composed, tmp_path: 
     assert names[-1] == "input_input_split"
 
 
-def test_new_records_are_labeled(ran: RunResult, tmp_path: Path) -> None:
+def test_new_records_are_labeled(
+    ran: RunResult, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pyarrow import parquet
+
     lines = ['{"comment": "hi", "likes": 5000, "lang": "fr"}', '{"comment": "check out http://x.y", "likes": 3}']
     empty = '{"comment": " ", "likes": null}'
-    script = str(REPOSITORY / "scripts" / "predict.py")
-    done = run_forked(script, str(ran.directory), cwd=tmp_path, stdin="\n".join([*lines, empty]))
-    assert done.returncode == 0, done.stderr
-    found = [line.split("\t") for line in done.stdout.splitlines()]
-    assert [cells[0] for cells in found] == ["viral", "spam", ""]
-    assert [cells[2] for cells in found] == [*lines, empty]
-    done = run_forked(script, str(ran.directory), cwd=tmp_path, stdin=f"{lines[0]}\nplain text\n")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: line 2: expected a JSON object with comment, likes, lang")
+    for using in ("model", "programs"):
+        assert apply_lines(monkeypatch, "\n".join([*lines, empty]), str(ran.directory), "--with", using) == 0
+        found = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+        assert [cells[0] for cells in found] == ["viral", "spam", ""]
+        assert [cells[2] for cells in found] == [*lines, empty]
+    assert apply_lines(monkeypatch, f"{lines[0]}\nplain text\n", str(ran.directory)) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: line 2: expected a JSON object with comment, likes, lang")
+    # A table with the rows of train has the labels of the run, as JSON with types and as CSV without.
+    monkeypatch.chdir(tmp_path)
+    labels = parquet.read_table(ran.directory / artifacts.LABELS).to_pandas()
+    labels = labels[labels["split"] == "train"]
+    table = pd.read_json(root / "data" / "train.jsonl", lines=True, dtype={"id": str})
+    table.to_csv("train.csv", index=False)
+    for file in (root / "data" / "train.jsonl", Path("train.csv")):
+        for using, column in (("model", "predicted"), ("programs", "weak_label")):
+            assert apply.main([str(ran.directory), str(file), "-o", "out.parquet", "--force", "--with", using]) == 0
+            found = pd.read_parquet("out.parquet")
+            assert found["label"].fillna("").tolist() == labels[column].fillna("").tolist()
+    assert found.columns[:5].tolist() == ["id", "comment", "lang", "likes", "label"]
+    assert found.columns[-3:].tolist() == ["vote ham.py", "vote likes.py", "vote spam.py"]
+    assert str(found["likes"].dtype) in ("object", "str")  # a CSV file has no types
 
 
 def test_the_same_run_is_loaded_and_a_killed_one_reuses_votes_and_features(ran: RunResult, run_on, root: Path) -> None:

@@ -1,10 +1,13 @@
 """Runs a command of the command line in the test's own process, which is faster than a new interpreter."""
 
+import io
 import logging
 import sys
 from collections.abc import Callable
 
 import pytest
+
+from alchemist_exp.cli import apply
 
 
 def run_command(main: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -32,3 +35,20 @@ def run_command(main: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *ar
             if isinstance(logger, logging.Logger):
                 logger.disabled = False
     return 0
+
+
+def apply_lines(monkeypatch: pytest.MonkeyPatch, text: str, *arguments: str) -> int:
+    """Run `alchemist apply` on lines of standard input.
+
+    Args:
+        monkeypatch: Restores standard input after the test.
+        text: The input.
+        arguments: The run and options.
+
+    Returns:
+        The exit code.
+
+    """
+    stdin = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    return run_command(lambda: apply.main(arguments), monkeypatch)

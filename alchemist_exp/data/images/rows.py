@@ -19,7 +19,7 @@ from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.images.decode import ImageArray, decode
 from alchemist_exp.data.images.toy_birds import Bird, ToyBirds, draw_row
-from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.row_kind import RowKind, TablePart
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,6 +119,25 @@ class ImageRows(RowKind):
         if reason := reason_of(row):
             raise ValueError(f"expected the path of an image, not {line[:80]!r}: {reason}")
         return row
+
+    def reason_without_content(self, row: str) -> str:
+        """Return why a file is not an image."""
+        return reason_of(row)
+
+    def parse_columns(self, part: TablePart, names: Sequence[str]) -> list[str]:
+        """Return the images whose paths are in the only column, relative to the directory of the table or absolute.
+
+        Args:
+            part: See `RowKind.parse_columns`.
+            names: The column of the paths.
+
+        Returns:
+            One row for each path; without content if there is no path, or the file is not an image.
+
+        """
+        directory, (name,) = part.file.parent.absolute(), names
+        paths = [str(value or "") for value in part.columns[name]]
+        return map_in_threads(lambda path: file_row(path, directory / path), paths)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -108,6 +108,13 @@ class Clip(ImageTextEncoder):
             used_as = {path.name: file_sha256(path) for path in others if path.is_file()}
         return {"sha256": file_sha256(weights), "precision": precision(), **used_as}
 
+    def external_files(self, directory: Path) -> list[Path]:
+        """Return the place of weights that are neither published nor in this package."""
+        if self.weights in self.published:
+            return []
+        path = Path(self.weights.removeprefix(LOCAL_DIRECTORY)).expanduser().absolute()
+        return [] if path == TOY_CHECKPOINT else [path]
+
     def cache_key(self) -> dict[str, object]:
         """Return what changes a vector: of the weights the content, not the place, and not what is expected of it."""
         return {key: value for key, value in super().cache_key().items() if key != "sha256"}

@@ -1,0 +1,1 @@
+"""Labels new rows with a finished run."""

@@ -1,0 +1,224 @@
+"""Reads the directory of a finished run that another person may have made.
+
+Only regular files inside the directory are read, as JSON, .npy and safetensors or tensors; sizes are checked first.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from alchemist_exp.core.atomic_io import read_json
+from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.npy import check_npy
+from alchemist_exp.core.terminal import sanitize
+from alchemist_exp.core.types import MAX_CLASSES
+from alchemist_exp.pipeline.artifacts import MODEL, PROGRAMS
+from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL
+from alchemist_exp.results.record import RECORD, RunRecord
+
+MAX_BYTES: Final = {".json": 1 << 29, ".py": 1 << 24}
+"""The largest size of a file by extension; a vocabulary of ten million terms has 200 MB."""
+
+MAX_RECORD_BYTES: Final = 1 << 26
+MAX_FILES: Final = 10_000
+MAX_NAME_CHARS: Final = 1_000
+"""Characters of the name of a class, column or program."""
+
+MADE_AGAIN: Final = "run the experiment again with force=true"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredRun:
+    """A finished run whose files may be read.
+
+    Attributes:
+        directory: The run's directory.
+        record: Its record; the values of its sections are not checked.
+        classes: The class names.
+
+    """
+
+    directory: Path
+    record: RunRecord
+    classes: tuple[str, ...]
+
+    @property
+    def model(self) -> Path:
+        """The directory of the distilled model."""
+        return self.directory / MODEL
+
+    @property
+    def label_model(self) -> Path:
+        """The directory of the fitted label model; earlier versions did not write it."""
+        return self.directory / LABEL_MODEL
+
+    @property
+    def programs(self) -> Path:
+        """The directory of the programs that vote."""
+        return self.directory / PROGRAMS
+
+    def config(self, group: str) -> Mapping[str, Any]:
+        """Return a group of the run's configuration; empty where the record has none."""
+        found = self.record.config.get(group) if isinstance(self.record.config, dict) else None
+        return found if isinstance(found, dict) else {}
+
+
+def check_run_files(directory: Path) -> None:
+    """Check what is read of a run's directory before any of it is read.
+
+    Args:
+        directory: The directory, which itself may be reached by a symbolic link.
+
+    Raises:
+        StoreError: A file is too large, is a symbolic link or is not a regular file, or a .npy file is not an array of
+            numbers of the size that its header names.
+
+    """
+    for path in _entries(directory):
+        status = path.lstat()
+        limit = MAX_RECORD_BYTES if path.name == RECORD else MAX_BYTES.get(path.suffix)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
+            raise StoreError(f"{path} is {kind}, which is not read; copy the files of the run into its directory.")
+        if limit is not None and status.st_size > limit:
+            raise StoreError(f"{path} has {status.st_size:,} bytes; expected at most {limit:,}.")
+        if path.suffix == ".npy":
+            check_npy(path)
+
+
+def _entries(directory: Path) -> Iterator[Path]:
+    """Yield the files of a run that may be read, and entries that are neither files nor directories."""
+    places = [directory / MODEL, directory / LABEL_MODEL, directory / PROGRAMS]
+    yield from (path for name in (RECORD, COMPONENTS) if os.path.lexists(path := directory / name))
+    n_files = 0
+    while places:
+        place = places.pop()
+        if not os.path.lexists(place):
+            continue
+        if place.is_symlink() or not place.is_dir():
+            yield place
+            continue
+        for entry in os.scandir(place):
+            if (n_files := n_files + 1) > MAX_FILES:
+                raise StoreError(f"{directory} has more than {MAX_FILES:,} files; expected the directory of a run.")
+            if entry.is_dir(follow_symlinks=False):
+                # Rejected and unselected programs are not read.
+                places += [Path(entry.path)] if place.name != PROGRAMS else []
+            else:
+                yield Path(entry.path)
+
+
+def stored_run(directory: Path, record: RunRecord) -> StoredRun:
+    """Return a finished run after a check of its files.
+
+    Args:
+        directory: The run's directory, see `check_run_files`.
+        record: Its record.
+
+    Returns:
+        The run.
+
+    Raises:
+        StoreError: The record has no usable class names.
+
+    """
+    found = record.data.get("classes") if isinstance(record.data, dict) else None
+    return StoredRun(directory=directory, record=record, classes=checked_classes(found, directory / RECORD))
+
+
+def checked_classes(found: object, where: Path) -> tuple[str, ...]:
+    """Return class names that were read from a file.
+
+    Args:
+        found: The value in the file.
+        where: The file, for the message.
+
+    Returns:
+        Two or more different names.
+
+    Raises:
+        StoreError: The value is not a list of such names.
+
+    """
+    if not isinstance(found, list) or not all(is_name(name) for name in found):
+        raise broken(where, "its classes are not a list of names")
+    if len(set(found)) < len(found) or not 2 <= len(found) <= MAX_CLASSES:
+        raise broken(where, f"it has {len(set(found))} classes; expected 2 to {MAX_CLASSES} different ones")
+    return tuple(found)
+
+
+def is_name(value: object) -> bool:
+    """Return whether a value is a text of a length that a name may have."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a run.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The object; its values are not checked.
+
+    Raises:
+        StoreError: The file is missing or has no JSON object.
+
+    """
+    found = read_json(path, what="the file")
+    if not isinstance(found, dict):
+        raise broken(path, "it has no JSON object")
+    return found
+
+
+def broken(path: Path, reason: str) -> StoreError:
+    """Return the error of a broken file.
+
+    Args:
+        path: The file or directory.
+        reason: What is wrong, without a full stop; texts of other people in it are made safe to print.
+
+    """
+    return StoreError(f"{path} is broken ({sanitize(reason)}); {MADE_AGAIN}.")
+
+
+def take(found: Mapping[str, Any], key: str, kind: type, where: Path) -> Any:
+    """Return a value of a JSON object after a check of its type.
+
+    Args:
+        found: The object.
+        key: The key.
+        kind: The expected type; a bool is not an int here.
+        where: The file, for the message.
+
+    Raises:
+        StoreError: The key is missing, or its value has another type.
+
+    """
+    value = found.get(key)
+    if type(value) is not kind:
+        raise broken(where, f"its {key} is {type(value).__name__}; expected {kind.__name__}")
+    return value
+
+
+def unique_names(origins: Sequence[str], ids: Sequence[str]) -> list[str]:
+    """Return a name for each program: where it is from, with its id where several have this origin.
+
+    Args:
+        origins: Where the programs are from.
+        ids: Their ids.
+
+    Returns:
+        Different names.
+
+    """
+    names: dict[str, None] = {}
+    for origin, id_ in zip(origins, ids, strict=True):
+        name = origin if origins.count(origin) == 1 else f"{origin} {id_}"
+        while name in names:
+            name += "'"
+        names[name] = None
+    return list(names)
