@@ -14,6 +14,8 @@ from alchemist_exp import config
 from alchemist_exp.cli.arguments import apply_command, show_command
 from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, option_parser, shown, task_overrides
 from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
+from alchemist_exp.config_errors import sentence
+from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
 from alchemist_exp.sweeps.fail_fast import NotStartedError, stop_jobs, stopped
@@ -61,7 +63,8 @@ def job(cfg: DictConfig) -> "RunResult":
     if in_launched_process:
         prepare_process(ends_with_parent="joblib" in str(hydra_config.launcher._target_))
     overrides = without_sweep_keys(task_overrides())
-    with shown(overrides), _stops_others(sweep_directory, bool(sweep) and cfg.sweep.fail_fast):
+    stops_others = bool(sweep) and cfg.sweep.fail_fast
+    with _errors_for_sweep(sweep_directory if stops_others else None, in_launched_process), shown(overrides):
         config.check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
         # The bars of parallel processes would overwrite each other.
@@ -74,13 +77,16 @@ def job(cfg: DictConfig) -> "RunResult":
 
 
 @contextmanager
-def _stops_others(sweep_directory: Path, fail_fast: bool) -> Iterator[None]:
-    """Keep further jobs of a sweep from starting when this one fails, if that is wanted."""
+def _errors_for_sweep(stopped_sweep: Path | None, in_launched_process: bool) -> Iterator[None]:
+    """Pass on the error of a job, after no further job of `stopped_sweep` can start."""
     try:
         yield
-    except Exception:
-        if fail_fast:
-            stop_jobs(sweep_directory)
+    except Exception as error:
+        if stopped_sweep is not None:
+            stop_jobs(stopped_sweep)
+        if in_launched_process:
+            # The process of the sweep could not unpickle every class of errors.
+            raise AlchemistError(sentence(error)) from None
         raise
 
 

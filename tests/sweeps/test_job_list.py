@@ -88,13 +88,10 @@ def test_combinations_are_left_out(jobs) -> None:
     found = jobs(
         "dataset=youtube,sms",
         "label_model=majority,snorkel",
-        "seed=s0,s1",
-        'sweep.skip=["dataset=sms label_model=majority","label_model=snorkel seed=s0,s1 end_model.max_epochs=7"]',
+        'sweep.skip=["dataset=sms label_model=majority","label_model=snorkel seed=five,s1 end_model.max_epochs=7"]',
         "end_model.max_epochs=7",
     )
-    assert found == [
-        f"dataset=youtube label_model=majority seed={seed} end_model.max_epochs=7" for seed in ("s0", "s1")
-    ]
+    assert found == ["dataset=youtube label_model=majority end_model.max_epochs=7"]
 
 
 def test_a_combination_that_leaves_out_nothing_is_a_note(listed: Callable[..., JobList]) -> None:

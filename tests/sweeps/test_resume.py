@@ -83,9 +83,7 @@ def test_a_killed_sweep_goes_on_where_it_was(server: Server, sweep: Probe, tmp_p
     assert [line.split()[:2] for line in table] == [[s, h] for s in ("s0", "s1") for h in ("False", "True")]
     assert ["finished before" in line for line in table] == [True, False, False, False]
 
-    third = sweep(*jobs)
-    assert (third.returncode, len(server.requests), trained(tmp_path)) == (0, 6, counts)
-    assert len([*(tmp_path / "outputs" / "multirun").iterdir()]) == 3  # each sweep has its own directory
+    assert len([*(tmp_path / "outputs" / "multirun").iterdir()]) == 2  # each sweep has its own directory
 
 
 def test_a_failed_job_is_run_again_alone(sweep: Probe, tmp_path: Path) -> None:
