@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.concepts.filters import ConceptFilters, DroppedConcept
 from alchemist_exp.concepts.parsing import parse_concepts, read_concepts
-from alchemist_exp.concepts.scales import ScoreScale
+from alchemist_exp.concepts.scales import ScoreScale, fit_scale
 from alchemist_exp.concepts.types import Concept, ConceptSet
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.atomic_io import read_prefix, resolve_user_path
@@ -66,6 +68,19 @@ class ScoredConcepts:
     dropped: tuple[DroppedConcept, ...]
     scale: ScoreScale
     scores: Mapping[Split, FloatArray]
+
+    def program_scores(self, split: Split) -> npt.NDArray[np.float64]:
+        """Return the scores of a split on the run's scale, as programs receive them.
+
+        Args:
+            split: The split.
+
+        Returns:
+            Array of the shape of `scores[split]`.
+
+        """
+        n_classes = len(self.kept.concepts[0].descriptions)
+        return fit_scale(self.scale, self.scores[Split.TRAIN], n_classes).transform(self.scores[split])
 
 
 @component("concepts", "concepts")
