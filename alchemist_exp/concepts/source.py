@@ -285,7 +285,7 @@ def assuming_parser(*, accepting: bool) -> Parse:
     """Return a parser for one dialogue of a plan, see `assume_concepts`.
 
     Args:
-        accepting: Whether the first response is usable, or only the second one.
+        accepting: Whether a guessed first response is usable, or only the second one.
 
     Returns:
         The parser.
@@ -296,9 +296,9 @@ def assuming_parser(*, accepting: bool) -> Parse:
     def parse(text: str, classes: Sequence[str]) -> ConceptSet:
         nonlocal n_parsed
         n_parsed += 1
-        if not accepting and n_parsed == 1:
-            raise ValueError("assumed")
-        return assume_concepts(text, classes)
+        first = n_parsed == 1
+        # A guessed response has no concepts, so the strict parser refuses it; a cached one may have some.
+        return parse_concepts(text, classes) if first and not accepting else assume_concepts(text, classes)
 
     return parse
 

@@ -12,7 +12,9 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.progress import NoProgress, StageProgress
 from alchemist_exp.core.types import Split
+from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.dialogue import run_dialogue
+from alchemist_exp.llm.types import FinishReason, Response
 from alchemist_exp.pipeline import image_figure
 from alchemist_exp.pipeline.artifacts import MODEL, load_extractor
 from alchemist_exp.pipeline.concept_scores import plan_concepts
@@ -191,10 +193,20 @@ def test_a_plan_counts_the_calls_for_concepts(composed, tmp_path: Path) -> None:
     outputs = f"paths.outputs={tmp_path}/outputs"
     paid = config.build(composed(*TOY, *SMALL, outputs, "llm=openai", "llm.model=gpt-4o-mini"))
     planned = plan(paid, paid.dataset.load())
-    assert (planned.calls, planned.max_calls) == (11, 11)
+    assert (planned.calls, planned.max_calls) == (11, 12)  # an unusable response with concepts is sent back once
     assert planned.usd > 0
     repaired = config.build(composed(*TOY, *SMALL, outputs, "llm=openai", "llm.model=gpt-4o-mini", "repair=on"))
     assert plan(repaired, repaired.dataset.load()).max_calls > plan(repaired, repaired.dataset.load()).calls >= 11
+
+
+def test_usable_concepts_in_the_cache_are_not_asked_for_again(composed, monkeypatch, tmp_path: Path) -> None:
+    experiment = config.build(composed(*TOY, *SMALL, f"paths.outputs={tmp_path}/outputs", "method=roboshot"))
+    data = experiment.dataset.load()
+    text = json.dumps(TRAITS)
+    cached = Response(text=text, model="m", finish_reason=FinishReason.COMPLETE, usage=None)
+    monkeypatch.setattr(LLMClient, "cached_response", lambda self, request: cached)
+    planned = plan(experiment, data)
+    assert (planned.calls, planned.max_calls, planned.cached_calls) == (0, 0, 2)
 
 
 def recording(path: Path, *responses: str) -> str:
