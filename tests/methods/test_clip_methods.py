@@ -214,6 +214,8 @@ def test_roboshot_asks_twice_and_records_what_it_was_told(ran, composed, tmp_pat
     record = result.record
     assert record.cost["calls"] == 2
     assert record.label_model["name"] == "roboshot"
+    assert "worst group, roboshot: " in screen
+    assert "worst group, label model" not in screen
     named = {entry["concept"] for entry in record.concepts["list"]}
     assert {"helpful: foot type", "spurious: background"} <= named
     assert record.concepts["source"] == "LLM"
