@@ -5,7 +5,8 @@ If the model or the feature extractor of the run is from your `--config-dir DIR`
 If the run has `dataset.columns`, each line is a JSON object with these columns.
 The output has one tab-separated line per row: the class, its probability (mean over the run's seeds), the row.
 Lines end at a newline character only: a text may contain other line separators (form feed, NEL, U+2028). A line without
-content (empty, blanks, zero-width characters) has an empty class and probability.
+content (empty, blanks, zero-width characters) has an empty class and probability. For a run on images each line is the
+path of an image; one that is not usable has an empty class and probability too, and standard error says why.
 """
 
 import io
@@ -39,19 +40,28 @@ def main() -> None:
         lines = [line.removesuffix("\r") for line in sys.stdin.read().split("\n")]
         lines = lines if lines[-1] else lines[:-1]
         kind, extract_features = load_extractor(directory / MODEL, experiment.feature_extractor)
-        rows = []
+        rows: dict[int, str] = {}  # by the number of the line
+        unusable = []
         for number, line in enumerate(lines, start=1):
             try:
-                rows.append(kind.parse(line))
+                rows[number] = kind.parse(line)
             except ValueError as error:
-                sys.exit(f"error: line {number}: {error}")
-        probs = experiment.end_model.load(directory / MODEL).predict_proba(extract_features(rows)).mean(axis=0)
+                unusable.append(f"line {number}: {error}")
+        if unusable and (kind.extractor_input_type != "images" or not rows):
+            sys.exit(f"error: {unusable[0]}")
+        for problem in unusable:
+            print(f"no label for {problem}", file=sys.stderr)
+        features = extract_features([*rows.values()])
+        probs = experiment.end_model.load(directory / MODEL).predict_proba(features).mean(axis=0)
     except Exception as error:
         if (text := explanation(error)) is None:
             raise
         sys.exit(f"error: {text}")
-    for line, row, shares in zip(lines, rows, probs, strict=True):
-        label = ("", "") if kind.is_empty(row) else (record.data["classes"][shares.argmax()], f"{shares.max():.3f}")
+    shares_of = dict(zip(rows, probs, strict=True))
+    for number, line in enumerate(lines, start=1):
+        label = ("", "")
+        if number in rows and not kind.is_empty(rows[number]):
+            label = (record.data["classes"][shares_of[number].argmax()], f"{shares_of[number].max():.3f}")
         print(*label, line, sep="\t")
 
 

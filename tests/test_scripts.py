@@ -38,6 +38,28 @@ def test_new_text_is_labeled_by_a_run(cli, tmp_path: Path) -> None:
     assert by_prefix.stdout.startswith("spam\t"), by_prefix.stderr
 
 
+def test_images_are_labeled_by_a_run(cli, tmp_path: Path) -> None:
+    small = ("dataset.n_train=40", "dataset.n_valid=20", "dataset.n_test=20", "label_model=majority", "seed=s0")
+    done = cli("dataset=toy_birds", "feature_extractor=clip_toy", "logger=none", *small)
+    assert done.returncode == 0, done.stderr
+    (record,) = (tmp_path / "outputs" / "runs").glob("*/record.json")
+    (tmp_path / "a.ppm").write_bytes(b"P6 2 1 255 abcdef")
+    (tmp_path / "b.jpg").write_bytes(b"broken")
+    labeled = predict(str(record.parent), "b.jpg\na.ppm\n", tmp_path)
+    assert labeled.returncode == 0, labeled.stderr
+    lines = [line.split("\t") for line in labeled.stdout.splitlines()]
+    assert lines[0] == ["", "", "b.jpg"]
+    assert (lines[1][0] in {"landbird", "waterbird"}, lines[1][2]) == (True, "a.ppm")
+    assert labeled.stderr.startswith(
+        "no label for line 1: expected the path of an image, not 'b.jpg': it is not an image"
+    )
+    only = predict(str(record.parent), "none.jpg\n", tmp_path)
+    assert (only.returncode, only.stdout) == (1, "")
+    assert only.stderr.startswith(
+        "error: line 1: expected the path of an image, not 'none.jpg': the file does not exist"
+    )
+
+
 def prepare_data(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run_forked(str(REPOSITORY / "scripts" / "prepare_data.py"), *arguments, cwd=cwd)
 
