@@ -15,6 +15,9 @@ from alchemist_exp.results.report import UNKNOWN
 
 _DISTILLED: Final = "distilled"
 
+_SHOWN_CHARACTERS: Final = 100
+"""Characters of a concept's name or description in a table."""
+
 _SUMMARY_ROWS: Final = {
     "average": "average",
     "adjusted_average": "adjusted average (by train share)",
@@ -108,7 +111,7 @@ def concept_table(section: Section, *, spurious: str = "background") -> list[Ren
     table.columns[1].justify = "left"
     notes, above = [], None
     for entry in concepts:
-        name, description = sanitize(entry["concept"]), sanitize(entry["description"])
+        name, description = _shown(entry["concept"]), _shown(entry["description"])
         fidelity = entry["fidelity"]
         cells = [UNKNOWN if fidelity is None else cell(fidelity) for cell in columns.values()]
         table.add_row(*(Text(cell) for cell in ("" if name == above else name, description, *cells)))
@@ -119,6 +122,12 @@ def concept_table(section: Section, *, spurious: str = "background") -> list[Ren
             notes.append(f"! {description}: {note}")
     detail = f"source: {sanitize(section['source'])}; scale of the scores: {sanitize(section['scale'])}"
     return [heading("Concepts", detail), table, *(Text(note, style="yellow") for note in notes)]
+
+
+def _shown(text: str) -> str:
+    """Return a text of an LLM for a table, shortened: one that a filter drops can have any length."""
+    text = sanitize(text)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
 def _auc_columns(concepts: Sequence[Section], spurious: str) -> dict[str, Callable[[Section], str]]:

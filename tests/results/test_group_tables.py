@@ -180,6 +180,15 @@ def test_concepts_that_were_not_measured_have_no_aucs() -> None:
     assert concept_table({}) == []
 
 
+def test_long_texts_of_others_are_shortened() -> None:
+    long = concept("song", "y" * 90_000, kept=False, reason="max_characters: 90000, above 100")
+    shown = f"{'y' * 97}..."
+    assert lines_of(concept_table(CONCEPTS | {"list": [long]}))[2:] == [
+        f"song {shown}",
+        f"left out song: {shown}: max_characters: 90000, above 100",
+    ]
+
+
 def test_texts_of_others_are_printed_as_text() -> None:
     names = ["[bold]x[/bold]", "a\x1b[31mb", *NAMES[2:]]
     text = "\n".join(lines_of(group_tables(groups_section(names=names))))
