@@ -41,7 +41,8 @@ _LOADING_ERRORS = (
 
 
 _SMALL_MODEL = 5_000_000
-"""Parameters below which a second thread costs more than it gains: it made the toy CLIP 9 times slower on a busy machine."""
+"""Parameters below which a second thread costs more than it gains: it made the toy CLIP 9 times slower on a busy
+machine."""
 
 
 class OpenClipModel:
