@@ -182,6 +182,7 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
     [
         ("label_model.epochs=0", r"label_model\.epochs is 0; expected 1 or more"),
         ("method.n_programs=0", r"method\.n_programs is 0; expected 1 or more"),
+        ("method.n_programs=10001", r"method\.n_programs is 10001; expected 1 or more, at most 10000 programs"),
         ("seed.values=[1,1]", r"seed\.values is \[1, 1\]; expected different numbers"),
         ("seed.values=[4294967296]", r"from 0 to 2\*\*32 - 1"),
         ("paths.outputs='~nouser/x'", "paths.outputs is '~nouser/x', which cannot be a directory"),

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.concepts.filters import ConceptFilters, DroppedConcept
 from alchemist_exp.concepts.parsing import parse_concepts, read_concepts
-from alchemist_exp.concepts.scales import ScoreScale
+from alchemist_exp.concepts.scales import ScoreScale, fit_scale
 from alchemist_exp.concepts.types import Concept, ConceptSet
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.atomic_io import read_prefix, resolve_user_path
@@ -66,6 +68,19 @@ class ScoredConcepts:
     dropped: tuple[DroppedConcept, ...]
     scale: ScoreScale
     scores: Mapping[Split, FloatArray]
+
+    def program_scores(self, split: Split) -> npt.NDArray[np.float64]:
+        """Return the scores of a split on the run's scale, as programs receive them.
+
+        Args:
+            split: The split.
+
+        Returns:
+            Array of the shape of `scores[split]`.
+
+        """
+        n_classes = len(self.kept.concepts[0].descriptions)
+        return fit_scale(self.scale, self.scores[Split.TRAIN], n_classes).transform(self.scores[split])
 
 
 @component("concepts", "concepts")
@@ -270,7 +285,7 @@ def assuming_parser(*, accepting: bool) -> Parse:
     """Return a parser for one dialogue of a plan, see `assume_concepts`.
 
     Args:
-        accepting: Whether the first response is usable, or only the second one.
+        accepting: Whether a guessed first response is usable, or only the second one.
 
     Returns:
         The parser.
@@ -281,9 +296,9 @@ def assuming_parser(*, accepting: bool) -> Parse:
     def parse(text: str, classes: Sequence[str]) -> ConceptSet:
         nonlocal n_parsed
         n_parsed += 1
-        if not accepting and n_parsed == 1:
-            raise ValueError("assumed")
-        return assume_concepts(text, classes)
+        first = n_parsed == 1
+        # A guessed response has no concepts, so the strict parser refuses it; a cached one may have some.
+        return parse_concepts(text, classes) if first and not accepting else assume_concepts(text, classes)
 
     return parse
 

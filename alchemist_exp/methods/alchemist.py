@@ -1,6 +1,7 @@
 """The paper's method: an LLM writes programs (Section 3.1)."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from omegaconf import MISSING
 
@@ -15,6 +16,9 @@ from alchemist_exp.programs.generation import ProgramWriter
 from alchemist_exp.programs.repair import Repair, RowRedactor
 from alchemist_exp.programs.trials import ProgramTrials
 from alchemist_exp.supplements.base import Supplement
+
+MAX_PROGRAMS: Final = 10_000
+"""Programs of a strategy; a larger number is a typing error, and its requests would fill the memory."""
 
 
 @component("method", "alchemist")
@@ -39,8 +43,10 @@ class AlchemistMethod(ProgramMethod):
     performance_hint: bool = MISSING
 
     def __post_init__(self) -> None:
-        if self.n_programs < 1:
-            raise ConfigError(f"method.n_programs is {self.n_programs}; expected 1 or more.")
+        if not 1 <= self.n_programs <= MAX_PROGRAMS:
+            raise ConfigError(
+                f"method.n_programs is {self.n_programs}; expected 1 or more, at most {MAX_PROGRAMS} programs."
+            )
 
     def dialogue(
         self, context: RunContext, trials: ProgramTrials, supplement: Supplement, repair: Repair

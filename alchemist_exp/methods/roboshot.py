@@ -209,7 +209,7 @@ class RoboShotMethod(SoftLabelMethod):
         self, context: RunContext, trials: ProgramTrials, supplement: Supplement, repair: Repair
     ) -> Dialogue[dict[str, NamedConcepts]]:
         """Ask what a run asks, and assume concepts where a response is guessed."""
-        accepting = not isinstance(trials, AssumedTrials) or trials.accepting
+        accepting = not isinstance(trials, AssumedTrials) or trials.usable_concepts
         return self._named(context, {what: assuming_parser(accepting=accepting) for what in _FILE_KEYS})
 
     def _named(self, context: RunContext, parse: dict[str, Parse]) -> Dialogue[dict[str, NamedConcepts]]:

@@ -96,7 +96,13 @@ class GuessedResponses:
 
 
 def run_with_guesses(
-    method: Method, experiment: Experiment, context: RunContext, guesses: GuessedResponses, *, accepting: bool = True
+    method: Method,
+    experiment: Experiment,
+    context: RunContext,
+    guesses: GuessedResponses,
+    *,
+    accepting: bool = True,
+    usable_concepts: bool = True,
 ) -> None:
     """Count what a method asks when the LLM answers as guessed.
 
@@ -106,14 +112,15 @@ def run_with_guesses(
         context: What the stages of the run share. Its list of gold uses is left alone.
         guesses: Answers and counts the requests.
         accepting: Whether vetting accepts all programs, or none.
+        usable_concepts: Whether a guessed response with concepts is usable at once, or only the second one.
 
     """
     # A copy of the gold labels: showing them in a guessed prompt is not a use that the record should name.
     context = replace(context, gold=UsableGold(labels=context.gold.labels))
     if experiment.scores_concepts and method.reads_scores:
-        asked = plan_concepts(context, experiment.concepts, experiment.image_encoder, accepting=accepting)
+        asked = plan_concepts(context, experiment.concepts, experiment.image_encoder, accepting=usable_concepts)
         context = run_dialogue(asked, guesses.answer)
-    trials = AssumedTrials(data=context.data, accepting=accepting)
+    trials = AssumedTrials(data=context.data, accepting=accepting, usable_concepts=usable_concepts)
     dialogue = method.dialogue(context, trials, experiment.supplement, experiment.repair)
     if dialogue is not None:
         run_dialogue(dialogue, guesses.answer)

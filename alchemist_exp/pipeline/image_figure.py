@@ -34,7 +34,9 @@ def save_image_figure(path: Path, data: TextData, result: LabelingResult) -> Non
     rows = labeled[choose_cells(right[labeled], MAX_CELLS if gold is not None else 2 * MAX_CELLS, _SEED)][:MAX_CELLS]
     if not len(rows):
         return
-    concepts, votes = result.concepts, result.sources.matrices[split].votes[:, :_MAX_PROGRAMS]
+    concepts = result.concepts
+    scores = None if concepts is None else concepts.program_scores(split)
+    votes = result.sources.matrices[split].votes[:, :_MAX_PROGRAMS]
     cells = [
         GridCell(
             image=pixels_of(data.texts(split)[row]),
@@ -42,7 +44,7 @@ def save_image_figure(path: Path, data: TextData, result: LabelingResult) -> Non
             gold=None if gold is None else classes[gold[row]],
             predicted=classes[hard[row]],
             right=None if gold is None else bool(right[row]),
-            scores=() if concepts is None else tuple(concepts.scores[split][row].tolist()),
+            scores=() if scores is None else tuple(scores[row].tolist()),
             votes=tuple(None if vote == ABSTAIN else classes[vote] for vote in votes[row]),
         )
         for row in rows
@@ -53,6 +55,7 @@ def save_image_figure(path: Path, data: TextData, result: LabelingResult) -> Non
         descriptions=() if concepts is None else concepts.kept.descriptions,
         programs=result.sources.origins[:_MAX_PROGRAMS],
         title=f"{data.task.name}, {split}: labels by {result.labeled_by}"
+        + (f"; scale of the scores: {concepts.scale}" if concepts is not None else "")
         + (f" (votes of {n_left_out} more programs are not shown)" if n_left_out else ""),
     )
     write_bytes(path, picture)

@@ -27,8 +27,8 @@ class Plan:
 
     Attributes:
         calls: Expected calls; cached responses need none.
-        max_calls: Calls when vetting rejects all programs, so that repairs are asked for as often as allowed. Failed
-            attempts that are paid for come on top.
+        max_calls: Calls when no first response with concepts is usable and vetting rejects all programs, so that
+            repairs are asked for as often as allowed. Failed attempts that are paid for come on top.
         cached_calls: Calls that the cache answers.
         usage: Expected tokens of `calls`.
         usd: Their price; None when the model's price is not known.
@@ -71,10 +71,11 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
         asked_before = frozenset()
     expected = GuessedResponses(llm, client.cached_response, asked_before)
     run_with_guesses(experiment.method, experiment, context, expected)
-    # The most: responses as long as they may be, and where programs can be repaired, no program accepted.
+    # The most: responses as long as they may be, concepts only at the second attempt, and where programs can be
+    # repaired, no program accepted.
     repairs = experiment.repair.attempts > 0 or experiment.repair.max_responses is not None
     most = GuessedResponses(llm, client.cached_response, asked_before, longest=True)
-    run_with_guesses(experiment.method, experiment, context, most, accepting=not repairs)
+    run_with_guesses(experiment.method, experiment, context, most, accepting=not repairs, usable_concepts=False)
 
     def cost(guesses: GuessedResponses) -> float | None:
         if llm.replays or not guesses.calls:

@@ -58,11 +58,13 @@ class AssumedTrials:
     Attributes:
         data: The dataset.
         accepting: Whether all programs are accepted; when all are rejected, a plan counts the most LLM calls.
+        usable_concepts: Whether a guessed response with concepts is usable at once, or only the second one.
 
     """
 
     data: TextData
     accepting: bool
+    usable_concepts: bool = True
 
     def vet(self, candidates: Sequence[Candidate]) -> VettingResult:
         """Accept or reject all programs; earlier rejections stay."""

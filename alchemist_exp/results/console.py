@@ -101,7 +101,7 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
     return Group(
         *parts,
         *_scores(record),
-        *group_tables(record.groups),
+        *group_tables(record.groups, labeled_by="label model" if has_votes else record.label_model["name"]),
         *concept_table(record.concepts, spurious=record.groups.get("attribute", "background")),
         *_programs(record.programs, accuracy=f"accuracy{' on valid' * on_valid}", votes=has_votes),
         *_cost(record.cost, method, "programs" if has_votes else method),

@@ -13,7 +13,10 @@ from alchemist_exp.results.layout import heading, mean_text, new_table, number_t
 from alchemist_exp.results.record import Section
 from alchemist_exp.results.report import UNKNOWN
 
-_MODELS: Final = {"label_model": "label model", "end_model": "distilled"}
+_DISTILLED: Final = "distilled"
+
+_SHOWN_CHARACTERS: Final = 100
+"""Characters of a concept's name or description in a table."""
 
 _SUMMARY_ROWS: Final = {
     "average": "average",
@@ -24,25 +27,26 @@ _SUMMARY_ROWS: Final = {
 }
 
 
-def group_tables(section: Section) -> list[RenderableType]:
+def group_tables(section: Section, *, labeled_by: str = "label model") -> list[RenderableType]:
     """Return the accuracy by group on test or, where test has no scores, on valid.
 
     Args:
         section: The record's `groups`; may be empty.
+        labeled_by: How the labels before distillation are called: a method without a label model is named.
 
     Returns:
         A heading, a table, what the worst groups are, and which stages have used group labels; nothing without scores.
 
     """
-    models = {title: section.get(key, {}) for key, title in _MODELS.items()}
+    models = {sanitize(labeled_by): section.get("label_model", {}), _DISTILLED: section.get("end_model", {})}
     split = next((name for name in ("test", "valid") if any(scores.get(name) for scores in models.values())), None)
     if split is None:
         return []
     shares = section["train_shares"]
     scores_of = {title: scores[split] for title, scores in models.items() if scores.get(split)}
-    coverage = scores_of.get("label model", {}).get("coverage", [])
+    coverage = scores_of.get(sanitize(labeled_by), {}).get("coverage", [])
     abstains = any(share is not None and share < 1 for share in coverage)
-    n_seeds = len(scores_of.get("distilled", {}).get("worst_group", ()))
+    n_seeds = len(scores_of.get(_DISTILLED, {}).get("worst_group", ()))
     table = new_table("", *["train share"] * bool(shares), "n", *["coverage"] * abstains, *scores_of)
     n = list(scores_of.values())[-1]["n"]  # the distilled model predicts all rows
     for group, name in enumerate(section["names"]):
@@ -107,7 +111,7 @@ def concept_table(section: Section, *, spurious: str = "background") -> list[Ren
     table.columns[1].justify = "left"
     notes, above = [], None
     for entry in concepts:
-        name, description = sanitize(entry["concept"]), sanitize(entry["description"])
+        name, description = _shown(entry["concept"]), _shown(entry["description"])
         fidelity = entry["fidelity"]
         cells = [UNKNOWN if fidelity is None else cell(fidelity) for cell in columns.values()]
         table.add_row(*(Text(cell) for cell in ("" if name == above else name, description, *cells)))
@@ -118,6 +122,12 @@ def concept_table(section: Section, *, spurious: str = "background") -> list[Ren
             notes.append(f"! {description}: {note}")
     detail = f"source: {sanitize(section['source'])}; scale of the scores: {sanitize(section['scale'])}"
     return [heading("Concepts", detail), table, *(Text(note, style="yellow") for note in notes)]
+
+
+def _shown(text: str) -> str:
+    """Return a text of an LLM for a table, shortened: one that a filter drops can have any length."""
+    text = sanitize(text)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
 def _auc_columns(concepts: Sequence[Section], spurious: str) -> dict[str, Callable[[Section], str]]:

@@ -209,11 +209,13 @@ def test_a_guessed_prompt_is_named_in_the_record(ran) -> None:
 def test_roboshot_asks_twice_and_records_what_it_was_told(ran, composed, tmp_path: Path) -> None:
     experiment = config.build(composed(*SMALL, "method=roboshot", f"paths.outputs={tmp_path}"))
     planned = plan(experiment, experiment.dataset.load())
-    assert (planned.calls, planned.max_calls) == (2, 2)
+    assert (planned.calls, planned.max_calls) == (2, 4)
     result, screen = ran("method=roboshot")
     record = result.record
     assert record.cost["calls"] == 2
     assert record.label_model["name"] == "roboshot"
+    assert "worst group, roboshot: " in screen
+    assert "worst group, label model" not in screen
     named = {entry["concept"] for entry in record.concepts["list"]}
     assert {"helpful: foot type", "spurious: background"} <= named
     assert record.concepts["source"] == "LLM"

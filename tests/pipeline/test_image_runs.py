@@ -1,7 +1,7 @@
 """Runs on images: concepts, scores, programs, groups, the plan of their cost, and what is refused before a call."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,17 @@ from alchemist_exp.core.types import Split
 from alchemist_exp.labeling.components import Consent
 from alchemist_exp.labeling.labelers import model_labeler, program_labeler
 from alchemist_exp.labeling.run_files import check_run_files, stored_run
+from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.dialogue import run_dialogue
+from alchemist_exp.llm.types import FinishReason, Response
+from alchemist_exp.pipeline import image_figure
 from alchemist_exp.pipeline.artifacts import MODEL, load_extractor
 from alchemist_exp.pipeline.concept_scores import plan_concepts
 from alchemist_exp.pipeline.plan import plan
 from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.pipeline.stages import make_context
 from alchemist_exp.results.console import headline
+from alchemist_exp.results.image_grid import GridCell
 
 TOY = ("dataset=toy_birds", "feature_extractor=clip_toy", "logger=none", "seed=s0", "sandbox.determinism_rows=0")
 SMALL = ("dataset.n_train=200", "dataset.n_valid=80", "dataset.n_test=200", "end_model=none", "label_model=majority")
@@ -172,13 +176,19 @@ def test_the_users_concepts_need_no_llm(ran: Run, own_programs) -> None:
     ],
 )
 def test_each_scale_reaches_programs_and_the_prompt(
-    ran: Run, own_programs, composed, tmp_path: Path, scale: str, lowest: float, highest: float, words: str
+    ran: Run, own_programs, composed, monkeypatch, scale: str, lowest: float, highest: float, words: str
 ) -> None:
     check = f"all({lowest} <= score <= {highest} for score in scores)"
     source = f"def label_function(scores):\n    return int(scores[1] > scores[0]) if {check} else 'outside'\n"
     overrides = own_programs(TRAITS, source)
+    drawn: list[Sequence[GridCell]] = []
+    monkeypatch.setattr(image_figure, "image_grid", lambda cells, **_: drawn.append(cells) or b"")
     record = ran(*overrides, f"concepts.scale={scale}").record
     assert record.concepts["scale"] == scale
+    for image in drawn[0]:  # the picture has the scores that programs receive
+        assert all(lowest <= score <= highest for score in image.scores)
+        assert image.votes == (("landbird", "waterbird")[image.scores[1] > image.scores[0]],)
+    assert scale != "softmax" or sum(drawn[0][0].scores) == pytest.approx(2)
     assert record.programs["outcomes"] == {"vote": 480} | dict.fromkeys(
         record.programs["outcomes"].keys() - {"vote"}, 0
     )
@@ -212,10 +222,20 @@ def test_a_plan_counts_the_calls_for_concepts(composed, tmp_path: Path) -> None:
     outputs = f"paths.outputs={tmp_path}/outputs"
     paid = config.build(composed(*TOY, *SMALL, outputs, "llm=openai", "llm.model=gpt-4o-mini"))
     planned = plan(paid, paid.dataset.load())
-    assert (planned.calls, planned.max_calls) == (11, 11)
+    assert (planned.calls, planned.max_calls) == (11, 12)  # an unusable response with concepts is sent back once
     assert planned.usd > 0
     repaired = config.build(composed(*TOY, *SMALL, outputs, "llm=openai", "llm.model=gpt-4o-mini", "repair=on"))
     assert plan(repaired, repaired.dataset.load()).max_calls > plan(repaired, repaired.dataset.load()).calls >= 11
+
+
+def test_usable_concepts_in_the_cache_are_not_asked_for_again(composed, monkeypatch, tmp_path: Path) -> None:
+    experiment = config.build(composed(*TOY, *SMALL, f"paths.outputs={tmp_path}/outputs", "method=roboshot"))
+    data = experiment.dataset.load()
+    text = json.dumps(TRAITS)
+    cached = Response(text=text, model="m", finish_reason=FinishReason.COMPLETE, usage=None)
+    monkeypatch.setattr(LLMClient, "cached_response", lambda self, request: cached)
+    planned = plan(experiment, data)
+    assert (planned.calls, planned.max_calls, planned.cached_calls) == (0, 0, 2)
 
 
 def recording(path: Path, *responses: str) -> str:

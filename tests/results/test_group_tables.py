@@ -131,6 +131,12 @@ def test_valid_is_shown_where_test_has_no_scores() -> None:
     ]
 
 
+def test_a_method_without_a_label_model_is_named() -> None:
+    lines = lines_of(group_tables(groups_section(), labeled_by="clip_zero_shot"))
+    assert lines[1] == "train share n coverage clip_zero_shot distilled"
+    assert "label model" not in "".join(lines)
+
+
 def test_a_group_without_an_accuracy_is_named() -> None:
     scores = group_scores((30, 16, 10, 18), abstained=(0, 0, 20, 0))
     lines = lines_of(group_tables(groups_section(label_model={"test": scores}, end_model={})))
@@ -172,6 +178,15 @@ def test_concepts_that_were_not_measured_have_no_aucs() -> None:
         "neck A bird's neck",
     ]
     assert concept_table({}) == []
+
+
+def test_long_texts_of_others_are_shortened() -> None:
+    long = concept("song", "y" * 90_000, kept=False, reason="max_characters: 90000, above 100")
+    shown = f"{'y' * 97}..."
+    assert lines_of(concept_table(CONCEPTS | {"list": [long]}))[2:] == [
+        f"song {shown}",
+        f"left out song: {shown}: max_characters: 90000, above 100",
+    ]
 
 
 def test_texts_of_others_are_printed_as_text() -> None:
