@@ -3,7 +3,8 @@
 import argparse
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,16 +133,19 @@ def _label_lines(labeler: "RowLabeler") -> int:
     classes = [single_line(name) for name in labeler.classes]
     rng = np.random.default_rng(0)
     failed: dict[str, str] = {}
+    reasons: Counter[str] = Counter()
     lines = (line.removesuffix("\n").removesuffix("\r") for line in sys.stdin)
     first = 1
     while part := list(islice(lines, labeler.chunk_rows)):
         rows = list(_parsed(labeler, part, first))
         found = labeler.label(rows, rng)
         failed = {**found.failures, **failed}
+        reasons.update(filter(None, map(labeler.kind.reason_without_content, rows)))
         for line, c, share in zip(part, found.classes.tolist(), found.probs.max(axis=1).tolist(), strict=True):
             print(*(("", "") if c == ABSTAIN else (classes[c], f"{share:.3f}")), line, sep="\t")
         sys.stdout.flush()
         first += len(part)
+    _note(reasons)
     _warn({name: f"it did not finish on some rows ({reason})" for name, reason in failed.items()})
     return 0
 
@@ -201,8 +205,7 @@ def _label_file(run: "StoredRun", labeler: "RowLabeler", chosen: argparse.Namesp
     n_without = summary.n_rows - sum(summary.labels.values())
     without = f"; {n_without:,} row{'s' * (n_without != 1)} without a label" if n_without else ""
     print(f"wrote {single_line(str(out))}: {summary.n_rows:,} rows: {counts}{without}")
-    for reason, count in islice(summary.reasons.items(), SHOWN_REASONS):
-        print(f"note: {count:,} row{'s' * (count != 1)} cannot be labeled: {sanitize(reason)}", file=sys.stderr)
+    _note(summary.reasons)
     _warn(
         {
             name: f"it did not finish on {count:,} part{'s' * (count != 1)} of the rows, where it abstains ({reason})"
@@ -210,6 +213,11 @@ def _label_file(run: "StoredRun", labeler: "RowLabeler", chosen: argparse.Namesp
         }
     )
     return 0
+
+
+def _note(reasons: Mapping[str, int]) -> None:
+    for reason, count in islice(reasons.items(), SHOWN_REASONS):
+        print(f"note: {count:,} row{'s' * (count != 1)} cannot be labeled: {sanitize(reason)}", file=sys.stderr)
 
 
 def _warn(failures: dict[str, str]) -> None:

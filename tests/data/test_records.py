@@ -12,6 +12,7 @@ from alchemist_exp.core.errors import ConfigError, DataError, StoreError
 from alchemist_exp.core.task import Column
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
+from alchemist_exp.data.images.rows import ImageRows
 from alchemist_exp.data.kinds import KINDS, load_kind, save_kind
 from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
 from alchemist_exp.data.score_rows import ScoreRows
@@ -269,7 +270,10 @@ def test_each_kind_has_a_sandbox_input_and_survives_saving(kind, tmp_path: Path)
     assert rows.show(row)
     assert rows.content(row) or kind is ScoreRows
     assert rows.fingerprint([row]) != rows.fingerprint([row, row])
-    if kind is not TextRows:  # each line is a text
+    if kind is ImageRows:  # a file that is not an image is a row without content
+        assert rows.is_empty(rows.parse("nothing of this kind"))
+        assert rows.reason_without_content(rows.parse("nothing of this kind")) == "the file does not exist"
+    elif kind is not TextRows:  # each line is a text
         with pytest.raises(ValueError, match="expected"):
             rows.parse("nothing of this kind")
     save_kind(tmp_path, rows)
