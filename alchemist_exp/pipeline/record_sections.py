@@ -221,9 +221,11 @@ def record_labels(
         result: The soft labels and what they were made from.
 
     """
-    record.programs = programs_section(result.sources, data, experiment.sandbox.effective_mode)
-    record.label_model = label_model_section(result, data, experiment.dataset.positive)
-    record.cost = cost_section(experiment, context, result)
+    with context.progress.stage("evaluate", "scoring programs and label model"):
+        record.programs = programs_section(result.sources, data, experiment.sandbox.effective_mode)
+        record.label_model = label_model_section(result, data, experiment.dataset.positive)
+    with context.progress.stage("cost", "estimating the cost of zero-shot labeling"):
+        record.cost = cost_section(experiment, context, result)
     record.notes += result.notes
     if experiment.gold.use_valid and not context.gold.available(Split.VALID):
         balance = "the class balance is estimated from the votes, and " * experiment.uses("label_model")

@@ -103,6 +103,9 @@ def run(
         existing = RunRecord.read_current(directory)
         if existing and existing.status is RunStatus.FINISHED and not experiment.runs_again:
             return RunResult(record=existing, directory=directory, reused=True)
+        with stages.stage("load", "looking for repeated rows"):
+            section = data_section(experiment.dataset, data)
+            notes = [*data.notes, *missing_text_notes(data), *repeat_notes(data)]
         record = RunRecord(
             run_key=key,
             status=RunStatus.STARTED,
@@ -113,8 +116,8 @@ def run(
             code=code_fingerprint(),
             git=git_state(),
             packages=package_versions(),
-            data=data_section(experiment.dataset, data),
-            notes=[*data.notes, *missing_text_notes(data), *repeat_notes(data)],
+            data=section,
+            notes=notes,
         )
         _run_recorded(experiment, data, record, directory, stages, sweep)
     return RunResult(record=record, directory=directory, reused=False)
@@ -147,9 +150,10 @@ def run_stages(
     try:
         result = label_rows(experiment, context)
         record_sections.record_labels(record, experiment, data, context, result)
-        artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
-        artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
-        artifacts.save_votes(directory / artifacts.VOTES, data, result.sources)
+        with progress.stage("write", "writing programs and votes"):
+            artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
+            artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
+            artifacts.save_votes(directory / artifacts.VOTES, data, result.sources)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
         record.notes += record_sections.feature_notes(experiment.feature_extractor, features.by_split)
@@ -159,14 +163,16 @@ def run_stages(
             record_sections.record_predictions(record, experiment, data, context, result, model, probs)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
+        with progress.stage("write", "writing labels and model"):
             save_image_figure(directory / artifacts.IMAGES, data, result)
             artifacts.save_labels(directory / artifacts.LABELS, loaded, result, probs)
             if features.entry is not None:
                 artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
-        record_sections.track(tracker, record, model, result.sources)
-        has_predictions = Split.TEST in data.splits and len(probs[Split.TEST])
-        predicted = probs[Split.TEST].mean(axis=0).argmax(axis=1) if has_predictions else None
-        record_sections.track_confusion(tracker, data, predicted)
+        with progress.stage("tracking", "logging scores"):
+            record_sections.track(tracker, record, model, result.sources)
+            has_predictions = Split.TEST in data.splits and len(probs[Split.TEST])
+            predicted = probs[Split.TEST].mean(axis=0).argmax(axis=1) if has_predictions else None
+            record_sections.track_confusion(tracker, data, predicted)
     finally:
         # The record of a failed run names the gold labels that it used and what it paid, too.
         record.data["gold_used"] = list(context.gold.uses)
