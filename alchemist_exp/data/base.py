@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 TEXT, LABEL, HUMAN_VOTES = "text", "label", "human_votes"
 """The columns of a loaded split; the last two only if the source has them. The first has the rows of any kind."""
 
+_SAMPLE_SEED = 0
+"""The seed that chooses the rows of `TextData.fit_sample`; with another one, stored features are not found again."""
+
 
 class Metric(StrEnum):
     """The score of a dataset, which early stopping watches. Members have the names that a configuration uses."""
@@ -72,6 +75,7 @@ class TextData:
         attributes: What is known of the rows besides the class, by name. Scores are broken down by it; no stage sees
             it.
         group_attribute: The attribute that, together with the class, makes the groups of which the worst counts.
+        fit_rows: The most rows of train that features, label model and end model are fitted on; None for no limit.
 
     """
 
@@ -85,6 +89,7 @@ class TextData:
     input_rows: Mapping[Split, IntArray] = field(default_factory=dict)
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     group_attribute: str | None = None
+    fit_rows: int | None = None
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -157,7 +162,10 @@ class TextData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A key of the rows, gold labels, human votes, attributes and class names of every split."""
+        """A key of the rows, gold labels, human votes, attributes and class names of every split.
+
+        `fit_rows` is part of it where train has more rows with text: another sample gives other results.
+        """
         content = []
         for split in self.splits:
             gold, votes = self.gold(split), self.human_votes(split)
@@ -174,7 +182,22 @@ class TextData:
             for name, one in self.attributes.items()
         }
         groups = {"attributes": attributes, "group_attribute": self.group_attribute} if attributes else {}
-        return key_of("dataset", {"classes": self.task.classes, "content": content, **groups})
+        sampled = self.fit_rows is not None and self.fit_rows < np.count_nonzero(self.has_text(Split.TRAIN))
+        fit_rows = {"fit_rows": self.fit_rows} if sampled else {}
+        return key_of("dataset", {"classes": self.task.classes, "content": content, **groups, **fit_rows})
+
+    @cached_property
+    def fit_sample(self) -> IntArray | None:
+        """The rows of train that features, label model and end model are fitted on; None for all.
+
+        int64 array of shape (fit_rows,): row numbers in ascending order, drawn at random with a fixed seed.
+        """
+        n_rows = len(self.texts(Split.TRAIN))
+        if self.fit_rows is None or n_rows <= self.fit_rows:
+            return None
+        sample = np.random.default_rng(_SAMPLE_SEED).choice(n_rows, self.fit_rows, replace=False)
+        rows: IntArray = read_only(np.sort(sample), np.int64)
+        return rows
 
     def has_text(self, split: Split) -> BoolArray:
         """Return which rows have content, for texts a visible character.

@@ -23,11 +23,19 @@ from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMetho
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline import artifacts, record_sections
 from alchemist_exp.pipeline.concept_scores import name_and_score
-from alchemist_exp.pipeline.data_section import data_section, missing_text_notes, repeat_notes
+from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
-from alchemist_exp.pipeline.stages import aggregate, distil, make_context, no_features, program_votes, require_programs
+from alchemist_exp.pipeline.stages import (
+    aggregate,
+    distil,
+    make_context,
+    no_features,
+    predict,
+    program_votes,
+    require_programs,
+)
 from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.selection import select
 from alchemist_exp.programs.trials import RunTrials
@@ -105,7 +113,7 @@ def run(
             return RunResult(record=existing, directory=directory, reused=True)
         with stages.stage("load", "looking for repeated rows"):
             section = data_section(experiment.dataset, data)
-            notes = [*data.notes, *missing_text_notes(data), *repeat_notes(data)]
+            notes = [*data.notes, *missing_text_notes(data), *repeat_notes(data), *fit_notes(data)]
         record = RunRecord(
             run_key=key,
             status=RunStatus.STARTED,
@@ -158,8 +166,8 @@ def run_stages(
         features = extract_features() if experiment.end_model.trains else no_features(data)
         record.notes += record_sections.feature_notes(experiment.feature_extractor, features.by_split)
         model = distil(experiment, context, result, features.by_split)
+        probs = predict(model, features.by_split, progress)
         with progress.stage("evaluate", "scoring"):
-            probs = {split: model.predict_proba(features.by_split[split]) for split in data.splits}
             record_sections.record_predictions(record, experiment, data, context, result, model, probs)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
