@@ -5,7 +5,7 @@ the configuration does not allow a stage to use are hidden from it by the pipeli
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -22,6 +22,7 @@ from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.types import MAX_CLASSES, BoolArray, IntArray, Split, read_only
 from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.text_column import LAZY_ROWS, TextColumn
 from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.data.texts import Repeats, find_repeats
 
@@ -96,14 +97,15 @@ class TextData:
         """The splits of the dataset, train first."""
         return tuple(s for s in Split if s in self.table)
 
-    def texts(self, split: Split) -> list[str]:
+    def texts(self, split: Split) -> Sequence[str]:
         """Return the rows of a split.
 
         Args:
             split: A split of the dataset.
 
         Returns:
-            One str per row, as `kind` stores it: a text itself, a record as JSON.
+            One str per row, as `kind` stores it: a text itself, a record as JSON. Of more than `LAZY_ROWS` rows, the
+            strings are made when they are used.
 
         """
         return self._texts[split]
@@ -152,9 +154,14 @@ class TextData:
         return self._texts_keys[split]
 
     @cached_property
-    def _texts(self) -> dict[Split, list[str]]:
+    def _texts(self) -> dict[Split, Sequence[str]]:
         # Cached: Arrow makes new strings at each access, and most stages need the texts.
-        return {split: self.table[split][TEXT][:] for split in self.splits}
+        return {
+            split: self.table[split][TEXT][:]
+            if len(self.table[split]) <= LAZY_ROWS
+            else TextColumn(self.table[split].with_format("arrow")[TEXT][:])
+            for split in self.splits
+        }
 
     @cached_property
     def _texts_keys(self) -> dict[Split, str]:
@@ -223,7 +230,10 @@ class TextData:
             DataError: A split has nearly no texts, or its texts are numbers or all the same.
 
         """
-        texts = {split: list(compress(self.texts(split), self.has_text(split))) for split in self.splits}
+        texts = {
+            split: self.texts(split) if has.all() else list(compress(self.texts(split), has))
+            for split, has in self._has_text.items()
+        }
         for split, with_text in texts.items():
             self.kind.check(with_text, len(self.texts(split)), self.files.get(split, split))
         if all(has.all() for has in self._has_text.values()):

@@ -474,5 +474,9 @@ def _as_text(value: Any, row: int, where: str) -> str:
         return ""
     if not isinstance(value, str):
         raise DataError(f"{where}: row {row} has {type(value).__name__} {str(value)[:40]!r}; expected a text.")
-    # Lone surrogates cannot be stored as UTF-8 by Arrow; they carry no text.
-    return value.encode("utf-8", "replace").decode("utf-8")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        # Lone surrogates cannot be stored as UTF-8 by Arrow; they carry no text.
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value
