@@ -155,6 +155,25 @@ def row_chunks(array: npt.NDArray[Any], n_rows: int = CHUNK_ROWS) -> Iterator[np
             base.madvise(mmap.MADV_DONTNEED)
 
 
+def take_rows(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Copy some rows of an array; of a memory map, only one chunk is in memory at once.
+
+    Args:
+        array: An array of shape (n_rows, ...).
+        rows: int64 array of shape (n_taken,): row numbers in ascending order.
+
+    Returns:
+        Array of shape (n_taken, ...).
+
+    """
+    taken, start = np.empty((len(rows), *array.shape[1:]), array.dtype), 0
+    for chunk in row_chunks(array):
+        first, last = np.searchsorted(rows, (start, start + len(chunk)))
+        taken[first:last] = chunk[rows[first:last] - start]
+        start += len(chunk)
+    return taken
+
+
 def read_array(path: Path) -> npt.NDArray[Any]:
     """Open an array of a cache entry as a read-only memory map.
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from alchemist_exp.context import RunContext, UsableGold
-from alchemist_exp.core.artifact_cache import ArtifactCache, read_array, row_chunks
+from alchemist_exp.core.artifact_cache import ArtifactCache, read_array, row_chunks, take_rows
 from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.progress import StageProgress
@@ -170,7 +170,7 @@ def distil(
     rows, labels = features[Split.TRAIN], result.labels[Split.TRAIN]
     with context.progress.stage("end_model", f"training {len(seeds)} seeds of {end_model.name}") as advance:
         if (sample := context.data.fit_sample) is not None:
-            rows, labels = rows[sample], labels.select(sample)
+            rows, labels = take_rows(rows, sample), labels.select(sample)
         return end_model.fit(
             rows,
             labels,

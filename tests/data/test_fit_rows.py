@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.artifact_cache import read_array, row_chunks
+from alchemist_exp.core.artifact_cache import read_array, row_chunks, take_rows
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.core.types import Split
@@ -77,6 +77,8 @@ def test_features_are_written_and_read_in_chunks(tmp_path: Path) -> None:
     assert (tmp_path / "rows.npy").read_bytes() == (tmp_path / "saved.npy").read_bytes()
     mapped = read_array(tmp_path / "rows.npy")
     assert np.array_equal(np.concatenate([chunk.copy() for chunk in row_chunks(mapped, 7)]), rows)
+    chosen = np.array([0, 3, 19])
+    assert np.array_equal(take_rows(mapped, chosen), rows[chosen])
     assert [len(chunk) for chunk in row_chunks(rows[:0])] == [0]
     write_rows(tmp_path / "empty.npy", 0, [rows[:0]])
     assert read_array(tmp_path / "empty.npy").shape == (0, 3)
