@@ -15,7 +15,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; by default all")
     parser.add_argument(
-        "--rows", type=int, nargs="+", help="numbers of rows with which the sandbox's memory is measured"
+        "--rows",
+        type=int,
+        nargs="+",
+        help="numbers of rows with which whole runs (rows) and the sandbox's memory (sandbox) are measured",
     )
     arguments = parser.parse_args()
     if wrong := [name for name in arguments.names if name not in NAMES]:

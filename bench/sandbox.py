@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,7 +21,7 @@ from alchemist_exp.core.types import Split
 from alchemist_exp.programs.extract import extract_source
 from alchemist_exp.sandbox.base import ProgramRun, Sandbox
 from bench._experiment import build_experiment
-from bench.timing import best_of, cpu_seconds
+from bench.timing import best_of, cpu_seconds, peak_mb
 
 REPEATS = 12
 REPEATS_FILLING_A_CHUNK = {"youtube": 63, "sms": 21}  # nearly sandbox.chunk_rows rows
@@ -35,7 +34,15 @@ def _sandbox(*overrides: str) -> Sandbox:
     return build_experiment("sandbox.determinism_rows=0", *overrides).sandbox
 
 
-def _sources_and_texts(dataset: str) -> tuple[list[str], list[str]]:
+def sources_and_texts(dataset: str) -> tuple[list[str], list[str]]:
+    """Return ten recorded programs of a packaged dataset and the texts of its train split.
+
+    Args:
+        dataset: The dataset's name.
+
+    Returns:
+        The sources of the programs, and the texts.
+    """
     experiment = build_experiment(f"dataset={dataset}")
     data = experiment.dataset.load()
     system, prompt = experiment.prompt.program_system, experiment.prompt.program_request(data.task)
@@ -69,9 +76,9 @@ def compare() -> Iterator[tuple[str, float, str, float]]:
     Yields:
         What was measured, seconds, the peer, and the peer's seconds.
     """
-    sources, few = _sources_and_texts("youtube")
+    sources, few = sources_and_texts("youtube")
     texts = _repeated(few, REPEATS)
-    functions = _functions(sources)
+    functions = functions_of(sources)
     expected = [[function(text) for text in texts] for function in functions]
 
     def run(sandbox: Sandbox) -> Callable[[], list[ProgramRun]]:
@@ -93,8 +100,8 @@ def compare() -> Iterator[tuple[str, float, str, float]]:
         ):
             yield f"ten programs, {len(texts):,} rows, {name}, CPU", best[name], description, best[peer]
     for dataset, times in REPEATS_FILLING_A_CHUNK.items():
-        yield _against_loop(dataset, *_sources_and_texts(dataset), times, sandboxes["zygote"])
-    sms_sources, sms = _sources_and_texts("sms")
+        yield _against_loop(dataset, *sources_and_texts(dataset), times, sandboxes["zygote"])
+    sms_sources, sms = sources_and_texts("sms")
     reviews = [" ".join(sms[at : at + 8]) for at in range(0, len(sms) - 7, 8)]
     yield _against_loop("sms, eight in one", sms_sources, reviews, REPEATS, sandboxes["zygote"])
     wall = best_of(ROUNDS, {"one": runs["zygote"], "two": run(_sandbox("sandbox.workers=2"))})
@@ -112,7 +119,7 @@ def _against_loop(
 ) -> tuple[str, float, str, float]:
     """Return one comparison on a dataset's ten programs, with so many rows that start-up hardly counts."""
     texts = _repeated(few, times)
-    functions = _functions(sources)
+    functions = functions_of(sources)
     runs: dict[str, Callable[[], object]] = {
         "zygote": lambda: zygote.execute(sources, texts, 2),
         "loop": lambda: [[function(text) for text in texts] for function in functions],
@@ -137,7 +144,7 @@ def measure(rows: list[int] | None) -> Iterator[str]:
     for count in rows or MEMORY_ROWS:
         command = [sys.executable, "-c", f"from bench.sandbox import hold; hold({count})"]
         with subprocess.Popen(command) as process:
-            peak = _peak_mb(process)
+            peak = peak_mb(process)
         yield f"memory, two programs, two workers, {count:,} short texts: {peak:.0f} MB at the peak"
 
 
@@ -160,28 +167,15 @@ def _startup_ms(sandbox: Sandbox) -> float:
     return (best[str(many)] - best[str(few)]) / (many - few) * 1000
 
 
-def _peak_mb(process: subprocess.Popen[Any]) -> float:
-    """Return the peak memory in MB of a process and all its descendants; shared pages are counted once."""
-    import psutil
+def functions_of(sources: list[str]) -> list[Callable[[str], int]]:
+    """Return the functions of recorded programs, which are trusted, so that they can run in this process.
 
-    peak = 0
-    while process.poll() is None:
-        memory = 0
-        try:
-            for one in (parent := psutil.Process(process.pid), *parent.children(recursive=True)):
-                try:
-                    memory += one.memory_full_info().pss
-                except psutil.Error:
-                    continue
-        except psutil.Error:
-            break
-        peak = max(peak, memory)
-        time.sleep(0.02)
-    return peak / 1e6
+    Args:
+        sources: The sources of the programs.
 
-
-def _functions(sources: list[str]) -> list[Callable[[str], int]]:
-    """Return the functions of recorded programs, which are trusted, so that they can run in this process."""
+    Returns:
+        One function per program.
+    """
     functions = []
     for source in sources:
         scope: dict[str, Any] = {}

@@ -1,8 +1,10 @@
-"""Compares the time of several functions: interleaved rounds, the best time of each counts."""
+"""Measures time (interleaved rounds, the best time of each function counts) and the memory of a process."""
 
 import resource
+import subprocess
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 
 def cpu_seconds() -> float:
@@ -32,3 +34,30 @@ def best_of(
             run()
             best[name] = min(best[name], clock() - began)
     return best
+
+
+def peak_mb(process: subprocess.Popen[Any]) -> float:
+    """Wait until a process ends and return the peak memory of it and all its descendants.
+
+    Args:
+        process: The running process.
+
+    Returns:
+        MB; shared pages are counted once.
+    """
+    import psutil
+
+    peak = 0
+    while process.poll() is None:
+        memory = 0
+        try:
+            for one in (parent := psutil.Process(process.pid), *parent.children(recursive=True)):
+                try:
+                    memory += one.memory_full_info().pss
+                except psutil.Error:
+                    continue
+        except psutil.Error:
+            break
+        peak = max(peak, memory)
+        time.sleep(0.02)
+    return peak / 1e6

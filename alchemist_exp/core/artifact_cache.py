@@ -5,9 +5,10 @@ An entry whose files do not match their checksums raises an error that names it:
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+import mmap
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.locks import locked
 
 CHECKSUMS = "checksums.json"
+
+CHUNK_ROWS: Final = 65_536
+"""Rows of an array that are read at once: 64 MB of 256 features."""
 
 
 class ArtifactCache:
@@ -127,6 +131,47 @@ def _checksums(directory: Path) -> dict[str, str]:
             with path.open("rb") as file:
                 sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return sums
+
+
+def row_chunks(array: npt.NDArray[Any], n_rows: int = CHUNK_ROWS) -> Iterator[npt.NDArray[Any]]:
+    """Yield the rows of an array in chunks, and unload each chunk of a memory map after its use.
+
+    Pages of a mapped file that were read stay in the memory of the process otherwise, up to the size of the file.
+
+    Args:
+        array: An array of shape (n_rows, ...); of 0 rows, one empty chunk is yielded.
+        n_rows: Rows of a chunk.
+
+    Yields:
+        Slices of `array`; a slice must not be kept.
+
+    """
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    for start in range(0, max(len(array), 1), n_rows):
+        yield array[start : start + n_rows]
+        if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            base.madvise(mmap.MADV_DONTNEED)
+
+
+def take_rows(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Copy some rows of an array; of a memory map, only one chunk is in memory at once.
+
+    Args:
+        array: An array of shape (n_rows, ...).
+        rows: int64 array of shape (n_taken,): row numbers in ascending order.
+
+    Returns:
+        Array of shape (n_taken, ...).
+
+    """
+    taken, start = np.empty((len(rows), *array.shape[1:]), array.dtype), 0
+    for chunk in row_chunks(array):
+        first, last = np.searchsorted(rows, (start, start + len(chunk)))
+        taken[first:last] = chunk[rows[first:last] - start]
+        start += len(chunk)
+    return taken
 
 
 def read_array(path: Path) -> npt.NDArray[Any]:

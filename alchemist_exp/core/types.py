@@ -134,6 +134,18 @@ class LabelMatrix:
         """Share of rows with at least one vote (paper, Section 4.1); 0 when there are no rows."""
         return float(self.covered.mean()) if len(self.votes) else 0.0
 
+    def select(self, rows: IntArray) -> "LabelMatrix":
+        """Return the votes on some rows.
+
+        Args:
+            rows: int64 array of shape (n_selected,): row numbers.
+
+        Returns:
+            The votes of the same programs, a row for each number.
+
+        """
+        return LabelMatrix(votes=self.votes[rows], n_classes=self.n_classes)
+
     def counts(self) -> IntArray:
         """Count the votes of each row by class.
 
@@ -189,6 +201,18 @@ class SoftLabels:
     def tied(self) -> BoolArray:
         """Boolean array of shape (n_rows,): covered rows of which no single class is the most probable."""
         return self.covered & tied_rows(self.probs)
+
+    def select(self, rows: IntArray) -> "SoftLabels":
+        """Return the labels of some rows.
+
+        Args:
+            rows: int64 array of shape (n_selected,): row numbers.
+
+        Returns:
+            The labels, a row for each number.
+
+        """
+        return SoftLabels(probs=self.probs[rows], covered=self.covered[rows])
 
     def hard(self, rng: np.random.Generator | None = None) -> IntArray:
         """Return the most probable class of each row.

@@ -5,7 +5,7 @@ the configuration does not allow a stage to use are hidden from it by the pipeli
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -22,6 +22,7 @@ from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.types import MAX_CLASSES, BoolArray, IntArray, Split, read_only
 from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.text_column import LAZY_ROWS, TextColumn
 from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.data.texts import Repeats, find_repeats
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 TEXT, LABEL, HUMAN_VOTES = "text", "label", "human_votes"
 """The columns of a loaded split; the last two only if the source has them. The first has the rows of any kind."""
+
+_SAMPLE_SEED = 0
+"""The seed that chooses the rows of `TextData.fit_sample`; with another one, stored features are not found again."""
 
 
 class Metric(StrEnum):
@@ -72,6 +76,7 @@ class TextData:
         attributes: What is known of the rows besides the class, by name. Scores are broken down by it; no stage sees
             it.
         group_attribute: The attribute that, together with the class, makes the groups of which the worst counts.
+        fit_rows: The most rows of train that features, label model and end model are fitted on; None for no limit.
 
     """
 
@@ -85,20 +90,22 @@ class TextData:
     input_rows: Mapping[Split, IntArray] = field(default_factory=dict)
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     group_attribute: str | None = None
+    fit_rows: int | None = None
 
     @property
     def splits(self) -> tuple[Split, ...]:
         """The splits of the dataset, train first."""
         return tuple(s for s in Split if s in self.table)
 
-    def texts(self, split: Split) -> list[str]:
+    def texts(self, split: Split) -> Sequence[str]:
         """Return the rows of a split.
 
         Args:
             split: A split of the dataset.
 
         Returns:
-            One str per row, as `kind` stores it: a text itself, a record as JSON.
+            One str per row, as `kind` stores it: a text itself, a record as JSON. Of more than `LAZY_ROWS` rows, the
+            strings are made when they are used.
 
         """
         return self._texts[split]
@@ -147,9 +154,14 @@ class TextData:
         return self._texts_keys[split]
 
     @cached_property
-    def _texts(self) -> dict[Split, list[str]]:
+    def _texts(self) -> dict[Split, Sequence[str]]:
         # Cached: Arrow makes new strings at each access, and most stages need the texts.
-        return {split: self.table[split][TEXT][:] for split in self.splits}
+        return {
+            split: self.table[split][TEXT][:]
+            if len(self.table[split]) <= LAZY_ROWS
+            else TextColumn(self.table[split].with_format("arrow")[TEXT][:])
+            for split in self.splits
+        }
 
     @cached_property
     def _texts_keys(self) -> dict[Split, str]:
@@ -157,7 +169,10 @@ class TextData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A key of the rows, gold labels, human votes, attributes and class names of every split."""
+        """A key of the rows, gold labels, human votes, attributes and class names of every split.
+
+        `fit_rows` is part of it where train has more rows with text: another sample gives other results.
+        """
         content = []
         for split in self.splits:
             gold, votes = self.gold(split), self.human_votes(split)
@@ -174,7 +189,22 @@ class TextData:
             for name, one in self.attributes.items()
         }
         groups = {"attributes": attributes, "group_attribute": self.group_attribute} if attributes else {}
-        return key_of("dataset", {"classes": self.task.classes, "content": content, **groups})
+        sampled = self.fit_rows is not None and self.fit_rows < np.count_nonzero(self.has_text(Split.TRAIN))
+        fit_rows = {"fit_rows": self.fit_rows} if sampled else {}
+        return key_of("dataset", {"classes": self.task.classes, "content": content, **groups, **fit_rows})
+
+    @cached_property
+    def fit_sample(self) -> IntArray | None:
+        """The rows of train that features, label model and end model are fitted on; None for all.
+
+        int64 array of shape (fit_rows,): row numbers in ascending order, drawn at random with a fixed seed.
+        """
+        n_rows = len(self.texts(Split.TRAIN))
+        if self.fit_rows is None or n_rows <= self.fit_rows:
+            return None
+        sample = np.random.default_rng(_SAMPLE_SEED).choice(n_rows, self.fit_rows, replace=False)
+        rows: IntArray = read_only(np.sort(sample), np.int64)
+        return rows
 
     def has_text(self, split: Split) -> BoolArray:
         """Return which rows have content, for texts a visible character.
@@ -200,7 +230,10 @@ class TextData:
             DataError: A split has nearly no texts, or its texts are numbers or all the same.
 
         """
-        texts = {split: list(compress(self.texts(split), self.has_text(split))) for split in self.splits}
+        texts = {
+            split: self.texts(split) if has.all() else list(compress(self.texts(split), has))
+            for split, has in self._has_text.items()
+        }
         for split, with_text in texts.items():
             self.kind.check(with_text, len(self.texts(split)), self.files.get(split, split))
         if all(has.all() for has in self._has_text.values()):

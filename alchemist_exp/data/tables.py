@@ -90,6 +90,7 @@ class TableDataset(Dataset, ABC):
         human_votes_column: The column with a list of votes per row, where -1 means abstain; None for none.
         columns: The columns of a record; None for rows that are texts.
         show_examples: Whether prompts show two values of each of `columns`.
+        fit_rows: The most rows of train that features, label model and end model are fitted on; None for no limit.
 
     Example:
         >>> @dataclass(kw_only=True)
@@ -130,6 +131,7 @@ class TableDataset(Dataset, ABC):
     human_votes_column: str | None = MISSING
     columns: list[str] | None = None
     show_examples: bool = False
+    fit_rows: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -148,6 +150,8 @@ class TableDataset(Dataset, ABC):
             raise ConfigError(
                 f"dataset.label_column and dataset.text_column are both {self.text_column!r}; name two columns."
             )
+        if self.fit_rows is not None and self.fit_rows < 1:
+            raise ConfigError(f"dataset.fit_rows={self.fit_rows}; expected a number of rows from 1, or null for all.")
         self._check_record_columns()
 
     def _check_record_columns(self) -> None:
@@ -178,7 +182,7 @@ class TableDataset(Dataset, ABC):
 
     def cache_key(self) -> dict[str, object]:
         """Return every value that alters more than the rows, which count by their fingerprint."""
-        left_out = ["labels", "test_share"]
+        left_out = ["labels", "test_share", "fit_rows"]  # fit_rows counts by the fingerprint, where it has an effect
         if self.columns is None:
             left_out += ["columns", "show_examples"]
         return {name: value for name, value in super().cache_key().items() if name not in left_out}
@@ -251,6 +255,7 @@ class TableDataset(Dataset, ABC):
             files={split: source.splits.get(split, train).where for split in rows},
             other_columns=unify_types(others, {split: len(chosen) for split, chosen in rows.items()}),
             input_rows={split: np.array(chosen) for split, chosen in rows.items()} if moved else {},
+            fit_rows=self.fit_rows,
         )
 
     def _read_labels(self, source: SplitTables, notes: list[str]) -> Mapping[str, list[int | None]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.core.hashing import texts_fingerprint
 from alchemist_exp.data.row_kind import RowKind, TablePart
+from alchemist_exp.data.text_column import TextColumn
 from alchemist_exp.data.texts import as_text, check_texts, has_text, letters_and_digits
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class TextRows(RowKind):
         """Return the column text, one string per row."""
         import pyarrow as pa
 
+        if isinstance(rows, TextColumn):
+            return {"text": rows.to_arrow()}
         return {"text": pa.array(rows, pa.large_string())}
 
     def parse(self, line: str) -> str:

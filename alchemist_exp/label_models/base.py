@@ -23,6 +23,10 @@ ClassBalance = npt.NDArray[np.float64]
 """float64 array of shape (n_classes,): the frequency of each class; positive, sums to 1."""
 
 
+_CHUNK_ROWS = 65_536
+"""Rows that are predicted at once. Snorkel's model needs 0.5 KB per row for ten programs."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabeledVotes:
     """Votes on validation rows together with their gold labels.
@@ -223,6 +227,8 @@ def fit_label_model(
 def predict_labels(model: LabelModel, matrix: LabelMatrix) -> SoftLabels:
     """Return the soft labels of a fitted label model, checked against the votes.
 
+    The model predicts `_CHUNK_ROWS` rows at once, so that its memory does not grow with the number of rows.
+
     Args:
         model: The fitted label model.
         matrix: The votes.
@@ -235,9 +241,18 @@ def predict_labels(model: LabelModel, matrix: LabelMatrix) -> SoftLabels:
 
     """
     with naming_plugin(model, "predict_proba"):
-        labels = model.predict_proba(matrix)
-        if not isinstance(labels, SoftLabels):
-            raise TypeError(f"expected SoftLabels, not {type(labels).__name__}")
+        parts = []
+        for start in range(0, max(len(matrix.votes), 1), _CHUNK_ROWS):
+            votes = matrix.votes[start : start + _CHUNK_ROWS]
+            parts.append(model.predict_proba(LabelMatrix(votes=votes, n_classes=matrix.n_classes)))
+            if not isinstance(parts[-1], SoftLabels):
+                raise TypeError(f"expected SoftLabels, not {type(parts[-1]).__name__}")
+        labels = parts[0]
+        if len(parts) > 1:
+            labels = SoftLabels(
+                probs=np.concatenate([part.probs for part in parts]),
+                covered=np.concatenate([part.covered for part in parts]),
+            )
         expected = (len(matrix.votes), matrix.n_classes)
         if labels.probs.shape != expected:
             raise ValueError(f"probs has shape {labels.probs.shape}; expected {expected}")

@@ -1,6 +1,7 @@
 """Zero-shot prompting: the LLM is asked for the class of each row, the paper's baseline (Table 1)."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +14,7 @@ from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels, Split
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, run_dialogue
-from alchemist_exp.llm.types import FinishReason, LLMCall, Response
+from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response
 from alchemist_exp.methods.base import SoftLabelMethod
 from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.programs.repair import Repair
@@ -53,18 +54,31 @@ class ZeroShotMethod(SoftLabelMethod):
         repair: Repair | None = None,
     ) -> Dialogue[tuple[LLMCall, ...]]:
         """Ask about every training row in one batch of requests."""
-        task, texts = context.data.task, context.data.texts(Split.TRAIN)
-        show = context.data.kind.show
+        texts = context.data.texts(Split.TRAIN)
+        requests = self.requests(context, texts)
+        what = f"asking for {len(texts):,} rows"
+        calls = yield RequestBatch(description=what, requests=requests, response_tokens=RESPONSE_TOKENS, per_row=True)
+        return tuple(calls)
+
+    def requests(self, context: RunContext, texts: Sequence[str]) -> list[Request]:
+        """Build the requests that ask about rows.
+
+        Args:
+            context: What the stages of the run share.
+            texts: The rows.
+
+        Returns:
+            One request per row.
+
+        """
+        task, show = context.data.task, context.data.kind.show
         system, schema = context.prompts.zero_shot_instructions(task), prompts.schema(task)
-        requests = [
+        return [
             context.llm.request(
                 system, prompts.question(task, show(text)), schema=schema, max_output_tokens=self.max_output_tokens
             )
             for text in texts
         ]
-        what = f"asking for {len(texts):,} rows"
-        calls = yield RequestBatch(description=what, requests=requests, response_tokens=RESPONSE_TOKENS, per_row=True)
-        return tuple(calls)
 
     def label(self, context: RunContext) -> LabelingResult:
         """Label train with one vote per row."""

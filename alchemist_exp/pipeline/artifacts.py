@@ -10,7 +10,7 @@ import numpy as np
 
 from alchemist_exp.concepts.source import ScoredConcepts
 from alchemist_exp.core.atomic_io import write_bytes, write_directory, write_json
-from alchemist_exp.core.types import ABSTAIN, FloatArray, SoftLabels, Split
+from alchemist_exp.core.types import ABSTAIN, FloatArray, IntArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.data.kinds import load_kind, save_kind
 from alchemist_exp.data.row_kind import RowKind
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PROGRAMS, LABELS, VOTES, MODEL = "programs", "labels.parquet", "votes.parquet", "model"
 IMAGES, CONCEPTS = "images.png", "concepts.json"
+
+_GROUP_ROWS = 131_072
+"""Rows of a row group of a Parquet file: one group is encoded in memory at once."""
 
 INPUT_PREFIX = "input_"
 """Is put before the name of a column of the input that has the name of one of ours."""
@@ -84,7 +87,7 @@ def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mappi
 
     table = pa.concat_tables(_label_table(data, s, result.labels.get(s), probs[s]) for s in data.splits)
     raw = io.BytesIO()
-    parquet.write_table(table, raw, compression="zstd")
+    parquet.write_table(table, raw, compression="zstd", row_group_size=_GROUP_ROWS)
     write_bytes(path, raw.getvalue())
 
 
@@ -101,23 +104,23 @@ def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs:
             probs=np.zeros(probs.shape[1:], dtype=np.float32), covered=np.zeros(probs.shape[1], dtype=bool)
         )
     shares = np.where(labels.covered[:, np.newaxis], labels.probs, np.nan)
-    text, share = pa.large_string(), pa.float32()
+    share = pa.float32()
     # Of the rows with text. from_pandas: NaN becomes null
     labeled = {
-        "weak_label": pa.array([None if c == ABSTAIN else classes[c] for c in labels.hard()], text),
+        "weak_label": _names(labels.hard(), classes),
         **{f"p({name})": pa.array(shares[:, i], share, from_pandas=True) for i, name in enumerate(classes)},
     }
     if len(probs):
         mean = probs.mean(axis=0)
-        labeled["predicted"] = pa.array([classes[c] for c in mean.argmax(axis=1)], text)
+        labeled["predicted"] = _names(mean.argmax(axis=1), classes)
         labeled["confidence"] = pa.array(mean.max(axis=1), share)
     # The place of each row among the rows with text. A null makes a row of nulls.
     places = pa.array(np.cumsum(has_text) - 1, mask=~has_text)
     columns = {
-        "split": pa.array([split.value] * len(has_text), pa.string()),
+        "split": pa.repeat(pa.scalar(split.value, pa.string()), len(has_text)),
         "row": pa.array(data.rows_of_input(split), pa.int64()),
     }
-    golds = pa.array([None] * len(has_text) if gold is None else [classes[c] for c in gold], text)
+    golds = pa.nulls(len(has_text), pa.large_string()) if gold is None else _names(gold, classes)
     ours = {"gold": golds} | {name: column.take(places) for name, column in labeled.items()}
     for name, column in data.kind.arrow_columns(data.texts(split)).items():
         columns[_free_name(name, (*columns, *ours))] = column
@@ -126,6 +129,13 @@ def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs:
         for name, column in zip(data.other_columns[split].column_names, data.other_columns[split].columns, strict=True):
             table = table.append_column(_free_name(name, table.column_names), column)
     return table
+
+
+def _names(indices: IntArray, classes: Sequence[str]) -> "pa.Array":
+    """Return the name of each class as large_string; null for `ABSTAIN`."""
+    import pyarrow as pa
+
+    return pa.array(classes, pa.large_string()).take(pa.array(indices, mask=indices == ABSTAIN))
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from alchemist_exp.llm.types import LLMCall, Usage
 from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.methods.zero_shot import ZeroShotMethod
-from alchemist_exp.pipeline.estimates import expected_usage, input_tokens
+from alchemist_exp.pipeline.estimates import expected_usage, input_tokens, zero_shot_usage
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.results.record import Section
 
@@ -57,6 +57,7 @@ def compare_with_zero_shot(experiment: Experiment, context: RunContext, calls: S
     """
     llm, method = experiment.llm, experiment.method
     by_rows = isinstance(method, ZeroShotMethod)
+    zero_shot = method if isinstance(method, ZeroShotMethod) else _ROWS
     basis_of_counts = f"tokens counted by {basis(llm.encoding)}"
     usage = _metered_usage(calls)
     if usage is None:
@@ -72,7 +73,7 @@ def compare_with_zero_shot(experiment: Experiment, context: RunContext, calls: S
     if experiment.dataset.images:
         rows = None
     elif not by_rows or not calls:
-        rows = expected_usage(method if by_rows else _ROWS, experiment, context)
+        rows = zero_shot_usage(zero_shot, context)
     return break_even(llm.price, programs=programs, zero_shot=rows, basis=basis_of_counts)
 
 

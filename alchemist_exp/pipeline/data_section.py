@@ -18,8 +18,8 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         data: The loaded dataset.
 
     Returns:
-        Name, fingerprint, origin, kind of the rows, columns of records, rows, rows without text, repeats, classes,
-        licence, and the accuracy of always predicting the most frequent class.
+        Name, fingerprint, origin, kind of the rows, columns of records, rows, how many of train are fitted on, rows
+        without text, repeats, classes, licence, and the accuracy of always predicting the most frequent class.
     """
     labeled = data.rows_with_text
     golds = {split: labeled.gold(split) for split in (Split.VALID, Split.TEST)}
@@ -33,6 +33,7 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
             {"name": column.name, "type": column.type, "missing": column.missing} for column in data.kind.columns
         ],
         "rows": {split: len(data.texts(split)) for split in data.splits},
+        "fit_rows": len(labeled.texts(Split.TRAIN)) if labeled.fit_sample is None else len(labeled.fit_sample),
         "rows_without_text": {split: count for split, count in without_text.items() if count},
         "repeats": to_jsonable({"within": labeled.repeats.within, "across": labeled.repeats.across}),
         "classes": list(dataset.classes),
@@ -65,6 +66,25 @@ def missing_text_notes(data: TextData) -> list[str]:
         return []
     consequence = "They get no label; coverage and scores are over the other rows."
     return [f"{data.kind.without_content}: {', '.join(found)}. {consequence}"]
+
+
+def fit_notes(data: TextData) -> list[str]:
+    """Return a note on the rows that are fitted on, if they are a sample of train.
+
+    Args:
+        data: The loaded dataset.
+
+    Returns:
+        No note when all rows of train are fitted on.
+
+    """
+    data = data.rows_with_text
+    if (sample := data.fit_sample) is None:
+        return []
+    return [
+        f"Features, label model and end model are fitted on {len(sample):,} of {len(data.texts(Split.TRAIN)):,} rows "
+        "of train, drawn at random (dataset.fit_rows); all rows are labeled."
+    ]
 
 
 def repeat_notes(data: TextData) -> list[str]:

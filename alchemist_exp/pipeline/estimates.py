@@ -4,11 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from alchemist_exp.context import RunContext, UsableGold
+from alchemist_exp.core.types import Split
 from alchemist_exp.llm.dialogue import RequestBatch, run_dialogue
 from alchemist_exp.llm.tokens import count_messages
 from alchemist_exp.llm.types import LLM, FinishReason, LLMCall, Request, Response, Usage
 from alchemist_exp.methods.base import Method
+from alchemist_exp.methods.zero_shot import RESPONSE_TOKENS, ZeroShotMethod
 from alchemist_exp.pipeline.concept_scores import plan_concepts
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.programs.trials import AssumedTrials
@@ -143,17 +147,45 @@ def expected_usage(method: Method, experiment: Experiment, context: RunContext) 
     return guesses.calls, guesses.usage
 
 
-def input_tokens(requests: Sequence[Request], encoding: str | None) -> int:
+def zero_shot_usage(method: ZeroShotMethod, context: RunContext) -> tuple[int, Usage]:
+    """Return the calls and tokens of one request for each distinct row of train, with an empty cache.
+
+    Only the requests whose tokens are counted are built: an evenly spaced sample of the distinct rows.
+
+    Args:
+        method: The method.
+        context: What the stages of the run share.
+
+    Returns:
+        The number of calls, and their tokens.
+
+    """
+    texts, show = context.data.texts(Split.TRAIN), context.data.kind.show
+    # 8 bytes per row. Of a million rows two differ and have the same hash with a probability of 3e-8.
+    hashes = np.fromiter((hash(show(text)) for text in texts), np.int64, len(texts))
+    distinct = np.sort(np.unique(hashes, return_index=True)[1])
+    counted = [texts[row] for row in distinct[:: _step(len(distinct))]]
+    tokens = input_tokens(method.requests(context, counted), context.llm.encoding, n_requests=len(distinct))
+    return len(distinct), Usage(input_tokens=tokens, output_tokens=RESPONSE_TOKENS * len(distinct))
+
+
+def input_tokens(requests: Sequence[Request], encoding: str | None, *, n_requests: int | None = None) -> int:
     """Count the input tokens of requests; of many requests an evenly spaced sample is counted.
 
     Args:
-        requests: The requests.
+        requests: The requests, or a sample of them that is counted as a whole.
         encoding: The tokenizer; None for a rough count by characters.
+        n_requests: The number of all requests if `requests` is a sample.
 
     Returns:
         The tokens of all requests.
 
     """
-    counted = requests[:: max(1, len(requests) // _COUNTED_REQUESTS)]
+    counted = requests[:: _step(len(requests))] if n_requests is None else requests
     tokens = sum(count_messages(request.messages, encoding) for request in counted)
-    return round(tokens * len(requests) / len(counted)) if counted else 0
+    return round(tokens * (n_requests or len(requests)) / len(counted)) if counted else 0
+
+
+def _step(n_requests: int) -> int:
+    """Return the distance of the counted requests: 1 for less than twice `_COUNTED_REQUESTS`, which are all counted."""
+    return max(1, n_requests // _COUNTED_REQUESTS)

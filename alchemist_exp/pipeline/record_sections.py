@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from alchemist_exp.context import RunContext
+from alchemist_exp.core.artifact_cache import row_chunks
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import BoolArray, FloatArray, IntArray, Split, tied_rows
 from alchemist_exp.data.base import Metric, TextData
@@ -221,9 +222,11 @@ def record_labels(
         result: The soft labels and what they were made from.
 
     """
-    record.programs = programs_section(result.sources, data, experiment.sandbox.effective_mode)
-    record.label_model = label_model_section(result, data, experiment.dataset.positive)
-    record.cost = cost_section(experiment, context, result)
+    with context.progress.stage("evaluate", "scoring programs and label model"):
+        record.programs = programs_section(result.sources, data, experiment.sandbox.effective_mode)
+        record.label_model = label_model_section(result, data, experiment.dataset.positive)
+    with context.progress.stage("cost", "estimating the cost of zero-shot labeling"):
+        record.cost = cost_section(experiment, context, result)
     record.notes += result.notes
     if experiment.gold.use_valid and not context.gold.available(Split.VALID):
         balance = "the class balance is estimated from the votes, and " * experiment.uses("label_model")
@@ -269,7 +272,11 @@ def feature_notes(extractor: FeatureExtractor, features: Mapping[Split, FloatArr
         No note when each split has less than `MAX_ZERO_FEATURES`.
 
     """
-    shares = {split: float(1 - rows.any(axis=1).mean()) for split, rows in features.items() if rows.shape[1]}
+    shares = {
+        split: 1 - sum(np.count_nonzero(chunk.any(axis=1)) for chunk in row_chunks(rows)) / max(len(rows), 1)
+        for split, rows in features.items()
+        if rows.shape[1]
+    }
     if max(shares.values(), default=0) < MAX_ZERO_FEATURES:
         return []
     listed = ", ".join(f"{share:.0%} of {split}" for split, share in shares.items())

@@ -24,13 +24,21 @@ from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMetho
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline import artifacts, record_sections
 from alchemist_exp.pipeline.concept_scores import name_and_score
-from alchemist_exp.pipeline.data_section import data_section, missing_text_notes, repeat_notes
+from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
 from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL, save_components, save_label_model
-from alchemist_exp.pipeline.stages import aggregate, distil, make_context, no_features, program_votes, require_programs
+from alchemist_exp.pipeline.stages import (
+    aggregate,
+    distil,
+    make_context,
+    no_features,
+    predict,
+    program_votes,
+    require_programs,
+)
 from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.selection import select
 from alchemist_exp.programs.trials import RunTrials
@@ -93,6 +101,9 @@ def run(
         existing = RunRecord.read_current(directory)
         if existing and existing.status is RunStatus.FINISHED and not experiment.runs_again:
             return RunResult(record=existing, directory=directory, reused=True)
+        with stages.stage("load", "looking for repeated rows"):
+            section = data_section(experiment.dataset, data)
+            notes = [*data.notes, *missing_text_notes(data), *repeat_notes(data), *fit_notes(data)]
         record = RunRecord(
             run_key=key,
             status=RunStatus.STARTED,
@@ -103,8 +114,8 @@ def run(
             code=code_fingerprint(),
             git=git_state(),
             packages=package_versions(),
-            data=data_section(experiment.dataset, data),
-            notes=[*data.notes, *missing_text_notes(data), *repeat_notes(data)],
+            data=section,
+            notes=notes,
         )
         _run_recorded(experiment, data, record, directory, stages, sweep)
     return RunResult(record=record, directory=directory, reused=False)
@@ -137,28 +148,31 @@ def run_stages(
     try:
         result = label_rows(experiment, context)
         record_sections.record_labels(record, experiment, data, context, result)
-        artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
-        artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
-        artifacts.save_votes(directory / artifacts.VOTES, data, result.sources)
-        save_components(directory / COMPONENTS, experiment)
-        record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
+        with progress.stage("write", "writing programs and votes"):
+            artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
+            artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
+            artifacts.save_votes(directory / artifacts.VOTES, data, result.sources)
+            save_components(directory / COMPONENTS, experiment)
+            record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
         record.notes += record_sections.feature_notes(experiment.feature_extractor, features.by_split)
         model = distil(experiment, context, result, features.by_split)
+        probs = predict(model, features.by_split, progress)
         with progress.stage("evaluate", "scoring"):
-            probs = {split: model.predict_proba(features.by_split[split]) for split in data.splits}
             record_sections.record_predictions(record, experiment, data, context, result, model, probs)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
+        with progress.stage("write", "writing labels and model"):
             save_image_figure(directory / artifacts.IMAGES, data, result)
             artifacts.save_labels(directory / artifacts.LABELS, loaded, result, probs)
             if features.entry is not None:
                 artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
-        record_sections.track(tracker, record, model, result.sources)
-        has_predictions = Split.TEST in data.splits and len(probs[Split.TEST])
-        predicted = probs[Split.TEST].mean(axis=0).argmax(axis=1) if has_predictions else None
-        record_sections.track_confusion(tracker, data, predicted)
+        with progress.stage("tracking", "logging scores"):
+            record_sections.track(tracker, record, model, result.sources)
+            has_predictions = Split.TEST in data.splits and len(probs[Split.TEST])
+            predicted = probs[Split.TEST].mean(axis=0).argmax(axis=1) if has_predictions else None
+            record_sections.track_confusion(tracker, data, predicted)
     finally:
         # The record of a failed run names the gold labels that it used and what it paid, too.
         record.data["gold_used"] = list(context.gold.uses)

@@ -4,13 +4,14 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from alchemist_exp.context import RunContext, UsableGold
-from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
+from alchemist_exp.core.artifact_cache import ArtifactCache, read_array, row_chunks, take_rows
 from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.progress import StageProgress
@@ -18,7 +19,7 @@ from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
 from alchemist_exp.data.base import Dataset, Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.features.base import FeatureExtractor
-from alchemist_exp.features.chunk_cache import transform_in_chunks
+from alchemist_exp.features.chunk_cache import transform_in_chunks, write_rows
 from alchemist_exp.features.columns import ColumnFeatures
 from alchemist_exp.label_models.base import fit_label_model, predict_labels
 from alchemist_exp.llm.types import LLMCall
@@ -90,6 +91,8 @@ def _extract_features(
 ) -> ExtractedFeatures:
     """Fit the extractor on train and extract the features of every split, or find them in the cache."""
     key = {"extractor": extractor.key(), "texts": {s.value: data.texts_key(s) for s in data.splits}}
+    if (sample := data.fit_sample) is not None:
+        key["fit_rows"] = {"rows": len(sample)}
     if data.kind.columns:
         key["columns"] = {column.name: [column.type, column.category] for column in data.kind.columns}
     # Finished chunks are kept outside the entry, so that a killed run continues where it was.
@@ -98,14 +101,24 @@ def _extract_features(
     with progress.stage("features", f"extracting features by {extractor.name}", n_rows) as advance:
 
         def make(directory: Path) -> None:
-            texts = {split: data.kind.extractor_input(data.texts(split)) for split in data.splits}
+            train, kind = data.texts(Split.TRAIN), data.kind
+            fit_on = train if sample is None else [train[row] for row in sample]
+            progress.note(f"learning from {len(fit_on):,} rows")
             with naming_plugin(extractor, "fit"):
-                extractor.fit(texts[Split.TRAIN])
-            columns = ColumnFeatures.fit(data.kind.values(data.texts(Split.TRAIN)))
+                extractor.fit(kind.extractor_input(fit_on))
+            columns = ColumnFeatures.fit(kind.values(fit_on))
+            progress.note("")
             for split in data.splits:
-                features = transform_in_chunks(extractor, texts[split], chunks, split, advance)
-                values = data.kind.values(data.texts(split))
-                np.save(directory / f"{split}.npy", columns.append_to(features, values))
+                rows = data.texts(split)
+                parts = transform_in_chunks(extractor, kind.extractor_input(rows), chunks, split, advance)
+                write_rows(
+                    directory / f"{split}.npy",
+                    len(rows),
+                    (
+                        columns.append_to(part, kind.values(rows[start : start + len(part)]))
+                        for start, part in zip(count(0, extractor.CHUNK_ROWS), parts, strict=False)
+                    ),
+                )
             extractor.save(directory)
             columns.save(directory)
 
@@ -154,14 +167,42 @@ def distil(
             n_classes=context.n_classes,
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
         )
+    rows, labels = features[Split.TRAIN], result.labels[Split.TRAIN]
     with context.progress.stage("end_model", f"training {len(seeds)} seeds of {end_model.name}") as advance:
+        if (sample := context.data.fit_sample) is not None:
+            rows, labels = take_rows(rows, sample), labels.select(sample)
         return end_model.fit(
-            features[Split.TRAIN],
-            result.labels[Split.TRAIN],
+            rows,
+            labels,
             seeds=seeds,
             validation=validation,
             on_epoch=lambda _: advance(1),
         )
+
+
+def predict(
+    model: FittedEndModel, features: Mapping[Split, FloatArray], progress: StageProgress
+) -> dict[Split, FloatArray]:
+    """Predict every row with the distilled model, chunk by chunk.
+
+    Args:
+        model: The distilled model.
+        features: float32 arrays of shape (n_rows, n_features).
+        progress: Times the stage and shows its progress.
+
+    Returns:
+        By split, float32 array of shape (n_seeds, n_rows, n_classes).
+
+    """
+    probs = {}
+    with progress.stage("evaluate", "predicting", sum(map(len, features.values()))) as advance:
+        for split, rows in features.items():
+            parts = []
+            for chunk in row_chunks(rows):
+                parts.append(model.predict_proba(chunk))
+                advance(len(chunk))
+            probs[split] = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    return probs
 
 
 def can_stop(dataset: Dataset, gold: UsableGold) -> bool:
@@ -254,6 +295,8 @@ def require_programs(
 def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, ...] = ()) -> LabelingResult:
     """Combine votes into soft labels: the label model is fitted on train and applied to every split (Section 3.2).
 
+    Of a large train it is fitted on `TextData.fit_sample`.
+
     The class balance is taken from the gold labels of valid where they may be used, else estimated from the votes.
 
     Args:
@@ -273,7 +316,9 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
         context.gold.use(Split.VALID, "label model")
     with context.progress.stage("label_model", f"fitting the label model {model.name}"):
         train, valid = sources.matrices[Split.TRAIN], sources.matrices.get(Split.VALID)
-        fitted, balance, labeled_votes = fit_label_model(model, train, valid, gold)
+        sample = context.data.fit_sample
+        fit_on = train if sample is None else train.select(sample)
+        fitted, balance, labeled_votes = fit_label_model(model, fit_on, valid, gold)
         labels = {split: predict_labels(fitted, matrix) for split, matrix in sources.matrices.items()}
     return LabelingResult(
         labels=labels,

@@ -134,7 +134,9 @@ class RunTrials:
         }
         gold = context.gold.use(Split.VALID, "class balance")
         with context.progress.stage("label_model", f"fitting a first label model {model.name}"):
-            fitted, _, _ = fit_label_model(model, matrices[Split.TRAIN], matrices.get(Split.VALID), gold)
+            sample, train = context.data.fit_sample, matrices[Split.TRAIN]
+            train = train if sample is None else train.select(sample)
+            fitted, _, _ = fit_label_model(model, train, matrices.get(Split.VALID), gold)
             labels = predict_labels(fitted, matrices[split])
         probs = np.where(labels.covered[:, np.newaxis], labels.probs, 1 / context.n_classes)
         entropy: FloatArray = -(probs * np.log(np.clip(probs, 1e-12, None))).sum(axis=1).astype(np.float32)

@@ -68,7 +68,10 @@ class TextInputs(Inputs):
 
     def encode(self, rows: range) -> Iterator[bytes]:
         """Yield texts as UTF-8, each followed by TEXT_END; see `Inputs.encode`."""
-        return ((self.rows[row] + protocol.TEXT_END).encode("utf-8", "surrogatepass") for row in rows)
+        return (
+            (text + protocol.TEXT_END).encode("utf-8", "surrogatepass")
+            for text in self.rows[rows.start : rows.stop : rows.step]
+        )
 
 
 @dataclass(frozen=True)

@@ -44,36 +44,42 @@ def counting(dies_at: int = 0) -> Counting:
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FeatureExtractor, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(Tfidf, "CHUNK_ROWS", 4)
+
+
+def transform_in_chunks(
+    extractor: FeatureExtractor, texts: Sequence[str], directory: Path, on_progress: Callable[[int], object]
+) -> FloatArray:
+    """Return the chunks as one array."""
+    return np.concatenate([*chunk_cache.transform_in_chunks(extractor, texts, directory, "train", on_progress)])
 
 
 def test_parts_make_the_whole(tmp_path: Path) -> None:
     done: list[int] = []
-    whole = chunk_cache.transform_in_chunks(counting(), TEXTS, tmp_path, "train", done.append)
+    whole = transform_in_chunks(counting(), TEXTS, tmp_path, done.append)
     assert np.allclose(whole, counting().transform(TEXTS), atol=1e-6)
     assert (whole.dtype, sum(done)) == (np.float32, len(TEXTS))
-    assert chunk_cache.transform_in_chunks(counting(), [], tmp_path, "valid", done.append).shape == (0, 5)
+    assert transform_in_chunks(counting(), [], tmp_path, done.append).shape == (0, 5)
 
 
 def test_what_was_done_when_the_run_was_killed_is_not_done_again(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        chunk_cache.transform_in_chunks(counting(dies_at=4), TEXTS, tmp_path, "train", lambda _: None)
+        transform_in_chunks(counting(dies_at=4), TEXTS, tmp_path, lambda _: None)
     assert len(list(tmp_path.iterdir())) == 3
     done: list[int] = []
     second = counting()
-    whole = chunk_cache.transform_in_chunks(second, TEXTS, tmp_path, "train", done.append)
+    whole = transform_in_chunks(second, TEXTS, tmp_path, done.append)
     assert second.calls == 3
     assert sum(done) == len(TEXTS)
-    assert np.array_equal(
-        whole, chunk_cache.transform_in_chunks(counting(), TEXTS, tmp_path / "other", "train", done.append)
-    )
+    assert np.array_equal(whole, transform_in_chunks(counting(), TEXTS, tmp_path / "other", done.append))
 
 
 def test_a_broken_part_is_named(tmp_path: Path) -> None:
-    chunk_cache.transform_in_chunks(counting(), TEXTS, tmp_path, "train", lambda _: None)
+    transform_in_chunks(counting(), TEXTS, tmp_path, lambda _: None)
     broken = sorted(tmp_path.iterdir())[2]
     broken.write_bytes(broken.read_bytes()[:20])
     with pytest.raises(StoreError, match=str(tmp_path)):
-        chunk_cache.transform_in_chunks(counting(), TEXTS, tmp_path, "train", lambda _: None)
+        transform_in_chunks(counting(), TEXTS, tmp_path, lambda _: None)
 
 
 def test_a_run_with_an_encoder_is_killed_goes_on_and_predicts(

@@ -117,7 +117,8 @@ def test_the_record_has_every_section_and_reads_back(main_job) -> None:
         "dataset": "youtube", "method": "alchemist", "llm": "recorded", "label_model": "snorkel",
     }  # fmt: skip
     assert set(raw["seconds"]) == {
-        "load", "tracking", "prompts", "programs", "votes", "label_model", "features", "end_model", "evaluate", "total",
+        "load", "tracking", "prompts", "programs", "votes", "label_model", "evaluate", "cost", "write", "features",
+        "end_model", "total",
     }  # fmt: skip
     assert raw["data"]["gold_used"] == [
         "valid: class balance", "valid: early stopping", "train: scoring", "valid: scoring", "test: scoring",
