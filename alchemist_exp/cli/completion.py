@@ -23,8 +23,8 @@ OPTIONS = {
         *("--save", "--task", "--text", "--yes"),
     ),
     "apply": (
-        *("--allow-module", "--config-dir", "--encoding", "--force", "--help", "--out", "--outputs", "--sandbox"),
-        *("--text", "--weights", "--with"),
+        *("--allow-module", "--config-dir", "--encoding", "--force", "--help", "--keep", "--out", "--outputs"),
+        *("--sandbox", "--text", "--weights", "--with"),
     ),
     "compare": ("--format", "--help", "--out", "--table"),
     "show": ("--help", "--outputs"),
