@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alchemist_exp.cli.apply_warnings import warn_of, warn_of_programs
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive, run_command
 from alchemist_exp.cli.run_directory import find_run, read_finished
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import sanitize, single_line
@@ -93,12 +93,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--allow-module", metavar="NAME", action="append", default=[], help="programs may import this module"
     )
+    parser.add_argument("--engine", choices=["local", "dask"], help="where many files are labeled (default: local)")
+    parser.add_argument(
+        "--cluster", metavar="WHERE", help="workers of Dask: local (default), slurm, or the HOST:PORT of a scheduler"
+    )
+    parser.add_argument("--workers", metavar="N", type=positive, help="workers of Dask to start (default: 1)")
+    parser.add_argument("--walltime", metavar="TIME", help="time limit of a Slurm job (default: 01:00:00)")
+    parser.add_argument("--memory", metavar="SIZE", help="memory of a Slurm job (default: 4GB)")
     return run_command(lambda: _apply(parser.parse_intermixed_args(arguments)))
 
 
 def _apply(chosen: argparse.Namespace) -> int:
     if not chosen.files and (chosen.out or chosen.text or chosen.encoding or chosen.force or chosen.keep):
         raise ConfigError("-o, --force, --text, --keep and --encoding are for a FILE; name one after RUN.")
+    _check_engine(chosen)
     if _has_shards(chosen):
         from alchemist_exp.cli.apply_shards import label_shards
 
@@ -118,6 +126,26 @@ def _apply(chosen: argparse.Namespace) -> int:
     if file is None or out is None:
         return _label_lines(labeler)
     return _label_file(run, labeler, chosen, file, out)
+
+
+def _check_engine(chosen: argparse.Namespace) -> None:
+    """Fill in the engine and the cluster.
+
+    Raises:
+        ConfigError: An option does not belong to the engine or the cluster.
+
+    """
+    for_slurm = next((name for name in ("walltime", "memory") if getattr(chosen, name)), None)
+    if chosen.engine != "dask" and (chosen.cluster or chosen.workers or for_slurm):
+        name = "cluster" if chosen.cluster else "workers" if chosen.workers else for_slurm
+        raise ConfigError(f"--{name} is for --engine dask.")
+    if chosen.engine and not _has_shards(chosen):
+        raise ConfigError("--engine labels files into a directory; name files, and the directory by -o DIR/.")
+    chosen.engine, chosen.cluster = chosen.engine or "local", chosen.cluster or "local"
+    if for_slurm and chosen.cluster != "slurm":
+        raise ConfigError(f"--{for_slurm} is for --cluster slurm.")
+    if chosen.workers and chosen.cluster not in ("local", "slurm"):
+        raise ConfigError("--workers is for --cluster local or slurm; a running cluster has its own workers.")
 
 
 def _has_shards(chosen: argparse.Namespace) -> bool:

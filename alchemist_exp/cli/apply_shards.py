@@ -3,7 +3,8 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -24,7 +25,6 @@ from alchemist_exp.labeling.shards import (
     add_up,
     find_shards,
     label_locally,
-    labeler_of,
 )
 
 _LINE_EVERY_S: Final = 30.0
@@ -56,10 +56,14 @@ def label_shards(chosen: argparse.Namespace) -> int:
     job = _job(chosen, out)
     began = time.perf_counter()
     results: list[ShardResult] = []
-    with _ProgressLine(shards) as progress:
-        for result in _results(job, shards, chosen, progress):
+    notes: dict[str, None] = {}
+    with _ProgressLine(shards) as progress, closing(_results(job, shards, chosen, progress)) as found:
+        for result in found:
             progress.finish(result)
             results.append(result)
+            notes |= dict.fromkeys(result.notes)
+    for note in notes:
+        print(f"note: {single_line(note)}", file=sys.stderr)
     _print_summary(chosen.out, results, time.perf_counter() - began)
     return 1 if any(result.status is ShardStatus.BAD for result in results) else 0
 
@@ -78,6 +82,8 @@ def _job(chosen: argparse.Namespace, out: Path) -> LabelingJob:
         weights=tuple(path.expanduser().absolute() for path in chosen.weights),
         modules=tuple(chosen.allow_module),
         sandbox=chosen.sandbox,
+        # Each worker of Dask has one CPU core.
+        sandbox_workers=None if chosen.engine == "local" else 1,
         text=chosen.text,
         encoding=chosen.encoding,
         keep=None if chosen.keep is None else tuple(dict.fromkeys(chosen.keep)),
@@ -87,11 +93,16 @@ def _job(chosen: argparse.Namespace, out: Path) -> LabelingJob:
 
 def _results(
     job: LabelingJob, shards: Sequence[Shard], chosen: argparse.Namespace, progress: "_ProgressLine"
-) -> Iterator[ShardResult]:
+) -> Generator[ShardResult]:
     """Yield what became of each shard."""
-    for note in labeler_of(job)[1].notes:
-        print(f"note: {single_line(note)}", file=sys.stderr)
-    yield from label_locally(job, shards, force=chosen.force, advance=progress.advance)
+    if chosen.engine == "local":
+        yield from label_locally(job, shards, force=chosen.force, advance=progress.advance)
+        return
+    from alchemist_exp.labeling.dask_engine import ClusterOptions, label_with_dask
+
+    given = {"n_workers": chosen.workers, "walltime": chosen.walltime, "memory": chosen.memory}
+    options = ClusterOptions(cluster=chosen.cluster, **{key: value for key, value in given.items() if value})
+    yield from label_with_dask(job, shards, options, force=chosen.force)
 
 
 class _ProgressLine:

@@ -86,6 +86,7 @@ class ShardResult:
         reason: Why it is bad; empty otherwise.
         summary: What is in the output; None without one.
         seconds: Wall time in seconds; 0 for a shard that was finished before.
+        notes: What the user should know of the run, one sentence each.
 
     """
 
@@ -94,6 +95,7 @@ class ShardResult:
     reason: str = ""
     summary: TableSummary | None = None
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,10 +241,10 @@ def label_shard(
             not depend on the shard.
 
     """
+    if not force and (finished := find_finished(job, shard)):
+        return finished
     try:
         identity = job.identity(shard.source, shard.source.stat())
-        if not force and (found := read_summary(shard.target, identity)):
-            return ShardResult(shard=shard, status=ShardStatus.FOUND, summary=found)
     except OSError as error:
         return ShardResult(shard=shard, status=ShardStatus.BAD, reason=f"it cannot be read: {error.strerror}")
     lock = job.out / LOCKS / f"{key_of('shard', str(shard.target.relative_to(job.out)))}.lock"
@@ -259,6 +261,25 @@ def label_shard(
         return _make(job, shard, identity, advance)
     finally:
         close_locked(descriptor)
+
+
+def find_finished(job: LabelingJob, shard: Shard) -> ShardResult | None:
+    """Return the result of a shard that is finished.
+
+    Args:
+        job: What the shards have in common.
+        shard: The shard.
+
+    Returns:
+        The result; None if the shard is to be labeled.
+
+    """
+    try:
+        identity = job.identity(shard.source, shard.source.stat())
+    except OSError:
+        return None
+    found = read_summary(shard.target, identity)
+    return found and ShardResult(shard=shard, status=ShardStatus.FOUND, summary=found)
 
 
 def _make(job: LabelingJob, shard: Shard, identity: dict[str, Any], advance: Advance) -> ShardResult:
@@ -293,7 +314,7 @@ def _make(job: LabelingJob, shard: Shard, identity: dict[str, Any], advance: Adv
     except (DataError, ConfigError) as error:
         return ShardResult(shard=shard, status=ShardStatus.BAD, reason=str(error))
     seconds = time.perf_counter() - began
-    return ShardResult(shard=shard, status=ShardStatus.WRITTEN, summary=summary, seconds=seconds)
+    return ShardResult(shard=shard, status=ShardStatus.WRITTEN, summary=summary, seconds=seconds, notes=labeler.notes)
 
 
 def read_summary(target: Path, identity: dict[str, Any]) -> TableSummary | None:
