@@ -279,7 +279,7 @@ def find_finished(job: LabelingJob, shard: Shard) -> ShardResult | None:
     except OSError:
         return None
     found = read_summary(shard.target, identity)
-    return found and ShardResult(shard=shard, status=ShardStatus.FOUND, summary=found)
+    return None if found is None else ShardResult(shard=shard, status=ShardStatus.FOUND, summary=found)
 
 
 def _make(job: LabelingJob, shard: Shard, identity: dict[str, Any], advance: Advance) -> ShardResult:
