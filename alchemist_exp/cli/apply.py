@@ -1,24 +1,24 @@
-"""`alchemist apply RUN [FILE]`: labels new rows with a finished run, line by line or as a table."""
+"""`alchemist apply RUN [FILE ...]`: labels new rows with a finished run, line by line, as a table or as many tables."""
 
 import argparse
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.apply_warnings import note_reasons, warn_of, warn_of_programs
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive, run_command
 from alchemist_exp.cli.run_directory import find_run, read_finished
-from alchemist_exp.core.errors import AlchemistError, ConfigError
-from alchemist_exp.core.terminal import escape_controls, sanitize, single_line
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.core.types import ABSTAIN
 
 if TYPE_CHECKING:
-    from alchemist_exp.data.table_stream import TableStream
     from alchemist_exp.labeling.labelers import RowLabeler
     from alchemist_exp.labeling.run_files import StoredRun
 
@@ -28,6 +28,7 @@ Label new rows with a finished run. Nothing is sent to an LLM, and nothing is fi
   alchemist apply RUN < texts.txt                 one row per line; prints class, probability and row
   alchemist apply RUN tickets.csv -o labels.csv   a table: its columns, then label, confidence and p(CLASS)
   alchemist apply RUN tickets.csv --with programs also a column for the vote of each program
+  alchemist apply RUN 'shards/*.parquet' -o DIR   many files: one Parquet file in DIR for each
 
 A line is a text, a JSON object if the run has several columns, or the path of an image. A line ends at a newline
 character only. A row without content has an empty class and probability.
@@ -35,18 +36,16 @@ character only. A row without content has an empty class and probability.
 --with model (default) uses the distilled model, the mean over its seeds. --with programs runs the programs of the run
 in the sandbox and applies the label model that was fitted on their votes; a row without a vote has no label.
 
+With several files, a quoted pattern or a directory as -o, the same command again skips the files that are finished. A
+file that cannot be labeled is listed and skipped. The exit code is 0 if every file is labeled, 1 if one is not or after
+an error, 130 after Ctrl-C and 143 after SIGTERM.
+
 A run may be from another person: its files are data, its programs run in the sandbox, and no path in them is followed
 without your consent by --weights, --allow-module or --config-dir.
 """
 
 SUFFIX = "_applied"
 """Is added to the name of FILE, without -o."""
-
-SHOWN_REASONS = 3
-"""Reasons why rows have no content that are printed."""
-
-IMAGE_COLUMNS = ("path", "image", "file")
-"""Columns that may have the paths of images, if neither --text nor the run names one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,12 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("run", metavar="RUN", help="a run: its key, the first digits of it, or its directory")
-    parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="a CSV, TSV, JSONL, Excel or Parquet file")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="*", help="a CSV, TSV, JSONL, Excel or Parquet file, or a quoted pattern"
+    )
     parser.add_argument("--with", dest="using", choices=["model", "programs"], default="model", help="what labels rows")
     parser.add_argument(
-        "-o", "--out", metavar="OUT", type=Path, help=f"the table (default: FILE{SUFFIX} in this directory)"
+        "-o", "--out", metavar="OUT", help=f"the table (default: FILE{SUFFIX} in this directory), or a directory"
     )
-    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    parser.add_argument("--force", action="store_true", help="replace OUT, or the files in it, if they exist")
+    parser.add_argument(
+        "--keep", metavar="COLUMN", action="append", help="write only this column of FILE beside the labels; repeatable"
+    )
     parser.add_argument("--text", metavar="COLUMN", help="the column of the texts or image paths (default: the run's)")
     parser.add_argument("--encoding", metavar="NAME", help="the encoding of FILE (default: UTF-8)")
     parser.add_argument(
@@ -90,15 +94,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--allow-module", metavar="NAME", action="append", default=[], help="programs may import this module"
     )
+    parser.add_argument("--engine", choices=["local", "dask"], help="where many files are labeled (default: local)")
+    parser.add_argument(
+        "--cluster", metavar="WHERE", help="workers of Dask: local (default), slurm, or the HOST:PORT of a scheduler"
+    )
+    parser.add_argument("--workers", metavar="N", type=positive, help="workers of Dask to start (default: 1)")
+    parser.add_argument("--walltime", metavar="TIME", help="time limit of a Slurm job (default: 01:00:00)")
+    parser.add_argument("--memory", metavar="SIZE", help="memory of a Slurm job (default: 4GB)")
     return run_command(lambda: _apply(parser.parse_intermixed_args(arguments)))
 
 
 def _apply(chosen: argparse.Namespace) -> int:
-    if chosen.file is None and (chosen.out or chosen.text or chosen.encoding or chosen.force):
-        raise ConfigError("-o, --force, --text and --encoding are for a FILE; name one after RUN.")
-    if chosen.file is not None and not chosen.file.is_file():
-        raise ConfigError(f"{str(chosen.file)!r} is not a file; name the table whose rows are to be labeled.")
-    out = _output(chosen)
+    if not chosen.files and (chosen.out or chosen.text or chosen.encoding or chosen.force or chosen.keep):
+        raise ConfigError("-o, --force, --text, --keep and --encoding are for a FILE; name one after RUN.")
+    _check_engine(chosen)
+    if _has_shards(chosen):
+        from alchemist_exp.cli.apply_shards import label_shards
+
+        return label_shards(chosen)
+    file = Path(chosen.files[0]) if chosen.files else None
+    if file is not None and not file.is_file():
+        raise ConfigError(f"{str(file)!r} is not a file; name the table whose rows are to be labeled.")
+    out = None if file is None else _output(chosen, file)
     from alchemist_exp.labeling.run_files import check_run_files, stored_run
 
     directory = find_run(chosen.outputs, chosen.run).absolute()
@@ -107,9 +124,39 @@ def _apply(chosen: argparse.Namespace) -> int:
     labeler = _labeler(run, chosen)
     for note in labeler.notes:
         print(f"note: {single_line(note)}", file=sys.stderr)
-    if out is None:
+    if file is None or out is None:
         return _label_lines(labeler)
-    return _label_file(run, labeler, chosen, out)
+    return _label_file(run, labeler, chosen, file, out)
+
+
+def _check_engine(chosen: argparse.Namespace) -> None:
+    """Fill in the engine and the cluster.
+
+    Raises:
+        ConfigError: An option does not belong to the engine or the cluster.
+
+    """
+    for_slurm = next((name for name in ("walltime", "memory") if getattr(chosen, name)), None)
+    if chosen.engine != "dask" and (chosen.cluster or chosen.workers or for_slurm):
+        name = "cluster" if chosen.cluster else "workers" if chosen.workers else for_slurm
+        raise ConfigError(f"--{name} is for --engine dask.")
+    if chosen.engine and not _has_shards(chosen):
+        raise ConfigError("--engine labels files into a directory; name files, and the directory by -o DIR/.")
+    chosen.engine, chosen.cluster = chosen.engine or "local", chosen.cluster or "local"
+    if for_slurm and chosen.cluster != "slurm":
+        raise ConfigError(f"--{for_slurm} is for --cluster slurm.")
+    if chosen.workers and chosen.cluster not in ("local", "slurm"):
+        raise ConfigError("--workers is for --cluster local or slurm; a running cluster has its own workers.")
+
+
+def _has_shards(chosen: argparse.Namespace) -> bool:
+    """Return whether the output is a directory with a file for each input."""
+    from alchemist_exp.labeling.shards import is_pattern
+
+    if not chosen.files:
+        return False
+    is_directory = chosen.out is not None and (chosen.out.endswith("/") or Path(chosen.out).is_dir())
+    return len(chosen.files) > 1 or is_pattern(chosen.files[0]) or is_directory
 
 
 def _labeler(run: "StoredRun", chosen: argparse.Namespace) -> "RowLabeler":
@@ -145,8 +192,8 @@ def _label_lines(labeler: "RowLabeler") -> int:
             print(*(("", "") if c == ABSTAIN else (classes[c], f"{share:.3f}")), line, sep="\t")
         sys.stdout.flush()
         first += len(part)
-    _note(reasons)
-    _warn({name: f"it did not finish on some rows ({reason})" for name, reason in failed.items()})
+    note_reasons(reasons)
+    warn_of_programs({name: f"it did not finish on some rows ({reason})" for name, reason in failed.items()})
     return 0
 
 
@@ -158,8 +205,8 @@ def _parsed(labeler: "RowLabeler", lines: Sequence[str], first: int) -> Iterator
             raise ConfigError(f"line {number}: {error}") from error
 
 
-def _output(chosen: argparse.Namespace) -> Path | None:
-    """Return the table to write, None to print lines.
+def _output(chosen: argparse.Namespace, file: Path) -> Path:
+    """Return the table to write.
 
     Raises:
         ConfigError: The table cannot be written there, or exists.
@@ -167,11 +214,8 @@ def _output(chosen: argparse.Namespace) -> Path | None:
     """
     from alchemist_exp.data.writers import WRITERS, check_output
 
-    if chosen.file is None:
-        return None
-    file = chosen.file
     stem, ending = Path(file.name.removesuffix(".gz")).stem, file.suffix.lower()
-    out: Path = chosen.out or Path(f"{stem}{SUFFIX}{ending if ending in WRITERS else '.csv'}")
+    out = Path(chosen.out or f"{stem}{SUFFIX}{ending if ending in WRITERS else '.csv'}")
     check_output(out, {})
     if out.exists() and out.samefile(file):
         raise ConfigError(f"{str(out)!r} is the file that is read; name another one by -o FILE.")
@@ -180,91 +224,32 @@ def _output(chosen: argparse.Namespace) -> Path | None:
     return out
 
 
-def _label_file(run: "StoredRun", labeler: "RowLabeler", chosen: argparse.Namespace, out: Path) -> int:
+def _label_file(run: "StoredRun", labeler: "RowLabeler", chosen: argparse.Namespace, file: Path, out: Path) -> int:
     """Label the rows of a table and write it."""
     from alchemist_exp.data.table_stream import open_table
-    from alchemist_exp.labeling.tables import label_table
+    from alchemist_exp.labeling.tables import (
+        check_kept,
+        explain_encoding_errors,
+        find_row_columns,
+        label_table,
+        wanted_columns,
+    )
     from alchemist_exp.results.progress import RichProgress
 
-    wanted = _wanted(run, labeler, chosen.text)
+    wanted = wanted_columns(run, labeler, chosen.text)
     progress = RichProgress()
-    try:
-        table = open_table(chosen.file, wanted=wanted, encoding=chosen.encoding)
-        columns = _row_columns(table, labeler, wanted, chosen.text)
-        progress.start(f"labeling {single_line(chosen.file.name)} with {chosen.using}", table.n_rows)
+    with explain_encoding_errors():
+        table = open_table(file, wanted=wanted, encoding=chosen.encoding)
+        columns = find_row_columns(table, labeler, wanted, chosen.text)
+        check_kept(table, chosen.keep)
+        progress.start(f"labeling {single_line(file.name)} with {chosen.using}", table.n_rows)
         try:
-            summary = label_table(table, columns, labeler, out, progress.advance)
+            summary = label_table(table, columns, labeler, out, progress.advance, keep=chosen.keep)
         finally:
             progress.stop()
-    except AlchemistError as error:
-        text = (
-            str(error).replace("set dataset.encoding=", "set --encoding ").replace("dataset.encoding=", "--encoding ")
-        )
-        raise type(error)(text.replace("set dataset.encoding", "set --encoding")) from error
     counts = ", ".join(f"{count:,} {sanitize(name)}" for name, count in summary.labels.items()) or "no label"
     n_without = summary.n_rows - sum(summary.labels.values())
     without = f"; {n_without:,} row{'s' * (n_without != 1)} without a label" if n_without else ""
     print(f"wrote {single_line(str(out))}: {summary.n_rows:,} rows: {counts}{without}")
-    _note(summary.reasons)
-    _warn(
-        {
-            name: f"it did not finish on {count:,} part{'s' * (count != 1)} of the rows, where it abstains ({reason})"
-            for name, (count, reason) in summary.failures.items()
-        }
-    )
+    warn_of(summary)
     return 0
-
-
-def _note(reasons: Mapping[str, int]) -> None:
-    for reason, count in islice(reasons.items(), SHOWN_REASONS):
-        print(f"note: {count:,} row{'s' * (count != 1)} cannot be labeled: {sanitize(reason)}", file=sys.stderr)
-
-
-def _warn(failures: dict[str, str]) -> None:
-    for name, reason in failures.items():
-        print(f"warning: the program {escape_controls(name)!r}: {reason}", file=sys.stderr)
-
-
-def _wanted(run: "StoredRun", labeler: "RowLabeler", asked: str | None) -> tuple[str, ...]:
-    """Return the columns that rows are made of, as the user or the run names them."""
-    if labeler.kind.columns:
-        return tuple(column.name for column in labeler.kind.columns)
-    if asked is not None:
-        return (asked,)
-    dataset = run.config("dataset")
-    named: Any = dataset.get("path_column" if labeler.kind.name == "images" else "text_column")
-    return (named,) if isinstance(named, str) else IMAGE_COLUMNS if labeler.kind.name == "images" else ("text",)
-
-
-def _row_columns(
-    table: "TableStream", labeler: "RowLabeler", wanted: Sequence[str], asked: str | None
-) -> tuple[str, ...]:
-    """Return the columns that rows are made of.
-
-    Raises:
-        ConfigError: The table does not have them, or --text names one for rows of several columns.
-
-    """
-    from alchemist_exp.data.readers import similar_column
-
-    columns = ", ".join(map(repr, table.columns))
-    if labeler.kind.columns:
-        if asked is not None:
-            raise ConfigError(f"--text is for texts; the rows of this run have the columns {', '.join(wanted)}.")
-    elif asked is None:
-        found = next((name for name in wanted if name in table.columns), None)
-        if found is None and len(table.columns) == 1:
-            found = table.columns[0]
-        if found is None:
-            guess = similar_column(wanted[0], table.columns)
-            hint = "" if guess is None else f" (did you mean {guess!r}?)"
-            raise ConfigError(
-                f"{table.path} has no column {sanitize(wanted[0])!r}{hint}; name the column of the rows by --text: "
-                f"{columns}."
-            )
-        return (found,)
-    if absent := next((name for name in wanted if name not in table.columns), None):
-        guess = similar_column(absent, table.columns)
-        hint = "" if guess is None else f" (did you mean {guess!r}?)"
-        raise ConfigError(f"{table.path} has no column {sanitize(absent)!r}{hint}; the columns are {columns}.")
-    return tuple(wanted)

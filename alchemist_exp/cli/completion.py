@@ -23,8 +23,8 @@ OPTIONS = {
         *("--save", "--task", "--text", "--yes"),
     ),
     "apply": (
-        *("--allow-module", "--config-dir", "--encoding", "--force", "--help", "--out", "--outputs", "--sandbox"),
-        *("--text", "--weights", "--with"),
+        *("--allow-module", "--cluster", "--config-dir", "--encoding", "--engine", "--force", "--help", "--keep"),
+        *("--memory", "--out", "--outputs", "--sandbox", "--text", "--walltime", "--weights", "--with", "--workers"),
     ),
     "compare": ("--format", "--help", "--out", "--table"),
     "show": ("--help", "--outputs"),

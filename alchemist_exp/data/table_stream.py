@@ -12,7 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
@@ -82,6 +82,15 @@ class TableStream(ABC):
     def _parts(self, n_rows: int) -> Iterator[Columns]:
         """Yield the rows in parts; any error of a reader may be raised."""
 
+    def select(self, names: Sequence[str]) -> "TableStream":
+        """Return a table that reads no other columns, if its format can leave out columns; else this table.
+
+        Args:
+            names: Columns of the table.
+
+        """
+        return self
+
     def arrow_types(self) -> "dict[str, pa.DataType]":
         """Return the type of each column in a Parquet file; the whole file may be read for it."""
         import pyarrow as pa
@@ -142,7 +151,18 @@ class _WholeTable(TableStream):
 
 @dataclass(kw_only=True)
 class _ParquetTable(TableStream):
-    """A Parquet file; row groups are read one by one."""
+    """A Parquet file; row groups are read one by one.
+
+    Attributes:
+        selected: The columns that are read; None for all.
+
+    """
+
+    selected: list[str] | None = None
+
+    def select(self, names: Sequence[str]) -> TableStream:
+        """Return a table that reads some columns; see `TableStream.select`."""
+        return replace(self, columns=tuple(names), selected=list(names))
 
     def _parts(self, n_rows: int) -> Iterator[Columns]:
         import pyarrow
@@ -150,7 +170,7 @@ class _ParquetTable(TableStream):
 
         try:
             with parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(batch_size=n_rows):
+                for batch in file.iter_batches(batch_size=n_rows, columns=self.selected):
                     yield batch.to_pydict()
         except (KeyError, pyarrow.ArrowException) as error:
             raise ValueError(error) from error
@@ -345,6 +365,7 @@ def write_parts(
     types: "Callable[[], Mapping[str, pa.DataType]]",
     delimiter: str = ",",
     byte_order_mark: bool = False,
+    metadata: Callable[[], Mapping[str, str]] = dict,
 ) -> Iterator[WriteRows]:
     """Write a table part by part; it replaces the file when the `with` block ends without an error.
 
@@ -354,6 +375,7 @@ def write_parts(
         types: Returns the type of each column; called for a Parquet file only.
         delimiter: The character between the fields of a CSV file.
         byte_order_mark: Whether a CSV or TSV file begins with the byte order mark of UTF-8.
+        metadata: Returns the key-value metadata of a Parquet file; called after the last row.
 
     Yields:
         The function that writes further rows.
@@ -367,7 +389,7 @@ def write_parts(
     with open_replacement(path) as file:
         match ending:
             case ".parquet":
-                with _parquet_writer(file, types()) as write:
+                with _parquet_writer(file, types(), metadata) as write:
                     yield write
             case ".xlsx":
                 with _excel_writer(file, names) as write:
@@ -386,7 +408,9 @@ def _write_all(file: BinaryIO, raw: bytes) -> None:
 
 
 @contextmanager
-def _parquet_writer(file: BinaryIO, types: "Mapping[str, pa.DataType]") -> Iterator[WriteRows]:
+def _parquet_writer(
+    file: BinaryIO, types: "Mapping[str, pa.DataType]", metadata: Callable[[], Mapping[str, str]]
+) -> Iterator[WriteRows]:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -398,6 +422,8 @@ def _parquet_writer(file: BinaryIO, types: "Mapping[str, pa.DataType]") -> Itera
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
         yield write
+        if found := metadata():
+            writer.add_key_value_metadata(found)
 
 
 def _array_of(values: Sequence[Any], kind: "pa.DataType") -> "pa.Array":

@@ -168,13 +168,14 @@ def _texts(value: object) -> list[str]:
     return [text for inner in value for text in _texts(inner)] if isinstance(value, list) else []
 
 
-def make_sandbox(run: StoredRun, mode: str, consent: Consent) -> Sandbox:
+def make_sandbox(run: StoredRun, mode: str, consent: Consent, workers: int | None = None) -> Sandbox:
     """Make a sandbox with the limits of a run.
 
     Args:
         run: The run.
         mode: One of `SANDBOXES`; the mode of the run does not count.
         consent: What the user allows.
+        workers: Programs that run at once; None for as many as there are CPU cores. It cannot alter votes.
 
     Returns:
         The sandbox.
@@ -206,7 +207,7 @@ def make_sandbox(run: StoredRun, mode: str, consent: Consent) -> Sandbox:
             )
         chosen[key] = names
     # Checked when the programs were vetted.
-    chosen |= {"name": mode, "determinism_rows": 0}
+    chosen |= {"name": mode, "determinism_rows": 0, "workers": workers}
     if mode == "none":
         chosen["i_accept_untrusted_code"] = True
     sandbox = _build(registry.built_in()["sandbox"][mode], "sandbox", chosen, where)

@@ -5,9 +5,10 @@ number generator that the caller may pass from part to part.
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -57,6 +58,7 @@ class RowLabels:
         probs: float32 array of shape (n_rows, n_classes); all zero for a row without a label.
         votes: int8 array of shape (n_rows, n_programs); no columns where no program was asked.
         failures: By program, why it did not finish on these rows, where it abstains on all of them.
+        outcomes: The number of rows by outcome, added up over the programs; empty where no program was asked.
 
     """
 
@@ -64,6 +66,7 @@ class RowLabels:
     probs: FloatArray
     votes: npt.NDArray[np.int8]
     failures: Mapping[str, str] = field(default_factory=dict)
+    outcomes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,7 +116,7 @@ class RowLabeler(ABC):
         probs = np.zeros((len(rows), len(self.classes)), np.float32)
         votes = np.full((len(rows), len(self.programs)), ABSTAIN, np.int8)
         classes[places], probs[places], votes[places] = found.classes, found.probs, found.votes
-        return RowLabels(classes=classes, probs=probs, votes=votes, failures=found.failures)
+        return replace(found, classes=classes, probs=probs, votes=votes)
 
     @abstractmethod
     def _label(self, rows: Sequence[str], rng: np.random.Generator | None) -> RowLabels:
@@ -196,7 +199,9 @@ class ProgramLabeler(RowLabeler):
         runs = self.sandbox.execute(self.sources, inputs, len(self.classes))
         votes = np.full((len(rows), len(runs)), ABSTAIN, np.int8)
         failures = {}
+        outcomes: Counter[str] = Counter()
         for column, (name, run) in enumerate(zip(self.programs, runs, strict=True)):
+            outcomes.update({str(outcome): count for outcome, count in run.outcomes.items()})
             if run.status is ProgramStatus.OK:
                 votes[:, column] = run.votes
             else:  # a part of its votes would look like abstaining on the others
@@ -204,7 +209,9 @@ class ProgramLabeler(RowLabeler):
         matrix = LabelMatrix(votes=votes, n_classes=len(self.classes))
         with _naming_files(self.directory), np.errstate(all="ignore"):
             labels: SoftLabels = predict_labels(self.label_model, matrix)
-        return RowLabels(classes=labels.hard(rng), probs=labels.probs, votes=votes, failures=failures)
+        return RowLabels(
+            classes=labels.hard(rng), probs=labels.probs, votes=votes, failures=failures, outcomes=+outcomes
+        )
 
 
 def model_labeler(run: StoredRun, consent: Consent) -> ModelLabeler:
@@ -238,13 +245,16 @@ def model_labeler(run: StoredRun, consent: Consent) -> ModelLabeler:
     )
 
 
-def program_labeler(run: StoredRun, consent: Consent, sandbox_mode: str) -> ProgramLabeler:
+def program_labeler(
+    run: StoredRun, consent: Consent, sandbox_mode: str, sandbox_workers: int | None = None
+) -> ProgramLabeler:
     """Return a labeler with the programs and the label model of a run.
 
     Args:
         run: The run, whose files were checked.
         consent: What the user allows.
         sandbox_mode: The mode of the sandbox on this machine.
+        sandbox_workers: Programs that run at once; None for as many as there are CPU cores.
 
     Returns:
         The labeler.
@@ -291,7 +301,7 @@ def program_labeler(run: StoredRun, consent: Consent, sandbox_mode: str) -> Prog
         programs=tuple(unique_names([p.origin for p in programs], [p.id for p in programs])),
         directory=run.label_model,
         sources=tuple(program.source for program in programs),
-        sandbox=make_sandbox(run, sandbox_mode, consent),
+        sandbox=make_sandbox(run, sandbox_mode, consent, sandbox_workers),
         label_model=fitted,
         program_rows=program_rows,
         notes=_notes(run, made),

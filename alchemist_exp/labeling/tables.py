@@ -1,18 +1,22 @@
 """Labels a table part by part: all columns of the input, then the label, its probabilities and the votes."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from alchemist_exp.core.errors import AlchemistError, ConfigError
+from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.data.readers import extension
+from alchemist_exp.data.readers import extension, similar_column
 from alchemist_exp.data.row_kind import TablePart
 from alchemist_exp.data.table_stream import TableStream, write_parts
 from alchemist_exp.labeling.labelers import RowLabeler, RowLabels
+from alchemist_exp.labeling.run_files import StoredRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +28,9 @@ INPUT_PREFIX: Final = "input_"
 
 DECIMALS: Final = 6
 
+IMAGE_COLUMNS: Final = ("path", "image", "file")
+"""Columns that may have the paths of images, if neither the user nor the run names one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableSummary:
@@ -34,6 +41,7 @@ class TableSummary:
         labels: Rows by label; rows without one are not counted.
         reasons: Why rows have no content, with the number of rows; empty if the kind gives no reasons.
         failures: By program, the number of parts on which it did not finish, and the first reason.
+        outcomes: Rows by outcome, added up over the programs; empty without programs.
 
     """
 
@@ -41,6 +49,7 @@ class TableSummary:
     labels: Mapping[str, int]
     reasons: Mapping[str, int]
     failures: Mapping[str, tuple[int, str]]
+    outcomes: Mapping[str, int] = field(default_factory=dict)
 
 
 def label_table(
@@ -49,6 +58,9 @@ def label_table(
     labeler: RowLabeler,
     out: Path,
     advance: Callable[[int], None],
+    *,
+    keep: Sequence[str] | None = None,
+    metadata: Callable[[TableSummary], Mapping[str, str]] | None = None,
 ) -> TableSummary:
     """Label the rows of a table and write them with their labels.
 
@@ -58,6 +70,8 @@ def label_table(
         labeler: Labels the rows.
         out: The file to write; it is replaced at the end.
         advance: Is called with the number of rows that were labeled since its last call.
+        keep: The columns of the input that are written; None for all.
+        metadata: Returns the key-value metadata of a Parquet file, given what was written.
 
     Returns:
         What was written.
@@ -68,12 +82,25 @@ def label_table(
     """
     rng = np.random.default_rng(0)
     ours = own_columns(labeler)
-    names = output_names(table.columns, ours)
+    if keep is not None:
+        table = table.select(list(dict.fromkeys([*row_columns, *keep])))
+    names = output_names(table.columns if keep is None else keep, ours)
     labels: Counter[str] = Counter()
     failures: dict[str, tuple[int, str]] = {}
     reasons: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     n_rows = 0
     types = _types(table, names, ours)
+
+    def summary() -> TableSummary:
+        return TableSummary(
+            n_rows=n_rows,
+            labels=dict(labels.most_common()),
+            reasons=dict(reasons.most_common()),
+            failures=failures,
+            outcomes=dict(outcomes),
+        )
+
     is_csv = (out.suffix.lower(), extension(table.path).removesuffix(".gz")) == (".csv", ".csv")
     with write_parts(
         out,
@@ -81,6 +108,7 @@ def label_table(
         types=types,
         delimiter=table.delimiter if is_csv and table.delimiter else ",",
         byte_order_mark=table.byte_order_mark,
+        metadata=lambda: metadata(summary()) if metadata else {},
     ) as write:
         for columns in table.parts(labeler.chunk_rows):
             part = TablePart(
@@ -92,17 +120,48 @@ def label_table(
             )
             rows = labeler.kind.parse_columns(part, row_columns)
             found = labeler.label(rows, rng)
-            write({names[name]: values for name, values in columns.items()} | _label_columns(found, labeler))
+            write({names[name]: columns[name] for name in names} | _label_columns(found, labeler))
             n_rows += len(rows)
             reasons.update(filter(None, map(labeler.kind.reason_without_content, rows)))
+            outcomes.update(found.outcomes)
             labels.update(labeler.classes[c] for c in found.classes.tolist() if c != ABSTAIN)
             for name, reason in found.failures.items():
                 count, first = failures.get(name, (0, reason))
                 failures[name] = (count + 1, first)
             advance(len(rows))
-    return TableSummary(
-        n_rows=n_rows, labels=dict(labels.most_common()), reasons=dict(reasons.most_common()), failures=failures
-    )
+    return summary()
+
+
+@contextmanager
+def explain_encoding_errors() -> Iterator[None]:
+    """Name the option --encoding in errors of readers, which name the configuration key of a dataset.
+
+    Raises:
+        AlchemistError: The error, with the name of the option.
+
+    """
+    try:
+        yield
+    except AlchemistError as error:
+        text = (
+            str(error).replace("set dataset.encoding=", "set --encoding ").replace("dataset.encoding=", "--encoding ")
+        )
+        raise type(error)(text.replace("set dataset.encoding", "set --encoding")) from error
+
+
+def check_kept(table: TableStream, keep: Sequence[str] | None) -> None:
+    """Check that a table has the columns that are to be written beside the labels.
+
+    Args:
+        table: The table.
+        keep: Their names; None for all columns.
+
+    Raises:
+        ConfigError: It does not have one of them.
+
+    """
+    if absent := next((name for name in keep or () if name not in table.columns), None):
+        raise ConfigError(f"{table.path} has no column {absent!r}, which --keep names.")
 
 
 def own_columns(labeler: RowLabeler) -> list[str]:
@@ -170,8 +229,65 @@ def _types(
     def types() -> "Mapping[str, pa.DataType]":
         import pyarrow as pa
 
-        of_input = {names[name]: kind for name, kind in table.arrow_types().items()}
+        found = table.arrow_types()
+        of_input = {written: found[name] for name, written in names.items()}
         numbers = {name for name in ours if name == CONFIDENCE or name.startswith("p(")}
         return of_input | {name: pa.float64() if name in numbers else pa.string() for name in ours}
 
     return types
+
+
+def wanted_columns(run: StoredRun, labeler: RowLabeler, asked: str | None) -> tuple[str, ...]:
+    """Return the columns that rows are made of, as the user or the run names them.
+
+    Args:
+        run: The run.
+        labeler: Labels the rows.
+        asked: The column that the user names; None for that of the run.
+
+    """
+    if labeler.kind.columns:
+        return tuple(column.name for column in labeler.kind.columns)
+    if asked is not None:
+        return (asked,)
+    dataset = run.config("dataset")
+    named: Any = dataset.get("path_column" if labeler.kind.name == "images" else "text_column")
+    return (named,) if isinstance(named, str) else IMAGE_COLUMNS if labeler.kind.name == "images" else ("text",)
+
+
+def find_row_columns(
+    table: TableStream, labeler: RowLabeler, wanted: Sequence[str], asked: str | None
+) -> tuple[str, ...]:
+    """Return the columns of a table that rows are made of.
+
+    Args:
+        table: The table.
+        labeler: Labels the rows.
+        wanted: See `wanted_columns`.
+        asked: The column that the user names; None for that of the run.
+
+    Raises:
+        ConfigError: The table does not have them, or --text names one for rows of several columns.
+
+    """
+    columns = ", ".join(map(repr, table.columns))
+    if labeler.kind.columns:
+        if asked is not None:
+            raise ConfigError(f"--text is for texts; the rows of this run have the columns {', '.join(wanted)}.")
+    elif asked is None:
+        found = next((name for name in wanted if name in table.columns), None)
+        if found is None and len(table.columns) == 1:
+            found = table.columns[0]
+        if found is None:
+            guess = similar_column(wanted[0], table.columns)
+            hint = "" if guess is None else f" (did you mean {guess!r}?)"
+            raise ConfigError(
+                f"{table.path} has no column {sanitize(wanted[0])!r}{hint}; name the column of the rows by --text: "
+                f"{columns}."
+            )
+        return (found,)
+    if absent := next((name for name in wanted if name not in table.columns), None):
+        guess = similar_column(absent, table.columns)
+        hint = "" if guess is None else f" (did you mean {guess!r}?)"
+        raise ConfigError(f"{table.path} has no column {sanitize(absent)!r}{hint}; the columns are {columns}.")
+    return tuple(wanted)

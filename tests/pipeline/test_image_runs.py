@@ -144,6 +144,11 @@ def test_the_distilled_model_labels_other_images(
             labeler()
     (tmp_path / "a.ppm").write_bytes(b"P6 2 1 255 abcdef")
     assert features([kind.parse(f"{tmp_path}/a.ppm")]).shape == features(rows[:1]).shape
+    (tmp_path / "more.csv").write_text(f"path\n{tmp_path}/a.ppm\nabsent.png\n", encoding="utf-8")
+    many = [str(result.directory), f"{tmp_path}/more.csv", "-o", f"{tmp_path}/many/", "--with", "programs"]
+    assert apply.main(many) == 0
+    assert parquet.read_table(tmp_path / "many" / "more.parquet").num_rows == 2
+    assert "rows: 2; coverage" in capsys.readouterr().out
     assert kind.is_empty(kind.parse("no.jpg"))
 
 

@@ -159,6 +159,8 @@ def test_new_records_are_labeled(
             assert apply.main([str(ran.directory), str(file), "-o", "out.parquet", "--force", "--with", using]) == 0
             found = pd.read_parquet("out.parquet")
             assert found["label"].fillna("").tolist() == labels[column].fillna("").tolist()
+            assert apply.main([str(ran.directory), str(file), "-o", "many/", "--with", using]) == 0
+            pd.testing.assert_frame_equal(pd.read_parquet("many/train.parquet"), found)
     assert found.columns[:5].tolist() == ["id", "comment", "lang", "likes", "label"]
     assert found.columns[-3:].tolist() == ["vote ham.py", "vote likes.py", "vote spam.py"]
     assert str(found["likes"].dtype) in ("object", "str")  # a CSV file has no types

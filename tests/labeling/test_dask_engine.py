@@ -1,0 +1,112 @@
+"""The Dask engine writes what the local engine writes, and a worker that is killed loses no file."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from alchemist_exp.core.errors import AlchemistError, ConfigError
+from alchemist_exp.labeling.dask_engine import ClusterOptions, connect, label_with_dask, slurm_job
+from alchemist_exp.labeling.shards import ShardStatus, find_shards, label_locally
+from tests.labeling.test_apply_shards import TEXTS, job_of
+from tests.support.commands import apply_lines
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    paths = [str(tmp_path / f"{number}.csv") for number in range(6)]
+    for path in paths:
+        table = pd.DataFrame({"text": [f"{text} {row} {path[-5]}" for row in range(400) for text in TEXTS]})
+        table.to_csv(path, index=False)
+    return paths
+
+
+def test_a_killed_worker_loses_nothing_and_files_equal_those_of_the_local_engine(
+    finished: Path, files: list[str], tmp_path: Path
+) -> None:
+    Path(files[5]).write_text("a,b\n1,2\n")
+    out, expected = tmp_path / "dask", tmp_path / "local"
+    job, found = job_of(finished, out), find_shards(files, out)
+    killed: list[int] = []
+
+    def kill(address: str) -> None:
+        """End the only worker as soon as it has written a file."""
+        with connect(ClusterOptions(cluster=address)) as client:
+            deadline = time.monotonic() + 60
+            while not list(out.glob("*.parquet")) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            killed.extend(client.run(os.getpid).values())
+            os.kill(killed[0], signal.SIGKILL)
+
+    with connect(ClusterOptions(n_workers=1)) as client:
+        address = client.scheduler.address
+        assert address.startswith("tcp://127.0.0.1:")
+        thread = threading.Thread(target=kill, args=(address,))
+        thread.start()
+        results = list(label_with_dask(job, found, ClusterOptions(cluster=address), force=False))
+        thread.join()
+        survivor = next(iter(client.run(os.getpid).values()))
+    assert killed != [survivor]
+    by_name = {result.shard.source.name: result for result in results}
+    assert sorted(by_name) == [f"{number}.csv" for number in range(6)]
+    assert by_name.pop("5.csv").status is ShardStatus.BAD
+    # The file may have been finished by the worker that was killed before it could say so.
+    assert {result.status for result in by_name.values()} <= {ShardStatus.WRITTEN, ShardStatus.FOUND}
+    local = label_locally(
+        job_of(finished, expected), find_shards(files, expected), force=False, advance=lambda _rows, _bytes: None
+    )
+    for result in local:
+        if result.status is not ShardStatus.BAD:
+            other = by_name[result.shard.source.name]
+            assert other.summary == result.summary
+            pd.testing.assert_frame_equal(pd.read_parquet(other.shard.target), pd.read_parquet(result.shard.target))
+    # Nothing is left to label, so that no cluster is started.
+    good = find_shards(files[:5], out)
+    again = list(label_with_dask(job, good, ClusterOptions(cluster="127.0.0.1:1"), force=False))
+    assert [result.status for result in again] == [ShardStatus.FOUND] * 5
+
+
+def test_slurm_jobs_stop_before_their_time_limit() -> None:
+    script = slurm_job(ClusterOptions(cluster="slurm", walltime="02:00:00"), "tcp://127.0.0.1:1").job_script()
+    assert "#SBATCH -t 02:00:00" in script
+    assert "#SBATCH --mem=4G" in script
+    assert "--lifetime 6900s" in script
+    assert ClusterOptions(walltime="1-00:00:00").lifetime_s() == 86_400 - 300
+    assert ClusterOptions(walltime="00:10:00").lifetime_s() == 540
+    for options, message in (
+        ({"walltime": "10"}, "invalid --walltime '10'; expected HH:MM:SS or D-HH:MM:SS"),
+        ({"walltime": "00:00:10"}, "one minute or more"),
+        ({"memory": "4"}, "invalid --memory '4'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            ClusterOptions(**options)
+
+
+def test_options_that_do_not_fit_are_refused(
+    finished: Path, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("alchemist_exp.labeling.dask_engine.CONNECT_S", 0.2)
+    out = str(tmp_path / "out")
+    for arguments, message in (
+        ([*files, "-o", out, "--workers", "2"], "--workers is for --engine dask"),
+        ([*files, "-o", out, "--engine", "dask", "--memory", "1GB"], "--memory is for --cluster slurm"),
+        ([*files, "-o", out, "--engine", "dask", "--cluster", "a:1", "--workers", "1"], "--workers is for --cluster"),
+        ([files[0], "--engine", "dask"], "--engine labels files into a directory"),
+        ([*files, "-o", out, "--engine", "dask", "--cluster", "127.0.0.1:1"], "'127.0.0.1:1' cannot be reached"),
+    ):
+        assert apply_lines(monkeypatch, "", str(finished), *arguments) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_an_error_of_the_run_ends_the_command(finished: Path, files: list[str], tmp_path: Path) -> None:
+    job = job_of(finished, tmp_path / "out")
+    other = type(job)(**{**vars(job), "code": "other"})
+    shards = find_shards(files[:1], tmp_path / "out")
+    with pytest.raises(AlchemistError, match="a worker has another version of this package"):
+        list(label_with_dask(other, shards, ClusterOptions(n_workers=1), force=False))
