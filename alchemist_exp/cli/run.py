@@ -59,7 +59,8 @@ def job(cfg: DictConfig) -> "RunResult":
 
     in_launched_process = bool(sweep) and SweepScreen.current is None
     if in_launched_process:
-        prepare_process(ends_with_parent="joblib" in str(hydra_config.launcher._target_))
+        launcher = str(hydra_config.launcher._target_)
+        prepare_process(ends_with_parent="joblib" in launcher, on_cluster="Slurm" in launcher)
     overrides = without_sweep_keys(task_overrides())
     with shown(overrides), _stops_others(sweep_directory, bool(sweep) and cfg.sweep.fail_fast):
         config.check_interpolated_overrides(cfg, overrides)

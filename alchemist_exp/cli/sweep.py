@@ -27,7 +27,7 @@ def visit_jobs(
     def _job(cfg: DictConfig) -> None:
         visit(cfg, task_overrides())
 
-    kept = [argument for argument in arguments if not argument.startswith("hydra/launcher=")]
+    kept = [argument for argument in arguments if not argument.startswith(("hydra/launcher=", "hydra.launcher."))]
     quiet = ["~hydra.callbacks.screen", *([] if list_jobs else ["hydra/hydra_logging=disabled"])]
     if not any(argument.startswith("hydra/sweeper=") for argument in arguments):
         quiet.append("hydra.sweeper.resume=false")
