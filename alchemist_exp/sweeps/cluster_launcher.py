@@ -88,7 +88,7 @@ class Sweep:
     @property
     def outputs(self) -> Path:
         """The directory of outputs."""
-        return Path(str(self.config.paths.outputs)).absolute()
+        return Path(str(self.config.paths.outputs)).expanduser().resolve()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -113,6 +113,22 @@ class _Job:
     gone_at: float = 0.0
 
 
+def check_resources(settings: SlurmSettings) -> None:
+    """Check that this machine can submit jobs, and that Slurm accepts their resources.
+
+    Args:
+        settings: The resources of a job.
+
+    Raises:
+        AlchemistError: A job could not be submitted or not be watched.
+
+    """
+    _require_submitit()
+    names = ("partition", "account", "qos", "cpus", "memory_gb", "time_min", "gpus")
+    options = slurm.sbatch_options(**{name: getattr(settings, name) for name in names})
+    slurm.check([*options, *_extra_options(settings.options)])
+
+
 def launch_on_slurm(
     sweep: Sweep, settings: SlurmSettings, jobs: Sequence[Sequence[str]], first: int
 ) -> list[JobReturn]:
@@ -131,12 +147,7 @@ def launch_on_slurm(
         AlchemistError: Slurm refuses the jobs, or gives no answer.
 
     """
-    _require_submitit()
-    resources = {
-        name: getattr(settings, name)
-        for name in ("partition", "account", "qos", "cpus", "memory_gb", "time_min", "gpus")
-    }
-    slurm.check([*slurm.sbatch_options(**resources), *_extra_options(settings.options)])
+    check_resources(settings)
     _require_writable(sweep.outputs)
     size = max(1, slurm.max_array_size() - 1)
     queued = {
@@ -209,7 +220,7 @@ def launch_locally(sweep: Sweep, settings: LocalSettings, jobs: Sequence[Sequenc
 def _require_submitit() -> None:
     """Refuse a sweep on a cluster without the extra."""
     try:
-        import hydra_plugins.hydra_submitit_launcher.submitit_launcher
+        import hydra_plugins.hydra_submitit_launcher.submitit_launcher  # noqa: F401
         import submitit  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"this launcher needs the extra slurm ({error.name} is missing): {INSTALL}") from error

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,8 +15,10 @@ from alchemist_exp.core.terminal import single_line
 _TIMEOUT_S: Final = 60.0
 
 _ACTIVE: Final = frozenset(
-    ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED")
-    + ("RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+    (
+        *("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"),
+        *("RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SPECIAL_EXIT", "RESV_DEL_HOLD"),
+    )
 )
 """States of a job that may still run."""
 
@@ -151,7 +153,7 @@ def find_jobs(names: Iterable[str], *, since: str, ended: bool = True) -> Mappin
         return {}
     wanted = f"--name={','.join(found)}"
     if ended:
-        options = ["-n", "-X", "-P", "--array", "-S", since, "-u", getpass.getuser(), wanted]
+        options = ["-n", "-X", "-P", "-S", since, "-u", getpass.getuser(), wanted]
         _add(found, run(["sacct", *options, "-o", "JobName,JobID,State"]))
     # The controller is the newer source. It also knows jobs that accounting has not received yet.
     _add(found, run(["squeue", "-h", "-r", "--states=all", wanted, "-o", "%j|%i|%T|%r"]))
@@ -162,11 +164,22 @@ def _add(found: Mapping[str, dict[int, QueuedJob]], output: str) -> None:
     """Add the jobs in the lines NAME|ID|STATE or NAME|ID|STATE|REASON of an output."""
     for line in output.splitlines():
         name, job_id, state, *reason = line.strip().split("|")
-        if name not in found or re.fullmatch(r"\d+(_\d+)?", job_id) is None:
-            continue  # a step, or the rest of an array that sacct shows as NUMBER_[3-5]
+        parsed = re.fullmatch(r"(\d+)(?:_(\d+)|_\[([\d,-]+)(?:%\d+)?\])?", job_id)
+        if name not in found or parsed is None:
+            continue  # a step
         text = reason[0] if reason and reason[0] != "None" else ""
-        job = QueuedJob(job_id=job_id, state=state.split()[0], reason=text)  # "CANCELLED by 1000"
-        found[name][job.index] = job
+        number, index, rest = parsed.groups()
+        for one in _indices(rest) if rest else [index]:
+            # The state may be "CANCELLED by 1000".
+            job = QueuedJob(job_id=number if one is None else f"{number}_{one}", state=state.split()[0], reason=text)
+            found[name][job.index] = job
+
+
+def _indices(ranges: str) -> Iterator[str]:
+    """Yield the indices in ranges such as "0-2,5", by which sacct shows tasks of an array that have not begun."""
+    for part in ranges.split(","):
+        first, _, last = part.partition("-")
+        yield from map(str, range(int(first), int(last or first) + 1))
 
 
 def cancel(job_ids: Sequence[str]) -> None:
