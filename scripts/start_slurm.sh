@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a Slurm of one node with accounting on this machine, for tests: scripts/start_slurm.sh [start|stop|status]
+# Starts a Slurm of one node with accounting on this machine, for tests: scripts/start_slurm.sh [start|stop|status|install]
 #
 # Runs as root on Debian or Ubuntu, without systemd. The configuration, state, logs, keys and sockets are in $SLURM_HOME.
 # The daemons listen on 127.0.0.1 only. Missing packages are installed with apt. A second start changes nothing.
@@ -182,12 +182,12 @@ status() {
 }
 
 case ${1:-start} in
-  start | stop)
+  start | stop | install)
     mkdir -p "$run" "$home/state" "$home/spool" "$home/log" "$home/mysql"
     exec 9>"$home/lock"
     flock -w 120 9 || fail "another start or stop has not ended"
-    "${1:-start}"
+    case ${1:-start} in install) install_packages ;; *) "${1:-start}" ;; esac
     ;;
   status) status ;;
-  *) fail "usage: scripts/start_slurm.sh [start|stop|status]" ;;
+  *) fail "usage: scripts/start_slurm.sh [start|stop|status|install]" ;;
 esac

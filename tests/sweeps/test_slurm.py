@@ -35,7 +35,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         pytest.skip("Slurm is started as root")
     home = tmp_path_factory.mktemp("slurm")
     environment = {**os.environ, "SLURM_HOME": str(home), "SLURM_CPUS": "6", "SLURM_MAX_ARRAY_SIZE": "4"}
-    environment["SLURM_PORT"] = str(20000 + os.getpid() % 10000)
+    environment["SLURM_PORT"] = str(20000 + os.getpid() % 3000 * 3)
     started = subprocess.run([SCRIPT], env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
     if started.returncode:
         subprocess.run([SCRIPT, "stop"], env=environment, timeout=TIMEOUT_S)
@@ -131,7 +131,7 @@ def test_the_same_command_completes_what_failed_was_cancelled_or_took_too_long(c
     output, _ = launcher.communicate(timeout=TIMEOUT_S)
     assert launcher.returncode == 1, output
     assert "3 of 6 jobs are done  3 failed" in output
-    assert re.search(r"failed +seed=s0: RuntimeError: a planted error", output), output
+    assert re.search(r"failed +seed=s0: unexpected RuntimeError: a planted error", output), output
     assert re.search(r"failed +seed=s1: it was cancelled \(Slurm job \d+_1: CANCELLED\)", output), output
     assert re.search(r"failed +seed=s2: it reached the time limit of 5 min \(hydra.launcher.time_min\)", output), output
     assert sorted(len(submission["tasks"]) for submission in cluster.submissions()) == [3, 3]  # MaxArraySize is 4
@@ -183,7 +183,7 @@ def test_the_local_launcher_shows_failed_jobs_and_the_same_command_completes_the
     cluster.behave(**{"raise": ["s1"]})
     code, output = cluster.run("run", *sweep)
     assert code == 1, output
-    assert re.search(r"failed +seed=s1: RuntimeError: a planted error", output), output
+    assert re.search(r"failed +seed=s1: unexpected RuntimeError: a planted error", output), output
     cluster.behave()
     assert cluster.run("run", *sweep)[0] == 0
     assert cluster.trained() == {"begun s0": 1, "ended s0": 1, "begun s1": 2, "ended s1": 1}
