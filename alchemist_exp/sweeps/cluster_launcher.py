@@ -342,8 +342,8 @@ def _say_counts(jobs: Sequence[_Job], returned: Mapping[int, JobReturn], shown: 
     for position, job in enumerate(jobs):
         if position in returned or job.queued is None or not job.queued.active:
             continue
-        pending = job.queued.state == "PENDING"
-        counts[f"pending ({job.queued.reason or 'no reason'})" if pending else job.queued.state.lower()] += 1
+        reason = f" ({job.queued.reason})" if job.queued.state == "PENDING" and job.queued.reason else ""
+        counts[job.queued.state.lower() + reason] += 1
     ended = len(jobs) - counts.total()
     text = ", ".join([f"{ended} of {_count(len(jobs), 'job')} ended", *(f"{n} {word}" for word, n in counts.items())])
     if text != shown:

@@ -1,6 +1,5 @@
 """Commands of Slurm: checks before jobs are queued, and the state of queued jobs."""
 
-import getpass
 import os
 import re
 import shutil
@@ -151,12 +150,12 @@ def find_jobs(names: Iterable[str], *, since: str, ended: bool = True) -> Mappin
     found: dict[str, dict[int, QueuedJob]] = {name: {} for name in names}
     if not found:
         return {}
-    wanted = f"--name={','.join(found)}"
+    wanted, user = f"--name={','.join(found)}", str(os.geteuid())
     if ended:
-        options = ["-n", "-X", "-P", "-S", since, "-u", getpass.getuser(), wanted]
+        options = ["-n", "-X", "-P", "-S", since, "-u", user, wanted]
         _add(found, run(["sacct", *options, "-o", "JobName,JobID,State"]))
     # The controller is the newer source. It also knows jobs that accounting has not received yet.
-    _add(found, run(["squeue", "-h", "-r", "--states=all", wanted, "-o", "%j|%i|%T|%r"]))
+    _add(found, run(["squeue", "-h", "-r", "--states=all", "-u", user, wanted, "-o", "%j|%i|%T|%r"]))
     return {name: [*jobs.values()] for name, jobs in found.items()}
 
 

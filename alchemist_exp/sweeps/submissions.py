@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,8 @@ def states(submissions: Sequence[Submission]) -> list[TaskState]:
     if not submissions:
         return []
     first = datetime.fromisoformat(min(submission.created_at for submission in submissions))
-    since = first.astimezone().replace(tzinfo=None).isoformat(timespec="seconds")
+    # The clock of Slurm's machine may differ.
+    since = (first - timedelta(hours=1)).astimezone().replace(tzinfo=None).isoformat(timespec="seconds")
     jobs = slurm.find_jobs([submission.name for submission in submissions], since=since)
     return [state for submission in submissions for state in _of(submission, jobs[submission.name])]
 
