@@ -92,7 +92,6 @@ def _wait() -> int:
     for task in (task for submission in submissions for task in submission.tasks):
         overrides = tuple(without_sweep_keys(task.overrides))
         jobs.append(StatusLine(state=MISSING, key=task.run_key, name=" ".join(overrides), overrides=overrides))
-    (outputs / "runs").mkdir(exist_ok=True)
     found = status(outputs, jobs)
     print("\n".join(status_rows(found, outputs)))
     for sentence in found.errors:

@@ -18,6 +18,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from alchemist_exp.core.atomic_io import explain_write_errors
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.sweeps import slurm
@@ -227,7 +228,9 @@ def _require_submitit() -> None:
 
 
 def _require_writable(outputs: Path) -> None:
-    outputs.mkdir(parents=True, exist_ok=True)
+    """Check the directory of outputs, and create the one of runs, which alchemist status reads."""
+    with explain_write_errors(outputs):
+        (outputs / "runs").mkdir(parents=True, exist_ok=True)
     if not os.access(outputs, os.W_OK | os.X_OK):
         raise StoreError(f"{outputs} is not writable; choose another paths.outputs=DIR.")
 
