@@ -20,10 +20,10 @@ daemons=(slurmd slurmctld slurmdbd mariadbd munged) # in the order in which they
 
 fail() { echo "error: $*" >&2; exit 1; }
 
-# A killed daemon whose parent has not waited for it is a zombie (Z); it counts as ended.
+# alive NAME [PID]; a killed daemon whose parent has not waited for it is a zombie (Z), and counts as ended.
 alive() {
-  local pid
-  pid=$(cat "$run/$1.pid" 2>/dev/null) || return 1
+  local pid=${2:-}
+  [ -n "$pid" ] || pid=$(cat "$run/$1.pid" 2>/dev/null) || return 1
   case $(cat "/proc/$pid/stat" 2>/dev/null) in "$pid ($1) Z"*) return 1 ;; "$pid ($1) "*) return 0 ;; *) return 1 ;; esac
 }
 
@@ -165,10 +165,10 @@ stop() {
       pid=$(cat "$run/$name.pid")
       kill "$pid"
       for _ in $(seq 100); do
-        alive "$name" || break
+        alive "$name" "$pid" || break # a daemon deletes its file of the pid before it ends
         sleep 0.1
       done
-      ! alive "$name" || kill -9 "$pid" || true
+      ! alive "$name" "$pid" || kill -9 "$pid" || true
     fi
     rm -f "$run/$name.pid"
   done
