@@ -131,12 +131,15 @@ def _store(group: str, name: str, schema: type[Component]) -> None:
         ) from error
 
 
-def compose(overrides: Sequence[str] = (), directory: str | Path | None = None) -> DictConfig:
+def compose(
+    overrides: Sequence[str] = (), directory: str | Path | None = None, *, with_hydra: bool = False
+) -> DictConfig:
     """Compose the configuration as the command line does.
 
     Args:
         overrides: Hydra overrides such as "dataset=sms" and "label_model.epochs=10".
         directory: The user's own directory of YAML files and Python modules (--config-dir).
+        with_hydra: Whether the result has Hydra's own section, which `build` refuses.
 
     Returns:
         The configuration; `build` turns it into an experiment.
@@ -155,7 +158,7 @@ def compose(overrides: Sequence[str] = (), directory: str | Path | None = None) 
         escaped = str(own).replace("\\", "\\\\").replace("'", "\\'")
         searchpath = [f"hydra.searchpath=['file://{escaped}']"]
     with _no_other_hydra(), hydra.initialize_config_dir(config_dir=config_dir(), version_base="1.3"):
-        return hydra.compose("config", [*overrides, *searchpath])
+        return hydra.compose("config", [*overrides, *searchpath], return_hydra_config=with_hydra)
 
 
 @contextmanager

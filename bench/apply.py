@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from bench.sandbox import _functions, _sources_and_texts
+from bench.sandbox import functions_of, sources_and_texts
 
 ROWS = (20_000,)
 SHARD_ROWS = 25_000
@@ -98,7 +98,7 @@ def loop(shards: str, out: str) -> None:
         out: The directory of the votes.
 
     """
-    functions = _functions(_sources_and_texts("youtube")[0])
+    functions = functions_of(sources_and_texts("youtube")[0])
     Path(out).mkdir(exist_ok=True)
     for path in sorted(Path(shards).glob("*.parquet")):
         texts = parquet.read_table(path, columns=["text"])["text"].to_pylist()
@@ -109,7 +109,7 @@ def loop(shards: str, out: str) -> None:
 
 
 def _write_shards(directory: Path, n_rows: int) -> None:
-    texts = _sources_and_texts("youtube")[1]
+    texts = sources_and_texts("youtube")[1]
     directory.mkdir()
     for start in range(0, n_rows, SHARD_ROWS):
         ids = range(start, min(start + SHARD_ROWS, n_rows))

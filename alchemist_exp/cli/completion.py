@@ -18,6 +18,9 @@ OPTIONS = {
     "plan": HYDRA_OPTIONS,
     "status": (*HYDRA_OPTIONS, "--outputs", "--watch"),
     "retry": (*HYDRA_OPTIONS, "--outputs", "--yes"),
+    "submit": (*HYDRA_OPTIONS, "--ask-here", "--yes"),
+    "wait": ("--help", "--outputs"),
+    "cancel": ("--help", "--outputs"),
     "label": (
         *("--budget", "--classes", "--config-dir", "--help", "--label", "--llm", "--model", "--out", "--programs"),
         *("--save", "--task", "--text", "--yes"),
@@ -137,7 +140,7 @@ def complete(line: str) -> list[str]:
             found = OPTIONS.get(command, ("--help",))
         case ["show", *_] | ["apply", _] | ["programs", "diff", *_]:
             found = [path.parent.name for path in OUTPUTS.glob("runs/*/record.json")]
-        case ["apply", *_]:
+        case ["apply" | "wait" | "cancel", *_]:
             found = ()
         case [command, *before, current] if command in OPTIONS:
             found = _overrides(before, current)

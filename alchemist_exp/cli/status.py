@@ -21,7 +21,7 @@ from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.results.layout import new_console
 from alchemist_exp.sweeps.overrides import without_sweep_keys
 from alchemist_exp.sweeps.run_keys import RunKeys
-from alchemist_exp.sweeps.status import MISSING, Status, StatusLine, status, status_rows
+from alchemist_exp.sweeps.status import MISSING, PENDING, Status, StatusLine, status, status_rows
 
 USAGE = """\
 alchemist status [OUTPUTS] [overrides]: the runs of an outputs directory and what has become of them. Runs nothing.
@@ -30,13 +30,14 @@ alchemist status [OUTPUTS] [overrides]: the runs of an outputs directory and wha
   alchemist status elsewhere                       every run of another directory
   alchemist status +experiment=table8              the jobs of that sweep, and which of them have no run
   alchemist status -m dataset=youtube,sms          any overrides of alchemist run
-  alchemist status --watch [SECONDS]               refresh (every 2 seconds) until no run is running
+  alchemist status --watch [SECONDS]               refresh (every 2 seconds) until no run is running or pending
 
 done: finished. failed: ended by an error. interrupted: ended by Ctrl-C or SIGTERM; run it again. running: has begun,
 and a process holds its lock; with the time since then and its stage. killed: has begun, and no process holds its lock;
-run it again. missing: a job of the sweep that has no run by this version of the program on the current data. Exit code:
-0 when all are done, else 1. --outputs DIR names the directory too, as in the other commands. In a pipe, --watch prints
-the table once per change. alchemist retry runs the failed, interrupted and killed ones again.
+run it again. pending: in the queue of Slurm, with Slurm's reason. missing: a job of the sweep that has no run by this
+version of the program on the current data. Exit code: 0 when all are done, else 1. --outputs DIR names the directory
+too, as in the other commands. In a pipe, --watch prints the table once per change. alchemist retry runs the failed,
+interrupted and killed ones again.
 """
 
 EVERY_S = 2
@@ -135,7 +136,7 @@ def _watch(directory: Path, jobs: Sequence[StatusLine] | None, every_s: int) -> 
                 if not console.is_terminal and rows != printed:
                     print("\n".join(rows), flush=True)
                 printed = rows
-                if not found.counts["running"]:
+                if not found.counts["running"] and not found.counts[PENDING]:
                     return found
                 time.sleep(every_s)
                 found = status(directory, jobs)

@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.results.record import RunResult
+
+
+class JobEndedError(AlchemistError):
+    """A job has ended without a result: it was cancelled, or its process was killed."""
 
 
 @dataclass(frozen=True, kw_only=True)

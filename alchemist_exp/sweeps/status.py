@@ -6,10 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
+from alchemist_exp.sweeps import slurm, submissions
+from alchemist_exp.sweeps.overrides import without_sweep_keys
+from alchemist_exp.sweeps.submissions import TaskState
 
 MISSING = "missing"
+PENDING = "pending"
 
 _TO_RETRY = ("failed", "interrupted", "killed")
 """The states of runs that `alchemist retry` runs again."""
@@ -20,7 +25,7 @@ class StatusLine:
     """What is shown of one run or job.
 
     Attributes:
-        state: A RunState, or MISSING.
+        state: A RunState, MISSING, or PENDING for a run whose job is in the queue of Slurm.
         key: The run's key; "" where it cannot be computed.
         name: Its members, or a job's overrides.
         overrides: The overrides of the run or job.
@@ -49,7 +54,7 @@ class Status:
     Attributes:
         lines: A line for each run or job.
         n_others: How many runs of the directory are none of them.
-        errors: A sentence about each record that cannot be read.
+        errors: A sentence about each record that cannot be read, and about Slurm if it gives no answer.
 
     """
 
@@ -101,7 +106,42 @@ def status(directory: Path, jobs: Sequence[StatusLine] | None = None) -> Status:
         )
     lines = [*runs.values()] if jobs is None else [_of_job(job, runs) for job in jobs]
     n_others = len(runs.keys() - {line.key for line in lines})
-    return Status(lines=tuple(lines), n_others=n_others, errors=index.errors)
+    errors = [*index.errors]
+    if slurm.is_available() and (directory / submissions.DIRECTORY).is_dir():
+        try:
+            lines = _with_queue(lines, submissions.active_states(directory), add=jobs is None)
+        except AlchemistError as error:
+            errors.append(str(error))
+    return Status(lines=tuple(lines), n_others=n_others, errors=tuple(errors))
+
+
+def _with_queue(lines: Sequence[StatusLine], queued: Sequence[TaskState], *, add: bool) -> list[StatusLine]:
+    """Return the lines with the state of jobs in the queue that have not begun their runs.
+
+    Args:
+        lines: The lines of runs or jobs.
+        queued: The jobs in the queue.
+        add: Whether jobs without a line get one.
+
+    """
+    waiting = {state.task.run_key: state for state in queued if state.job and state.task.run_key}
+    found = []
+    for line in lines:
+        state = waiting.pop(line.key, None)
+        begun = line.state in ("done", "running") or state is None
+        found.append(line if begun or state is None else replace(line, state=PENDING, detail=_queue_detail(state)))
+    for key, state in waiting.items() if add else ():
+        task = without_sweep_keys(state.task.overrides)
+        line = StatusLine(state=PENDING, key=key, name=" ".join(task), overrides=tuple(task))
+        found.append(replace(line, detail=_queue_detail(state)))
+    return found
+
+
+def _queue_detail(state: TaskState) -> str:
+    """Return the number of a job in Slurm and why it does not run."""
+    assert state.job is not None
+    reason = state.job.reason if state.job.state == "PENDING" else f"{state.job.state.lower()}, the run begins"
+    return f"Slurm job {state.job.job_id}" + (f": {reason}" if reason else "")
 
 
 def _of_job(job: StatusLine, runs: Mapping[str, StatusLine]) -> StatusLine:
@@ -136,7 +176,7 @@ def status_rows(found: Status, directory: Path, *, times: bool = True) -> list[s
             ", ".join(filter(None, [f"for {_elapsed(line.started_at)}" if running else "", line.detail])),
         )
         rows.append("  ".join(map(single_line, cells)).rstrip())
-    states = (*RunState, MISSING)
+    states = (*RunState, PENDING, MISSING)
     rows.append(", ".join(f"{found.counts[state]:,} {state}" for state in states if found.counts[state]) or "no runs")
     if found.n_others:
         number = "1 other run is" if found.n_others == 1 else f"{found.n_others:,} other runs are"

@@ -27,7 +27,7 @@ from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.record import RunRecord, RunResult, RunStatus, utc_now
 from alchemist_exp.sweeps.fail_fast import NOT_STARTED, NotStartedError, allow_jobs
 from alchemist_exp.sweeps.job_list import SweepJob, list_jobs
-from alchemist_exp.sweeps.outcome import JobOutcome, SweepListener
+from alchemist_exp.sweeps.outcome import JobEndedError, JobOutcome, SweepListener
 from alchemist_exp.sweeps.overrides import key_of_override
 from alchemist_exp.sweeps.run_keys import RunKeys
 
@@ -89,6 +89,8 @@ def run_sweep(
     if resume:
         sweep.find_finished()
     waiting = sweep.without_outcome()
+    if hasattr(launcher, "set_run_keys"):  # to recognize jobs in the queue of a cluster
+        launcher.set_run_keys(sweep.run_keys(waiting))
     size = batch_size or max(1, len(waiting))
     returned: list[Sequence[JobReturn]] = []
     try:
@@ -149,6 +151,11 @@ class _Sweep:
         """Return the jobs of which nothing is known yet."""
         return [job for job in self._jobs if job.number not in self._outcomes]
 
+    def run_keys(self, jobs: Sequence[SweepJob]) -> dict[tuple[str, ...], str]:
+        """Return the run key of each job by its overrides, where it can be computed."""
+        runs = {job.overrides: self._run_of(job) for job in jobs}
+        return {overrides: run.directory.name for overrides, run in runs.items() if run is not None}
+
     def add_returned(self, job: SweepJob, returned: JobReturn) -> None:
         """Remember what a launcher returned for a job."""
         value = returned._return_value
@@ -156,6 +163,8 @@ class _Sweep:
             self._add(job, result=value)
         elif isinstance(value, NotStartedError):
             self._add(job, error=NOT_STARTED, started=False)
+        elif isinstance(value, JobEndedError) and self._add_finished(job):
+            pass  # another process has made the run
         elif isinstance(value, Exception):
             self._add(job, error=single_line(sentence(value)))
         elif returned.status is JobStatus.COMPLETED:
@@ -198,6 +207,16 @@ class _Sweep:
         outcomes = [self._outcomes[job.number] for job in self._jobs]
         for listener in self._listeners:
             listener.on_sweep_end(outcomes)
+
+    def _add_finished(self, job: SweepJob) -> bool:
+        """Add the finished run of a job; return whether there is one."""
+        run = self._run_of(job)
+        record = None if run is None or run.runs_again else _read(run)
+        if run is None or record is None or record.status is not RunStatus.FINISHED:
+            return False
+        begun = self._has_begun(record)
+        self._add(job, result=RunResult(record=record, directory=run.directory, reused=not begun), started=begun)
+        return True
 
     def _add_recorded(self, job: SweepJob) -> None:
         """Add the outcome that the record of a job's run has."""
