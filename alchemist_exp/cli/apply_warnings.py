@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from alchemist_exp.core.terminal import escape_controls, sanitize
 
 if TYPE_CHECKING:
-    from alchemist_exp.labeling.tables import TableSummary
+    from alchemist_exp.labeling.tables import LabelSummary
 
 SHOWN_REASONS = 3
 """Reasons why rows have no content that are printed."""
 
 
-def warn_of(summary: "TableSummary") -> None:
+def warn_of(summary: "LabelSummary") -> None:
     """Print why rows have no content, and which programs did not finish, on standard error.
 
     Args:

@@ -26,7 +26,7 @@ from alchemist_exp.labeling.components import Consent
 from alchemist_exp.labeling.labelers import RowLabeler, model_labeler, program_labeler
 from alchemist_exp.labeling.run_files import StoredRun, check_run_files, stored_run
 from alchemist_exp.labeling.tables import (
-    TableSummary,
+    LabelSummary,
     check_kept,
     explain_encoding_errors,
     find_row_columns,
@@ -93,7 +93,7 @@ class ShardResult:
     shard: Shard
     status: ShardStatus
     reason: str = ""
-    summary: TableSummary | None = None
+    summary: LabelSummary | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
@@ -294,7 +294,7 @@ def _make(job: LabelingJob, shard: Shard, identity: dict[str, Any], advance: Adv
             check_kept(table, job.keep)
             bytes_per_row = shard.n_bytes / table.n_rows if table.n_rows else 0.0
 
-            def metadata(summary: TableSummary) -> dict[str, str]:
+            def metadata(summary: LabelSummary) -> dict[str, str]:
                 if job.identity(shard.source, shard.source.stat()) != identity:
                     raise DataError(f"{shard.source} was changed while it was read.")
                 # Each row may have its own reason, such as a missing image.
@@ -317,7 +317,7 @@ def _make(job: LabelingJob, shard: Shard, identity: dict[str, Any], advance: Adv
     return ShardResult(shard=shard, status=ShardStatus.WRITTEN, summary=summary, seconds=seconds, notes=labeler.notes)
 
 
-def read_summary(target: Path, identity: dict[str, Any]) -> TableSummary | None:
+def read_summary(target: Path, identity: dict[str, Any]) -> LabelSummary | None:
     """Return what is in a finished output.
 
     Args:
@@ -334,7 +334,7 @@ def read_summary(target: Path, identity: dict[str, Any]) -> TableSummary | None:
         return None
     try:
         failures = {name: (int(count), str(reason)) for name, (count, reason) in summary.pop("failures").items()}
-        return TableSummary(**summary, failures=failures)
+        return LabelSummary(**summary, failures=failures)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
@@ -425,7 +425,7 @@ def label_locally(job: LabelingJob, shards: Sequence[Shard], *, force: bool, adv
         yield label_shard(job, shard, wait=True, advance=advance)
 
 
-def add_up(results: Sequence[TableSummary]) -> TableSummary:
+def add_up(results: Sequence[LabelSummary]) -> LabelSummary:
     """Return one summary of several tables.
 
     Args:
@@ -446,7 +446,7 @@ def add_up(results: Sequence[TableSummary]) -> TableSummary:
         for name, (count, reason) in one.failures.items():
             before, first = failures.get(name, (0, reason))
             failures[name] = (before + count, first)
-    return TableSummary(
+    return LabelSummary(
         n_rows=sum(one.n_rows for one in results),
         labels=dict(labels.most_common()),
         reasons=dict(reasons.most_common()),

@@ -33,7 +33,7 @@ IMAGE_COLUMNS: Final = ("path", "image", "file")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableSummary:
+class LabelSummary:
     """What was written.
 
     Attributes:
@@ -60,8 +60,8 @@ def label_table(
     advance: Callable[[int], None],
     *,
     keep: Sequence[str] | None = None,
-    metadata: Callable[[TableSummary], Mapping[str, str]] | None = None,
-) -> TableSummary:
+    metadata: Callable[[LabelSummary], Mapping[str, str]] | None = None,
+) -> LabelSummary:
     """Label the rows of a table and write them with their labels.
 
     Args:
@@ -92,8 +92,8 @@ def label_table(
     n_rows = 0
     types = _types(table, names, ours)
 
-    def summary() -> TableSummary:
-        return TableSummary(
+    def summary() -> LabelSummary:
+        return LabelSummary(
             n_rows=n_rows,
             labels=dict(labels.most_common()),
             reasons=dict(reasons.most_common()),

@@ -24,7 +24,7 @@ from alchemist_exp.core.terminal import single_line
 from alchemist_exp.sweeps import slurm
 from alchemist_exp.sweeps.outcome import JobEndedError
 from alchemist_exp.sweeps.slurm import QueuedJob, SlurmError
-from alchemist_exp.sweeps.submissions import Submission, Task, active_states, new_submission
+from alchemist_exp.sweeps.submissions import Submission, SubmittedJob, active_states, new_submission
 
 INSTALL: Final = "pip install -c constraints.txt -e '.[slurm]'"
 
@@ -168,7 +168,9 @@ def launch_on_slurm(
         _say(f"{_count(len(waiting), 'job')} of this sweep {'is' if len(waiting) == 1 else 'are'} in the queue already")
     for start in range(0, len(new), size):
         positions = new[start : start + size]
-        tasks = [Task(run_key=sweep.run_keys.get(tuple(jobs[p]), ""), overrides=tuple(jobs[p])) for p in positions]
+        tasks = [
+            SubmittedJob(run_key=sweep.run_keys.get(tuple(jobs[p]), ""), overrides=tuple(jobs[p])) for p in positions
+        ]
         submission = new_submission(sweep.directory.name, tasks, sweep.outputs)
         arguments = [_arguments(jobs[position], first + position) for position in positions]
         submitted = _submit(sweep, settings, submission, arguments)

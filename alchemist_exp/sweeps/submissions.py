@@ -22,7 +22,7 @@ DIRECTORY = "sweeps"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class SubmittedJob:
     """One job of a submission.
 
     Attributes:
@@ -52,7 +52,7 @@ class Submission:
     sweep: str
     name: str
     created_at: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[SubmittedJob, ...]
     job_id: str = ""
     ended: bool = False
 
@@ -83,7 +83,7 @@ class TaskState:
     job: QueuedJob | None
 
     @property
-    def task(self) -> Task:
+    def task(self) -> SubmittedJob:
         """The task."""
         return self.submission.tasks[self.index]
 
@@ -93,7 +93,7 @@ class TaskState:
         return self.job is not None and self.job.active
 
 
-def new_submission(sweep: str, tasks: Sequence[Task], outputs: Path) -> Submission:
+def new_submission(sweep: str, tasks: Sequence[SubmittedJob], outputs: Path) -> Submission:
     """Record that tasks are about to be submitted.
 
     Args:
@@ -130,7 +130,10 @@ def read_submissions(outputs: Path) -> list[Submission]:
     for path in sorted((outputs / DIRECTORY).glob("*.json")):
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            tasks = [Task(run_key=task["run_key"], overrides=tuple(task["overrides"])) for task in values.pop("tasks")]
+            tasks = [
+                SubmittedJob(run_key=task["run_key"], overrides=tuple(task["overrides"]))
+                for task in values.pop("tasks")
+            ]
             found.append(Submission(tasks=tuple(tasks), **values))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path} is not the record of a submission ({type(error).__name__}).") from error

@@ -11,7 +11,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.sweeps import slurm
 from alchemist_exp.sweeps.cluster_launcher import SlurmSettings, settings_of
 from alchemist_exp.sweeps.slurm import QueuedJob, SlurmError
-from alchemist_exp.sweeps.submissions import Task, active_states, new_submission, read_submissions
+from alchemist_exp.sweeps.submissions import SubmittedJob, active_states, new_submission, read_submissions
 from tests.support.commands import run_command
 from tests.support.llm_server import ReceivedRequest, ScriptedResponse, Server
 
@@ -79,7 +79,7 @@ def test_tasks_of_an_array_are_read_from_sacct_and_squeue(answers: dict[str, str
 def test_an_uncertain_submission_is_found_by_its_name_and_an_answer_is_needed(
     answers: dict[str, str], tmp_path: Path
 ) -> None:
-    tasks = [Task(run_key=f"{number}" * 24, overrides=(f"seed=s{number}",)) for number in range(2)]
+    tasks = [SubmittedJob(run_key=f"{number}" * 24, overrides=(f"seed=s{number}",)) for number in range(2)]
     submission = new_submission("sweep", tasks, tmp_path)
     assert submission.name.startswith("alchemist-000000000000-")
     with pytest.raises(SlurmError, match="planted"):
