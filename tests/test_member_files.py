@@ -66,6 +66,6 @@ def test_a_right_file_is_a_member(own: Path, text: str, epochs: int) -> None:
 def test_a_directory_without_groups_is_refused(tmp_path: Path, name: str, advice: str) -> None:
     (tmp_path / name).mkdir()
     message = mistake(tmp_path)
-    assert message.startswith(f"--config-dir is {tmp_path}, which has no directory of a group (dataset, debug, ")
+    assert message.startswith(f"--config-dir is {tmp_path}, which has no directory of a group (concepts, dataset, ")
     assert advice in message
     config.register()

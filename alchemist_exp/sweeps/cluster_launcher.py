@@ -358,14 +358,14 @@ def _say_counts(jobs: Sequence[_Job], returned: Mapping[int, JobReturn], shown: 
 
 def _result(job: Any, overrides: Sequence[str], time_min: int) -> JobReturn:
     """Return what a job of submitit with a result has returned."""
-    import submitit
-
     try:
         result = job.results()[0]
     except Exception as error:  # noqa: BLE001 - the job has raised it, in another process
         reason = next((line for line in reversed(str(error).splitlines()) if ": " in line and "  - " not in line), "")
         return _lost(overrides, f"the job has failed ({single_line(reason)}); see {job.paths.stderr}")
-    if isinstance(result._return_value, submitit.core.utils.UncompletedJobError):
+    value = result._return_value
+    # submitit's error of a job that got the signal before its time limit; a job may pass its errors as text.
+    if "UncompletedJobError" in f"{type(value).__name__}: {value if isinstance(value, Exception) else ''}":
         return _lost(overrides, _TIME_LIMIT.format(time_min))
     assert isinstance(result, JobReturn)
     return result
