@@ -190,6 +190,8 @@ def _concept(name: str, value: Any, classes: Sequence[str], *, other_keys: bool)
     for index, name_of_class in enumerate(classes):
         if index not in texts:
             raise ValueError(f"the concept {quoted} has no description for the class {name_of_class!r}; add one")
+    if len(classes) > 1 and len({*texts.values()}) == 1:
+        raise ValueError(f"the concept {quoted} has the same description for all classes; describe how they differ")
     return Concept(name=_clean(name), descriptions=tuple(texts[index] for index in range(len(classes))))
 
 

@@ -231,3 +231,8 @@ def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:
             ConfigError, match=r"concepts\.file is '.*', but it cannot be read .*; it must be a JSON file"
         ):
             read_concepts(path, "concepts.file", CLASSES)
+
+
+def test_a_concept_with_one_description_for_all_classes_is_refused() -> None:
+    with pytest.raises(ValueError, match="'eyes' has the same description for all classes; describe how they differ"):
+        parse_concepts('{"eyes": {"ant": "It has eyes", "bee": "It has eyes"}}', ["ant", "bee"])
