@@ -65,18 +65,8 @@ def write_bytes(path: Path, raw: bytes) -> None:
     """
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary_path(path)
-        try:
-            with temporary.open("xb") as file:
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
-        _sync_directory(path.parent)
+        with open_replacement(path) as file:
+            file.write(raw)
 
 
 @contextmanager
