@@ -20,6 +20,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from bench.sandbox import functions_of, sources_and_texts
+from bench.timing import memory_of
 
 ROWS = (20_000,)
 SHARD_ROWS = 25_000
@@ -137,8 +138,6 @@ def _sentence(name: str, n_rows: int, cost: Cost) -> str:
 
 def _cost(command: Sequence[str]) -> Cost:
     """Run a command to its end."""
-    import psutil
-
     began = time.perf_counter()
     process: subprocess.Popen[Any] = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak = 0
@@ -146,16 +145,7 @@ def _cost(command: Sequence[str]) -> Cost:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             break
-        memory = 0
-        try:
-            for one in (parent := psutil.Process(process.pid), *parent.children(recursive=True)):
-                try:
-                    memory += one.memory_full_info().pss
-                except psutil.Error:
-                    continue
-        except psutil.Error:
-            pass
-        peak = max(peak, memory)
+        peak = max(peak, memory_of(process.pid))
         time.sleep(0.2)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

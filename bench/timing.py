@@ -45,19 +45,31 @@ def peak_mb(process: subprocess.Popen[Any]) -> float:
     Returns:
         MB; shared pages are counted once.
     """
-    import psutil
-
     peak = 0
     while process.poll() is None:
-        memory = 0
-        try:
-            for one in (parent := psutil.Process(process.pid), *parent.children(recursive=True)):
-                try:
-                    memory += one.memory_full_info().pss
-                except psutil.Error:
-                    continue
-        except psutil.Error:
-            break
-        peak = max(peak, memory)
+        peak = max(peak, memory_of(process.pid))
         time.sleep(0.02)
     return peak / 1e6
+
+
+def memory_of(pid: int) -> int:
+    """Return the memory of a process and its children, shared pages counted in part (PSS).
+
+    Args:
+        pid: The process.
+
+    Returns:
+        Bytes; 0 for a process that has ended.
+    """
+    import psutil
+
+    memory = 0
+    try:
+        for one in (parent := psutil.Process(pid), *parent.children(recursive=True)):
+            try:
+                memory += one.memory_full_info().pss
+            except psutil.Error:
+                continue
+    except psutil.Error:
+        return 0
+    return int(memory)
