@@ -161,6 +161,8 @@ def _no_key(match: re.Match[str]) -> str:
     prefix, _, last = match["key"].rpartition(".")
     prefix = prefix if match["part"] == last else match["key"]
     known = [f"{prefix}.{k}" for k in config.known_keys(match["schema"])]
+    if f"{prefix}.".startswith("hydra."):
+        return _UNKNOWN_HYDRA_KEY.format(f"{prefix}.{match['part']}")
     return unknown_name("the key", f"{prefix}.{match['part']}", known)
 
 
@@ -173,10 +175,13 @@ def _no_root_key(match: re.Match[str]) -> str:
         if any(match["key"] in config.known_keys(schema.__name__) for schema in schemas.values())
     )
     if match["key"] in _SHARED_KEYS or not owners:
+        if match["key"].startswith("hydra."):
+            return _UNKNOWN_HYDRA_KEY.format(match["key"])
         return unknown_name("the key", match["key"], config.known_keys("Experiment"))
     return f"the key {match['key']!r} is unknown; did you mean {' or '.join(owners[:3])}?"
 
 
+_UNKNOWN_HYDRA_KEY = "the key {!r} is unknown; the keys of a launcher are in conf/hydra/launcher."
 _SHARED_KEYS = ("name",)
 """Keys of every component, which say nothing about the group."""
 

@@ -28,6 +28,7 @@ MISTAKES = {
     "label_model.epoch=3": "the key 'label_model.epoch' is unknown; did you mean 'label_model.epochs'?",
     "+label_model.epoch=3": "the key 'label_model.epoch' is unknown; did you mean 'label_model.epochs'?",
     "paths.output=x": "the key 'paths.output' is unknown; did you mean 'paths.outputs'?",
+    "hydra.launcher.tme=3": "the key 'hydra.launcher.tme' is unknown; the keys of a launcher are in conf/hydra",
     "label_model.epochs=x": "label_model.epochs is 'x'; expected a whole number.",
     "label_model.epochs=-1": "label_model.epochs is -1; expected 1 or more.",
     "end_model.device=gpu": "end_model.device: Invalid value 'gpu', expected one of [auto, cpu, cuda].",
