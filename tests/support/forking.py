@@ -89,6 +89,7 @@ def _server() -> tuple[IO[str], IO[str]]:
 
 def _serve() -> None:
     """Run one job per line of standard input, and print its exit code."""
+    gc.disable()  # until the imports are done, as in conftest.py
     declare_torchvision_ops()  # before pytorch_lightning
     import datasets  # noqa: F401
     import pytorch_lightning  # noqa: F401
@@ -98,8 +99,8 @@ def _serve() -> None:
     import alchemist_exp.pipeline.run  # noqa: F401
 
     # Objects of the libraries stay shared with the children: a child would copy their pages to count references.
-    gc.collect()
     gc.freeze()
+    gc.enable()
     os.fsync = lambda fd: None  # as in this process's tests
     for line in sys.stdin:
         child = os.fork()
