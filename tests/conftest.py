@@ -13,7 +13,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 import subprocess
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("NO_COLOR", "1")
+    # No certificates of authorities, which each client of a provider would read in 20 ms: no test uses TLS.
+    monkeypatch.setenv("SSL_CERT_DIR", tempfile.gettempdir())
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -70,6 +73,18 @@ def composed() -> Callable[..., DictConfig]:
     """Composes the configuration with overrides, as the command line does."""
 
     return compose_cached
+
+
+@pytest.fixture
+def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose each choice of members once, in whatever is tested; see `compose_cached`."""
+    compose = config.compose
+
+    def compose_once(overrides: Sequence[str] = (), directory: Path | None = None) -> DictConfig:
+        config.refuse_no_members(overrides)
+        return compose_cached(*overrides) if directory is None else compose(overrides, directory)
+
+    monkeypatch.setattr(config, "compose", compose_once)
 
 
 @pytest.fixture(scope="session")
