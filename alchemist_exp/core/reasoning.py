@@ -9,9 +9,7 @@ _NAMES: Final = "think|thinking|thought|thoughts|reasoning"
 _OPENING: Final = (
     rf"(?:<(?:\w+:)?(?:{_NAMES})>|\[(?:{_NAMES})\]|◁(?:{_NAMES})▷|<\|(?:start|begin)_(?:of_)?(?:{_NAMES})\|>)"
 )
-_CLOSING: Final = (
-    rf"(?:</(?:\w+:)?(?:{_NAMES})>|\[/(?:{_NAMES})\]|◁/(?:{_NAMES})▷|<\|end_(?:of_)?(?:{_NAMES})\|>)"
-)
+_CLOSING: Final = rf"(?:</(?:\w+:)?(?:{_NAMES})>|\[/(?:{_NAMES})\]|◁/(?:{_NAMES})▷|<\|end_(?:of_)?(?:{_NAMES})\|>)"
 _CLOSED: Final = re.compile(_CLOSING, re.IGNORECASE)
 _OPENED: Final = re.compile(_OPENING, re.IGNORECASE)
 _UNCLOSED: Final = re.compile(rf"^[ \t]*{_OPENING}", re.IGNORECASE | re.MULTILINE)
@@ -40,7 +38,7 @@ def without_reasoning(text: str) -> str:
     Example:
         >>> without_reasoning("<think>It sells something.</think>spam")
         'spam'
-        >>> without_reasoning("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>ham")
+        >>> without_reasoning("<|channel|>analysis<|message|>Hm.<|end|><|channel|>final<|message|>ham")
         'ham'
 
     """

@@ -13,7 +13,8 @@ HARMONY = "<|channel|>analysis<|message|>ham?<|end|><|start|>assistant<|channel|
         "spam", "<think>ham?</think>spam", "<THINK>ham?</THINK>spam", "ham?\n</think>spam",
         "<think>a</think>ham<think>b</think>spam", "[THINK]ham?[/THINK]spam", "<seed:think>ham?</seed:think>spam",
         "<|START_THINKING|>ham?<|END_THINKING|>spam", "<|begin_of_thought|>ham?<|end_of_thought|>spam",
-        "◁think▷ham?◁/think▷spam", "spam\n<think>but ham", "spam\n<think>ham?</think>\n", HARMONY, f"{HARMONY}<|return|>",
+        "◁think▷ham?◁/think▷spam", "spam\n<think>but ham", "spam\n<think>ham?</think>\n", HARMONY,
+        f"{HARMONY}<|return|>",
         f"{HARMONY}<|end|>", HARMONY.replace("final", "final <|constrain|>json"), "analysisham?assistantfinalspam",
     ],
 )  # fmt: skip
