@@ -28,7 +28,14 @@ from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.llm.batch_jobs import BatchJob, BatchJobState, BatchJobStore
 from alchemist_exp.llm.providers.base import ProviderLLM
 from alchemist_exp.llm.providers.batch_api import BatchAPI, BatchResults
-from alchemist_exp.llm.types import Request, Response, TransientError
+from alchemist_exp.llm.types import (
+    AccountError,
+    FinishReason,
+    Request,
+    RequestRefusedError,
+    Response,
+    TransientError,
+)
 
 MAX_REQUESTS = 10_000
 MAX_BYTES = 90_000_000
@@ -81,6 +88,7 @@ async def complete_in_batches(
 
     Raises:
         LLMError: No attempt can succeed, or the provider does not answer. Batch jobs on disk keep what was submitted.
+        AccountError: Requests of a batch failed because of the key or the credit. The other responses were reported.
         StoreError: A batch job on disk is broken.
 
     """
@@ -100,6 +108,7 @@ class _BatchRun:
     Attributes:
         missing: The requests that have no outcome yet, by key.
         outcomes: The others' responses, or the reasons why there is none.
+        account_error: The error of requests that failed because the key or the credit of its account is not sufficient.
         n_attempts: How many batches did not answer a request.
         reasons: Why the last of them did not.
 
@@ -115,6 +124,7 @@ class _BatchRun:
     poll_s: float
     sleep: Callable[[float], Awaitable[None]]
     outcomes: dict[str, Response | str] = field(default_factory=dict)
+    account_error: AccountError | None = None
     n_attempts: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
 
@@ -238,6 +248,8 @@ class _BatchRun:
                     errors.append(error)
                 except LLMError as error:
                     raise LLMError(self._explain_end(job, error)) from error
+                if self.account_error is not None:
+                    raise AccountError(self._explain_account_error(job, self.account_error, n_waiting=len(waiting)))
             if n_done != n_done_before:
                 n_total = sum(len(job.keys) for job in jobs)
                 self.notice(f"{sum(n_done.values()):,} of {n_total:,} requests in {_count(jobs)} are done.")
@@ -262,6 +274,15 @@ class _BatchRun:
                     # Cached before the batch job is updated: a run killed in between collects it again, for free.
                     self.on_response(self.missing[key], response)
                     self._settle(key, response)
+                case RequestRefusedError() as error:
+                    refused = FinishReason.REFUSED
+                    response = Response.without_text(
+                        str(error), model=self.llm.model, finish_reason=refused, batch=True
+                    )
+                    self._settle(key, response)
+                case AccountError() as error:
+                    # These requests stay missing: the same run, started again, submits them.
+                    self.account_error = error
                 case LLMError() as error:
                     self._settle(key, str(error))
                 case error:
@@ -294,6 +315,14 @@ class _BatchRun:
         return (
             f"the state of batch {job.batch} is unknown ({reason}). {_CONTINUES} "
             f"If the batch no longer exists, delete {self.jobs.path(job)}."
+        )
+
+    def _explain_account_error(self, job: BatchJob, error: AccountError, n_waiting: int) -> str:
+        n_kept = sum(isinstance(self.outcomes.get(key), Response) for key in job.keys)
+        rest = f" {_CONTINUES}" if n_waiting else ""
+        return (
+            f"{error} {n_kept:,} responses of batch {job.batch} are kept; the same run, started again, requests the "
+            f"others.{rest}"
         )
 
     def _notice_loss(self, job: BatchJob) -> None:

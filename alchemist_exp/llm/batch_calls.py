@@ -13,7 +13,7 @@ from alchemist_exp.llm.budget import BudgetLedger, Reservation
 from alchemist_exp.llm.cost import max_cost
 from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM, ProviderSession
 from alchemist_exp.llm.response_cache import ResponseCache
-from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response, Usage
+from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response
 
 _log = logging.getLogger(__name__)
 
@@ -112,14 +112,9 @@ class BatchCalls:
             raise LLMError(f"no request of {len(requests)} got a response from a batch: {reasons[0]}")
         for request in requests:
             if request.key in uncollected:
-                # Either another run has collected the response, or the batch failed, at no cost.
+                # Another run has collected the response, or the request was refused or failed, at no cost.
                 outcome = outcomes[request.key]
                 if isinstance(outcome, str):
-                    outcome = Response(
-                        text=outcome,
-                        model=self._llm.model,
-                        finish_reason=FinishReason.FAILED,
-                        usage=Usage(input_tokens=0, output_tokens=0),
-                        batch=True,
-                    )
+                    failed = FinishReason.FAILED
+                    outcome = Response.without_text(outcome, model=self._llm.model, finish_reason=failed, batch=True)
                 on_call(LLMCall(request=request, response=outcome))

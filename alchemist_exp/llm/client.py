@@ -137,4 +137,4 @@ class LLMClient:
                 concurrent_calls = ConcurrentCalls(
                     llm, provider_client, self._cache, self._ledger, self._directory / "limits", self._cap_usd
                 )
-                await concurrent_calls.run(missing, on_call)
+                await concurrent_calls.run(missing, on_call, per_row=batch.per_row)

@@ -15,7 +15,15 @@ from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM
 from alchemist_exp.llm.rate_limits import RateLimiter
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.tokens import count_messages
-from alchemist_exp.llm.types import FinishReason, LLMCall, ProviderClient, Request, Response, TransientError
+from alchemist_exp.llm.types import (
+    FinishReason,
+    LLMCall,
+    ProviderClient,
+    Request,
+    RequestRefusedError,
+    Response,
+    TransientError,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -65,12 +73,16 @@ class ConcurrentCalls:
         )
         self._failure: AlchemistError | None = None
 
-    async def run(self, requests: Sequence[Request], on_call: Callable[[LLMCall], None]) -> None:
+    async def run(
+        self, requests: Sequence[Request], on_call: Callable[[LLMCall], None], *, per_row: bool = False
+    ) -> None:
         """Send all requests and report each call when it is finished.
 
         Args:
             requests: Requests with distinct keys.
             on_call: Called with each finished call, in the order in which they finish.
+            per_row: Whether each request is about one row. A request that is refused, because its row is filtered or
+                too long, then counts as a refused response, and the others are sent.
 
         Raises:
             AlchemistError: The first error. Calls that were in flight then are finished and reported before.
@@ -81,24 +93,24 @@ class ConcurrentCalls:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(n_workers):
-                    group.create_task(self._work(remaining, on_call))
+                    group.create_task(self._work(remaining, on_call, per_row))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         if self._failure is not None:
             raise self._failure
 
-    async def _work(self, remaining: Iterator[Request], on_call: Callable[[LLMCall], None]) -> None:
+    async def _work(self, remaining: Iterator[Request], on_call: Callable[[LLMCall], None], per_row: bool) -> None:
         for request in remaining:
             if self._failure is not None:
                 return
             try:
-                on_call(await self._call(request))
+                on_call(await self._call(request, per_row))
             except AlchemistError as failure:
                 # The error is kept instead of raised: a raise would cancel the other workers, whose calls in flight
                 # are paid for. They finish these calls and start no new ones.
                 self._failure = self._failure or failure
 
-    async def _call(self, request: Request) -> LLMCall:
+    async def _call(self, request: Request, per_row: bool) -> LLMCall:
         """Return the call of one request, after up to `llm.max_attempts` attempts."""
         async with self._cache.lock(request):
             # Another run may have received the response while this one waited for the lock.
@@ -114,6 +126,13 @@ class ConcurrentCalls:
                     if attempt + 1 < self._llm.max_attempts:
                         await self._back_off(attempt, error)
                     continue
+                except RequestRefusedError as error:
+                    if not per_row:
+                        raise
+                    response = Response.without_text(
+                        str(error), model=self._llm.model, finish_reason=FinishReason.REFUSED
+                    )
+                    return LLMCall(request=request, response=response, incomplete_responses=tuple(incomplete))
                 if response.finish_reason is FinishReason.COMPLETE:
                     return LLMCall(request=request, response=response, incomplete_responses=tuple(incomplete))
                 incomplete.append(response)

@@ -1,8 +1,9 @@
 """Zero-shot prompting: the LLM is asked for the class of each row, the paper's baseline (Table 1)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels, Split
+from alchemist_exp.data.base import TextData
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, run_dialogue
 from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response
 from alchemist_exp.methods.base import SoftLabelMethod
@@ -26,6 +28,13 @@ RESPONSE_TOKENS: Final = 10
 """The expected length of a response such as {"class": "spam"}, for plans."""
 
 LABELED, UNPARSEABLE = "labeled", "unparseable"
+
+FAILED_KINDS: Final = frozenset(reason.value for reason in FinishReason if reason is not FinishReason.COMPLETE)
+"""The kinds of responses that are not cached, so that the rows can be asked for again."""
+
+_MAX_SHOWN: Final = 10
+_REASON_LENGTH: Final = 200
+"""Rows without a response that a note names, and the characters of each reason."""
 
 
 @component("method", "zero_shot")
@@ -88,13 +97,9 @@ class ZeroShotMethod(SoftLabelMethod):
         votes = np.array([vote for vote, _ in parsed], dtype=np.int8)
         kinds = Counter(kind for _, kind in parsed)
         covered = votes != ABSTAIN
+        failed = _describe_failed(context.data, calls)
         if not covered.any():
-            counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-            first = single_line(calls[0].response.text)[:80]
-            raise LLMError(
-                f"none of {len(votes)} responses names a class ({counts}; the first is {first!r}); use another "
-                "llm.model, or raise method.max_output_tokens if responses are truncated."
-            )
+            raise LLMError(_explain_no_label(kinds, calls[0].response, failed))
         probs = np.zeros((len(votes), len(classes)), dtype=np.float32)
         probs[np.flatnonzero(covered), votes[covered]] = 1.0
         model = (calls[0].response.model,)
@@ -111,7 +116,38 @@ class ZeroShotMethod(SoftLabelMethod):
             labeled_by=self.name,
             sources=sources,
             calls=tuple({call.request.key: call for call in calls}.values()),  # equal rows are asked about once
+            notes=(f"{failed}. With llm.retry_failed=true the same run asks for these rows again.",) if failed else (),
         )
+
+
+def _describe_failed(data: TextData, calls: Sequence[LLMCall]) -> str:
+    """Name the rows without a complete response, and the reasons; empty if there are none."""
+    failed = [(row, call.response) for row, call in enumerate(calls) if call.response.finish_reason.value in FAILED_KINDS]
+    numbers = data.rows_of_input(Split.TRAIN)
+    shown = [
+        f"row {numbers[row] + 1} ({response.finish_reason}: {single_line(response.text)[:_REASON_LENGTH]})"
+        if response.finish_reason in (FinishReason.REFUSED, FinishReason.FAILED)
+        else f"row {numbers[row] + 1} ({response.finish_reason})"
+        for row, response in failed[:_MAX_SHOWN]
+    ]
+    more = f" and {len(failed) - _MAX_SHOWN:,} more" if len(failed) > _MAX_SHOWN else ""
+    file = Path(data.files.get(Split.TRAIN, Split.TRAIN)).name
+    return f"{len(failed):,} of {len(calls):,} rows got no response: {', '.join(shown)}{more} of {file}" * bool(failed)
+
+
+def _explain_no_label(kinds: Mapping[str, int], first: Response, failed: str) -> str:
+    """Return the sentence for a run in which no row got a label, with the advice that fits the responses."""
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    problem = f"none of {sum(kinds.values())} responses names a class ({counts}"
+    if kinds.get(UNPARSEABLE):
+        problem += f"; the first is {single_line(first.text)[:80]!r}"
+    advice = {
+        UNPARSEABLE: "check dataset.text_column, dataset.classes and dataset.zero_shot_prompt, or use another llm.model",
+        FinishReason.TRUNCATED.value: "raise method.max_output_tokens",
+        FinishReason.EMPTY.value: "use another llm.model",
+    }
+    fitting = [text for kind, text in advice.items() if kinds.get(kind)]
+    return f"{problem}){f'; {failed}' if failed else ''}{'; ' if fitting else ''}{', and '.join(fitting)}."
 
 
 def _parse(response: Response, classes: tuple[str, ...]) -> tuple[int, str]:

@@ -99,7 +99,7 @@ def run(
     directory = experiment.paths.runs / key
     with locked(experiment.paths.runs / ".locks" / f"{key}.lock"):
         existing = RunRecord.read_current(directory)
-        if existing and existing.status is RunStatus.FINISHED and not experiment.runs_again:
+        if existing and existing.status is RunStatus.FINISHED and not experiment.runs_again_after(existing):
             return RunResult(record=existing, directory=directory, reused=True)
         with stages.stage("load", "looking for repeated rows"):
             section = data_section(experiment.dataset, data)

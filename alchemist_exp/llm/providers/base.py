@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
@@ -82,6 +82,7 @@ class ProviderLLM(LLM):
     `send` must be written. Retries, rate limits, the budget and the cache are applied around it.
 
     Attributes:
+        default_url: The address of the provider, for messages and if `base_url` is None; empty if it is not known.
         spec: What the model can do and costs: a ModelSpec, or a mapping from YAML that becomes one.
 
     Example:
@@ -97,6 +98,7 @@ class ProviderLLM(LLM):
 
     """
 
+    default_url: ClassVar[str] = ""
     spec: Any = MISSING
     temperature: float | None = MISSING
     max_output_tokens: int = MISSING
@@ -110,6 +112,7 @@ class ProviderLLM(LLM):
     requests_per_minute: int | None = MISSING
     tokens_per_minute: int | None = MISSING
     cache: CacheMode = MISSING
+    retry_failed: bool = MISSING
     batch: bool = MISSING
 
     def __post_init__(self) -> None:
@@ -229,6 +232,7 @@ class ProviderLLM(LLM):
             api_key_env=self.api_key_env,
             api_key=api_key,
             timeout_s=self.timeout_s,
+            address=self.base_url or self.default_url,
             describe=self.describe_error,
         )
         async with self.open_client(api_key) as client:

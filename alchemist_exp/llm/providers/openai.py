@@ -47,6 +47,8 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 class OpenAILLM(ProviderLLM):
     """OpenAI's API: chat completions or responses, as the model specification says."""
 
+    default_url = OPENAI_URL
+
     def __post_init__(self) -> None:
         """Check the values and the model's API."""
         super().__post_init__()
@@ -80,7 +82,7 @@ class OpenAILLM(ProviderLLM):
         # Always an explicit address: the SDK would read OPENAI_BASE_URL, which is not part of the cache's keys.
         return openai.AsyncOpenAI(
             api_key=api_key,
-            base_url=self.base_url or OPENAI_URL,
+            base_url=self.base_url or self.default_url,
             max_retries=0,
             timeout=self.timeout_s,
             http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
