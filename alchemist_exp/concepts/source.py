@@ -16,8 +16,8 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.atomic_io import read_prefix, resolve_user_path
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError, LLMError
-from alchemist_exp.core.reasoning import without_reasoning
 from alchemist_exp.core.hashing import bytes_fingerprint
+from alchemist_exp.core.reasoning import without_reasoning
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.types import FloatArray, Split
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch

@@ -28,6 +28,7 @@ from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.llm.batch_jobs import BatchJob, BatchJobState, BatchJobStore
 from alchemist_exp.llm.providers.base import ProviderLLM
 from alchemist_exp.llm.providers.batch_api import BatchAPI, BatchResults
+from alchemist_exp.llm.providers.response_limit import max_response_bytes, response_limit
 from alchemist_exp.llm.types import (
     AccountError,
     FinishReason,
@@ -241,7 +242,9 @@ class _BatchRun:
                 try:
                     ended, n_done[job.mark] = await self.batch_api.poll(job.batch)
                     if ended:
-                        self._take(job, await self.batch_api.results(job.batch))
+                        with response_limit(self._max_result_bytes(job)):
+                            results = await self.batch_api.results(job.batch)
+                        self._take(job, results)
                         n_done[job.mark] = len(job.keys)
                         del waiting[job.mark]
                 except TransientError as error:
@@ -264,6 +267,11 @@ class _BatchRun:
                 raise LLMError(self._explain_end(next(iter(waiting.values())), errors[0]))
             await self.sleep(wait_s)
             pause_s = max(self.poll_s, min(pause_s * POLL_GROWTH, MAX_POLL_S))
+
+    def _max_result_bytes(self, job: BatchJob) -> int:
+        """Return the size that the results of a batch cannot exceed."""
+        limits = [int(self.missing[key].parameters["max_output_tokens"]) for key in job.keys if key in self.missing]
+        return max_response_bytes(max(limits, default=self.llm.max_output_tokens), n_responses=len(job.keys))
 
     def _take(self, job: BatchJob, results: BatchResults) -> None:
         """Settle the missing requests that the results answer, then mark them as collected on disk."""

@@ -22,6 +22,7 @@ from alchemist_exp.llm.types import (
     Request,
     RequestRefusedError,
     Response,
+    ResponseTooLargeError,
     TransientError,
 )
 
@@ -171,8 +172,10 @@ class ConcurrentCalls:
                     else:
                         reservation.release()
                 raise
-            except AlchemistError:
-                if reservation is not None:
+            except AlchemistError as error:
+                if reservation is not None and isinstance(error, ResponseTooLargeError):
+                    reservation.settle(reservation.usd)
+                elif reservation is not None:
                     reservation.release()
                 raise
         try:

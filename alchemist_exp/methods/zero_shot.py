@@ -122,7 +122,9 @@ class ZeroShotMethod(SoftLabelMethod):
 
 def _describe_failed(data: TextData, calls: Sequence[LLMCall]) -> str:
     """Name the rows without a complete response, and the reasons; empty if there are none."""
-    failed = [(row, call.response) for row, call in enumerate(calls) if call.response.finish_reason.value in FAILED_KINDS]
+    failed = [
+        (row, call.response) for row, call in enumerate(calls) if call.response.finish_reason.value in FAILED_KINDS
+    ]
     numbers = data.rows_of_input(Split.TRAIN)
     shown = [
         f"row {numbers[row] + 1} ({response.finish_reason}: {single_line(response.text)[:_REASON_LENGTH]})"
@@ -142,7 +144,8 @@ def _explain_no_label(kinds: Mapping[str, int], first: Response, failed: str) ->
     if kinds.get(UNPARSEABLE):
         problem += f"; the first is {single_line(first.text)[:80]!r}"
     advice = {
-        UNPARSEABLE: "check dataset.text_column, dataset.classes and dataset.zero_shot_prompt, or use another llm.model",
+        UNPARSEABLE: "check the column of the texts, dataset.classes and dataset.zero_shot_prompt, or use another "
+        "llm.model",
         FinishReason.TRUNCATED.value: "raise method.max_output_tokens",
         FinishReason.EMPTY.value: "use another llm.model",
     }

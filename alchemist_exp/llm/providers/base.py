@@ -19,7 +19,10 @@ from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.llm.providers.batch_api import BatchAPI
 from alchemist_exp.llm.providers.errors import ErrorTranslator, ProviderFailure, describe_standard_error
 from alchemist_exp.llm.providers.model_spec import ModelSpec
+from alchemist_exp.llm.providers.response_limit import max_response_bytes, response_limit
 from alchemist_exp.llm.types import LLM, Message, Price, Request, Response, Role
+
+_MIN_SECRET_LENGTH = 8
 
 
 class CacheMode(Enum):
@@ -69,9 +72,10 @@ class ProviderSession:
             LLMError: No attempt can succeed; the message says how to fix it.
 
         """
-        async with self.errors.attempt():
-            response = await self.llm.send(self, request)
-            return replace(response, model=self.errors.clean(response.model) or request.model)
+        with response_limit(max_response_bytes(request.parameters["max_output_tokens"])):
+            async with self.errors.attempt():
+                response = self.errors.without_key(await self.llm.send(self, request))
+                return replace(response, model=response.model or request.model)
 
 
 @dataclass(kw_only=True)
@@ -230,7 +234,8 @@ class ProviderLLM(LLM):
         errors = ErrorTranslator(
             model=self.model,
             api_key_env=self.api_key_env,
-            api_key=api_key,
+            # A placeholder such as "none" is no secret, and replacing it would garble responses.
+            api_key=api_key if len(api_key) >= _MIN_SECRET_LENGTH else "",
             timeout_s=self.timeout_s,
             address=self.base_url or self.default_url,
             describe=self.describe_error,
@@ -282,6 +287,11 @@ class ProviderLLM(LLM):
             "structured_output": self.spec.structured_output,
             **self._parameters(),
         }
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether requests go to another server than the provider's own."""
+        return self.base_url not in (None, self.default_url)
 
     @property
     def encoding(self) -> str | None:

@@ -9,21 +9,26 @@ import math
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from socket import gaierror
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.providers.parsing import as_mapping, as_text, parse_json
-from alchemist_exp.llm.types import AccountError, RequestRefusedError, TransientError
+from alchemist_exp.llm.types import AccountError, RequestRefusedError, Response, ResponseTooLargeError, TransientError
+
+_E = TypeVar("_E", bound=BaseException)
 
 MAX_RETRY_AFTER_S = 120.0
 """A longer Retry-After of a server is shortened to this."""
+
+MASK = "[key]"
+"""What an API key is replaced by, in messages and responses."""
 
 MAX_QUOTE_LENGTH = 200
 """Characters of a server's text that an error message quotes."""
@@ -109,6 +114,11 @@ class ErrorTranslator:
         except TransientError as error:  # the response arrived and cannot be read: it may be billed
             raise TransientError(self.clean(str(error)), error.retry_after_s, maybe_billed=True) from None
         except Exception as error:
+            if (too_large := _find(error, ResponseTooLargeError)) is not None:
+                raise ResponseTooLargeError(
+                    f"{self._server} sent a response of {too_large}, far more than llm.max_output_tokens allows; it is "
+                    f"not kept. Check llm.base_url and llm.model={self.model}."
+                ) from None
             at_deadline = isinstance(error, TimeoutError) and deadline.expired()
             failure = ProviderFailure(timed_out=True) if at_deadline else self.describe(error)
             if failure is None:
@@ -199,9 +209,29 @@ class ErrorTranslator:
         """The server, for messages."""
         return f"the server at {self.address}" if self.address else "the server"
 
+    def without_key(self, response: Response) -> Response:
+        """Return a response without the API key, which a server may repeat in the text or in the model's name.
+
+        Args:
+            response: The response as it was received.
+
+        Returns:
+            The same response if it does not contain the key.
+
+        """
+        text = response.text.replace(self.api_key, MASK) if self.api_key else response.text
+        return replace(response, text=text, model=self.clean(response.model))
+
     def clean(self, text: str) -> str:
         """Return a server's text in a form that is safe in an error message; see the function `clean`."""
         return clean(text, self.api_key)
+
+
+def _find(error: BaseException | None, kind: type[_E]) -> _E | None:
+    """Return the first error of a kind among an error and its causes; SDKs wrap what their HTTP client raises."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def clean(text: str, api_key: str) -> str:
@@ -216,7 +246,7 @@ def clean(text: str, api_key: str) -> str:
 
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    line = line.replace(api_key, "[key]") if api_key else line
+    line = line.replace(api_key, MASK) if api_key else line
     return line if len(line) <= MAX_QUOTE_LENGTH else f"{line[: MAX_QUOTE_LENGTH - 1]}…"
 
 
