@@ -76,13 +76,15 @@ class BatchCalls:
         uncollected = {request.key for request in requests}
 
         def keep(request: Request, response: Response) -> None:
-            if response.finish_reason is FinishReason.COMPLETE:
-                self._cache.write(request, response)
+            # Settled before it is cached: a run that is killed in between collects it again and counts it twice, while
+            # the run that finds it in the cache would not count it at all.
             if reservation is not None and self._llm.price is not None:
                 if response.usage is None:
                     reservation.settle_part(max_cost(request, self._llm.price, batch=True))
                 else:
                     reservation.settle_part(self._llm.price.usd(response.usage, batch=True))
+            if response.finish_reason is FinishReason.COMPLETE:
+                self._cache.write(request, response)
             uncollected.discard(request.key)
             on_call(LLMCall(request=request, response=response))
 

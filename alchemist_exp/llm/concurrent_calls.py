@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from alchemist_exp.core.errors import AlchemistError, LLMError
+from alchemist_exp.core.atomic_io import ReservedFile
+from alchemist_exp.core.errors import AlchemistError, LLMError, StoreError
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.llm.budget import BudgetLedger, Reservation
 from alchemist_exp.llm.cost import max_cost, price_of
@@ -72,7 +73,8 @@ class ConcurrentCalls:
             requests_per_minute=llm.requests_per_minute,
             tokens_per_minute=llm.tokens_per_minute,
         )
-        self._failure: AlchemistError | None = None
+        self._failure: Exception | None = None
+        self._n_spaces = 0  # reserved for calls in flight
 
     async def run(
         self, requests: Sequence[Request], on_call: Callable[[LLMCall], None], *, per_row: bool = False
@@ -86,7 +88,7 @@ class ConcurrentCalls:
                 too long, then counts as a refused response, and the others are sent.
 
         Raises:
-            AlchemistError: The first error. Calls that were in flight then are finished and reported before.
+            Exception: The first error. Calls that were in flight then are finished and reported before.
 
         """
         remaining = iter(requests)
@@ -106,7 +108,7 @@ class ConcurrentCalls:
                 return
             try:
                 on_call(await self._call(request, per_row))
-            except AlchemistError as failure:
+            except Exception as failure:  # noqa: BLE001
                 # The error is kept instead of raised: a raise would cancel the other workers, whose calls in flight
                 # are paid for. They finish these calls and start no new ones.
                 self._failure = self._failure or failure
@@ -147,10 +149,10 @@ class ConcurrentCalls:
         )
 
     async def _attempt(self, request: Request) -> Response:
-        """Make one attempt within the rate limits and the budget; cache its response and settle its cost.
+        """Make one attempt within the rate limits, the disk space and the budget, and cache its response.
 
-        The order matters. The rate limit comes first, since waiting for it must not hold a slot. The reservation
-        comes last, directly before the call, so that waiting calls do not reserve money.
+        The order matters. The rate limit comes first, since waiting for it must not hold a slot. The reservation of
+        money comes last, directly before the call, so that waiting calls do not reserve any.
         """
         estimated_tokens = 0
         if self._llm.tokens_per_minute is not None:
@@ -161,35 +163,62 @@ class ConcurrentCalls:
         async with self._rate_limiter.slot():
             if self._failure is not None:
                 raise self._failure
-            reservation = await self._reserve(request)
+            space = await self._reserve_space(request)
             try:
-                response = await self._client.complete(request)
-            except TransientError as error:
-                if reservation is not None:
-                    # The provider may have generated a response that was lost on the way, and charge for it.
-                    if error.maybe_billed:
-                        reservation.settle(reservation.usd)
-                    else:
-                        reservation.release()
-                raise
-            except AlchemistError as error:
-                if reservation is not None and isinstance(error, ResponseTooLargeError):
-                    reservation.settle(reservation.usd)
-                elif reservation is not None:
-                    reservation.release()
-                raise
+                response = await self._complete(request, space)
+            finally:
+                space.discard()
+                self._n_spaces -= 1
+        if response.usage is not None:
+            self._rate_limiter.correct(estimated_tokens, response.usage.input_tokens + response.usage.output_tokens)
+        return response
+
+    async def _complete(self, request: Request, space: ReservedFile) -> Response:
+        """Make one attempt within the budget, settle its cost, and cache its response in the reserved space."""
+        reservation = await self._reserve(request)
         try:
-            # Cached before anything else can fail: it is paid for.
-            if response.finish_reason is FinishReason.COMPLETE:
-                await asyncio.to_thread(self._cache.write, request, response)
-        finally:
+            response = await self._client.complete(request)
+        except (TransientError, AlchemistError) as error:
+            if reservation is not None:
+                # The provider may have generated a response that was lost on the way, and charge for it.
+                if isinstance(error, ResponseTooLargeError) or (
+                    isinstance(error, TransientError) and error.maybe_billed
+                ):
+                    reservation.settle(reservation.usd)
+                else:
+                    reservation.release()
+            raise
+        try:
+            # Settled before it is cached: a process that is killed in between has counted what it spent.
             if reservation is not None:
                 # Without a metered usage, the reservation is the only known upper bound.
                 cost_usd = price_of([response], self._llm.price)
                 reservation.settle(reservation.usd if cost_usd is None else cost_usd)
-        if response.usage is not None:
-            self._rate_limiter.correct(estimated_tokens, response.usage.input_tokens + response.usage.output_tokens)
+        finally:
+            # Cached whatever happens: it is paid for.
+            if response.finish_reason is FinishReason.COMPLETE:
+                await asyncio.to_thread(self._cache.write, request, response, space)
         return response
+
+    async def _reserve_space(self, request: Request) -> ReservedFile:
+        """Reserve disk space for the response; wait for space that calls in flight hold.
+
+        Raises:
+            StoreError: There is no space, and no call in flight can free any.
+
+        """
+        while True:
+            try:
+                space = self._cache.reserve(request)
+            except StoreError:
+                if not self._n_spaces:
+                    raise
+            else:
+                self._n_spaces += 1
+                return space
+            await asyncio.sleep(_BUDGET_POLL_S)
+            if self._failure is not None:
+                raise self._failure
 
     async def _reserve(self, request: Request) -> Reservation | None:
         """Reserve the most that the request can cost; None if its price is unknown."""

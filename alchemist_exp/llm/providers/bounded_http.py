@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import httpx2
 
+from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.providers.response_limit import LIMIT
 from alchemist_exp.llm.types import ResponseTooLargeError
 
@@ -54,7 +55,10 @@ async def _bound(response: httpx2.Response) -> None:
     encoding = response.headers.pop("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "deflate"):
         await response.aclose()
-        raise ValueError(f"the response is compressed as {encoding[:20]!r}, which was not asked for")
+        raise LLMError(
+            f"the server at {response.url.host} compresses its responses as {encoding[:20]!r}, which was not asked for; "
+            "check llm.base_url, and a proxy in between."
+        )
     response.stream = _BoundedStream(response.stream, LIMIT.get(), compressed=encoding != "identity")
 
 
