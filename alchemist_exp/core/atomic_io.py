@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from alchemist_exp.core.errors import ConfigError, StoreError
 
 _REMEDIES = {
-    errno.ENOSPC: "the disk is full; free some space or move the outputs with paths.outputs=DIR",
+    errno.ENOSPC: "the disk is full (bytes or inodes); free some space or move the outputs with paths.outputs=DIR",
     errno.EDQUOT: "the disk quota is used up; free some space or move the outputs with paths.outputs=DIR",
     errno.EFBIG: "the file exceeds the size limit of this process; raise the limit (ulimit -f)",
     errno.EISDIR: "a directory of that name exists; choose another name",

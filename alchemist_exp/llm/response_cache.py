@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -102,8 +102,13 @@ class ResponseCache:
             StoreError: The entry is broken or cannot be read. The message names its file.
 
         """
-        entry = read_entry(self.path(request))
-        return None if entry is None else entry.response
+        base_url = request.parameters.get("base_url")
+        # Earlier versions kept a final slash of the address in the key.
+        earlier = () if base_url is None else (_with_base_url(request, f"{base_url}/"),)
+        for asked in (request, *earlier):
+            if (entry := read_entry(self.path(asked))) is not None:
+                return entry.response
+        return None
 
     def reserve(self, request: Request) -> ReservedFile:
         """Reserve the disk space of the largest response to a request, before it is paid for.
@@ -234,6 +239,10 @@ class ResponseCache:
                     item.path.unlink(missing_ok=True)
                 selected.append(item)
         return selected
+
+
+def _with_base_url(request: Request, base_url: str) -> Request:
+    return replace(request, parameters={**request.parameters, "base_url": base_url})
 
 
 def _sorted_content(directory: Path) -> list[Path]:

@@ -236,19 +236,27 @@ def _run_recorded(
         group=sweep,
         job_type=experiment.method.name,
     )
+    first_error: BaseException | None = None
     try:
         write_bytes(directory / RESERVE, os.urandom(RESERVED_BYTES))
         with ExitStack() as opened:
             with stages.stage("tracking", f"opening the logger {experiment.logger.name}"):
                 tracker = opened.enter_context(experiment.logger.open(info))
-            run_stages(experiment, data, record, directory, stages, tracker)
+            try:
+                run_stages(experiment, data, record, directory, stages, tracker)
+            except BaseException as error:
+                # The logger writes when it is closed, which fails too on a full disk: this error is the one to show.
+                first_error = error
+                (directory / RESERVE).unlink(missing_ok=True)
+                raise
             with stages.stage("tracking", f"closing the logger {experiment.logger.name}"):
                 opened.close()
         record.seconds = stages.finish()
         record.end(RunStatus.FINISHED)
         remove_stage(directory)
         record.write(directory)
-    except BaseException as error:
+    except BaseException as raised:
+        error = first_error or raised
         if isinstance(error, KeyboardInterrupt):
             error.args = (GOES_ON,)
         record.seconds = stages.finish()
@@ -256,6 +264,8 @@ def _run_recorded(
         (directory / RESERVE).unlink(missing_ok=True)
         remove_stage(directory)
         record.write(directory)
+        if error is not raised:
+            raise error from None
         raise
     (directory / RESERVE).unlink()
 

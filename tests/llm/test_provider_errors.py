@@ -97,7 +97,10 @@ def test_a_broken_response_is_transient(llm, server, scripted, attempt, key, ans
 def test_a_slow_server_reaches_the_time_limit(llm, server, scripted, attempt, key, answer: str) -> None:
     llm.timeout_s = 0.2
     server.script = [getattr(scripted, answer)]
-    assert error_of(llm, attempt, TransientError, key) == f"no response from the server at {llm.base_url} within 0.2 s (llm.timeout_s)"
+    assert (
+        error_of(llm, attempt, TransientError, key)
+        == f"no response from the server at {llm.base_url} within 0.2 s (llm.timeout_s)"
+    )
 
 
 def test_a_refused_connection_is_transient(llm, attempt, key) -> None:

@@ -16,13 +16,12 @@ from typing import Any, ClassVar
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.core.secrets import MIN_LENGTH
 from alchemist_exp.llm.providers.batch_api import BatchAPI
 from alchemist_exp.llm.providers.errors import ErrorTranslator, ProviderFailure, describe_standard_error
 from alchemist_exp.llm.providers.model_spec import ModelSpec
 from alchemist_exp.llm.providers.response_limit import max_response_bytes, response_limit
 from alchemist_exp.llm.types import LLM, Message, Price, Request, Response, Role
-
-_MIN_SECRET_LENGTH = 8
 
 
 class CacheMode(Enum):
@@ -121,6 +120,8 @@ class ProviderLLM(LLM):
 
     def __post_init__(self) -> None:
         """Check the values, and convert those that an interpolation gave as mappings."""
+        # "http://h/v1/" and "http://h/v1" are one server; the form without the final slash is in the cache's keys.
+        self.base_url = None if self.base_url is None else self.base_url.rstrip("/")
         self.spec = self.spec if isinstance(self.spec, ModelSpec) else ModelSpec.from_mapping(self.spec)
         self.price = Price(**self.price) if isinstance(self.price, Mapping) else self.price
         for key, minimum in (
@@ -235,7 +236,7 @@ class ProviderLLM(LLM):
             model=self.model,
             api_key_env=self.api_key_env,
             # A placeholder such as "none" is no secret, and replacing it would garble responses.
-            api_key=api_key if len(api_key) >= _MIN_SECRET_LENGTH else "",
+            api_key=api_key if len(api_key) >= MIN_LENGTH else "",
             timeout_s=self.timeout_s,
             address=self.base_url or self.default_url,
             describe=self.describe_error,

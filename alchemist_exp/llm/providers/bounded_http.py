@@ -56,8 +56,8 @@ async def _bound(response: httpx2.Response) -> None:
     if encoding not in ("identity", "gzip", "deflate"):
         await response.aclose()
         raise LLMError(
-            f"the server at {response.url.host} compresses its responses as {encoding[:20]!r}, which was not asked for; "
-            "check llm.base_url, and a proxy in between."
+            f"the server at {response.url.host} compresses its responses as {encoding[:20]!r}, which was not asked "
+            "for; check llm.base_url, and a proxy in between."
         )
     response.stream = _BoundedStream(response.stream, LIMIT.get(), compressed=encoding != "identity")
 

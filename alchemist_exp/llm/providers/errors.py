@@ -116,8 +116,8 @@ class ErrorTranslator:
         except Exception as error:
             if (too_large := _find(error, ResponseTooLargeError)) is not None:
                 raise ResponseTooLargeError(
-                    f"{self._server} sent a response of {too_large}, far more than llm.max_output_tokens allows; nothing "
-                    f"of it is kept; check llm.base_url and llm.model={self.model}."
+                    f"{self._server} sent a response of {too_large}, far more than llm.max_output_tokens allows; "
+                    f"nothing of it is kept; check llm.base_url and llm.model={self.model}."
                 ) from None
             at_deadline = isinstance(error, TimeoutError) and deadline.expired()
             failure = ProviderFailure(timed_out=True) if at_deadline else self.describe(error)
