@@ -25,7 +25,7 @@ def secret_variables(*names: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if len(value) >= MIN_LENGTH and not value.startswith("/")}
 
 
-def find_secret(values: Mapping[str, Any], secrets: Mapping[str, str]) -> tuple[str, str] | None:
+def find_secret(values: Mapping[Any, Any], secrets: Mapping[str, str]) -> tuple[str, str] | None:
     """Find a value that contains a secret.
 
     Args:

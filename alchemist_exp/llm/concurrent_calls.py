@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM
 from alchemist_exp.llm.rate_limits import RateLimiter
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.tokens import count_messages
+from alchemist_exp.llm.traffic import Traffic
 from alchemist_exp.llm.types import (
     FinishReason,
     LLMCall,
@@ -49,6 +51,7 @@ class ConcurrentCalls:
         ledger: BudgetLedger,
         limits_directory: Path,
         cap_usd: float,
+        traffic: Traffic,
     ) -> None:
         """Create the sender.
 
@@ -59,6 +62,7 @@ class ConcurrentCalls:
             ledger: The budget ledger of all runs.
             limits_directory: Where the rate limits that all runs share are.
             cap_usd: What all runs may spend together, in USD; `math.inf` for no cap.
+            traffic: Counts the attempts and their duration.
 
         """
         self._llm = llm
@@ -66,6 +70,7 @@ class ConcurrentCalls:
         self._cache = cache
         self._ledger = ledger
         self._cap_usd = cap_usd
+        self._traffic = traffic
         name = key_of("limits", {"provider": llm.name, "model": llm.model, "base_url": llm.base_url})
         self._rate_limiter = RateLimiter(
             limits_directory / name,
@@ -122,6 +127,7 @@ class ConcurrentCalls:
             incomplete: list[Response] = []
             reason = ""
             for attempt in range(self._llm.max_attempts):
+                self._traffic.retries += attempt > 0
                 try:
                     response = await self._attempt(request)
                 except TransientError as error:
@@ -176,6 +182,7 @@ class ConcurrentCalls:
     async def _complete(self, request: Request, space: ReservedFile) -> Response:
         """Make one attempt within the budget, settle its cost, and cache its response in the reserved space."""
         reservation = await self._reserve(request)
+        began = time.monotonic()
         try:
             response = await self._client.complete(request)
         except (TransientError, AlchemistError) as error:
@@ -188,6 +195,8 @@ class ConcurrentCalls:
                 else:
                     reservation.release()
             raise
+        self._traffic.seconds += time.monotonic() - began
+        self._traffic.attempts += 1
         try:
             # Settled before it is cached: a process that is killed in between has counted what it spent.
             if reservation is not None:

@@ -255,17 +255,17 @@ def _run_recorded(
         record.end(RunStatus.FINISHED)
         remove_stage(directory)
         record.write(directory)
-    except BaseException as raised:
-        error = first_error or raised
-        if isinstance(error, KeyboardInterrupt):
-            error.args = (GOES_ON,)
+    except BaseException as error:
+        failure = first_error or error
+        if isinstance(failure, KeyboardInterrupt):
+            failure.args = (GOES_ON,)
         record.seconds = stages.finish()
-        record.end(RunStatus.FAILED, _reason(error))
+        record.end(RunStatus.FAILED, _reason(failure))
         (directory / RESERVE).unlink(missing_ok=True)
         remove_stage(directory)
         record.write(directory)
-        if error is not raised:
-            raise error from None
+        if failure is not error:
+            raise failure from None
         raise
     (directory / RESERVE).unlink()
 
