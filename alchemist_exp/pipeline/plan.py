@@ -115,8 +115,8 @@ def _warnings(
             len(rows) > 10
         )
         warnings.append(
-            f"{len(rows):,} rows of train are longer than the context of {experiment.llm.model} (row {shown}); they are "
-            "counted as refused. Shorten them, or name an llm.model with a longer context."
+            f"{len(rows):,} rows of train are longer than the context of {experiment.llm.model} (row {shown}) and will "
+            "be counted as refused; shorten them, or name an llm.model with a longer context."
         )
     limit = experiment.budget.usd
     if limit is not None and max_usd is not None and spent_usd + max_usd > limit:

@@ -203,7 +203,7 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
             generated = method.generate(context, trials, experiment.supplement, experiment.repair)
             vetted = trials.vet(generated.candidates)
             executed = execute(context, vetted.accepted)
-            require_programs(context, method, vetted, executed)
+            require_programs(context, method, experiment.repair, vetted, executed)
             selected = select(context, experiment.selection, executed)
             votes = program_votes(method, experiment.supplement, generated, vetted, executed, selected)
             calls = (*(concepts.named.calls if concepts else ()), *generated.calls)

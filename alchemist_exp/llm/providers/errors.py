@@ -114,11 +114,14 @@ class ErrorTranslator:
         except TransientError as error:  # the response arrived and cannot be read: it may be billed
             raise TransientError(self.clean(str(error)), error.retry_after_s, maybe_billed=True) from None
         except Exception as error:
-            if (too_large := _find(error, ResponseTooLargeError)) is not None:
-                raise ResponseTooLargeError(
-                    f"{self._server} sent a response of {too_large}, far more than llm.max_output_tokens allows; "
-                    f"nothing of it is kept; check llm.base_url and llm.model={self.model}."
-                ) from None
+            match _find(error, LLMError):
+                case ResponseTooLargeError() as too_large:
+                    raise ResponseTooLargeError(
+                        f"{self._server} sent a response of {too_large}, far more than llm.max_output_tokens allows; "
+                        f"nothing of it is kept; check llm.base_url and llm.model={self.model}."
+                    ) from None
+                case LLMError() as final:
+                    raise final from None
             at_deadline = isinstance(error, TimeoutError) and deadline.expired()
             failure = ProviderFailure(timed_out=True) if at_deadline else self.describe(error)
             if failure is None:
