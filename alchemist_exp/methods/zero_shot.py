@@ -32,9 +32,10 @@ LABELED, UNPARSEABLE = "labeled", "unparseable"
 FAILED_KINDS: Final = frozenset(reason.value for reason in FinishReason if reason is not FinishReason.COMPLETE)
 """The kinds of responses that are not cached, so that the rows can be asked for again."""
 
-_MAX_SHOWN: Final = 10
+_MAX_REASONS: Final = 5
+_MAX_ROWS: Final = 10
 _REASON_LENGTH: Final = 200
-"""Rows without a response that a note names, and the characters of each reason."""
+"""Reasons that a note names, the rows of each, and its characters."""
 
 
 @component("method", "zero_shot")
@@ -121,20 +122,26 @@ class ZeroShotMethod(SoftLabelMethod):
 
 
 def _describe_failed(data: TextData, calls: Sequence[LLMCall]) -> str:
-    """Name the rows without a complete response, and the reasons; empty if there are none."""
-    failed = [
-        (row, call.response) for row, call in enumerate(calls) if call.response.finish_reason.value in FAILED_KINDS
+    """Name the rows without a complete response, by their reasons; empty if there are none."""
+    numbers, rows = data.rows_of_input(Split.TRAIN), dict[str, list[str]]()
+    for row, call in enumerate(calls):
+        kind = call.response.finish_reason
+        if kind.value in FAILED_KINDS:
+            # The text of a truncated response is a part of an answer, and that of the others says why there is none.
+            reason = single_line(call.response.text)[:_REASON_LENGTH].rstrip(". ")
+            stated = reason and kind in (FinishReason.REFUSED, FinishReason.FAILED)
+            rows.setdefault(f"{kind}: {reason}" if stated else kind.value, []).append(f"{numbers[row] + 1}")
+    if not rows:
+        return ""
+    groups = [
+        f"row{'s' * (len(listed) > 1)} {', '.join(listed[:_MAX_ROWS])}"
+        f"{f' and {len(listed) - _MAX_ROWS:,} more' if len(listed) > _MAX_ROWS else ''} ({reason})"
+        for reason, listed in rows.items()
     ]
-    numbers = data.rows_of_input(Split.TRAIN)
-    shown = [
-        f"row {numbers[row] + 1} ({response.finish_reason}: {single_line(response.text)[:_REASON_LENGTH]})"
-        if response.finish_reason in (FinishReason.REFUSED, FinishReason.FAILED)
-        else f"row {numbers[row] + 1} ({response.finish_reason})"
-        for row, response in failed[:_MAX_SHOWN]
-    ]
-    more = f" and {len(failed) - _MAX_SHOWN:,} more" if len(failed) > _MAX_SHOWN else ""
-    file = Path(data.files.get(Split.TRAIN, Split.TRAIN)).name
-    return f"{len(failed):,} of {len(calls):,} rows got no response: {', '.join(shown)}{more} of {file}" * bool(failed)
+    more = [f"and {len(groups) - _MAX_REASONS:,} more reasons"] * (len(groups) > _MAX_REASONS)
+    n_failed, file = sum(map(len, rows.values())), Path(data.files.get(Split.TRAIN, Split.TRAIN)).name
+    shown = ", ".join([*groups[:_MAX_REASONS], *more])
+    return f"{n_failed:,} of {len(calls):,} rows of {file} got no response: {shown}"
 
 
 def _explain_no_label(kinds: Mapping[str, int], first: Response, failed: str) -> str:
