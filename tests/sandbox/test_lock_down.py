@@ -234,6 +234,15 @@ def test_missing_resources_of_the_machine_are_one_clear_error(
                 make_sandbox().check()
 
 
+def test_a_denied_memory_file_names_what_is_denied(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*arguments: Any) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "memfd_create", denied)
+    with pytest.raises(SandboxError, match=r"memfd_create fails here \(Operation not permitted\); allow it"):
+        make_sandbox().check()
+
+
 def test_a_second_interrupt_leaves_no_process_either(
     make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
