@@ -7,7 +7,7 @@ and types are in its class alone, and its values in the YAML file alone.
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -250,8 +250,22 @@ def _refuse_appended(config: DictConfig, prefix: str) -> None:
 def _refuse_secrets(config: DictConfig) -> None:
     """Refuse a value that contains an API key of the environment: records, logs and job scripts have all values."""
     values = OmegaConf.to_container(config, resolve=True)
-    api_key_env = str(OmegaConf.select(config, "llm.api_key_env", default=""))
-    if isinstance(values, dict) and (found := find_secret(values, secret_variables(api_key_env))) is not None:
+    if isinstance(values, dict):
+        refuse_secrets(values, str(OmegaConf.select(config, "llm.api_key_env", default="")))
+
+
+def refuse_secrets(values: Mapping[Any, Any], *variables: str) -> None:
+    """Refuse values that contain an API key of the environment.
+
+    Args:
+        values: Nested mappings and lists of JSON values, under configuration keys.
+        *variables: Environment variables that hold a key whatever their name is.
+
+    Raises:
+        ConfigError: A value contains a key; the message does not.
+
+    """
+    if (found := find_secret(values, secret_variables(*variables))) is not None:
         key, variable = found
         raise ConfigError(
             f"{key} contains the value of the environment variable {variable}, which would be written to records and "

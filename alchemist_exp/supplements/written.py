@@ -121,11 +121,9 @@ def ask_for_text(context: RunContext, prompt: str) -> Dialogue[str]:
     request = context.llm.request(context.prompts.supplement_system, prompt)
     batch = RequestBatch(description="asking for the supplement", requests=[request], response_tokens=RESPONSE_TOKENS)
     (call,) = yield batch
-    if call.response.finish_reason is not FinishReason.COMPLETE:
-        raise LLMError(
-            f"the response to the supplement's question is {call.response.finish_reason}; raise "
-            "llm.max_output_tokens, use another llm.model, or use supplement=none."
-        )
+    if (reason := call.response.finish_reason) is not FinishReason.COMPLETE:
+        advice = "raise llm.max_output_tokens" if reason is FinishReason.TRUNCATED else "use another llm.model"
+        raise LLMError(f"the response to the supplement's question is {reason}; {advice}, or use supplement=none.")
     text = without_reasoning(call.response.text)
     if not text.strip():
         raise LLMError(

@@ -475,7 +475,7 @@ def test_responses_without_any_label_get_the_advice_that_fits(ran: Runner, model
     model.respond = lambda asked: ScriptedResponse(text="sp", end="length")
     with pytest.raises(
         LLMError,
-        match=r"100 truncated\); 100 of 100 rows of .* got no response: rows .* and 90 more \(truncated\); raise method",
+        match=r"100 truncated\); 100 of 100 rows of .* got no response: rows .* and 90 more \(truncated\); raise",
     ):
         ran("method=zero_shot", "llm.temperature=0")
 

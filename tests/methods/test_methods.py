@@ -167,7 +167,7 @@ def test_no_program_at_all_is_one_sentence(labeler) -> None:
         (["no"] * 2, [], "use another llm.model"),
         ([FinishReason.TRUNCATED] * 2, [], "use another llm.model, or raise llm.max_output_tokens"),
         (["```python\nx = 1\n```"] * 2, [], "use another llm.model, or have programs repaired with repair=on"),
-        (["```python\nx = 1\n```"] * 8, ["repair=on"], "use another llm.model"),
+        (["```python\nx = 1\n```"] * 100, ["repair=on"], "use another llm.model"),
         (
             [CODE.format(0, 0), CODE.format(1, 1)],
             [],
