@@ -9,6 +9,7 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import canonical_json
 from alchemist_exp.llm.providers.model_spec import ModelSpec
+from alchemist_exp.sweeps.overrides import checked_overrides
 
 CONF = Path(config.config_dir())
 NEEDED = {
@@ -227,3 +228,6 @@ def test_a_value_with_a_key_of_the_environment_is_refused(
     ) as no:
         config.build(composed(*overrides))
     assert "sk-planted" not in str(no.value)
+    if "${" not in overrides[-1]:  # Hydra would write it to the files of a sweep
+        with pytest.raises(ConfigError, match=rf"{key} contains the value of"):
+            checked_overrides(overrides)

@@ -33,6 +33,9 @@ MASK = "[key]"
 MAX_QUOTE_LENGTH = 200
 """Characters of a server's text that an error message quotes."""
 
+_MAX_BODY_BYTES = 1 << 20
+"""Bytes of an error's body that are read."""
+
 TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
 """Statuses below 500 after which another attempt may succeed."""
 
@@ -289,7 +292,7 @@ def describe_standard_error(error: Exception) -> ProviderFailure | None:
 
     """
     if isinstance(error, HTTPError):
-        raw = error.read()
+        raw = error.read(_MAX_BODY_BYTES)
         try:
             body = parse_json(raw)
         except TransientError:
