@@ -90,6 +90,7 @@ _DOUBT = re.compile(
     r"\b(?:actually|wait|instead|correction|mistaken?|wrong|incorrect|second thought|i mean|sorry|unsure|uncertain|"
     r"not sure|ambiguous|hard to say|could be|might be|may be|maybe|perhaps|possibly|unless|never|example|format)\b"
 )
+_CONTINUES = re.compile(r"\W*(?:no|nope|not|or|and|is|isn|was|would|may|might|versus|vs|just kidding)\b")
 _NEGATION = re.compile(r"\b(?:not|no|never|neither|nor|none|hardly|cannot|non|anything but)\b|n['’]?t\b")
 
 
@@ -98,8 +99,10 @@ def _answers(text: str, classes: Sequence[str]) -> list[str]:
     answers, rest = _json_answers(text)
     if answers:
         return answers if _only_explains(rest, answers, classes) else []
-    if (name := _stated(text.rpartition("\n")[2][-_LONGEST_LINE:])) is not None:
-        return [name]
+    *before, last = text[-_LONGEST_EXPLANATION:].split("\n")
+    if (name := _stated(last[-_LONGEST_LINE:])) is not None:
+        earlier = [stated for line in before if (stated := _stated(line)) and _index(stated, classes) != ABSTAIN]
+        return [name] if last.strip(" *#").casefold().startswith("final") else [*earlier, name]
     line, _, rest = text.partition("\n")
     if rest:
         name = _stated(line) or line
@@ -160,7 +163,7 @@ def _only_explains(rest: str, answers: Sequence[str], classes: Sequence[str]) ->
     if len(rest) > _LONGEST_EXPLANATION:
         return False
     rest = unicodedata.normalize("NFC", rest).casefold()
-    if _DOUBT.search(rest):
+    if _DOUBT.search(rest) or _CONTINUES.match(rest):
         return False
     named = {_index(answer, classes) for answer in answers}
     for index, name in enumerate(classes):

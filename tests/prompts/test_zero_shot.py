@@ -21,7 +21,8 @@ MEDICAL = ("neoplasms", "digestive system diseases", "nervous system diseases")
         '{"class": "spam"}\n\nExplanation: it offers a prize.', "{'class': 'spam'}", '{"sentiment": "spam"}',
         "The answer is \\boxed{spam}", "spam\u200b", "Output: spam", "Prediction: spam", "- spam", '["spam"]',
         "<|channel|>analysis<|message|>ham?<|end|><|start|>assistant<|channel|>final<|message|>spam",
-        "<answer>spam</answer>", "This message is spam.", "spam\n\nIt is spam because it offers a prize.",
+        "<answer>spam</answer>", "This message is spam.", "Class: spam\nClass: spam",
+        "Answer: ham\n\nFinal answer: spam", "spam\n\nIt is spam because it offers a prize.",
         '{"class": "spam"}\n```\nThe text offers a prize.', "Class: spam\nConfidence: 0.9",
     ],
 )  # fmt: skip
@@ -44,6 +45,8 @@ def test_answers_that_name_one_class(reply: str) -> None:
         "<think>spam", "spam\n\nActually, it offers nothing.", "spam\nNo, this is ham.", "spam\nham",
         "spam\n\nOr rather: it is not spam.", '{"class": "spam"}\n\nSorry, I misread the text.', "!spam", "non-spam",
         '{"class": "spam"}\nOn second thought: {"class', '{"class": "spam"} would be wrong.', '{"not": "spam"}',
+        "Answer: spam\nAnswer: ham", "spam\n\nis not how I would classify it", "spam\nNo!", "spam\n\nJust kidding.",
+        '{"class": "spam"} is what a naive reader would say', "The answer is not: spam", "The opposite of spam",
         "spam?", "Class: spam or ham", "Class: not spam", '{"class":"spam"}{"class":"ham"}', "spam ham", "1",
         "I would not classify this as spam.", "It is spam, not ham.", "spam\nis what some would say. Maybe.",
     ],
