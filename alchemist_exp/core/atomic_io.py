@@ -155,6 +155,8 @@ class ReservedFile:
                     file.flush()
                     os.fsync(file.fileno())
                 self._temporary.replace(self.path)
+            except FileNotFoundError:  # another process has cleaned up
+                write_bytes(self.path, raw)
             except BaseException:
                 self.discard()
                 raise

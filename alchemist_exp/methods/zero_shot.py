@@ -32,6 +32,8 @@ LABELED, UNPARSEABLE = "labeled", "unparseable"
 FAILED_KINDS: Final = frozenset(reason.value for reason in FinishReason if reason is not FinishReason.COMPLETE)
 """The kinds of responses that are not cached, so that the rows can be asked for again."""
 
+_RETRY_ADVICE: Final = " With llm.retry_failed=true the same run asks for these rows again."
+
 _MAX_REASONS: Final = 5
 _MAX_ROWS: Final = 10
 _REASON_LENGTH: Final = 200
@@ -117,7 +119,7 @@ class ZeroShotMethod(SoftLabelMethod):
             labeled_by=self.name,
             sources=sources,
             calls=tuple({call.request.key: call for call in calls}.values()),  # equal rows are asked about once
-            notes=(f"{failed}. With llm.retry_failed=true the same run asks for these rows again.",) if failed else (),
+            notes=(f"{failed}.{_RETRY_ADVICE * hasattr(context.llm, 'retry_failed')}",) if failed else (),
         )
 
 

@@ -446,6 +446,10 @@ def test_reserved_space_becomes_the_entry_or_nothing(cache: ResponseCache) -> No
     cache.reserve(request)  # as a run does after the first one was killed
     assert not draft.exists()
     space = cache.reserve(request)
+    cache.write(request, RESPONSE)
+    next(path for path in cache.path(request).parent.iterdir() if path.name.startswith(".")).unlink()
+    cache.write(request, RESPONSE, space)  # although the space was removed
+    space = cache.reserve(request)
     cache.write(request, RESPONSE, space)
     space.discard()
     assert [path.name for path in cache.path(request).parent.iterdir()] == [cache.path(request).name]

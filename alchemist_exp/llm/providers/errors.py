@@ -165,7 +165,9 @@ class ErrorTranslator:
                 f"there is no credit left for {self.model}{quote}; add some to the account of {self.api_key_env}."
             )
         if status in (400, 403, 422) and _FILTERED.search(codes_and_message):
-            return RequestRefusedError(f"a filter of {self._server} refused the text{quote}.")
+            return RequestRefusedError(
+                f"a filter of {self._server} refused the text{quote}; change the text, or use another llm.model."
+            )
         # llama_cpp.server answers 500 to a schema, and would do so at every attempt.
         if status not in TRANSIENT_STATUSES and _NO_SCHEMA.search(codes_and_message):
             return LLMError(
