@@ -147,7 +147,7 @@ def _become(job: Mapping[str, Any]) -> NoReturn:
         returncode = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
         if isinstance(stopped.code, str):
             print(stopped.code, file=sys.stderr)
-    threading._shutdown()  # waits for the threads
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as multiprocessing does
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
