@@ -1,4 +1,4 @@
-"""Reads and writes tables part by part, so that memory does not grow with the number of rows.
+"""Reads tables part by part, so that memory does not grow with the number of rows.
 
 CSV, TSV, JSONL and Parquet files are read in parts. Excel files and lists in JSON are read whole: they are small.
 """
@@ -10,16 +10,15 @@ import io
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from alchemist_exp.core.atomic_io import open_replacement
 from alchemist_exp.core.errors import DataError
-from alchemist_exp.data.other_columns import as_array, as_texts
+from alchemist_exp.data.other_columns import as_array
 from alchemist_exp.data.readers import (
     BYTE_ORDER_MARKS,
     DELIMITERS,
@@ -30,13 +29,9 @@ from alchemist_exp.data.readers import (
     sniff_delimiter,
     stored_class_names,
 )
-from alchemist_exp.data.writers import MAX_EXCEL_ROWS, ExcelSheet, csv_bytes, jsonl_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-WriteRows = Callable[[Mapping[str, Sequence[Any]]], None]
-"""Writes further rows, given as columns by name."""
 
 
 @dataclass(kw_only=True)
@@ -47,6 +42,7 @@ class TableStream(ABC):
         path: The file.
         columns: The names of the columns.
         n_rows: The number of rows; None if the file was not counted.
+        first_row: The number of the first row in the file, from 1, for messages.
         delimiter: The character between the fields of a CSV file; None for other formats.
         byte_order_mark: Whether a CSV file begins with the byte order mark of UTF-8.
         untyped: Whether all values are strings.
@@ -57,6 +53,7 @@ class TableStream(ABC):
     path: Path
     columns: tuple[str, ...]
     n_rows: int | None = None
+    first_row: int = 1
     delimiter: str | None = None
     byte_order_mark: bool = False
     untyped: bool = False
@@ -104,13 +101,17 @@ class TableStream(ABC):
         return types
 
 
-def open_table(path: Path, *, wanted: Sequence[str] = (), encoding: str | None = None) -> TableStream:
+def open_table(
+    path: Path, *, wanted: Sequence[str] = (), encoding: str | None = None, row_groups: tuple[int, int] | None = None
+) -> TableStream:
     """Open a table.
 
     Args:
         path: A file of any format of `read_table`.
         wanted: Columns that are expected; they help to find the delimiter of a CSV file.
         encoding: The encoding of a text file; None for UTF-8, or what its byte order mark says.
+        row_groups: The first of the row groups of a Parquet file that are read, and the one after the last; None for
+            all.
 
     Returns:
         The table; its rows are read when they are asked for.
@@ -122,7 +123,7 @@ def open_table(path: Path, *, wanted: Sequence[str] = (), encoding: str | None =
     name = extension(path).removesuffix(".gz")
     with explain_read_errors(path):
         if extension(path) == ".parquet":
-            return _open_parquet(path)
+            return _open_parquet(path, row_groups)
         if name in (".csv", ".tsv"):
             return _open_csv(path, wanted, _encoding_of(path, encoding), "\t" if name == ".tsv" else ",")
         if name in (".jsonl", ".ndjson") or (name == ".json" and not _begins_with_list(path, encoding)):
@@ -154,10 +155,12 @@ class _ParquetTable(TableStream):
     """A Parquet file; row groups are read one by one.
 
     Attributes:
+        row_groups: The row groups that are read.
         selected: The columns that are read; None for all.
 
     """
 
+    row_groups: Sequence[int]
     selected: list[str] | None = None
 
     def select(self, names: Sequence[str]) -> TableStream:
@@ -170,7 +173,7 @@ class _ParquetTable(TableStream):
 
         try:
             with parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(batch_size=n_rows, columns=self.selected):
+                for batch in file.iter_batches(n_rows, self.row_groups, self.selected):
                     yield batch.to_pydict()
         except (KeyError, pyarrow.ArrowException) as error:
             raise ValueError(error) from error
@@ -183,26 +186,93 @@ class _ParquetTable(TableStream):
         return dict(zip(schema.names, schema.types, strict=True))
 
 
-def _open_parquet(path: Path) -> TableStream:
+def _open_parquet(path: Path, row_groups: tuple[int, int] | None) -> TableStream:
+    schema, sizes = _parquet_footer(path)
+    if len(set(schema.names)) < len(schema.names):
+        raise ValueError(f"two columns have the same name in {schema.names}")
+    if not schema.names:
+        raise DataError(f"{path} is empty; it needs rows with named columns.")
+    first, stop = row_groups or (0, len(sizes))
+    return _ParquetTable(
+        path=path,
+        columns=tuple(schema.names),
+        n_rows=sum(sizes[first:stop]),
+        first_row=1 + sum(sizes[:first]),
+        class_names=stored_class_names(schema.metadata or {}),
+        row_groups=range(first, stop),
+    )
+
+
+def row_group_sizes(path: Path) -> list[int]:
+    """Return the number of rows of each row group of a Parquet file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: The file cannot be read.
+
+    """
+    with explain_read_errors(path):
+        return _parquet_footer(path)[1]
+
+
+def _parquet_footer(path: Path) -> "tuple[pa.Schema, list[int]]":
+    """Return the schema of a Parquet file, and the number of rows of each row group."""
     import pyarrow
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(path) as file:
-            schema, n_rows = file.schema_arrow, file.metadata.num_rows
+            metadata = file.metadata
+            return file.schema_arrow, [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
     except (KeyError, pyarrow.ArrowException) as error:
         raise ValueError(error) from error
-    if len(set(schema.names)) < len(schema.names):
-        raise ValueError(f"two columns have the same name in {schema.names}")
-    if not schema.names:
-        raise DataError(f"{path} is empty; it needs rows with named columns.")
-    return _ParquetTable(
-        path=path, columns=tuple(schema.names), n_rows=n_rows, class_names=stored_class_names(schema.metadata or {})
-    )
 
 
 @dataclass(kw_only=True)
-class _TextTable(TableStream):
+class RowTable(TableStream):
+    """A table that is read row by row, so that its parts may end at any row."""
+
+    def _parts(self, n_rows: int) -> Iterator[Columns]:
+        return self._columns(self._rows(0), cycle([n_rows]))
+
+    def parts_from(self, first: int, n_rows: int, cut: int) -> Iterator[Columns]:
+        """Yield the rows from a row on, in parts that end at each multiple of a number of rows.
+
+        Args:
+            first: The number of rows that are skipped, a multiple of `cut`.
+            n_rows: The most rows of a part.
+            cut: No part has rows on both sides of a multiple of this number.
+
+        Yields:
+            As `parts`.
+
+        Raises:
+            DataError: The table cannot be read.
+
+        """
+        sizes = [min(n_rows, cut - start) for start in range(0, cut, n_rows)]
+        with explain_read_errors(self.path):
+            yield from self._columns(self._rows(first), cycle(sizes))
+
+    def _columns(self, rows: Iterator[Any], sizes: Iterable[int]) -> Iterator[Columns]:
+        for size in sizes:
+            if not (part := list(islice(rows, size))):
+                return
+            yield self._as_columns(part)
+
+    @abstractmethod
+    def _rows(self, first: int) -> Iterator[Any]:
+        """Yield the rows after the first ones; any error of a reader may be raised."""
+
+    @abstractmethod
+    def _as_columns(self, rows: Sequence[Any]) -> Columns:
+        """Return rows as columns."""
+
+
+@dataclass(kw_only=True)
+class _TextTable(RowTable):
     """A file of text."""
 
     encoding: str
@@ -247,11 +317,11 @@ class _CsvTable(_TextTable):
                 line = reader.line_num + self.skipped_lines
                 raise ValueError(f"line {line}: {error}; double a quote inside a text") from error
 
-    def _parts(self, n_rows: int) -> Iterator[Columns]:
-        rows = self.rows()
-        next(rows)
-        while part := list(islice(rows, n_rows)):
-            yield {name: [row[i] for row in part] for i, name in enumerate(self.columns)}
+    def _rows(self, first: int) -> Iterator[list[str]]:
+        return islice(self.rows(), 1 + first, None)
+
+    def _as_columns(self, rows: Sequence[list[str]]) -> Columns:
+        return {name: [row[i] for row in rows] for i, name in enumerate(self.columns)}
 
 
 def _open_csv(path: Path, wanted: Sequence[str], encoding: str, usual: str) -> TableStream:
@@ -295,10 +365,11 @@ class _JsonlTable(_TextTable):
                     raise ValueError(f"line {number} is not a JSON object")
                 yield row
 
-    def _parts(self, n_rows: int) -> Iterator[Columns]:
-        rows = self.rows()
-        while part := list(islice(rows, n_rows)):
-            yield {name: [row.get(name) for row in part] for name in self.columns}
+    def _rows(self, first: int) -> Iterator[dict[str, Any]]:
+        return islice(self.rows(), first, None)
+
+    def _as_columns(self, rows: Sequence[dict[str, Any]]) -> Columns:
+        return {name: [row.get(name) for row in rows] for name in self.columns}
 
 
 def _open_jsonl(path: Path, encoding: str) -> TableStream:
@@ -357,86 +428,6 @@ def _begins_with_list(path: Path, encoding: str | None) -> bool:
     return character == "["
 
 
-@contextmanager
-def write_parts(
-    path: Path,
-    names: Sequence[str],
-    *,
-    types: "Callable[[], Mapping[str, pa.DataType]]",
-    delimiter: str = ",",
-    byte_order_mark: bool = False,
-    metadata: Callable[[], Mapping[str, str]] = dict,
-) -> Iterator[WriteRows]:
-    """Write a table part by part; it replaces the file when the `with` block ends without an error.
-
-    Args:
-        path: The file; its name ends in one of `writers.WRITERS`.
-        names: The columns, in their order.
-        types: Returns the type of each column; called for a Parquet file only.
-        delimiter: The character between the fields of a CSV file.
-        byte_order_mark: Whether a CSV or TSV file begins with the byte order mark of UTF-8.
-        metadata: Returns the key-value metadata of a Parquet file; called after the last row.
-
-    Yields:
-        The function that writes further rows.
-
-    Raises:
-        StoreError: The file cannot be written.
-        DataError: Excel cannot hold the rows.
-
-    """
-    ending = path.suffix.lower()
-    with open_replacement(path) as file:
-        match ending:
-            case ".parquet":
-                with _parquet_writer(file, types(), metadata) as write:
-                    yield write
-            case ".xlsx":
-                with _excel_writer(file, names) as write:
-                    yield write
-            case ".jsonl":
-                yield lambda columns: _write_all(file, jsonl_bytes(columns))
-            case _:
-                separator = "\t" if ending == ".tsv" else delimiter
-                file.write(codecs.BOM_UTF8 * byte_order_mark)
-                file.write(csv_bytes(dict.fromkeys(names, ()), separator))
-                yield lambda columns: _write_all(file, csv_bytes(columns, separator, header=False))
-
-
-def _write_all(file: BinaryIO, raw: bytes) -> None:
-    file.write(raw)
-
-
-@contextmanager
-def _parquet_writer(
-    file: BinaryIO, types: "Mapping[str, pa.DataType]", metadata: Callable[[], Mapping[str, str]]
-) -> Iterator[WriteRows]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    schema = pa.schema([(name.encode("utf-8", "replace").decode(), kind) for name, kind in types.items()])
-    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-
-        def write(columns: Mapping[str, Sequence[Any]]) -> None:
-            arrays = [_array_of(values, types[name]) for name, values in columns.items()]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-
-        yield write
-        if found := metadata():
-            writer.add_key_value_metadata(found)
-
-
-def _array_of(values: Sequence[Any], kind: "pa.DataType") -> "pa.Array":
-    import pyarrow as pa
-
-    try:
-        return pa.array(values, kind)
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        if kind != pa.string():
-            raise
-        return pa.array(as_texts(values), kind)
-
-
 def _common_type(one: "pa.DataType", other: "pa.DataType") -> "pa.DataType":
     """Return a type that holds the values of both; text if there is no other."""
     import pyarrow as pa
@@ -446,18 +437,3 @@ def _common_type(one: "pa.DataType", other: "pa.DataType") -> "pa.DataType":
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except pa.ArrowException:
         return pa.string()
-
-
-@contextmanager
-def _excel_writer(file: BinaryIO, names: Sequence[str]) -> Iterator[WriteRows]:
-    sheet, n_rows = ExcelSheet(names), 0
-
-    def write(columns: Mapping[str, Sequence[Any]]) -> None:
-        nonlocal n_rows
-        n_rows += len(next(iter(columns.values())))
-        if n_rows > MAX_EXCEL_ROWS:
-            raise DataError(f"Excel holds {MAX_EXCEL_ROWS:,} rows, and there are more; write a CSV file.")
-        sheet.append(columns)
-
-    yield write
-    file.write(sheet.to_bytes())
