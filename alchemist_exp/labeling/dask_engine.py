@@ -1,8 +1,8 @@
-"""Labels shards in the workers of a Dask cluster: processes of this machine, an existing cluster, or Slurm jobs.
+"""Labels tasks in the workers of a Dask cluster: processes of this machine, an existing cluster, or Slurm jobs.
 
-A task is one shard. Workers receive paths, make the labeler once per process from the directory of the run, run
-programs in the sandbox and write the output themselves; only the summary of a shard is sent back. A shard whose worker
-ends is run again by another worker.
+A task of Dask is one of `plan.Task`. Workers receive paths, make the labeler once per process from the directory of the
+run, run programs in the sandbox and write the outputs themselves; only the summary of a task is sent back. A task whose
+worker ends is run again by another worker, which finds the finished parts.
 """
 
 import logging
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from alchemist_exp.core.errors import ConfigError, require_packages
-from alchemist_exp.labeling.shards import LabelingJob, Shard, ShardResult, ShardStatus, find_finished, label_shard
+from alchemist_exp.labeling.job import LabelingJob
+from alchemist_exp.labeling.local_engine import TaskResult, TaskStatus, find_finished, label_task
+from alchemist_exp.labeling.plan import Task
 
 if TYPE_CHECKING:
     from dask_jobqueue.slurm import SLURMJob
@@ -68,60 +70,60 @@ class ClusterOptions:
 
 
 def label_with_dask(
-    job: LabelingJob, shards: Sequence[Shard], options: ClusterOptions, *, force: bool
-) -> Iterator[ShardResult]:
-    """Label shards in the workers of a cluster, which must see the same files under the same paths.
+    job: LabelingJob, tasks: Sequence[Task], options: ClusterOptions, *, force: bool
+) -> Iterator[TaskResult]:
+    """Label tasks in the workers of a cluster, which must see the same files under the same paths.
 
     Args:
-        job: What the shards have in common.
-        shards: The shards.
+        job: What the tasks have in common.
+        tasks: The tasks.
         options: Where the workers are.
         force: Whether to make outputs again that are finished.
 
     Yields:
-        What became of each shard, in the order in which they end. Finished shards come first; no cluster is started
+        What became of each task, in the order in which they end. Finished tasks come first; no cluster is started
         if there are no others.
 
     Raises:
         ConfigError: A package is missing, or the cluster cannot be used.
-        AlchemistError: See `label_shard`.
+        AlchemistError: See `label_task`.
 
     """
     packages = ["dask", "distributed", *(["dask_jobqueue"] if options.cluster == SLURM else [])]
     require_packages("--engine dask", "dask", *packages)
     left = []
-    for shard in shards:
-        if not force and (found := find_finished(job, shard)):
+    for task in tasks:
+        if not force and (found := find_finished(job, task)):
             yield found
         else:
-            left.append(shard)
+            left.append(task)
     if left:
         with connect(options) as client:
             yield from _label(client, job, left, force)
 
 
-def _label(client: "Client", job: LabelingJob, shards: Sequence[Shard], force: bool) -> Iterator[ShardResult]:
+def _label(client: "Client", job: LabelingJob, tasks: Sequence[Task], force: bool) -> Iterator[TaskResult]:
     from distributed import KilledWorker, as_completed
 
-    def submit(shard: Shard, **options: bool) -> Any:
+    def submit(task: Task, **options: bool) -> Any:
         # Not pure: a result in the cluster's memory says nothing about the files.
-        return client.submit(label_shard, job, shard, pure=False, **options)
+        return client.submit(label_task, job, task, pure=False, **options)
 
-    running = {submit(shard, force=force): shard for shard in shards}
+    running = {submit(task, force=force): task for task in tasks}
     futures = as_completed(list(running), loop=client.loop)
     for future in futures:
-        shard = running.pop(future)
+        task = running.pop(future)
         error = future.exception()
         if isinstance(error, KilledWorker):
-            reason = "the worker process ended each time that this file was labeled, for example for lack of memory"
-            yield ShardResult(shard=shard, status=ShardStatus.BAD, reason=reason)
+            reason = "the worker process ended each time that these rows were labeled, for example for lack of memory"
+            yield TaskResult(task=task, status=TaskStatus.BAD, reason=reason)
             continue
         if error is not None:
             raise error
         result = future.result()
-        if result.status is ShardStatus.BUSY:
-            again = submit(shard, wait=True)
-            running[again] = shard
+        if result.status is TaskStatus.BUSY:
+            again = submit(task, wait=True)
+            running[again] = task
             futures.add(again)
         else:
             yield result

@@ -11,8 +11,9 @@ import pytest
 
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.labeling.dask_engine import ClusterOptions, connect, label_with_dask, slurm_job
-from alchemist_exp.labeling.shards import ShardStatus, find_shards, label_locally
-from tests.labeling.test_apply_shards import TEXTS, job_of
+from alchemist_exp.labeling.local_engine import TaskStatus, label_locally
+from alchemist_exp.labeling.plan import find_tasks
+from tests.labeling.test_apply_files import TEXTS, job_of
 from tests.support.commands import apply_lines
 
 Capture = pytest.CaptureFixture[str]
@@ -32,7 +33,7 @@ def test_a_killed_worker_loses_nothing_and_files_equal_those_of_the_local_engine
 ) -> None:
     Path(files[5]).write_text("a,b\n1,2\n")
     out, expected = tmp_path / "dask", tmp_path / "local"
-    job, found = job_of(finished, out), find_shards(files, out)
+    job, found = job_of(finished, out), find_tasks(files, out)
     killed: list[int] = []
 
     def kill(address: str) -> None:
@@ -53,23 +54,23 @@ def test_a_killed_worker_loses_nothing_and_files_equal_those_of_the_local_engine
         thread.join()
         survivor = next(iter(client.run(os.getpid).values()))
     assert killed != [survivor]
-    by_name = {result.shard.source.name: result for result in results}
+    by_name = {result.task.source.name: result for result in results}
     assert sorted(by_name) == [f"{number}.csv" for number in range(6)]
-    assert by_name.pop("5.csv").status is ShardStatus.BAD
+    assert by_name.pop("5.csv").status is TaskStatus.BAD
     # The file may have been finished by the worker that was killed before it could say so.
-    assert {result.status for result in by_name.values()} <= {ShardStatus.WRITTEN, ShardStatus.FOUND}
+    assert {result.status for result in by_name.values()} <= {TaskStatus.WRITTEN, TaskStatus.FOUND}
     local = label_locally(
-        job_of(finished, expected), find_shards(files, expected), force=False, advance=lambda _rows, _bytes: None
+        job_of(finished, expected), find_tasks(files, expected), force=False, advance=lambda _rows, _bytes: None
     )
     for result in local:
-        if result.status is not ShardStatus.BAD:
-            other = by_name[result.shard.source.name]
+        if result.status is not TaskStatus.BAD:
+            other = by_name[result.task.source.name]
             assert other.summary == result.summary
-            pd.testing.assert_frame_equal(pd.read_parquet(other.shard.target), pd.read_parquet(result.shard.target))
+            pd.testing.assert_frame_equal(pd.read_parquet(other.task.output()), pd.read_parquet(result.task.output()))
     # Nothing is left to label, so that no cluster is started.
-    good = find_shards(files[:5], out)
+    good = find_tasks(files[:5], out)
     again = list(label_with_dask(job, good, ClusterOptions(cluster="127.0.0.1:1"), force=False))
-    assert [result.status for result in again] == [ShardStatus.FOUND] * 5
+    assert [result.status for result in again] == [TaskStatus.FOUND] * 5
 
 
 def test_slurm_jobs_stop_before_their_time_limit() -> None:
@@ -97,7 +98,7 @@ def test_options_that_do_not_fit_are_refused(
         ([*files, "-o", out, "--workers", "2"], "--workers is for --engine dask"),
         ([*files, "-o", out, "--engine", "dask", "--memory", "1GB"], "--memory is for --cluster slurm"),
         ([*files, "-o", out, "--engine", "dask", "--cluster", "a:1", "--workers", "1"], "--workers is for --cluster"),
-        ([files[0], "--engine", "dask"], "--engine labels files into a directory"),
+        ([files[0], "--engine", "dask"], "--engine is for labels in a directory"),
         ([*files, "-o", out, "--engine", "dask", "--cluster", "127.0.0.1:1"], "'127.0.0.1:1' cannot be reached"),
     ):
         assert apply_lines(monkeypatch, "", str(finished), *arguments) == 1
@@ -107,6 +108,6 @@ def test_options_that_do_not_fit_are_refused(
 def test_an_error_of_the_run_ends_the_command(finished: Path, files: list[str], tmp_path: Path) -> None:
     job = job_of(finished, tmp_path / "out")
     other = type(job)(**{**vars(job), "code": "other"})
-    shards = find_shards(files[:1], tmp_path / "out")
+    tasks = find_tasks(files[:1], tmp_path / "out")
     with pytest.raises(AlchemistError, match="a worker has another version of this package"):
-        list(label_with_dask(other, shards, ClusterOptions(n_workers=1), force=False))
+        list(label_with_dask(other, tasks, ClusterOptions(n_workers=1), force=False))
