@@ -13,7 +13,7 @@ import numpy as np
 
 from alchemist_exp.cli.apply_warnings import note_reasons, warn_of, warn_of_programs
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive, run_command
-from alchemist_exp.cli.run_directory import find_run, read_finished
+from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.core.types import ABSTAIN
@@ -123,12 +123,13 @@ def _apply(chosen: argparse.Namespace) -> int:
     if file is not None and not file.is_file():
         raise ConfigError(f"{str(file)!r} is not a file; name the table whose rows are to be labeled.")
     out = None if file is None else _output(chosen, file)
-    from alchemist_exp.labeling.run_files import check_run_files, stored_run
+    from alchemist_exp.labeling.components import Consent
+    from alchemist_exp.labeling.labelers import make_labeler
+    from alchemist_exp.labeling.run_files import open_run
 
-    directory = find_run(chosen.outputs, chosen.run).absolute()
-    check_run_files(directory)
-    run = stored_run(directory, read_finished(directory, "only a finished run can label rows"))
-    labeler = _labeler(run, chosen)
+    run = open_run(find_run(chosen.outputs, chosen.run).absolute())
+    consent = Consent(config_dir=chosen.config_dir, weights=chosen.weights, modules=chosen.allow_module)
+    labeler = make_labeler(run, chosen.using, consent, chosen.sandbox)
     for note in labeler.notes:
         print(f"note: {single_line(note)}", file=sys.stderr)
     if file is None or out is None:
@@ -165,16 +166,6 @@ def _has_tasks(chosen: argparse.Namespace) -> bool:
         return False
     is_directory = chosen.out is not None and (chosen.out.endswith("/") or Path(chosen.out).is_dir())
     return len(chosen.files) > 1 or is_pattern(chosen.files[0]) or is_hub(chosen.files[0]) or is_directory
-
-
-def _labeler(run: "StoredRun", chosen: argparse.Namespace) -> "RowLabeler":
-    from alchemist_exp.labeling.components import Consent
-    from alchemist_exp.labeling.labelers import model_labeler, program_labeler
-
-    consent = Consent(config_dir=chosen.config_dir, weights=chosen.weights, modules=chosen.allow_module)
-    if chosen.using == "model":
-        return model_labeler(run, consent)
-    return program_labeler(run, consent, chosen.sandbox)
 
 
 def _label_lines(labeler: "RowLabeler") -> int:

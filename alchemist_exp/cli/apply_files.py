@@ -12,14 +12,14 @@ from typing import Final
 from rich.console import Console
 
 from alchemist_exp.cli.apply_warnings import warn_of
-from alchemist_exp.cli.run_directory import find_run, read_finished
+from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.labeling.job import LabelingJob
 from alchemist_exp.labeling.local_engine import TaskResult, TaskStatus, label_locally
 from alchemist_exp.labeling.plan import PART_ROWS, Task, find_tasks, remove_outdated
-from alchemist_exp.labeling.run_files import check_run_files
+from alchemist_exp.labeling.run_files import open_run
 from alchemist_exp.labeling.tables import LabelSummary
 
 _LINE_EVERY_S: Final = 30.0
@@ -66,8 +66,7 @@ def label_files(chosen: argparse.Namespace) -> int:
 
 def _job(chosen: argparse.Namespace, out: Path) -> LabelingJob:
     directory = find_run(chosen.outputs, chosen.run).absolute()
-    check_run_files(directory)
-    record = read_finished(directory, "only a finished run can label rows")
+    record = open_run(directory).record
     return LabelingJob(
         run=directory,
         out=out,

@@ -129,7 +129,7 @@ def open_table(
         if name in (".jsonl", ".ndjson") or (name == ".json" and not _begins_with_list(path, encoding)):
             return _open_jsonl(path, _encoding_of(path, encoding))
     table = read_table(path, wanted=wanted, encoding=encoding)
-    return _WholeTable(
+    return MemoryTable(
         path=path,
         columns=tuple(table.columns),
         n_rows=table.n_rows,
@@ -140,14 +140,19 @@ def open_table(
 
 
 @dataclass(kw_only=True)
-class _WholeTable(TableStream):
-    """A table in memory."""
+class MemoryTable(TableStream):
+    """A table in memory.
 
-    values: Columns
+    Attributes:
+        values: The columns by name.
+
+    """
+
+    values: Mapping[str, Sequence[Any]]
 
     def _parts(self, n_rows: int) -> Iterator[Columns]:
         for start in range(0, self.n_rows or 0, n_rows):
-            yield {name: values[start : start + n_rows] for name, values in self.values.items()}
+            yield {name: list(values[start : start + n_rows]) for name, values in self.values.items()}
 
 
 @dataclass(kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.labeling.components import Consent
-from alchemist_exp.labeling.labelers import RowLabeler, model_labeler, program_labeler
+from alchemist_exp.labeling.labelers import RowLabeler, make_labeler
 from alchemist_exp.labeling.run_files import StoredRun, check_run_files, stored_run
 from alchemist_exp.labeling.sources import Source
 from alchemist_exp.results.record import RunRecord
@@ -107,10 +107,7 @@ def labeler_of(job: LabelingJob) -> tuple[StoredRun, RowLabeler]:
             raise ConfigError(f"{job.run} is another run than at the start; start the command again.")
         run = stored_run(job.run, record)
         consent = Consent(config_dir=job.config_dir, weights=job.weights, modules=job.modules)
-        if job.using == "model":
-            labeler: RowLabeler = model_labeler(run, consent)
-        else:
-            labeler = program_labeler(run, consent, job.sandbox, job.sandbox_workers)
+        labeler = make_labeler(run, job.using, consent, job.sandbox, job.sandbox_workers)
         _LABELERS.clear()
         _LABELERS[job] = (run, labeler)
         return run, labeler

@@ -127,7 +127,7 @@ def test_what_cannot_be_meant_is_refused(
     finished: Path, inputs: list[str], monkeypatch: Patch, capsys: Capture
 ) -> None:
     for arguments, message in (
-        (inputs, "several files need a directory; name it by -o DIR"),
+        (inputs, "several files, and a dataset of the Hub, need a directory; name it by -o DIR"),
         ([*inputs, "-o", "out"], "would both be written to"),
         (["in", "-o", "out/"], "'in' is not a file; name its files by a quoted pattern, such as 'in/*.parquet'"),
         (["x*.csv", "-o", "out"], "no file fits 'x*.csv'"),
