@@ -107,9 +107,9 @@ def apply(
 
     """
     if with_ not in ("model", "programs"):
-        raise ConfigError(unknown_name("with_,", with_, ("model", "programs")))
+        raise ConfigError(unknown_name("with_", with_, ("model", "programs")))
     if sandbox not in SANDBOXES:
-        raise ConfigError(unknown_name("sandbox,", sandbox, SANDBOXES))
+        raise ConfigError(unknown_name("sandbox", sandbox, SANDBOXES))
     consent = Consent(
         config_dir=None if config_dir is None else Path(config_dir),
         weights=tuple(map(Path, weights)),

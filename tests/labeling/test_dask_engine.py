@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from alchemist_exp.core.errors import AlchemistError, ConfigError
+from alchemist_exp.labeling import plan
 from alchemist_exp.labeling.dask_engine import ClusterOptions, connect, label_with_dask, slurm_job
 from alchemist_exp.labeling.local_engine import TaskStatus, label_locally
 from alchemist_exp.labeling.plan import find_tasks
@@ -29,18 +30,23 @@ def files(tmp_path: Path) -> list[str]:
 
 
 def test_a_killed_worker_loses_nothing_and_files_equal_those_of_the_local_engine(
-    finished: Path, files: list[str], tmp_path: Path
+    finished: Path, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path(files[5]).write_text("a,b\n1,2\n")
+    # Large inputs: a task for each run of row groups of a Parquet file; a task of a CSV file writes four parts.
+    monkeypatch.setattr(plan, "LARGE_BYTES", 0)
+    pd.read_csv(files[0], keep_default_na=False).to_parquet(tmp_path / "0.parquet", row_group_size=250)
+    files[0] = str(tmp_path / "0.parquet")
     out, expected = tmp_path / "dask", tmp_path / "local"
-    job, found = job_of(finished, out), find_tasks(files, out)
+    job, found = job_of(finished, out), find_tasks(files, out, 500)
+    assert len(found) == 4 + 5
     killed: list[int] = []
 
     def kill(address: str) -> None:
         """End the only worker as soon as it has written a file."""
         with connect(ClusterOptions(cluster=address)) as client:
             deadline = time.monotonic() + 60
-            while not list(out.glob("*.parquet")) and time.monotonic() < deadline:
+            while not list(out.rglob("*.parquet")) and time.monotonic() < deadline:
                 time.sleep(0.005)
             killed.extend(client.run(os.getpid).values())
             os.kill(killed[0], signal.SIGKILL)
@@ -54,23 +60,27 @@ def test_a_killed_worker_loses_nothing_and_files_equal_those_of_the_local_engine
         thread.join()
         survivor = next(iter(client.run(os.getpid).values()))
     assert killed != [survivor]
-    by_name = {result.task.source.name: result for result in results}
-    assert sorted(by_name) == [f"{number}.csv" for number in range(6)]
-    assert by_name.pop("5.csv").status is TaskStatus.BAD
+    by_output = {result.task.output().relative_to(out): result for result in results}
+    assert by_output.pop(Path("5/part-00000.parquet")).status is TaskStatus.BAD
     # The file may have been finished by the worker that was killed before it could say so.
-    assert {result.status for result in by_name.values()} <= {TaskStatus.WRITTEN, TaskStatus.FOUND}
+    assert {result.status for result in by_output.values()} <= {TaskStatus.WRITTEN, TaskStatus.FOUND}
     local = label_locally(
-        job_of(finished, expected), find_tasks(files, expected), force=False, advance=lambda _rows, _bytes: None
+        job_of(finished, expected),
+        find_tasks(files[:5], expected, 500),
+        force=False,
+        advance=lambda _rows, _bytes: None,
     )
     for result in local:
-        if result.status is not TaskStatus.BAD:
-            other = by_name[result.task.source.name]
-            assert other.summary == result.summary
-            pd.testing.assert_frame_equal(pd.read_parquet(other.task.output()), pd.read_parquet(result.task.output()))
+        assert by_output.pop(result.task.output().relative_to(expected)).summary == result.summary
+    assert not by_output
+    for number in range(5):
+        found_labels = pd.read_parquet(out / str(number))
+        assert len(found_labels) == 1600
+        pd.testing.assert_frame_equal(found_labels, pd.read_parquet(expected / str(number)))
     # Nothing is left to label, so that no cluster is started.
-    good = find_tasks(files[:5], out)
+    good = find_tasks(files[:5], out, 500)
     again = list(label_with_dask(job, good, ClusterOptions(cluster="127.0.0.1:1"), force=False))
-    assert [result.status for result in again] == [TaskStatus.FOUND] * 5
+    assert [result.status for result in again] == [TaskStatus.FOUND] * 8
 
 
 def test_slurm_jobs_stop_before_their_time_limit() -> None:
