@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from alchemist_exp.core.errors import ConfigError, require_packages
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 LOCAL: Final = "local"
 SLURM: Final = "slurm"
 
+LOGS: Final = ".slurm"
+"""The directory of the output of Slurm jobs, in the output directory."""
+
 CONNECT_S: Final = 30
 """Seconds to wait for the scheduler of an existing cluster."""
 
 MAX_MARGIN_S: Final = 300
-"""The longest time in seconds that a worker stops before the time limit of its Slurm job."""
+"""The longest time in seconds that a worker stops before the time limit of its Slurm job, on average."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +61,13 @@ class ClusterOptions:
             raise ConfigError(f"invalid --memory {self.memory!r}; expected a number with MB or GB, as in 4GB.")
         self.lifetime_s()
 
-    def lifetime_s(self) -> int:
-        """Return the seconds after which a worker of a Slurm job stops, before the time limit of the job."""
+    def lifetime_s(self) -> tuple[int, int]:
+        """Return after how many seconds a worker of a Slurm job stops, and the most seconds of a random difference.
+
+        It stops before the time limit of its job, so that its task is given to another worker at once. The workers of a
+        command start together and would otherwise all stop together.
+
+        """
         match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", self.walltime)
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
         total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
@@ -66,7 +75,8 @@ class ClusterOptions:
             raise ConfigError(
                 f"invalid --walltime {self.walltime!r}; expected HH:MM:SS or D-HH:MM:SS, one minute or more."
             )
-        return total - min(MAX_MARGIN_S, total // 10)
+        margin = min(MAX_MARGIN_S, total // 10)
+        return total - margin, margin // 2
 
 
 def label_with_dask(
@@ -98,7 +108,7 @@ def label_with_dask(
         else:
             left.append(task)
     if left:
-        with connect(options) as client:
+        with connect(options, logs=job.out / LOGS) as client:
             yield from _label(client, job, left, force)
 
 
@@ -130,11 +140,13 @@ def _label(client: "Client", job: LabelingJob, tasks: Sequence[Task], force: boo
 
 
 @contextmanager
-def connect(options: ClusterOptions) -> Iterator["Client"]:
+def connect(options: ClusterOptions, logs: Path | None = None) -> Iterator["Client"]:
     """Start a cluster, or connect to an existing one.
 
     Args:
         options: Where the workers are.
+        logs: The directory of the output of Slurm jobs, if the configuration of dask-jobqueue names none; None for the
+            current one.
 
     Yields:
         The client. A cluster that was started ends with the `with` block; an existing one continues.
@@ -159,11 +171,14 @@ def connect(options: ClusterOptions) -> Iterator["Client"]:
             )
             client = stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
         elif options.cluster == SLURM:
+            import dask.config
             from dask_jobqueue.slurm import SLURMCluster
 
             cluster = stack.enter_context(
                 SLURMCluster(
-                    scheduler_options={"dashboard": False, "dashboard_address": ":0"}, **slurm_options(options)
+                    scheduler_options={"dashboard": False, "dashboard_address": ":0"},
+                    log_directory=dask.config.get("jobqueue.slurm.log-directory") or (logs and str(logs)),
+                    **slurm_options(options),
                 )
             )
             # A worker that has stopped before its time limit is replaced by a new job.
@@ -191,13 +206,15 @@ def slurm_options(options: ClusterOptions) -> dict[str, Any]:
         options: The walltime and the memory.
 
     """
+    lifetime, stagger = options.lifetime_s()
+    worker_arguments = ["--lifetime", f"{lifetime}s", "--lifetime-stagger", f"{stagger}s", "--no-dashboard"]
     return {
         "cores": 1,
         "processes": 1,
         "memory": options.memory,
         "walltime": options.walltime,
         "python": sys.executable,
-        "worker_extra_args": ["--lifetime", f"{options.lifetime_s()}s", "--no-dashboard"],
+        "worker_extra_args": worker_arguments,
     }
 
 

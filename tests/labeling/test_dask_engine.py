@@ -2,10 +2,13 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
+import dask
+import dask_jobqueue  # noqa: F401  # reads the defaults of its configuration
 import pandas as pd
 import pytest
 
@@ -18,6 +21,8 @@ from tests.labeling.test_apply_files import TEXTS, job_of
 from tests.support.commands import apply_lines
 
 Capture = pytest.CaptureFixture[str]
+
+N_SLURM_ROWS = 20_000
 
 
 @pytest.fixture
@@ -83,13 +88,60 @@ def test_a_killed_worker_loses_nothing_and_files_equal_those_of_the_local_engine
     assert [result.status for result in again] == [TaskStatus.FOUND] * 8
 
 
+@pytest.mark.slurm
+def test_two_slurm_jobs_label_as_one_process_does_and_a_killed_one_loses_nothing(
+    finished: Path, slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(slurm))
+    monkeypatch.setattr(plan, "LARGE_BYTES", 0)
+    monkeypatch.chdir(tmp_path)
+    table = pd.DataFrame({"text": [f"{text} {row}" for row in range(N_SLURM_ROWS // 4) for text in TEXTS]})
+    table.to_parquet("rows.parquet", row_group_size=N_SLURM_ROWS // 10)
+    out = tmp_path / "slurm"
+    tasks = find_tasks(["rows.parquet"], out, N_SLURM_ROWS // 10)
+    with (
+        dask.config.set({"jobqueue.slurm.interface": "lo"}),
+        connect(
+            ClusterOptions(cluster="slurm", n_workers=2, walltime="00:10:00", memory="1GB"), logs=tmp_path / "logs"
+        ) as client,
+    ):
+        client.wait_for_workers(2, timeout=120)
+        first, second = client.run(lambda: (os.environ["SLURM_JOB_ID"], os.getpid(), os.getppid())).values()
+        assert first[0] != second[0]
+
+        def kill() -> None:
+            """End a worker, and the process that would start it again, as soon as a part is written."""
+            deadline = time.monotonic() + 120
+            while not list(out.rglob("*.parquet")) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            for pid in reversed(first[1:]):
+                os.kill(pid, signal.SIGKILL)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        address = ClusterOptions(cluster=client.scheduler.address)
+        results = list(label_with_dask(job_of(finished, out), tasks, address, force=False))
+        thread.join()
+    assert len(results) == 10
+    assert {result.status for result in results} <= {TaskStatus.WRITTEN, TaskStatus.FOUND}
+    expected = tmp_path / "local"
+    here = find_tasks(["rows.parquet"], expected, N_SLURM_ROWS // 10)
+    list(label_locally(job_of(finished, expected), here, force=False, advance=lambda _rows, _bytes: None))
+    found = pd.read_parquet(out / "rows")
+    assert len(found) == N_SLURM_ROWS
+    pd.testing.assert_frame_equal(found, pd.read_parquet(expected / "rows"))
+    assert len(list((tmp_path / "logs").iterdir())) >= 2
+    queued = subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=True)
+    assert queued.stdout.count("dask-worker") == 0
+
+
 def test_slurm_jobs_stop_before_their_time_limit() -> None:
     script = slurm_job(ClusterOptions(cluster="slurm", walltime="02:00:00"), "tcp://127.0.0.1:1").job_script()
     assert "#SBATCH -t 02:00:00" in script
     assert "#SBATCH --mem=4G" in script
-    assert "--lifetime 6900s" in script
-    assert ClusterOptions(walltime="1-00:00:00").lifetime_s() == 86_400 - 300
-    assert ClusterOptions(walltime="00:10:00").lifetime_s() == 540
+    assert "--lifetime 6900s --lifetime-stagger 150s" in script
+    assert ClusterOptions(walltime="1-00:00:00").lifetime_s() == (86_400 - 300, 150)
+    assert ClusterOptions(walltime="00:10:00").lifetime_s() == (540, 30)
     for options, message in (
         ({"walltime": "10"}, "invalid --walltime '10'; expected HH:MM:SS or D-HH:MM:SS"),
         ({"walltime": "00:00:10"}, "one minute or more"),
