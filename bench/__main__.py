@@ -18,7 +18,8 @@ def main() -> None:
         "--rows",
         type=int,
         nargs="+",
-        help="numbers of rows with which whole runs (rows) and the sandbox's memory (sandbox) are measured",
+        help="numbers of rows with which whole runs (rows), the sandbox's memory (sandbox) and alchemist apply (apply) "
+        "are measured",
     )
     arguments = parser.parse_args()
     if wrong := [name for name in arguments.names if name not in NAMES]:
@@ -34,7 +35,7 @@ def main() -> None:
     console = Console(width=130)
     console.print(table)
     for note in notes:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, markup=False)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def label_frame(
     frame = _as_frame(rows, labeler, wanted_columns(run, labeler, text))
     values = {name: _values(frame[name]) for name in frame.columns}
     table = MemoryTable(path=Path("rows"), columns=tuple(frame.columns), n_rows=len(frame), values=values)
-    row_columns = find_row_columns(table, labeler, wanted_columns(run, labeler, text), text)
+    row_columns = find_row_columns(table, labeler, wanted_columns(run, labeler, text), text, "text=")
     rng = np.random.default_rng(0)
     summary = LabelSummary()
     found: dict[str, list[Any]] = {name: [] for name in own_columns(labeler)}

@@ -311,7 +311,7 @@ def wanted_columns(run: StoredRun, labeler: RowLabeler, asked: str | None) -> tu
 
 
 def find_row_columns(
-    table: TableStream, labeler: RowLabeler, wanted: Sequence[str], asked: str | None
+    table: TableStream, labeler: RowLabeler, wanted: Sequence[str], asked: str | None, option: str = "--text"
 ) -> tuple[str, ...]:
     """Return the columns of a table that rows are made of.
 
@@ -320,15 +320,16 @@ def find_row_columns(
         labeler: Labels the rows.
         wanted: See `wanted_columns`.
         asked: The column that the user names; None for that of the run.
+        option: How the user names it, for messages.
 
     Raises:
-        ConfigError: The table does not have them, or --text names one for rows of several columns.
+        ConfigError: The table does not have them, or the user names one for rows of several columns.
 
     """
     columns = ", ".join(map(repr, table.columns))
     if labeler.kind.columns:
         if asked is not None:
-            raise ConfigError(f"--text is for texts; the rows of this run have the columns {', '.join(wanted)}.")
+            raise ConfigError(f"{option} is for texts; the rows of this run have the columns {', '.join(wanted)}.")
     elif asked is None:
         found = next((name for name in wanted if name in table.columns), None)
         if found is None and len(table.columns) == 1:
@@ -337,7 +338,7 @@ def find_row_columns(
             guess = similar_column(wanted[0], table.columns)
             hint = "" if guess is None else f" (did you mean {guess!r}?)"
             raise ConfigError(
-                f"{table.path} has no column {sanitize(wanted[0])!r}{hint}; name the column of the rows by --text: "
+                f"{table.path} has no column {sanitize(wanted[0])!r}{hint}; name the column of the rows by {option}: "
                 f"{columns}."
             )
         return (found,)
