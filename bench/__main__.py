@@ -33,7 +33,8 @@ def main() -> None:
         if hasattr(module, "measure"):
             notes += module.measure(arguments.rows)
     console = Console(width=130)
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     for note in notes:
         console.print(note, highlight=False, markup=False)
 

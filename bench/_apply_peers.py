@@ -95,7 +95,8 @@ def main() -> None:
     try:
         answer: dict[str, object] = {"sums": globals()[name](programs, sorted(Path(inputs).glob("*.parquet")))}
     except Exception as error:  # noqa: BLE001  # the benchmark shows how a peer fails
-        answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+        causes = [f"{type(one).__name__}: {str(one).splitlines()[0]}" for one in (error, error.__cause__) if one]
+        answer = {"error": ", because of ".join(causes)}
     Path(out).write_text(json.dumps(answer), encoding="utf-8")
 
 

@@ -95,7 +95,7 @@ def measure(rows: Sequence[int] | None) -> Iterator[str]:
                 cost = _cost([sys.executable, "-m", "bench._apply_peers", *arguments])
                 found = json.loads(answer.read_text(encoding="utf-8"))
                 if "error" in found:
-                    yield f"{count:>10,}  {label:34} fails: {found['error'][:300]}"
+                    yield f"{count:>10,}  {label:34} fails: {found['error']}"
                     continue
                 loop = loop or cost
                 expected = expected or found["sums"]

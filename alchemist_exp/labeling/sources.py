@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from alchemist_exp.data.hub_stream import HubFile
-from alchemist_exp.data.table_stream import TableStream, open_table
+from alchemist_exp.data.table_base import TableStream
+from alchemist_exp.data.table_stream import open_table
 
 
 @dataclass(frozen=True, kw_only=True)
