@@ -24,6 +24,7 @@ from bench.sandbox import sources_and_texts
 from bench.timing import memory_of
 
 ROWS = (10_000, 100_000)
+FILE_ROWS = 25_000
 CLI = [sys.executable, "-c", "from alchemist_exp.cli.main import main; main()"]
 ENGINES = {
     "apply, local": ["--engine", "local"],
@@ -118,9 +119,9 @@ def _make_run(outputs: Path) -> Path:
 
 
 def _write_inputs(directory: Path, texts: Sequence[str], n_rows: int) -> None:
-    """Write rows to Parquet files, twenty for a large number of rows."""
+    """Write rows to two or more Parquet files."""
     directory.mkdir()
-    size = max(5_000, n_rows // 20)
+    size = min(FILE_ROWS, (n_rows + 1) // 2)
     for start in range(0, n_rows, size):
         ids = range(start, min(start + size, n_rows))
         table = pa.table({"id": list(ids), "text": [f"{texts[at % len(texts)]} {at}" for at in ids]})
