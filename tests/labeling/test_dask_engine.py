@@ -38,13 +38,13 @@ def test_a_killed_worker_loses_nothing_and_files_equal_those_of_the_local_engine
     finished: Path, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path(files[5]).write_text("a,b\n1,2\n")
-    # Large inputs: a task for each run of row groups of a Parquet file; a task of a CSV file writes four parts.
+    # Large inputs: a task for each run of row groups of a Parquet file; a task of a CSV file writes two parts.
     monkeypatch.setattr(plan, "LARGE_BYTES", 0)
-    pd.read_csv(files[0], keep_default_na=False).to_parquet(tmp_path / "0.parquet", row_group_size=250)
+    pd.read_csv(files[0], keep_default_na=False).to_parquet(tmp_path / "0.parquet", row_group_size=500)
     files[0] = str(tmp_path / "0.parquet")
     out, expected = tmp_path / "dask", tmp_path / "local"
-    job, found = job_of(finished, out), find_tasks(files, out, 500)
-    assert len(found) == 4 + 5
+    job, found = job_of(finished, out), find_tasks(files, out, 1000)
+    assert len(found) == 2 + 5
     killed: list[int] = []
 
     def kill(address: str) -> None:
@@ -71,7 +71,7 @@ def test_a_killed_worker_loses_nothing_and_files_equal_those_of_the_local_engine
     assert {result.status for result in by_output.values()} <= {TaskStatus.WRITTEN, TaskStatus.FOUND}
     local = label_locally(
         job_of(finished, expected),
-        find_tasks(files[:5], expected, 500),
+        find_tasks(files[:5], expected, 1000),
         force=False,
         advance=lambda _rows, _bytes: None,
     )
@@ -83,9 +83,9 @@ def test_a_killed_worker_loses_nothing_and_files_equal_those_of_the_local_engine
         assert len(found_labels) == 1600
         pd.testing.assert_frame_equal(found_labels, pd.read_parquet(expected / str(number)))
     # Nothing is left to label, so that no cluster is started.
-    good = find_tasks(files[:5], out, 500)
+    good = find_tasks(files[:5], out, 1000)
     again = list(label_with_dask(job, good, ClusterOptions(cluster="127.0.0.1:1"), force=False))
-    assert [result.status for result in again] == [TaskStatus.FOUND] * 8
+    assert [result.status for result in again] == [TaskStatus.FOUND] * 6
 
 
 @pytest.mark.slurm
@@ -96,9 +96,9 @@ def test_two_slurm_jobs_label_as_one_process_does_and_a_killed_one_loses_nothing
     monkeypatch.setattr(plan, "LARGE_BYTES", 0)
     monkeypatch.chdir(tmp_path)
     table = pd.DataFrame({"text": [f"{text} {row}" for row in range(N_SLURM_ROWS // 4) for text in TEXTS]})
-    table.to_parquet("rows.parquet", row_group_size=N_SLURM_ROWS // 10)
+    table.to_parquet("rows.parquet", row_group_size=N_SLURM_ROWS // 5)
     out = tmp_path / "slurm"
-    tasks = find_tasks(["rows.parquet"], out, N_SLURM_ROWS // 10)
+    tasks = find_tasks(["rows.parquet"], out, N_SLURM_ROWS // 5)
     with (
         dask.config.set({"jobqueue.slurm.interface": "lo"}),
         connect(
@@ -122,10 +122,10 @@ def test_two_slurm_jobs_label_as_one_process_does_and_a_killed_one_loses_nothing
         address = ClusterOptions(cluster=client.scheduler.address)
         results = list(label_with_dask(job_of(finished, out), tasks, address, force=False))
         thread.join()
-    assert len(results) == 10
+    assert len(results) == 5
     assert {result.status for result in results} <= {TaskStatus.WRITTEN, TaskStatus.FOUND}
     expected = tmp_path / "local"
-    here = find_tasks(["rows.parquet"], expected, N_SLURM_ROWS // 10)
+    here = find_tasks(["rows.parquet"], expected, N_SLURM_ROWS // 5)
     list(label_locally(job_of(finished, expected), here, force=False, advance=lambda _rows, _bytes: None))
     found = pd.read_parquet(out / "rows")
     assert len(found) == N_SLURM_ROWS
