@@ -96,7 +96,7 @@ def main() -> None:
         answer: dict[str, object] = {"sums": globals()[name](programs, sorted(Path(inputs).glob("*.parquet")))}
     except Exception as error:  # noqa: BLE001  # the benchmark shows how a peer fails
         causes = [f"{type(one).__name__}: {str(one).splitlines()[0]}" for one in (error, error.__cause__) if one]
-        answer = {"error": ", because of ".join(causes)}
+        answer = {"error": " Cause: ".join(causes)}
     Path(out).write_text(json.dumps(answer), encoding="utf-8")
 
 
