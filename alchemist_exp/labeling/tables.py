@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from alchemist_exp.core.errors import AlchemistError, ConfigError
-from alchemist_exp.core.terminal import sanitize
+from alchemist_exp.core.terminal import sanitize, without_formula
 from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.data.part_writers import write_parts
 from alchemist_exp.data.readers import Columns, extension, similar_column
@@ -143,7 +143,8 @@ class TableLabeler:
                 )
                 rows = labeler.kind.parse_columns(part, self.row_columns)
                 found = labeler.label(rows, rng)
-                write({names[name]: columns[name] for name in names} | label_columns(found, labeler))
+                labels = label_columns(found, labeler, spreadsheet=out.suffix.lower() in (".csv", ".tsv"))
+                write({names[name]: columns[name] for name in names} | labels)
                 summary += summarize(rows, found, labeler)
                 advance(len(rows))
         return summary
@@ -269,18 +270,19 @@ def output_names(columns: Sequence[str], ours: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def label_columns(found: RowLabels, labeler: RowLabeler) -> dict[str, list[Any]]:
+def label_columns(found: RowLabels, labeler: RowLabeler, *, spreadsheet: bool = False) -> dict[str, list[Any]]:
     """Return the columns that are added to a table.
 
     Args:
         found: The labels of some rows.
         labeler: What has labeled them.
+        spreadsheet: Whether the names of classes, which a stranger's run may have, must not act as formulas.
 
     Returns:
         By name, one value per row; None for a row without a label, and where a program abstains.
 
     """
-    classes = labeler.classes
+    classes = [*map(without_formula, labeler.classes)] if spreadsheet else labeler.classes
     labeled = found.classes != ABSTAIN
     probs = found.probs.astype(np.float64).round(DECIMALS)
     shares = [
