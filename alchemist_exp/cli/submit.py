@@ -23,7 +23,7 @@ from alchemist_exp.results.record import RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS, usd_text
 from alchemist_exp.sweeps.cluster_launcher import SlurmSettings, check_resources, settings_of
 from alchemist_exp.sweeps.overrides import without_sweep_keys
-from alchemist_exp.sweeps.run_keys import RunKeys
+from alchemist_exp.sweeps.run_keys import RunKeys, refuse_missing_packages
 from alchemist_exp.sweeps.submissions import TaskState, active_states, read_submissions
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def main() -> None:
     check_resources(settings)
     jobs = _planned(command)
     submitted = [job for job in jobs if job.state == "to submit"]
+    refuse_missing_packages(text for job in submitted for text in job.experiment.missing_packages())
     _show(jobs, submitted, settings)
     if not submitted:
         print("there is nothing to submit")

@@ -29,7 +29,7 @@ from alchemist_exp.sweeps.fail_fast import NOT_STARTED, NotStartedError, allow_j
 from alchemist_exp.sweeps.job_list import SweepJob, list_jobs
 from alchemist_exp.sweeps.outcome import JobEndedError, JobOutcome, SweepListener
 from alchemist_exp.sweeps.overrides import key_of_override
-from alchemist_exp.sweeps.run_keys import RunKeys
+from alchemist_exp.sweeps.run_keys import RunKeys, refuse_missing_packages
 
 _ENDING_S: Final = 3.0
 """Seconds in which the processes of a launcher end after an interruption."""
@@ -75,7 +75,7 @@ def run_sweep(
         What the launcher returned for each batch. A failed job raises nothing: listeners are notified of it.
 
     Raises:
-        AlchemistError: The list of jobs is invalid.
+        AlchemistError: The list of jobs is invalid, or a job needs a package that is not installed.
         LauncherError: The launcher has failed.
 
     """
@@ -86,9 +86,14 @@ def run_sweep(
     allow_jobs(directory)
     sweep = _Sweep(listed.jobs, context)
     sweep.tell_jobs(listed.notes)
+    if hasattr(launcher, "visit"):  # of a command that looks at jobs and runs none
+        for job in listed.jobs:
+            launcher.visit(job.number - 1, job.config, job.overrides)
+        return []
     if resume:
         sweep.find_finished()
     waiting = sweep.without_outcome()
+    sweep.refuse_missing_packages(waiting)
     if hasattr(launcher, "set_run_keys"):  # to recognize jobs in the queue of a cluster
         launcher.set_run_keys(sweep.run_keys(waiting))
     size = batch_size or max(1, len(waiting))
@@ -150,6 +155,10 @@ class _Sweep:
     def without_outcome(self) -> list[SweepJob]:
         """Return the jobs of which nothing is known yet."""
         return [job for job in self._jobs if job.number not in self._outcomes]
+
+    def refuse_missing_packages(self, jobs: Sequence[SweepJob]) -> None:
+        """Refuse the sweep, for any launcher, if the package of an extra is missing that one of the jobs needs."""
+        refuse_missing_packages(text for job in jobs for text in self._keys.missing_packages(job.config, job.overrides))
 
     def run_keys(self, jobs: Sequence[SweepJob]) -> dict[tuple[str, ...], str]:
         """Return the run key of each job by its overrides, where it can be computed."""
