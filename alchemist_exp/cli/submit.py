@@ -21,7 +21,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.record import RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS, usd_text
-from alchemist_exp.sweeps.cluster_launcher import SlurmSettings, check_resources, settings_of
+from alchemist_exp.sweeps.cluster_settings import SlurmSettings, check_resources, settings_of
 from alchemist_exp.sweeps.overrides import without_sweep_keys
 from alchemist_exp.sweeps.run_keys import RunKeys, refuse_missing_packages
 from alchemist_exp.sweeps.submissions import TaskState, active_states, read_submissions

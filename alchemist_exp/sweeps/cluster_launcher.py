@@ -7,56 +7,25 @@ import os
 import shlex
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from alchemist_exp.core.atomic_io import explain_write_errors
-from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
+from alchemist_exp.core.errors import AlchemistError, StoreError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.pipeline.experiment import OnInterrupt
 from alchemist_exp.sweeps import slurm
+from alchemist_exp.sweeps.cluster_settings import LocalSettings, SlurmSettings, check_resources, require_submitit
 from alchemist_exp.sweeps.cluster_wait import WaitingJob, lost, n_jobs, result_of, say, wait_for
 from alchemist_exp.sweeps.overrides import without_sweep_keys
 from alchemist_exp.sweeps.slurm import SlurmError
 from alchemist_exp.sweeps.submissions import Submission, SubmittedJob, active_states, new_submission
-
-_EARLIEST_S: Final = 60
-"""Seconds by which Slurm may send the signal before the time limit too early."""
-
-INSTALL: Final = "pip install -c constraints.txt -e '.[slurm]'"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SlurmSettings:
-    """The keys of conf/hydra/launcher/slurm.yaml, which explains each."""
-
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    cpus: int = 2
-    memory_gb: float | None = None
-    time_min: int = 60
-    gpus: int | None = None
-    array_parallelism: int = 100
-    signal_delay_s: int = 90
-    requeues: int = 0
-    setup: Sequence[str] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    wait: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalSettings:
-    """The keys of conf/hydra/launcher/slurm_local.yaml, which explains each."""
-
-    n_jobs: int = 1
-    time_min: int = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,28 +54,6 @@ class Sweep:
     def outputs(self) -> Path:
         """The directory of outputs."""
         return Path(str(self.config.paths.outputs)).expanduser().resolve()
-
-
-def check_resources(settings: SlurmSettings) -> None:
-    """Check that this machine can submit jobs, and that Slurm accepts their resources.
-
-    Args:
-        settings: The resources of a job.
-
-    Raises:
-        AlchemistError: A job could not be submitted or not be watched.
-
-    """
-    _require_submitit()
-    if settings.signal_delay_s and settings.signal_delay_s + _EARLIEST_S >= 60 * settings.time_min:
-        raise ConfigError(
-            f"hydra.launcher.signal_delay_s is {settings.signal_delay_s} s, and Slurm may send the signal "
-            f"{_EARLIEST_S} s earlier, which is the beginning of a job with a time limit of {settings.time_min} min; "
-            "raise hydra.launcher.time_min, or set hydra.launcher.signal_delay_s=0 for no signal."
-        )
-    names = ("partition", "account", "qos", "cpus", "memory_gb", "time_min", "gpus")
-    options = slurm.sbatch_options(**{name: getattr(settings, name) for name in names})
-    slurm.check([*options, *_extra_options(settings.options)])
 
 
 def launch_on_slurm(
@@ -216,7 +163,7 @@ def launch_locally(sweep: Sweep, settings: LocalSettings, jobs: Sequence[Sequenc
         What each job has returned. A job without a result has a `JobEndedError`.
 
     """
-    _require_submitit()
+    require_submitit()
     import submitit
 
     executor = submitit.AutoExecutor(cluster="local", folder=_folder(sweep))
@@ -242,15 +189,6 @@ def launch_locally(sweep: Sweep, settings: LocalSettings, jobs: Sequence[Sequenc
             job.cancel()  # Ctrl-C in a terminal has reached the processes; SIGTERM has not
         raise
     return [returned[position] for position in range(len(jobs))]
-
-
-def _require_submitit() -> None:
-    """Refuse a sweep on a cluster without the extra."""
-    try:
-        import hydra_plugins.hydra_submitit_launcher.submitit_launcher  # noqa: F401
-        import submitit  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"this launcher needs the extra slurm ({error.name} is missing): {INSTALL}") from error
 
 
 def _require_writable(outputs: Path) -> None:
@@ -280,10 +218,6 @@ def _arguments(overrides: Sequence[str], number: int) -> tuple[Any, ...]:
     return [*overrides], "hydra.sweep.dir", number, f"job_{number}", Singleton.get_state()
 
 
-def _extra_options(options: Mapping[str, Any]) -> list[str]:
-    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()]
-
-
 def _submit(
     sweep: Sweep, settings: SlurmSettings, submission: Submission, arguments: Sequence[tuple[Any, ...]]
 ) -> list[Any]:
@@ -291,6 +225,7 @@ def _submit(
     import submitit
 
     executor = submitit.AutoExecutor(cluster="slurm", folder=_folder(sweep), slurm_max_num_timeout=0)
+    requeue = {"requeue": True} if settings.requeues else {}
     parameters: dict[str, Any] = {
         "name": submission.name,
         "nodes": 1,
@@ -306,7 +241,7 @@ def _submit(
         "slurm_array_parallelism": settings.array_parallelism,
         "slurm_signal_delay_s": settings.signal_delay_s,
         "slurm_setup": [*settings.setup] or None,
-        "slurm_additional_parameters": {**({"requeue": True} if settings.requeues else {}), **settings.options} or None,
+        "slurm_additional_parameters": {**requeue, **(settings.options or {})} or None,
     }
     executor.update_parameters(**{name: value for name, value in parameters.items() if value is not None})
     try:
@@ -318,28 +253,3 @@ def _submit(
     replace(submission, job_id=job_id).write(sweep.outputs)
     say(f"{n_jobs(len(jobs))} submitted as Slurm job {job_id} ({submission.name})")
     return list(jobs)
-
-
-def settings_of(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """Return the settings of a launcher.
-
-    Args:
-        kind: SlurmSettings or LocalSettings.
-        values: The keys of hydra.launcher.
-
-    Returns:
-        An instance of `kind`.
-
-    Raises:
-        ConfigError: A key is unknown.
-
-    """
-    plain = {
-        name: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-        for name, value in values.items()
-    }
-    try:
-        return kind(**plain)
-    except TypeError as error:
-        unknown = ", ".join(sorted(plain.keys() - set(kind.__dataclass_fields__)))
-        raise ConfigError(f"hydra.launcher has no key {unknown or error}; see conf/hydra/launcher.") from error

@@ -9,7 +9,7 @@ from alchemist_exp import config
 from alchemist_exp.cli import run, submit
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.sweeps import slurm
-from alchemist_exp.sweeps.cluster_launcher import SlurmSettings, settings_of
+from alchemist_exp.sweeps.cluster_settings import SlurmSettings, settings_of
 from alchemist_exp.sweeps.slurm import QueuedJob, SlurmError
 from alchemist_exp.sweeps.submissions import SubmittedJob, active_states, new_submission, read_submissions
 from tests.support.commands import run_command
