@@ -1,4 +1,4 @@
-"""The launchers `slurm` and `slurm_local` of alchemist_exp (conf/hydra/launcher), and one that only lists jobs.
+"""The launchers `slurm` and `slurm_local` of alchemist_exp (conf/hydra/launcher).
 
 Hydra imports this module in every Hydra application of the environment, so it imports alchemist_exp and submitit only
 when jobs are launched.
@@ -7,12 +7,10 @@ when jobs are launched.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher, log
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, configure_log, filter_overrides
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig
 
 
 class SlurmLauncher(Launcher):
@@ -84,32 +82,3 @@ class SlurmLocalLauncher(SlurmLauncher):
 
         settings = settings_of(LocalSettings, self.settings)
         return launch_locally(self._sweep(), settings, job_overrides, initial_job_idx)
-
-
-class VisitLauncher(BasicLauncher):
-    """Call the function of a command that looks at jobs, with the configurations that the sweeper has composed."""
-
-    def visit(self, number: int, config: DictConfig, overrides: Sequence[str]) -> None:
-        """Call the function for one job. An error of the function ends this job only, as in a sweep.
-
-        Args:
-            number: The number of the job in the sweep, from 0.
-            config: Its composed configuration, without Hydra's.
-            overrides: Its overrides.
-
-        """
-        assert self.task_function is not None
-        assert self.config is not None
-        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        log.info(f"\t#{number} : {' '.join(filter_overrides(overrides))}")
-        with read_write(self.config.hydra):
-            self.config.hydra.overrides.task = [*overrides]
-        state = HydraConfig.instance()
-        before = state.cfg
-        state.set_config(self.config)
-        try:
-            self.task_function(config)
-        except Exception:  # noqa: BLE001 - as in a sweep
-            log.debug("the job has failed", exc_info=True)
-        finally:
-            state.cfg = before

@@ -17,7 +17,7 @@ from alchemist_exp.cli import run
 from alchemist_exp.cli.arguments import OUTPUTS, Parser
 from alchemist_exp.cli.hydra_command import exits_cleanly, flags_first, option_parser
 from alchemist_exp.cli.sweep import visit_jobs
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.errors import ConfigError, MissingPackageError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.record import RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS, usd_text
@@ -88,7 +88,6 @@ def main() -> None:
     check_resources(settings)
     jobs = _planned(command)
     submitted = [job for job in jobs if job.state == "to submit"]
-    refuse_missing_packages(text for job in submitted for text in job.experiment.missing_packages())
     _show(jobs, submitted, settings)
     if not submitted:
         print("there is nothing to submit")
@@ -127,21 +126,27 @@ def _command(arguments: Sequence[str]) -> tuple[list[str], SlurmSettings]:
 
 
 def _planned(command: Sequence[str]) -> list[PlannedJob]:
-    """Return the jobs of the sweep with what is known of their runs."""
+    """Return the jobs of the sweep with what is known of their runs; refuse them if one needs a missing package."""
     from alchemist_exp.pipeline.plan import plan
 
     jobs: list[PlannedJob] = []
+    missing: list[str] = []
     keys = RunKeys()
     queued: dict[str, TaskState] = {}
 
     def _visit(cfg: DictConfig, overrides: list[str]) -> None:
-        experiment, key = keys.build(cfg, overrides)
+        try:
+            experiment, key = keys.build(cfg, overrides)
+        except MissingPackageError as error:
+            missing.append(str(error))
+            return
         if not jobs:
             queued.update({state.task.run_key: state for state in active_states(experiment.paths.root)})
         record = RunRecord.read_current(experiment.paths.runs / key)
         done = record is not None and record.status is RunStatus.FINISHED and not experiment.runs_again
         planned = None
         if not done and key not in queued:
+            missing.extend(experiment.missing_packages())
             asked = frozenset[str]().union(*(job.plan.asked for job in jobs if job.plan))
             planned = plan(experiment, experiment.dataset.load(), asked)
         name = " ".join(without_sweep_keys(overrides))
@@ -149,6 +154,7 @@ def _planned(command: Sequence[str]) -> list[PlannedJob]:
         jobs.append(job)
 
     visit_jobs(command, _visit, list_jobs=False)
+    refuse_missing_packages(missing)
     return jobs
 
 

@@ -10,8 +10,6 @@ from omegaconf import DictConfig
 from alchemist_exp import config
 from alchemist_exp.cli.hydra_command import hydra_arguments, task_overrides
 
-_LAUNCHER = "hydra_plugins.alchemist_launcher.VisitLauncher"
-
 
 def visit_jobs(
     arguments: Sequence[str], visit: Callable[[DictConfig, list[str]], None], *, list_jobs: bool = True
@@ -35,6 +33,5 @@ def visit_jobs(
     if not any(argument.startswith("hydra/sweeper=") for argument in arguments):
         quiet.append("hydra.sweeper.resume=false")
     with tempfile.TemporaryDirectory() as scratch:
-        launcher = ["hydra/launcher=basic", f"hydra.launcher._target_={_LAUNCHER}"]
-        sys.argv[1:] = hydra_arguments([*kept, *launcher, *quiet, f"hydra.sweep.dir={scratch}"])
+        sys.argv[1:] = hydra_arguments([*kept, "hydra/launcher=basic", *quiet, f"hydra.sweep.dir={scratch}"])
         _job()

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
@@ -86,14 +89,14 @@ def run_sweep(
     allow_jobs(directory)
     sweep = _Sweep(listed.jobs, context)
     sweep.tell_jobs(listed.notes)
-    if hasattr(launcher, "visit"):  # of a command that looks at jobs and runs none
-        for job in listed.jobs:
-            launcher.visit(job.number - 1, job.config, job.overrides)
-        return []
     if resume:
         sweep.find_finished()
+        sweep.refuse_missing_packages()
     waiting = sweep.without_outcome()
-    sweep.refuse_missing_packages(waiting)
+    if isinstance(launcher, BasicLauncher):  # it runs the jobs in this process
+        launcher.hydra_context = HydraContext(
+            config_loader=_ComposedConfigs(context.config_loader, waiting), callbacks=context.callbacks
+        )
     if hasattr(launcher, "set_run_keys"):  # to recognize jobs in the queue of a cluster
         launcher.set_run_keys(sweep.run_keys(waiting))
     size = batch_size or max(1, len(waiting))
@@ -116,6 +119,18 @@ def run_sweep(
     finally:
         sweep.tell_end()
     return returned
+
+
+class _ComposedConfigs(ConfigLoaderImpl):
+    """A loader that returns the configurations of listed jobs; to compose one takes about 0.25 s."""
+
+    def __init__(self, loader: ConfigLoader, jobs: Sequence[SweepJob]) -> None:
+        super().__init__(loader.get_search_path())
+        self._jobs = {job.overrides: job for job in jobs}
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """Return the configuration of a job."""
+        return self._jobs[tuple(sweep_overrides)].whole_config()
 
 
 class _Sweep:
@@ -156,8 +171,9 @@ class _Sweep:
         """Return the jobs of which nothing is known yet."""
         return [job for job in self._jobs if job.number not in self._outcomes]
 
-    def refuse_missing_packages(self, jobs: Sequence[SweepJob]) -> None:
+    def refuse_missing_packages(self) -> None:
         """Refuse the sweep, for any launcher, if the package of an extra is missing that one of the jobs needs."""
+        jobs = self.without_outcome()
         refuse_missing_packages(text for job in jobs for text in self._keys.missing_packages(job.config, job.overrides))
 
     def run_keys(self, jobs: Sequence[SweepJob]) -> dict[tuple[str, ...], str]:

@@ -15,7 +15,7 @@ from tests.support.paths import REPOSITORY
 
 PROBE = str(REPOSITORY / "tests" / "sweeps" / "probe.py")
 WORDS = ("http", "check", "subscribe", "channel", "free", ".com", "visit", "please", "my", "out")
-TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
+TINY = ("dataset.limit=100", "logger=none", "label_model=majority", "end_model=none")
 THREE = "method.n_programs=3"
 HINTS = "method.performance_hint=false,true"
 

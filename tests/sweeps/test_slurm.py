@@ -152,7 +152,7 @@ def test_the_same_command_completes_what_failed_was_cancelled_or_took_too_long(c
 
 @pytest.mark.slurm
 def test_jobs_in_the_queue_are_submitted_once_shown_and_cancelled(cluster: Cluster) -> None:
-    jobs = ("-m", *TINY, "seed=s0,s1", HELD, *LIMITS)
+    jobs = ("-m", *TINY, "seed=s0", HELD, *LIMITS)
     code, output = cluster.run("submit", *jobs, "--yes")
     assert code == 0, output
     (submission,) = cluster.submissions()
@@ -164,16 +164,16 @@ def test_jobs_in_the_queue_are_submitted_once_shown_and_cancelled(cluster: Clust
     assert "there is nothing to submit" in output
     code, output = cluster.run("status")
     assert code == 1
-    assert len(re.findall(r"^pending .*Slurm job \d+_\d: JobHeldUser", output, re.M)) == 2, output
+    assert re.search(r"^pending .*Slurm job \d+: JobHeldUser$", output, re.M), output
 
     # Ctrl-C cancels what the command itself has submitted.
-    launcher = cluster.start("run", "-m", *TINY, "seed=s0,s1,s2", HELD, *ON_SLURM)
-    cluster.wait_until(lambda: "3 pending (JobHeldUser)" in cluster.output())
+    launcher = cluster.start("run", "-m", *TINY, "seed=s0,s1", HELD, *ON_SLURM)
+    cluster.wait_until(lambda: "2 pending (JobHeldUser)" in cluster.output())
     launcher.send_signal(signal.SIGINT)
     assert launcher.wait(TIMEOUT_S) == 130
     assert "1 job cancelled (sweep.on_interrupt=cancel)" in cluster.output()
     code, output = cluster.run("cancel", submission["sweep"])
-    assert output == "2 jobs were cancelled\n"
+    assert output == "1 job was cancelled\n"
     assert "cancelled" not in cluster.run("cancel")[1]
 
 

@@ -16,7 +16,7 @@ from alchemist_exp.pipeline import run as pipeline
 from tests.support.commands import run_command
 from tests.support.records import record, write
 
-TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
+TINY = ("dataset.limit=100", "logger=none", "label_model=majority", "end_model=none")
 PAID = ("llm=openai_compatible", "llm.model=m", "llm.base_url=http://127.0.0.1:1/v1")
 
 Command = Callable[..., tuple[int, list[str], str]]
@@ -63,7 +63,7 @@ def test_failed_and_killed_runs_are_run_again(command: Command, monkeypatch: pyt
     code, lines, _ = command(retry.main, *sweep)  # the job without a run is left out
     assert (code, lines[0]) == (0, "run again: 1 killed")
     assert lines[1].split()[0] == "killed"
-    assert lines[1].endswith("+experiment=tiny label_model=majority end_model.max_epochs=1 seed=s1")
+    assert lines[1].endswith(" ".join([*TINY, "seed=s1"]))
     assert [line for line in lines if re.match(r"\d of \d  ", line)] == [lines[2]]
     assert json.loads(made.read_text())["status"] == "finished"
     assert command(retry.main)[:2] == (
