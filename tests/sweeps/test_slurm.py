@@ -188,7 +188,9 @@ def test_what_slurm_refuses_is_refused_before_anything_is_queued(slurm: Path, mo
 
 def test_without_slurm_the_message_names_the_missing_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(SlurmError, match="^the command sbatch is missing; this is not a machine that submits to Slurm"):
+    with pytest.raises(
+        SlurmError, match=r"^the command sbatch is missing; this is not a machine that submits to Slurm\."
+    ):
         check_resources(SlurmSettings())
 
 
