@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -12,6 +13,7 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmitit
 
 from alchemist_exp.core.errors import Terminated, TimeLimitReached
 from alchemist_exp.sweeps import slurm
+from alchemist_exp.sweeps.fail_fast import stop_jobs
 from alchemist_exp.sweeps.outcome import TIME_LIMIT, JobEndedError
 from alchemist_exp.sweeps.slurm import SlurmError
 
@@ -49,6 +51,8 @@ class JobFunction(BaseSubmititLauncher):  # type: ignore[misc]  # it has no type
             return returned
         except TimeLimitReached:
             reason = TIME_LIMIT.format(self._time_min) + self._requeue()
+            if self.config.sweep.fail_fast:
+                stop_jobs(Path(str(self.config.hydra.sweep.dir)))
             return JobReturn(overrides=arguments[0], status=JobStatus.FAILED, _return_value=JobEndedError(reason))
         finally:
             signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # the result is written now

@@ -63,7 +63,8 @@ def settings_of(kind: type[Any], values: Mapping[str, Any]) -> Any:
         for name, value in values.items()
     }
     for name, value in plain.items():
-        if name in _NUMBERS and value is not None and type(value) not in (int, float):
+        optional = value is None and name in ("memory_gb", "gpus")
+        if name in _NUMBERS and not optional and type(value) not in (int, float):
             raise ConfigError(f"hydra.launcher.{name} is {value!r}; expected a number.")
     if not isinstance(plain.get("options") or {}, Mapping):
         raise ConfigError(

@@ -50,7 +50,9 @@ def _signals() -> Iterator[None]:
 def job_with_signal(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, requeues: int) -> JobReturn:
     """Run a job that receives a signal."""
     monkeypatch.setattr(BaseSubmititLauncher, "__call__", lambda *arguments: os.kill(os.getpid(), number))
-    return JobFunction(time_min=5, requeues=requeues)(["seed=s0"])
+    function = JobFunction(time_min=5, requeues=requeues)
+    function.config = SimpleNamespace(sweep=SimpleNamespace(fail_fast=False))
+    return function(["seed=s0"])
 
 
 def test_a_job_that_reaches_its_time_limit_is_requeued_as_often_as_it_may(
