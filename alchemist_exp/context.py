@@ -18,6 +18,7 @@ from alchemist_exp.llm.dialogue import RequestBatch
 from alchemist_exp.llm.types import LLM, LLMCall
 from alchemist_exp.prompts.templates import PromptTemplates
 from alchemist_exp.sandbox.base import Sandbox
+from alchemist_exp.sandbox.clock import ProgramClock
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,6 +88,7 @@ class RunContext:
         progress: Times the stages and shows their progress.
         extractor: The feature extractor; that of an image dataset is an `ImageTextEncoder`.
         features: Returns float32 arrays of shape (n_rows, n_features) for every split; extracts them at the first call.
+        clock: How long each program has run.
 
     """
 
@@ -100,6 +102,7 @@ class RunContext:
     progress: StageProgress
     extractor: FeatureExtractor
     features: Callable[[], Mapping[Split, FloatArray]]
+    clock: ProgramClock = field(default_factory=ProgramClock)
 
     @property
     def llm(self) -> LLM:

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
     )
+    parser.add_argument("-v", "--verbose", action="store_true", help="all programs, and the scores of each class")
     return run_command(lambda: _show(parser.parse_args(arguments)))
 
 
@@ -46,7 +47,7 @@ def _show(chosen: argparse.Namespace) -> int:
     for name, value in vars(record).items():
         setattr(record, name, _printable(value))
     try:
-        show(record, str(directory), reused=False)
+        show(record, str(directory), reused=False, verbose=chosen.verbose)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise StoreError(
             f"the record in {directory} is broken ({type(error).__name__}: {single_line(str(error))}); "

@@ -30,6 +30,9 @@ _REMEDIES = {
     errno.EEXIST: "a file of that name exists; move it away or choose another paths.outputs=DIR",
 }
 
+_NUMPY_SHORT_WRITE = "requested and"
+"""numpy reports a short write without an error number: "4096 requested and 512 written"."""
+
 
 @contextmanager
 def explain_write_errors(path: Path) -> Iterator[None]:
@@ -45,8 +48,10 @@ def explain_write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # numpy reports a short write without an error number.
-        remedy = _REMEDIES.get(errno.ENOSPC if error.errno is None else error.errno)
+        number = error.errno
+        if number is None and _NUMPY_SHORT_WRITE in str(error):
+            number = errno.ENOSPC
+        remedy = _REMEDIES.get(number or 0)
         if remedy is None:
             raise
         raise StoreError(f"{path} could not be written: {remedy}.") from error

@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 _LOG_AFTER_S = 3.0
 """Seconds of waiting for a lock before a message is logged."""
 
+_LOCK_MODE = 0o666
+"""Permissions of an empty lock file, whatever the umask: another user of a shared cache must be able to lock it."""
+
 _WAITING = "waiting for another job that works on the same thing (%s)"
 
 
@@ -37,7 +40,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        lock = FileLock(path, mode=_LOCK_MODE)
         try:
             lock.acquire(timeout=_LOG_AFTER_S)
         except Timeout:
@@ -66,7 +69,7 @@ async def locked_async(path: Path) -> AsyncIterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Without the executor, each attempt is one non-blocking flock on the event loop. With it, each attempt would
         # take a thread, and a thousand waiting tasks would wait for threads too.
-        lock = AsyncFileLock(path, run_in_executor=False)
+        lock = AsyncFileLock(path, mode=_LOCK_MODE, run_in_executor=False)
         try:
             await lock.acquire(timeout=_LOG_AFTER_S)
         except Timeout:

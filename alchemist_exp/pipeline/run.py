@@ -14,11 +14,10 @@ from typing import Any
 
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.atomic_io import explain_write_errors, write_bytes
-from alchemist_exp.core.errors import AlchemistError, Terminated, TimeLimitReached
+from alchemist_exp.core.errors import AlchemistError, StoreError, Terminated, TimeLimitReached
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.progress import Progress, StageProgress
-from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
 from alchemist_exp.methods.types import LabelingResult
@@ -39,6 +38,7 @@ from alchemist_exp.pipeline.stages import (
     program_votes,
     require_programs,
 )
+from alchemist_exp.pipeline.tracked import track
 from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.selection import select
 from alchemist_exp.programs.trials import RunTrials
@@ -97,10 +97,15 @@ def run(
         experiment.check_against(data.rows_with_text)
         key = experiment.run_key(data.fingerprint)
     directory = experiment.paths.runs / key
+    if directory.is_symlink():
+        raise StoreError(
+            f"{directory} is a symbolic link, and a run replaces files in its directory; remove the link and run again."
+        )
+    if finished := _finished(experiment, directory):
+        return finished  # without the lock, which needs a file system that can be written
     with locked(experiment.paths.runs / ".locks" / f"{key}.lock"):
-        existing = RunRecord.read_current(directory)
-        if existing and existing.status is RunStatus.FINISHED and not experiment.runs_again:
-            return RunResult(record=existing, directory=directory, reused=True)
+        if finished := _finished(experiment, directory):
+            return finished
         with stages.stage("load", "looking for repeated rows"):
             section = data_section(experiment.dataset, data)
             notes = [*data.notes, *missing_text_notes(data), *repeat_notes(data), *fit_notes(data)]
@@ -169,10 +174,7 @@ def run_stages(
             if features.entry is not None:
                 artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
         with progress.stage("tracking", "logging scores"):
-            record_sections.track(tracker, record, model, result.sources)
-            has_predictions = Split.TEST in data.splits and len(probs[Split.TEST])
-            predicted = probs[Split.TEST].mean(axis=0).argmax(axis=1) if has_predictions else None
-            record_sections.track_confusion(tracker, data, predicted)
+            track(tracker, record, model, result.sources)
     finally:
         # The record of a failed run names the gold labels that it used and what it paid, too.
         record.data["gold_used"] = list(context.gold.uses)
@@ -216,6 +218,14 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
             raise TypeError(f"method={method.name} is none of ProgramMethod, VoteMethod and SoftLabelMethod")
 
 
+def _finished(experiment: Experiment, directory: Path) -> RunResult | None:
+    """Return the result of a run that has finished and need not run again."""
+    record = RunRecord.read_current(directory)
+    if record is None or record.status is not RunStatus.FINISHED or experiment.runs_again:
+        return None
+    return RunResult(record=record, directory=directory, reused=True)
+
+
 def _run_recorded(
     experiment: Experiment, data: TextData, record: RunRecord, directory: Path, stages: StageProgress, sweep: str
 ) -> None:
@@ -244,6 +254,8 @@ def _run_recorded(
             run_stages(experiment, data, record, directory, stages, tracker)
             with stages.stage("tracking", f"closing the logger {experiment.logger.name}"):
                 opened.close()
+        if not (directory / RESERVE).exists():
+            raise StoreError(f"{directory} was removed or changed while the run went on; run again.")
         record.seconds = stages.finish()
         record.end(RunStatus.FINISHED)
         remove_stage(directory)
@@ -257,7 +269,7 @@ def _run_recorded(
         remove_stage(directory)
         record.write(directory)
         raise
-    (directory / RESERVE).unlink()
+    (directory / RESERVE).unlink(missing_ok=True)
 
 
 def _reason(error: BaseException) -> str:
@@ -278,7 +290,7 @@ def _clear(directory: Path) -> None:
     """Remove what an earlier run wrote, and the drafts of a killed one."""
     with explain_write_errors(directory):
         for path in [*(directory / name for name in CREATED), *directory.glob(".*")]:
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)

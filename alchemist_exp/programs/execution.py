@@ -23,6 +23,7 @@ from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.programs.static_checks import CheckFailure
 from alchemist_exp.programs.types import Program, Rejected, RejectionStage, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
+from alchemist_exp.sandbox.clock import ProgramClock
 from alchemist_exp.sandbox.inputs import INPUTS, Inputs
 
 
@@ -69,6 +70,7 @@ def execute(context: RunContext, programs: Sequence[Program]) -> ExecutionResult
                 kind=data.kind,
                 n_classes=context.n_classes,
                 sandbox=context.sandbox,
+                clock=context.clock,
                 cache=context.cache,
                 on_progress=advance,
             )
@@ -141,6 +143,7 @@ def run_on_texts(
             kind=context.data.kind,
             n_classes=context.n_classes,
             sandbox=context.sandbox,
+            clock=context.clock,
             cache=context.cache,
             on_progress=advance,
         )
@@ -189,6 +192,7 @@ def cached_runs(
     kind: RowKind,
     n_classes: int,
     sandbox: Sandbox,
+    clock: ProgramClock,
     cache: ArtifactCache,
     on_progress: Callable[[int], None],
 ) -> list[ProgramRun]:
@@ -201,6 +205,7 @@ def cached_runs(
         kind: The rows' kind.
         n_classes: The number of classes; valid votes are 0 to n_classes - 1 and -1 for abstaining.
         sandbox: Runs the programs.
+        clock: How long each program has run on other rows; these runs are added.
         cache: Holds the runs of earlier jobs.
         on_progress: Is called with the number of further votes that are done.
 
@@ -224,13 +229,16 @@ def cached_runs(
         missing = [i for i, run in enumerate(runs) if run is None]
         if missing:
             sources = [programs[i].source for i in missing]
-            executed = sandbox.execute(sources, inputs, n_classes, on_progress=on_progress)
+            used_wall_s = [clock.used_s(source, besides=texts_key) for source in sources]
+            executed = sandbox.execute(sources, inputs, n_classes, used_wall_s=used_wall_s, on_progress=on_progress)
             for i, run in zip(missing, executed, strict=True):
                 runs[i] = run
                 # A stall or a crash may not happen on another machine, so its votes are not kept.
                 if run.repeatable:
                     cache.get_or_create("votes", keys[i], partial(_write, run))
-    return [run for run in runs if run is not None]
+    finished = [run for run in runs if run is not None]
+    clock.add([program.source for program in programs], texts_key, finished)
+    return finished
 
 
 def _write(run: ProgramRun, directory: Path) -> None:
@@ -242,6 +250,7 @@ def _write(run: ProgramRun, directory: Path) -> None:
         "detail": run.detail,
         "restarts": run.restarts,
         "cpu_seconds": run.cpu_seconds,
+        "wall_seconds": run.wall_seconds,
         "nondeterministic": run.nondeterministic,
     }
     (directory / "run.json").write_text(json.dumps(rest, indent=2), encoding="utf-8")
@@ -257,5 +266,6 @@ def _read(directory: Path) -> ProgramRun:
         detail=rest["detail"],
         restarts=rest["restarts"],
         cpu_seconds=rest["cpu_seconds"],
+        wall_seconds=rest.get("wall_seconds", rest["cpu_seconds"] or 0.0),  # version 0.1 kept the CPU time only
         nondeterministic=rest["nondeterministic"],
     )

@@ -214,13 +214,15 @@ class ProgramAccount:
     Args:
         source: The program.
         limits: The sandbox's limits.
+        used_wall_s: Seconds of wall time that the program has used before, on other rows.
 
     Attributes:
         source_bytes: The program in UTF-8; empty if it is not valid Unicode.
     """
 
-    def __init__(self, source: str, limits: Sandbox) -> None:
+    def __init__(self, source: str, limits: Sandbox, used_wall_s: float = 0.0) -> None:
         self._limits = limits
+        self._used_wall_s = used_wall_s
         # Worker threads add chunks while another thread opens one. Each ChunkAccount itself belongs to one thread.
         self._lock = threading.Lock()
         self._chunks: dict[int, ChunkAccount] = {}
@@ -329,6 +331,7 @@ class ProgramAccount:
             detail=self._detail,
             restarts=self._restarts,
             cpu_seconds=sum(account.cpu_s for account in accounts),
+            wall_seconds=sum(account.wall_s for account in accounts),
             nondeterministic=nondeterministic,
             repeatable=self._status in _REPEATABLE
             and all(account.status in _REPEATABLE and not account.early_exits for account in accounts),
@@ -342,7 +345,7 @@ class ProgramAccount:
         return stopped or timeouts >= self._limits.max_timeouts or early_exits > self._limits.max_restarts
 
     def _wall_left_s(self) -> float:
-        return self._limits.program_wall_s - sum(chunk.wall_s for chunk in self._chunks.values())
+        return self._limits.program_wall_s - self._used_wall_s - sum(chunk.wall_s for chunk in self._chunks.values())
 
     def _take_chunk(self, first_row: int, chunk: ChunkAccount, codes: npt.NDArray[np.int8]) -> None:
         """Copy a chunk's codes into `codes`, up to and including the row that reaches a limit.

@@ -72,6 +72,7 @@ class ProgramRun:
         detail: One sentence on why the status is not OK; empty if it is.
         restarts: Number of workers started after another one ended in the middle of a row.
         cpu_seconds: User and system time of all the program's workers in seconds, without the shared import of modules.
+        wall_seconds: Wall time of all the program's workers in seconds, which sandbox.program_wall_s limits.
         nondeterministic: Whether some votes differ when the first rows are labeled again in reverse order.
         repeatable: Whether the result depends on the program alone; False after a stall or a crash, whose cause may be
             the machine.
@@ -87,6 +88,7 @@ class ProgramRun:
     detail: str
     restarts: int
     cpu_seconds: float | None
+    wall_seconds: float = 0.0
     nondeterministic: bool = False
     repeatable: bool = True
 
@@ -115,7 +117,7 @@ class Sandbox(Component, ABC):
         ...     def check(self):
         ...         pass
         ...
-        ...     def execute(self, sources, inputs, n_classes, *, on_progress=None):
+        ...     def execute(self, sources, inputs, n_classes, *, used_wall_s=None, on_progress=None):
         ...         runs = []
         ...         for source in sources:
         ...             module = {}
@@ -186,6 +188,7 @@ class Sandbox(Component, ABC):
         inputs: Sequence[str] | Inputs,
         n_classes: int,
         *,
+        used_wall_s: Sequence[float] | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> list[ProgramRun]:
         """Run every program on every row. Errors of a program are part of its result.
@@ -194,6 +197,7 @@ class Sandbox(Component, ABC):
             sources: Python source of each program.
             inputs: Texts, or one of the classes in `inputs` for texts, score vectors or images.
             n_classes: Number of classes, 1..MAX_CLASSES.
+            used_wall_s: Seconds of `program_wall_s` that each program has used before, on other rows; None for 0.
             on_progress: Called from the calling thread with the number of rows finished since its last call.
 
         Returns:

@@ -40,6 +40,7 @@ def run_programs(
     n_classes: int,
     isolation: IsolationPolicy,
     *,
+    used_wall_s: Sequence[float] | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> list[ProgramRun]:
     """Do the work of `Sandbox.execute`. After any error, including Ctrl-C, no worker is left.
@@ -50,6 +51,7 @@ def run_programs(
         inputs: The rows.
         n_classes: Number of classes, 1..MAX_CLASSES.
         isolation: What the kernel must deny workers.
+        used_wall_s: See `Sandbox.execute`.
         on_progress: See `Sandbox.execute`.
 
     Returns:
@@ -61,7 +63,8 @@ def run_programs(
     """
     if not 1 <= n_classes <= MAX_CLASSES:
         raise ValueError(f"n_classes is {n_classes}; expected 1..{MAX_CLASSES}")
-    accounts = [ProgramAccount(source, sandbox) for source in sources]
+    used = used_wall_s or [0.0] * len(sources)
+    accounts = [ProgramAccount(source, sandbox, used_s) for source, used_s in zip(sources, used, strict=True)]
     execution = _Execution(sandbox, inputs, n_classes, isolation)
     report_progress = on_progress or (lambda finished: None)
     # Enough chunks that every worker has one when there are few programs, and one more in preparation.

@@ -54,6 +54,7 @@ class _WorkerSandbox(Sandbox):
         inputs: Sequence[str] | Inputs,
         n_classes: int,
         *,
+        used_wall_s: Sequence[float] | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> list[ProgramRun]:
         """Run every program on every row; see `Sandbox.execute`."""
@@ -61,7 +62,15 @@ class _WorkerSandbox(Sandbox):
         # Imported here, because it needs modules that only Linux has, and `_require_support` reports that clearly.
         from alchemist_exp.sandbox.execution import run_programs
 
-        return run_programs(self, sources, as_inputs(inputs), n_classes, self._isolation(), on_progress=on_progress)
+        return run_programs(
+            self,
+            sources,
+            as_inputs(inputs),
+            n_classes,
+            self._isolation(),
+            used_wall_s=used_wall_s,
+            on_progress=on_progress,
+        )
 
     @abstractmethod
     def _isolation(self) -> IsolationPolicy:

@@ -22,6 +22,30 @@ _SEAL_ATTEMPTS = 30
 _UNSET_BYTE = protocol.UNSET.to_bytes(1, "little", signed=True)
 
 
+def create_memory_file(name: str) -> int:
+    """Create an anonymous file in memory, which accepts seals.
+
+    Args:
+        name: What /proc shows.
+
+    Returns:
+        The descriptor.
+
+    Raises:
+        SandboxError: The system call is denied or missing.
+        OSError: No descriptor or no memory is left.
+    """
+    try:
+        return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+            raise
+        raise SandboxError(
+            f"The sandbox keeps rows and votes in memory files, and the system call memfd_create fails here "
+            f"({error.strerror}); allow it, for example in the seccomp profile of the container."
+        ) from error
+
+
 class SharedRows:
     """The rows of one chunk, which every worker of the chunk reads. A context manager.
 
@@ -47,7 +71,7 @@ class SharedRows:
     def __init__(self, inputs: Inputs, first: int, *, max_rows: int, max_bytes: int) -> None:
         self.first = first
         end, offsets = 0, array.array("q", [0])
-        self.fd = os.memfd_create("rows", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self.fd = create_memory_file("rows")
         try:
             with open(self.fd, "wb", closefd=False) as file:
                 for data in inputs.encode(range(first, min(first + max_rows, len(inputs)))):
@@ -110,7 +134,7 @@ class VotesArea:
 
     def __init__(self, n_rows: int) -> None:
         self.n_rows = n_rows
-        self.fd = os.memfd_create("votes", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self.fd = create_memory_file("votes")
         try:
             os.ftruncate(self.fd, n_rows + protocol.REPORT_BYTES)
             _seal(self.fd, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)

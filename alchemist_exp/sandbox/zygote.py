@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol, Self
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.sandbox import worker
+from alchemist_exp.sandbox.shared_memory import create_memory_file
 from alchemist_exp.sandbox.worker import protocol
 
 START_TIMEOUT_S: Final = 120.0
@@ -254,7 +255,7 @@ class Zygote:
         self._requests.settimeout(POLL_INTERVAL_S)
         self._stack.enter_context(self._requests)
         self._control_fd = theirs.fileno()
-        self._stderr = os.memfd_create("worker-stderr", os.MFD_CLOEXEC)
+        self._stderr = create_memory_file("worker-stderr")
         self._stack.callback(os.close, self._stderr)
         environment = dict(_ENVIRONMENT)
         if "LD_LIBRARY_PATH" in os.environ:  # an interpreter from a cluster's module system may need it
@@ -264,7 +265,7 @@ class Zygote:
         command = [sys.executable, "-P", "-s", "-S", "-B", "-c", _BOOTSTRAP, str(self._control_fd)]
         if self._launcher is not None:
             command = self._launcher(command, environment, self._setup.module_path)
-        with theirs, os.fdopen(os.memfd_create("worker-code", os.MFD_CLOEXEC), "w+b") as code:
+        with theirs, os.fdopen(create_memory_file("worker-code"), "w+b") as code:
             code.write(worker_code())
             code.seek(0)
             self._process = subprocess.Popen(

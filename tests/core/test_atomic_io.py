@@ -1,4 +1,5 @@
 import errno
+import os
 import resource
 import signal
 import subprocess
@@ -143,6 +144,16 @@ def test_an_entry_that_does_not_match_its_checksums_is_an_error(tmp_path: Path) 
         cache.get_or_create("kind", {}, make)
 
 
+def test_a_named_pipe_in_an_entry_is_an_error_and_never_waits(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
+    entry = cache.get_or_create("kind", {}, lambda directory: (directory / "a").touch())
+    for name in ("pipe", "a"):
+        (entry / name).unlink(missing_ok=True)
+        os.mkfifo(entry / name)
+        with pytest.raises(StoreError, match="do not match their checksums"):
+            cache.get("kind", {})
+
+
 def test_partial_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
     cache = ArtifactCache(tmp_path)
     partial = cache.path_of("kind", {}).parent / f".{cache.path_of('kind', {}).name}.1-dead"
@@ -158,3 +169,11 @@ def test_a_short_write_without_an_error_number_is_a_full_disk(tmp_path: Path) ->
 
     with pytest.raises(StoreError, match="disk is full"):
         write_directory(tmp_path / "entry", short)
+
+
+def test_another_error_without_a_number_is_no_full_disk(tmp_path: Path) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError("Cannot call rmtree on a symbolic link")
+
+    with pytest.raises(OSError, match="symbolic link"):
+        write_directory(tmp_path / "entry", refuse)

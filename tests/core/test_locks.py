@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -135,6 +136,16 @@ def test_a_child_forked_meanwhile_does_not_keep_the_lock(tmp_path: Path, hold: C
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def test_another_user_may_lock_the_same_file(tmp_path: Path) -> None:
+    previous = os.umask(0o022)
+    try:
+        with locked(tmp_path / "lock"):
+            pass
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o666
 
 
 def test_a_lock_file_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:

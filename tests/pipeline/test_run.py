@@ -4,6 +4,7 @@ import copy
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def test_the_main_job_reaches_its_figures(main_job) -> None:
     assert record.label_model["coverage"] == {"train": 1.0, "valid": 1.0, "test": 1.0}
     assert record.label_model["metrics"]["test"]["accuracy"] >= 0.93
     assert record.label_model["warnings"] == []
+    first = record.programs["list"][0]
+    assert (first["file"], first["polarity"], first["wrong"]) == ("general_00.py", ["ham", "spam"], None)
+    assert 0 < first["conflict"] < first["overlap"] <= first["coverage"]
+    assert 0 < first["influence"] < 0.1
+    for section, rows in ((record.label_model, {"train": 1586, "valid": 120}), (record.end_model, {"test": 250})):
+        for split, n_rows in rows.items():
+            assert sum(map(sum, section["by_class"][split]["confusion"])) == n_rows
     test = record.end_model["metrics"]["test"]
     assert test["accuracy"]["mean"] >= 0.92
     assert len(test["accuracy"]["per_seed"]) == 5
@@ -121,7 +129,8 @@ def test_the_record_has_every_section_and_reads_back(main_job) -> None:
         "end_model", "total",
     }  # fmt: skip
     assert raw["data"]["gold_used"] == [
-        "valid: class balance", "valid: early stopping", "train: scoring", "valid: scoring", "test: scoring",
+        "valid: class balance", "valid: warnings", "valid: early stopping", "train: scoring", "valid: scoring",
+        "test: scoring",
     ]  # fmt: skip
     assert raw["cost"]["spent_usd"] == 0.0
     assert raw["cost"]["list_price_usd"] is None
@@ -147,6 +156,46 @@ def test_a_full_disk_leaves_a_failed_record(ran, tmp_path: Path, monkeypatch: py
     assert again.record.status is RunStatus.FINISHED
     assert not (again.directory / RESERVE).exists()
     assert not (again.directory / "programs" / "half.py").exists()
+
+
+class Interfering(NoProgress):
+    """Calls a function when features are extracted."""
+
+    def __init__(self, interfere: Callable[[], object]) -> None:
+        self.interfere = interfere
+
+    def start(self, what: str, total: int | None) -> None:
+        if what.startswith("extracting"):
+            self.interfere()
+
+
+def test_a_run_whose_directory_is_removed_meanwhile_has_not_finished(ran, tmp_path: Path) -> None:
+    runs = tmp_path / "outputs" / "runs"
+    with pytest.raises(StoreError, match=r"was removed or changed while the run went on; run again"):
+        ran("+experiment=tiny", progress=Interfering(lambda: shutil.rmtree(runs)))
+    (record_file,) = runs.glob("*/record.json")
+    record = RunRecord.read(record_file.parent)
+    assert record is not None
+    assert record.status is RunStatus.FAILED
+    assert ran("+experiment=tiny").record.status is RunStatus.FINISHED
+
+
+def test_no_run_replaces_files_behind_a_symbolic_link(ran, tmp_path: Path) -> None:
+    first = ran("+experiment=tiny")
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / ".hidden").mkdir(parents=True)
+    shutil.rmtree(first.directory)
+    first.directory.symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="is a symbolic link, and a run replaces files in its directory; remove"):
+        ran("+experiment=tiny")
+    assert [path.name for path in elsewhere.iterdir()] == [".hidden"]
+    first.directory.unlink()
+    first.directory.mkdir()
+    (first.directory / "programs").symlink_to(elsewhere)
+    (first.directory / ".hidden").symlink_to(elsewhere)
+    again = ran("+experiment=tiny")
+    assert not (again.directory / "programs").is_symlink()
+    assert [path.name for path in elsewhere.iterdir()] == [".hidden"]
 
 
 def test_labels_programs_and_model_lie_beside_the_record(main_job) -> None:
@@ -185,6 +234,11 @@ def test_a_finished_run_answers_from_its_record_and_force_runs_it_again(ran) -> 
     again = ran(*overrides)
     assert (first.reused, again.reused) == (False, True)
     assert again.record == first.record
+    locks = first.directory.parent / ".locks"
+    shutil.rmtree(locks)
+    locks.touch()  # no lock can be made, as on a read-only file system
+    assert ran(*overrides).reused
+    locks.unlink()
     old = json.loads((first.directory / "record.json").read_text()) | {"schema_version": 1}
     (first.directory / "record.json").write_text(json.dumps(old))
     assert not ran(*overrides).reused
@@ -315,15 +369,13 @@ def test_rejected_programs_are_in_the_record_and_the_others_count(main_job, ran,
     assert reasons["92.py"] == "defines no label_function"
 
 
-class Interrupting(NoProgress):
-    def start(self, what: str, total: int | None) -> None:
-        if what.startswith("extracting"):
-            raise KeyboardInterrupt
+def interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def test_ctrl_c_leaves_a_failed_record_that_says_so_and_the_next_run_goes_on(ran, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        ran("+experiment=tiny", progress=Interrupting())
+        ran("+experiment=tiny", progress=Interfering(interrupt))
     (folder,) = (p for p in (tmp_path / "outputs" / "runs").iterdir() if not p.name.startswith("."))
     record = RunRecord.read(folder)
     assert record is not None

@@ -55,9 +55,9 @@ class Counted:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox, self.executed = sandbox, 0
 
-    def execute(self, sources, texts, n_classes, *, on_progress=None):
+    def execute(self, sources, texts, n_classes, **options):
         self.executed += len(sources)
-        return self.sandbox.execute(sources, texts, n_classes, on_progress=on_progress)
+        return self.sandbox.execute(sources, texts, n_classes, **options)
 
     def key(self) -> dict[str, object]:
         return self.sandbox.key()
@@ -105,14 +105,29 @@ def test_a_program_without_a_vote_on_train_does_not_count(run) -> None:
 
 def test_what_may_be_the_machines_fault_is_not_kept(run, sandbox: Sandbox) -> None:
     class Unlucky(Counted):
-        def execute(self, sources, texts, n_classes, *, on_progress=None):
-            runs = super().execute(sources, texts, n_classes, on_progress=on_progress)
+        def execute(self, sources, texts, n_classes, **options):
+            runs = super().execute(sources, texts, n_classes, **options)
             return [replace(run, repeatable=False) for run in runs]
 
     unlucky = Unlucky(sandbox)
     for _ in range(2):
         run([GOOD], unlucky)
     assert unlucky.executed == 4
+
+
+def test_the_wall_limit_holds_for_all_splits_together(run, sandbox: Sandbox) -> None:
+    used = []
+
+    class Slow(Counted):
+        def execute(self, sources, texts, n_classes, **options):
+            used.append(options["used_wall_s"])
+            runs = super().execute(sources, texts, n_classes, **options)
+            return [replace(run, wall_seconds=float(len(texts))) for run in runs]
+
+    run([GOOD], Slow(sandbox))
+    assert used == [[0], [4.0]]
+    run([GOOD, FAULTY], Slow(sandbox))  # the votes of the first come from the cache, with their seconds
+    assert used[2:] == [[0], [4.0]]
 
 
 def test_a_nondeterministic_program_stays_flagged(run) -> None:

@@ -234,6 +234,15 @@ def test_missing_resources_of_the_machine_are_one_clear_error(
                 make_sandbox().check()
 
 
+def test_a_denied_memory_file_names_what_is_denied(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*arguments: Any) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "memfd_create", denied)
+    with pytest.raises(SandboxError, match=r"memfd_create fails here \(Operation not permitted\); allow it"):
+        make_sandbox().check()
+
+
 def test_a_second_interrupt_leaves_no_process_either(
     make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,6 +343,35 @@ def test_a_parent_that_is_ended_leaves_no_worker(end: signal.Signals) -> None:
     _, alive = psutil.wait_procs([zygote, *workers], timeout=5)
     assert not alive
     assert ("KeyboardInterrupt" in errors) == (end is signal.SIGINT)
+
+
+WAITER = """
+import ctypes, runpy, sys
+libc = ctypes.CDLL(None)
+address = runpy.run_path(sys.argv[1])["shared_zero"](libc)
+print("waiting", flush=True)
+libc.syscall(ctypes.c_long(202), ctypes.c_void_p(address), 0, 0, None, None, 0)
+print("woken", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the hostile program is for x86_64 only")
+def test_the_end_of_a_worker_wakes_no_other_process(mode: str, make_sandbox: MakeSandbox) -> None:
+    path = Path(__file__).parent / "hostile" / "robust_list_wakes_process.py"
+    waiter = subprocess.Popen(
+        [sys.executable, "-c", WAITER, str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    with waiter:
+        assert waiter.stdout is not None
+        assert waiter.stdout.readline() == "waiting\n"
+        while psutil.Process(waiter.pid).status() == psutil.STATUS_RUNNING:  # it has not reached the wait
+            time.sleep(0.01)
+        make_sandbox(mode).execute([path.read_text()], ["ATTACK"], 2)
+        if mode != "none":
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiter.wait(timeout=0.2)
+            waiter.kill()
+        assert waiter.stdout.read() == ("woken\n" if mode == "none" else "")  # mode none shows that the attack works
 
 
 def test_none_needs_consent(make_sandbox: MakeSandbox, caplog: pytest.LogCaptureFixture) -> None:

@@ -223,6 +223,14 @@ def test_wall_limit_keeps_the_votes_so_far(make_sandbox: MakeSandbox) -> None:
     assert "sandbox.program_wall_s" in run.detail
 
 
+def test_time_that_a_program_has_used_on_other_rows_counts(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(call_cpu_s=5.0, stall_s=10.0)
+    slow = "def label_function(text):\n    sum(range(10**8))\n    return 1\n"
+    runs = sandbox.execute([slow, DIGIT], ["7"], 2, used_wall_s=[sandbox.program_wall_s, 0.0])
+    assert [run.status for run in runs] == [ProgramStatus.WALL_LIMIT, ProgramStatus.OK]
+    assert runs[0].outcomes == {"not_run": 1}
+
+
 def test_source_too_long_or_not_text(make_sandbox: MakeSandbox) -> None:
     reasons = {DIGIT + "#" * 100: "max_source_bytes", "x = '\ud800'": "Unicode", "\0": "null"}
     runs = make_sandbox(max_source_bytes=100).execute(list(reasons), ["text"], 2)

@@ -13,6 +13,9 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 # Landlock has the same system call numbers on every processor.
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF, _LANDLOCK_CREATE_RULESET_VERSION = 444, 446, 1
+# Numbers of set_robust_list(2) and set_tid_address(2), for which the C library has no functions.
+_SET_ROBUST_LIST, _SET_TID_ADDRESS = (99, 96) if os.uname().machine == "aarch64" else (273, 218)
+_SIZE_OF_ROBUST_LIST_HEAD = 24
 
 
 def end_with_parent(libc: ctypes.CDLL) -> None:
@@ -57,6 +60,7 @@ def lock_down(libc: ctypes.CDLL, job: WorkerJob, control_fd: int) -> None:
     os.closerange(control_fd + 1, max(1 << 16, control_fd + 1))
     _set_limit(resource.RLIMIT_NOFILE, 0)
     if job.seccomp_filter:
+        _wake_nobody_at_exit(libc)
         _install_filter(libc, job.seccomp_number, bytes.fromhex(job.seccomp_filter))
         try:
             os.stat("/")  # noqa: PTH116
@@ -100,6 +104,18 @@ def _restrict_paths(libc: ctypes.CDLL) -> None:
     if fd >= 0:
         libc.syscall(ctypes.c_long(_LANDLOCK_RESTRICT_SELF), ctypes.c_int(fd), ctypes.c_uint32(0))
         os.close(fd)
+
+
+def _wake_nobody_at_exit(libc: ctypes.CDLL) -> None:
+    """Have the kernel forget the two addresses at which it wakes waiting threads when this process ends.
+
+    The C library registered them, and they are in memory that a program can write. The kernel wakes waiters of *every*
+    process that maps the same page, without a system call that the filter could see.
+    """
+    zero = ctypes.c_void_p(None)
+    if libc.syscall(ctypes.c_long(_SET_ROBUST_LIST), zero, ctypes.c_size_t(_SIZE_OF_ROBUST_LIST_HEAD)) != 0:
+        raise OSError(ctypes.get_errno(), "the list of robust locks cannot be removed")
+    libc.syscall(ctypes.c_long(_SET_TID_ADDRESS), zero)  # always succeeds, and returns the thread's number
 
 
 def _install_filter(libc: ctypes.CDLL, seccomp_number: int, instructions: bytes) -> None:
