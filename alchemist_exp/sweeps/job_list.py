@@ -47,12 +47,17 @@ class SweepJob:
         """The overrides without those that choose the jobs, as one text."""
         return " ".join(override for override in self.overrides if not key_of_override(override).startswith("sweep."))
 
-    def whole_config(self) -> DictConfig:
-        """Return a copy of the configuration with Hydra's section, as Hydra composes it."""
+    def whole_config(self, sweep: DictConfig) -> DictConfig:
+        """Return a copy of the configuration with Hydra's section, as Hydra composes it.
+
+        Args:
+            sweep: The configuration of the sweep. A value such as ${now:...} is the same in all of its jobs.
+
+        """
         whole = copy.deepcopy(self.config)
         with read_write(whole), open_dict(whole):
             whole["hydra"] = self.hydra
-        OmegaConf.copy_cache(from_config=self.config, to_config=whole)  # of times such as ${now:...}
+        OmegaConf.copy_cache(from_config=sweep, to_config=whole)
         return whole
 
 

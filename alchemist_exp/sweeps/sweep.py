@@ -130,7 +130,7 @@ class _ComposedConfigs(ConfigLoaderImpl):
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """Return the configuration of a job."""
-        return self._jobs[tuple(sweep_overrides)].whole_config()
+        return self._jobs[tuple(sweep_overrides)].whole_config(master_config)
 
 
 class _Sweep:
