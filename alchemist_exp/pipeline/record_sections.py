@@ -16,7 +16,7 @@ from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.evaluation.metrics import class_scores, confusion_matrix, score, summarize
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
 from alchemist_exp.features.base import FeatureExtractor
-from alchemist_exp.label_models.diagnostics import check_class_order, check_shares, diagnose
+from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
 from alchemist_exp.label_models.majority import WeightedMajority
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import LabelingResult, LabelSources
@@ -24,6 +24,7 @@ from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.program_section import programs_section
 from alchemist_exp.pipeline.stages import can_stop
+from alchemist_exp.pipeline.valid_warnings import check_on_valid
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.sandbox.base import Outcome
@@ -65,7 +66,7 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
         "by_class": by_class,
         "warnings": [
             *_class_order_warnings(result, data),
-            *_share_warnings(result, data),
+            *_valid_warnings(result, data),
             *diagnose(
                 result.sources.matrices[Split.TRAIN],
                 result.labels[Split.TRAIN],
@@ -90,13 +91,18 @@ def _class_order_warnings(result: LabelingResult, data: TextData) -> list[str]:
     return []
 
 
-def _share_warnings(result: LabelingResult, data: TextData) -> list[str]:
-    """Return the warnings of `check_shares`, where the labels of valid may be used."""
+def _valid_warnings(result: LabelingResult, data: TextData) -> list[str]:
+    """Return the warnings of `check_on_valid`, where the labels of valid may be used."""
     on_valid = result.labels.get(Split.VALID)
     if result.labeled_votes is None or on_valid is None:
         return []
-    gold, names = result.labeled_votes.gold, data.task.classes
-    return check_shares(result.labels[Split.TRAIN], on_valid, gold, labeled_by=result.labeled_by, class_names=names)
+    return check_on_valid(
+        result.labels[Split.TRAIN],
+        on_valid,
+        result.labeled_votes,
+        labeled_by=result.labeled_by,
+        class_names=data.task.classes,
+    )
 
 
 def _by_class(gold: IntArray, predicted: IntArray, data: TextData) -> Section:

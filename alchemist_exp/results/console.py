@@ -1,12 +1,13 @@
 """The tables that are printed when a run has ended."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from alchemist_exp.core.terminal import sanitize
+from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.results.class_tables import by_class_tables
 from alchemist_exp.results.group_tables import concept_table, group_tables
 from alchemist_exp.results.layout import heading, mean_text, new_console, new_table, number_text
@@ -90,6 +91,7 @@ def render(
         that were used.
 
     """
+    record = replace(record, **{name: _printable(value) for name, value in vars(record).items()})
     dataset, method, end_model = (record.config[group]["name"] for group in ("dataset", "method", "end_model"))
     trained = [end_model] * bool(record.end_model["seeds"])
     chosen = dict.fromkeys((dataset, method, record.label_model["name"], *trained))  # zero-shot labeling is both
@@ -126,6 +128,19 @@ def render(
         *([Text(f"images, right and wrong  {directory}/images.png", overflow="fold")] if has_picture else []),
         Text(""),
     )
+
+
+def _printable(value: Any) -> Any:
+    """Return a value of a record with the control characters of its texts escaped; others name classes and programs."""
+    match value:
+        case str() if type(value) is str:
+            return single_line(value)
+        case Mapping():
+            return {_printable(key): _printable(item) for key, item in value.items()}
+        case list():
+            return [_printable(item) for item in value]
+        case _:
+            return value
 
 
 def _scores(record: RunRecord) -> list[RenderableType]:

@@ -7,8 +7,9 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
-from alchemist_exp.label_models.base import class_balance_from_gold
-from alchemist_exp.label_models.diagnostics import check_class_order, check_shares, diagnose
+from alchemist_exp.label_models.base import LabeledVotes, class_balance_from_gold
+from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
+from alchemist_exp.pipeline.valid_warnings import check_on_valid
 from tests.support.crowd import crowd, labeled
 
 
@@ -139,11 +140,12 @@ def test_two_good_programs_beside_a_wrong_one_are_no_duplicates() -> None:
 def test_shares_of_labels_are_compared_with_valid(
     train: list[int], on_valid: list[int], n_warnings: int, says: str
 ) -> None:
-    gold = np.repeat([0, 1], 50)
-    found = check_shares(
+    hard = np.repeat([0, 1], on_valid)
+    votes = LabelMatrix(votes=hard[:, np.newaxis].astype(np.int8), n_classes=2)
+    found = check_on_valid(
         labels_of(np.repeat([0, 1], train)),
-        labels_of(np.repeat([0, 1], on_valid)),
-        gold,
+        labels_of(hard),
+        LabeledVotes(matrix=votes, gold=np.repeat([0, 1], 50)),
         labeled_by="model",
         class_names=["c0", "c1"],
     )
@@ -153,13 +155,37 @@ def test_shares_of_labels_are_compared_with_valid(
 
 def test_labels_below_the_most_frequent_class_are_named() -> None:
     gold = np.repeat([0, 1], [80, 20])
-    labels = labels_of(np.where(np.arange(100) < 30, 1 - gold, gold))
-    (found,) = check_shares(labels, labels, gold, labeled_by="model", class_names=["ham", "spam"])[:1]
+    hard = np.where(np.arange(100) < 30, 1 - gold, gold)
+    labels = labels_of(hard)
+    votes = LabeledVotes(matrix=LabelMatrix(votes=hard[:, np.newaxis].astype(np.int8), n_classes=2), gold=gold)
+    found, *_ = check_on_valid(labels, labels, votes, labeled_by="model", class_names=["ham", "spam"])
     assert found == (
         "model is right on 70.0% of the labeled rows of valid; the class ham alone would be right on 80.0%."
     )
     few = SoftLabels(probs=labels.probs, covered=np.arange(100) < 10)
-    assert check_shares(labels, few, gold, labeled_by="model", class_names=["ham", "spam"]) == []
+    assert check_on_valid(labels, few, votes, labeled_by="model", class_names=["ham", "spam"]) == []
+
+
+def test_the_loss_of_a_rare_class_by_weighted_majority_is_named_with_and_without_gold(make) -> None:
+    rng = np.random.default_rng(5)
+
+    def votes_of(truth: np.ndarray) -> LabelMatrix:
+        columns = [np.where(rng.random(len(truth)) < accuracy, truth, 1 - truth) for accuracy in (0.85, 0.9, 0.85)]
+        return LabelMatrix(votes=np.stack(columns, axis=1).astype(np.int8), n_classes=2)
+
+    truth, truth_of_valid = ((rng.random(n) < 0.15).astype(np.int64) for n in (5000, 500))
+    train, valid = votes_of(truth), LabeledVotes(matrix=votes_of(truth_of_valid), gold=truth_of_valid)
+    balance, found = class_balance_from_gold(truth_of_valid, 2), {}
+    for name in ("majority", "weighted_majority"):
+        model = make(name).fit(train, balance)
+        labels, names = model.predict_proba(train), ["ham", "spam"]
+        found[name] = diagnose(train, labels, labeled_by=name, class_names=names) + check_on_valid(
+            labels, model.predict_proba(valid.matrix), valid, labeled_by=name, class_names=names
+        )
+    assert found["majority"] == []
+    kept, macro_f1 = found["weighted_majority"]
+    assert "that the majority vote labels spam; compare" in kept
+    assert macro_f1.startswith("weighted_majority has macro F1 0.")
 
 
 def test_near_duplicates_are_named_in_pairs() -> None:

@@ -213,3 +213,14 @@ def test_groups_and_concepts_are_printed_where_the_record_has_them() -> None:
     assert "Group labels were known to no stage." in text
     assert "AUC place" in text
     assert text.index("Scores") < text.index("Groups") < text.index("Concepts") < text.index("Programs")
+
+
+def test_texts_of_others_cannot_control_the_terminal_or_imitate_a_line() -> None:
+    shown = record()
+    shown.label_model["labels"] = {"ham\x1b[2J": 4, "spam\u202e\ngold used  none": 6}
+    shown.notes.append("a note\rwith a return")
+    shown.programs["list"] = [PROGRAM | {"origin": "evil\x07", "polarity": ["\x9b31m"]}]
+    text = text_of(shown)
+    assert "4 ham\\x1b[2J, 6 spam\\u202e\\ngold used  none" in text
+    assert "evil\\x07" in text
+    assert all(character.isprintable() or character == "\n" for character in text)
