@@ -5,6 +5,7 @@ submitit writes the job scripts and the pickled jobs.
 
 import os
 import shlex
+import signal
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from alchemist_exp.core.atomic_io import explain_write_errors
-from alchemist_exp.core.errors import AlchemistError, StoreError
+from alchemist_exp.core.errors import AlchemistError, StoreError, Terminated
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.pipeline.experiment import OnInterrupt
 from alchemist_exp.sweeps import slurm
@@ -184,9 +185,9 @@ def launch_locally(sweep: Sweep, settings: LocalSettings, jobs: Sequence[Sequenc
                     has_result = job.paths.result_pickle.exists()
                     returned[position] = result_of(job, jobs[position]) if has_result else lost(jobs[position], ended)
             time.sleep(0.2)
-    except KeyboardInterrupt:
+    except Terminated:  # Ctrl-C in a terminal reaches the processes too
         for job in running.values():
-            job.cancel()  # Ctrl-C in a terminal has reached the processes; SIGTERM has not
+            os.kill(int(job.job_id), signal.SIGTERM)  # submitit's process passes it to that of the job
         raise
     return [returned[position] for position in range(len(jobs))]
 
