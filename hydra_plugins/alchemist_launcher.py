@@ -51,7 +51,8 @@ class SlurmLauncher(Launcher):
             What each job has returned.
 
         """
-        from alchemist_exp.sweeps.cluster_launcher import SlurmSettings, launch_on_slurm, settings_of
+        from alchemist_exp.sweeps.cluster_launcher import launch_on_slurm
+        from alchemist_exp.sweeps.cluster_settings import SlurmSettings, settings_of
 
         settings = settings_of(SlurmSettings, self.settings)
         return launch_on_slurm(self._sweep(), settings, job_overrides, initial_job_idx)
@@ -76,7 +77,8 @@ class SlurmLocalLauncher(SlurmLauncher):
             What each job has returned.
 
         """
-        from alchemist_exp.sweeps.cluster_launcher import LocalSettings, launch_locally, settings_of
+        from alchemist_exp.sweeps.cluster_launcher import launch_locally
+        from alchemist_exp.sweeps.cluster_settings import LocalSettings, settings_of
 
         settings = settings_of(LocalSettings, self.settings)
         return launch_locally(self._sweep(), settings, job_overrides, initial_job_idx)

@@ -61,8 +61,7 @@ def job(cfg: DictConfig) -> "RunResult":
 
     in_launched_process = bool(sweep) and SweepScreen.current is None
     if in_launched_process:
-        launcher = str(hydra_config.launcher._target_)
-        prepare_process(ends_with_parent="joblib" in launcher, on_cluster="Slurm" in launcher)
+        prepare_process(ends_with_parent="joblib" in str(hydra_config.launcher._target_))
     overrides = without_sweep_keys(task_overrides())
     stops_others = bool(sweep) and cfg.sweep.fail_fast
     with _errors_for_sweep(sweep_directory if stops_others else None, in_launched_process), shown(overrides):

@@ -21,8 +21,10 @@ RECORD = "record.json"
 Section = dict[str, Any]
 """A part of the record, as JSON."""
 
-INTERRUPTIONS = ("interrupted", "terminated")
-"""The errors of runs that Ctrl-C and SIGTERM have ended."""
+STOPPED_BY_TIME_LIMIT = "stopped by Slurm's time limit"
+
+INTERRUPTIONS = ("interrupted", "terminated", STOPPED_BY_TIME_LIMIT)
+"""The errors of runs that Ctrl-C, SIGTERM and the time limit of a job have ended."""
 
 SECTIONS = ("config", "components", "data", "programs", "label_model", "end_model", "cost", "seconds")
 """The sections that every finished record has."""
@@ -119,7 +121,7 @@ class RunRecord:
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C or SIGTERM has ended the run."""
+        """Whether Ctrl-C, SIGTERM or the time limit of a job has ended the run."""
         return self.status is RunStatus.FAILED and self.error in INTERRUPTIONS
 
     def write(self, directory: Path) -> None:

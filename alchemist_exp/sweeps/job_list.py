@@ -1,5 +1,6 @@
 """Lists the jobs of a sweep: combinations of values, or the lines of a file, without those that are left out."""
 
+import copy
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,17 +33,32 @@ class SweepJob:
         number: Its number in the sweep, from 1.
         overrides: Its overrides, one value each.
         config: Its composed configuration, without Hydra's.
+        hydra: Hydra's own configuration of the job.
 
     """
 
     number: int
     overrides: tuple[str, ...]
     config: DictConfig
+    hydra: DictConfig
 
     @property
     def name(self) -> str:
         """The overrides without those that choose the jobs, as one text."""
         return " ".join(override for override in self.overrides if not key_of_override(override).startswith("sweep."))
+
+    def whole_config(self, sweep: DictConfig) -> DictConfig:
+        """Return a copy of the configuration with Hydra's section, as Hydra composes it.
+
+        Args:
+            sweep: The configuration of the sweep. A value such as ${now:...} is the same in all of its jobs.
+
+        """
+        whole = copy.deepcopy(self.config)
+        with read_write(whole), open_dict(whole):
+            whole["hydra"] = self.hydra
+        OmegaConf.copy_cache(from_config=sweep, to_config=whole)
+        return whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +113,15 @@ def list_jobs(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader
                 composed = loader.load_sweep_config(config, overrides)
                 # Every combination is tried, so that each one knows whether it excludes a job.
                 skipped = [skip.excludes(composed) for skip in skips]
+                hydra = composed.hydra
                 with read_write(composed), open_dict(composed):
                     del composed["hydra"]
                 if tuple(overrides) in jobs:
                     notes.append(f"{line.where or 'the command line'} has a job for the second time; it is run once")
                 elif not any(skipped):
                     number = len(jobs) + 1
-                    jobs[tuple(overrides)] = SweepJob(number=number, overrides=tuple(overrides), config=composed)
+                    job = SweepJob(number=number, overrides=tuple(overrides), config=composed, hydra=hydra)
+                    jobs[job.overrides] = job
         except Exception as error:
             if not line.where:
                 raise

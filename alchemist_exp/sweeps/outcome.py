@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.results.record import RunResult
+
+TIME_LIMIT: Final = "it reached the time limit of {} min (hydra.launcher.time_min)"
+"""The reason of a `JobEndedError`."""
 
 
 class JobEndedError(AlchemistError):

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
@@ -29,7 +32,7 @@ from alchemist_exp.sweeps.fail_fast import NOT_STARTED, NotStartedError, allow_j
 from alchemist_exp.sweeps.job_list import SweepJob, list_jobs
 from alchemist_exp.sweeps.outcome import JobEndedError, JobOutcome, SweepListener
 from alchemist_exp.sweeps.overrides import key_of_override
-from alchemist_exp.sweeps.run_keys import RunKeys
+from alchemist_exp.sweeps.run_keys import RunKeys, refuse_missing_packages
 
 _ENDING_S: Final = 3.0
 """Seconds in which the processes of a launcher end after an interruption."""
@@ -75,7 +78,7 @@ def run_sweep(
         What the launcher returned for each batch. A failed job raises nothing: listeners are notified of it.
 
     Raises:
-        AlchemistError: The list of jobs is invalid.
+        AlchemistError: The list of jobs is invalid, or a job needs a package that is not installed.
         LauncherError: The launcher has failed.
 
     """
@@ -88,7 +91,12 @@ def run_sweep(
     sweep.tell_jobs(listed.notes)
     if resume:
         sweep.find_finished()
+        sweep.refuse_missing_packages()
     waiting = sweep.without_outcome()
+    if isinstance(launcher, BasicLauncher):  # it runs the jobs in this process
+        launcher.hydra_context = HydraContext(
+            config_loader=_ComposedConfigs(context.config_loader, waiting), callbacks=context.callbacks
+        )
     if hasattr(launcher, "set_run_keys"):  # to recognize jobs in the queue of a cluster
         launcher.set_run_keys(sweep.run_keys(waiting))
     size = batch_size or max(1, len(waiting))
@@ -111,6 +119,18 @@ def run_sweep(
     finally:
         sweep.tell_end()
     return returned
+
+
+class _ComposedConfigs(ConfigLoaderImpl):
+    """A loader that returns the configurations of listed jobs; to compose one takes about 0.25 s."""
+
+    def __init__(self, loader: ConfigLoader, jobs: Sequence[SweepJob]) -> None:
+        super().__init__(loader.get_search_path())
+        self._jobs = {job.overrides: job for job in jobs}
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """Return the configuration of a job."""
+        return self._jobs[tuple(sweep_overrides)].whole_config(master_config)
 
 
 class _Sweep:
@@ -150,6 +170,11 @@ class _Sweep:
     def without_outcome(self) -> list[SweepJob]:
         """Return the jobs of which nothing is known yet."""
         return [job for job in self._jobs if job.number not in self._outcomes]
+
+    def refuse_missing_packages(self) -> None:
+        """Refuse the sweep, for any launcher, if the package of an extra is missing that one of the jobs needs."""
+        jobs = self.without_outcome()
+        refuse_missing_packages(text for job in jobs for text in self._keys.missing_packages(job.config, job.overrides))
 
     def run_keys(self, jobs: Sequence[SweepJob]) -> dict[tuple[str, ...], str]:
         """Return the run key of each job by its overrides, where it can be computed."""

@@ -4,7 +4,6 @@ No secret is sent: the configuration contains none, and code, git remotes, conso
 """
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.hashing import key_of
 from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
 
 _MODES = ("online", "offline", "disabled")
@@ -56,6 +56,15 @@ class _WandbTracker:
         import wandb
 
         self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+
+
+def _run_id(run: RunInfo) -> str:
+    """Return the id of a W&B run: the same when a job begins again, as after a requeue by a cluster.
+
+    W&B then replaces what the earlier attempt has logged. The directory is a part of the id, so that two people with
+    one W&B project do not replace each other's runs. WANDB_RUN_ID is not used: all jobs of a sweep would share it.
+    """
+    return key_of("wandb_run", {"run": run.key, "directory": str(run.directory.resolve())})[:16]
 
 
 @component("logger", "wandb")
@@ -130,8 +139,7 @@ class WandbLogger(Logger):
                 opened = wandb.init(
                     project=self.project,
                     entity=self.entity,
-                    # Never WANDB_RUN_ID, which all jobs of a sweep would share.
-                    id=secrets.token_hex(4),
+                    id=_run_id(run),
                     name=run.name or run.key,
                     group=os.environ.get("WANDB_RUN_GROUP") or run.group or None,
                     job_type=run.job_type or None,

@@ -141,6 +141,20 @@ def test_a_wandb_run_has_a_name_a_group_and_an_id_of_its_own(
     assert os.environ["WANDB_RUN_ID"] == "shared-id"
 
 
+def test_a_run_that_begins_again_keeps_its_wandb_id(wandb_logger: WandbLogger, tmp_path: Path) -> None:
+    """After a requeue, W&B replaces the run of the first attempt instead of showing two."""
+    ids = set()
+    for name in ("first", "second"):
+        with wandb_logger.open(info(tmp_path)) as tracker:
+            log_all(tracker)
+        (file,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+        ids.add(run_id := file.stem.removeprefix("run-"))
+        raw = next(raw for raw in _contents(file) if len(raw) > 100)
+        assert run_id.encode() in raw
+        (tmp_path / "wandb").rename(tmp_path / name)  # a run that begins again removes the files of an earlier one
+    assert len(ids) == 1
+
+
 @pytest.mark.parametrize(
     ("choice", "environment", "mode"),
     [
