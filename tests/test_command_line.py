@@ -34,7 +34,7 @@ MISTAKES = {
     "end_model.device=gpu": "end_model.device: Invalid value 'gpu', expected one of [auto, cpu, cuda].",
     "end_model.learning_rate=fast": "end_model.learning_rate is 'fast'; expected a number.",
     "dataset=[youtube,sms]": "to sweep over them say -m dataset=a,b",
-    "hydra/launcher=ray": "a launcher or sweeper of that name must be installed first",
+    "hydra/launcher=rq": "a launcher or sweeper of that name must be installed first",
     "seed.values=null": "seed.values=null is invalid",
     "seed.values=5": "seed.values needs a list, as in 'seed.values=[...]'.",
     "experiment=smoke": "write +experiment=...",
