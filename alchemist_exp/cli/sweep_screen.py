@@ -30,6 +30,7 @@ from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 from alchemist_exp.sweeps.fail_fast import NotStartedError, stopped
 from alchemist_exp.sweeps.outcome import JobOutcome, SearchResult
 from alchemist_exp.sweeps.overrides import SECTION
+from alchemist_exp.tracking.wandb_run import OFFLINE_RUNS, offline_files
 
 if TYPE_CHECKING:
     pass
@@ -231,6 +232,8 @@ class SweepScreen(Callback):
             _print(Text(f"continue  the same command again; {what} left, finished runs are loaded"))
         if done:
             _print(Text(f"compare   {self._compare_command()}"))
+        if any(job.result and offline_files(job.result.directory) for job in done):
+            _print(Text(f"upload    wandb sync {shlex.quote(self._outputs)}/runs/*/{OFFLINE_RUNS}"))
 
     def _add(self, outcome: JobOutcome) -> FinishedJob:
         """Remember what came of a job that this process has not run."""
