@@ -230,7 +230,7 @@ class SweepScreen(Callback):
         if (left := self._n_jobs - len(done)) > 0:
             what = f"{left} jobs are" if left > 1 else "one job is"
             _print(Text(f"continue  the same command again; {what} left, finished runs are loaded"))
-        if done:
+        if done and not self._n_trials:  # a comparison would show scores on test
             _print(Text(f"compare   {self._compare_command()}"))
         if any(job.result and offline_files(job.result.directory) for job in done):
             _print(Text(f"upload    wandb sync {shlex.quote(self._outputs)}/runs/*/{OFFLINE_RUNS}"))
