@@ -1,14 +1,13 @@
 """`alchemist show [KEY]`: prints the screen of a finished run again, from its record alone."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
 from alchemist_exp.cli.run_directory import find_run, read_finished
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.terminal import escape_controls, single_line
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.console import show
 
 
@@ -36,33 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
     )
+    parser.add_argument("-v", "--verbose", action="store_true", help="all programs, and the scores of each class")
     return run_command(lambda: _show(parser.parse_args(arguments)))
 
 
 def _show(chosen: argparse.Namespace) -> int:
     directory = find_run(chosen.outputs, chosen.run).resolve()
     record = read_finished(directory, "alchemist status lists the runs")
-    # A record may have been made elsewhere, or have been damaged.
-    for name, value in vars(record).items():
-        setattr(record, name, _printable(value))
     try:
-        show(record, str(directory), reused=False)
+        show(record, str(directory), reused=False, verbose=chosen.verbose)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise StoreError(
             f"the record in {directory} is broken ({type(error).__name__}: {single_line(str(error))}); "
             "run the experiment again with force=true."
         ) from error
     return 0
-
-
-def _printable(value: Any) -> Any:
-    """Return a value of a record with the control characters of its texts escaped."""
-    match value:
-        case str() if type(value) is str:
-            return escape_controls(value)
-        case Mapping():
-            return {_printable(key): _printable(item) for key, item in value.items()}
-        case list():
-            return [_printable(item) for item in value]
-        case _:
-            return value

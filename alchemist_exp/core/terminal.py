@@ -1,4 +1,4 @@
-"""Makes text from other sources safe to print on a terminal.
+"""Makes text from other sources safe to print on a terminal, or to open in a spreadsheet.
 
 Only control characters are handled: the words may still be meant to mislead a person or an LLM.
 """
@@ -11,6 +11,9 @@ MESSAGE_CHARS: Final = 300
 """Longest text of others that a message quotes."""
 
 _ANSI_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?|-")
 
 
 def sanitize(text: str) -> str:
@@ -68,3 +71,22 @@ def single_line(text: str) -> str:
 
     """
     return escape_controls(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def without_formula(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would take for a formula.
+
+    Args:
+        text: A cell of a CSV file.
+
+    Returns:
+        The text; one that begins with =, +, -, @, a tab or a carriage return, and is no number, begins with '.
+
+    Example:
+        >>> without_formula("=1+1"), without_formula("-1"), without_formula("spam")
+        ("'=1+1", '-1', 'spam')
+
+    """
+    if text[:1] not in _FORMULA_STARTS or _NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"

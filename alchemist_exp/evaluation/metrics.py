@@ -1,4 +1,4 @@
-"""Accuracy and F1 of predictions, coverage and accuracy of programs, mean and deviation over seeds.
+"""Accuracy and F1 of predictions, also by class; mean and deviation over seeds.
 
 A score is never NaN: where none can be computed, there is None instead.
 """
@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix
+from alchemist_exp.core.types import ABSTAIN, IntArray
 
 METRICS: Final = ("accuracy", "f1", "macro_f1")
 """The fields of `Scores` that are summarized over seeds."""
@@ -35,17 +35,21 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProgramScores:
-    """One program against gold labels.
+class ClassScores:
+    """How well one class was predicted, over the rows with a prediction.
 
     Attributes:
-        coverage: Share of rows on which it votes.
-        accuracy: Share of its votes that are correct; None without votes or gold labels.
+        precision: Share of the predictions of this class that are correct; None without such a prediction.
+        recall: Share of the gold rows of this class that were predicted so; None without such a row.
+        f1: Harmonic mean of both; None if the class occurs neither in gold nor in the predictions.
+        rows: Gold rows of the class.
 
     """
 
-    coverage: float
-    accuracy: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +103,7 @@ def score(gold: IntArray, predicted: IntArray, *, n_classes: int, positive: int 
     rows = int(decided.sum())
     if not rows:
         return None
-    # Confusion matrix (n_classes, n_classes): rows by gold class, then by predicted class.
-    cells = np.bincount(gold[decided].astype(np.int64) * n_classes + predicted[decided], minlength=n_classes**2)
-    confusion = cells.reshape(n_classes, n_classes)
+    confusion = confusion_matrix(gold, predicted, n_classes)
     gold_rows, predicted_rows = confusion.sum(axis=1), confusion.sum(axis=0)
     occurring = gold_rows + predicted_rows > 0
     # F1 = 2 hits / (gold rows + predicted rows), the same as the harmonic mean of precision and recall.
@@ -115,33 +117,46 @@ def score(gold: IntArray, predicted: IntArray, *, n_classes: int, positive: int 
     )
 
 
-def program_scores(matrix: LabelMatrix, gold: IntArray | None) -> tuple[ProgramScores, ...]:
-    """Score each program over the rows on which it votes.
+def confusion_matrix(gold: IntArray, predicted: IntArray, n_classes: int) -> IntArray:
+    """Count rows by gold class and predicted class; rows predicted as -1 (`ABSTAIN`) are left out.
 
     Args:
-        matrix: Votes of shape (n_rows, n_programs).
-        gold: int64 array of shape (n_rows,); None when there are no gold labels.
+        gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1.
+        predicted: int64 array of shape (n_rows,), each a class or -1.
+        n_classes: How many classes there are.
 
     Returns:
-        One entry per program.
-
-    Raises:
-        ValueError: The number of rows differs.
+        int64 array of shape (n_classes, n_classes): a line for each gold class, a column for each predicted class.
 
     """
-    votes = matrix.votes
-    if gold is not None and gold.shape != votes.shape[:1]:
-        raise ValueError(
-            f"votes {votes.shape} and gold {gold.shape} do not match; expected (n_rows, n_programs) and (n_rows,)"
-        )
-    counts = (votes != ABSTAIN).sum(axis=0)
-    hits = None if gold is None else (votes == gold[:, np.newaxis]).sum(axis=0)  # gold is never ABSTAIN
+    decided = predicted != ABSTAIN
+    cells = np.bincount(gold[decided].astype(np.int64) * n_classes + predicted[decided], minlength=n_classes**2)
+    return cells.reshape(n_classes, n_classes)
+
+
+def class_scores(confusion: IntArray) -> tuple[ClassScores, ...]:
+    """Score each class.
+
+    Args:
+        confusion: A confusion matrix as of `confusion_matrix`.
+
+    Returns:
+        One entry per class.
+
+    Example:
+        >>> class_scores(np.array([[3, 1], [0, 0]]))[0]
+        ClassScores(precision=1.0, recall=0.75, f1=0.8571428571428571, rows=4)
+
+    """
+    hits, gold_rows, predicted_rows = (x.tolist() for x in (np.diag(confusion), confusion.sum(1), confusion.sum(0)))
     return tuple(
-        ProgramScores(
-            coverage=float(count / len(votes)) if len(votes) else 0.0,
-            accuracy=float(hits[program] / count) if hits is not None and count else None,
+        ClassScores(
+            precision=hit / predicted if predicted else None,
+            recall=hit / gold if gold else None,
+            f1=2 * hit / (gold + predicted) if gold + predicted else None,
+            rows=gold,
         )
-        for program, count in enumerate(counts)
+        for hit, gold, predicted in zip(hits, gold_rows, predicted_rows, strict=True)
     )
 
 

@@ -7,7 +7,8 @@ against the majority vote gets a warning. No model that is better gets one, exce
 points but hardly ever labels one of the classes.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -22,8 +23,9 @@ MAX_CONTRADICTED: Final = 0.05
 MAX_DISAGREEMENT: Final = 0.10
 """Largest share of rows labeled against the majority vote. Snorkel, five points better than it, has .097 on finance."""
 
-MIN_KEPT: Final = 0.5
-"""Smallest share of the majority vote's rows of a class that keep the class; below it, the class is disappearing."""
+MIN_KEPT: Final = 0.65
+"""Smallest share of the majority vote's rows of a class that keep the class; below it, the class is disappearing. Of
+all recorded fits with a better macro F1 than the majority vote, only one keeps less."""
 
 MAX_FOLLOWED: Final = 0.95
 """Share of the rows where a program disagrees with the majority of the others: from here on the labels follow it too
@@ -35,6 +37,10 @@ MIN_FOLLOWED_ROWS: Final = 0.05
 MIN_DEVIATIONS: Final = 4.0
 """How many standard deviations below chance a program must be; among dozens of programs, some have two or three."""
 
+MIN_ADVANTAGE: Final = 0.2
+"""The precision of a program's votes for a class, above chance, must be this share of the median of the others. Without
+gold labels chance counts as 0, because the others may be wrong; recorded programs then reach .24."""
+
 MAX_SIMILARITY: Final = 0.98
 """Share of contested rows on which two near-duplicates have the same outcome. Recorded programs reach .969."""
 
@@ -45,7 +51,7 @@ MIN_ORDER_VOTES: Final = 5
 """Votes on labeled rows that each class needs before another order of the classes is suggested."""
 
 MIN_SINGLE_DEVIATIONS: Final = 3.0
-"""As MIN_DEVIATIONS, for the labels of one label model."""
+"""As MIN_DEVIATIONS, for the labels of one label model and for the votes for one class."""
 
 _MAX_LISTED = 3  # programs or pairs named in one warning
 
@@ -100,6 +106,7 @@ def diagnose(
         if actual != expected:
             raise ValueError(f"{what}: {actual} does not match votes {matrix.votes.shape}; expected {expected}")
     counts, hard = matrix.counts(), labels.hard()
+    wrong = wrong_programs(matrix, labeled, class_names)
     against_majority = [
         *_contradicted_votes(counts, hard, labeled_by),
         *_far_from_majority(counts, hard, labeled_by, class_names),
@@ -108,8 +115,9 @@ def diagnose(
     return [
         # They advise to compare with the majority vote, which the labels are.
         *(against_majority if labeled_by != "majority" else []),
-        *_below_chance(matrix, counts, program_names, labeled),
-        *_near_duplicates(matrix, program_names),
+        *_wrong_program_warnings(wrong, program_names, labeled),
+        # A wrong program contests rows on which good ones agree, so that these would look like duplicates.
+        *_near_duplicates(matrix, [i for i in range(n_programs) if i not in wrong], program_names),
         *_constant_votes(matrix, hard, class_names),
     ]
 
@@ -148,7 +156,7 @@ def check_class_order(
     by_vote = cells.reshape(n_classes, n_classes)  # rows by the class of the vote, columns by gold class
     totals, order = by_vote.sum(axis=1), by_vote.argmax(axis=1)
     accuracy, chance, rows = _accuracy_and_chance(hard, gold, n_classes)
-    below = accuracy * rows < chance * rows - MIN_SINGLE_DEVIATIONS * np.sqrt(chance * (1 - chance) * rows)
+    below = _is_below(accuracy, chance, rows, MIN_SINGLE_DEVIATIONS)
     reordered = (
         (totals >= MIN_ORDER_VOTES).all()
         and (2 * by_vote.max(axis=1) > totals).all()
@@ -230,26 +238,70 @@ def _followed_programs(
     ]
 
 
-def _below_chance(
-    matrix: LabelMatrix, counts: IntArray, names: Sequence[str], labeled: LabeledVotes | None
-) -> list[str]:
-    """Warn of programs that are right less often than the same votes on random rows."""
-    below = []
-    for program, name in enumerate(names):
+def wrong_programs(matrix: LabelMatrix, labeled: LabeledVotes | None, class_names: Sequence[str]) -> dict[int, str]:
+    """Find programs whose votes are wrong far more often than by chance, or for a class than those of the others.
+
+    Args:
+        matrix: Votes of shape (n_rows, n_programs).
+        labeled: Votes of the same programs on rows with gold labels. Without it, each program is compared with the
+            majority of the others.
+        class_names: A name per class.
+
+    Returns:
+        The reason by column, for example "accuracy 0.12, chance 0.50".
+
+    Example:
+        >>> import numpy as np
+        >>> votes = np.tile([[0, 0, 1], [1, 1, 0]], (20, 1)).astype(np.int8)
+        >>> wrong_programs(LabelMatrix(votes=votes, n_classes=2), None, ["ham", "spam"])
+        {2: 'accuracy 0.00, chance 0.50'}
+
+    """
+    n_programs, n_classes = matrix.votes.shape[1], matrix.n_classes
+    counts, found = matrix.counts(), {}
+    # By program and class: votes for the class on rows of known truth, and how many of them are right.
+    n_votes, n_right = np.zeros((2, n_programs, n_classes))
+    for program in range(n_programs):
         if labeled is not None:
             votes, truth = labeled.matrix.votes[:, program], labeled.gold
         else:
             votes = matrix.votes[:, program]
             truth = _plurality(_without(counts, votes))
-        accuracy, chance, rows = _accuracy_and_chance(votes, truth, matrix.n_classes)
-        # The number of correct votes of a random program is about binomial.
-        if accuracy * rows < chance * rows - MIN_DEVIATIONS * np.sqrt(chance * (1 - chance) * rows):
-            below.append(f"{name} (accuracy {accuracy:.2f}, chance {chance:.2f})")
-    if not below:
+        accuracy, chance, rows = _accuracy_and_chance(votes, truth, n_classes)
+        if _is_below(accuracy, chance, rows):
+            found[program] = f"accuracy {accuracy:.2f}, chance {chance:.2f}"
+        known = votes[(votes != ABSTAIN) & (truth != ABSTAIN)]
+        n_votes[program] = np.bincount(known, minlength=n_classes)
+        n_right[program] = np.bincount(votes[(votes != ABSTAIN) & (votes == truth)], minlength=n_classes)
+    enough = n_votes >= MIN_ROWS
+    precision = np.divide(n_right, n_votes, out=np.zeros_like(n_right), where=enough)
+    for program, c in np.argwhere(enough).tolist():
+        others = enough[:, c] & (np.arange(n_programs) != program)
+        if program in found or np.count_nonzero(others) < 2:
+            continue
+        right, median = precision[program, c], float(np.median(precision[others, c]))
+        share = 0.0 if labeled is None else float((labeled.gold == c).mean())
+        least = share + (median - share) * MIN_ADVANTAGE
+        if _is_below(right, least, int(n_votes[program, c]), MIN_SINGLE_DEVIATIONS):
+            found[program] = (
+                f"right on {right:.2f} of its votes for {class_names[c]}, median of the others {median:.2f}"
+            )
+    return found
+
+
+def _is_below(accuracy: float, expected: float, rows: int, deviations: float = MIN_DEVIATIONS) -> bool:
+    """Whether the number of correct votes, which is about binomial, is that many deviations below the expected one."""
+    return accuracy * rows < expected * rows - deviations * math.sqrt(expected * (1 - expected) * rows)
+
+
+def _wrong_program_warnings(wrong: Mapping[int, str], names: Sequence[str], labeled: LabeledVotes | None) -> list[str]:
+    """Name the programs of `wrong_programs`."""
+    if not wrong:
         return []
-    truth_name = "the validation labels" if labeled is not None else "the majority of the others (no gold labels)"
+    truth = "the validation labels" if labeled is not None else "the majority of the others (no gold labels)"
+    listed = _listed([f"{names[program]} ({reason})" for program, reason in wrong.items()])
     return [
-        f"Worse than chance against {truth_name}: {_listed(below)}; fix or leave out these programs, for example with "
+        f"Often wrong, compared with {truth}: {listed}; fix or leave out these programs, for example with "
         "method=program_files."
     ]
 
@@ -268,12 +320,15 @@ def _accuracy_and_chance(
     return float((votes[voted] == truth[voted]).mean()), float(class_shares @ vote_shares), rows
 
 
-def _near_duplicates(matrix: LabelMatrix, names: Sequence[str]) -> list[str]:
+def _near_duplicates(matrix: LabelMatrix, programs: Sequence[int], names: Sequence[str]) -> list[str]:
     """Warn of pairs with the same outcome on nearly all contested rows where at least one of the two votes.
 
     A row is contested when not all programs have the same outcome. On the others, all pairs agree.
     """
-    votes = matrix.votes[(matrix.votes != matrix.votes[:, :1]).any(axis=1)]
+    if not programs:
+        return []
+    votes, names = matrix.votes[:, programs], [names[program] for program in programs]
+    votes = votes[(votes != votes[:, :1]).any(axis=1)]
     same = np.zeros((len(names), len(names)))
     for c in range(matrix.n_classes):
         of_class = (votes == c).astype(np.float32)

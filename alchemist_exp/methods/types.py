@@ -7,6 +7,7 @@ from alchemist_exp.concepts.source import ScoredConcepts
 from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
 from alchemist_exp.label_models.base import LabeledVotes, LabelModel
 from alchemist_exp.llm.types import LLMCall
+from alchemist_exp.programs.files import file_names
 from alchemist_exp.programs.types import Candidate, Program, Rejected
 from alchemist_exp.sandbox.base import ProgramRun
 from alchemist_exp.supplements.base import ResolvedSupplement
@@ -60,6 +61,11 @@ class LabelSources:
     supplements: tuple[ResolvedSupplement, ...] = ()
     runs: Mapping[str, Mapping[Split, ProgramRun]] = field(default_factory=dict)
     responses: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each column for people: the program's file, or where the votes are from."""
+        return file_names(self.origins) if self.programs else [*self.origins]
 
     def runs_of(self, column: int) -> tuple[ProgramRun, ...]:
         """Return the runs of the program in a column.

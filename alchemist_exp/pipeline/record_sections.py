@@ -1,7 +1,6 @@
 """Turns the results of the stages into the sections of the record, its notes, and figures for the tracker."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from alchemist_exp.core.types import BoolArray, FloatArray, IntArray, Split, tie
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.data.labels import numbered
 from alchemist_exp.end_model.base import FittedEndModel
-from alchemist_exp.evaluation.metrics import program_scores, score, summarize
+from alchemist_exp.evaluation.metrics import class_scores, confusion_matrix, score, summarize
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
@@ -23,84 +22,15 @@ from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.program_section import programs_section
 from alchemist_exp.pipeline.stages import can_stop
-from alchemist_exp.programs.files import parent_id
-from alchemist_exp.programs.types import Program, RejectionStage
+from alchemist_exp.pipeline.valid_warnings import check_on_valid
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord, Section
-from alchemist_exp.sandbox.base import Outcome, ProgramRun
-from alchemist_exp.tracking.base import Cell, Tracker
+from alchemist_exp.sandbox.base import Outcome
 
 MAX_ZERO_FEATURES: Final = 0.1
 """Share of texts whose features are all zero from which on there is a note. valid of youtube has .05."""
-
-
-def programs_section(sources: LabelSources, data: TextData, sandbox: str) -> Section:
-    """Return the record's section on programs, or on human-crafted labeling functions.
-
-    Args:
-        sources: The votes, and the fate of all candidates.
-        data: The dataset; its labels of train are used for each program's accuracy, those of valid if train has none.
-        sandbox: The mode of the sandbox.
-
-    Returns:
-        Counts of requested, accepted, rejected and selected programs, and a list with what is known of each.
-    """
-    scores = program_scores(sources.matrices[Split.TRAIN], data.gold(Split.TRAIN))
-    accuracies = [score_.accuracy for score_ in scores]
-    if data.gold(Split.TRAIN) is None and Split.VALID in sources.matrices:
-        on_valid = program_scores(sources.matrices[Split.VALID], data.gold(Split.VALID))
-        accuracies = [score_.accuracy for score_ in on_valid]
-    programs = []
-    for column, (id_, origin, score_) in enumerate(zip(sources.ids, sources.origins, scores, strict=True)):
-        program = sources.programs[column] if sources.programs else None
-        programs.append(
-            {"id": id_, "origin": origin, "coverage": score_.coverage, "accuracy": accuracies[column]}
-            | _provenance(program)
-            | _outcomes(sources.runs_of(column))
-        )
-    total: Counter[str] = Counter()
-    for runs in sources.runs.values():
-        for run in runs.values():
-            total.update({outcome.value: count for outcome, count in run.outcomes.items()})
-    stages = Counter(rejected.stage for rejected in sources.rejected)
-    return {
-        "source": sources.method,
-        "sandbox": sandbox if sources.runs else None,
-        "requested": sources.n_requested,
-        "candidates": sources.n_candidates,
-        "accepted": len(sources.ids) + len(sources.unselected),
-        "selected": len(sources.ids),
-        "rejected": [
-            {"id": rejected.id, "origin": rejected.origin, "stage": rejected.stage.value, "reason": rejected.reason}
-            | _provenance(rejected.program)
-            for rejected in sources.rejected
-        ],
-        "rejected_by_stage": {stage.value: stages[stage] for stage in RejectionStage if stages[stage]},
-        "not_selected": [{"id": program.id, "origin": program.origin} for program in sources.unselected],
-        "supplements": [to_jsonable(supplement) for supplement in sources.supplements],
-        "outcomes": dict(total),
-        "row_outcomes": dict(sources.responses),
-        "list": programs,
-    }
-
-
-def _provenance(program: Program | None) -> Section:
-    """The LLM response that a program is from, and the id of the program that its file was edited from."""
-    if program is None:
-        return {"provenance": None, "parent_id": None}
-    return {"provenance": to_jsonable(program.provenance), "parent_id": parent_id(program)}
-
-
-def _outcomes(runs: Sequence[ProgramRun]) -> Section:
-    """One program's errors over all splits, the first message of each kind, and whether its votes differ."""
-    errors: Counter[str] = Counter()
-    messages: dict[str, str] = {}
-    for run in runs:
-        errors.update({o.value: n for o, n in run.outcomes.items() if n and o.value not in ("vote", "abstain")})
-        messages = to_jsonable(run.messages) | messages
-    nondeterministic = any(run.nondeterministic for run in runs)
-    return {"errors": dict(errors), "error_messages": messages, "nondeterministic": nondeterministic}
 
 
 def label_model_section(result: LabelingResult, data: TextData, positive: int | None) -> Section:
@@ -112,14 +42,16 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
         positive: The class of the binary F1 score; None for the weighted F1 score.
 
     Returns:
-        The coverage of every split, scores over covered rows where there are gold labels (also on the rows of a split
-        whose text is in no earlier split, if it has others), and warnings on the labels.
+        The coverage of every split, scores over covered rows where there are gold labels (also by class, and on the
+        rows of a split whose text is in no earlier split, if it has others), and warnings on the labels.
     """
     metrics: dict[str, Section | None] = {}
     metrics_unseen: dict[str, Section | None] = {}
+    by_class: dict[str, Section] = {}
     for split, labels in result.labels.items():
         if (gold := data.gold(split)) is not None:
             metrics[split.value] = _scores(gold, labels.hard(), data, positive)
+            by_class[split.value] = _by_class(gold, labels.hard(), data)
             if (unseen := _partly_unseen(data, split)) is not None:
                 metrics_unseen[split.value] = _scores(gold[unseen], labels.hard()[unseen], data, positive)
     train = result.labels[Split.TRAIN].hard()
@@ -131,13 +63,15 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
         "tied": {split.value: int(labels.tied.sum()) for split, labels in result.labels.items()},
         "metrics": metrics,
         "metrics_unseen": metrics_unseen,
+        "by_class": by_class,
         "warnings": [
             *_class_order_warnings(result, data),
+            *_valid_warnings(result, data),
             *diagnose(
                 result.sources.matrices[Split.TRAIN],
                 result.labels[Split.TRAIN],
                 labeled_by=result.labeled_by,
-                program_names=result.sources.origins,
+                program_names=result.sources.names,
                 class_names=data.task.classes,
                 labeled=result.labeled_votes,
             ),
@@ -155,6 +89,27 @@ def _class_order_warnings(result: LabelingResult, data: TextData) -> list[str]:
                 matrix, hard, gold, labeled_by=result.labeled_by, split=split.value, class_names=names
             )
     return []
+
+
+def _valid_warnings(result: LabelingResult, data: TextData) -> list[str]:
+    """Return the warnings of `check_on_valid`, where the labels of valid may be used."""
+    on_valid = result.labels.get(Split.VALID)
+    if result.labeled_votes is None or on_valid is None:
+        return []
+    return check_on_valid(
+        result.labels[Split.TRAIN],
+        on_valid,
+        result.labeled_votes,
+        labeled_by=result.labeled_by,
+        class_names=data.task.classes,
+    )
+
+
+def _by_class(gold: IntArray, predicted: IntArray, data: TextData) -> Section:
+    """Return the confusion matrix (a line per gold class) and the scores of each class."""
+    confusion = confusion_matrix(gold, predicted, len(data.task.classes))
+    scores = dict(zip(data.task.classes, class_scores(confusion), strict=True))
+    return {"confusion": confusion.tolist(), "classes": to_jsonable(scores)}
 
 
 def _scores(gold: IntArray, predicted: IntArray, data: TextData, positive: int | None) -> Section | None:
@@ -182,19 +137,28 @@ def end_model_section(
 
     Returns:
         Mean and standard deviation over seeds of every score, on valid and test where there are gold labels; also on
-        the rows of a split whose text is in no earlier split, if it has others. No scores without seeds.
+        the rows of a split whose text is in no earlier split, if it has others. The scores by class are those of the
+        mean over seeds, which labels.parquet has. No scores without seeds.
 
     Raises:
         ValueError: A split has no rows.
     """
     metrics: dict[str, Any] = {}
     metrics_unseen: dict[str, Any] = {}
+    by_class: dict[str, Section] = {}
     for split in (Split.VALID, Split.TEST):
         if (gold := data.gold(split)) is not None and seeds:
             metrics[split.value] = _score_seeds(gold, probs[split], positive)
+            by_class[split.value] = _by_class(gold, probs[split].mean(axis=0).argmax(axis=1), data)
             if (unseen := _partly_unseen(data, split)) is not None:
                 metrics_unseen[split.value] = _score_seeds(gold[unseen], probs[split][:, unseen], positive)
-    return {"name": name, "seeds": seeds, "metrics": metrics, "metrics_unseen": metrics_unseen}
+    return {
+        "name": name,
+        "seeds": seeds,
+        "metrics": metrics,
+        "metrics_unseen": metrics_unseen,
+        "by_class": by_class,
+    }
 
 
 def _score_seeds(gold: IntArray, probs: FloatArray, positive: int | None) -> Section:
@@ -223,8 +187,10 @@ def record_labels(
 
     """
     with context.progress.stage("evaluate", "scoring programs and label model"):
-        record.programs = programs_section(result.sources, data, experiment.sandbox.effective_mode)
+        record.programs = programs_section(result, data, experiment.sandbox.effective_mode)
         record.label_model = label_model_section(result, data, experiment.dataset.positive)
+        if result.labeled_votes is not None:
+            context.gold.use(Split.VALID, "warnings")
     with context.progress.stage("cost", "estimating the cost of zero-shot labeling"):
         record.cost = cost_section(experiment, context, result)
     record.notes += result.notes
@@ -368,68 +334,3 @@ def _type_notes(data: TextData, sources: LabelSources) -> list[str]:
         f"Not counted as votes, because they are no class index: values returned by {', '.join(found[:3])}{more}. "
         f"Return {numbered(data.task.classes)}, or -1 to abstain."
     ]
-
-
-def track(tracker: Tracker, record: RunRecord, model: FittedEndModel, sources: LabelSources) -> None:
-    """Send learning curves, scores, cost, counts, notes and the programs to the tracker.
-
-    Args:
-        tracker: The open tracker.
-        record: The record, with all sections filled.
-        model: The distilled model, for its learning curves.
-        sources: The programs with their source code.
-
-    """
-    for epoch in range(max((len(curve.train_loss) for curve in model.curves), default=0)):
-        active = [curve for curve in model.curves if epoch < len(curve.train_loss)]
-        losses = {f"train_loss/seed_{curve.seed}": curve.train_loss[epoch] for curve in active}
-        scores = {f"valid_score/seed_{curve.seed}": curve.valid_score[epoch] for curve in active}
-        tracker.log_metrics(epoch, losses | scores)
-    metrics: list[tuple[str, str, str, float, float]] = []
-    for split, split_scores in record.label_model["metrics"].items():
-        if split_scores:
-            names = ("accuracy", "f1", "macro_f1")
-            defined = [name for name in names if split_scores[name] is not None]
-            metrics += [("label model", split, name, split_scores[name], 0.0) for name in defined]
-    for split, summaries in record.end_model["metrics"].items():
-        metrics += [("end model", split, name, s["mean"], s["std"]) for name, s in summaries.items() if s is not None]
-    notes, programs, cost = record.notes + record.label_model["warnings"], record.programs, record.cost
-    tracker.log_summary(
-        {f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics}
-        | {f"coverage/{split}": share for split, share in record.label_model["coverage"].items()}
-        | {f"programs/{name}": programs[name] for name in ("candidates", "accepted", "selected")}
-        | {f"programs/rejected/{stage}": count for stage, count in programs["rejected_by_stage"].items()}
-        | {f"cost/{name}": cost[name] for name in ("calls", "spent_usd", "list_price_usd")}
-        | {f"cost/{name}": cost["break_even"][name] for name in ("programs_usd", "zero_shot_usd")}
-        | {"notes": len(notes)}
-    )
-    tracker.log_table("metrics", ["stage", "split", "score", "mean", "std"], metrics)
-    tracker.log_table("notes", ["note"], [[note] for note in notes])
-    columns = ["id", "origin", "coverage", "accuracy", "errors"]
-    rows = [[p["id"], p["origin"], p["coverage"], p["accuracy"], str(p["errors"])] for p in programs["list"]]
-    rejected = [[r["id"], r["origin"], None, None, r["reason"]] for r in programs["rejected"]]
-    tracker.log_table("programs", columns, rows + rejected)
-    tried: list[tuple[Program | None, str]] = [(one, "votes") for one in sources.programs]
-    tried += [(one, "not selected") for one in sources.unselected]
-    tried += [(one.program, f"rejected: {one.stage}") for one in sources.rejected]
-    rows = [[one.id, one.origin, fate, one.source] for one, fate in tried if one is not None]
-    tracker.log_table("program_sources", ["id", "origin", "fate", "source"], rows)
-
-
-def track_confusion(tracker: Tracker, data: TextData, predicted: IntArray | None) -> None:
-    """Send the confusion matrix of test to the tracker, where test has labels.
-
-    Args:
-        tracker: The open tracker.
-        data: The dataset.
-        predicted: int array of shape (n_rows,), the distilled model's classes, mean over seeds; None without test.
-
-    """
-    gold, names = data.gold(Split.TEST) if predicted is not None else None, data.task.classes
-    if gold is not None and predicted is not None:
-        rows: list[list[Cell]] = [
-            [true, name, int(np.count_nonzero((gold == i) & (predicted == j)))]
-            for i, true in enumerate(names)
-            for j, name in enumerate(names)
-        ]
-        tracker.log_table("confusion_test", ["gold", "predicted", "rows"], rows)

@@ -18,7 +18,6 @@ from alchemist_exp.core.errors import AlchemistError, StoreError, Terminated
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.progress import Progress, StageProgress
-from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
 from alchemist_exp.methods.types import LabelingResult
@@ -39,6 +38,7 @@ from alchemist_exp.pipeline.stages import (
     program_votes,
     require_programs,
 )
+from alchemist_exp.pipeline.tracked import track
 from alchemist_exp.programs.execution import execute
 from alchemist_exp.programs.selection import select
 from alchemist_exp.programs.trials import RunTrials
@@ -174,10 +174,7 @@ def run_stages(
             if features.entry is not None:
                 artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
         with progress.stage("tracking", "logging scores"):
-            record_sections.track(tracker, record, model, result.sources)
-            has_predictions = Split.TEST in data.splits and len(probs[Split.TEST])
-            predicted = probs[Split.TEST].mean(axis=0).argmax(axis=1) if has_predictions else None
-            record_sections.track_confusion(tracker, data, predicted)
+            track(tracker, record, model, result.sources)
     finally:
         # The record of a failed run names the gold labels that it used and what it paid, too.
         record.data["gold_used"] = list(context.gold.uses)

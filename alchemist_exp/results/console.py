@@ -1,12 +1,14 @@
 """The tables that are printed when a run has ended."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from alchemist_exp.core.terminal import sanitize
+from alchemist_exp.core.terminal import sanitize, single_line
+from alchemist_exp.results.class_tables import by_class_tables
 from alchemist_exp.results.group_tables import concept_table, group_tables
 from alchemist_exp.results.layout import heading, mean_text, new_console, new_table, number_text
 from alchemist_exp.results.record import RunRecord, Section
@@ -16,6 +18,7 @@ SHOWN_PROGRAMS = 12
 """Rows of the programs' table; the record has them all."""
 
 _SCORES = ("accuracy", "f1", "macro_f1")
+_PROGRAM_NUMBERS = ("coverage", "overlap", "conflict", "accuracy", "influence")
 
 
 def headline(record: RunRecord, splits: Sequence[str] = ("test", "valid")) -> dict[str, str]:
@@ -58,7 +61,7 @@ def not_logged(logger: str) -> str:
     return "" if logger == "none" else f"a run that is loaded from its record sends nothing to logger={logger}"
 
 
-def show(record: RunRecord, directory: str, *, reused: bool, logger: str = "none") -> None:
+def show(record: RunRecord, directory: str, *, reused: bool, logger: str = "none", verbose: bool = False) -> None:
     """Print the tables of a finished run.
 
     Args:
@@ -66,12 +69,15 @@ def show(record: RunRecord, directory: str, *, reused: bool, logger: str = "none
         directory: Where it is.
         reused: Whether the record was there already.
         logger: The configured logger, which a reused record does not use.
+        verbose: Whether all programs are listed, and the scores and confusion matrix of the classes are shown.
 
     """
-    new_console().print(render(record, directory, reused=reused, logger=logger))
+    new_console().print(render(record, directory, reused=reused, logger=logger, verbose=verbose))
 
 
-def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "none") -> RenderableType:
+def render(
+    record: RunRecord, directory: str, *, reused: bool, logger: str = "none", verbose: bool = False
+) -> RenderableType:
     """Return the tables of a finished run.
 
     Args:
@@ -79,12 +85,14 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
         directory: Where it is.
         reused: Whether the record was there already.
         logger: As for `show`.
+        verbose: As for `show`.
 
     Returns:
         Scores, also of groups and concepts if the record has them, programs, cost, seconds, notes and the gold labels
         that were used.
 
     """
+    record = replace(record, **{name: _printable(value) for name, value in vars(record).items()})
     dataset, method, end_model = (record.config[group]["name"] for group in ("dataset", "method", "end_model"))
     trained = [end_model] * bool(record.end_model["seeds"])
     chosen = dict.fromkeys((dataset, method, record.label_model["name"], *trained))  # zero-shot labeling is both
@@ -98,13 +106,21 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
     has_files = record.programs["sandbox"] is not None  # programs ran, so their files were written
     has_picture = record.data.get("kind") == "images"
     has_votes = record.label_model["name"] != record.programs["source"]  # else the method gave the soft labels itself
+    n_classes = len(record.label_model["labels"])
     seconds = ", ".join(f"{key.replace('_', ' ')} {s:.1f}" for key, s in record.seconds.items() if key != "total")
     return Group(
         *parts,
         *_scores(record),
+        *(by_class_tables(record) if verbose else []),
         *group_tables(record.groups, labeled_by="label model" if has_votes else record.label_model["name"]),
         *concept_table(record.concepts, spurious=record.groups.get("attribute", "background")),
-        *_programs(record.programs, accuracy=f"accuracy{' on valid' * on_valid}", votes=has_votes),
+        *_programs(
+            record.programs,
+            accuracy=f"accuracy{' on valid' * on_valid}",
+            votes=has_votes,
+            n_classes=n_classes,
+            verbose=verbose,
+        ),
         *_cost(record.cost, method, "programs" if has_votes else method),
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
         *(Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]),
@@ -113,6 +129,19 @@ def render(record: RunRecord, directory: str, *, reused: bool, logger: str = "no
         *([Text(f"images, right and wrong  {directory}/images.png", overflow="fold")] if has_picture else []),
         Text(""),
     )
+
+
+def _printable(value: Any) -> Any:
+    """Return a value of a record with the control characters of its texts escaped; others name classes and programs."""
+    match value:
+        case str() if type(value) is str:
+            return single_line(value)
+        case Mapping():
+            return {_printable(key): _printable(item) for key, item in value.items()}
+        case list():
+            return [_printable(item) for item in value]
+        case _:
+            return value
 
 
 def _scores(record: RunRecord) -> list[RenderableType]:
@@ -150,7 +179,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in counts.items())
 
 
-def _programs(programs: Section, accuracy: str, *, votes: bool) -> list[RenderableType]:
+def _programs(programs: Section, accuracy: str, *, votes: bool, n_classes: int, verbose: bool) -> list[RenderableType]:
     """Return the programs that voted, and why others do not; for other methods the outcomes of rows, if it has them."""
     rejected, listed, by_stage = programs["rejected"], programs["list"], programs["rejected_by_stage"]
     if programs["row_outcomes"]:
@@ -164,17 +193,25 @@ def _programs(programs: Section, accuracy: str, *, votes: bool) -> list[Renderab
         what += f"; sandbox: {programs['sandbox']}"
     else:
         what = f"{programs['accepted']} human-crafted functions, whose votes came with the dataset"
-    table = new_table("", "id", "coverage", accuracy, "errors")
-    for program in listed[:SHOWN_PROGRAMS]:
+    table = new_table("", "coverage", "overlap", "conflict", accuracy, "influence", "votes for", "errors")
+    n_shown = len(listed) if verbose else SHOWN_PROGRAMS
+    for program in listed[:n_shown]:
+        wrong = program.get("wrong") is not None
+        name = f"{'! ' * wrong}{program.get('file') or program['origin']}"
+        numbers = [
+            number_text(program.get(key)) for key in ("coverage", "overlap", "conflict", "accuracy", "influence")
+        ]
         errors = [f"{count} {kind}" for kind, count in program["errors"].items()]
         errors += ["nondeterministic"] * bool(program.get("nondeterministic"))
-        numbers = number_text(program["coverage"]), number_text(program["accuracy"])
-        table.add_row(program["origin"], program["id"], *numbers, ", ".join(errors) or UNKNOWN)
-    more, more_rejected = len(listed) - SHOWN_PROGRAMS, len(rejected) - SHOWN_PROGRAMS
+        polarity = program.get("polarity", [])
+        votes_for = "all classes" if len(polarity) == n_classes else ", ".join(polarity)
+        style = "yellow" if wrong else ""
+        table.add_row(name, *numbers, votes_for or UNKNOWN, ", ".join(errors) or UNKNOWN, style=style)
+    more, more_rejected = len(listed) - n_shown, len(rejected) - SHOWN_PROGRAMS
     return [
         heading("Programs", what),
         table,
-        *([Text(f"and {more} more in the record", style="dim")] if more > 0 else []),
+        *([Text(f"and {more} more; alchemist show -v lists all", style="dim")] if more > 0 else []),
         *(Text(f"rejected {one['origin']}: {one['reason']}", style="yellow") for one in rejected[:SHOWN_PROGRAMS]),
         *([Text(f"and {more_rejected} more rejected", style="yellow")] if more_rejected > 0 else []),
     ]

@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from alchemist_exp.core.terminal import single_line
+from alchemist_exp.core.terminal import single_line, without_formula
 from alchemist_exp.results.report import Grid, MissingResult, Report
 
 DEFAULT_WIDTH = 120
@@ -141,9 +141,7 @@ def as_csv(report: Report) -> str:
     def _cell(value: Any) -> Any:
         if not isinstance(value, str):
             return str(value)  # as text, because pandas would turn a column's integers into floats
-        text = single_line(value)
-        # A spreadsheet would take such a text for a formula.
-        return f"'{text}" if text[:1] in ("=", "+", "-", "@") and len(text) > 1 else text
+        return without_formula(single_line(value))
 
     values = report.flat.astype(object).where(report.flat.notna(), "")
     text: str = values.map(_cell).rename(columns=_cell).to_csv(index=False, lineterminator="\n")

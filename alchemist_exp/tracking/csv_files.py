@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.component import component
+from alchemist_exp.core.terminal import without_formula
 from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
 
 
@@ -29,8 +30,9 @@ class _CsvTracker:
         """Write <name>.csv as soon as it is given."""
         text = io.StringIO(newline="")
         writer = csv.writer(text)
-        writer.writerow(columns)
-        writer.writerows(rows)
+        for row in (columns, *rows):
+            # Names of classes and messages of programs are other people's texts.
+            writer.writerow([without_formula(cell) if isinstance(cell, str) else cell for cell in row])
         # A lone surrogate in a cell, which UTF-8 cannot encode, becomes "?".
         write_bytes(self._directory / f"{name}.csv", text.getvalue().encode("utf-8", "replace"))
 

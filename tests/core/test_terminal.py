@@ -1,9 +1,10 @@
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alchemist_exp.core.terminal import MESSAGE_CHARS, escape_controls, sanitize
+from alchemist_exp.core.terminal import MESSAGE_CHARS, escape_controls, sanitize, without_formula
 
 
 @given(st.text() | st.text(st.sampled_from("\x1b[]m;0\x07\u202ea ")))
@@ -32,3 +33,14 @@ def test_control_characters_are_escaped() -> None:
         escape_controls("\x1b[2Ja\r\n\tb\x9b\u202e\u2066\x00\u2028") == "\\x1b[2Ja\n\tb\\x9b\\u202e\\u2066\\x00\\u2028"
     )
     assert escape_controls("Größe\u00a0\u3000漢") == "Größe\u00a0\u3000漢"
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        *[(start + "1+1|cmd", "'" + start + "1+1|cmd") for start in ("=", "+", "-", "@", "\t", "\r")],
+        *[(text, text) for text in ("", "-", "-1", "+1", "-0.5e-3", "-12%", "spam", "a=b", "'=1")],
+    ],
+)
+def test_a_spreadsheet_takes_no_text_for_a_formula(text: str, safe: str) -> None:
+    assert without_formula(text) == safe

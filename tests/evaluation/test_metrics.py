@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix
-from alchemist_exp.evaluation.metrics import METRICS, ProgramScores, Scores, program_scores, score, summarize
+from alchemist_exp.core.types import ABSTAIN, IntArray
+from alchemist_exp.evaluation.metrics import METRICS, Scores, class_scores, confusion_matrix, score, summarize
 
 
 def ints(*values: int) -> IntArray:
@@ -93,28 +93,14 @@ def test_arguments_that_do_not_match_are_refused(
         score(gold, predicted, n_classes=2, positive=positive)
 
 
-VOTES = LabelMatrix(votes=np.array([[0, -1, -1], [1, 1, -1], [0, -1, -1], [1, 0, -1]], dtype=np.int8), n_classes=2)
-
-
-def test_a_program_is_scored_on_the_rows_it_votes_on() -> None:
-    assert program_scores(VOTES, ints(0, 1, 1, 1)) == (
-        ProgramScores(coverage=1.0, accuracy=0.75),
-        ProgramScores(coverage=0.5, accuracy=0.5),
-        ProgramScores(coverage=0.0, accuracy=None),
-    )
-
-
-def test_without_gold_programs_have_only_coverage() -> None:
-    assert [p.accuracy for p in program_scores(VOTES, None)] == [None, None, None]
-    assert [p.coverage for p in program_scores(VOTES, None)] == [1.0, 0.5, 0.0]
-
-
-def test_no_rows_and_no_programs() -> None:
-    no_rows = LabelMatrix(votes=np.empty((0, 2), dtype=np.int8), n_classes=2)
-    assert program_scores(no_rows, ints()) == (ProgramScores(coverage=0.0, accuracy=None),) * 2
-    assert program_scores(LabelMatrix(votes=np.empty((3, 0), dtype=np.int8), n_classes=2), None) == ()
-    with pytest.raises(ValueError, match="do not match"):
-        program_scores(VOTES, ints(0, 1))
+def test_a_confusion_matrix_has_gold_classes_as_lines_and_gives_the_scores_of_classes() -> None:
+    confusion = confusion_matrix(ints(0, 0, 1, 1, 2), ints(0, 1, 1, -1, 0), 4)
+    assert confusion.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    first, second, third, absent = class_scores(confusion)
+    assert (first.precision, first.recall, first.f1, first.rows) == (0.5, 0.5, 0.5, 2)
+    assert (second.precision, second.recall, second.rows) == (0.5, 1.0, 1)
+    assert (third.precision, third.recall, third.f1, third.rows) == (None, 0.0, 0.0, 1)
+    assert (absent.precision, absent.recall, absent.f1, absent.rows) == (None, None, None, 0)
 
 
 def test_summary_has_the_mean_and_the_sample_deviation() -> None:

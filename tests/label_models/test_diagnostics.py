@@ -1,12 +1,15 @@
 """Warnings of the diagnostics; normal votes and labels get none."""
 
+import re
+
 import numpy as np
 import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
-from alchemist_exp.label_models.base import class_balance_from_gold
+from alchemist_exp.label_models.base import LabeledVotes, class_balance_from_gold
 from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
+from alchemist_exp.pipeline.valid_warnings import check_on_valid
 from tests.support.crowd import crowd, labeled
 
 
@@ -83,10 +86,10 @@ def test_a_program_below_chance_is_named_with_or_without_gold() -> None:
     matrix, truth = crowd(1000, [0.9, 0.85, 0.8, 0.8, 0.2], [0.5, 0.5], 0.9, seed=4)
     hard = matrix.counts().argmax(axis=1)
     (by_gold,) = warnings_of(matrix, hard, labeled=labeled(matrix, truth, 300))
-    assert by_gold.startswith("Worse than chance against the validation labels: p4 (accuracy 0.")
+    assert by_gold.startswith("Often wrong, compared with the validation labels: p4 (accuracy 0.")
     (by_others,) = warnings_of(matrix, hard)
     assert by_others.startswith(
-        "Worse than chance against the majority of the others (no gold labels): p4 (accuracy 0."
+        "Often wrong, compared with the majority of the others (no gold labels): p4 (accuracy 0."
     )
 
 
@@ -100,6 +103,89 @@ def test_a_program_for_a_rare_class_is_not_below_chance() -> None:
     hard = matrix.votes[:, :3].sum(axis=1) >= 2
     assert warnings_of(matrix, hard.astype(int), labeled=labeled(matrix, truth, 2000)) == []
     assert warnings_of(matrix, hard.astype(int)) == []
+
+
+@pytest.mark.parametrize("gold", [True, False])
+def test_a_program_with_two_classes_swapped_is_named_though_its_accuracy_is_above_chance(gold: bool) -> None:
+    matrix, truth = crowd(3000, [0.8] * 6, [0.15, 0.6, 0.25], 1.0, seed=7)
+    votes = matrix.votes.copy()
+    votes[:, 3] = np.array([2, 1, 0])[votes[:, 3]]
+    matrix = LabelMatrix(votes=votes, n_classes=3)
+    assert (votes[:, 3] == truth).mean() > 0.5
+    warnings = warnings_of(
+        matrix, matrix.counts().argmax(axis=1), labeled=labeled(matrix, truth, 400) if gold else None
+    )
+    (named,) = [warning for warning in warnings if warning.startswith("Often wrong")]
+    assert re.search(r": p3 \(right on 0\.\d\d of its votes for c[02], median of the others 0\.\d\d\); fix", named)
+
+
+def test_two_good_programs_beside_a_wrong_one_are_no_duplicates() -> None:
+    matrix, truth = crowd(1000, [0.99, 0.99], [0.5, 0.5], 1.0, seed=8)
+    wrong = 1 - truth
+    three = LabelMatrix(votes=np.column_stack([matrix.votes, wrong]).astype(np.int8), n_classes=2)
+    (warning,) = warnings_of(three, three.counts().argmax(axis=1))
+    assert warning.startswith("Often wrong")
+    assert "p2 (" in warning
+
+
+@pytest.mark.parametrize(
+    ("train", "on_valid", "n_warnings", "says"),
+    [
+        ([50, 50], [50, 50], 0, ""),
+        ([60, 40], [50, 50], 0, ""),
+        ([100, 0], [100, 0], 1, "model labels 100% of train as c0, but valid has 50%; compare"),
+        ([50, 50], [49, 51], 0, ""),
+    ],
+)
+def test_shares_of_labels_are_compared_with_valid(
+    train: list[int], on_valid: list[int], n_warnings: int, says: str
+) -> None:
+    hard = np.repeat([0, 1], on_valid)
+    votes = LabelMatrix(votes=hard[:, np.newaxis].astype(np.int8), n_classes=2)
+    found = check_on_valid(
+        labels_of(np.repeat([0, 1], train)),
+        labels_of(hard),
+        LabeledVotes(matrix=votes, gold=np.repeat([0, 1], 50)),
+        labeled_by="model",
+        class_names=["c0", "c1"],
+    )
+    assert len(found) == n_warnings
+    assert says in "".join(found)
+
+
+def test_labels_below_the_most_frequent_class_are_named() -> None:
+    gold = np.repeat([0, 1], [80, 20])
+    hard = np.where(np.arange(100) < 30, 1 - gold, gold)
+    labels = labels_of(hard)
+    votes = LabeledVotes(matrix=LabelMatrix(votes=hard[:, np.newaxis].astype(np.int8), n_classes=2), gold=gold)
+    found, *_ = check_on_valid(labels, labels, votes, labeled_by="model", class_names=["ham", "spam"])
+    assert found == (
+        "model is right on 70.0% of the labeled rows of valid; the class ham alone would be right on 80.0%."
+    )
+    few = SoftLabels(probs=labels.probs, covered=np.arange(100) < 10)
+    assert check_on_valid(labels, few, votes, labeled_by="model", class_names=["ham", "spam"]) == []
+
+
+def test_the_loss_of_a_rare_class_by_weighted_majority_is_named_with_and_without_gold(make) -> None:
+    rng = np.random.default_rng(5)
+
+    def votes_of(truth: np.ndarray) -> LabelMatrix:
+        columns = [np.where(rng.random(len(truth)) < accuracy, truth, 1 - truth) for accuracy in (0.85, 0.9, 0.85)]
+        return LabelMatrix(votes=np.stack(columns, axis=1).astype(np.int8), n_classes=2)
+
+    truth, truth_of_valid = ((rng.random(n) < 0.15).astype(np.int64) for n in (5000, 500))
+    train, valid = votes_of(truth), LabeledVotes(matrix=votes_of(truth_of_valid), gold=truth_of_valid)
+    balance, found = class_balance_from_gold(truth_of_valid, 2), {}
+    for name in ("majority", "weighted_majority"):
+        model = make(name).fit(train, balance)
+        labels, names = model.predict_proba(train), ["ham", "spam"]
+        found[name] = diagnose(train, labels, labeled_by=name, class_names=names) + check_on_valid(
+            labels, model.predict_proba(valid.matrix), valid, labeled_by=name, class_names=names
+        )
+    assert found["majority"] == []
+    kept, macro_f1 = found["weighted_majority"]
+    assert "that the majority vote labels spam; compare" in kept
+    assert macro_f1.startswith("weighted_majority has macro F1 0.")
 
 
 def test_near_duplicates_are_named_in_pairs() -> None:

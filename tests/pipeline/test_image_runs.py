@@ -75,6 +75,7 @@ def test_recorded_concepts_and_programs_label_drawn_birds(ran: Run, tmp_path: Pa
     assert record.data["kind"] == "images"
     assert record.data["gold_used"] == [
         "valid: class balance",
+        "valid: warnings",
         "valid: early stopping",
         "train: scoring",
         "valid: scoring",

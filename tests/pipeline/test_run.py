@@ -56,6 +56,13 @@ def test_the_main_job_reaches_its_figures(main_job) -> None:
     assert record.label_model["coverage"] == {"train": 1.0, "valid": 1.0, "test": 1.0}
     assert record.label_model["metrics"]["test"]["accuracy"] >= 0.93
     assert record.label_model["warnings"] == []
+    first = record.programs["list"][0]
+    assert (first["file"], first["polarity"], first["wrong"]) == ("general_00.py", ["ham", "spam"], None)
+    assert 0 < first["conflict"] < first["overlap"] <= first["coverage"]
+    assert 0 < first["influence"] < 0.1
+    for section, rows in ((record.label_model, {"train": 1586, "valid": 120}), (record.end_model, {"test": 250})):
+        for split, n_rows in rows.items():
+            assert sum(map(sum, section["by_class"][split]["confusion"])) == n_rows
     test = record.end_model["metrics"]["test"]
     assert test["accuracy"]["mean"] >= 0.92
     assert len(test["accuracy"]["per_seed"]) == 5
@@ -122,7 +129,8 @@ def test_the_record_has_every_section_and_reads_back(main_job) -> None:
         "end_model", "total",
     }  # fmt: skip
     assert raw["data"]["gold_used"] == [
-        "valid: class balance", "valid: early stopping", "train: scoring", "valid: scoring", "test: scoring",
+        "valid: class balance", "valid: warnings", "valid: early stopping", "train: scoring", "valid: scoring",
+        "test: scoring",
     ]  # fmt: skip
     assert raw["cost"]["spent_usd"] == 0.0
     assert raw["cost"]["list_price_usd"] is None

@@ -77,9 +77,9 @@ def record() -> RunRecord:
     )
 
 
-def text_of(shown: RunRecord, *, reused: bool = False) -> str:
+def text_of(shown: RunRecord, **options: bool) -> str:
     out = io.StringIO()
-    Console(file=out, width=120).print(render(shown, "/folder", reused=reused))
+    Console(file=out, width=120).print(render(shown, "/folder", **{"reused": False} | options))
     return out.getvalue()
 
 
@@ -121,7 +121,32 @@ def test_without_gold_and_without_programs() -> None:
 def test_a_long_list_of_programs_is_cut() -> None:
     many = record()
     many.programs["list"] = [PROGRAM] * 73
-    assert "and 61 more in the record" in text_of(many)
+    assert "and 61 more; alchemist show -v lists all" in text_of(many)
+    assert "more;" not in text_of(many, verbose=True)
+
+
+def test_a_wrong_program_is_marked_and_named_by_its_file() -> None:
+    shown = record()
+    numbers = {"overlap": 0.123, "conflict": 0.234, "influence": 0.345, "polarity": ["ham"]}
+    wrong = PROGRAM | numbers | {"file": "general_03.py", "wrong": "accuracy 0.1, chance 0.5"}
+    shown.programs["list"] = [PROGRAM, wrong]
+    (line,) = [line for line in text_of(shown).splitlines() if "general_03.py" in line]
+    assert line.startswith("! general_03.py")
+    assert all(number in line for number in ("0.123", "0.234", "0.345", " ham "))
+    assert not any(other.startswith("! ") and other != line for other in text_of(shown).splitlines() if "0.9" in other)
+
+
+def test_verbose_shows_scores_and_confusion_of_each_class() -> None:
+    shown = record()
+    scores = {"precision": 0.75, "recall": None, "f1": 0.125, "rows": 1234}
+    shown.label_model["by_class"] = {
+        "test": {"confusion": [[4321, 34], [5, 6]], "classes": {"ham": scores, "x": scores}}
+    }
+    assert "4,321" not in text_of(shown)
+    text = text_of(shown, verbose=True)
+    assert "Classes, snorkel on test" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("ham ")]
+    assert line.split() == ["ham", "0.750", "-", "0.125", "1,234", "4,321", "34"]
 
 
 def test_markup_in_reasons_is_printed_as_text() -> None:
@@ -188,3 +213,14 @@ def test_groups_and_concepts_are_printed_where_the_record_has_them() -> None:
     assert "Group labels were known to no stage." in text
     assert "AUC place" in text
     assert text.index("Scores") < text.index("Groups") < text.index("Concepts") < text.index("Programs")
+
+
+def test_texts_of_others_cannot_control_the_terminal_or_imitate_a_line() -> None:
+    shown = record()
+    shown.label_model["labels"] = {"ham\x1b[2J": 4, "spam\u202e\ngold used  none": 6}
+    shown.notes.append("a note\rwith a return")
+    shown.programs["list"] = [PROGRAM | {"origin": "evil\x07", "polarity": ["\x9b31m"]}]
+    text = text_of(shown)
+    assert "4 ham\\x1b[2J, 6 spam\\u202e\\ngold used  none" in text
+    assert "evil\\x07" in text
+    assert all(character.isprintable() or character == "\n" for character in text)

@@ -51,6 +51,14 @@ def test_a_failed_run_is_closed_and_its_error_is_raised(logger: Logger, tmp_path
         fail()
 
 
+def test_csv_files_have_no_formulas(composed, tmp_path: Path) -> None:
+    logger = config.build(composed("logger=csv")).logger
+    with logger.open(info(tmp_path)) as tracker:
+        tracker.log_table("programs", ["=1+1", "share"], [["=cmd|' /C calc'!A0", -0.5], ["-1", None]])
+    with (tmp_path / "csv" / "programs.csv").open() as file:
+        assert [*csv.reader(file)] == [["'=1+1", "share"], ["'=cmd|' /C calc'!A0", "-0.5"], ["-1", ""]]
+
+
 def test_csv_files_contain_what_was_logged(composed, tmp_path: Path) -> None:
     logger = config.build(composed("logger=csv")).logger
     with logger.open(info(tmp_path)) as tracker:

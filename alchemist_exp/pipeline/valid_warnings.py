@@ -1,0 +1,79 @@
+"""Warnings on labels that are compared with the gold labels of valid, where the configuration allows their use."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from alchemist_exp.core.types import ABSTAIN, IntArray, SoftLabels, largest_class
+from alchemist_exp.evaluation.metrics import class_scores, confusion_matrix
+from alchemist_exp.label_models.base import LabeledVotes
+from alchemist_exp.label_models.diagnostics import MIN_DEVIATIONS, MIN_ROWS
+
+MAX_LOSS: Final = 0.02
+"""Largest loss of macro F1 on valid, compared with the majority vote."""
+
+MIN_SHARE_GAP: Final = 0.15
+"""Smallest difference of a class's share between labels and gold labels that is warned of."""
+
+
+def check_on_valid(
+    labels: SoftLabels, on_valid: SoftLabels, labeled: LabeledVotes, *, labeled_by: str, class_names: Sequence[str]
+) -> list[str]:
+    """Check labels against gold labels of valid: their scores, and the share of each class.
+
+    Args:
+        labels: Soft labels of train.
+        on_valid: Soft labels of valid.
+        labeled: Votes on valid with its gold labels.
+        labeled_by: The label model's name in the warnings.
+        class_names: A name per class.
+
+    Returns:
+        Warnings; none with fewer than `MIN_ROWS` labeled rows.
+
+    Example:
+        >>> from alchemist_exp.core.types import LabelMatrix
+        >>> votes = LabelMatrix(votes=np.zeros((100, 1), np.int8), n_classes=2)
+        >>> labels = SoftLabels(probs=np.tile([1.0, 0.0], (100, 1)), covered=votes.covered)
+        >>> labeled = LabeledVotes(matrix=votes, gold=np.arange(100) % 2)
+        >>> check_on_valid(labels, labels, labeled, labeled_by="m", class_names=["ham", "spam"])
+        ['m labels 100% of train as ham, but valid has 50%; compare with other label models, or read the programs.']
+
+    """
+    hard, predicted, gold, n_classes = labels.hard(), on_valid.hard(), labeled.gold, len(class_names)
+    decided = predicted != ABSTAIN
+    rows = int(decided.sum())
+    if rows < MIN_ROWS or np.count_nonzero(hard != ABSTAIN) < MIN_ROWS:
+        return []
+    warnings = []
+    counts = np.bincount(gold[decided], minlength=n_classes)
+    accuracy, frequent = float((predicted[decided] == gold[decided]).mean()), int(counts.argmax())
+    if accuracy < counts[frequent] / rows:
+        warnings.append(
+            f"{labeled_by} is right on {accuracy:.1%} of the labeled rows of valid; the class {class_names[frequent]} "
+            f"alone would be right on {counts[frequent] / rows:.1%}."
+        )
+    majority = np.where(decided, largest_class(labeled.matrix.counts()), ABSTAIN)
+    own, other = (_macro_f1(gold, classes, n_classes) for classes in (predicted, majority))
+    if own < other - MAX_LOSS:
+        warnings.append(
+            f"{labeled_by} has macro F1 {own:.3f} on valid, label_model=majority {other:.3f}; compare the classes with "
+            "alchemist show -v."
+        )
+    given = np.bincount(hard[hard != ABSTAIN], minlength=n_classes) / np.count_nonzero(hard != ABSTAIN)
+    expected = np.bincount(gold, minlength=n_classes) / len(gold)
+    far = int(np.abs(given - expected).argmax())
+    deviation = np.sqrt(expected[far] * (1 - expected[far]) / len(gold))
+    if abs(given[far] - expected[far]) > max(MIN_SHARE_GAP, MIN_DEVIATIONS * deviation):
+        warnings.append(
+            f"{labeled_by} labels {given[far]:.0%} of train as {class_names[far]}, but valid has {expected[far]:.0%}; "
+            "compare with other label models, or read the programs."
+        )
+    return warnings
+
+
+def _macro_f1(gold: IntArray, predicted: IntArray, n_classes: int) -> float:
+    """Return the mean F1 of the classes that occur, over the rows with a prediction; there must be one."""
+    scores = class_scores(confusion_matrix(gold, predicted, n_classes))
+    return float(np.mean([score.f1 for score in scores if score.f1 is not None]))

@@ -1,0 +1,33 @@
+"""Scores of each class and confusion matrices, which `alchemist show -v` prints."""
+
+from rich.console import RenderableType
+
+from alchemist_exp.results.layout import heading, new_table, number_text
+from alchemist_exp.results.record import RunRecord, Section
+
+
+def by_class_tables(record: RunRecord) -> list[RenderableType]:
+    """Return a table of the classes for label model and distilled model on each split with gold labels.
+
+    Args:
+        record: The record of a finished run.
+
+    Returns:
+        Headings and tables; nothing for a record of a version that had no scores by class.
+
+    """
+    parts: list[RenderableType] = []
+    for name, section in ((record.label_model["name"], record.label_model), ("distilled model", record.end_model)):
+        for split, of_split in section.get("by_class", {}).items():
+            parts += [heading(f"Classes, {name} on {split}", "rows by gold class, and how they were labeled")]
+            parts.append(_table(of_split))
+    return parts
+
+
+def _table(of_split: Section) -> RenderableType:
+    classes = of_split["classes"]
+    table = new_table("", "precision", "recall", "F1", "rows", *(f"as {name}" for name in classes))
+    for (name, scores), counts in zip(classes.items(), of_split["confusion"], strict=True):
+        shares = (number_text(scores[key]) for key in ("precision", "recall", "f1"))
+        table.add_row(name, *shares, f"{scores['rows']:,}", *(f"{count:,}" for count in counts))
+    return table
