@@ -7,7 +7,7 @@ and types are in its class alone, and its values in the YAML file alone.
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -24,6 +24,7 @@ from alchemist_exp import plugins, registry
 from alchemist_exp.core.component import REGISTRY, Component, defined_in
 from alchemist_exp.core.config_dir import config_dir as config_dir
 from alchemist_exp.core.errors import ConfigError, unknown_name
+from alchemist_exp.core.secrets import find_secret, secret_variables
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.types import Price
@@ -189,6 +190,7 @@ def build(config: DictConfig) -> Experiment:
         _require_schema(config, group)
     _require_values(OmegaConf.missing_keys(config))
     _refuse_appended(config, "")
+    _refuse_secrets(config)
     experiment = OmegaConf.to_object(config)
     if not isinstance(experiment, Experiment):
         raise TypeError(f"the configuration became a {type(experiment).__name__}")
@@ -243,6 +245,32 @@ def _refuse_appended(config: DictConfig, prefix: str) -> None:
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
             _refuse_appended(node, f"{prefix}{key}.")
+
+
+def _refuse_secrets(config: DictConfig) -> None:
+    """Refuse a value that contains an API key of the environment: records, logs and job scripts have all values."""
+    values = OmegaConf.to_container(config, resolve=True)
+    if isinstance(values, dict):
+        refuse_secrets(values, str(OmegaConf.select(config, "llm.api_key_env", default="")))
+
+
+def refuse_secrets(values: Mapping[Any, Any], *variables: str) -> None:
+    """Refuse values that contain an API key of the environment.
+
+    Args:
+        values: Nested mappings and lists of JSON values, under configuration keys.
+        *variables: Environment variables that hold a key whatever their name is.
+
+    Raises:
+        ConfigError: A value contains a key; the message does not.
+
+    """
+    if (found := find_secret(values, secret_variables(*variables))) is not None:
+        key, variable = found
+        raise ConfigError(
+            f"{key} contains the value of the environment variable {variable}, which would be written to records and "
+            "logs; remove it: llm.api_key_env=NAME names the variable of an API key."
+        )
 
 
 def check_interpolated_overrides(config: DictConfig, overrides: Sequence[str]) -> None:

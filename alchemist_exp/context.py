@@ -131,7 +131,6 @@ class RunContext:
 
             def show(_: LLMCall) -> None:
                 advance(1)
-                paid_usd = self.llm_client.paid_usd
-                self.progress.note(f"${paid_usd:.4f}" if paid_usd else "")
+                self.progress.note(self.llm_client.traffic.summary())
 
             return self.llm_client.complete(batch, show)

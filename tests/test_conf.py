@@ -9,6 +9,7 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import canonical_json
 from alchemist_exp.llm.providers.model_spec import ModelSpec
+from alchemist_exp.sweeps.overrides import checked_overrides
 
 CONF = Path(config.config_dir())
 NEEDED = {
@@ -197,6 +198,7 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
         ("end_model.hidden=[99999999999]", "end_model.hidden has a layer of 99999999999"),
         ("feature_extractor.n_components=99999999999", "feature_extractor.n_components=99999999999"),
         ("seed.values=[]", r"seed\.values is \[\]"),
+        ("dataset.prompt=''", r"dataset\.prompt is empty"),
         ("paths.outputs=''", r"paths\.outputs is empty"),
         ("llm.price.input_usd_per_million=-1", r"llm\.price\.input_usd_per_million is -1\.0; expected"),
     ],
@@ -204,3 +206,28 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
 def test_wrong_values_are_one_sentence(composed, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config.build(composed(override))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["llm.model=sk-planted-0123456789"], "llm.model"),
+        (["llm.model='${oc.env:MY_SERVICE_KEY}'"], "llm.model"),
+        (["llm=openai", "llm.base_url=https://host/sk-planted-0123456789/v1"], "llm.base_url"),
+        (["dataset.prompt='Use ${oc.env:MY_SERVICE_KEY}.'"], "dataset.prompt"),
+        (["supplement=rules", "supplement.text=sk-planted-0123456789"], "supplement.text"),
+        (["dataset.classes=[ham,sk-planted-0123456789]"], "dataset.classes"),
+    ],
+)
+def test_a_value_with_a_key_of_the_environment_is_refused(
+    composed, monkeypatch: pytest.MonkeyPatch, overrides: list[str], key: str
+) -> None:
+    monkeypatch.setenv("MY_SERVICE_KEY", "sk-planted-0123456789")
+    with pytest.raises(
+        ConfigError, match=rf"{key} contains the value of the environment variable MY_SERVICE_KEY"
+    ) as no:
+        config.build(composed(*overrides))
+    assert "sk-planted" not in str(no.value)
+    if "${" not in overrides[-1]:  # Hydra would write it to the files of a sweep
+        with pytest.raises(ConfigError, match=rf"{key} contains the value of"):
+            checked_overrides(overrides)

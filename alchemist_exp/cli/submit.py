@@ -138,7 +138,7 @@ def _planned(command: Sequence[str]) -> list[PlannedJob]:
         if not jobs:
             queued.update({state.task.run_key: state for state in active_states(experiment.paths.root)})
         record = RunRecord.read_current(experiment.paths.runs / key)
-        done = record is not None and record.status is RunStatus.FINISHED and not experiment.runs_again
+        done = record is not None and record.status is RunStatus.FINISHED and not experiment.runs_again_after(record)
         planned = None
         if not done and key not in queued:
             asked = frozenset[str]().union(*(job.plan.asked for job in jobs if job.plan))

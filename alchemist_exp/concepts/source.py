@@ -17,6 +17,7 @@ from alchemist_exp.core.atomic_io import read_prefix, resolve_user_path
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.hashing import bytes_fingerprint
+from alchemist_exp.core.reasoning import without_reasoning
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.types import FloatArray, Split
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
@@ -267,13 +268,14 @@ def ask_for_concepts(
     for attempt in (f"asking for {what}", f"asking for usable {what}"):
         calls += yield RequestBatch(description=attempt, requests=requests, response_tokens=RESPONSE_TOKENS)
         response = calls[-1].response
+        text = without_reasoning(response.text)
         try:
             if response.finish_reason is not FinishReason.COMPLETE:
                 raise ValueError(f"the response is {response.finish_reason}")
-            return NamedConcepts(concepts=parse(response.text, task.classes), source="LLM", calls=tuple(calls))
+            return NamedConcepts(concepts=parse(text, task.classes), source="LLM", calls=tuple(calls))
         except ValueError as error:
             reason = str(error)
-        repair = prompts.concept_repair_request(task, request, response.text, reason)
+        repair = prompts.concept_repair_request(task, request, text, reason)
         requests = [context.llm.request(system, repair)]
     raise LLMError(
         f"the LLM named no usable {what} in two responses ({reason}); use another llm.model, or write the {what} "

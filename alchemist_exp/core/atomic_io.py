@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from alchemist_exp.core.errors import ConfigError, StoreError
 
 _REMEDIES = {
-    errno.ENOSPC: "the disk is full; free some space or move the outputs with paths.outputs=DIR",
+    errno.ENOSPC: "the disk is full (bytes or inodes); free some space or move the outputs with paths.outputs=DIR",
     errno.EDQUOT: "the disk quota is used up; free some space or move the outputs with paths.outputs=DIR",
     errno.EFBIG: "the file exceeds the size limit of this process; raise the limit (ulimit -f)",
     errno.EISDIR: "a directory of that name exists; choose another name",
@@ -103,6 +103,71 @@ def open_replacement(path: Path) -> Iterator[BinaryIO]:
         _sync_directory(path.parent)
 
 
+class ReservedFile:
+    """Disk space and a directory entry for the later content of a file, so that writing it cannot fill the disk.
+
+    The space is a temporary file next to the path. Close it by `replace` or by `discard`.
+
+    Attributes:
+        path: The file that is to be written.
+
+    """
+
+    def __init__(self, path: Path, n_bytes: int) -> None:
+        """Allocate the space.
+
+        Args:
+            path: The file; its directory is created if necessary.
+            n_bytes: The most bytes that it will have.
+
+        Raises:
+            StoreError: There is no space, or the file cannot be written.
+
+        """
+        self.path = path
+        self._temporary = _temporary_path(path)
+        with explain_write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._temporary.open("xb") as file:
+                try:
+                    os.posix_fallocate(file.fileno(), 0, n_bytes)
+                except OSError as error:
+                    # Some file systems cannot allocate in advance; a full disk is then found while writing.
+                    if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                        self.discard()
+                        raise
+
+    def replace(self, raw: bytes) -> None:
+        """Replace the content of the file.
+
+        Args:
+            raw: The new content.
+
+        Raises:
+            StoreError: The file cannot be written; it then has its old content.
+
+        """
+        with explain_write_errors(self.path):
+            try:
+                with self._temporary.open("r+b") as file:
+                    file.write(raw)
+                    file.truncate()
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._temporary.replace(self.path)
+            except FileNotFoundError:  # another process has cleaned up
+                write_bytes(self.path, raw)
+            except BaseException:
+                self.discard()
+                raise
+            _sync_directory(self.path.parent)
+
+    def discard(self) -> None:
+        """Free the space."""
+        with suppress(OSError):
+            self._temporary.unlink()
+
+
 def check_writable(path: Path) -> None:
     """Create and remove the temporary file of a later `write_bytes`.
 
@@ -161,9 +226,25 @@ def write_json(path: Path, value: Any) -> None:
         StoreError: The file cannot be written.
 
     """
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a value as indented JSON in UTF-8.
+
+    Args:
+        value: Anything that the json module can write.
+
+    Returns:
+        The content of a file.
+
+    Raises:
+        ValueError: The value contains NaN or infinity, which JSON does not have.
+
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # UTF-8 has no lone surrogates; they are written as JSON escapes, which are read back as the same characters.
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def read_json(path: Path, *, what: str) -> Any:

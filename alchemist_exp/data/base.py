@@ -367,6 +367,10 @@ class Dataset(Component, ABC):
             self.check_classes()
         if self.metric is Metric.f1 and self.positive_class is None:
             raise ConfigError("dataset.metric=f1 needs dataset.positive_class, the class whose F1 is computed.")
+        if not self.prompt.strip():
+            raise ConfigError(
+                "dataset.prompt is empty; say what the LLM should do, for example 'Label messages as ham or spam.'"
+            )
         if "[text]" not in self.zero_shot_prompt:
             raise ConfigError(
                 f"dataset.zero_shot_prompt={self.zero_shot_prompt!r} has no [text] in place of the row's text; an "

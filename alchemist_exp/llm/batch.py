@@ -28,7 +28,15 @@ from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.llm.batch_jobs import BatchJob, BatchJobState, BatchJobStore
 from alchemist_exp.llm.providers.base import ProviderLLM
 from alchemist_exp.llm.providers.batch_api import BatchAPI, BatchResults
-from alchemist_exp.llm.types import Request, Response, TransientError
+from alchemist_exp.llm.providers.response_limit import max_response_bytes, response_limit
+from alchemist_exp.llm.types import (
+    AccountError,
+    FinishReason,
+    Request,
+    RequestRefusedError,
+    Response,
+    TransientError,
+)
 
 MAX_REQUESTS = 10_000
 MAX_BYTES = 90_000_000
@@ -81,6 +89,7 @@ async def complete_in_batches(
 
     Raises:
         LLMError: No attempt can succeed, or the provider does not answer. Batch jobs on disk keep what was submitted.
+        AccountError: Requests of a batch failed because of the key or the credit. The other responses were reported.
         StoreError: A batch job on disk is broken.
 
     """
@@ -100,6 +109,7 @@ class _BatchRun:
     Attributes:
         missing: The requests that have no outcome yet, by key.
         outcomes: The others' responses, or the reasons why there is none.
+        account_error: The error of requests that failed because the key or the credit of its account is not sufficient.
         n_attempts: How many batches did not answer a request.
         reasons: Why the last of them did not.
 
@@ -115,6 +125,7 @@ class _BatchRun:
     poll_s: float
     sleep: Callable[[float], Awaitable[None]]
     outcomes: dict[str, Response | str] = field(default_factory=dict)
+    account_error: AccountError | None = None
     n_attempts: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
 
@@ -231,13 +242,17 @@ class _BatchRun:
                 try:
                     ended, n_done[job.mark] = await self.batch_api.poll(job.batch)
                     if ended:
-                        self._take(job, await self.batch_api.results(job.batch))
+                        with response_limit(self._max_result_bytes(job)):
+                            results = await self.batch_api.results(job.batch)
+                        self._take(job, results)
                         n_done[job.mark] = len(job.keys)
                         del waiting[job.mark]
                 except TransientError as error:
                     errors.append(error)
                 except LLMError as error:
                     raise LLMError(self._explain_end(job, error)) from error
+                if self.account_error is not None:
+                    raise AccountError(self._explain_account_error(job, self.account_error, n_waiting=len(waiting)))
             if n_done != n_done_before:
                 n_total = sum(len(job.keys) for job in jobs)
                 self.notice(f"{sum(n_done.values()):,} of {n_total:,} requests in {_count(jobs)} are done.")
@@ -253,6 +268,11 @@ class _BatchRun:
             await self.sleep(wait_s)
             pause_s = max(self.poll_s, min(pause_s * POLL_GROWTH, MAX_POLL_S))
 
+    def _max_result_bytes(self, job: BatchJob) -> int:
+        """Return the size that the results of a batch cannot exceed."""
+        limits = [int(self.missing[key].parameters["max_output_tokens"]) for key in job.keys if key in self.missing]
+        return max_response_bytes(max(limits, default=self.llm.max_output_tokens), n_responses=len(job.keys))
+
     def _take(self, job: BatchJob, results: BatchResults) -> None:
         """Settle the missing requests that the results answer, then mark them as collected on disk."""
         keys = [key for key in job.to_collect if key in self.missing]
@@ -262,6 +282,15 @@ class _BatchRun:
                     # Cached before the batch job is updated: a run killed in between collects it again, for free.
                     self.on_response(self.missing[key], response)
                     self._settle(key, response)
+                case RequestRefusedError() as error:
+                    refused = FinishReason.REFUSED
+                    response = Response.without_text(
+                        str(error), model=self.llm.model, finish_reason=refused, batch=True
+                    )
+                    self._settle(key, response)
+                case AccountError() as error:
+                    # These requests stay missing: the same run, started again, submits them.
+                    self.account_error = error
                 case LLMError() as error:
                     self._settle(key, str(error))
                 case error:
@@ -294,6 +323,14 @@ class _BatchRun:
         return (
             f"the state of batch {job.batch} is unknown ({reason}). {_CONTINUES} "
             f"If the batch no longer exists, delete {self.jobs.path(job)}."
+        )
+
+    def _explain_account_error(self, job: BatchJob, error: AccountError, n_waiting: int) -> str:
+        n_kept = sum(isinstance(self.outcomes.get(key), Response) for key in job.keys)
+        rest = f" {_CONTINUES}" if n_waiting else ""
+        return (
+            f"{error} {n_kept:,} responses of batch {job.batch} are kept; the same run, started again, requests the "
+            f"others.{rest}"
         )
 
     def _notice_loss(self, job: BatchJob) -> None:

@@ -13,7 +13,7 @@ from alchemist_exp.llm.budget import BudgetLedger, Reservation
 from alchemist_exp.llm.cost import max_cost
 from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM, ProviderSession
 from alchemist_exp.llm.response_cache import ResponseCache
-from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response, Usage
+from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response
 
 _log = logging.getLogger(__name__)
 
@@ -76,13 +76,15 @@ class BatchCalls:
         uncollected = {request.key for request in requests}
 
         def keep(request: Request, response: Response) -> None:
-            if response.finish_reason is FinishReason.COMPLETE:
-                self._cache.write(request, response)
+            # Settled before it is cached: a run that is killed in between collects it again and counts it twice, while
+            # the run that finds it in the cache would not count it at all.
             if reservation is not None and self._llm.price is not None:
                 if response.usage is None:
                     reservation.settle_part(max_cost(request, self._llm.price, batch=True))
                 else:
                     reservation.settle_part(self._llm.price.usd(response.usage, batch=True))
+            if response.finish_reason is FinishReason.COMPLETE:
+                self._cache.write(request, response)
             uncollected.discard(request.key)
             on_call(LLMCall(request=request, response=response))
 
@@ -112,14 +114,9 @@ class BatchCalls:
             raise LLMError(f"no request of {len(requests)} got a response from a batch: {reasons[0]}")
         for request in requests:
             if request.key in uncollected:
-                # Either another run has collected the response, or the batch failed, at no cost.
+                # Another run has collected the response, or the request was refused or failed, at no cost.
                 outcome = outcomes[request.key]
                 if isinstance(outcome, str):
-                    outcome = Response(
-                        text=outcome,
-                        model=self._llm.model,
-                        finish_reason=FinishReason.FAILED,
-                        usage=Usage(input_tokens=0, output_tokens=0),
-                        batch=True,
-                    )
+                    failed = FinishReason.FAILED
+                    outcome = Response.without_text(outcome, model=self._llm.model, finish_reason=failed, batch=True)
                 on_call(LLMCall(request=request, response=outcome))

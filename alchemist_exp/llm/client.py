@@ -15,10 +15,10 @@ from alchemist_exp.core.hashing import key_of
 from alchemist_exp.llm.batch_calls import BatchCalls
 from alchemist_exp.llm.budget import BudgetLedger
 from alchemist_exp.llm.concurrent_calls import ConcurrentCalls
-from alchemist_exp.llm.cost import price_of
 from alchemist_exp.llm.dialogue import RequestBatch
 from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM
 from alchemist_exp.llm.response_cache import ResponseCache
+from alchemist_exp.llm.traffic import Traffic
 from alchemist_exp.llm.types import LLM, LLMCall, Request, Response
 
 
@@ -27,7 +27,7 @@ class LLMClient:
 
     Attributes:
         llm: The model that is called.
-        paid_usd: What the responses to this client have cost in USD, as far as their price and usage are known.
+        traffic: What was sent and received so far.
 
     """
 
@@ -46,7 +46,12 @@ class LLMClient:
         self._directory = directory
         self._cap_usd = math.inf if cap_usd is None else cap_usd
         self._ledger = BudgetLedger(directory / "budget.jsonl")
-        self.paid_usd = 0.0
+        self.traffic = Traffic()
+
+    @property
+    def paid_usd(self) -> float:
+        """What the responses to this client have cost in USD, as far as their price and usage are known."""
+        return self.traffic.usd
 
     @property
     def spent_usd(self) -> float:
@@ -96,8 +101,7 @@ class LLMClient:
 
         def receive(call: LLMCall) -> None:
             calls[call.request.key] = call
-            paid = [response for response in (call.response, *call.incomplete_responses) if not response.from_cache]
-            self.paid_usd += price_of(paid, self.llm.price) or 0.0
+            self.traffic.count((call.response, *call.incomplete_responses), self.llm.price)
             on_call(call)
 
         distinct = {request.key: request for request in batch.requests}
@@ -135,6 +139,12 @@ class LLMClient:
                 await batch_calls.run(missing, on_call, name=name)
             else:
                 concurrent_calls = ConcurrentCalls(
-                    llm, provider_client, self._cache, self._ledger, self._directory / "limits", self._cap_usd
+                    llm,
+                    provider_client,
+                    self._cache,
+                    self._ledger,
+                    self._directory / "limits",
+                    self._cap_usd,
+                    self.traffic,
                 )
-                await concurrent_calls.run(missing, on_call)
+                await concurrent_calls.run(missing, on_call, per_row=batch.per_row)

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from alchemist_exp.core.errors import AlchemistError, LLMError
+from alchemist_exp.core.atomic_io import ReservedFile
+from alchemist_exp.core.errors import AlchemistError, LLMError, StoreError
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.llm.budget import BudgetLedger, Reservation
 from alchemist_exp.llm.cost import max_cost, price_of
@@ -15,7 +17,17 @@ from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM
 from alchemist_exp.llm.rate_limits import RateLimiter
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.tokens import count_messages
-from alchemist_exp.llm.types import FinishReason, LLMCall, ProviderClient, Request, Response, TransientError
+from alchemist_exp.llm.traffic import Traffic
+from alchemist_exp.llm.types import (
+    FinishReason,
+    LLMCall,
+    ProviderClient,
+    Request,
+    RequestRefusedError,
+    Response,
+    ResponseTooLargeError,
+    TransientError,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +51,7 @@ class ConcurrentCalls:
         ledger: BudgetLedger,
         limits_directory: Path,
         cap_usd: float,
+        traffic: Traffic,
     ) -> None:
         """Create the sender.
 
@@ -49,6 +62,7 @@ class ConcurrentCalls:
             ledger: The budget ledger of all runs.
             limits_directory: Where the rate limits that all runs share are.
             cap_usd: What all runs may spend together, in USD; `math.inf` for no cap.
+            traffic: Counts the attempts and their duration.
 
         """
         self._llm = llm
@@ -56,6 +70,7 @@ class ConcurrentCalls:
         self._cache = cache
         self._ledger = ledger
         self._cap_usd = cap_usd
+        self._traffic = traffic
         name = key_of("limits", {"provider": llm.name, "model": llm.model, "base_url": llm.base_url})
         self._rate_limiter = RateLimiter(
             limits_directory / name,
@@ -63,17 +78,22 @@ class ConcurrentCalls:
             requests_per_minute=llm.requests_per_minute,
             tokens_per_minute=llm.tokens_per_minute,
         )
-        self._failure: AlchemistError | None = None
+        self._failure: Exception | None = None
+        self._n_spaces = 0  # reserved for calls in flight
 
-    async def run(self, requests: Sequence[Request], on_call: Callable[[LLMCall], None]) -> None:
+    async def run(
+        self, requests: Sequence[Request], on_call: Callable[[LLMCall], None], *, per_row: bool = False
+    ) -> None:
         """Send all requests and report each call when it is finished.
 
         Args:
             requests: Requests with distinct keys.
             on_call: Called with each finished call, in the order in which they finish.
+            per_row: Whether each request is about one row. A request that is refused, because its row is filtered or
+                too long, then counts as a refused response, and the others are sent.
 
         Raises:
-            AlchemistError: The first error. Calls that were in flight then are finished and reported before.
+            Exception: The first error. Calls that were in flight then are finished and reported before.
 
         """
         remaining = iter(requests)
@@ -81,24 +101,24 @@ class ConcurrentCalls:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(n_workers):
-                    group.create_task(self._work(remaining, on_call))
+                    group.create_task(self._work(remaining, on_call, per_row))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         if self._failure is not None:
             raise self._failure
 
-    async def _work(self, remaining: Iterator[Request], on_call: Callable[[LLMCall], None]) -> None:
+    async def _work(self, remaining: Iterator[Request], on_call: Callable[[LLMCall], None], per_row: bool) -> None:
         for request in remaining:
             if self._failure is not None:
                 return
             try:
-                on_call(await self._call(request))
-            except AlchemistError as failure:
+                on_call(await self._call(request, per_row))
+            except Exception as failure:  # noqa: BLE001
                 # The error is kept instead of raised: a raise would cancel the other workers, whose calls in flight
                 # are paid for. They finish these calls and start no new ones.
                 self._failure = self._failure or failure
 
-    async def _call(self, request: Request) -> LLMCall:
+    async def _call(self, request: Request, per_row: bool) -> LLMCall:
         """Return the call of one request, after up to `llm.max_attempts` attempts."""
         async with self._cache.lock(request):
             # Another run may have received the response while this one waited for the lock.
@@ -107,6 +127,7 @@ class ConcurrentCalls:
             incomplete: list[Response] = []
             reason = ""
             for attempt in range(self._llm.max_attempts):
+                self._traffic.retries += attempt > 0
                 try:
                     response = await self._attempt(request)
                 except TransientError as error:
@@ -114,6 +135,13 @@ class ConcurrentCalls:
                     if attempt + 1 < self._llm.max_attempts:
                         await self._back_off(attempt, error)
                     continue
+                except RequestRefusedError as error:
+                    if not per_row:
+                        raise
+                    response = Response.without_text(
+                        str(error), model=self._llm.model, finish_reason=FinishReason.REFUSED
+                    )
+                    return LLMCall(request=request, response=response, incomplete_responses=tuple(incomplete))
                 if response.finish_reason is FinishReason.COMPLETE:
                     return LLMCall(request=request, response=response, incomplete_responses=tuple(incomplete))
                 incomplete.append(response)
@@ -127,10 +155,10 @@ class ConcurrentCalls:
         )
 
     async def _attempt(self, request: Request) -> Response:
-        """Make one attempt within the rate limits and the budget; cache its response and settle its cost.
+        """Make one attempt within the rate limits, the disk space and the budget, and cache its response.
 
-        The order matters. The rate limit comes first, since waiting for it must not hold a slot. The reservation
-        comes last, directly before the call, so that waiting calls do not reserve money.
+        The order matters. The rate limit comes first, since waiting for it must not hold a slot. The reservation of
+        money comes last, directly before the call, so that waiting calls do not reserve any.
         """
         estimated_tokens = 0
         if self._llm.tokens_per_minute is not None:
@@ -141,33 +169,65 @@ class ConcurrentCalls:
         async with self._rate_limiter.slot():
             if self._failure is not None:
                 raise self._failure
-            reservation = await self._reserve(request)
+            space = await self._reserve_space(request)
             try:
-                response = await self._client.complete(request)
-            except TransientError as error:
-                if reservation is not None:
-                    # The provider may have generated a response that was lost on the way, and charge for it.
-                    if error.maybe_billed:
-                        reservation.settle(reservation.usd)
-                    else:
-                        reservation.release()
-                raise
-            except AlchemistError:
-                if reservation is not None:
-                    reservation.release()
-                raise
+                response = await self._complete(request, space)
+            finally:
+                space.discard()
+                self._n_spaces -= 1
+        if response.usage is not None:
+            self._rate_limiter.correct(estimated_tokens, response.usage.input_tokens + response.usage.output_tokens)
+        return response
+
+    async def _complete(self, request: Request, space: ReservedFile) -> Response:
+        """Make one attempt within the budget, settle its cost, and cache its response in the reserved space."""
+        reservation = await self._reserve(request)
+        began = time.monotonic()
         try:
-            # Cached before anything else can fail: it is paid for.
-            if response.finish_reason is FinishReason.COMPLETE:
-                await asyncio.to_thread(self._cache.write, request, response)
-        finally:
+            response = await self._client.complete(request)
+        except (TransientError, AlchemistError) as error:
+            if reservation is not None:
+                # The provider may have generated a response that was lost on the way, and charge for it.
+                if isinstance(error, ResponseTooLargeError) or (
+                    isinstance(error, TransientError) and error.maybe_billed
+                ):
+                    reservation.settle(reservation.usd)
+                else:
+                    reservation.release()
+            raise
+        self._traffic.seconds += time.monotonic() - began
+        self._traffic.attempts += 1
+        try:
+            # Settled before it is cached: a process that is killed in between has counted what it spent.
             if reservation is not None:
                 # Without a metered usage, the reservation is the only known upper bound.
                 cost_usd = price_of([response], self._llm.price)
                 reservation.settle(reservation.usd if cost_usd is None else cost_usd)
-        if response.usage is not None:
-            self._rate_limiter.correct(estimated_tokens, response.usage.input_tokens + response.usage.output_tokens)
+        finally:
+            # Cached whatever happens: it is paid for.
+            if response.finish_reason is FinishReason.COMPLETE:
+                await asyncio.to_thread(self._cache.write, request, response, space)
         return response
+
+    async def _reserve_space(self, request: Request) -> ReservedFile:
+        """Reserve disk space for the response; wait for space that calls in flight hold.
+
+        Raises:
+            StoreError: There is no space, and no call in flight can free any.
+
+        """
+        while True:
+            try:
+                space = self._cache.reserve(request)
+            except StoreError:
+                if not self._n_spaces:
+                    raise
+            else:
+                self._n_spaces += 1
+                return space
+            await asyncio.sleep(_BUDGET_POLL_S)
+            if self._failure is not None:
+                raise self._failure
 
     async def _reserve(self, request: Request) -> Reservation | None:
         """Reserve the most that the request can cost; None if its price is unknown."""

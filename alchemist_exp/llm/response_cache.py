@@ -11,14 +11,14 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from alchemist_exp.core.atomic_io import write_json
+from alchemist_exp.core.atomic_io import ReservedFile, json_bytes, remove_partial_files, write_json
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.hashing import KEY_LENGTH
+from alchemist_exp.core.hashing import KEY_LENGTH, to_jsonable
 from alchemist_exp.core.locks import locked_async
 from alchemist_exp.llm.cache_entry import Entry, read_entry, to_content
 from alchemist_exp.llm.types import FinishReason, Request, Response
@@ -28,6 +28,10 @@ LOCKS = "locks"
 
 DRAFT_S = 600
 """Seconds after which a file that is being written counts as left by a killed process."""
+
+ENTRY_BYTES = 4096
+TOKEN_BYTES = 16
+"""Bytes that an entry has besides its request, and bytes of text for each output token, where 4 are usual."""
 
 _DIRECTORY = re.compile(r"[0-9a-f]{2}")
 _ENTRY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}\.json")
@@ -98,15 +102,41 @@ class ResponseCache:
             StoreError: The entry is broken or cannot be read. The message names its file.
 
         """
-        entry = read_entry(self.path(request))
-        return None if entry is None else entry.response
+        base_url = request.parameters.get("base_url")
+        # Earlier versions kept a final slash of the address in the key.
+        earlier = () if base_url is None else (_with_base_url(request, f"{base_url}/"),)
+        for asked in (request, *earlier):
+            if (entry := read_entry(self.path(asked))) is not None:
+                return entry.response
+        return None
 
-    def write(self, request: Request, response: Response) -> None:
+    def reserve(self, request: Request) -> ReservedFile:
+        """Reserve the disk space of the largest response to a request, before it is paid for.
+
+        Args:
+            request: The request, whose lock the caller holds: space that a killed process has reserved is freed.
+
+        Returns:
+            The space, for `write`.
+
+        Raises:
+            StoreError: There is no space.
+
+        """
+        path = self.path(request)
+        if path.parent.is_dir():
+            remove_partial_files(path)
+        n_tokens = int(request.parameters.get("max_output_tokens", 0))
+        n_bytes = len(json_bytes(to_jsonable(request))) + ENTRY_BYTES + TOKEN_BYTES * n_tokens
+        return ReservedFile(path, n_bytes)
+
+    def write(self, request: Request, response: Response, reserved: ReservedFile | None = None) -> None:
         """Write an entry, and replace one that exists. A killed process leaves the old or the new one.
 
         Args:
             request: The request.
             response: The complete response to it.
+            reserved: The space that was reserved for it; None to use other space.
 
         Raises:
             ValueError: The response is not complete.
@@ -115,7 +145,11 @@ class ResponseCache:
         """
         if response.finish_reason is not FinishReason.COMPLETE:
             raise ValueError(f"a response that is {response.finish_reason} is never cached")
-        write_json(self.path(request), to_content(request, response))
+        content = to_content(request, response)
+        if reserved is None:
+            write_json(self.path(request), content)
+        else:
+            reserved.replace(json_bytes(content))
 
     def lock(self, request: Request) -> AbstractAsyncContextManager[None]:
         """Return a context that one task of all runs holds at a time, to send a request only once.
@@ -205,6 +239,10 @@ class ResponseCache:
                     item.path.unlink(missing_ok=True)
                 selected.append(item)
         return selected
+
+
+def _with_base_url(request: Request, base_url: str) -> Request:
+    return replace(request, parameters={**request.parameters, "base_url": base_url})
 
 
 def _sorted_content(directory: Path) -> list[Path]:

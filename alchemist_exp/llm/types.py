@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.hashing import key_of
 
 
@@ -117,6 +117,23 @@ class Response:
     batch: bool = False
     from_cache: bool = False
 
+    @classmethod
+    def without_text(cls, reason: str, *, model: str, finish_reason: FinishReason, batch: bool = False) -> "Response":
+        """Return what stands for a response that the provider did not generate, at no cost.
+
+        Args:
+            reason: Why there is none, in one sentence.
+            model: The model's name.
+            finish_reason: REFUSED or FAILED.
+            batch: Whether the request was sent through a batch API.
+
+        Returns:
+            A response whose text is the reason.
+
+        """
+        usage = Usage(input_tokens=0, output_tokens=0)
+        return cls(text=reason, model=model, finish_reason=finish_reason, usage=usage, batch=batch)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LLMCall:
@@ -198,6 +215,18 @@ class TransientError(Exception):
         super().__init__(reason)
         self.retry_after_s = retry_after_s
         self.maybe_billed = maybe_billed
+
+
+class RequestRefusedError(LLMError):
+    """The provider refuses one request, which is filtered or too long; others to the same model may succeed."""
+
+
+class AccountError(LLMError):
+    """No request can succeed until the API key or the credit of its account is replaced."""
+
+
+class ResponseTooLargeError(LLMError):
+    """A response is larger than any that the request allows; it was not read to its end and may be billed."""
 
 
 class ProviderClient(Protocol):

@@ -1,5 +1,6 @@
 """The paper's method: an LLM writes programs (Section 3.1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,16 +10,25 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, interleave, run_dialogue
-from alchemist_exp.llm.types import LLMCall
+from alchemist_exp.llm.types import FinishReason, LLMCall
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import GeneratedPrograms
 from alchemist_exp.programs.generation import ProgramWriter
 from alchemist_exp.programs.repair import Repair, RowRedactor
 from alchemist_exp.programs.trials import ProgramTrials
+from alchemist_exp.programs.types import Rejected, RejectionStage
 from alchemist_exp.supplements.base import Supplement
 
 MAX_PROGRAMS: Final = 10_000
 """Programs of a strategy; a larger number is a typing error, and its requests would fill the memory."""
+
+_WITHOUT_SIGNAL: Final = frozenset(
+    {
+        *(RejectionStage.NO_VOTE, RejectionStage.CONSTANT, RejectionStage.COVERAGE, RejectionStage.SAME_VOTES),
+        RejectionStage.BELOW_CHANCE,
+    }
+)
+"""Why programs are rejected that run without an error."""
 
 
 @component("method", "alchemist")
@@ -33,10 +43,6 @@ class AlchemistMethod(ProgramMethod):
     """
 
     uses = ("llm", "prompt", "supplement", "repair", *ProgramMethod.uses)
-    advice_without_programs = (
-        "use another llm.model, raise llm.max_output_tokens if responses are truncated, or have programs repaired with "
-        "repair=on"
-    )
     advice_for_more_programs = "raise method.n_programs"
     reads_scores = True
     n_programs: int = MISSING
@@ -99,6 +105,20 @@ class AlchemistMethod(ProgramMethod):
         return GeneratedPrograms(
             candidates=generated.candidates, supplements=generated.supplements, calls=tuple(calls.values())
         )
+
+    def advice_without_programs(self, rejected: Sequence[Rejected], repair: Repair) -> str:
+        """Return the advice that fits the reasons; programs that run and do not vote show wrong texts or classes."""
+        advice = []
+        stages = {one.stage for one in rejected}
+        if stages and stages <= _WITHOUT_SIGNAL:
+            advice.append("check that the column of the texts, dataset.classes and dataset.prompt belong together")
+        else:
+            advice.append("use another llm.model")
+        if any(one.stage is RejectionStage.NO_RESPONSE and FinishReason.TRUNCATED in one.reason for one in rejected):
+            advice.append("raise llm.max_output_tokens")
+        if not repair.attempts and any(one.program is not None for one in rejected):
+            advice.append("have programs repaired with repair=on")
+        return ", or ".join(advice)
 
     def n_requested(self, supplement: Supplement) -> int:
         """Return `n_programs` times the number of strategies."""

@@ -5,6 +5,7 @@ provide votes, and methods that provide soft labels.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from alchemist_exp.llm.dialogue import Dialogue
 from alchemist_exp.methods.types import GeneratedPrograms, LabelingResult, LabelSources
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.trials import ProgramTrials
+from alchemist_exp.programs.types import Rejected
 from alchemist_exp.supplements.base import Supplement
 
 
@@ -73,10 +75,21 @@ class ProgramMethod(Method):
     """
 
     uses: ClassVar[tuple[str, ...]] = ("sandbox", "vetting", "selection", "label_model")
-    advice_without_programs: ClassVar[str] = "correct the programs or add others"
-    """How to get programs, for the error message when too few were accepted."""
     advice_for_more_programs: ClassVar[str] = "provide more programs"
     """How to get more programs, for the error message when too few are configured."""
+
+    def advice_without_programs(self, rejected: Sequence[Rejected], repair: Repair) -> str:
+        """Return how to get programs, for the error message when too few were accepted.
+
+        Args:
+            rejected: The rejected candidates.
+            repair: The configured repair.
+
+        Returns:
+            A part of a sentence.
+
+        """
+        return "correct the programs or add others"
 
     @abstractmethod
     def generate(

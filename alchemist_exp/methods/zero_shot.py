@@ -1,8 +1,9 @@
 """Zero-shot prompting: the LLM is asked for the class of each row, the paper's baseline (Table 1)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels, Split
+from alchemist_exp.data.base import TextData
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, run_dialogue
 from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response
 from alchemist_exp.methods.base import SoftLabelMethod
@@ -26,6 +28,16 @@ RESPONSE_TOKENS: Final = 10
 """The expected length of a response such as {"class": "spam"}, for plans."""
 
 LABELED, UNPARSEABLE = "labeled", "unparseable"
+
+FAILED_KINDS: Final = frozenset(reason.value for reason in FinishReason if reason is not FinishReason.COMPLETE)
+"""The kinds of responses that are not cached, so that the rows can be asked for again."""
+
+_RETRY_ADVICE: Final = " With llm.retry_failed=true the same run asks for these rows again."
+
+_MAX_REASONS: Final = 5
+_MAX_ROWS: Final = 10
+_REASON_LENGTH: Final = 200
+"""Reasons that a note names, the rows of each, and its characters."""
 
 
 @component("method", "zero_shot")
@@ -88,13 +100,9 @@ class ZeroShotMethod(SoftLabelMethod):
         votes = np.array([vote for vote, _ in parsed], dtype=np.int8)
         kinds = Counter(kind for _, kind in parsed)
         covered = votes != ABSTAIN
+        failed = _describe_failed(context.data, calls)
         if not covered.any():
-            counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-            first = single_line(calls[0].response.text)[:80]
-            raise LLMError(
-                f"none of {len(votes)} responses names a class ({counts}; the first is {first!r}); use another "
-                "llm.model, or raise method.max_output_tokens if responses are truncated."
-            )
+            raise LLMError(_explain_no_label(kinds, calls[0].response, failed))
         probs = np.zeros((len(votes), len(classes)), dtype=np.float32)
         probs[np.flatnonzero(covered), votes[covered]] = 1.0
         model = (calls[0].response.model,)
@@ -111,7 +119,47 @@ class ZeroShotMethod(SoftLabelMethod):
             labeled_by=self.name,
             sources=sources,
             calls=tuple({call.request.key: call for call in calls}.values()),  # equal rows are asked about once
+            notes=(f"{failed}.{_RETRY_ADVICE * hasattr(context.llm, 'retry_failed')}",) if failed else (),
         )
+
+
+def _describe_failed(data: TextData, calls: Sequence[LLMCall]) -> str:
+    """Name the rows without a complete response, by their reasons; empty if there are none."""
+    numbers, rows = data.rows_of_input(Split.TRAIN), dict[str, list[str]]()
+    for row, call in enumerate(calls):
+        kind = call.response.finish_reason
+        if kind.value in FAILED_KINDS:
+            # The text of a truncated response is a part of an answer, and that of the others says why there is none.
+            reason = single_line(call.response.text)[:_REASON_LENGTH].rstrip(". ")
+            stated = reason and kind in (FinishReason.REFUSED, FinishReason.FAILED)
+            rows.setdefault(f"{kind}: {reason}" if stated else kind.value, []).append(f"{numbers[row] + 1}")
+    if not rows:
+        return ""
+    groups = [
+        f"row{'s' * (len(listed) > 1)} {', '.join(listed[:_MAX_ROWS])}"
+        f"{f' and {len(listed) - _MAX_ROWS:,} more' if len(listed) > _MAX_ROWS else ''} ({reason})"
+        for reason, listed in rows.items()
+    ]
+    more = [f"and {len(groups) - _MAX_REASONS:,} more reasons"] * (len(groups) > _MAX_REASONS)
+    n_failed, file = sum(map(len, rows.values())), Path(data.files.get(Split.TRAIN, Split.TRAIN)).name
+    shown = ", ".join([*groups[:_MAX_REASONS], *more])
+    return f"{n_failed:,} of {len(calls):,} rows of {file} got no response: {shown}"
+
+
+def _explain_no_label(kinds: Mapping[str, int], first: Response, failed: str) -> str:
+    """Return the sentence for a run in which no row got a label, with the advice that fits the responses."""
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    problem = f"none of {sum(kinds.values())} responses names a class ({counts}"
+    if kinds.get(UNPARSEABLE):
+        problem += f"; the first is {single_line(first.text)[:80]!r}"
+    advice = {
+        UNPARSEABLE: "check the column of the texts, dataset.classes and dataset.zero_shot_prompt, or use another "
+        "llm.model",
+        FinishReason.TRUNCATED.value: "raise method.max_output_tokens",
+        FinishReason.EMPTY.value: "use another llm.model",
+    }
+    fitting = [text for kind, text in advice.items() if kinds.get(kind)]
+    return f"{problem}){f'; {failed}' if failed else ''}{'; ' if fitting else ''}{', and '.join(fitting)}."
 
 
 def _parse(response: Response, classes: tuple[str, ...]) -> tuple[int, str]:

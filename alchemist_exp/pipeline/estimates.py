@@ -31,6 +31,7 @@ class GuessedResponses:
         batch: Whether the last batch of requests goes through a batch API.
         asked: The keys of the requests that have to be sent.
         cached: The calls with a cached response.
+        too_long: The rows, counted from 0, whose requests do not fit into the context of the model.
 
     """
 
@@ -56,6 +57,7 @@ class GuessedResponses:
         self._asked_before = asked_before
         self._longest = longest
         self.calls = self.cached_calls = 0
+        self.too_long: list[int] = []
         self.usage = Usage(input_tokens=0, output_tokens=0)
         self.batch = False
         self.asked: set[str] = set()
@@ -85,6 +87,13 @@ class GuessedResponses:
             LLMCall(request=request, response=cached[request.key] or self._guess(request, batch))
             for request in batch.requests
         ]
+        if batch.per_row:
+            sent = {request.key for request in missing}
+            self.too_long += [
+                row
+                for row, request in enumerate(batch.requests)
+                if request.key in sent and _exceeds_context(request, self._llm)
+            ]
         self.cached += [call for call in calls if cached[call.request.key] is not None]
         return calls
 
@@ -97,6 +106,17 @@ class GuessedResponses:
         """Tokens of the response."""
         longest: int = request.parameters.get("max_output_tokens", batch.response_tokens)
         return longest if self._longest else batch.response_tokens
+
+
+def _exceeds_context(request: Request, llm: LLM) -> bool:
+    """Return whether a prompt and the longest response to it are longer than the context; False if it is unknown."""
+    context_tokens: int | None = getattr(getattr(llm, "spec", None), "context_tokens", None)
+    if context_tokens is None:
+        return False
+    room = context_tokens - int(request.parameters["max_output_tokens"])
+    # A token has at least one byte, so most requests need not be counted.
+    n_bytes = sum(len(message.text.encode("utf-8", "surrogatepass")) for message in request.messages)
+    return n_bytes > room and count_messages(request.messages, llm.encoding) > room
 
 
 def run_with_guesses(

@@ -24,12 +24,14 @@ from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLM
 from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.base import Method, ProgramMethod
+from alchemist_exp.methods.zero_shot import FAILED_KINDS
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.types import FUNCTION
 from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.prompts.templates import PromptTemplates
 from alchemist_exp.results.provenance import package_versions
+from alchemist_exp.results.record import RunRecord
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.supplements.base import Supplement
 from alchemist_exp.supplements.written import NoSupplement
@@ -363,6 +365,20 @@ class Experiment:
     def runs_again(self) -> bool:
         """Whether to run although such a run has finished: by `force`, or because LLM responses are to be new."""
         return self.force or getattr(self.llm, "cache", None) is CacheMode.refresh
+
+    def runs_again_after(self, record: RunRecord | None) -> bool:
+        """Return whether to run although such a run has finished, also because rows of it got no response.
+
+        Args:
+            record: The record of the finished run; None if there is none.
+
+        Returns:
+            Whether the run is repeated. What is in the cache is not asked for again.
+
+        """
+        if self.runs_again or record is None or not getattr(self.llm, "retry_failed", False):
+            return self.runs_again
+        return not FAILED_KINDS.isdisjoint(record.programs.get("row_outcomes", {}))
 
     def llm_client(self) -> LLMClient:
         """Return a client of the configured LLM with the cache, budget and limits of the outputs directory.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.progress import NoProgress, StageProgress
+from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.llm.cost import BreakEven
 from alchemist_exp.llm.providers.base import CacheMode
@@ -108,6 +109,15 @@ def _warnings(
         warnings.append(f"{REFUSAL}{refusal}")
     if expected.calls and getattr(experiment.llm, "cache", None) is CacheMode.only:
         warnings.append("llm.cache is only, so the run stops at the first response that is not in the cache.")
+    if rows := expected.too_long:
+        numbers = data.rows_with_text.rows_of_input(Split.TRAIN)
+        shown = ", ".join(f"{numbers[row] + 1}" for row in rows[:10]) + f" and {len(rows) - 10:,} more" * (
+            len(rows) > 10
+        )
+        warnings.append(
+            f"{len(rows):,} rows of train are longer than the context of {experiment.llm.model} (row {shown}) and will "
+            "be counted as refused; shorten them, or name an llm.model with a longer context."
+        )
     limit = experiment.budget.usd
     if limit is not None and max_usd is not None and spent_usd + max_usd > limit:
         warnings.append(f"the budget of ${limit:,}, of which ${spent_usd:,.4f} is spent, may be too small.")

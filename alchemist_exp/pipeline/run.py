@@ -205,7 +205,7 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
             generated = method.generate(context, trials, experiment.supplement, experiment.repair)
             vetted = trials.vet(generated.candidates)
             executed = execute(context, vetted.accepted)
-            require_programs(context, method, vetted, executed)
+            require_programs(context, method, experiment.repair, vetted, executed)
             selected = select(context, experiment.selection, executed)
             votes = program_votes(method, experiment.supplement, generated, vetted, executed, selected)
             calls = (*(concepts.named.calls if concepts else ()), *generated.calls)
@@ -221,7 +221,7 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
 def _finished(experiment: Experiment, directory: Path) -> RunResult | None:
     """Return the result of a run that has finished and need not run again."""
     record = RunRecord.read_current(directory)
-    if record is None or record.status is not RunStatus.FINISHED or experiment.runs_again:
+    if record is None or record.status is not RunStatus.FINISHED or experiment.runs_again_after(record):
         return None
     return RunResult(record=record, directory=directory, reused=True)
 
@@ -246,12 +246,19 @@ def _run_recorded(
         group=sweep,
         job_type=experiment.method.name,
     )
+    first_error: BaseException | None = None
     try:
         write_bytes(directory / RESERVE, os.urandom(RESERVED_BYTES))
         with ExitStack() as opened:
             with stages.stage("tracking", f"opening the logger {experiment.logger.name}"):
                 tracker = opened.enter_context(experiment.logger.open(info))
-            run_stages(experiment, data, record, directory, stages, tracker)
+            try:
+                run_stages(experiment, data, record, directory, stages, tracker)
+            except BaseException as error:
+                # The logger writes when it is closed, which fails too on a full disk: this error is the one to show.
+                first_error = error
+                (directory / RESERVE).unlink(missing_ok=True)
+                raise
             with stages.stage("tracking", f"closing the logger {experiment.logger.name}"):
                 opened.close()
         if not (directory / RESERVE).exists():
@@ -261,13 +268,16 @@ def _run_recorded(
         remove_stage(directory)
         record.write(directory)
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            error.args = (GOES_ON,)
+        failure = first_error or error
+        if isinstance(failure, KeyboardInterrupt):
+            failure.args = (GOES_ON,)
         record.seconds = stages.finish()
-        record.end(RunStatus.FAILED, _reason(error))
+        record.end(RunStatus.FAILED, _reason(failure))
         (directory / RESERVE).unlink(missing_ok=True)
         remove_stage(directory)
         record.write(directory)
+        if failure is not error:
+            raise failure from None
         raise
     (directory / RESERVE).unlink(missing_ok=True)
 

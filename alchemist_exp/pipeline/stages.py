@@ -27,6 +27,7 @@ from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import GeneratedPrograms, LabelingResult, LabelSources
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.programs.execution import ExecutionResult
+from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.types import VettingResult
 from alchemist_exp.supplements.base import Supplement
 
@@ -262,13 +263,14 @@ def program_votes(
 
 
 def require_programs(
-    context: RunContext, method: ProgramMethod, vetted: VettingResult, executed: ExecutionResult
+    context: RunContext, method: ProgramMethod, repair: Repair, vetted: VettingResult, executed: ExecutionResult
 ) -> None:
     """Stop the run when fewer programs ran to their end than the label model needs.
 
     Args:
         context: What the stages of the run share.
         method: The method that provided the programs.
+        repair: The configured repair.
         vetted: The accepted and the rejected candidates.
         executed: The programs that ran to their end.
 
@@ -281,11 +283,11 @@ def require_programs(
         return
     n_candidates = len(vetted.accepted) + len(vetted.rejected)
     problem = f"{n_accepted or 'none'} of {n_candidates} programs {'was' if n_accepted < 2 else 'were'} accepted"
-    advice = method.advice_without_programs
+    rejected = vetted.rejected + executed.rejected
+    advice = method.advice_without_programs(rejected, repair)
     if n_accepted:
         problem += f" and label_model={model.name} needs {model.min_programs}"
         advice += ", or use label_model=majority"
-    rejected = vetted.rejected + executed.rejected
     reasons = [f"{one.origin}: {one.reason}" for one in rejected[:_MAX_REASONS]]
     if len(rejected) > _MAX_REASONS:
         reasons.append(f"and {len(rejected) - _MAX_REASONS} more")

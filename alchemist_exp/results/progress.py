@@ -26,8 +26,10 @@ class _Rate(ProgressColumn):
     """A column with the steps per second."""
 
     def render(self, task: Task) -> Text:
-        """Return the rate; empty before the first step."""
-        return Text("" if task.speed is None else f"{task.speed:,.0f}/s", style="dim")
+        """Return the rate, or the seconds of a slow step; empty before the first step."""
+        if not task.speed:
+            return Text("")
+        return Text(f"{task.speed:,.0f}/s" if task.speed >= 1 else f"{1 / task.speed:,.1f} s each", style="dim")
 
 
 class RichProgress:
@@ -80,7 +82,9 @@ class RichProgress:
                 self._printed_at = time.monotonic()
                 (task,) = self._bar.tasks
                 total = "" if task.total is None else f" of {task.total:,.0f}"
-                print(f"{task.description}: {task.completed:,.0f}{total} after {task.elapsed:,.0f} s", file=sys.stderr)
+                note = f" ({task.fields['note']})" if task.fields["note"] else ""
+                text = f"{task.description}: {task.completed:,.0f}{total} after {task.elapsed:,.0f} s{note}"
+                print(text, file=sys.stderr)
 
     def note(self, text: str) -> None:
         """Show a text at the end of the bar.

@@ -191,6 +191,31 @@ class RunRecord:
             raise StoreError(f"the record {path} is broken ({error}); delete it and run again.") from error
 
 
+def read_finished(directory: Path, purpose: str) -> RunRecord:
+    """Return the record of a finished run.
+
+    Args:
+        directory: The run's directory.
+        purpose: What the run is needed for, in an error message ("compare finished runs").
+
+    Returns:
+        The record.
+
+    Raises:
+        StoreError: The run has not finished, or its record cannot be read.
+
+    """
+    record = RunRecord.read(directory)
+    if record is None:
+        raise StoreError(f"the run {directory} has no record; {purpose}.")
+    if record.interrupted:
+        raise StoreError(f"the run {directory} was {record.error} before it finished; run it again; {purpose}.")
+    if record.status is not RunStatus.FINISHED:
+        why = f" ({record.error})" if record.error else ""
+        raise StoreError(f"the run {directory} has {record.status}, not finished{why}; {purpose}.")
+    return record
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """The record of a run.

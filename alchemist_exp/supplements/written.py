@@ -10,6 +10,7 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.atomic_io import read_prefix, resolve_user_path
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.core.reasoning import without_reasoning
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
 from alchemist_exp.llm.types import FinishReason
 from alchemist_exp.programs.generation import RESPONSE_TOKENS
@@ -114,15 +115,20 @@ def ask_for_text(context: RunContext, prompt: str) -> Dialogue[str]:
         The text of the response.
 
     Raises:
-        LLMError: The response is truncated, refused or empty.
+        LLMError: The response is truncated, refused or empty, or has nothing but reasoning.
 
     """
     request = context.llm.request(context.prompts.supplement_system, prompt)
     batch = RequestBatch(description="asking for the supplement", requests=[request], response_tokens=RESPONSE_TOKENS)
     (call,) = yield batch
-    if call.response.finish_reason is not FinishReason.COMPLETE:
+    if (reason := call.response.finish_reason) is not FinishReason.COMPLETE:
+        advice = "raise llm.max_output_tokens" if reason is FinishReason.TRUNCATED else "use another llm.model"
+        raise LLMError(f"the response to the supplement's question is {reason}; {advice}, or use supplement=none.")
+    text = without_reasoning(call.response.text)
+    if not text.strip():
         raise LLMError(
-            f"the response to the supplement's question is {call.response.finish_reason}; raise "
-            "llm.max_output_tokens, use another llm.model, or use supplement=none."
+            "the response to the supplement's question has nothing but reasoning; raise llm.max_output_tokens, use "
+            "another llm.model, or use supplement=none."
         )
-    return call.response.text
+    # A text without reasoning stays as it is: the keys of the cached programs depend on it.
+    return text if text == call.response.text else text.strip()

@@ -79,7 +79,7 @@ class SweepOutcomes:
         for job in self.without_outcome():
             # The job itself fails with the same error, and shows it.
             run = self._run_of(job)
-            if run is None or run.runs_again or (record := _read(run)) is None:
+            if run is None or run.runs_again or (record := _read(run.directory)) is None:
                 continue
             if record.status is RunStatus.FINISHED:
                 found = RunResult(record=record, directory=run.directory, reused=True)
@@ -131,14 +131,14 @@ class SweepOutcomes:
         deadline = time.monotonic() + _ENDING_S
         for job in self.without_outcome():
             run = self._run_of(job)
-            if run is None or not self._has_begun(_read(run)):
+            if run is None or not self._has_begun(_read(run.directory)):
                 continue
             while (lock := try_open_locked(run.lock)) is None and time.monotonic() < deadline:
                 time.sleep(0.05)
             if lock is None:
                 continue  # its process goes on, as those of a cluster do
             try:
-                record = _read(run)
+                record = _read(run.directory)
                 if record is not None and record.status is RunStatus.STARTED:
                     record.end(RunStatus.FAILED, word)
                     record.write(run.directory)
@@ -160,7 +160,7 @@ class SweepOutcomes:
     def _add_finished(self, job: SweepJob) -> bool:
         """Add the finished run of a job; return whether there is one."""
         run = self._run_of(job)
-        record = None if run is None or run.runs_again else _read(run)
+        record = None if run is None or run.runs_again else _read(run.directory)
         if run is None or record is None or record.status is not RunStatus.FINISHED:
             return False
         begun = self._has_begun(record)
@@ -170,7 +170,7 @@ class SweepOutcomes:
     def _add_recorded(self, job: SweepJob) -> None:
         """Add the outcome that the record of a job's run has."""
         run = self._run_of(job)
-        record = None if run is None else _read(run)
+        record = None if run is None else _read(run.directory)
         begun = self._has_begun(record)
         if run is None or record is None:
             self._add(job, error=NOT_STARTED, started=False)
@@ -197,12 +197,13 @@ class SweepOutcomes:
             experiment, key = self._keys.build(job.config, job.overrides)
         except AlchemistError:
             return None
-        return _Run(directory=experiment.paths.runs / key, runs_again=experiment.runs_again)
+        directory = experiment.paths.runs / key
+        return _Run(directory=directory, runs_again=experiment.runs_again_after(_read(directory)))
 
 
-def _read(run: _Run) -> RunRecord | None:
+def _read(directory: Path) -> RunRecord | None:
     """Return the record of a run; None where there is none that can be read."""
     try:
-        return RunRecord.read_current(run.directory)
+        return RunRecord.read_current(directory)
     except StoreError:
         return None  # the job fails with this error

@@ -52,6 +52,8 @@ def checked_overrides(overrides: Sequence[str]) -> list[str]:
     """
     _refuse_words(overrides)
     config.refuse_no_members(overrides)
+    # Hydra writes the overrides of a sweep to a file before a job checks its configuration.
+    config.refuse_secrets(dict(text.lstrip("+~").partition("=")[::2] for text in overrides))
     return list(map(_expand_glob, overrides))
 
 

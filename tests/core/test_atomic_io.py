@@ -51,7 +51,7 @@ def test_a_full_disk_is_an_error_of_one_sentence(tmp_path: Path, monkeypatch: py
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", no_space)
-    with pytest.raises(StoreError, match=r"disk is full; free some space or move the outputs"):
+    with pytest.raises(StoreError, match=r"disk is full \(bytes or inodes\); free some space or move the outputs"):
         write_bytes(tmp_path / "a", b"x")
     assert list(tmp_path.iterdir()) == []
 

@@ -135,7 +135,7 @@ def test_a_request_is_submitted_max_attempts_times(job: Job, server: BatchServer
     server.scripts = [Script(outcomes={"b": "busy", "c": "unreached"})] * 9
     texts = texts_of(job.run(list("abc")))
     assert texts["a"] == "reply to a"
-    assert texts["b"].startswith("no response in 3 batches (the server answered 5")
+    assert texts["b"].startswith("no response in 3 batches (the server at http")
     assert texts["c"].startswith("no response in 3 batches (the batch ended")
     assert [len(b.rows) for b in server.batches] == [3, 2, 2]
 
@@ -199,7 +199,7 @@ def test_a_silent_provider_ends_the_run(job: Job, server: BatchServer, monkeypat
     monkeypatch.setattr(batch, "MAX_SILENCE_S", 0.02)
     server.every_poll_error = 500
     with pytest.raises(
-        LLMError, match=r"the state of batch batch_0 is unknown \(the server answered 500.* continue.*delete"
+        LLMError, match=r"the state of batch batch_0 is unknown \(the server at .* answered 500.* continue.*delete"
     ):
         job.run(["a"])
     server.every_poll_error = 0
@@ -262,7 +262,7 @@ def test_an_error_while_submitting_is_retried(job: Job, server: BatchServer) -> 
     assert len(server.batches) == 1
     server.refusals = [500] * 3
     with pytest.raises(
-        LLMError, match=r"the batch API of .* failed 3 times .the server answered 500.*; run again later"
+        LLMError, match=r"the batch API of .* failed 3 times .the server at .* answered 500.*; run again later"
     ):
         job.run(["new"])
     assert texts_of(job.run(["new"])) == {"new": "reply to new"}

@@ -1,22 +1,25 @@
 """How responses are obtained: concurrently, from the cache if possible, within the budget, never paid for twice."""
 
 import asyncio
+import errno
 import json
+import re
 from contextlib import asynccontextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.errors import LLMError
+from alchemist_exp.core.atomic_io import ReservedFile
+from alchemist_exp.core.errors import LLMError, StoreError
 from alchemist_exp.llm import concurrent_calls
 from alchemist_exp.llm.budget import BudgetError, BudgetLedger
 from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.dialogue import RequestBatch
 from alchemist_exp.llm.providers.base import ProviderLLM
 from alchemist_exp.llm.response_cache import ResponseCache
-from alchemist_exp.llm.types import FinishReason, Request, Response, TransientError, Usage
+from alchemist_exp.llm.types import FinishReason, Request, RequestRefusedError, Response, TransientError, Usage
 
 USAGE = Usage(input_tokens=10, output_tokens=10)
 PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of:today}"
@@ -244,3 +247,103 @@ def test_an_entry_is_written_in_the_place_and_form_of_older_versions(llm, llm_cl
     assert {entry, "replies/locks/322.lock"} <= files
     old, new = json.loads(OLD_ENTRY), json.loads((tmp_path / entry).read_text(encoding="utf-8"))
     assert (list(new), list(new["usage"]), new["request"]) == (list(old), list(old["usage"]), old["request"])
+
+
+class Disk:
+    """Files may be reserved until their sizes exceed `free` bytes; a closed one gives its bytes back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+        self.free = free
+        monkeypatch.setattr("alchemist_exp.core.atomic_io.os.posix_fallocate", self.allocate)
+
+    def allocate(self, file: int, offset: int, n_bytes: int) -> None:
+        if n_bytes > self.free:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.free -= n_bytes
+
+
+def test_nothing_is_asked_without_disk_space_for_the_response(llm, llm_client, monkeypatch: pytest.MonkeyPatch) -> None:
+    Disk(monkeypatch, free=1000)
+    model = llm().say("yes")
+    with pytest.raises(StoreError, match=r"replies.*the disk is full .*free some space"):
+        llm_client(model).complete(request_batch(model, 20))
+    assert model.sent == []
+
+
+def test_what_was_asked_is_kept_when_the_disk_fills(
+    llm, llm_client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Disk(monkeypatch, free=500_000)
+    model = llm("llm.max_in_flight=8").say("yes")
+    with pytest.raises(StoreError, match="the disk is full"):
+        llm_client(model).complete(request_batch(model, 40))
+    kept = list(ResponseCache(tmp_path / "replies").entries())
+    assert 0 < len(kept) == len(model.sent) < 40
+    assert not list(tmp_path.rglob(".*.json.*")), "no reserved space is left"
+    monkeypatch.undo()
+    assert len(texts(llm_client(model).complete(request_batch(model, 40)))) == 40
+    assert len(model.sent) == 40
+
+
+def test_a_call_waits_for_disk_space_that_others_have_reserved(
+    llm, llm_client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch, free=150_000)
+    model = llm("llm.max_in_flight=8").say("yes")
+    monkeypatch.setattr(ReservedFile, "discard", lambda self: setattr(disk, "free", 150_000))
+    assert len(texts(llm_client(model).complete(request_batch(model, 10)))) == 10
+    assert model.most_at_once < 8
+
+
+def test_the_ledger_has_what_was_spent_before_the_response_is_cached(
+    llm, llm_client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed while it caches a response has counted its cost."""
+    model = llm(PRICE).say("yes")
+    spent = []
+    write = ResponseCache.write
+
+    def write_and_look(*args: object) -> None:
+        spent.append(BudgetLedger(tmp_path / "budget.jsonl").totals().spent)
+        write(*args)
+
+    monkeypatch.setattr(ResponseCache, "write", write_and_look)
+    llm_client(model, cap_usd=100.0).complete(request_batch(model, 1))
+    assert spent == [pytest.approx(0.02)]
+
+
+def test_a_bug_in_one_call_does_not_lose_the_others(llm, llm_client, tmp_path: Path) -> None:
+    model = llm("llm.max_in_flight=4").say("yes")
+
+    def on_call(call: object) -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        llm_client(model).complete(request_batch(model, 8), on_call)
+    assert len(list(ResponseCache(tmp_path / "replies").entries())) == len(model.sent) == 4
+
+
+def test_a_refused_row_is_counted_and_the_others_are_sent(llm, llm_client) -> None:
+    model = llm("llm.max_in_flight=1").say("yes", RequestRefusedError("filtered"), "no")
+    batch = replace(request_batch(model, 3), per_row=True)
+    calls = llm_client(model).complete(batch)
+    assert [call.response.finish_reason for call in calls] == ["complete", "refused", "complete"]
+    assert calls[1].response.text == "filtered"
+    other = llm("llm.max_in_flight=1", "llm.temperature=0").say(RequestRefusedError("filtered"))
+    with pytest.raises(LLMError, match="filtered"):
+        llm_client(other).complete(request_batch(other, 3))
+
+
+def test_the_traffic_is_shown_on_one_line(llm, llm_client) -> None:
+    model = llm(PRICE, "llm.max_in_flight=1").say(TransientError("busy"), "yes")
+    client = llm_client(model)
+    assert client.traffic.summary() == ""
+    client.complete(request_batch(model, 2))
+    assert re.fullmatch(r"2 calls, \d\.\d s each, 20 \+ 20 tokens, \$0\.0400, 1 retry", client.traffic.summary())
+
+
+def test_a_final_slash_of_the_address_is_the_same_server(llm) -> None:
+    request = llm().request("system", "How?")
+    slash = llm("llm.base_url=http://127.0.0.1:9/v1/")
+    assert slash.request("system", "How?") == request
+    assert slash.key() == llm().key()

@@ -193,7 +193,7 @@ def test_a_truncated_response_is_requested_again(complete: Complete, server: Acm
 def test_a_refused_key_is_one_sentence_without_the_key(complete: Complete, server: AcmeServer) -> None:
     server.script = [failing(401, f"no such key: {KEY}")]
     with pytest.raises(
-        LLMError, match=r"the key in ACME_API_KEY was refused for acme-1: no such key: \[key\];"
+        LLMError, match=r"the key in ACME_API_KEY was refused for acme-1: no such key: \[key\] \("
     ) as caught:
         complete(["say hello"])
     assert KEY not in str(caught.value)
@@ -201,7 +201,7 @@ def test_a_refused_key_is_one_sentence_without_the_key(complete: Complete, serve
 
 
 def test_a_server_that_cannot_be_reached_is_one_sentence(complete: Complete) -> None:
-    with pytest.raises(LLMError, match=r"no response in 2 attempts \(the connection failed \(.*refused"):
+    with pytest.raises(LLMError, match=r"no response in 2 attempts \(.*the connection failed \(.*refused"):
         complete(["say hello"], "llm.base_url=http://127.0.0.1:9", "llm.max_attempts=2")
 
 

@@ -43,6 +43,17 @@ def test_chat_completions_get_what_the_model_accepts(provider, server, attempt, 
     }
 
 
+def test_the_text_of_a_list_of_parts_is_joined() -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Let me think."}]},
+        {"type": "reasoning", "text": "Hm."},
+        {"type": "text", "text": "a"},
+        {"type": "text", "text": "b"},
+    ]
+    response = response_of({"choices": [{"finish_reason": "stop", "message": {"content": parts}}]})
+    assert (response.text, response.finish_reason) == ("ab", FinishReason.COMPLETE)
+
+
 def test_responses_get_no_temperature_no_seed_and_are_not_stored(provider, server, attempt) -> None:
     llm = provider("openai", RESPONSES, "llm.seed=7", "llm.max_output_tokens=99")
     attempt(llm, llm.request("be brief", "say hello", sample=2, schema=SCHEMA))

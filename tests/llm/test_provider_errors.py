@@ -36,7 +36,7 @@ def error_of(llm, attempt, kind: type[Exception], key: str) -> str:
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
 def test_errors_after_which_another_attempt_may_succeed(llm, server, scripted, attempt, key, status: int) -> None:
     server.script = [scripted.failing(status, f"busy {key}")]
-    assert error_of(llm, attempt, TransientError, key) == f"the server answered {status}: busy [key]"
+    assert error_of(llm, attempt, TransientError, key) == f"the server at {llm.base_url} answered {status}: busy [key]"
     assert len(server.requests) == 1, "the client itself must not try again"
 
 
@@ -57,7 +57,9 @@ def test_errors_after_which_another_attempt_may_succeed(llm, server, scripted, a
             "the prompt is too long for {model}",
         ),
         (413, "Request exceeds the maximum size", "request_too_large", "the prompt is too long for {model}"),
-        (400, "Unsupported value: temperature", None, "{model} refused the request with 400: Unsupported value"),
+        (400, "Unsupported value: the", None, "{model} refused the request with 400: Unsupported value"),
+        (400, "triggering the content management policy", "content_filter", "a filter of the server at http://"),
+        (403, "the input was flagged by moderation", None, "a filter of the server at http://"),
         (500, "('body', 'response_format', 'type')", None, "{model} does not take a JSON schema: ('body',"),
         (400, "json_schema is not supported", None, "{model} does not take a JSON schema: json_schema is not"),
         (422, "no", None, "{model} refused the request with 422: no"),
@@ -71,6 +73,20 @@ def test_errors_that_a_person_must_fix(llm, server, scripted, attempt, key, stat
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("Unsupported value: 'temperature' does not support 0.7", "set llm.temperature=null, or a value"),
+        ("Unsupported parameter: 'max_tokens'", "lower llm.max_output_tokens, or give the model a specification with"),
+        ("unknown field", "change what the message names, or add a specification"),
+    ],
+)
+def test_the_advice_fits_what_was_refused(llm, server, scripted, attempt, key, message: str, advice: str) -> None:
+    server.script = [scripted.failing(400, message)]
+    said = error_of(llm, attempt, LLMError, key)
+    assert f"(the server at {llm.base_url}); {advice}" in said
+
+
 @pytest.mark.parametrize("answer", ["DROPPED", "TRUNCATED_JSON", "NOT_JSON"])
 def test_a_broken_response_is_transient(llm, server, scripted, attempt, key, answer: str) -> None:
     server.script = [getattr(scripted, answer)]
@@ -81,12 +97,15 @@ def test_a_broken_response_is_transient(llm, server, scripted, attempt, key, ans
 def test_a_slow_server_reaches_the_time_limit(llm, server, scripted, attempt, key, answer: str) -> None:
     llm.timeout_s = 0.2
     server.script = [getattr(scripted, answer)]
-    assert error_of(llm, attempt, TransientError, key) == "no response within 0.2 s (llm.timeout_s)"
+    assert (
+        error_of(llm, attempt, TransientError, key)
+        == f"no response from the server at {llm.base_url} within 0.2 s (llm.timeout_s)"
+    )
 
 
 def test_a_refused_connection_is_transient(llm, attempt, key) -> None:
     llm.base_url = "http://127.0.0.1:1/v1"
-    assert error_of(llm, attempt, TransientError, key).startswith("the connection failed (")
+    assert "the server at http://127.0.0.1:1/v1: the connection failed (" in error_of(llm, attempt, TransientError, key)
 
 
 def test_an_error_in_a_response_of_status_200_is_transient(provider, server, scripted, attempt, key) -> None:
@@ -105,7 +124,7 @@ def test_the_text_of_a_server_is_cleaned(llm, server, scripted, attempt, key) ->
     said = error_of(llm, attempt, LLMError, key)
     assert "\x1b" not in said
     assert "\u202e" not in said
-    assert len(said) < MAX_QUOTE_LENGTH + 150
+    assert len(said) < MAX_QUOTE_LENGTH + 200
 
 
 def test_the_key_is_removed_before_the_text_is_shortened(key) -> None:

@@ -100,3 +100,13 @@ def test_the_content_of_a_recording_is_part_of_the_cache_key(recorded, tmp_path:
         llm = recorded(f"llm.recording={pack}")
         keys.add(str(llm.cache_key()))
     assert len(keys) == 2
+
+
+def test_two_responses_to_one_prompt_are_refused(recorded, tmp_path: Path) -> None:
+    row = {"system": "s", "prompt": "p", "sample": 0, "model": "m", "response": "a"}
+    path = tmp_path / "mine.jsonl"
+    path.write_text(f"{json.dumps(row)}\n{json.dumps(row)}\n")
+    assert len(recorded(f"llm.recording={path}").responses) == 1
+    path.write_text(f"{json.dumps(row)}\n{json.dumps(row | {'response': 'b'})}\n")
+    with pytest.raises(LLMError, match=r"line 2 has another response to the prompt and sample of an earlier line"):
+        recorded(f"llm.recording={path}").check()

@@ -426,3 +426,31 @@ def test_killed_processes_leave_no_partial_response(cache: ResponseCache) -> Non
     assert {problem.path for problem in cache.verify()} == set(drafts)
     assert len(cache.prune(broken=True)) == len(drafts)
     assert cache.verify() == []
+
+
+def test_an_entry_whose_address_has_a_final_slash_is_read(cache: ResponseCache) -> None:
+    """Earlier versions kept the slash in the key."""
+    earlier = replace(REQUEST, parameters={"base_url": "http://h/v1/"})
+    request = replace(REQUEST, parameters={"base_url": "http://h/v1"})
+    assert cache.read(request) is None
+    cache.write(earlier, RESPONSE)
+    assert cache.read(request) == replace(RESPONSE, from_cache=True)
+
+
+def test_reserved_space_becomes_the_entry_or_nothing(cache: ResponseCache) -> None:
+    request = replace(REQUEST, parameters={"max_output_tokens": 1000})
+    space = cache.reserve(request)
+    (draft,) = cache.path(request).parent.iterdir()
+    assert draft.stat().st_size > 16_000
+    assert list(cache.scan()) == []
+    cache.reserve(request)  # as a run does after the first one was killed
+    assert not draft.exists()
+    space = cache.reserve(request)
+    cache.write(request, RESPONSE)
+    next(path for path in cache.path(request).parent.iterdir() if path.name.startswith(".")).unlink()
+    cache.write(request, RESPONSE, space)  # although the space was removed
+    space = cache.reserve(request)
+    cache.write(request, RESPONSE, space)
+    space.discard()
+    assert [path.name for path in cache.path(request).parent.iterdir()] == [cache.path(request).name]
+    assert cache.read(request) == replace(RESPONSE, from_cache=True)

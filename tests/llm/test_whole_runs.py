@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,14 @@ from alchemist_exp import config
 from alchemist_exp.cli import cache
 from alchemist_exp.core.errors import AlchemistError, LLMError
 from alchemist_exp.core.hashing import to_jsonable
-from alchemist_exp.core.progress import NoProgress
+from alchemist_exp.core.progress import NoProgress, StageProgress
+from alchemist_exp.core.types import Split
 from alchemist_exp.llm import batch_calls, concurrent_calls
 from alchemist_exp.llm.budget import BudgetError, BudgetLedger
 from alchemist_exp.llm.types import Usage
 from alchemist_exp.pipeline.plan import plan
 from alchemist_exp.pipeline.run import RunResult, run
+from alchemist_exp.pipeline.stages import make_context
 from alchemist_exp.results.record import RunRecord, RunStatus
 from tests.support.batch_server import Script, serving
 from tests.support.llm_server import ReceivedRequest, ScriptedResponse, Server, Tokens, failing
@@ -435,3 +439,97 @@ def test_notes_name_missing_programs_and_settings_without_effect(ran: Runner, mo
         "vetting=strict has no effect with method=human.",
         "selection=marginal has no effect with method=human.",
     ]
+
+
+def test_a_filtered_row_is_named_and_asked_for_again_only_on_demand(experiment, ran: Runner, model: Model) -> None:
+    filtered, answer = set[str](), model.__call__
+
+    def respond(asked: ReceivedRequest) -> ScriptedResponse:
+        response = answer(asked)
+        if "Huh, anyway" in model.prompts[-1] and not filtered:
+            return failing(
+                400, "The response was filtered due to the content management policy.", code="content_filter"
+            )
+        return response
+
+    model.respond = respond
+    record = ran("method=zero_shot", PRICE).record
+    n_calls = len(model.prompts)
+    assert record.programs["row_outcomes"] == {"refused": 1, "labeled": 99}
+    (note,) = [note for note in record.notes if "got no response" in note]
+    assert re.match(r"1 of 100 rows of .* got no response: row \d+ \(refused: a filter of the server at .*policy", note)
+    assert note.endswith("With llm.retry_failed=true the same run asks for these rows again.")
+    assert ran("method=zero_shot", PRICE).reused
+    filtered.add("no longer")
+    again = ran("method=zero_shot", PRICE, "llm.retry_failed=true")
+    assert not again.reused
+    assert len(model.prompts) == n_calls + 1
+    assert again.record.programs["row_outcomes"] == {"labeled": 100}
+    assert ran("method=zero_shot", PRICE, "llm.retry_failed=true").reused
+
+
+def test_responses_without_any_label_get_the_advice_that_fits(ran: Runner, model: Model) -> None:
+    model.respond = lambda asked: ScriptedResponse(text="I cannot tell.")
+    with pytest.raises(LLMError, match=r"100 unparseable; the first is 'I cannot tell\.'\); check the column of the"):
+        ran("method=zero_shot")
+    model.respond = lambda asked: ScriptedResponse(text="sp", end="length")
+    with pytest.raises(
+        LLMError,
+        match=r"100 truncated\); 100 of 100 rows of .* got no response: rows .* and 90 more \(truncated\); raise",
+    ):
+        ran("method=zero_shot", "llm.temperature=0")
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_good_rows_of_a_batch_without_credit_are_kept(
+    composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setattr(batch_calls, "_BATCH_POLL_S", 0.01)
+    with serving() as server:
+        url = server.url + ("/v1" if provider == "openai" else "")
+        model = {"openai": "gpt-4.1-mini", "anthropic": "claude-haiku-5-5"}[provider]
+        asked = (f"llm={provider}", f"llm.model={model}", f"llm.base_url={url}", "llm.batch=true", "budget.usd=5")
+        cfg = composed("+experiment=tiny", f"paths.outputs={tmp_path}", "method=zero_shot", *asked)
+
+        def run_once() -> RunResult:
+            return run(config.build(cfg), config.to_container(cfg), [], NoProgress())
+
+        built = config.build(cfg)
+        context, _ = make_context(built, built.dataset.load().rows_with_text, StageProgress(NoProgress()))
+        prompts = [r.messages[-1].text for r in built.method.requests(context, context.data.texts(Split.TRAIN))]
+        without_credit = set(prompts[::2])
+        outcomes = dict.fromkeys(without_credit, "credit") | {prompts[1]: "filtered"}
+        server.scripts = [Script(reply='{{"class": "spam"}}', outcomes=outcomes), Script(reply='{{"class": "spam"}}')]
+        with pytest.raises(LLMError, match=r"no credit left for .* responses of batch batch_0 are kept; the same run"):
+            run_once()
+        n_first = len(server.seen)
+        record = run_once().record
+    # The filtered row is asked for again too: nothing of it is cached.
+    assert set(server.seen[n_first:]) < set(server.seen[:n_first])
+    assert len(server.seen) - n_first == len(without_credit) + 1
+    assert record.programs["row_outcomes"] == {"labeled": 100}
+
+
+def test_a_filtered_row_of_a_batch_is_refused(composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setattr(batch_calls, "_BATCH_POLL_S", 0.01)
+    first = "what is the category of this youtube comment: Huh, anyway check out this you[tube] channel: kobyoshi02"
+    with serving() as server:
+        server.scripts = [Script(reply='{{"class": "spam"}}', outcomes={first: "filtered"})]
+        asked = ("llm=anthropic", f"llm.base_url={server.url}", "llm.batch=true")
+        cfg = composed("+experiment=tiny", f"paths.outputs={tmp_path}", "method=zero_shot", *asked)
+        record = run(config.build(cfg), config.to_container(cfg), [], NoProgress()).record
+    assert record.programs["row_outcomes"] == {"refused": 1, "labeled": 99}
+    (note,) = [note for note in record.notes if "got no response" in note]
+    assert re.match(r"1 of 100 rows of .* got no response: row \d+ \(refused: a filter of .*filtering policy", note)
+
+
+def test_a_plan_names_rows_that_are_longer_than_the_context(experiment) -> None:
+    spec = "llm.spec=${model_spec:openai,gpt-4.1-mini}"
+    built, _ = experiment("method=zero_shot", spec)
+    assert not [warning for warning in plan(built, built.dataset.load()).warnings if "longer than" in warning]
+    built.llm.spec = replace(built.llm.spec, context_tokens=580)
+    (warning,) = [warning for warning in plan(built, built.dataset.load()).warnings if "longer than" in warning]
+    assert re.match(r"\d+ rows of train are longer than the context of m \(row \d+", warning)

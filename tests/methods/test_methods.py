@@ -1,6 +1,7 @@
 """How methods ask the LLM, and how they treat responses that cannot be used."""
 
 import dataclasses
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -104,6 +105,20 @@ def test_a_supplement_is_asked_for_first_and_put_before_the_task(labeler) -> Non
     assert len(result.calls) == 3
 
 
+def test_reasoning_is_in_no_prompt_and_is_no_program(labeler) -> None:
+    draft = CODE.format(0, 1)
+    llm = Scripted(["<think>Hm.</think>\n\nSpam sells.", *[f"<think>\n{draft}\n</think>\n{CODE.format(1, 0)}"] * 2])
+    result = labeler(llm, "supplement=rules", "method.n_programs=2").label()
+    assert "Spam sells." in llm.asked[1].messages[1].text
+    assert "Hm." not in llm.asked[1].messages[1].text
+    assert "return 1 if 'win'" in result.sources.programs[0].source
+
+
+def test_a_supplement_of_reasoning_alone_ends_the_run(labeler) -> None:
+    with pytest.raises(LLMError, match="has nothing but reasoning; raise"):
+        labeler(Scripted(["<think>Hm."]), "supplement=rules").label()
+
+
 def test_a_truncated_supplement_ends_the_run(labeler) -> None:
     job = labeler(Scripted([FinishReason.TRUNCATED]), "supplement=rules")
     with pytest.raises(LLMError, match="supplement's question is truncated; raise"):
@@ -143,6 +158,27 @@ def test_zero_shot_without_any_label_is_one_sentence(labeler) -> None:
 def test_no_program_at_all_is_one_sentence(labeler) -> None:
     job = labeler(Scripted(["no"] * 2), "method.n_programs=2")
     with pytest.raises(ProgramsError, match=r"none of 2 programs was accepted \(general 0: the response has no code"):
+        job.label()
+
+
+@pytest.mark.parametrize(
+    ("responses", "overrides", "advice"),
+    [
+        (["no"] * 2, [], "use another llm.model"),
+        ([FinishReason.TRUNCATED] * 2, [], "use another llm.model, or raise llm.max_output_tokens"),
+        (["```python\nx = 1\n```"] * 2, [], "use another llm.model, or have programs repaired with repair=on"),
+        (["```python\nx = 1\n```"] * 100, ["repair=on"], "use another llm.model"),
+        (
+            [CODE.format(0, 0), CODE.format(1, 1)],
+            [],
+            "check that the column of the texts, dataset.classes and dataset.prompt belong together, or have programs "
+            "repaired with repair=on",
+        ),
+    ],
+)
+def test_the_advice_fits_why_programs_were_rejected(labeler, responses, overrides: list[str], advice: str) -> None:
+    job = labeler(Scripted(responses), "method.n_programs=2", *overrides)
+    with pytest.raises(ProgramsError, match=rf"\); {re.escape(advice)}\.$"):
         job.label()
 
 

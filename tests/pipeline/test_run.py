@@ -144,9 +144,13 @@ def test_a_full_disk_leaves_a_failed_record(ran, tmp_path: Path, monkeypatch: py
         write_bytes(folder / "half.py", b"x")
         raise StoreError("the disk is full")
 
+    def full_too(path: Path, _: bytes) -> None:
+        raise StoreError(f"{path} could not be written")
+
     monkeypatch.setattr("alchemist_exp.pipeline.artifacts.save_programs", full)
+    monkeypatch.setattr("alchemist_exp.tracking.csv_files.write_bytes", full_too)  # when the logger is closed
     with pytest.raises(StoreError, match="the disk is full"):
-        ran("+experiment=tiny")
+        ran("+experiment=tiny", "logger=csv")
     (folder,) = (p for p in (tmp_path / "outputs" / "runs").iterdir() if not p.name.startswith("."))
     record = RunRecord.read(folder)
     assert record is not None

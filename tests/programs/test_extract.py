@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from alchemist_exp.llm.providers.recorded import RECORDINGS, RecordedLLM
 from alchemist_exp.programs.extract import extract_source
 
 BODY = "def label_function(text: str) -> int:\n    return 1\n"
+DRAFT = BODY.replace("1", "0")
 OTHER = "import re\nX = 1\n"
 
 
@@ -28,10 +30,33 @@ OTHER = "import re\nX = 1\n"
         BODY,
         f"   ```python\n{BODY}   ```",
         f'```python title="a.py"\n{BODY}```',
+        f"<think>\n```python\n{DRAFT}```\n</think>\n```python\n{BODY}```",
+        f"<|channel|>analysis<|message|>```python\n{DRAFT}```<|end|><|start|>assistant<|channel|>final<|message|>"
+        f"```python\n{BODY}```",
+        f"A draft:\n```python\n{DRAFT}```\nImproved:\n```python\n{BODY}```",
+        f"```python\n{BODY}```\nA longer one:\n```python\n{DRAFT}    if (",
+        f"```python\n{BODY}```\nUsage:\n```python\nprint(label_function('x'))\n```",
+        "1. The code:\n    ```python\n" + "".join(f"    {line}\n" for line in BODY.splitlines()) + "    ```",
+        f"\ufeff```python\n{BODY}```",
+        json.dumps({"code": BODY}),
+        f"Here it is:\n\n{BODY}\nThis returns 1.",
     ],
 )
 def test_the_block_that_defines_the_function_is_taken(reply: str) -> None:
     assert extract_source(reply) == BODY
+
+
+def test_blocks_that_define_what_the_program_uses_are_put_before_it() -> None:
+    words, helper = "WORDS = ['free']\n", "def found(text):\n    return any(w in text for w in WORDS)\n"
+    program = "def label_function(text):\n    return int(found(text))\n"
+    blocks = [words, "print('an example')\n", "UNUSED = 1\n", program, helper]
+    response = "\n".join(f"```python\n{block}```" for block in blocks)
+    assert extract_source(response) == f"{words}\n{helper}\n{program}"
+
+
+def test_a_fence_in_a_docstring_does_not_end_the_block() -> None:
+    source = 'def label_function(text):\n    """Example:\n\n    ```\n    x\n    ```\n    """\n    return 1\n'
+    assert extract_source(f"```python\n{source}```") == source
 
 
 def test_python_blocks_come_before_unmarked_ones() -> None:
@@ -64,7 +89,7 @@ def test_a_hostile_reply_takes_no_longer_than_it_is_long() -> None:
 @given(st.text(alphabet=st.sampled_from("`~ \npyadef:label_function(t)"), max_size=200))
 def test_any_reply_gives_text_that_was_in_it_or_none(reply: str) -> None:
     source = extract_source(reply)
-    assert source is None or source.rstrip("\n") in reply
+    assert source is None or all(line.strip() in reply for line in source.split("\n"))
 
 
 @pytest.mark.parametrize("pack", sorted(path.stem for path in RECORDINGS.glob("*.jsonl")))

@@ -54,6 +54,7 @@ def llm_of(provider: str, url: str, **values: Any) -> ProviderLLM:
         "requests_per_minute": None,
         "tokens_per_minute": None,
         "cache": CacheMode.use,
+        "retry_failed": False,
         "batch": True,
     }
     if provider == "anthropic":

@@ -25,7 +25,8 @@ class Script:
     Attributes:
         polls: The number of polls after which it has ended.
         status: OpenAI's status of the ended batch.
-        outcomes: By a row's text: truncated, busy, wrong, expired or unreached. Other rows are answered.
+        outcomes: By a row's text: truncated, busy, wrong, credit, filtered, expired or unreached. Other rows are
+            answered.
         lines: Lines that are added to the results.
         error: Why the batch failed as a whole.
         lost: Whether the connection is closed after the batch was accepted.
@@ -242,7 +243,7 @@ def _results(batch: Batch, line_of: Any, *, errors: bool | None = None) -> bytes
     for key, body in batch.rows:
         text = (body.get("messages") or body["input"])[-1]["content"]
         outcome = batch.script.outcomes.get(text, "reply")
-        if errors is None or errors == (outcome in ("busy", "wrong", "expired")):
+        if errors is None or errors == (outcome in ("busy", "wrong", "credit", "filtered", "expired")):
             lines.append(line_of(key, body, batch.script.reply.format(text), outcome))
     lines = [line for line in lines if line is not None]
     random.Random(len(lines)).shuffle(lines)
@@ -260,6 +261,10 @@ def _openai_line(key: str, body: dict[str, Any], text: str, outcome: str) -> dic
             return line(500, {"error": {"message": "busy", "type": "server_error"}})
         case "wrong":
             return line(400, {"error": {"message": "wrong", "type": "invalid_request_error"}})
+        case "credit":
+            return line(429, {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}})
+        case "filtered":
+            return line(400, {"error": {"message": "The response was filtered", "code": "content_filter"}})
         case "expired":
             return {"custom_id": key, "response": None, "error": {"code": "batch_expired", "message": "expired"}}
         case "unreached":
@@ -274,8 +279,8 @@ def _openai_line(key: str, body: dict[str, Any], text: str, outcome: str) -> dic
 
 
 def _anthropic_line(key: str, body: dict[str, Any], text: str, outcome: str) -> dict[str, Any] | None:
-    def errored(kind: str) -> dict[str, Any]:
-        error = {"type": "error", "error": {"type": kind, "message": outcome}}
+    def errored(kind: str, message: str = outcome) -> dict[str, Any]:
+        error = {"type": "error", "error": {"type": kind, "message": message}}
         return {"custom_id": key, "result": {"type": "errored", "error": error}}
 
     match outcome:
@@ -283,6 +288,10 @@ def _anthropic_line(key: str, body: dict[str, Any], text: str, outcome: str) -> 
             return errored("overloaded_error")
         case "wrong":
             return errored("invalid_request_error")
+        case "credit":
+            return errored("invalid_request_error", "Your credit balance is too low to access the Anthropic API.")
+        case "filtered":
+            return errored("invalid_request_error", "Output blocked by content filtering policy")
         case "expired":
             return {"custom_id": key, "result": {"type": "expired"}}
         case "unreached":

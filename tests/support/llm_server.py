@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -35,6 +36,7 @@ class ScriptedResponse:
         cut: The number of bytes after which the connection is closed.
         delay_s: The seconds before the response.
         drip_s: The seconds after each byte.
+        endless: Whether the body is followed by more bytes until the client closes the connection.
 
     """
 
@@ -49,6 +51,7 @@ class ScriptedResponse:
     cut: int | None = None
     delay_s: float = 0.0
     drip_s: float = 0.0
+    endless: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,7 @@ class Server:
         self.script = script
         self.requests: list[ReceivedRequest] = []
         self.max_in_flight_seen = 0
+        self.n_bytes_sent = 0  # of endless responses
         self._in_flight = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -103,6 +107,11 @@ class Server:
     def last(self) -> Mapping[str, Any]:
         """The body of the last request that was received."""
         return self.requests[-1].body
+
+    @property
+    def closing(self) -> bool:
+        """Whether the context has ended."""
+        return self._closing.is_set()
 
     def wait(self, seconds: float) -> None:
         """Wait some seconds, or until the server closes."""
@@ -157,16 +166,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(response.status)
         for name, value in {"Content-Type": "application/json", **response.headers}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if not response.endless:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if response.drip_s:
+        if response.endless:
+            self._send_forever(script)
+        elif response.drip_s:
             for at in range(len(body)):
                 self.wfile.write(body[at : at + 1])
                 self.wfile.flush()
                 script.wait(response.drip_s)
         else:
             self.wfile.write(body[: response.cut])
-        self.close_connection = response.cut is not None
+        self.close_connection = response.cut is not None or response.endless
+
+    def _send_forever(self, script: Server) -> None:
+        with suppress(OSError):
+            while not script.closing:
+                self.wfile.write(b"a" * 65536)
+                script.n_bytes_sent += 65536
 
 
 def _body(request: ReceivedRequest, response: ScriptedResponse) -> bytes:

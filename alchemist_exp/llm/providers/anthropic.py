@@ -47,6 +47,8 @@ ERROR_STATUSES = {
 class AnthropicLLM(ProviderLLM):
     """Anthropic's messages API."""
 
+    default_url = ANTHROPIC_URL
+
     def __post_init__(self) -> None:
         """Check the values and the model's API."""
         super().__post_init__()
@@ -79,13 +81,16 @@ class AnthropicLLM(ProviderLLM):
         """
         import anthropic
 
+        # Imported here: its HTTP library takes as long to import as the SDK.
+        from alchemist_exp.llm.providers.bounded_http import client_options
+
         # Always an explicit address: the SDK would read ANTHROPIC_BASE_URL, which is not part of the cache's keys.
         return anthropic.AsyncAnthropic(
             api_key=api_key,
-            base_url=self.base_url or ANTHROPIC_URL,
+            base_url=self.base_url or self.default_url,
             max_retries=0,
             timeout=self.timeout_s,
-            http_client=anthropic.DefaultAsyncHttpxClient(follow_redirects=False),
+            http_client=anthropic.DefaultAsyncHttpxClient(**client_options(api_key, foreign=self.is_foreign)),
         )
 
     def describe_error(self, error: Exception) -> ProviderFailure | None:

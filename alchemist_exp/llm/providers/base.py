@@ -11,14 +11,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, LLMError
+from alchemist_exp.core.secrets import MIN_LENGTH
 from alchemist_exp.llm.providers.batch_api import BatchAPI
 from alchemist_exp.llm.providers.errors import ErrorTranslator, ProviderFailure, describe_standard_error
 from alchemist_exp.llm.providers.model_spec import ModelSpec
+from alchemist_exp.llm.providers.response_limit import max_response_bytes, response_limit
 from alchemist_exp.llm.types import LLM, Message, Price, Request, Response, Role
 
 
@@ -69,9 +71,10 @@ class ProviderSession:
             LLMError: No attempt can succeed; the message says how to fix it.
 
         """
-        async with self.errors.attempt():
-            response = await self.llm.send(self, request)
-            return replace(response, model=self.errors.clean(response.model) or request.model)
+        with response_limit(max_response_bytes(request.parameters["max_output_tokens"])):
+            async with self.errors.attempt():
+                response = self.errors.without_key(await self.llm.send(self, request))
+                return replace(response, model=response.model or request.model)
 
 
 @dataclass(kw_only=True)
@@ -82,6 +85,7 @@ class ProviderLLM(LLM):
     `send` must be written. Retries, rate limits, the budget and the cache are applied around it.
 
     Attributes:
+        default_url: The address of the provider, for messages and if `base_url` is None; empty if it is not known.
         spec: What the model can do and costs: a ModelSpec, or a mapping from YAML that becomes one.
 
     Example:
@@ -97,6 +101,7 @@ class ProviderLLM(LLM):
 
     """
 
+    default_url: ClassVar[str] = ""
     spec: Any = MISSING
     temperature: float | None = MISSING
     max_output_tokens: int = MISSING
@@ -110,10 +115,13 @@ class ProviderLLM(LLM):
     requests_per_minute: int | None = MISSING
     tokens_per_minute: int | None = MISSING
     cache: CacheMode = MISSING
+    retry_failed: bool = MISSING
     batch: bool = MISSING
 
     def __post_init__(self) -> None:
         """Check the values, and convert those that an interpolation gave as mappings."""
+        # "http://h/v1/" and "http://h/v1" are one server; the form without the final slash is in the cache's keys.
+        self.base_url = None if self.base_url is None else self.base_url.rstrip("/")
         self.spec = self.spec if isinstance(self.spec, ModelSpec) else ModelSpec.from_mapping(self.spec)
         self.price = Price(**self.price) if isinstance(self.price, Mapping) else self.price
         for key, minimum in (
@@ -227,8 +235,10 @@ class ProviderLLM(LLM):
         errors = ErrorTranslator(
             model=self.model,
             api_key_env=self.api_key_env,
-            api_key=api_key,
+            # A placeholder such as "none" is no secret, and replacing it would garble responses.
+            api_key=api_key if len(api_key) >= MIN_LENGTH else "",
             timeout_s=self.timeout_s,
+            address=self.base_url or self.default_url,
             describe=self.describe_error,
         )
         async with self.open_client(api_key) as client:
@@ -278,6 +288,11 @@ class ProviderLLM(LLM):
             "structured_output": self.spec.structured_output,
             **self._parameters(),
         }
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether requests go to another server than the provider's own."""
+        return self.base_url not in (None, self.default_url)
 
     @property
     def encoding(self) -> str | None:

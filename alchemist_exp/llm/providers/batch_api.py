@@ -121,7 +121,7 @@ def read_results(
         elif key not in outcomes:
             try:
                 response = read_line(row)
-                outcomes[key] = replace(response, model=errors.clean(response.model), batch=True)
+                outcomes[key] = replace(errors.without_key(response), batch=True)
             except TransientError as error:
                 outcomes[key] = TransientError(errors.clean(str(error)), error.retry_after_s)
             except LLMError as error:

@@ -9,24 +9,32 @@ import math
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from socket import gaierror
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.providers.parsing import as_mapping, as_text, parse_json
-from alchemist_exp.llm.types import TransientError
+from alchemist_exp.llm.types import AccountError, RequestRefusedError, Response, ResponseTooLargeError, TransientError
+
+_E = TypeVar("_E", bound=BaseException)
 
 MAX_RETRY_AFTER_S = 120.0
 """A longer Retry-After of a server is shortened to this."""
 
+MASK = "[key]"
+"""What an API key is replaced by, in messages and responses."""
+
 MAX_QUOTE_LENGTH = 200
 """Characters of a server's text that an error message quotes."""
+
+_MAX_BODY_BYTES = 1 << 20
+"""Bytes of an error's body that are read."""
 
 TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
 """Statuses below 500 after which another attempt may succeed."""
@@ -36,7 +44,13 @@ _TOO_LONG = re.compile(
     r"context_length_exceeded|context length|context window|prompt is too long|too many tokens|request_too_large",
     re.IGNORECASE,
 )
+_FILTERED = re.compile(
+    r"content_filter|content.?policy|content management policy|content filter|ResponsibleAI|moderation|flagged|"
+    r"safety (?:system|filter|polic)|usage polic|prohibited_content|prohibited content",
+    re.IGNORECASE,
+)
 _NO_SCHEMA = re.compile(r"response_format|json_schema", re.IGNORECASE)
+_TOKEN_PARAMETER = re.compile(r"max_(?:completion_|output_)?tokens", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +84,7 @@ class ErrorTranslator:
         api_key_env: The environment variable of the API key, for messages.
         api_key: The API key itself, which is removed from every message.
         timeout_s: The time limit of one attempt in seconds.
+        address: The address of the server, for messages; empty if it is unknown.
         describe: Returns what an exception means, or None for one that is not of the provider or the network.
 
     """
@@ -78,6 +93,7 @@ class ErrorTranslator:
     api_key_env: str
     api_key: str
     timeout_s: float
+    address: str
     describe: Callable[[Exception], ProviderFailure | None]
 
     @asynccontextmanager
@@ -101,12 +117,20 @@ class ErrorTranslator:
         except TransientError as error:  # the response arrived and cannot be read: it may be billed
             raise TransientError(self.clean(str(error)), error.retry_after_s, maybe_billed=True) from None
         except Exception as error:
+            match _find(error, LLMError):
+                case ResponseTooLargeError() as too_large:
+                    raise ResponseTooLargeError(
+                        f"{self._server} sent a response of {too_large}, far more than llm.max_output_tokens allows; "
+                        f"nothing of it is kept; check llm.base_url and llm.model={self.model}."
+                    ) from None
+                case LLMError() as final:
+                    raise final from None
             at_deadline = isinstance(error, TimeoutError) and deadline.expired()
             failure = ProviderFailure(timed_out=True) if at_deadline else self.describe(error)
             if failure is None:
                 raise
             if failure.timed_out:
-                message = f"no response within {timeout_s:g} s (llm.timeout_s)"
+                message = f"no response from {self._server} within {timeout_s:g} s (llm.timeout_s)"
                 raise TransientError(message, maybe_billed=True) from None
             if failure.status == 404 and not_found is not None:
                 raise LLMError(not_found) from None
@@ -123,21 +147,26 @@ class ErrorTranslator:
 
         """
         if failure.status is None:
-            return TransientError(self.clean(failure.message), maybe_billed=failure.sent)
+            message = f"{self._server}: {self.clean(failure.message)}"
+            return TransientError(message, maybe_billed=failure.sent)
         # OpenAI and Anthropic put the details under "error"; other servers send them at the top, or only a text.
         details = as_mapping(failure.body)
         details = as_mapping(details.get("error")) or details
         subcode = as_mapping(details.get("details")).get("error_code")
         codes_and_message = " ".join(
-            str(mark or "") for mark in (subcode, *(details.get(name) for name in ("code", "type", "message")))
+            str(mark or "") for mark in (subcode, *(details.get(name) for name in ("code", "type", "param", "message")))
         )
         text = as_text(details.get("message") or details.get("detail") or failure.body)
         quote = f": {text}" if (text := self.clean(text).rstrip(". ")) else ""
         status = failure.status
         # Exhausted credit arrives as 429 too, but waiting does not help. A 5xx never means that.
         if status == 402 or (status < 500 and _NO_CREDIT.search(codes_and_message)):
-            return LLMError(
+            return AccountError(
                 f"there is no credit left for {self.model}{quote}; add some to the account of {self.api_key_env}."
+            )
+        if status in (400, 403, 422) and _FILTERED.search(codes_and_message):
+            return RequestRefusedError(
+                f"a filter of {self._server} refused the text{quote}; change the text, or use another llm.model."
             )
         # llama_cpp.server answers 500 to a schema, and would do so at every attempt.
         if status not in TRANSIENT_STATUSES and _NO_SCHEMA.search(codes_and_message):
@@ -146,35 +175,71 @@ class ErrorTranslator:
                 "structured_output: false, as conf/llm/openai_compatible.yaml shows."
             )
         if status in TRANSIENT_STATUSES or status >= 500:
-            return TransientError(f"the server answered {status}{quote}", retry_after_s(failure.headers))
+            return TransientError(f"{self._server} answered {status}{quote}", retry_after_s(failure.headers))
+        if status == 413 or (status not in (401, 403, 404) and _TOO_LONG.search(codes_and_message)):
+            return RequestRefusedError(
+                f"the prompt is too long for {self.model}{quote}; shorten the texts or the supplement, lower "
+                "llm.max_output_tokens, or name an llm.model with a longer context."
+            )
+        if status == 401:
+            return AccountError(
+                f"the key in {self.api_key_env} was refused for {self.model}{quote} ({self._server}); export one that "
+                "is valid."
+            )
+        if status == 403:
+            return AccountError(
+                f"the key in {self.api_key_env} has no access to {self.model}{quote} ({self._server}); use another key "
+                "or name another llm.model."
+            )
         return LLMError(self._explain(status, codes_and_message, quote))
 
     def _explain(self, status: int, codes_and_message: str, quote: str) -> str:
         """Return the sentence for a status that every attempt would get again."""
-        if status == 401:
-            return f"the key in {self.api_key_env} was refused for {self.model}{quote}; export one that is valid."
-        if status == 403:
-            return (
-                f"the key in {self.api_key_env} has no access to {self.model}{quote}; use another key or name another "
-                "llm.model."
-            )
         if status == 404:
-            return f"llm.model={self.model} is not known to the server{quote}; name one that is, or check llm.base_url."
-        if 300 <= status < 400:
-            return f"the server of {self.model} redirects to another address ({status}); set llm.base_url to it."
-        if status == 413 or _TOO_LONG.search(codes_and_message):
             return (
-                f"the prompt is too long for {self.model}{quote}; shorten the texts or the supplement, lower "
-                "llm.max_output_tokens, or name an llm.model with a longer context."
+                f"llm.model={self.model} is not known to {self._server}{quote}; name one that is, or check "
+                "llm.base_url."
             )
-        return (
-            f"{self.model} refused the request with {status}{quote}; change what the message names, or add a "
-            "specification for the model."
-        )
+        if 300 <= status < 400:
+            return f"{self._server} redirects to another address ({status}); set llm.base_url to it."
+        refusal = f"{self.model} refused the request with {status}{quote} ({self._server})"
+        if "temperature" in codes_and_message.lower():
+            return f"{refusal}; set llm.temperature=null, or a value that the model accepts."
+        if _TOKEN_PARAMETER.search(codes_and_message):
+            return (
+                f"{refusal}; lower llm.max_output_tokens, or give the model a specification with another "
+                "token_parameter, as the files in conf/llm/models show."
+            )
+        return f"{refusal}; change what the message names, or add a specification for the model."
+
+    @property
+    def _server(self) -> str:
+        """The server, for messages."""
+        return f"the server at {self.address}" if self.address else "the server"
+
+    def without_key(self, response: Response) -> Response:
+        """Return a response without the API key, which a server may repeat in the text or in the model's name.
+
+        Args:
+            response: The response as it was received.
+
+        Returns:
+            The same response if it does not contain the key.
+
+        """
+        text = response.text.replace(self.api_key, MASK) if self.api_key else response.text
+        return replace(response, text=text, model=self.clean(response.model))
 
     def clean(self, text: str) -> str:
         """Return a server's text in a form that is safe in an error message; see the function `clean`."""
         return clean(text, self.api_key)
+
+
+def _find(error: BaseException | None, kind: type[_E]) -> _E | None:
+    """Return the first error of a kind among an error and its causes; SDKs wrap what their HTTP client raises."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def clean(text: str, api_key: str) -> str:
@@ -189,7 +254,7 @@ def clean(text: str, api_key: str) -> str:
 
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    line = line.replace(api_key, "[key]") if api_key else line
+    line = line.replace(api_key, MASK) if api_key else line
     return line if len(line) <= MAX_QUOTE_LENGTH else f"{line[: MAX_QUOTE_LENGTH - 1]}…"
 
 
@@ -229,7 +294,7 @@ def describe_standard_error(error: Exception) -> ProviderFailure | None:
 
     """
     if isinstance(error, HTTPError):
-        raw = error.read()
+        raw = error.read(_MAX_BODY_BYTES)
         try:
             body = parse_json(raw)
         except TransientError:

@@ -47,6 +47,8 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 class OpenAILLM(ProviderLLM):
     """OpenAI's API: chat completions or responses, as the model specification says."""
 
+    default_url = OPENAI_URL
+
     def __post_init__(self) -> None:
         """Check the values and the model's API."""
         super().__post_init__()
@@ -77,13 +79,16 @@ class OpenAILLM(ProviderLLM):
         """
         import openai
 
+        # Imported here: its HTTP library takes as long to import as the SDK.
+        from alchemist_exp.llm.providers.bounded_http import client_options
+
         # Always an explicit address: the SDK would read OPENAI_BASE_URL, which is not part of the cache's keys.
         return openai.AsyncOpenAI(
             api_key=api_key,
-            base_url=self.base_url or OPENAI_URL,
+            base_url=self.base_url or self.default_url,
             max_retries=0,
             timeout=self.timeout_s,
-            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+            http_client=openai.DefaultAsyncHttpxClient(**client_options(api_key, foreign=self.is_foreign)),
         )
 
     def describe_error(self, error: Exception) -> ProviderFailure | None:
@@ -189,9 +194,15 @@ def _read_choice(choice: Mapping[str, Any]) -> tuple[str, FinishReason]:
     """Read the text and the finish reason of chat completions."""
     message = as_mapping(choice.get("message"))
     refusal, reason = as_text(message.get("refusal")), choice.get("finish_reason")
-    text = as_text(message.get("content")) or refusal
+    text = _joined(message.get("content")) or refusal
     refused = bool(refusal) or reason == "content_filter"
     return text, finish_reason_of(text, truncated=reason == "length", refused=refused)
+
+
+def _joined(content: Any) -> str:
+    """Return the text of a message, which some servers send as a list of parts. Parts with reasoning are left out."""
+    parts = [part for part in as_mappings(content) if part.get("type", "text") in ("text", "output_text")]
+    return as_text(content) or "".join(as_text(part.get("text")) for part in parts)
 
 
 def _read_output(fields: Mapping[str, Any]) -> tuple[str, FinishReason]:

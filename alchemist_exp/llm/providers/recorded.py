@@ -125,11 +125,17 @@ class RecordedLLM(LLM):
             try:
                 row = json.loads(line)
                 prompt = RecordedPrompt(row["system"], row["prompt"], row["sample"])
-                responses[prompt] = RecordedResponse(row["response"], row["model"])
+                response = RecordedResponse(row["response"], row["model"])
+                known = responses.setdefault(prompt, response)
             except (ValueError, TypeError, KeyError) as error:
                 raise LLMError(
                     f"{self.path}: line {number} is not a recorded response ({error!r}); correct or remove it."
                 ) from error
+            if known.text != response.text:
+                raise LLMError(
+                    f"{self.path}: line {number} has another response to the prompt and sample of an earlier line "
+                    f"(sample {prompt.sample}); remove one of the two lines, or give one another sample."
+                )
         return responses
 
     @property
