@@ -183,7 +183,7 @@ def _no_root_key(match: re.Match[str]) -> str:
     return f"the key {match['key']!r} is unknown; did you mean {' or '.join(owners[:3])}?"
 
 
-_UNKNOWN_HYDRA_KEY = "the key {!r} is unknown; the keys of a launcher are in conf/hydra/launcher."
+_UNKNOWN_HYDRA_KEY = "the key {!r} is unknown; the keys of a launcher or sweeper are in conf/hydra."
 _SHARED_KEYS = ("name",)
 """Keys of every component, which say nothing about the group."""
 

@@ -98,10 +98,13 @@ def next_steps(directory: Path) -> str:
 
     """
     from alchemist_exp.pipeline.artifacts import LABELS
+    from alchemist_exp.tracking.wandb_run import offline_files
 
     labels = f"in Python: pandas.read_parquet({str(directory / LABELS)!r})"
     again, new_rows = show_command(directory), apply_command(directory)
-    return f"this screen again  {again}\nthe labels         {labels}\nlabel new rows     {new_rows}\n"
+    files = offline_files(directory)
+    upload = f"upload to W&B      wandb sync {files}\n" if files else ""
+    return f"this screen again  {again}\nthe labels         {labels}\nlabel new rows     {new_rows}\n{upload}"
 
 
 @exits_cleanly

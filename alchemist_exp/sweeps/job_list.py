@@ -19,7 +19,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.sweeps.overrides import checked_overrides, key_of_override
 
-_CHOOSE_JOBS = ("sweep.file", "sweep.skip")
+CHOOSE_JOBS = ("sweep.file", "sweep.skip")
 """The keys that no job gets. Each job reads sweep.fail_fast."""
 
 _ABSENT = object()
@@ -100,7 +100,7 @@ def list_jobs(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader
 
     """
     parser = OverridesParser.create(config_loader=loader)
-    common = [text for text in arguments if key_of_override(text) not in _CHOOSE_JOBS]
+    common = [text for text in arguments if key_of_override(text) not in CHOOSE_JOBS]
     lines = [Line(where="", overrides=())] if config.sweep.file is None else read_jobs(Path(config.sweep.file))
     skips = [_Skip(text, parser) for text in config.sweep.skip]
     jobs: dict[tuple[str, ...], SweepJob] = {}
@@ -113,15 +113,10 @@ def list_jobs(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader
                 composed = loader.load_sweep_config(config, overrides)
                 # Every combination is tried, so that each one knows whether it excludes a job.
                 skipped = [skip.excludes(composed) for skip in skips]
-                hydra = composed.hydra
-                with read_write(composed), open_dict(composed):
-                    del composed["hydra"]
                 if tuple(overrides) in jobs:
                     notes.append(f"{line.where or 'the command line'} has a job for the second time; it is run once")
                 elif not any(skipped):
-                    number = len(jobs) + 1
-                    job = SweepJob(number=number, overrides=tuple(overrides), config=composed, hydra=hydra)
-                    jobs[job.overrides] = job
+                    jobs[tuple(overrides)] = _job(len(jobs) + 1, overrides, composed)
         except Exception as error:
             if not line.where:
                 raise
@@ -130,6 +125,32 @@ def list_jobs(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader
     if not jobs:
         raise ConfigError("the sweep has no job: sweep.file has no line with overrides, or sweep.skip leaves out all.")
     return JobList(jobs=tuple(jobs.values()), notes=tuple(notes))
+
+
+def compose_job(number: int, overrides: Sequence[str], config: DictConfig, loader: ConfigLoader) -> SweepJob:
+    """Compose one job of a sweep.
+
+    Args:
+        number: Its number in the sweep, from 1.
+        overrides: Its overrides, one value each.
+        config: The composed configuration of the sweep.
+        loader: Composes the configuration of the job.
+
+    Returns:
+        The job.
+
+    Raises:
+        HydraException: An override cannot be composed.
+
+    """
+    return _job(number, overrides, loader.load_sweep_config(config, [*overrides]))
+
+
+def _job(number: int, overrides: Sequence[str], composed: DictConfig) -> SweepJob:
+    hydra = composed.hydra
+    with read_write(composed), open_dict(composed):
+        del composed["hydra"]
+    return SweepJob(number=number, overrides=tuple(overrides), config=composed, hydra=hydra)
 
 
 def read_jobs(path: Path) -> list[Line]:
