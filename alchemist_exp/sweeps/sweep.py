@@ -116,11 +116,9 @@ def launch_jobs(
         What the launcher returned for each job.
 
     """
-    given = launcher.hydra_context if isinstance(launcher, BasicLauncher) else None
-    if given is not None:  # the jobs run in this process
-        launcher.hydra_context = HydraContext(
-            config_loader=_ComposedConfigs(given.config_loader, jobs), callbacks=given.callbacks
-        )
+    if isinstance(launcher, BasicLauncher) and (given := launcher.hydra_context):  # the jobs run in this process
+        loader = _ComposedConfigs(given.config_loader, jobs)
+        launcher.hydra_context = HydraContext(config_loader=loader, callbacks=given.callbacks)
     if hasattr(launcher, "set_run_keys"):  # to recognize jobs in the queue of a cluster
         launcher.set_run_keys(outcomes.run_keys(jobs))
     with _shared_cores(config):

@@ -117,33 +117,27 @@ def test_wandb_writes_no_secret(wandb_logger: WandbLogger, tmp_path: Path, monke
         assert secret.encode() not in file.read_bytes(), file
 
 
-def test_a_wandb_run_has_a_name_a_group_and_the_run_key_as_its_id(
+def test_a_wandb_run_has_a_name_a_group_and_an_id_of_its_own(
     wandb_logger: WandbLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """WANDB_RUN_ID does not make two jobs one run. A job that is started again has the same id."""
+    """WANDB_RUN_ID does not make two jobs one run. A job that begins again, as after a requeue, has the same id."""
     monkeypatch.setenv("WANDB_RUN_ID", "shared-id")
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep-of-an-agent")
     monkeypatch.setenv("WANDB_RESUME", "must")
+    ids = []
     for number, key in enumerate(("one", "two", "two")):
-        run = replace(info(tmp_path / str(number)), key=key, name=f"sms {key}", group="table8 sweep", job_type="human")
+        run = replace(info(tmp_path / key), key=key, name=f"sms {key}", group="table8 sweep", job_type="human")
         with wandb_logger.open(run) as tracker:
             log_all(tracker)
-        logged = read_offline_run(tmp_path / str(number))
-        assert (logged.run.run_id, logged.run.display_name, logged.run.run_group) == (key, run.name, run.group)
+        logged = read_offline_run(tmp_path / key)
+        (tmp_path / key / "wandb").rename(tmp_path / str(number))  # a run that begins again removes earlier files
+        assert (logged.run.display_name, logged.run.run_group) == (run.name, run.group)
         assert (logged.run.job_type, logged.run.sweep_id, logged.exit_code) == ("human", "", 0)
         assert json.loads(logged.summary["accuracy"]) == 0.9
+        ids.append(logged.run.run_id)
+    assert ids[0] != ids[1] == ids[2]
+    assert "shared-id" not in ids
     assert os.environ["WANDB_RUN_ID"] == "shared-id"
-
-
-def test_a_run_that_begins_again_keeps_its_wandb_id(wandb_logger: WandbLogger, tmp_path: Path) -> None:
-    """After a requeue, W&B replaces the run of the first attempt instead of showing two."""
-    ids = set()
-    for name in ("first", "second"):
-        with wandb_logger.open(info(tmp_path)) as tracker:
-            log_all(tracker)
-        ids.add(read_offline_run(tmp_path).run.run_id)
-        (tmp_path / "wandb").rename(tmp_path / name)  # a run that begins again removes the files of an earlier one
-    assert len(ids) == 1
 
 
 def test_a_failed_job_is_a_failed_wandb_run(wandb_logger: WandbLogger, tmp_path: Path) -> None:
