@@ -18,7 +18,7 @@ from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.labeling.job import LabelingJob
 from alchemist_exp.labeling.local_engine import TaskResult, TaskStatus, label_locally
-from alchemist_exp.labeling.plan import PART_ROWS, Task, find_tasks, remove_outdated
+from alchemist_exp.labeling.plan import PART_ROWS, LabelingTask, find_tasks, remove_outdated
 from alchemist_exp.labeling.run_files import open_run
 from alchemist_exp.labeling.tables import LabelSummary
 
@@ -87,7 +87,7 @@ def _job(chosen: argparse.Namespace, out: Path) -> LabelingJob:
 
 
 def _results(
-    job: LabelingJob, tasks: Sequence[Task], chosen: argparse.Namespace, progress: "_ProgressLine"
+    job: LabelingJob, tasks: Sequence[LabelingTask], chosen: argparse.Namespace, progress: "_ProgressLine"
 ) -> Generator[TaskResult]:
     """Yield what became of each task."""
     if chosen.engine == "local":
@@ -111,7 +111,7 @@ class _ProgressLine:
 
     """
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[LabelingTask]) -> None:
         self._n_tasks = len(tasks)
         self._bytes_left = sum(task.n_bytes for task in tasks)
         self._n_finished = 0

@@ -1,6 +1,6 @@
 """Labels tasks in the workers of a Dask cluster: processes of this machine, an existing cluster, or Slurm jobs.
 
-A task of Dask is one of `plan.Task`. Workers receive paths, make the labeler once per process from the directory of the
+A task of Dask is one of `plan.LabelingTask`. Workers receive paths, make the labeler once per process from the directory of the
 run, run programs in the sandbox and write the outputs themselves; only the summary of a task is sent back. A task whose
 worker ends is run again by another worker, which finds the finished parts.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from alchemist_exp.core.errors import ConfigError, require_packages
 from alchemist_exp.labeling.job import LabelingJob
 from alchemist_exp.labeling.local_engine import TaskResult, TaskStatus, find_finished, label_task
-from alchemist_exp.labeling.plan import Task
+from alchemist_exp.labeling.plan import LabelingTask
 
 if TYPE_CHECKING:
     from dask_jobqueue.slurm import SLURMJob
@@ -80,7 +80,7 @@ class ClusterOptions:
 
 
 def label_with_dask(
-    job: LabelingJob, tasks: Sequence[Task], options: ClusterOptions, *, force: bool
+    job: LabelingJob, tasks: Sequence[LabelingTask], options: ClusterOptions, *, force: bool
 ) -> Iterator[TaskResult]:
     """Label tasks in the workers of a cluster, which must see the same files under the same paths.
 
@@ -112,10 +112,10 @@ def label_with_dask(
             yield from _label(client, job, left, force)
 
 
-def _label(client: "Client", job: LabelingJob, tasks: Sequence[Task], force: bool) -> Iterator[TaskResult]:
+def _label(client: "Client", job: LabelingJob, tasks: Sequence[LabelingTask], force: bool) -> Iterator[TaskResult]:
     from distributed import KilledWorker, as_completed
 
-    def submit(task: Task, **options: bool) -> Any:
+    def submit(task: LabelingTask, **options: bool) -> Any:
         # Not pure: a result in the cluster's memory says nothing about the files.
         return client.submit(label_task, job, task, pure=False, **options)
 

@@ -15,7 +15,7 @@ from alchemist_exp.data.readers import Columns
 from alchemist_exp.data.table_base import RowTable
 from alchemist_exp.labeling.job import LabelingJob, labeler_of
 from alchemist_exp.labeling.outputs import output_metadata, read_summary, source_of
-from alchemist_exp.labeling.plan import Task
+from alchemist_exp.labeling.plan import LabelingTask
 from alchemist_exp.labeling.sources import HubSource
 from alchemist_exp.labeling.tables import (
     LabelSummary,
@@ -57,7 +57,7 @@ class TaskResult:
 
     """
 
-    task: Task
+    task: LabelingTask
     status: TaskStatus
     reason: str = ""
     summary: LabelSummary = field(default_factory=LabelSummary)
@@ -69,7 +69,7 @@ class TaskResult:
 
 def label_task(
     job: LabelingJob,
-    task: Task,
+    task: LabelingTask,
     *,
     force: bool = False,
     wait: bool = False,
@@ -106,7 +106,7 @@ def label_task(
         close_locked(descriptor)
 
 
-def find_finished(job: LabelingJob, task: Task) -> TaskResult | None:
+def find_finished(job: LabelingJob, task: LabelingTask) -> TaskResult | None:
     """Return the result of a task whose outputs are all finished.
 
     Args:
@@ -132,19 +132,19 @@ def find_finished(job: LabelingJob, task: Task) -> TaskResult | None:
     return None
 
 
-def _part_identity(identity: dict[str, Any], task: Task, number: int) -> dict[str, Any]:
+def _part_identity(identity: dict[str, Any], task: LabelingTask, number: int) -> dict[str, Any]:
     """Return what an output of a task is made of."""
     if task.part_rows is None:
         return identity
     return identity | {"rows": [number * task.part_rows, (number + 1) * task.part_rows]}
 
 
-def _is_last(task: Task, summary: LabelSummary) -> bool:
+def _is_last(task: LabelingTask, summary: LabelSummary) -> bool:
     """Return whether no other output of a task follows: the last part has fewer rows than the others, perhaps none."""
     return task.part_rows is None or summary.n_rows < task.part_rows
 
 
-def _label(job: LabelingJob, task: Task, force: bool, advance: Advance) -> TaskResult:
+def _label(job: LabelingJob, task: LabelingTask, force: bool, advance: Advance) -> TaskResult:
     """Label a task whose lock is held."""
     run, labeler = labeler_of(job)
     writing = None
@@ -191,7 +191,7 @@ class _Writing:
     """
 
     job: LabelingJob
-    task: Task
+    task: LabelingTask
     identity: dict[str, Any]
     force: bool
     total: LabelSummary = field(default_factory=LabelSummary)
@@ -281,7 +281,9 @@ def _take(parts: Iterator[Columns], n_rows: int) -> Iterator[Columns]:
         yield part
 
 
-def label_locally(job: LabelingJob, tasks: Sequence[Task], *, force: bool, advance: Advance) -> Iterator[TaskResult]:
+def label_locally(
+    job: LabelingJob, tasks: Sequence[LabelingTask], *, force: bool, advance: Advance
+) -> Iterator[TaskResult]:
     """Label tasks one after another in this process.
 
     Args:

@@ -35,7 +35,7 @@ _READ_BY_ROWS: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class LabelingTask:
     """Rows that one worker labels at once.
 
     Attributes:
@@ -67,7 +67,7 @@ class Task:
         return self.base / f"{self.prefix}{(self.part or 0) + number:05d}.parquet"
 
 
-def find_tasks(files: Sequence[str], out: Path, part_rows: int = PART_ROWS) -> list[Task]:
+def find_tasks(files: Sequence[str], out: Path, part_rows: int = PART_ROWS) -> list[LabelingTask]:
     """Return the tasks of the inputs that arguments name.
 
     Args:
@@ -86,7 +86,7 @@ def find_tasks(files: Sequence[str], out: Path, part_rows: int = PART_ROWS) -> l
 
     """
     out = out.absolute()
-    found: dict[Path, tuple[str, list[Task]]] = {}
+    found: dict[Path, tuple[str, list[LabelingTask]]] = {}
     for text in files:
         for base, input_, tasks in _inputs(text, out, part_rows):
             other, _ = found.setdefault(base, (input_, tasks))
@@ -112,7 +112,7 @@ def is_hub(text: str) -> bool:
     return text.startswith(PREFIX)
 
 
-def remove_outdated(tasks: Sequence[Task]) -> None:
+def remove_outdated(tasks: Sequence[LabelingTask]) -> None:
     """Remove outputs of an earlier state of the same inputs that no task will replace.
 
     A large input that became small, or the reverse, has another output, and one with fewer rows has fewer parts.
@@ -135,12 +135,12 @@ def remove_outdated(tasks: Sequence[Task]) -> None:
                 base.rmdir()
 
 
-def _inputs(text: str, out: Path, part_rows: int) -> Iterator[tuple[Path, str, list[Task]]]:
+def _inputs(text: str, out: Path, part_rows: int) -> Iterator[tuple[Path, str, list[LabelingTask]]]:
     """Yield the base of the output, the name and the tasks of each input that an argument names."""
     if is_hub(text):
-        splits: dict[str, list[Task]] = {}
+        splits: dict[str, list[LabelingTask]] = {}
         for file in find_hub_files(text):
-            task = Task(
+            task = LabelingTask(
                 source=HubSource(file=file),
                 base=out / file.split,
                 part_rows=part_rows,
@@ -155,13 +155,13 @@ def _inputs(text: str, out: Path, part_rows: int) -> Iterator[tuple[Path, str, l
         yield base, str(path), _tasks_of(path, base, part_rows)
 
 
-def _tasks_of(path: Path, base: Path, part_rows: int) -> list[Task]:
+def _tasks_of(path: Path, base: Path, part_rows: int) -> list[LabelingTask]:
     n_bytes = path.stat().st_size
-    whole = Task(source=FileSource(path=path), base=base, n_bytes=n_bytes)
+    whole = LabelingTask(source=FileSource(path=path), base=base, n_bytes=n_bytes)
     if n_bytes <= LARGE_BYTES:
         return [whole]
     if extension(path).removesuffix(".gz") in _READ_BY_ROWS:
-        return [Task(source=whole.source, base=base, n_bytes=n_bytes, part_rows=part_rows)]
+        return [LabelingTask(source=whole.source, base=base, n_bytes=n_bytes, part_rows=part_rows)]
     if extension(path) != ".parquet":
         return [whole]
     try:
@@ -170,7 +170,7 @@ def _tasks_of(path: Path, base: Path, part_rows: int) -> list[Task]:
         return [whole]  # the task says what is wrong
     n_rows = max(sum(sizes), 1)
     return [
-        Task(
+        LabelingTask(
             source=FileSource(path=path, row_groups=(first, stop)),
             base=base,
             n_bytes=n_bytes * sum(sizes[first:stop]) // n_rows,

@@ -18,7 +18,7 @@ from alchemist_exp.labeling import local_engine
 from alchemist_exp.labeling.job import LabelingJob
 from alchemist_exp.labeling.labelers import ProgramLabeler
 from alchemist_exp.labeling.local_engine import TaskStatus, label_locally, label_task
-from alchemist_exp.labeling.plan import Task, find_tasks
+from alchemist_exp.labeling.plan import LabelingTask, find_tasks
 from alchemist_exp.results.record import RunRecord
 from tests.support.commands import apply_lines
 
@@ -188,7 +188,7 @@ def test_two_jobs_on_one_directory_make_each_file_once(finished: Path, tmp_path:
     made = []
     make = local_engine._label
 
-    def counted(job: LabelingJob, task: Task, *rest: object) -> object:
+    def counted(job: LabelingJob, task: LabelingTask, *rest: object) -> object:
         made.append(task)
         time.sleep(0.05)
         return make(job, task, *rest)
