@@ -1,8 +1,8 @@
 """Labels tasks in the workers of a Dask cluster: processes of this machine, an existing cluster, or Slurm jobs.
 
-A task of Dask is one of `plan.LabelingTask`. Workers receive paths, make the labeler once per process from the directory
-of the run, run programs in the sandbox and write the outputs themselves; only the summary of a task is sent back. A task
-whose worker ends is run again by another worker, which finds the finished parts.
+A task of Dask is one of `plan.LabelingTask`. Workers receive paths, make the labeler once per process from the
+directory of the run, run programs in the sandbox and write the outputs themselves; only the summary of a task is sent
+back. A task whose worker ends is run again by another worker, which finds the finished parts.
 """
 
 import logging
