@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from alchemist_exp.label_models.flyingsquid import FlyingSquid
     from alchemist_exp.label_models.majority import Majority, WeightedMajority
     from alchemist_exp.label_models.snorkel import Snorkel
-    from alchemist_exp.library import load_component, read_record, run
+    from alchemist_exp.library import apply, load_component, read_record, run
     from alchemist_exp.pipeline.run import RunResult
     from alchemist_exp.results.record import RunRecord
     from alchemist_exp.results.runs import load_runs
@@ -62,6 +62,7 @@ __all__ = [
     "StoreError",
     "WeightedMajority",
     "__version__",
+    "apply",
     "class_balance_from_gold",
     "class_balance_from_votes",
     "component",
@@ -85,7 +86,7 @@ _MODULES = {
     "label_models.flyingsquid": ("FlyingSquid",),
     "label_models.majority": ("Majority", "WeightedMajority"),
     "label_models.snorkel": ("Snorkel",),
-    "library": ("load_component", "read_record", "run"),
+    "library": ("apply", "load_component", "read_record", "run"),
     "pipeline.run": ("RunResult",),
     "results.record": ("RunRecord",),
     "results.runs": ("load_runs",),

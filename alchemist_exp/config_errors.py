@@ -13,7 +13,7 @@ from yaml import MarkedYAMLError
 
 from alchemist_exp import config, plugins
 from alchemist_exp.core.component import REGISTRY
-from alchemist_exp.core.errors import unknown_name
+from alchemist_exp.core.errors import install_command, unknown_name
 from alchemist_exp.core.exit_codes import user_error_text
 from alchemist_exp.core.overrides import typed
 from alchemist_exp.member_files import line_of
@@ -143,6 +143,8 @@ def _without_quotes(text: str) -> str:
 
 def _no_member(match: re.Match[str]) -> str:
     group, name = match["group"], match["name"]
+    if (group, name) == ("hydra/launcher", "joblib"):
+        return f"{group}={name} needs the package hydra-joblib-launcher; install it with: {install_command('joblib')}"
     if group.startswith("hydra/"):
         return f"{group} has no member {name!r} here; a launcher or sweeper of that name must be installed first."
     if group in config.groups():
@@ -181,7 +183,7 @@ def _no_root_key(match: re.Match[str]) -> str:
     return f"the key {match['key']!r} is unknown; did you mean {' or '.join(owners[:3])}?"
 
 
-_UNKNOWN_HYDRA_KEY = "the key {!r} is unknown; the keys of a launcher are in conf/hydra/launcher."
+_UNKNOWN_HYDRA_KEY = "the key {!r} is unknown; the keys of a launcher or sweeper are in conf/hydra."
 _SHARED_KEYS = ("name",)
 """Keys of every component, which say nothing about the group."""
 

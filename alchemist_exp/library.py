@@ -1,12 +1,13 @@
-"""The functions of the public API: run an experiment, make one component, read a record.
+"""The functions of the public API: run an experiment, label rows with it, make one component, read a record.
 
 Import them from `alchemist_exp`. They do what the command line does, and raise errors instead of ending the process.
 """
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,11 +15,18 @@ from alchemist_exp import config
 from alchemist_exp.config_errors import explanation
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError, unknown_name
 from alchemist_exp.core.progress import NoProgress, Progress
+from alchemist_exp.labeling.components import SANDBOXES, Consent
+from alchemist_exp.labeling.frames import label_frame
+from alchemist_exp.labeling.labelers import make_labeler
+from alchemist_exp.labeling.run_files import open_run
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.run import RunResult
 from alchemist_exp.pipeline.run import run as run_experiment
 from alchemist_exp.registry import base_classes
 from alchemist_exp.results.record import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run(
@@ -47,6 +55,74 @@ def run(
     # As on the command line, what concerns Hydra alone is no part of the record.
     task = [override for override in overrides if not override.lstrip("+~").startswith(("hydra.", "hydra/"))]
     return run_experiment(experiment, container, task, progress or NoProgress())
+
+
+def apply(
+    run: RunResult | str | Path,
+    rows: "pd.DataFrame | Iterable[Any]",
+    *,
+    with_: str = "model",
+    text: str | None = None,
+    sandbox: str = "auto",
+    config_dir: str | Path | None = None,
+    weights: Sequence[str | Path] = (),
+    allow_modules: Sequence[str] = (),
+) -> "pd.DataFrame":
+    """Label rows with a finished run, as `alchemist apply` does; files of any size are for the command.
+
+    The model or the label model is loaded in each call, so label many rows in one call.
+
+    Args:
+        run: The result of `run`, or the directory of a run, which may be from another person.
+        rows: Texts, paths of images, or mappings with the columns of a run on records; or a pandas frame with a column
+            of texts or paths, or with these columns.
+        with_: "model" labels with the distilled model, "programs" with the programs of the run in the sandbox and the
+            label model that was fitted on their votes.
+        text: The column of the texts or paths in a frame. By default that of the run.
+        sandbox: The mode of the sandbox on this machine: "auto", "seccomp", "bwrap" or "none".
+        config_dir: A directory with the code of your own components, which is run.
+        weights: Files or directories outside of the run that an encoder may read.
+        allow_modules: Modules that programs may import, besides those that are allowed by default.
+
+    Returns:
+        A frame with the index of `rows`: their columns, then label, confidence and p(CLASS) for each class, and with
+        programs a column "vote PROGRAM" for each. A row without content or, with programs, without a vote has no
+        label. A column of the rows with such a name gets the prefix input_.
+
+    Raises:
+        AlchemistError: The run cannot be used, or the rows are not what it labels; the message says how to fix it.
+
+    Warns:
+        UserWarning: A program did not finish, or code of the run has changed since.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as outputs:
+        ...     trained = run(["+experiment=tiny", "seed=s0", "logger=none", f"paths.outputs={outputs}"])
+        ...     labels = apply(trained, ["Check out my channel", "I love this song", ""], with_="programs")
+        >>> labels[["text", "label"]].fillna("none").values.tolist()
+        [['Check out my channel', 'spam'], ['I love this song', 'ham'], ['', 'none']]
+        >>> labels.columns[:5].tolist()
+        ['text', 'label', 'confidence', 'p(ham)', 'p(spam)']
+
+    """
+    if with_ not in ("model", "programs"):
+        raise ConfigError(unknown_name("with_", with_, ("model", "programs")))
+    if sandbox not in SANDBOXES:
+        raise ConfigError(unknown_name("sandbox", sandbox, SANDBOXES))
+    consent = Consent(
+        config_dir=None if config_dir is None else Path(config_dir),
+        weights=tuple(map(Path, weights)),
+        modules=tuple(allow_modules),
+    )
+    stored = open_run((run.directory if isinstance(run, RunResult) else Path(run)).absolute())
+    labeler = make_labeler(stored, with_, consent, sandbox)
+    labeled, summary = label_frame(stored, labeler, rows, text)
+    for note in labeler.notes:
+        warnings.warn(note, stacklevel=2)
+    for name, (_, reason) in summary.failures.items():
+        warnings.warn(f"the program {name!r} did not finish and abstains on some rows ({reason})", stacklevel=2)
+    return labeled
 
 
 def compose_experiment(

@@ -18,7 +18,8 @@ def main() -> None:
         "--rows",
         type=int,
         nargs="+",
-        help="numbers of rows with which whole runs (rows) and the sandbox's memory (sandbox) are measured",
+        help="numbers of rows with which whole runs (rows), the sandbox's memory (sandbox) and alchemist apply (apply) "
+        "are measured",
     )
     arguments = parser.parse_args()
     if wrong := [name for name in arguments.names if name not in NAMES]:
@@ -32,9 +33,10 @@ def main() -> None:
         if hasattr(module, "measure"):
             notes += module.measure(arguments.rows)
     console = Console(width=130)
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     for note in notes:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, markup=False)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,50 @@
-"""Compares `alchemist apply` on many files, by the engines local and dask, with a plain Python loop on the same files.
+"""Compares `alchemist apply` by its engines with a plain Python loop and with Snorkel's appliers on the same files.
 
-CPU time is that of all processes and is reliable on a busy machine; rows per second and the gain of a second worker
-need an idle one. The rows are comments of the packaged YouTube data with a number, the programs are the ten recorded
-ones.
+CPU time is that of all processes with their start, and is reliable on a busy machine; wall time and the gain of a
+second worker need an idle one. The rows are comments of the packaged YouTube data with a number, the programs are the
+ten recorded ones. The sums of the votes of each program must be equal. `--rows 10000 100000 1000000` chooses the sizes.
 """
 
+import json
 import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from bench.sandbox import functions_of, sources_and_texts
+from bench.sandbox import sources_and_texts
 from bench.timing import memory_of
 
-ROWS = (20_000,)
-SHARD_ROWS = 25_000
+ROWS = (10_000, 100_000)
+FILE_ROWS = 25_000
 CLI = [sys.executable, "-c", "from alchemist_exp.cli.main import main; main()"]
 ENGINES = {
-    "local": ["--engine", "local"],
-    "dask, 1 worker": ["--engine", "dask", "--workers", "1"],
-    "dask, 2 workers": ["--engine", "dask", "--workers", "2"],
+    "apply, local": ["--engine", "local"],
+    "apply, dask, 1 worker": ["--engine", "dask", "--workers", "1"],
+    "apply, dask, 2 workers": ["--engine", "dask", "--workers", "2"],
 }
+LOOP = "plain loop, no sandbox"
+PEERS = {
+    LOOP: "loop",
+    "Snorkel PandasLFApplier": "snorkel_pandas",
+    # It fails with dask 2026.8 and pandas 3.
+    "Snorkel DaskLFApplier, 2 processes": "snorkel_dask",
+    "  the same, fault_tolerant=True": "snorkel_dask_tolerant",
+}
+MAX_SNORKEL_ROWS = 1_000_000
+"""Snorkel's appliers need 2.5 KB of memory for a row; they are left out for more rows."""
+
+HEADER = (
+    f"{'rows':>10}  {'':34} {'CPU s':>8} {'rows/CPU s':>11} {'loop = 1':>11} {'peak MB':>8} {'wall s':>8} {'load':>5}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,88 +73,96 @@ def compare() -> Iterator[tuple[str, float, str, float]]:
     yield from ()
 
 
-def measure(rows: Sequence[int] | None, engines: Sequence[str] = tuple(ENGINES)) -> Iterator[str]:
-    """Yield CPU time, rows per second and peak memory of each engine and of the plain loop.
+def measure(rows: Sequence[int] | None) -> Iterator[str]:
+    """Yield the lines of a table: CPU time, rows per CPU second and peak memory of each engine and each peer.
 
     Args:
         rows: Numbers of rows; ROWS if None.
-        engines: Keys of ENGINES.
 
     Yields:
-        One sentence per measurement.
+        A line per measurement.
 
     """
+    sources, texts = sources_and_texts("youtube")
+    yield HEADER
     with TemporaryDirectory() as name:
         root = Path(name)
-        overrides = ["dataset=youtube", "dataset.limit=100", "label_model=majority", "end_model=none", "logger=none"]
-        made = [*CLI, "run", *overrides, f"paths.outputs={root / 'outputs'}"]
-        subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
-        (run,) = (root / "outputs" / "runs").glob("*/record.json")
+        (root / "sources.json").write_text(json.dumps(sources), encoding="utf-8")
+        run = _make_run(root / "outputs")
         for count in rows or ROWS:
-            shards = root / f"shards{count}"
-            _write_shards(shards, count)
-            loop = [
-                sys.executable,
-                "-c",
-                f"from bench.apply import loop; loop({str(shards)!r}, {str(root / 'loop')!r})",
-            ]
-            yield _sentence("plain loop, no sandbox", count, _cost(loop))
-            for engine in engines:
-                out = root / f"{count} {engine}"
-                command = [*CLI, "apply", str(run.parent), f"{shards}/*.parquet", "-o", str(out), "--keep", "id"]
-                yield _sentence(engine, count, _cost([*command, "--with", "programs", *ENGINES[engine]]))
-                _require_equal(root / "loop", out)
+            inputs = root / f"inputs{count}"
+            _write_inputs(inputs, texts, count)
+            loop: Cost | None = None
+            expected: list[int] = []
+            for label, function in PEERS.items():
+                if label != LOOP and count > MAX_SNORKEL_ROWS:
+                    continue
+                answer = root / "answer.json"
+                arguments = [function, str(root / "sources.json"), str(inputs), str(answer)]
+                cost = _cost([sys.executable, "-m", "bench._apply_peers", *arguments])
+                found = json.loads(answer.read_text(encoding="utf-8"))
+                if "error" in found:
+                    yield f"{count:>10,}  {label:34} fails: {found['error']}"
+                    continue
+                loop = loop or cost
+                expected = expected or found["sums"]
+                _require_equal(label, found["sums"], expected)
+                yield _line(label, count, cost, loop)
+            for label, options in ENGINES.items():
+                out = root / f"{count} {label}"
+                command = [*CLI, "apply", str(run), f"{inputs}/*.parquet", "-o", str(out), "--keep", "id"]
+                cost = _cost([*command, "--with", "programs", *options])
+                _require_equal(label, _sums_of(out), expected)
+                yield _line(label, count, cost, loop or cost)
 
 
-def loop(shards: str, out: str) -> None:
-    """Write the votes of the recorded programs on each shard, in this process.
-
-    Args:
-        shards: The directory of the inputs.
-        out: The directory of the votes.
-
-    """
-    functions = functions_of(sources_and_texts("youtube")[0])
-    Path(out).mkdir(exist_ok=True)
-    for path in sorted(Path(shards).glob("*.parquet")):
-        texts = parquet.read_table(path, columns=["text"])["text"].to_pylist()
-        votes = {
-            f"{at}": pa.array([function(text) for text in texts], pa.int8()) for at, function in enumerate(functions)
-        }
-        parquet.write_table(pa.table(votes), Path(out, path.name), compression="zstd")
+def _make_run(outputs: Path) -> Path:
+    """Return the directory of a run with the ten recorded programs."""
+    overrides = ["dataset=youtube", "dataset.limit=100", "label_model=majority", "end_model=none", "logger=none"]
+    subprocess.run([*CLI, "run", *overrides, f"paths.outputs={outputs}"], check=True, stdout=subprocess.DEVNULL)
+    (record,) = (outputs / "runs").glob("*/record.json")
+    return record.parent
 
 
-def _write_shards(directory: Path, n_rows: int) -> None:
-    texts = sources_and_texts("youtube")[1]
+def _write_inputs(directory: Path, texts: Sequence[str], n_rows: int) -> None:
+    """Write rows to two or more Parquet files."""
     directory.mkdir()
-    for start in range(0, n_rows, SHARD_ROWS):
-        ids = range(start, min(start + SHARD_ROWS, n_rows))
+    size = min(FILE_ROWS, (n_rows + 1) // 2)
+    for start in range(0, n_rows, size):
+        ids = range(start, min(start + size, n_rows))
         table = pa.table({"id": list(ids), "text": [f"{texts[at % len(texts)]} {at}" for at in ids]})
         parquet.write_table(table, directory / f"{start:09d}.parquet")
 
 
-def _require_equal(loop_out: Path, out: Path) -> None:
-    """Raise AssertionError if an engine has other votes than the loop."""
+def _sums_of(out: Path) -> list[int]:
+    """Return the sum of the votes of each program in the outputs of a command; abstaining is -1."""
+    sums: Counter[str] = Counter()
     for path in sorted(out.glob("*.parquet")):
-        expected = parquet.read_table(loop_out / path.name).to_pandas().to_numpy()
-        found = parquet.read_table(path).to_pandas()
-        names = [name for name in found.columns if name.startswith("vote ")]
-        votes = np.stack([found[name].map({"ham": 0, "spam": 1}).fillna(-1) for name in names], axis=1)
-        if sorted(votes.sum(axis=0)) != sorted(expected.sum(axis=0)):
-            raise AssertionError(f"the votes of {path} differ from those of the loop")
+        table = parquet.read_table(path)
+        for name in table.column_names:
+            if name.startswith("vote "):
+                counts = {one["values"]: one["counts"] for one in table[name].value_counts().to_pylist()}
+                sums[name] += counts.get("spam", 0) - counts.get(None, 0)
+    return list(sums.values())
 
 
-def _sentence(name: str, n_rows: int, cost: Cost) -> str:
+def _require_equal(label: str, found: Sequence[int], expected: Sequence[int]) -> None:
+    """Raise AssertionError if a peer or an engine has other votes than the loop."""
+    if sorted(found) != sorted(expected):
+        raise AssertionError(f"the votes of {label} differ from those of the loop")
+
+
+def _line(label: str, n_rows: int, cost: Cost, loop: Cost) -> str:
     return (
-        f"apply, {name}, {n_rows:,} rows: {cost.cpu_s:.1f} CPU s, {n_rows / cost.wall_s:,.0f} rows/s with the start, "
-        f"{cost.peak_mb:.0f} MB at the peak (load {os.getloadavg()[0]:.1f})"
+        f"{n_rows:>10,}  {label:34} {cost.cpu_s:>8.1f} {n_rows / cost.cpu_s:>11,.0f} {loop.cpu_s / cost.cpu_s:>11.2f} "
+        f"{cost.peak_mb:>8,.0f} {cost.wall_s:>8.1f} {os.getloadavg()[0]:>5.1f}"
     )
 
 
 def _cost(command: Sequence[str]) -> Cost:
     """Run a command to its end."""
     began = time.perf_counter()
-    process: subprocess.Popen[Any] = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process: subprocess.Popen[Any] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)

@@ -1,7 +1,7 @@
-"""The launchers `slurm` and `slurm_local` of alchemist_exp (conf/hydra/launcher).
+"""The launchers `slurm`, `slurm_local` and `ray` of alchemist_exp (conf/hydra/launcher).
 
-Hydra imports this module in every Hydra application of the environment, so it imports alchemist_exp and submitit only
-when jobs are launched.
+Hydra imports this module in every Hydra application of the environment, so it imports alchemist_exp, submitit and Ray
+only when jobs are launched.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,8 @@ class SlurmLauncher(Launcher):
             What each job has returned.
 
         """
-        from alchemist_exp.sweeps.cluster_launcher import SlurmSettings, launch_on_slurm, settings_of
+        from alchemist_exp.sweeps.cluster_launcher import launch_on_slurm
+        from alchemist_exp.sweeps.cluster_settings import SlurmSettings, settings_of
 
         settings = settings_of(SlurmSettings, self.settings)
         return launch_on_slurm(self._sweep(), settings, job_overrides, initial_job_idx)
@@ -76,7 +77,43 @@ class SlurmLocalLauncher(SlurmLauncher):
             What each job has returned.
 
         """
-        from alchemist_exp.sweeps.cluster_launcher import LocalSettings, launch_locally, settings_of
+        from alchemist_exp.sweeps.cluster_launcher import launch_locally
+        from alchemist_exp.sweeps.cluster_settings import LocalSettings, settings_of
 
         settings = settings_of(LocalSettings, self.settings)
         return launch_locally(self._sweep(), settings, job_overrides, initial_job_idx)
+
+
+class RayLauncher(Launcher):
+    """Run the jobs of a sweep in processes of Ray (conf/hydra/launcher/ray.yaml)."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Remember the sweep.
+
+        Args:
+            hydra_context: The callbacks and the loader of Hydra.
+            task_function: The function that a job calls.
+            config: The composed configuration of the sweep.
+
+        """
+        self.context, self.task, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run jobs and wait for them.
+
+        Args:
+            job_overrides: The overrides of each job.
+            initial_job_idx: The number of the first one in the sweep, from 0.
+
+        Returns:
+            What each job has returned.
+
+        """
+        from alchemist_exp.sweeps.cluster_launcher import settings_of
+        from alchemist_exp.sweeps.ray_launcher import RaySettings, launch_on_ray
+
+        settings = settings_of(RaySettings, self.settings)
+        return launch_on_ray(self.config, self.context, self.task, settings, job_overrides, initial_job_idx)

@@ -1,4 +1,4 @@
-"""The sweeper of alchemist_exp for Hydra, which requires that its plugins are in the namespace package hydra_plugins.
+"""The sweepers of alchemist_exp for Hydra, which requires that its plugins are in the namespace package hydra_plugins.
 
 Hydra imports this module in every Hydra application of the environment, so it imports alchemist_exp only in a sweep.
 """
@@ -40,4 +40,35 @@ class ResumeSweeper(BasicSweeper):
             launcher=self.launcher,
             batch_size=self.max_batch_size,
             resume=self.resume,
+        )
+
+
+class OptunaSweeper(BasicSweeper):
+    """Search for the values with the highest score on valid (conf/hydra/sweeper/optuna.yaml)."""
+
+    def __init__(self, n_trials: int, batch_size: int, seed: int, params: Mapping[str, str] | None = None) -> None:
+        super().__init__(max_batch_size=None, params=dict(params or {}))
+        self.settings = {"n_trials": n_trials, "batch_size": batch_size, "seed": seed}
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the search.
+
+        Args:
+            arguments: The overrides of the command line.
+
+        Returns:
+            The result of each job that the launcher got; a failed job raises nothing.
+
+        """
+        from alchemist_exp.sweeps.search import SearchSettings, run_search
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        assert self.launcher is not None
+        return run_search(
+            [*self._parse_config(), *arguments],
+            config=self.config,
+            context=self.hydra_context,
+            launcher=self.launcher,
+            settings=SearchSettings(**self.settings),
         )

@@ -27,6 +27,7 @@ from alchemist_exp.data.images.toy_birds import draw_row
 from alchemist_exp.prompts.templates import PromptTemplates
 from tests.support.composing import compose_cached
 from tests.support.forking import run_forked
+from tests.support.slurm_node import slurm_node
 
 config.register()
 # The same examples every time, and no clock.
@@ -91,6 +92,13 @@ def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def prompts(composed) -> PromptTemplates:
     """The paper's prompts."""
     return config.build(composed()).prompt
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The configuration of a Slurm of one node, which all tests of a process share."""
+    with slurm_node(tmp_path_factory.mktemp("slurm")) as configuration:
+        yield configuration
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from alchemist_exp.results.runs import index_runs, members_of, run_name
 from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
 from tests.support.records import record, write
+from tests.support.wandb_files import read_offline_run
 
 # The tests of processes compose as a user does.
 pytestmark = pytest.mark.usefixtures("composed_once")
@@ -98,6 +99,23 @@ def test_a_directory_gets_every_format_and_figure5_its_pictures(
     assert "<svg" in (outputs / "figure" / "figure5.html").read_text(encoding="utf-8")
     assert main([str(outputs), "--table", "figure5", "--out", str(outputs / "alone.png")]) == 0
     assert (outputs / "alone.png").read_bytes() == (outputs / "figure" / "figure5.png").read_bytes()
+
+
+def test_the_rows_and_the_picture_go_to_one_wandb_run(
+    outputs: Path, swept: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = ("dataset=yelp", "supplement=mixed", "selection=random")
+    write(outputs, "draw", swept(*of, config={"selection.n": 4, "selection.seed": 0}))
+    assert main([str(outputs), "--table", "figure5", "--wandb"]) == 0
+    assert f"upload    wandb sync {outputs}/wandb/offline-run-*" in capsys.readouterr().out.splitlines()
+    logged = read_offline_run(outputs)
+    assert (logged.run.display_name, logged.run.job_type, logged.exit_code) == ("compare figure5", "compare", 0)
+    assert json.loads(logged.summary["figure.format"]) == "png"
+    (files,) = outputs.glob("wandb/offline-run-*/files")
+    shown = json.loads((files / json.loads(logged.summary["figure5.path"])).read_text())
+    assert main([str(outputs), "--table", "figure5", "--format", "csv"]) == 0
+    assert ",".join(shown["columns"]) == capsys.readouterr().out.splitlines()[0]
+    assert json.loads(logged.summary["figure5.nrows"]) == len(shown["data"]) > 0
 
 
 def test_without_a_table_every_finished_run_has_a_line(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

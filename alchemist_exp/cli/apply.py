@@ -13,7 +13,7 @@ import numpy as np
 
 from alchemist_exp.cli.apply_warnings import note_reasons, warn_of, warn_of_programs
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive, run_command
-from alchemist_exp.cli.run_directory import find_run, read_finished
+from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.core.types import ABSTAIN
@@ -29,6 +29,7 @@ Label new rows with a finished run. Nothing is sent to an LLM, and nothing is fi
   alchemist apply RUN tickets.csv -o labels.csv   a table: its columns, then label, confidence and p(CLASS)
   alchemist apply RUN tickets.csv --with programs also a column for the vote of each program
   alchemist apply RUN 'shards/*.parquet' -o DIR   many files: one Parquet file in DIR for each
+  alchemist apply RUN hub:NAME:SPLIT -o DIR       a dataset of the Hugging Face Hub, streamed
 
 A line is a text, a JSON object if the run has several columns, or the path of an image. A line ends at a newline
 character only. A row without content has an empty class and probability.
@@ -36,9 +37,9 @@ character only. A row without content has an empty class and probability.
 --with model (default) uses the distilled model, the mean over its seeds. --with programs runs the programs of the run
 in the sandbox and applies the label model that was fitted on their votes; a row without a vote has no label.
 
-With several files, a quoted pattern or a directory as -o, the same command again skips the files that are finished. A
-file that cannot be labeled is listed and skipped. The exit code is 0 if every file is labeled, 1 if one is not or after
-an error, 130 after Ctrl-C and 143 after SIGTERM.
+With several files, a quoted pattern, a dataset of the Hub or a directory as -o, large inputs are written in parts, and
+the same command again skips what is finished. A file that cannot be labeled is listed and skipped. The exit code is 0
+if every file is labeled, 1 if one is not or after an error, 130 after Ctrl-C and 143 after SIGTERM.
 
 A run may be from another person: its files are data, its programs run in the sandbox, and no path in them is followed
 without your consent by --weights, --allow-module or --config-dir.
@@ -66,7 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", metavar="RUN", help="a run: its key, the first digits of it, or its directory")
     parser.add_argument(
-        "files", metavar="FILE", nargs="*", help="a CSV, TSV, JSONL, Excel or Parquet file, or a quoted pattern"
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="a CSV, TSV, JSONL, Excel or Parquet file, a quoted pattern, or hub:NAME",
     )
     parser.add_argument("--with", dest="using", choices=["model", "programs"], default="model", help="what labels rows")
     parser.add_argument(
@@ -75,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="replace OUT, or the files in it, if they exist")
     parser.add_argument(
         "--keep", metavar="COLUMN", action="append", help="write only this column of FILE beside the labels; repeatable"
+    )
+    parser.add_argument(
+        "--part-rows", metavar="N", type=positive, help="rows of a part of a large input (default: 500000)"
     )
     parser.add_argument("--text", metavar="COLUMN", help="the column of the texts or image paths (default: the run's)")
     parser.add_argument("--encoding", metavar="NAME", help="the encoding of FILE (default: UTF-8)")
@@ -108,20 +115,21 @@ def _apply(chosen: argparse.Namespace) -> int:
     if not chosen.files and (chosen.out or chosen.text or chosen.encoding or chosen.force or chosen.keep):
         raise ConfigError("-o, --force, --text, --keep and --encoding are for a FILE; name one after RUN.")
     _check_engine(chosen)
-    if _has_shards(chosen):
-        from alchemist_exp.cli.apply_shards import label_shards
+    if _has_tasks(chosen):
+        from alchemist_exp.cli.apply_files import label_files
 
-        return label_shards(chosen)
+        return label_files(chosen)
     file = Path(chosen.files[0]) if chosen.files else None
     if file is not None and not file.is_file():
         raise ConfigError(f"{str(file)!r} is not a file; name the table whose rows are to be labeled.")
     out = None if file is None else _output(chosen, file)
-    from alchemist_exp.labeling.run_files import check_run_files, stored_run
+    from alchemist_exp.labeling.components import Consent
+    from alchemist_exp.labeling.labelers import make_labeler
+    from alchemist_exp.labeling.run_files import open_run
 
-    directory = find_run(chosen.outputs, chosen.run).absolute()
-    check_run_files(directory)
-    run = stored_run(directory, read_finished(directory, "only a finished run can label rows"))
-    labeler = _labeler(run, chosen)
+    run = open_run(find_run(chosen.outputs, chosen.run).absolute())
+    consent = Consent(config_dir=chosen.config_dir, weights=chosen.weights, modules=chosen.allow_module)
+    labeler = make_labeler(run, chosen.using, consent, chosen.sandbox)
     for note in labeler.notes:
         print(f"note: {single_line(note)}", file=sys.stderr)
     if file is None or out is None:
@@ -140,8 +148,9 @@ def _check_engine(chosen: argparse.Namespace) -> None:
     if chosen.engine != "dask" and (chosen.cluster or chosen.workers or for_slurm):
         name = "cluster" if chosen.cluster else "workers" if chosen.workers else for_slurm
         raise ConfigError(f"--{name} is for --engine dask.")
-    if chosen.engine and not _has_shards(chosen):
-        raise ConfigError("--engine labels files into a directory; name files, and the directory by -o DIR/.")
+    if (chosen.engine or chosen.part_rows) and not _has_tasks(chosen):
+        name = "engine" if chosen.engine else "part-rows"
+        raise ConfigError(f"--{name} is for labels in a directory; name files, and the directory by -o DIR/.")
     chosen.engine, chosen.cluster = chosen.engine or "local", chosen.cluster or "local"
     if for_slurm and chosen.cluster != "slurm":
         raise ConfigError(f"--{for_slurm} is for --cluster slurm.")
@@ -149,24 +158,14 @@ def _check_engine(chosen: argparse.Namespace) -> None:
         raise ConfigError("--workers is for --cluster local or slurm; a running cluster has its own workers.")
 
 
-def _has_shards(chosen: argparse.Namespace) -> bool:
+def _has_tasks(chosen: argparse.Namespace) -> bool:
     """Return whether the output is a directory with a file for each input."""
-    from alchemist_exp.labeling.shards import is_pattern
+    from alchemist_exp.labeling.plan import is_hub, is_pattern
 
     if not chosen.files:
         return False
     is_directory = chosen.out is not None and (chosen.out.endswith("/") or Path(chosen.out).is_dir())
-    return len(chosen.files) > 1 or is_pattern(chosen.files[0]) or is_directory
-
-
-def _labeler(run: "StoredRun", chosen: argparse.Namespace) -> "RowLabeler":
-    from alchemist_exp.labeling.components import Consent
-    from alchemist_exp.labeling.labelers import model_labeler, program_labeler
-
-    consent = Consent(config_dir=chosen.config_dir, weights=chosen.weights, modules=chosen.allow_module)
-    if chosen.using == "model":
-        return model_labeler(run, consent)
-    return program_labeler(run, consent, chosen.sandbox)
+    return len(chosen.files) > 1 or is_pattern(chosen.files[0]) or is_hub(chosen.files[0]) or is_directory
 
 
 def _label_lines(labeler: "RowLabeler") -> int:
@@ -227,24 +226,16 @@ def _output(chosen: argparse.Namespace, file: Path) -> Path:
 def _label_file(run: "StoredRun", labeler: "RowLabeler", chosen: argparse.Namespace, file: Path, out: Path) -> int:
     """Label the rows of a table and write it."""
     from alchemist_exp.data.table_stream import open_table
-    from alchemist_exp.labeling.tables import (
-        check_kept,
-        explain_encoding_errors,
-        find_row_columns,
-        label_table,
-        wanted_columns,
-    )
+    from alchemist_exp.labeling.tables import explain_encoding_errors, open_labeler, wanted_columns
     from alchemist_exp.results.progress import RichProgress
 
-    wanted = wanted_columns(run, labeler, chosen.text)
     progress = RichProgress()
     with explain_encoding_errors():
-        table = open_table(file, wanted=wanted, encoding=chosen.encoding)
-        columns = find_row_columns(table, labeler, wanted, chosen.text)
-        check_kept(table, chosen.keep)
-        progress.start(f"labeling {single_line(file.name)} with {chosen.using}", table.n_rows)
+        opened = open_table(file, wanted=wanted_columns(run, labeler, chosen.text), encoding=chosen.encoding)
+        table = open_labeler(opened, run, labeler, chosen.text, chosen.keep)
+        progress.start(f"labeling {single_line(file.name)} with {chosen.using}", opened.n_rows)
         try:
-            summary = label_table(table, columns, labeler, out, progress.advance, keep=chosen.keep)
+            summary = table.write(out, table.table.parts(labeler.chunk_rows), progress.advance)
         finally:
             progress.stop()
     counts = ", ".join(f"{count:,} {sanitize(name)}" for name, count in summary.labels.items()) or "no label"

@@ -36,6 +36,7 @@ Make tables from the records of runs. Makes no LLM call and runs nothing.
   alchemist compare outputs --table table8 gold=none      only runs with that value; keys are those of alchemist run
   alchemist compare outputs --table table1 --out t1.html  into a file of that format: txt, md, csv, tex, html
   alchemist compare outputs --table figure5 --out figure  into a directory: every format, figure5 as svg and png too
+  alchemist compare outputs --table table8 --wandb        also to a W&B run; WANDB_PROJECT and WANDB_MODE as in a run
 
 Runs that differ only in seeds are averaged. Runs that differ in anything else (the version of the program, the data, a
 setting) are refused, with the filter that chooses. Missing results are listed with the command that makes them.
@@ -66,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--format", choices=sorted(FORMATS), help="what is printed; text by default")
     parser.add_argument(
         "-o", "--out", type=Path, help="a file (its name ends in the format) or a directory (every format)"
+    )
+    parser.add_argument(
+        "--wandb", action="store_true", help="also log every row, and figure 5 as a picture, to a new W&B run"
     )
     return run_command(lambda: _compare(_with_outputs(parser.parse_intermixed_args(arguments))))
 
@@ -98,7 +102,7 @@ def _compare(chosen: argparse.Namespace) -> int:
     if index.runs.empty and index.errors:
         raise StoreError(" ".join(index.errors))  # they are why there is nothing to compare
     screen = chosen.out is None and kind == "text"
-    pictured = kind in ("html", *PICTURES, None)
+    pictured = kind in ("html", *PICTURES, None) or chosen.wandb
     report, pictures = _report(chosen, index.runs, filters, pictures=pictured, screen=screen)
     for sentence in index.errors:
         print_error(sentence)
@@ -107,7 +111,21 @@ def _compare(chosen: argparse.Namespace) -> int:
         print(as_text(report, width) if kind == "text" else FORMATS[kind or ""][1](report), end="")
     else:
         _write(chosen.out, kind, report, pictures)
+    if chosen.wandb:
+        _log(chosen.outputs, report, pictures.get("png"))
     return 0
+
+
+def _log(outputs: Path, report: Report, picture: bytes | None) -> None:
+    """Log the rows of the report to a W&B run, whose files are in the directory of outputs."""
+    from alchemist_exp import config
+    from alchemist_exp.tracking.wandb_run import WandbLogger, offline_files
+
+    logger = config.build_component(config.compose(["logger=wandb"]), "logger")
+    assert isinstance(logger, WandbLogger)
+    logger.log_comparison(outputs, report.name, report.flat, picture)
+    if logger.effective_mode == "offline":
+        print(f"upload    wandb sync {offline_files(outputs)}")
 
 
 def _report(

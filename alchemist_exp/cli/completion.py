@@ -177,6 +177,7 @@ def _overrides(before: Sequence[str], current: str) -> Iterator[str]:
             "paths.outputs=",
             "sweep.fail_fast=",
             "sweep.file=",
+            "sweep.on_interrupt=",
             "sweep.skip=",
         )
 

@@ -13,14 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
-from alchemist_exp.cli.run_directory import find_run, read_finished
+from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import escape_controls, sanitize
 from alchemist_exp.core.types import Split
 from alchemist_exp.programs.files import file_names, split_header
 from alchemist_exp.programs.types import Program
 from alchemist_exp.results.layout import new_console, new_table, number_text
-from alchemist_exp.results.record import RunRecord, Section
+from alchemist_exp.results.record import RunRecord, Section, read_finished
 from alchemist_exp.results.report import UNKNOWN
 
 SHOWN_FLIPS = 6

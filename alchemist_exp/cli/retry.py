@@ -75,8 +75,8 @@ def main() -> None:
     text = "".join(f"{shlex.join(overrides) or 'force=false'}\n" for overrides in lines)
     write_bytes(path, text.encode("utf-8"))
     only_flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
-    fail_fast = [text for text in of_sweep if key_of_override(text) == "sweep.fail_fast"]
-    command = [*only_flags, override("sweep.file", str(path)), override("paths.outputs", str(directory)), *fail_fast]
+    kept = [text for text in of_sweep if key_of_override(text) in ("sweep.fail_fast", "sweep.on_interrupt")]
+    command = [*only_flags, override("sweep.file", str(path)), override("paths.outputs", str(directory)), *kept]
     if not _agreed(command, yes=chosen.yes):
         print("nothing was sent and nothing was run")
         sys.exit(1)

@@ -61,8 +61,7 @@ def job(cfg: DictConfig) -> "RunResult":
 
     in_launched_process = bool(sweep) and SweepScreen.current is None
     if in_launched_process:
-        launcher = str(hydra_config.launcher._target_)
-        prepare_process(ends_with_parent="joblib" in launcher, on_cluster="Slurm" in launcher)
+        prepare_process(ends_with_parent="joblib" in str(hydra_config.launcher._target_))
     overrides = without_sweep_keys(task_overrides())
     stops_others = bool(sweep) and cfg.sweep.fail_fast
     with _errors_for_sweep(sweep_directory if stops_others else None, in_launched_process), shown(overrides):
@@ -99,10 +98,13 @@ def next_steps(directory: Path) -> str:
 
     """
     from alchemist_exp.pipeline.artifacts import LABELS
+    from alchemist_exp.tracking.wandb_run import offline_files
 
     labels = f"in Python: pandas.read_parquet({str(directory / LABELS)!r})"
     again, new_rows = show_command(directory), apply_command(directory)
-    return f"this screen again  {again}\nthe labels         {labels}\nlabel new rows     {new_rows}\n"
+    files = offline_files(directory)
+    upload = f"upload to W&B      wandb sync {files}\n" if files else ""
+    return f"this screen again  {again}\nthe labels         {labels}\nlabel new rows     {new_rows}\n{upload}"
 
 
 @exits_cleanly

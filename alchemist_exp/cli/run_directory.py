@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.results.record import RECORD, RunRecord, RunStatus
+from alchemist_exp.results.record import RECORD, RunRecord
 
 
 def find_run(outputs: Path, name: str | None = None) -> Path:
@@ -46,28 +46,3 @@ def _began(directory: Path) -> tuple[str, int]:
     except StoreError:  # of another version, or broken; the command that shows it says so
         record = None
     return (record.started_at if record else "", written)
-
-
-def read_finished(directory: Path, purpose: str) -> RunRecord:
-    """Return the record of a finished run.
-
-    Args:
-        directory: The run's directory.
-        purpose: What the run is needed for, in an error message ("compare finished runs").
-
-    Returns:
-        The record.
-
-    Raises:
-        StoreError: The run has not finished, or its record cannot be read.
-
-    """
-    record = RunRecord.read(directory)
-    if record is None:
-        raise StoreError(f"the run {directory} has no record; {purpose}.")
-    if record.interrupted:
-        raise StoreError(f"the run {directory} was {record.error} before it finished; run it again; {purpose}.")
-    if record.status is not RunStatus.FINISHED:
-        why = f" ({record.error})" if record.error else ""
-        raise StoreError(f"the run {directory} has {record.status}, not finished{why}; {purpose}.")
-    return record

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
-from alchemist_exp.cli.run_directory import find_run, read_finished
+from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.console import show
+from alchemist_exp.results.record import read_finished
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

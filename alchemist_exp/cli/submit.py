@@ -17,13 +17,13 @@ from alchemist_exp.cli import run
 from alchemist_exp.cli.arguments import OUTPUTS, Parser
 from alchemist_exp.cli.hydra_command import exits_cleanly, flags_first, option_parser
 from alchemist_exp.cli.sweep import visit_jobs
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.errors import ConfigError, MissingPackageError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.record import RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS, usd_text
-from alchemist_exp.sweeps.cluster_launcher import SlurmSettings, check_resources, settings_of
+from alchemist_exp.sweeps.cluster_settings import SlurmSettings, check_resources, settings_of
 from alchemist_exp.sweeps.overrides import without_sweep_keys
-from alchemist_exp.sweeps.run_keys import RunKeys
+from alchemist_exp.sweeps.run_keys import RunKeys, refuse_missing_packages
 from alchemist_exp.sweeps.submissions import TaskState, active_states, read_submissions
 
 if TYPE_CHECKING:
@@ -126,21 +126,27 @@ def _command(arguments: Sequence[str]) -> tuple[list[str], SlurmSettings]:
 
 
 def _planned(command: Sequence[str]) -> list[PlannedJob]:
-    """Return the jobs of the sweep with what is known of their runs."""
+    """Return the jobs of the sweep with what is known of their runs; refuse them if one needs a missing package."""
     from alchemist_exp.pipeline.plan import plan
 
     jobs: list[PlannedJob] = []
+    missing: list[str] = []
     keys = RunKeys()
     queued: dict[str, TaskState] = {}
 
     def _visit(cfg: DictConfig, overrides: list[str]) -> None:
-        experiment, key = keys.build(cfg, overrides)
+        try:
+            experiment, key = keys.build(cfg, overrides)
+        except MissingPackageError as error:
+            missing.append(str(error))
+            return
         if not jobs:
             queued.update({state.task.run_key: state for state in active_states(experiment.paths.root)})
         record = RunRecord.read_current(experiment.paths.runs / key)
         done = record is not None and record.status is RunStatus.FINISHED and not experiment.runs_again_after(record)
         planned = None
         if not done and key not in queued:
+            missing.extend(experiment.missing_packages())
             asked = frozenset[str]().union(*(job.plan.asked for job in jobs if job.plan))
             planned = plan(experiment, experiment.dataset.load(), asked)
         name = " ".join(without_sweep_keys(overrides))
@@ -148,6 +154,7 @@ def _planned(command: Sequence[str]) -> list[PlannedJob]:
         jobs.append(job)
 
     visit_jobs(command, _visit, list_jobs=False)
+    refuse_missing_packages(missing)
     return jobs
 
 

@@ -3,12 +3,16 @@
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import hydra
 from omegaconf import DictConfig
 
 from alchemist_exp import config
 from alchemist_exp.cli.hydra_command import hydra_arguments, task_overrides
+from alchemist_exp.core.errors import ConfigError
+
+SEARCH: Final = "hydra/sweeper=optuna"
 
 
 def visit_jobs(
@@ -21,7 +25,15 @@ def visit_jobs(
         visit: Is called with each job's configuration and overrides.
         list_jobs: Whether Hydra prints the number and the overrides of each job.
 
+    Raises:
+        ConfigError: The jobs are the trials of a search.
+
     """
+    if SEARCH in arguments:
+        raise ConfigError(
+            f"the jobs of {SEARCH} depend on the scores of earlier ones, so they cannot be listed; leave it out, and "
+            "give one value for each key."
+        )
 
     @hydra.main(version_base="1.3", config_path=config.config_dir(), config_name="config")
     def _job(cfg: DictConfig) -> None:

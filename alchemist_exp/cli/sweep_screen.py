@@ -8,9 +8,7 @@ import logging
 import shlex
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,59 +19,30 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.text import Text
 
+from alchemist_exp import plugins
+from alchemist_exp.cli.sweep_report import FinishedJob, job_notes, job_table
 from alchemist_exp.config_errors import sentence
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.results.console import headline, not_logged
-from alchemist_exp.results.layout import heading, new_console, new_table
+from alchemist_exp.results.console import headline
+from alchemist_exp.results.layout import heading, new_console
 from alchemist_exp.results.paper_tables import TABLES
-from alchemist_exp.results.record import INTERRUPTIONS
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 from alchemist_exp.sweeps.fail_fast import NotStartedError, stopped
-from alchemist_exp.sweeps.outcome import JobOutcome
+from alchemist_exp.sweeps.outcome import JobOutcome, SearchResult
 from alchemist_exp.sweeps.overrides import SECTION
+from alchemist_exp.tracking.wandb_run import OFFLINE_RUNS, offline_files
 
 if TYPE_CHECKING:
-    from alchemist_exp.pipeline.run import RunResult
+    pass
 
 SHOWN_JOBS = 40
 """Rows of the table; `alchemist compare` has the others."""
-
-SHOWN_NOTES = 10
 
 _NO_FILTERS = ("hydra", "paths", "logger", "force", "budget", "debug", "experiment")
 """Overrides that no result depends on, or that `alchemist compare` does not know."""
 
 _LAUNCHER_LOG = logging.getLogger("hydra._internal.core_plugins.basic_launcher")
 """Names each job too; quiet while the screen does."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinishedJob:
-    """What is shown of a job.
-
-    Attributes:
-        number: Its number in the sweep, from 1.
-        values: Its overrides by key, those that differ between the jobs.
-        result: Its run; None for a job without a finished one.
-        error: Why there is none, one sentence; "" for a finished one.
-        started: Whether this sweep has started it.
-        logger: The configured logger.
-        seconds: How long it took.
-
-    """
-
-    number: int
-    values: Mapping[str, str]
-    result: "RunResult | None"
-    error: str
-    started: bool
-    logger: str
-    seconds: float
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ended with an error, not by an interruption."""
-        return self.result is None and self.started and self.error not in INTERRUPTIONS
 
 
 class SweepScreen(Callback):
@@ -94,6 +63,9 @@ class SweepScreen(Callback):
         self._outputs = ""
         self._experiment = ""
         self._began = 0.0
+        self._searched: tuple[str, ...] = ()
+        self._n_trials = 0
+        self._search: SearchResult | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a process of a launcher needs: the jobs, and not the records."""
@@ -133,6 +105,25 @@ class SweepScreen(Callback):
         self._jobs = [_without_sweep_keys(job) for job in jobs]
         for note in notes:
             _print(Text(f"! {single_line(note)}", style="yellow"))
+
+    def on_search_start(self, keys: Sequence[str], n_trials: int) -> None:
+        """Remember that the jobs are the trials of a search: they show scores on valid only.
+
+        Args:
+            keys: The keys whose values are searched.
+            n_trials: The number of trials.
+
+        """
+        self._searched, self._n_trials = tuple(keys), n_trials
+
+    def on_search_end(self, result: SearchResult) -> None:
+        """Remember what a search has found.
+
+        Args:
+            result: The scores of the trials.
+
+        """
+        self._search = result
 
     def on_job_found(self, outcome: JobOutcome) -> None:
         """Print the line of a job that has a finished run.
@@ -205,7 +196,7 @@ class SweepScreen(Callback):
             if not sys.stdout.isatty():
                 _print(Text(f"   {before}failed: {job.error}"))
             return
-        score, *others = headline(job.result.record).items()
+        score, *others = headline(job.result.record, self._splits).items()
         scores = f"{score[1]}: " + ", ".join(f"{name} {value}" for name, value in others)
         how = "loaded from the existing record" if job.result.reused else f"{job.seconds:.1f} s"
         _print(Text(f"   {before}{scores}; {how}; run {job.result.record.run_key[:SHOWN_KEY_DIGITS]}"))
@@ -222,21 +213,27 @@ class SweepScreen(Callback):
         done, failed = [job for job in finished if job.result], [job for job in finished if job.failed]
         n_not_started = sum(not job.started and job.result is None for job in finished)
         counts = [f"{len(failed)} failed"] * bool(failed) + [f"{n_not_started} not started"] * bool(n_not_started)
-        _print(heading(f"{len(done)} of {len(self._jobs)} jobs are done", ", ".join(counts)))
+        _print(heading(f"{len(done)} of {self._n_jobs} jobs are done", ", ".join(counts)))
+        if scores := self._search.scores if self._search else {}:
+            done = sorted(done, key=lambda job: scores.get(job.number, -1.0), reverse=True)
         if done:
-            _print(_table(done[:SHOWN_JOBS]))
+            _print(job_table(done[:SHOWN_JOBS], self._splits))
         if len(done) > SHOWN_JOBS:
             _print(Text(f"and {len(done) - SHOWN_JOBS} more", style="dim"))
-        for text, count in self._notes(done):
+        for text, count in job_notes(done):
             _print(Text(f"! {text}" + (f" ({count} jobs)" if count > 1 else ""), style="yellow"))
         for error in dict.fromkeys(job.error for job in failed):
             names = "; ".join(_name(job.values) for job in failed if job.error == error)
             _print(Text(f"failed    {names}: {error}", style="red"))
-        if (left := len(self._jobs) - len(done)) > 0:
+        for line in self._search_lines():
+            _print(Text(line))
+        if (left := self._n_jobs - len(done)) > 0:
             what = f"{left} jobs are" if left > 1 else "one job is"
             _print(Text(f"continue  the same command again; {what} left, finished runs are loaded"))
-        if done:
+        if done and not self._n_trials:  # a comparison would show scores on test
             _print(Text(f"compare   {self._compare_command()}"))
+        if any(job.result and offline_files(job.result.directory) for job in done):
+            _print(Text(f"upload    wandb sync {shlex.quote(self._outputs)}/runs/*/{OFFLINE_RUNS}"))
 
     def _add(self, outcome: JobOutcome) -> FinishedJob:
         """Remember what came of a job that this process has not run."""
@@ -254,13 +251,39 @@ class SweepScreen(Callback):
         self._finished[job.number] = job
         return job
 
+    @property
+    def _n_jobs(self) -> int:
+        """The number of jobs; in a search, jobs that are not listed yet are included, and equal trials are one job."""
+        left = self._n_trials - (self._search.n_trials if self._search else len(self._jobs))
+        return len(self._jobs) + max(0, left if self._n_trials else 0)
+
+    @property
+    def _splits(self) -> tuple[str, ...]:
+        """The splits whose scores are shown; a search shows none of test, which must not choose values."""
+        return ("valid",) if self._n_trials else ("test", "valid")
+
+    def _search_lines(self) -> list[str]:
+        """Return what a search has found, and the command of the best run."""
+        if self._search is None or self._search.best is None:
+            return []
+        best = self._finished[self._search.best]
+        assert best.result is not None
+        own = plugins.directory()
+        options = [] if own is None else ["--config-dir", str(own)]
+        how = headline(best.result.record, self._splits)["score"]
+        return [
+            f"best      {_name(best.values)}: {how} {self._search.scores[best.number]:.3f}, the highest of "
+            f"{len(self._search.scores)}; gold labels of valid were used for this choice",
+            f"repeat    {shlex.join(['alchemist', 'run', *options, *self._search.overrides])}",
+        ]
+
     def _number(self, config: DictConfig) -> int:
         """Return the number of a job in the sweep; Hydra counts only the jobs that the launcher got."""
         values = _without_sweep_keys(dict(map(_split, config.hydra.overrides.task)))
         return self._jobs.index(values) + 1 if values in self._jobs else int(config.hydra.job.num) + 1
 
     def _position(self, number: int) -> str:
-        return f"{number} of {len(self._jobs)}" if self._jobs else f"job {number}"
+        return f"{number} of {self._n_jobs}" if self._jobs else f"job {number}"
 
     def _title(self, number: int, values: Mapping[str, str]) -> list[Any]:
         """Return the parts of the first line of a job."""
@@ -269,36 +292,17 @@ class SweepScreen(Callback):
     def _seconds_left(self) -> float:
         """Estimate the time of the jobs that have not begun and the one that begins; 0 where nothing is known."""
         made = [job.seconds for job in self._finished.values() if job.result and not job.result.reused]
-        return sum(made) / len(made) * (len(self._jobs) - len(self._finished)) if made and self._jobs else 0.0
+        return sum(made) / len(made) * (self._n_jobs - len(self._finished)) if made and self._jobs else 0.0
 
     def _values(self, config: DictConfig) -> dict[str, str]:
         """Return the overrides of a job that differ between jobs, all of them where none does."""
         return self._differing(_without_sweep_keys(dict(map(_split, config.hydra.overrides.task))))
 
     def _differing(self, values: dict[str, str]) -> dict[str, str]:
+        if self._searched:
+            return {key: values[key] for key in self._searched if key in values}
         differ = {key: value for key, value in values.items() if len({job.get(key) for job in self._jobs}) > 1}
         return differ or values
-
-    def _notes(self, done: Sequence[FinishedJob]) -> list[tuple[str, int]]:
-        """Return the notes and warnings of the runs, by dataset if there are several, and how many jobs have each."""
-        from alchemist_exp.results.runs import dataset_name
-
-        counts: Counter[tuple[str, str]] = Counter()
-        datasets = set()
-        for job in done:
-            if job.result:
-                record = job.result.record
-                values = record.config["dataset"]
-                dataset = dataset_name({"dataset": values["name"], "config.dataset.path": values.get("path")})
-                datasets.add(dataset)
-                texts = dict.fromkeys([*record.notes, *record.label_model["warnings"]])
-                counts.update((dataset, text) for text in texts)
-                counts.update([("", text)] if job.result.reused and (text := not_logged(job.logger)) else [])
-        order = [*dict.fromkeys(dataset for dataset, _ in counts)]
-        shown = sorted(counts.most_common(SHOWN_NOTES), key=lambda note: order.index(note[0][0]))
-        notes = [(f"{dataset}: {text}" if len(datasets) > 1 and dataset else text, n) for (dataset, text), n in shown]
-        more = len(counts) - SHOWN_NOTES
-        return notes + ([(f"and {more} other notes, see the records", 1)] if more > 0 else [])
 
     def _compare_command(self) -> str:
         """Return the command that compares the runs of this sweep."""
@@ -361,21 +365,6 @@ def _is_stopped(config: DictConfig) -> bool:
 
 def _name(values: Mapping[str, str]) -> str:
     return single_line(" ".join(f"{key}={value}" for key, value in values.items()))
-
-
-def _table(jobs: Sequence[FinishedJob]) -> Any:
-    """Return a row for each finished job: the values that differ, its scores, its run."""
-    keys = [*dict.fromkeys(key for job in jobs for key in job.values)]
-    rows = [(job, headline(job.result.record)) for job in jobs if job.result]
-    table = new_table(*keys, *rows[0][1], "seconds", "run")
-    for column in table.columns[: len(keys) + 1]:
-        column.justify = "left"
-    for job, scores in rows:
-        values = [single_line(job.values.get(key, "")) for key in keys]
-        run_key = job.result.record.run_key[:SHOWN_KEY_DIGITS] if job.result else ""
-        took = f"{job.seconds:.1f}" if job.started else "finished before"
-        table.add_row(*values, *scores.values(), took, run_key)
-    return table
 
 
 def _print(shown: Any) -> None:

@@ -16,6 +16,10 @@ class ConfigError(AlchemistError):
     """A configuration value is invalid, or two values contradict each other."""
 
 
+class MissingPackageError(ConfigError):
+    """A package of an optional extra is not installed."""
+
+
 class DataError(AlchemistError):
     """A dataset is missing, unreadable or contradicts its description."""
 
@@ -37,7 +41,11 @@ class StoreError(AlchemistError):
 
 
 class Terminated(KeyboardInterrupt):
-    """The process received SIGTERM, as a cluster sends it at a time limit; treated like Ctrl-C."""
+    """The process received SIGTERM, as a cluster sends it to a cancelled job; treated like Ctrl-C."""
+
+
+class TimeLimitReached(Terminated):
+    """Slurm has sent the signal that announces the time limit of the job; the run ends as after SIGTERM."""
 
 
 def install_command(extra: str) -> str:
@@ -59,11 +67,11 @@ def require_packages(what: str, extra: str, *modules: str) -> None:
         *modules: Names of modules.
 
     Raises:
-        ConfigError: One of them is not installed.
+        MissingPackageError: One of them is not installed.
 
     """
     if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
-        raise ConfigError(f"{what} needs the package {missing[0]}; install it with: {install_command(extra)}")
+        raise MissingPackageError(f"{what} needs the package {missing[0]}; install it with: {install_command(extra)}")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import LABEL, TEXT
+from alchemist_exp.data.hub_errors import DATASET_KEYS, explain_hub_error
 from alchemist_exp.data.labels import is_missing
 from alchemist_exp.data.split_files import SPLIT_FILE_NAMES
 from alchemist_exp.data.tables import SplitTable, SplitTables, TableDataset
@@ -27,7 +28,7 @@ TEXT_NAMES = ("sentence", "content", "review", "comment", "tweet", "document", "
 LABEL_NAME = re.compile(r"(.*_)?(label|labels|category|class|target|sentiment|intent|topic)", re.IGNORECASE)
 """Where no column is called label and none has class names, the one with such a name has the labels."""
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 
 
 @component("dataset", "hub")
@@ -56,7 +57,7 @@ class HubDataset(TableDataset):
 
         """
         super().__post_init__()
-        if not _REPOSITORY.fullmatch(self.repo):
+        if not REPOSITORY.fullmatch(self.repo):
             raise ConfigError(
                 f"dataset.repo={self.repo!r} is not a repository of the Hugging Face Hub; expected owner/name, as in "
                 "dataset.repo=fancyzhx/ag_news."
@@ -90,7 +91,7 @@ class HubDataset(TableDataset):
             names = {split: _split_name(split, found) for split in Split}
             rows = {split: _columns(found[name], self.limit) for split, name in names.items() if name is not None}
         except Exception as error:  # the libraries raise the errors of several HTTP clients and file formats
-            raise DataError(self._explain(error)) from error
+            raise DataError(explain_hub_error(error, self.repo, self.revision, self.config, DATASET_KEYS)) from error
         if Split.TRAIN not in rows:
             raise DataError(f"{self.repo} has no split train; it has {', '.join(map(str, found))}.")
         features = {split: found[str(names[split])].features or {} for split in rows}
@@ -175,37 +176,6 @@ class HubDataset(TableDataset):
         if unused := [str(split) for split in found if str(split) not in names.values()]:
             notes.append(f"Splits of {self.repo} that are not read: {', '.join(unused)}.")
         return tuple(notes)
-
-    def _explain(self, error: Exception) -> str:
-        """Return one sentence about an error of the Hub."""
-        kinds = {cls.__name__ for cls in type(error).__mro__}
-        text = " ".join(str(error).split())
-        what = f"{self.repo}" + (f" at {self.revision}" if self.revision else "")
-        if "GatedRepoError" in kinds or "is a gated dataset" in text:
-            return (
-                f"{what} is gated: ask for access on its page of the Hugging Face Hub, then set HF_TOKEN to your token."
-            )
-        if kinds & {"RepositoryNotFoundError", "DatasetNotFoundError"}:
-            return (
-                f"{what} is not a public dataset of the Hugging Face Hub; correct dataset.repo, or set HF_TOKEN if it "
-                "is private."
-            )
-        if "RevisionNotFoundError" in kinds:
-            return f"{self.repo} has no revision {self.revision!r}; correct dataset.revision, or leave it out."
-        if "Dataset scripts are no longer supported" in text:
-            return (
-                f"{what} is made by a Python script, which the library datasets does not run any more; look for a copy "
-                "in Parquet, or download its files and use dataset=files."
-            )
-        if match := re.search(r"(?:pick one among the available configs|Available): (\[[^\]]*\])", text):
-            problem = "needs a configuration" if self.config is None else f"has no configuration {self.config!r}"
-            return f"{what} {problem}; set dataset.config to one of {match[1]}."
-        if kinds & {"OfflineModeIsEnabled", "ConnectionError", "ConnectError", "TimeoutException"} or "ffline" in text:
-            return (
-                f"the Hugging Face Hub could not be reached for {what} ({type(error).__name__}: {text[:160]}); check "
-                "the network and HF_HUB_OFFLINE, or use dataset=files with downloaded files."
-            )
-        return f"{what} could not be read from the Hugging Face Hub ({type(error).__name__}: {text[:300].rstrip('.')})."
 
 
 def _split_name(split: Split, found: Iterable[object]) -> str | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from zipfile import BadZipFile
 
-from alchemist_exp.core.errors import DataError, install_command
+from alchemist_exp.core.errors import DataError, MissingPackageError, install_command
 from alchemist_exp.data.labels import is_missing
 
 Columns = Mapping[str, list[Any]]
@@ -343,7 +343,9 @@ def _read_excel(path: Path) -> Table:
         from openpyxl import load_workbook
         from openpyxl.utils.exceptions import InvalidFileException
     except ImportError as error:
-        raise DataError(f"{path} needs the package openpyxl; install it: {install_command('xlsx')}") from error
+        raise MissingPackageError(
+            f"{path} needs the package openpyxl; install it with: {install_command('xlsx')}"
+        ) from error
     try:
         book = load_workbook(path, read_only=True, data_only=True)
         sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]

@@ -1,116 +1,33 @@
-"""Reads and writes tables part by part, so that memory does not grow with the number of rows.
+"""Reads tables part by part, so that memory does not grow with the number of rows.
 
 CSV, TSV, JSONL and Parquet files are read in parts. Excel files and lists in JSON are read whole: they are small.
 """
 
-import codecs
-import csv
-import gzip
-import io
-import json
-import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING
 
-from alchemist_exp.core.atomic_io import open_replacement
 from alchemist_exp.core.errors import DataError
-from alchemist_exp.data.other_columns import as_array, as_texts
-from alchemist_exp.data.readers import (
-    BYTE_ORDER_MARKS,
-    DELIMITERS,
-    Columns,
-    explain_read_errors,
-    extension,
-    read_table,
-    sniff_delimiter,
-    stored_class_names,
-)
-from alchemist_exp.data.writers import MAX_EXCEL_ROWS, ExcelSheet, csv_bytes, jsonl_bytes
+from alchemist_exp.data.readers import Columns, explain_read_errors, extension, read_table, stored_class_names
+from alchemist_exp.data.table_base import MemoryTable, TableStream
+from alchemist_exp.data.text_tables import begins_with_list, encoding_of, open_csv, open_jsonl
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WriteRows = Callable[[Mapping[str, Sequence[Any]]], None]
-"""Writes further rows, given as columns by name."""
 
-
-@dataclass(kw_only=True)
-class TableStream(ABC):
-    """A table that is read part by part.
-
-    Attributes:
-        path: The file.
-        columns: The names of the columns.
-        n_rows: The number of rows; None if the file was not counted.
-        delimiter: The character between the fields of a CSV file; None for other formats.
-        byte_order_mark: Whether a CSV file begins with the byte order mark of UTF-8.
-        untyped: Whether all values are strings.
-        class_names: The class names of columns of class indices; by column.
-
-    """
-
-    path: Path
-    columns: tuple[str, ...]
-    n_rows: int | None = None
-    delimiter: str | None = None
-    byte_order_mark: bool = False
-    untyped: bool = False
-    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    def parts(self, n_rows: int) -> Iterator[Columns]:
-        """Yield the rows in parts.
-
-        Args:
-            n_rows: The most rows of a part.
-
-        Yields:
-            The columns by name, each with one value per row of the part.
-
-        Raises:
-            DataError: The file cannot be read.
-
-        """
-        with explain_read_errors(self.path):
-            yield from self._parts(n_rows)
-
-    @abstractmethod
-    def _parts(self, n_rows: int) -> Iterator[Columns]:
-        """Yield the rows in parts; any error of a reader may be raised."""
-
-    def select(self, names: Sequence[str]) -> "TableStream":
-        """Return a table that reads no other columns, if its format can leave out columns; else this table.
-
-        Args:
-            names: Columns of the table.
-
-        """
-        return self
-
-    def arrow_types(self) -> "dict[str, pa.DataType]":
-        """Return the type of each column in a Parquet file; the whole file may be read for it."""
-        import pyarrow as pa
-
-        if self.untyped:
-            return dict.fromkeys(self.columns, pa.string())
-        types: dict[str, pa.DataType] = dict.fromkeys(self.columns, pa.null())
-        for part in self.parts(10_000):
-            for name, values in part.items():
-                types[name] = _common_type(types[name], as_array(values).type)
-        return types
-
-
-def open_table(path: Path, *, wanted: Sequence[str] = (), encoding: str | None = None) -> TableStream:
+def open_table(
+    path: Path, *, wanted: Sequence[str] = (), encoding: str | None = None, row_groups: tuple[int, int] | None = None
+) -> TableStream:
     """Open a table.
 
     Args:
         path: A file of any format of `read_table`.
         wanted: Columns that are expected; they help to find the delimiter of a CSV file.
         encoding: The encoding of a text file; None for UTF-8, or what its byte order mark says.
+        row_groups: The first of the row groups of a Parquet file that are read, and the one after the last; None for
+            all.
 
     Returns:
         The table; its rows are read when they are asked for.
@@ -122,13 +39,13 @@ def open_table(path: Path, *, wanted: Sequence[str] = (), encoding: str | None =
     name = extension(path).removesuffix(".gz")
     with explain_read_errors(path):
         if extension(path) == ".parquet":
-            return _open_parquet(path)
+            return _open_parquet(path, row_groups)
         if name in (".csv", ".tsv"):
-            return _open_csv(path, wanted, _encoding_of(path, encoding), "\t" if name == ".tsv" else ",")
-        if name in (".jsonl", ".ndjson") or (name == ".json" and not _begins_with_list(path, encoding)):
-            return _open_jsonl(path, _encoding_of(path, encoding))
+            return open_csv(path, wanted, encoding_of(path, encoding), "\t" if name == ".tsv" else ",")
+        if name in (".jsonl", ".ndjson") or (name == ".json" and not begins_with_list(path, encoding)):
+            return open_jsonl(path, encoding_of(path, encoding))
     table = read_table(path, wanted=wanted, encoding=encoding)
-    return _WholeTable(
+    return MemoryTable(
         path=path,
         columns=tuple(table.columns),
         n_rows=table.n_rows,
@@ -139,25 +56,16 @@ def open_table(path: Path, *, wanted: Sequence[str] = (), encoding: str | None =
 
 
 @dataclass(kw_only=True)
-class _WholeTable(TableStream):
-    """A table in memory."""
-
-    values: Columns
-
-    def _parts(self, n_rows: int) -> Iterator[Columns]:
-        for start in range(0, self.n_rows or 0, n_rows):
-            yield {name: values[start : start + n_rows] for name, values in self.values.items()}
-
-
-@dataclass(kw_only=True)
 class _ParquetTable(TableStream):
     """A Parquet file; row groups are read one by one.
 
     Attributes:
+        row_groups: The row groups that are read.
         selected: The columns that are read; None for all.
 
     """
 
+    row_groups: Sequence[int]
     selected: list[str] | None = None
 
     def select(self, names: Sequence[str]) -> TableStream:
@@ -170,7 +78,7 @@ class _ParquetTable(TableStream):
 
         try:
             with parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(batch_size=n_rows, columns=self.selected):
+                for batch in file.iter_batches(n_rows, self.row_groups, self.selected):
                     yield batch.to_pydict()
         except (KeyError, pyarrow.ArrowException) as error:
             raise ValueError(error) from error
@@ -183,281 +91,45 @@ class _ParquetTable(TableStream):
         return dict(zip(schema.names, schema.types, strict=True))
 
 
-def _open_parquet(path: Path) -> TableStream:
+def _open_parquet(path: Path, row_groups: tuple[int, int] | None) -> TableStream:
+    schema, sizes = _parquet_footer(path)
+    if len(set(schema.names)) < len(schema.names):
+        raise ValueError(f"two columns have the same name in {schema.names}")
+    if not schema.names:
+        raise DataError(f"{path} is empty; it needs rows with named columns.")
+    first, stop = row_groups or (0, len(sizes))
+    return _ParquetTable(
+        path=path,
+        columns=tuple(schema.names),
+        n_rows=sum(sizes[first:stop]),
+        first_row=1 + sum(sizes[:first]),
+        class_names=stored_class_names(schema.metadata or {}),
+        row_groups=range(first, stop),
+    )
+
+
+def row_group_sizes(path: Path) -> list[int]:
+    """Return the number of rows of each row group of a Parquet file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: The file cannot be read.
+
+    """
+    with explain_read_errors(path):
+        return _parquet_footer(path)[1]
+
+
+def _parquet_footer(path: Path) -> "tuple[pa.Schema, list[int]]":
+    """Return the schema of a Parquet file, and the number of rows of each row group."""
     import pyarrow
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(path) as file:
-            schema, n_rows = file.schema_arrow, file.metadata.num_rows
+            metadata = file.metadata
+            return file.schema_arrow, [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
     except (KeyError, pyarrow.ArrowException) as error:
         raise ValueError(error) from error
-    if len(set(schema.names)) < len(schema.names):
-        raise ValueError(f"two columns have the same name in {schema.names}")
-    if not schema.names:
-        raise DataError(f"{path} is empty; it needs rows with named columns.")
-    return _ParquetTable(
-        path=path, columns=tuple(schema.names), n_rows=n_rows, class_names=stored_class_names(schema.metadata or {})
-    )
-
-
-@dataclass(kw_only=True)
-class _TextTable(TableStream):
-    """A file of text."""
-
-    encoding: str
-
-    @contextmanager
-    def _open(self, newline: str | None) -> Iterator[TextIO]:
-        with _open_text(self.path, self.encoding, newline) as stream:
-            yield stream
-
-
-@dataclass(kw_only=True)
-class _CsvTable(_TextTable):
-    """A CSV or TSV file; each row must fit the header.
-
-    Attributes:
-        skipped_lines: 1 if the first line names the delimiter, as Excel writes it.
-
-    """
-
-    skipped_lines: int
-
-    def rows(self) -> Iterator[list[str]]:
-        """Yield the header and the rows; empty lines are left out."""
-        delimiter = self.delimiter or ","
-        with self._open("") as stream:
-            for _ in range(self.skipped_lines):
-                stream.readline()
-            reader = csv.reader(stream, delimiter=delimiter, strict=True)
-            header: list[str] = []
-            try:
-                for row in reader:
-                    if not row:
-                        continue
-                    header = header or row
-                    if len(row) != len(header):
-                        raise ValueError(
-                            f"line {reader.line_num + self.skipped_lines} has {len(row)} fields and the header "
-                            f"{len(header)}; put double quotes around a text with {DELIMITERS[delimiter]} or quotes"
-                        )
-                    yield row
-            except csv.Error as error:
-                line = reader.line_num + self.skipped_lines
-                raise ValueError(f"line {line}: {error}; double a quote inside a text") from error
-
-    def _parts(self, n_rows: int) -> Iterator[Columns]:
-        rows = self.rows()
-        next(rows)
-        while part := list(islice(rows, n_rows)):
-            yield {name: [row[i] for row in part] for i, name in enumerate(self.columns)}
-
-
-def _open_csv(path: Path, wanted: Sequence[str], encoding: str, usual: str) -> TableStream:
-    csv.field_size_limit(2**31 - 1)
-    with _open_text(path, encoding, "") as stream:
-        named = re.fullmatch(r"sep=([,;\t|])\r?\n", stream.readline(10))
-        delimiter = named[1] if named else sniff_delimiter(stream, wanted, usual)
-    table = _CsvTable(
-        path=path,
-        columns=(),
-        delimiter=delimiter,
-        byte_order_mark=encoding == "utf-8-sig",
-        untyped=True,
-        encoding=encoding,
-        skipped_lines=int(named is not None),
-    )
-    header = next(table.rows(), [])
-    if not header:
-        raise ValueError("it is empty; the first line must have the names of the columns")
-    if len(set(header)) < len(header):
-        raise ValueError(f"two columns have the same name in {header}")
-    table.columns = tuple(header)
-    return table
-
-
-@dataclass(kw_only=True)
-class _JsonlTable(_TextTable):
-    """A file with a JSON object in each line; a key that a line does not have is None."""
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the objects; empty lines are left out."""
-        with self._open(None) as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except (json.JSONDecodeError, RecursionError) as error:
-                    raise ValueError(f"line {number} is not JSON ({error})") from error
-                if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is not a JSON object")
-                yield row
-
-    def _parts(self, n_rows: int) -> Iterator[Columns]:
-        rows = self.rows()
-        while part := list(islice(rows, n_rows)):
-            yield {name: [row.get(name) for row in part] for name in self.columns}
-
-
-def _open_jsonl(path: Path, encoding: str) -> TableStream:
-    table = _JsonlTable(path=path, columns=(), encoding=encoding)
-    names: dict[str, None] = {}
-    n_rows = 0
-    for row in table.rows():  # a later line may have further keys
-        names.update(dict.fromkeys(row))
-        n_rows += 1
-    if not names:
-        raise DataError(f"{path} is empty; it needs rows with named columns, such as text and label.")
-    table.columns, table.n_rows = tuple(names), n_rows
-    return table
-
-
-@contextmanager
-def _open_bytes(path: Path) -> Iterator[BinaryIO]:
-    with path.open("rb") as raw:
-        if path.suffix.lower() == ".gz":
-            with gzip.open(raw) as unpacked:
-                yield io.BufferedReader(unpacked)
-        else:
-            yield raw
-
-
-@contextmanager
-def _open_text(path: Path, encoding: str, newline: str | None) -> Iterator[TextIO]:
-    with _open_bytes(path) as raw:
-        try:
-            yield io.TextIOWrapper(raw, encoding=encoding, newline=newline)
-        except LookupError as error:
-            raise ValueError(
-                f"dataset.encoding={encoding!r} is unknown; examples are utf-8, utf-16, cp1252 and gb18030"
-            ) from error
-
-
-def _encoding_of(path: Path, encoding: str | None) -> str:
-    """Return the given encoding, or what the byte order mark says."""
-    with _open_bytes(path) as stream:
-        raw = stream.read(4)
-    if encoding is not None:
-        return "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") and raw.startswith(codecs.BOM_UTF8) else encoding
-    found = next((name for mark, name in BYTE_ORDER_MARKS.items() if raw.startswith(mark)), "utf-8")
-    if found == "utf-8" and 0 in raw[:2]:
-        raise ValueError(
-            "it seems to be UTF-16 without a byte order mark; save it as UTF-8, or set dataset.encoding=utf-16-le or "
-            "utf-16-be"
-        )
-    return found
-
-
-def _begins_with_list(path: Path, encoding: str | None) -> bool:
-    with _open_text(path, _encoding_of(path, encoding), None) as stream:
-        while (character := stream.read(1)).isspace():
-            pass
-    return character == "["
-
-
-@contextmanager
-def write_parts(
-    path: Path,
-    names: Sequence[str],
-    *,
-    types: "Callable[[], Mapping[str, pa.DataType]]",
-    delimiter: str = ",",
-    byte_order_mark: bool = False,
-    metadata: Callable[[], Mapping[str, str]] = dict,
-) -> Iterator[WriteRows]:
-    """Write a table part by part; it replaces the file when the `with` block ends without an error.
-
-    Args:
-        path: The file; its name ends in one of `writers.WRITERS`.
-        names: The columns, in their order.
-        types: Returns the type of each column; called for a Parquet file only.
-        delimiter: The character between the fields of a CSV file.
-        byte_order_mark: Whether a CSV or TSV file begins with the byte order mark of UTF-8.
-        metadata: Returns the key-value metadata of a Parquet file; called after the last row.
-
-    Yields:
-        The function that writes further rows.
-
-    Raises:
-        StoreError: The file cannot be written.
-        DataError: Excel cannot hold the rows.
-
-    """
-    ending = path.suffix.lower()
-    with open_replacement(path) as file:
-        match ending:
-            case ".parquet":
-                with _parquet_writer(file, types(), metadata) as write:
-                    yield write
-            case ".xlsx":
-                with _excel_writer(file, names) as write:
-                    yield write
-            case ".jsonl":
-                yield lambda columns: _write_all(file, jsonl_bytes(columns))
-            case _:
-                separator = "\t" if ending == ".tsv" else delimiter
-                file.write(codecs.BOM_UTF8 * byte_order_mark)
-                file.write(csv_bytes(dict.fromkeys(names, ()), separator))
-                yield lambda columns: _write_all(file, csv_bytes(columns, separator, header=False))
-
-
-def _write_all(file: BinaryIO, raw: bytes) -> None:
-    file.write(raw)
-
-
-@contextmanager
-def _parquet_writer(
-    file: BinaryIO, types: "Mapping[str, pa.DataType]", metadata: Callable[[], Mapping[str, str]]
-) -> Iterator[WriteRows]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    schema = pa.schema([(name.encode("utf-8", "replace").decode(), kind) for name, kind in types.items()])
-    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-
-        def write(columns: Mapping[str, Sequence[Any]]) -> None:
-            arrays = [_array_of(values, types[name]) for name, values in columns.items()]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-
-        yield write
-        if found := metadata():
-            writer.add_key_value_metadata(found)
-
-
-def _array_of(values: Sequence[Any], kind: "pa.DataType") -> "pa.Array":
-    import pyarrow as pa
-
-    try:
-        return pa.array(values, kind)
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        if kind != pa.string():
-            raise
-        return pa.array(as_texts(values), kind)
-
-
-def _common_type(one: "pa.DataType", other: "pa.DataType") -> "pa.DataType":
-    """Return a type that holds the values of both; text if there is no other."""
-    import pyarrow as pa
-
-    try:
-        schemas = [pa.schema([("", kind)]) for kind in (one, other)]
-        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-    except pa.ArrowException:
-        return pa.string()
-
-
-@contextmanager
-def _excel_writer(file: BinaryIO, names: Sequence[str]) -> Iterator[WriteRows]:
-    sheet, n_rows = ExcelSheet(names), 0
-
-    def write(columns: Mapping[str, Sequence[Any]]) -> None:
-        nonlocal n_rows
-        n_rows += len(next(iter(columns.values())))
-        if n_rows > MAX_EXCEL_ROWS:
-            raise DataError(f"Excel holds {MAX_EXCEL_ROWS:,} rows, and there are more; write a CSV file.")
-        sheet.append(columns)
-
-    yield write
-    file.write(sheet.to_bytes())

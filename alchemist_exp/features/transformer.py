@@ -18,7 +18,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.component import component
-from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError, install_command
+from alchemist_exp.core.errors import AlchemistError, ConfigError, MissingPackageError, StoreError, install_command
 from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.checkpoints import Checkpoint
@@ -243,7 +243,7 @@ class Encoder(FeatureExtractor):
 
     def _require_package(self, package: str) -> None:
         if importlib.util.find_spec(package) is None:
-            raise ConfigError(
+            raise MissingPackageError(
                 f"feature_extractor={self.name} needs the package {package.replace('_', '-')}; install it with: "
                 f"{install_command(self.extra)}"
             )

@@ -1,8 +1,8 @@
-"""Labels shards in the workers of a Dask cluster: processes of this machine, an existing cluster, or Slurm jobs.
+"""Labels tasks in the workers of a Dask cluster: processes of this machine, an existing cluster, or Slurm jobs.
 
-A task is one shard. Workers receive paths, make the labeler once per process from the directory of the run, run
-programs in the sandbox and write the output themselves; only the summary of a shard is sent back. A shard whose worker
-ends is run again by another worker.
+A task of Dask is one of `plan.LabelingTask`. Workers receive paths, make the labeler once per process from the
+directory of the run, run programs in the sandbox and write the outputs themselves; only the summary of a task is sent
+back. A task whose worker ends is run again by another worker, which finds the finished parts.
 """
 
 import logging
@@ -11,10 +11,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from alchemist_exp.core.errors import ConfigError, require_packages
-from alchemist_exp.labeling.shards import LabelingJob, Shard, ShardResult, ShardStatus, find_finished, label_shard
+from alchemist_exp.labeling.job import LabelingJob
+from alchemist_exp.labeling.local_engine import TaskResult, TaskStatus, find_finished, label_task
+from alchemist_exp.labeling.plan import LabelingTask
 
 if TYPE_CHECKING:
     from dask_jobqueue.slurm import SLURMJob
@@ -23,11 +26,14 @@ if TYPE_CHECKING:
 LOCAL: Final = "local"
 SLURM: Final = "slurm"
 
+LOGS: Final = ".slurm"
+"""The directory of the output of Slurm jobs, in the output directory."""
+
 CONNECT_S: Final = 30
 """Seconds to wait for the scheduler of an existing cluster."""
 
 MAX_MARGIN_S: Final = 300
-"""The longest time in seconds that a worker stops before the time limit of its Slurm job."""
+"""The longest time in seconds that a worker stops before the time limit of its Slurm job, on average."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +61,13 @@ class ClusterOptions:
             raise ConfigError(f"invalid --memory {self.memory!r}; expected a number with MB or GB, as in 4GB.")
         self.lifetime_s()
 
-    def lifetime_s(self) -> int:
-        """Return the seconds after which a worker of a Slurm job stops, before the time limit of the job."""
+    def lifetime_s(self) -> tuple[int, int]:
+        """Return after how many seconds a worker of a Slurm job stops, and the most seconds of a random difference.
+
+        It stops before the time limit of its job, so that its task is given to another worker at once. The workers of a
+        command start together and would otherwise all stop together.
+
+        """
         match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", self.walltime)
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
         total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
@@ -64,75 +75,78 @@ class ClusterOptions:
             raise ConfigError(
                 f"invalid --walltime {self.walltime!r}; expected HH:MM:SS or D-HH:MM:SS, one minute or more."
             )
-        return total - min(MAX_MARGIN_S, total // 10)
+        margin = min(MAX_MARGIN_S, total // 10)
+        return total - margin, margin // 2
 
 
 def label_with_dask(
-    job: LabelingJob, shards: Sequence[Shard], options: ClusterOptions, *, force: bool
-) -> Iterator[ShardResult]:
-    """Label shards in the workers of a cluster, which must see the same files under the same paths.
+    job: LabelingJob, tasks: Sequence[LabelingTask], options: ClusterOptions, *, force: bool
+) -> Iterator[TaskResult]:
+    """Label tasks in the workers of a cluster, which must see the same files under the same paths.
 
     Args:
-        job: What the shards have in common.
-        shards: The shards.
+        job: What the tasks have in common.
+        tasks: The tasks.
         options: Where the workers are.
         force: Whether to make outputs again that are finished.
 
     Yields:
-        What became of each shard, in the order in which they end. Finished shards come first; no cluster is started
+        What became of each task, in the order in which they end. Finished tasks come first; no cluster is started
         if there are no others.
 
     Raises:
         ConfigError: A package is missing, or the cluster cannot be used.
-        AlchemistError: See `label_shard`.
+        AlchemistError: See `label_task`.
 
     """
     packages = ["dask", "distributed", *(["dask_jobqueue"] if options.cluster == SLURM else [])]
     require_packages("--engine dask", "dask", *packages)
     left = []
-    for shard in shards:
-        if not force and (found := find_finished(job, shard)):
+    for task in tasks:
+        if not force and (found := find_finished(job, task)):
             yield found
         else:
-            left.append(shard)
+            left.append(task)
     if left:
-        with connect(options) as client:
+        with connect(options, logs=job.out / LOGS) as client:
             yield from _label(client, job, left, force)
 
 
-def _label(client: "Client", job: LabelingJob, shards: Sequence[Shard], force: bool) -> Iterator[ShardResult]:
+def _label(client: "Client", job: LabelingJob, tasks: Sequence[LabelingTask], force: bool) -> Iterator[TaskResult]:
     from distributed import KilledWorker, as_completed
 
-    def submit(shard: Shard, **options: bool) -> Any:
+    def submit(task: LabelingTask, **options: bool) -> Any:
         # Not pure: a result in the cluster's memory says nothing about the files.
-        return client.submit(label_shard, job, shard, pure=False, **options)
+        return client.submit(label_task, job, task, pure=False, **options)
 
-    running = {submit(shard, force=force): shard for shard in shards}
+    running = {submit(task, force=force): task for task in tasks}
     futures = as_completed(list(running), loop=client.loop)
     for future in futures:
-        shard = running.pop(future)
+        task = running.pop(future)
         error = future.exception()
         if isinstance(error, KilledWorker):
-            reason = "the worker process ended each time that this file was labeled, for example for lack of memory"
-            yield ShardResult(shard=shard, status=ShardStatus.BAD, reason=reason)
+            reason = "the worker process ended each time that these rows were labeled, for example for lack of memory"
+            yield TaskResult(task=task, status=TaskStatus.BAD, reason=reason)
             continue
         if error is not None:
             raise error
         result = future.result()
-        if result.status is ShardStatus.BUSY:
-            again = submit(shard, wait=True)
-            running[again] = shard
+        if result.status is TaskStatus.BUSY:
+            again = submit(task, wait=True)
+            running[again] = task
             futures.add(again)
         else:
             yield result
 
 
 @contextmanager
-def connect(options: ClusterOptions) -> Iterator["Client"]:
+def connect(options: ClusterOptions, logs: Path | None = None) -> Iterator["Client"]:
     """Start a cluster, or connect to an existing one.
 
     Args:
         options: Where the workers are.
+        logs: The directory of the output of Slurm jobs, if the configuration of dask-jobqueue names none; None for the
+            current one.
 
     Yields:
         The client. A cluster that was started ends with the `with` block; an existing one continues.
@@ -157,11 +171,14 @@ def connect(options: ClusterOptions) -> Iterator["Client"]:
             )
             client = stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
         elif options.cluster == SLURM:
+            import dask.config
             from dask_jobqueue.slurm import SLURMCluster
 
             cluster = stack.enter_context(
                 SLURMCluster(
-                    scheduler_options={"dashboard": False, "dashboard_address": ":0"}, **slurm_options(options)
+                    scheduler_options={"dashboard": False, "dashboard_address": ":0"},
+                    log_directory=dask.config.get("jobqueue.slurm.log-directory") or (logs and str(logs)),
+                    **slurm_options(options),
                 )
             )
             # A worker that has stopped before its time limit is replaced by a new job.
@@ -189,13 +206,15 @@ def slurm_options(options: ClusterOptions) -> dict[str, Any]:
         options: The walltime and the memory.
 
     """
+    lifetime, stagger = options.lifetime_s()
+    worker_arguments = ["--lifetime", f"{lifetime}s", "--lifetime-stagger", f"{stagger}s", "--no-dashboard"]
     return {
         "cores": 1,
         "processes": 1,
         "memory": options.memory,
         "walltime": options.walltime,
         "python": sys.executable,
-        "worker_extra_args": ["--lifetime", f"{options.lifetime_s()}s", "--no-dashboard"],
+        "worker_extra_args": worker_arguments,
     }
 
 

@@ -214,6 +214,30 @@ class ProgramLabeler(RowLabeler):
         )
 
 
+def make_labeler(
+    run: StoredRun, using: str, consent: Consent, sandbox_mode: str, sandbox_workers: int | None = None
+) -> RowLabeler:
+    """Return a labeler of a run.
+
+    Args:
+        run: The run, whose files were checked.
+        using: "model" or "programs".
+        consent: What the user allows.
+        sandbox_mode: See `program_labeler`.
+        sandbox_workers: See `program_labeler`.
+
+    Returns:
+        The labeler.
+
+    Raises:
+        AlchemistError: See `model_labeler` and `program_labeler`.
+
+    """
+    if using == "model":
+        return model_labeler(run, consent)
+    return program_labeler(run, consent, sandbox_mode, sandbox_workers)
+
+
 def model_labeler(run: StoredRun, consent: Consent) -> ModelLabeler:
     """Return a labeler with the distilled model of a run.
 

@@ -17,7 +17,7 @@ from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import MAX_CLASSES
 from alchemist_exp.pipeline.artifacts import MODEL, PROGRAMS
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL
-from alchemist_exp.results.record import RECORD, RunRecord
+from alchemist_exp.results.record import RECORD, RunRecord, read_finished
 
 MAX_BYTES: Final = {".json": 1 << 29, ".py": 1 << 24}
 """The largest size of a file by extension; a vocabulary of ten million terms has 200 MB."""
@@ -109,6 +109,23 @@ def _entries(directory: Path) -> Iterator[Path]:
                 places += [Path(entry.path)] if place.name != PROGRAMS else []
             else:
                 yield Path(entry.path)
+
+
+def open_run(directory: Path) -> StoredRun:
+    """Return a finished run.
+
+    Args:
+        directory: The run's directory.
+
+    Returns:
+        The run, after a check of its files.
+
+    Raises:
+        StoreError: The run has not finished, or a file of it may not be read, see `check_run_files`.
+
+    """
+    check_run_files(directory)
+    return stored_run(directory, read_finished(directory, "only a finished run can label rows"))
 
 
 def stored_run(directory: Path, record: RunRecord) -> StoredRun:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.concepts.source import Concepts
 from alchemist_exp.core.component import Component, component
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.errors import AlchemistError, ConfigError, MissingPackageError
 from alchemist_exp.core.hashing import code_fingerprint, key_of, to_jsonable
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset, TextData
@@ -123,20 +124,32 @@ class Paths:
         return self.root / "cache"
 
 
+class OnInterrupt(StrEnum):
+    """What Ctrl-C or SIGTERM of a sweep does with its jobs in the queue of Slurm.
+
+    Members are in lower case because OmegaConf converts a configuration value by the member's name.
+    """
+
+    cancel = "cancel"
+    leave = "leave"
+
+
 @dataclass(kw_only=True)
 class SweepSettings:
-    """How the jobs of a sweep are chosen; no result depends on it, and no record has it.
+    """How the jobs of a sweep are chosen and ended; no result depends on it, and no record has it.
 
     Attributes:
         file: A file with the overrides of one job per line.
         skip: Combinations of overrides to leave out.
         fail_fast: Whether no further job is started after a job has failed.
+        on_interrupt: What Ctrl-C or SIGTERM does with the jobs that the command has submitted to Slurm.
 
     """
 
     file: str | None = MISSING
     skip: list[str] = MISSING
     fail_fast: bool = MISSING
+    on_interrupt: OnInterrupt = MISSING
 
 
 @dataclass(kw_only=True)
@@ -249,6 +262,20 @@ class Experiment:
                 f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
                 "'llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}', or set budget.usd=null."
             )
+
+    def missing_packages(self) -> list[str]:
+        """Return a sentence for each component that needs a package of an extra that is not installed."""
+        missing = []
+        for group, used in self.used_components():
+            if group == "sandbox":
+                continue  # it needs the standard library only, and its check runs a program
+            try:
+                used.check()
+            except MissingPackageError as error:
+                missing.append(str(error))
+            except AlchemistError:
+                pass  # the run is refused with it
+        return missing
 
     def check_against(self, data: TextData) -> None:
         """Find what would stop the run later and depends on the data.

@@ -14,7 +14,7 @@ from typing import Any
 
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.atomic_io import explain_write_errors, write_bytes
-from alchemist_exp.core.errors import AlchemistError, StoreError, Terminated
+from alchemist_exp.core.errors import AlchemistError, StoreError, Terminated, TimeLimitReached
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.progress import Progress, StageProgress
@@ -44,7 +44,7 @@ from alchemist_exp.programs.selection import select
 from alchemist_exp.programs.trials import RunTrials
 from alchemist_exp.programs.vetting import Vetter
 from alchemist_exp.results.provenance import git_state, package_versions
-from alchemist_exp.results.record import RunRecord, RunStatus, utc_now
+from alchemist_exp.results.record import STOPPED_BY_TIME_LIMIT, RunRecord, RunStatus, utc_now
 from alchemist_exp.results.record import RunResult as RunResult
 from alchemist_exp.tracking.base import RunInfo, Tracker
 
@@ -286,6 +286,8 @@ def _reason(error: BaseException) -> str:
     match error:
         case AlchemistError():
             return str(error)
+        case TimeLimitReached():
+            return STOPPED_BY_TIME_LIMIT
         case Terminated():
             return "terminated"
         case KeyboardInterrupt():

@@ -1,6 +1,6 @@
 """The tables that are printed when a run has ended."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,20 +21,21 @@ _SCORES = ("accuracy", "f1", "macro_f1")
 _PROGRAM_NUMBERS = ("coverage", "overlap", "conflict", "accuracy", "influence")
 
 
-def headline(record: RunRecord) -> dict[str, str]:
+def headline(record: RunRecord, splits: Sequence[str] = ("test", "valid")) -> dict[str, str]:
     """Return the scores by which a run is compared with others, for one line.
 
     Args:
         record: The record of a finished run.
+        splits: The first of these that has labels is the one whose scores are returned.
 
     Returns:
-        `score` (the dataset's own, on test or, where test has no labels, on valid), its values for the `distilled`
-        model and the `label model`, and the `coverage` of train; "-" for what is not known.
+        `score` (the dataset's own, and its split), its values for the `distilled` model and the `label model`, and the
+        `coverage` of train; "-" for what is not known.
 
     """
     name = "f1" if record.config["dataset"]["metric"] == "f1" else "accuracy"
     scored = record.end_model["metrics"] or record.label_model["metrics"]
-    split = next((split for split in ("test", "valid") if scored.get(split)), None)
+    split = next((split for split in splits if scored.get(split)), None)
     coverage = number_text(record.label_model["coverage"]["train"])
     if split is None:
         return {"score": UNKNOWN, "distilled": UNKNOWN, "label model": UNKNOWN, "coverage": coverage}

@@ -21,8 +21,10 @@ RECORD = "record.json"
 Section = dict[str, Any]
 """A part of the record, as JSON."""
 
-INTERRUPTIONS = ("interrupted", "terminated")
-"""The errors of runs that Ctrl-C and SIGTERM have ended."""
+STOPPED_BY_TIME_LIMIT = "stopped by Slurm's time limit"
+
+INTERRUPTIONS = ("interrupted", "terminated", STOPPED_BY_TIME_LIMIT)
+"""The errors of runs that Ctrl-C, SIGTERM and the time limit of a job have ended."""
 
 SECTIONS = ("config", "components", "data", "programs", "label_model", "end_model", "cost", "seconds")
 """The sections that every finished record has."""
@@ -119,7 +121,7 @@ class RunRecord:
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C or SIGTERM has ended the run."""
+        """Whether Ctrl-C, SIGTERM or the time limit of a job has ended the run."""
         return self.status is RunStatus.FAILED and self.error in INTERRUPTIONS
 
     def write(self, directory: Path) -> None:
@@ -189,6 +191,31 @@ class RunRecord:
             return record
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"the record {path} is broken ({error}); delete it and run again.") from error
+
+
+def read_finished(directory: Path, purpose: str) -> RunRecord:
+    """Return the record of a finished run.
+
+    Args:
+        directory: The run's directory.
+        purpose: What the run is needed for, in an error message ("compare finished runs").
+
+    Returns:
+        The record.
+
+    Raises:
+        StoreError: The run has not finished, or its record cannot be read.
+
+    """
+    record = RunRecord.read(directory)
+    if record is None:
+        raise StoreError(f"the run {directory} has no record; {purpose}.")
+    if record.interrupted:
+        raise StoreError(f"the run {directory} was {record.error} before it finished; run it again; {purpose}.")
+    if record.status is not RunStatus.FINISHED:
+        why = f" ({record.error})" if record.error else ""
+        raise StoreError(f"the run {directory} has {record.status}, not finished{why}; {purpose}.")
+    return record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.atomic_io import read_json, write_json
-from alchemist_exp.core.errors import ConfigError, DataError, install_command
+from alchemist_exp.core.errors import DataError, MissingPackageError, install_command
 from alchemist_exp.retrieval.documents import (
     Listing,
     SkippedFile,
@@ -189,7 +189,7 @@ def _required_packages(listing: Listing) -> dict[str, str]:
     formats = {FORMATS[file.suffix.lower()].package for file in listing.files.values()}
     required = sorted({"bm25s", *formats} - {""})
     if missing := [_DISTRIBUTIONS[name] for name in required if find_spec(name) is None]:
-        raise ConfigError(
+        raise MissingPackageError(
             f"the documents under {str(listing.path)!r} need {' and '.join(missing)}; install with: "
             f"{install_command('rag')}"
         )

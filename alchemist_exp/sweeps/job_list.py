@@ -1,5 +1,6 @@
 """Lists the jobs of a sweep: combinations of values, or the lines of a file, without those that are left out."""
 
+import copy
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.sweeps.overrides import checked_overrides, key_of_override
 
-_CHOOSE_JOBS = ("sweep.file", "sweep.skip")
+CHOOSE_JOBS = ("sweep.file", "sweep.skip")
 """The keys that no job gets. Each job reads sweep.fail_fast."""
 
 _ABSENT = object()
@@ -32,17 +33,32 @@ class SweepJob:
         number: Its number in the sweep, from 1.
         overrides: Its overrides, one value each.
         config: Its composed configuration, without Hydra's.
+        hydra: Hydra's own configuration of the job.
 
     """
 
     number: int
     overrides: tuple[str, ...]
     config: DictConfig
+    hydra: DictConfig
 
     @property
     def name(self) -> str:
         """The overrides without those that choose the jobs, as one text."""
         return " ".join(override for override in self.overrides if not key_of_override(override).startswith("sweep."))
+
+    def whole_config(self, sweep: DictConfig) -> DictConfig:
+        """Return a copy of the configuration with Hydra's section, as Hydra composes it.
+
+        Args:
+            sweep: The configuration of the sweep. A value such as ${now:...} is the same in all of its jobs.
+
+        """
+        whole = copy.deepcopy(self.config)
+        with read_write(whole), open_dict(whole):
+            whole["hydra"] = self.hydra
+        OmegaConf.copy_cache(from_config=sweep, to_config=whole)
+        return whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +100,7 @@ def list_jobs(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader
 
     """
     parser = OverridesParser.create(config_loader=loader)
-    common = [text for text in arguments if key_of_override(text) not in _CHOOSE_JOBS]
+    common = [text for text in arguments if key_of_override(text) not in CHOOSE_JOBS]
     lines = [Line(where="", overrides=())] if config.sweep.file is None else read_jobs(Path(config.sweep.file))
     skips = [_Skip(text, parser) for text in config.sweep.skip]
     jobs: dict[tuple[str, ...], SweepJob] = {}
@@ -97,13 +113,10 @@ def list_jobs(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader
                 composed = loader.load_sweep_config(config, overrides)
                 # Every combination is tried, so that each one knows whether it excludes a job.
                 skipped = [skip.excludes(composed) for skip in skips]
-                with read_write(composed), open_dict(composed):
-                    del composed["hydra"]
                 if tuple(overrides) in jobs:
                     notes.append(f"{line.where or 'the command line'} has a job for the second time; it is run once")
                 elif not any(skipped):
-                    number = len(jobs) + 1
-                    jobs[tuple(overrides)] = SweepJob(number=number, overrides=tuple(overrides), config=composed)
+                    jobs[tuple(overrides)] = _job(len(jobs) + 1, overrides, composed)
         except Exception as error:
             if not line.where:
                 raise
@@ -112,6 +125,32 @@ def list_jobs(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader
     if not jobs:
         raise ConfigError("the sweep has no job: sweep.file has no line with overrides, or sweep.skip leaves out all.")
     return JobList(jobs=tuple(jobs.values()), notes=tuple(notes))
+
+
+def compose_job(number: int, overrides: Sequence[str], config: DictConfig, loader: ConfigLoader) -> SweepJob:
+    """Compose one job of a sweep.
+
+    Args:
+        number: Its number in the sweep, from 1.
+        overrides: Its overrides, one value each.
+        config: The composed configuration of the sweep.
+        loader: Composes the configuration of the job.
+
+    Returns:
+        The job.
+
+    Raises:
+        HydraException: An override cannot be composed.
+
+    """
+    return _job(number, overrides, loader.load_sweep_config(config, [*overrides]))
+
+
+def _job(number: int, overrides: Sequence[str], composed: DictConfig) -> SweepJob:
+    hydra = composed.hydra
+    with read_write(composed), open_dict(composed):
+        del composed["hydra"]
+    return SweepJob(number=number, overrides=tuple(overrides), config=composed, hydra=hydra)
 
 
 def read_jobs(path: Path) -> list[Line]:

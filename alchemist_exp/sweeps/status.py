@@ -1,13 +1,14 @@
 """The state of runs and of the jobs of a sweep, as lines to print: reads records and tests locks, and runs nothing."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.terminal import single_line
+from alchemist_exp.results.record import utc_now
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 from alchemist_exp.sweeps import slurm, submissions
 from alchemist_exp.sweeps.overrides import without_sweep_keys
@@ -30,6 +31,8 @@ class StatusLine:
         name: Its members, or a job's overrides.
         overrides: The overrides of the run or job.
         started_at: When it began; "" for a job without a run.
+        finished_at: When it ended; "" before.
+        submitted_at: When its job was last submitted to Slurm; "" for a run that was started otherwise.
         detail: Why it failed or cannot run, or the stage of a running one.
 
     """
@@ -39,6 +42,8 @@ class StatusLine:
     name: str
     overrides: tuple[str, ...] = ()
     started_at: str = ""
+    finished_at: str = ""
+    submitted_at: str = ""
     detail: str = ""
 
     @property
@@ -91,6 +96,7 @@ def status(directory: Path, jobs: Sequence[StatusLine] | None = None) -> Status:
     from alchemist_exp.results.runs import RunState, index_runs, run_name
 
     index = index_runs(directory)
+    submitted, errors = _submission_times(directory)
     runs: dict[str, StatusLine] = {}
     for key, run in index.runs.iterrows():
         detail = "" if run["error"] in (None, run["state"]) else str(run["error"])
@@ -102,17 +108,28 @@ def status(directory: Path, jobs: Sequence[StatusLine] | None = None) -> Status:
             name=run_name(run),
             overrides=tuple(map(str, run["overrides"])),
             started_at=run["started_at"],
+            finished_at=run["finished_at"] or "",
+            submitted_at=submitted.get(str(key), ""),
             detail=detail,
         )
     lines = [*runs.values()] if jobs is None else [_of_job(job, runs) for job in jobs]
     n_others = len(runs.keys() - {line.key for line in lines})
-    errors = [*index.errors]
+    errors = [*index.errors, *errors]
     if slurm.is_available() and (directory / submissions.DIRECTORY).is_dir():
         try:
             lines = _with_queue(lines, submissions.active_states(directory), add=jobs is None)
         except AlchemistError as error:
             errors.append(str(error))
-    return Status(lines=tuple(lines), n_others=n_others, errors=tuple(errors))
+    return Status(lines=tuple(lines), n_others=n_others, errors=tuple(dict.fromkeys(errors)))
+
+
+def _submission_times(directory: Path) -> tuple[dict[str, str], list[str]]:
+    """Return when the job of each run was last submitted to Slurm, by run key, and what prevents it."""
+    try:
+        found = submissions.read_submissions(directory)
+    except AlchemistError as error:
+        return {}, [str(error)]
+    return {task.run_key: submission.created_at for submission in found for task in submission.tasks}, []
 
 
 def _with_queue(lines: Sequence[StatusLine], queued: Sequence[TaskState], *, add: bool) -> list[StatusLine]:
@@ -168,12 +185,12 @@ def status_rows(found: Status, directory: Path, *, times: bool = True) -> list[s
     width = max((len(line.name) for line in found.lines), default=0)
     rows = []
     for line in found.lines:
-        running = line.state == RunState.RUNNING and times
+        elapsed = f"for {_duration(line.started_at, utc_now())}" if line.state == RunState.RUNNING and times else ""
         cells = (
             f"{line.state:<{max(9, state_width)}}{line.key[:SHOWN_KEY_DIGITS]:<14}",
             f"{line.name:<{width}}",
             f"{line.started_at[:19].replace('T', ' '):<19}",
-            ", ".join(filter(None, [f"for {_elapsed(line.started_at)}" if running else "", line.detail])),
+            ", ".join(filter(None, [elapsed, *_times_of_job(line), line.detail])),
         )
         rows.append("  ".join(map(single_line, cells)).rstrip())
     states = (*RunState, PENDING, MISSING)
@@ -185,10 +202,18 @@ def status_rows(found: Status, directory: Path, *, times: bool = True) -> list[s
     return rows
 
 
-def _elapsed(started_at: str) -> str:
-    """Return how long ago a run began, as minutes:seconds or hours:minutes:seconds."""
+def _times_of_job(line: StatusLine) -> Iterator[str]:
+    """Yield how long a job of Slurm waited before its run began, and how long the run took."""
+    if line.submitted_at and line.started_at >= line.submitted_at:
+        yield f"queued {_duration(line.submitted_at, line.started_at)}"
+        if line.finished_at:
+            yield f"ran {_duration(line.started_at, line.finished_at)}"
+
+
+def _duration(start: str, end: str) -> str:
+    """Return the time between two times of records, as minutes:seconds or hours:minutes:seconds."""
     try:
-        seconds = max(0, round((datetime.now(UTC) - datetime.fromisoformat(started_at)).total_seconds()))
+        seconds = max(0, round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()))
     except (TypeError, ValueError):
         return "?"
     minutes, hours = seconds // 60 % 60, seconds // 3600

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alchemist_exp.core.errors import DataError
+from alchemist_exp.core.errors import DataError, MissingPackageError
 from alchemist_exp.data.readers import inspect_table, read_table, similar_column
 
 ROWS = [["one, two; three", "ham"], ["a | b\tc", "spam"], ['say "hi"\nthere', "ham"]]
@@ -131,7 +131,7 @@ def test_excel_is_read_like_csv(tmp_path: Path) -> None:
 def test_excel_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
     (tmp_path / "a.xlsx").write_bytes(b"")
-    with pytest.raises(DataError, match=re.escape(".venv/bin/pip install -c constraints.txt -e '.[xlsx]'")):
+    with pytest.raises(MissingPackageError, match=re.escape(".venv/bin/pip install -c constraints.txt -e '.[xlsx]'")):
         read_table(tmp_path / "a.xlsx")
 
 

@@ -14,7 +14,7 @@ from alchemist_exp.cli import apply
 from alchemist_exp.cli.arguments import apply_command
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.types import LabelMatrix, Split
-from alchemist_exp.data import table_stream
+from alchemist_exp.data import part_writers, table_stream
 from alchemist_exp.label_models.majority import Majority
 from alchemist_exp.labeling.labelers import ModelLabeler, ProgramLabeler
 from alchemist_exp.labeling.tables import output_names
@@ -244,7 +244,7 @@ def test_parts_of_jsonl_have_all_columns_and_one_type_in_parquet(tmp_path: Path)
         "b": "string",
         "c": "string",
     }
-    with table_stream.write_parts(tmp_path / "out.parquet", table.columns, types=table.arrow_types) as write:
+    with part_writers.write_parts(tmp_path / "out.parquet", table.columns, types=table.arrow_types) as write:
         for part in table.parts(1):
             write(part)
     found = pd.read_parquet(tmp_path / "out.parquet")
@@ -255,7 +255,7 @@ def test_parts_of_jsonl_have_all_columns_and_one_type_in_parquet(tmp_path: Path)
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), table_stream.write_parts(path, ["a"], types=dict) as write:
+    with pytest.raises(ZeroDivisionError), part_writers.write_parts(path, ["a"], types=dict) as write:
         write({"a": [1 // 0]})
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alchemist_exp.cli import apply
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.labeling import run_files
 from alchemist_exp.labeling.components import Consent, make_component, make_sandbox
@@ -93,6 +94,14 @@ def huge(dtype: str, *shape: int) -> bytes:
 def test_a_whole_run_is_labeled(copied: Path) -> None:
     assert label(copied, "model").classes.tolist()[1] == -1
     assert label(copied, "programs").classes.tolist() == [1, -1]
+
+
+def test_a_class_that_looks_like_a_formula_does_not_act_as_one_in_a_csv_file(copied: Path) -> None:
+    for file, keys in (("record.json", ("data", "classes", 1)), ("record.json", ("config", "dataset", "classes", 1))):
+        change(copied, file, *keys, to="=cmd|' /C calc'!A0")
+    Path("in.csv").write_text("text\ncheck out my channel\n", encoding="utf-8")
+    assert apply.main([str(copied), "in.csv", "-o", "out.csv"]) == 0
+    assert Path("out.csv").read_text(encoding="utf-8").splitlines()[1].startswith("check out my channel,'=cmd|")
 
 
 FILES = {

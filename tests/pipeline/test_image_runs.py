@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+import alchemist_exp
 from alchemist_exp import config
 from alchemist_exp.cli import apply
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
@@ -137,6 +138,10 @@ def test_the_distilled_model_labels_other_images(
     assert "1 row cannot be labeled: the file does not exist" in capsys.readouterr().err
     monkeypatch.setattr("sys.stdin", io.StringIO(f"no.jpg\n{tmp_path}/a.ppm\n"))
     (tmp_path / "a.ppm").write_bytes(b"P6 2 1 255 abcdef")
+    for using in ("model", "programs"):
+        in_memory = alchemist_exp.apply(result, [str(tmp_path / "a.ppm"), "no.jpg"], with_=using)
+        assert in_memory["path"].tolist() == [str(tmp_path / "a.ppm"), "no.jpg"]
+        assert in_memory["confidence"].notna().tolist() == [True, False]
     assert apply.main([str(result.directory)]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("\t\tno.jpg\n")

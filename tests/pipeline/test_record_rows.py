@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import alchemist_exp
 from alchemist_exp import config
 from alchemist_exp.cli import apply
 from alchemist_exp.core.errors import ConfigError
@@ -154,6 +155,12 @@ def test_new_records_are_labeled(
     labels = labels[labels["split"] == "train"]
     table = pd.read_json(root / "data" / "train.jsonl", lines=True, dtype={"id": str})
     table.to_csv("train.csv", index=False)
+    for rows in (table, table.to_dict("records")):
+        for using, column in (("model", "predicted"), ("programs", "weak_label")):
+            in_memory = alchemist_exp.apply(ran, rows, with_=using)
+            assert in_memory["label"].fillna("").tolist() == labels[column].fillna("").tolist()
+    with pytest.raises(ConfigError, match="the rows of this run have the columns comment, likes, lang; give mappings"):
+        alchemist_exp.apply(ran, ["hi"])
     for file in (root / "data" / "train.jsonl", Path("train.csv")):
         for using, column in (("model", "predicted"), ("programs", "weak_label")):
             assert apply.main([str(ran.directory), str(file), "-o", "out.parquet", "--force", "--with", using]) == 0

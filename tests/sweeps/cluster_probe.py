@@ -1,8 +1,8 @@
 """Runs a command of alchemist whose jobs, in other processes, behave as the variable PROBE says.
 
 PROBE is the path of a JSON object: `log`, the file with a line for each training that begins and one for each that
-ends; `raise`, the seeds with which training fails; `sleep`, the seeds with which it waits for a minute; `pause_s`, how
-long every training waits.
+ends; `raise`, the seeds with which training fails; `sleep`, the seeds with which it does not end; `until`, a file that
+every training waits for.
 """
 
 import importlib
@@ -37,7 +37,8 @@ def job(cfg):
         note("begun")
         if seed in probe.get("raise", []):
             raise RuntimeError("a planted error")
-        time.sleep(60 if seed in probe.get("sleep", []) else probe.get("pause_s", 0))
+        while seed in probe.get("sleep", []) or not Path(probe.get("until", "/")).exists():
+            time.sleep(0.1)
         model = distil(experiment, *arguments)
         note("ended")
         return model

@@ -15,7 +15,7 @@ from tests.support.paths import REPOSITORY
 
 PROBE = str(REPOSITORY / "tests" / "sweeps" / "probe.py")
 WORDS = ("http", "check", "subscribe", "channel", "free", ".com", "visit", "please", "my", "out")
-TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
+TINY = ("dataset.limit=100", "logger=none", "label_model=majority", "end_model=none")
 THREE = "method.n_programs=3"
 HINTS = "method.performance_hint=false,true"
 
@@ -60,7 +60,7 @@ def files(directory: Path, pattern: str) -> dict[str, int]:
 
 
 def test_a_killed_sweep_goes_on_where_it_was(server: Server, sweep: Probe, tmp_path: Path) -> None:
-    jobs = (f"llm.base_url={server.url}/v1", "llm=openai_compatible", "llm.model=m", THREE, "seed=s0,s1", HINTS)
+    jobs = (f"llm.base_url={server.url}/v1", "llm=openai_compatible", "llm.model=m", THREE, "seed=s0", HINTS)
     killed = sweep(*jobs, kill_at=2)
     assert killed.returncode == -9
     assert len(server.requests) == 6  # three programs without the hint and three with it
@@ -77,11 +77,11 @@ def test_a_killed_sweep_goes_on_where_it_was(server: Server, sweep: Probe, tmp_p
     counts = trained(tmp_path)
     assert {job: n for job, n in counts.items() if n > 1} == {"begun s0 True": 2}  # the one that was killed
     lines = again.stdout.splitlines()
-    assert lines[0].startswith("1 of 4  seed=s0 method.performance_hint=False  finished before; run ")
-    assert [line[:6] for line in lines if re.match(r"\d of 4  ", line)] == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
-    table = lines[lines.index("4 of 4 jobs are done") :][2:6]
-    assert [line.split()[:2] for line in table] == [[s, h] for s in ("s0", "s1") for h in ("False", "True")]
-    assert ["finished before" in line for line in table] == [True, False, False, False]
+    assert lines[0].startswith("1 of 2  method.performance_hint=False  finished before; run ")
+    assert [line[:6] for line in lines if re.match(r"\d of 2  ", line)] == ["1 of 2", "2 of 2"]
+    table = lines[lines.index("2 of 2 jobs are done") :][2:4]
+    assert [line.split()[0] for line in table] == ["False", "True"]
+    assert ["finished before" in line for line in table] == [True, False]
 
     assert len([*(tmp_path / "outputs" / "multirun").iterdir()]) == 2  # each sweep has its own directory
 

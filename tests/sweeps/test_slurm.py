@@ -1,9 +1,11 @@
-"""Sweeps on Slurm: failed, cancelled and stopped jobs, a killed launcher, and large arrays."""
+"""Sweeps on Slurm: failed, cancelled and stopped jobs, a killed launcher, and large arrays.
+
+The jobs train no end model, so that they do not import torch. A job that is held in the queue costs no process.
+"""
 
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,36 +16,21 @@ from pathlib import Path
 
 import pytest
 
+from alchemist_exp.sweeps.cluster_settings import SlurmSettings, check_resources
+from alchemist_exp.sweeps.slurm import SlurmError
+from tests.support.forking import run_forked
 from tests.support.paths import REPOSITORY
+from tests.support.slurm_node import TIMEOUT_S
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 
-SCRIPT = str(REPOSITORY / "scripts" / "start_slurm.sh")
 PROBE = str(REPOSITORY / "tests" / "sweeps" / "cluster_probe.py")
-TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
-ON_SLURM = ("hydra/launcher=slurm", "hydra.launcher.cpus=1", "hydra.launcher.time_min=5")
+TINY = ("dataset.limit=100", "logger=none", "label_model=majority", "end_model=none")
+# Slurm looks for jobs near their time limits every 30 s.
+LIMITS = ("hydra.launcher.cpus=1", "hydra.launcher.time_min=2", "hydra.launcher.signal_delay_s=30")
+ON_SLURM = ("hydra/launcher=slurm", *LIMITS)
+HELD = "hydra.launcher.options={hold: true}"
 SECRET = "sk-secret-4711"
-TIMEOUT_S = 150
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Start a Slurm of one node with arrays of fewer than four jobs; return its configuration."""
-    if shutil.which("sbatch") is None:
-        pytest.skip("sbatch is not installed (scripts/start_slurm.sh installs it)")
-    if os.geteuid() != 0:
-        pytest.skip("Slurm is started as root")
-    home = tmp_path_factory.mktemp("slurm")
-    environment = {**os.environ, "SLURM_HOME": str(home), "SLURM_CPUS": "6", "SLURM_MAX_ARRAY_SIZE": "4"}
-    environment["SLURM_PORT"] = str(20000 + os.getpid() % 3000 * 3)
-    started = subprocess.run([SCRIPT], env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
-    if started.returncode:
-        subprocess.run([SCRIPT, "stop"], env=environment, timeout=TIMEOUT_S)
-        pytest.skip(f"Slurm cannot be started: {started.stderr.strip()}")
-    try:
-        yield home / "slurm.conf"
-    finally:
-        subprocess.run([SCRIPT, "stop"], env=environment, check=True, timeout=TIMEOUT_S)
 
 
 class Cluster:
@@ -57,36 +44,39 @@ class Cluster:
 
     def __init__(self, directory: Path, configuration: Path | None) -> None:
         self.directory = directory
-        self.environment = {**os.environ, "PROBE": str(directory / "probe.json"), "OPENAI_API_KEY": SECRET}
+        self.environment = {"PROBE": str(directory / "probe.json"), "OPENAI_API_KEY": SECRET}
         if configuration:
             self.environment["SLURM_CONF"] = str(configuration)
-        self.processes: list[subprocess.Popen[str]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
         self.behave()
 
     def behave(self, **behavior: object) -> None:
         values = {"log": str(self.directory / "log"), **behavior}
         (self.directory / "probe.json").write_text(json.dumps(values))
 
-    def start(self, command: str, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, PROBE, command, *arguments],
-            cwd=self.directory,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def start(self, command: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a command whose output `output` returns; it is not a forked one, so that others run meanwhile."""
+        with (self.directory / "output").open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, PROBE, command, *arguments],
+                cwd=self.directory,
+                env=os.environ | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
         self.processes.append(process)
         return process
 
-    def run(self, command: str, *arguments: str) -> tuple[int, str]:
-        process = self.start(command, *arguments)
-        output, _ = process.communicate(timeout=TIMEOUT_S)
-        return process.returncode, output
+    def output(self) -> str:
+        return (self.directory / "output").read_text()
 
-    def slurm(self, *command: str) -> str:
-        return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
+    def run(self, command: str, *arguments: str) -> tuple[int, str]:
+        done = run_forked(PROBE, command, *arguments, cwd=self.directory, environment=self.environment)
+        return done.returncode, done.stdout + done.stderr
+
+    def slurm(self, *command: str) -> None:
+        subprocess.run(command, env=os.environ | self.environment, check=True)
 
     def trained(self) -> Counter[str]:
         """Return how many trainings have begun and ended, by seed."""
@@ -96,19 +86,20 @@ class Cluster:
     def wait_until(self, condition: Callable[[], object]) -> None:
         end = time.monotonic() + TIMEOUT_S
         while not condition():
-            assert time.monotonic() < end
-            time.sleep(0.2)
+            assert time.monotonic() < end, self.output()
+            time.sleep(0.1)
 
     def submissions(self) -> list[dict[str, object]]:
         return [json.loads(path.read_text()) for path in (self.directory / "outputs" / "sweeps").glob("*.json")]
 
-    def job_of(self, seed: str) -> str:
-        """Return the number of the job in Slurm that has a seed."""
-        for submission in self.submissions():
-            for index, task in enumerate(submission["tasks"]):
-                if f"seed={seed}" in task["overrides"]:
-                    return f"{submission['job_id']}_{index}"
-        raise AssertionError(seed)
+    def jobs_of(self, seed: str) -> list[str]:
+        """Return the numbers of the jobs in Slurm that have a seed."""
+        return [
+            f"{submission['job_id']}" + (f"_{index}" if len(submission["tasks"]) > 1 else "")
+            for submission in self.submissions()
+            for index, task in enumerate(submission["tasks"])
+            if f"seed={seed}" in task["overrides"]
+        ]
 
 
 @pytest.fixture
@@ -125,80 +116,45 @@ def test_the_same_command_completes_what_failed_was_cancelled_or_took_too_long(c
     cluster.behave(**{"raise": ["s0"], "sleep": ["s1", "s2"]})
     launcher = cluster.start("run", *sweep)
     cluster.wait_until(lambda: {"begun s1", "begun s2"} <= {*cluster.trained()})
-    cluster.slurm("scancel", cluster.job_of("s1"))
-    # The signal that Slurm sends before the end of the time limit.
-    cluster.slurm("scancel", "--signal=USR2", cluster.job_of("s2"))
-    output, _ = launcher.communicate(timeout=TIMEOUT_S)
-    assert launcher.returncode == 1, output
+    (cancelled,), (too_long,) = cluster.jobs_of("s1"), cluster.jobs_of("s2")
+    cluster.slurm("scancel", cancelled)
+    # One minute is the smallest time limit. Slurm signals the job as soon as it looks at it.
+    cluster.slurm("scontrol", "update", f"JobId={too_long}", "TimeLimit=1")
+    assert launcher.wait(TIMEOUT_S) == 1, cluster.output()
+    output = cluster.output()
     assert "3 of 6 jobs are done  3 failed" in output
     assert re.search(r"failed +seed=s0: unexpected RuntimeError: a planted error", output), output
     assert re.search(r"failed +seed=s1: it was cancelled \(Slurm job \d+_1: CANCELLED\)", output), output
-    assert re.search(r"failed +seed=s2: it reached the time limit of 5 min \(hydra.launcher.time_min\)", output), output
+    assert re.search(r"failed +seed=s2: it reached the time limit of 2 min \(hydra.launcher.time_min\)", output), output
+    records = map(Path.read_text, (cluster.directory / "outputs" / "runs").glob("*/record.json"))
+    errors = {json.loads(record)["error"] for record in records}
+    assert errors == {None, "RuntimeError: a planted error", "terminated", "stopped by Slurm's time limit"}
     assert sorted(len(submission["tasks"]) for submission in cluster.submissions()) == [3, 3]  # MaxArraySize is 4
 
-    cluster.behave()
-    code, output = cluster.run("run", *sweep)
-    assert code == 0, output
-    assert "3 jobs submitted as Slurm job" in output
-    ended = {seed: cluster.trained()[f"ended {seed}"] for seed in ("s0", "s1", "s2", "s3", "s4", "five")}
-    assert set(ended.values()) == {1}, ended
+    # The command is killed while its jobs run; the next one waits for them.
+    cluster.behave(until=str(cluster.directory / "go"))
+    launcher = cluster.start("run", *sweep)
+    cluster.wait_until(lambda: cluster.trained()["begun s0"] == 2)
+    launcher.kill()
+    launcher.wait()
+    assert "3 jobs submitted as Slurm job" in cluster.output()
+    launcher = cluster.start("run", *sweep)
+    cluster.wait_until(lambda: "3 jobs of this sweep are in the queue already" in cluster.output())
+    (cluster.directory / "go").touch()
+    assert launcher.wait(TIMEOUT_S) == 0, cluster.output()
+    assert len(cluster.submissions()) == 3
+    trained = cluster.trained()
+    assert [trained[f"begun {seed}"] for seed in ("s0", "s1", "s2", "s3", "s4", "five")] == [2, 2, 2, 1, 1, 1]
+    assert [trained[f"ended {seed}"] for seed in ("s0", "s1", "s2", "s3", "s4", "five")] == [1] * 6
+    code, output = cluster.run("wait")
+    assert (code, output.splitlines()[-2:][0]) == (0, "3 done"), output
     for path in (cluster.directory / "outputs").rglob("*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
 
 
 @pytest.mark.slurm
-def test_jobs_of_a_killed_launcher_go_on_and_are_done_once(cluster: Cluster) -> None:
-    sweep = ("-m", *TINY, "seed=s0,s1", *ON_SLURM, "hydra.launcher.array_parallelism=1")
-    cluster.behave(pause_s=1)
-    launcher = cluster.start("run", *sweep)
-    cluster.wait_until(lambda: cluster.trained()["begun s0"])
-    os.kill(launcher.pid, signal.SIGKILL)
-    launcher.communicate()
-    code, output = cluster.run("run", *sweep)
-    assert code == 0, output
-    assert "in the queue already" in output
-    assert cluster.trained() == {f"{word} {seed}": 1 for word in ("begun", "ended") for seed in ("s0", "s1")}
-    assert len(cluster.submissions()) == 1
-
-
-@pytest.mark.slurm
-def test_what_slurm_refuses_is_refused_before_anything_is_queued(cluster: Cluster) -> None:
-    code, output = cluster.run("run", "-m", *TINY, "seed=s0,s1", *ON_SLURM, "hydra.launcher.cpus=64")
-    assert code == 1
-    assert "error: Slurm refuses these jobs; change hydra.launcher.partition" in output
-    assert cluster.submissions() == []
-
-
-def test_without_slurm_the_launcher_says_which_command_is_missing(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path, None)
-    cluster.environment["PATH"] = "/nonexistent"
-    code, output = cluster.run("run", "-m", *TINY, "seed=s0", *ON_SLURM)
-    assert code == 1
-    assert "error: the command sbatch is missing; this is not a machine that submits to Slurm." in output
-
-
-def test_the_local_launcher_shows_failed_jobs_and_the_same_command_completes_them(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path, None)
-    sweep = ("-m", *TINY, "seed=s1", "hydra/launcher=slurm_local", "hydra.launcher.n_jobs=2")
-    cluster.behave(**{"raise": ["s1"]})
-    code, output = cluster.run("run", *sweep)
-    assert code == 1, output
-    assert re.search(r"failed +.*seed=s1: unexpected RuntimeError: a planted error", output), output
-    cluster.behave()
-    assert cluster.run("run", *sweep)[0] == 0
-    assert cluster.trained() == {"begun s1": 2, "ended s1": 1}
-
-
-@pytest.mark.slurm
-def test_submit_returns_and_wait_shows_what_came_of_the_jobs(cluster: Cluster) -> None:
-    jobs = ("-m", *TINY, "seed=s0,s1", "hydra.launcher.cpus=1")
-    code, output = cluster.run("submit", *jobs)
-    assert code == 1
-    assert "at most 2.0 core hours (2 x 1 cores x 60 min)" in output
-    assert "no terminal to ask at; add --yes" in output
-    assert cluster.submissions() == []
-
-    cluster.slurm("scontrol", "update", "PartitionName=main", "State=DOWN")
+def test_jobs_in_the_queue_are_submitted_once_shown_and_cancelled(cluster: Cluster) -> None:
+    jobs = ("-m", *TINY, "seed=s0", HELD, *LIMITS)
     code, output = cluster.run("submit", *jobs, "--yes")
     assert code == 0, output
     (submission,) = cluster.submissions()
@@ -210,13 +166,40 @@ def test_submit_returns_and_wait_shows_what_came_of_the_jobs(cluster: Cluster) -
     assert "there is nothing to submit" in output
     code, output = cluster.run("status")
     assert code == 1
-    assert len(re.findall(r"^pending .*Slurm job \d+_\d: Partition(Down|Config)", output, re.M)) == 2, output
-    code, output = cluster.run("cancel")
-    assert output == "2 jobs were cancelled\n"
-    cluster.slurm("scontrol", "update", "PartitionName=main", "State=UP")
+    assert re.search(r"^pending .*Slurm job \d+: JobHeldUser$", output, re.M), output
 
-    assert cluster.run("submit", *jobs, "--yes")[0] == 0
-    code, output = cluster.run("wait")
-    assert code == 0, output
-    assert output.splitlines()[-1] == "2 done"
-    assert cluster.trained() == {f"{word} {seed}": 1 for word in ("begun", "ended") for seed in ("s0", "s1")}
+    # Ctrl-C cancels what the command itself has submitted.
+    launcher = cluster.start("run", "-m", *TINY, "seed=s0,s1", HELD, *ON_SLURM)
+    cluster.wait_until(lambda: "2 pending (JobHeldUser)" in cluster.output())
+    launcher.send_signal(signal.SIGINT)
+    assert launcher.wait(TIMEOUT_S) == 130
+    assert "1 job cancelled (sweep.on_interrupt=cancel)" in cluster.output()
+    code, output = cluster.run("cancel", submission["sweep"])
+    assert output == "1 job was cancelled\n"
+
+
+@pytest.mark.slurm
+def test_what_slurm_refuses_is_refused_before_anything_is_queued(slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(slurm))
+    check_resources(SlurmSettings(cpus=1))
+    with pytest.raises(SlurmError, match=r"^Slurm refuses these jobs; change hydra.launcher.partition"):
+        check_resources(SlurmSettings(cpus=64))
+
+
+def test_without_slurm_the_message_names_the_missing_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(
+        SlurmError, match=r"^the command sbatch is missing; this is not a machine that submits to Slurm\."
+    ):
+        check_resources(SlurmSettings())
+
+
+def test_the_local_launcher_shows_failed_jobs(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, None)
+    cluster.behave(**{"raise": ["s0"]})
+    launcher = ("hydra/launcher=slurm_local", "hydra.launcher.n_jobs=2")
+    code, output = cluster.run("run", "-m", *TINY, "seed=s0,s1", *launcher)
+    assert code == 1, output
+    assert "1 of 2 jobs are done  1 failed" in output
+    assert re.search(r"failed +.*seed=s0: unexpected RuntimeError: a planted error", output), output
+    assert cluster.trained() == {"begun s0": 1, "begun s1": 1, "ended s1": 1}

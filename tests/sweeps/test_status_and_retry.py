@@ -13,10 +13,11 @@ from alchemist_exp.cli import retry, run, status
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.overrides import override
 from alchemist_exp.pipeline import run as pipeline
+from alchemist_exp.sweeps.submissions import Submission, SubmittedJob
 from tests.support.commands import run_command
 from tests.support.records import record, write
 
-TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
+TINY = ("dataset.limit=100", "logger=none", "label_model=majority", "end_model=none")
 PAID = ("llm=openai_compatible", "llm.model=m", "llm.base_url=http://127.0.0.1:1/v1")
 
 Command = Callable[..., tuple[int, list[str], str]]
@@ -63,7 +64,7 @@ def test_failed_and_killed_runs_are_run_again(command: Command, monkeypatch: pyt
     code, lines, _ = command(retry.main, *sweep)  # the job without a run is left out
     assert (code, lines[0]) == (0, "run again: 1 killed")
     assert lines[1].split()[0] == "killed"
-    assert lines[1].endswith("+experiment=tiny label_model=majority end_model.max_epochs=1 seed=s1")
+    assert lines[1].endswith(" ".join([*TINY, "seed=s1"]))
     assert [line for line in lines if re.match(r"\d of \d  ", line)] == [lines[2]]
     assert json.loads(made.read_text())["status"] == "finished"
     assert command(retry.main)[:2] == (
@@ -132,3 +133,14 @@ def test_ctrl_c_ends_watching_with_the_exit_code_of_the_state(
     with locked(Path("outputs", "runs", ".locks", "a.lock")):
         code, lines, error = command(status.main, "--watch")
     assert (code, len(lines), error) == (1, 2, "")
+
+
+def test_a_job_of_slurm_is_shown_with_its_time_in_the_queue(command: Command) -> None:
+    unfinished("a", started_at="2026-11-30T10:00:12+00:00", finished_at="2026-11-30T11:00:42+00:00")
+    unfinished("b", started_at="2026-11-30T09:00:00+00:00")  # it was not submitted since then
+    tasks = tuple(SubmittedJob(run_key=key, overrides=()) for key in ("a", "b"))
+    submission = Submission(sweep="s", name="n", created_at="2026-11-30T10:00:00+00:00", tasks=tasks, ended=True)
+    submission.write(Path("outputs"))
+    lines = command(status.main)[1]
+    assert lines[0].endswith("09:00:00  planted")
+    assert lines[1].endswith("10:00:12  queued 0:12, ran 1:00:30, planted")

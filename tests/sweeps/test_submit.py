@@ -1,5 +1,7 @@
 """What needs no Slurm of the commands that submit jobs: plans, LLM calls, records of submissions, Slurm's output."""
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +11,13 @@ from alchemist_exp import config
 from alchemist_exp.cli import run, submit
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.sweeps import slurm
-from alchemist_exp.sweeps.cluster_launcher import SlurmSettings, settings_of
+from alchemist_exp.sweeps.cluster_settings import SlurmSettings, check_resources, settings_of
 from alchemist_exp.sweeps.slurm import QueuedJob, SlurmError
 from alchemist_exp.sweeps.submissions import SubmittedJob, active_states, new_submission, read_submissions
 from tests.support.commands import run_command
 from tests.support.llm_server import ReceivedRequest, ScriptedResponse, Server
 
-TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
+TINY = ("dataset.limit=100", "logger=none", "label_model=majority", "end_model=none")
 
 
 def program(request: ReceivedRequest) -> ScriptedResponse:
@@ -104,3 +106,33 @@ def test_a_member_of_the_users_directory_extends_the_launcher(tmp_path: Path, co
     assert list(settings.setup) == ["module load python"]
     with pytest.raises(ConfigError, match=r"hydra.launcher has no key n_jobs"):
         settings_of(SlurmSettings, {"n_jobs": 2})
+
+
+def test_what_a_job_needs_is_checked_before_any_job_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The packages of all extras are checked in the process of the sweep, for any launcher."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(submit, "check_resources", lambda settings: None)
+    found = importlib.util.find_spec
+    missing = ("sentence_transformers", "openpyxl")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in missing else found(name))
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    (tmp_path / "a.xlsx").write_bytes(b"")
+    files = "dataset=files dataset.path=a.xlsx dataset.prompt=label dataset.classes=[a,b]"
+    (tmp_path / "jobs.txt").write_text(f"feature_extractor=minilm\n{files}\n")
+    for main, arguments in ((run.main, ["sweep.file=jobs.txt"]), (submit.main, ["--yes", "sweep.file=jobs.txt"])):
+        assert run_command(main, monkeypatch, *TINY, "seed=s0", *arguments) == 1
+        error = capsys.readouterr().err
+        assert "error: no job was started: " in error
+        assert "feature_extractor=minilm needs the package sentence-transformers; install it with: " in error
+        assert "a.xlsx needs the package openpyxl; install it with: " in error
+    assert not (tmp_path / "outputs" / "runs").exists()
+
+
+def test_a_signal_that_would_end_a_job_at_its_start_is_refused() -> None:
+    with pytest.raises(ConfigError, match="signal_delay_s is 90 s, and Slurm may send the signal 60 s earlier"):
+        check_resources(SlurmSettings(time_min=2))
+    for values in ({"time_min": "soon"}, {"cpus": True}, {"options": "hold"}):
+        with pytest.raises(ConfigError, match=f"hydra.launcher.{next(iter(values))} is .*; expected"):
+            settings_of(SlurmSettings, values)

@@ -1,18 +1,21 @@
 """One contract for every logger of the configuration, then what is particular to W&B."""
 
 import csv
+import json
 import os
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import wandb
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.tracking import wandb_run
 from alchemist_exp.tracking.base import Logger, RunInfo, Tracker
 from alchemist_exp.tracking.wandb_run import WandbLogger
+from tests.support.wandb_files import read_offline_run
 
 
 @pytest.fixture(params=config.members("logger"))
@@ -114,31 +117,57 @@ def test_wandb_writes_no_secret(wandb_logger: WandbLogger, tmp_path: Path, monke
         assert secret.encode() not in file.read_bytes(), file
 
 
-def _contents(file: Path) -> Iterator[bytes]:
-    """Yield the content of a file again and again: W&B's process writes it a moment after the run is closed."""
-    for _ in range(100):
-        yield file.read_bytes()
-        time.sleep(0.1)
-
-
 def test_a_wandb_run_has_a_name_a_group_and_an_id_of_its_own(
     wandb_logger: WandbLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two jobs with WANDB_RUN_ID in their environment are two runs."""
+    """WANDB_RUN_ID does not make two jobs one run. A job that begins again, as after a requeue, has the same id."""
     monkeypatch.setenv("WANDB_RUN_ID", "shared-id")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep-of-an-agent")
     monkeypatch.setenv("WANDB_RESUME", "must")
-    ids = set()
-    for name in ("one", "two"):
-        run = replace(info(tmp_path / name), name=f"sms alchemist {name}", group="table8 sweep", job_type="alchemist")
+    ids = []
+    for number, key in enumerate(("one", "two", "two")):
+        run = replace(info(tmp_path / key), key=key, name=f"sms {key}", group="table8 sweep", job_type="human")
         with wandb_logger.open(run) as tracker:
             log_all(tracker)
-        (file,) = (tmp_path / name / "wandb").glob("offline-run-*/*.wandb")
-        raw = next(raw for raw in _contents(file) if len(raw) > 100)
-        assert all(part.encode() in raw for part in (run.name, run.group, run.job_type))
-        ids.add(file.stem)
-    assert len(ids) == 2
-    assert "run-shared-id" not in ids
+        logged = read_offline_run(tmp_path / key)
+        (tmp_path / key / "wandb").rename(tmp_path / str(number))  # a run that begins again removes earlier files
+        assert (logged.run.display_name, logged.run.run_group) == (run.name, run.group)
+        assert (logged.run.job_type, logged.run.sweep_id, logged.exit_code) == ("human", "", 0)
+        assert json.loads(logged.summary["accuracy"]) == 0.9
+        ids.append(logged.run.run_id)
+    assert ids[0] != ids[1] == ids[2]
+    assert "shared-id" not in ids
     assert os.environ["WANDB_RUN_ID"] == "shared-id"
+
+
+def test_a_failed_job_is_a_failed_wandb_run(wandb_logger: WandbLogger, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), wandb_logger.open(info(tmp_path)):
+        raise RuntimeError
+    assert read_offline_run(tmp_path).exit_code == 1
+
+
+def test_only_jobs_of_an_online_sweep_wait_before_they_start(
+    wandb_logger: WandbLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    opened: list[dict[str, Any]] = []
+
+    def refuse(**arguments: Any) -> None:
+        opened.append(arguments)
+        raise wandb.Error("no server")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    monkeypatch.setattr(wandb_run.time, "sleep", slept.append)
+    run = info(tmp_path)
+    for mode, group in (("online", "a sweep"), ("online", ""), ("offline", "a sweep")):
+        monkeypatch.setattr(wandb_logger, "mode", mode)
+        with pytest.raises(ConfigError, match="no server"), wandb_logger.open(replace(run, group=group)):
+            pass
+    assert slept == [wandb_run.start_delay_s("key")]
+    assert len({one["id"] for one in opened}) == 1
+    delays = {wandb_run.start_delay_s(str(number)) for number in range(20)}
+    assert len(delays) == 20
+    assert all(0 <= delay <= wandb_run.MAX_START_DELAY_S for delay in delays)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +177,8 @@ def test_a_wandb_run_has_a_name_a_group_and_an_id_of_its_own(
         ("auto", {"WANDB_MODE": "offline", "WANDB_API_KEY": "k" * 40}, "offline"),
         ("auto", {"WANDB_MODE": "online", "WANDB_API_KEY": "k" * 40}, "online"),
         ("offline", {"WANDB_MODE": "online", "WANDB_API_KEY": "k" * 40}, "offline"),
+        ("auto", {"SLURM_JOB_ID": "7", "WANDB_API_KEY": "k" * 40}, "offline"),
+        ("online", {"SLURM_JOB_ID": "7", "WANDB_API_KEY": "k" * 40}, "online"),
     ],
 )
 def test_wandb_mode_is_heeded(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, overload
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.errors import ConfigError, DataError, install_command
+from alchemist_exp.core.errors import DataError, MissingPackageError, install_command
 from alchemist_exp.core.hashing import bytes_fingerprint, key_of
 from alchemist_exp.core.terminal import sanitize
 
@@ -118,7 +118,9 @@ def _pixels(raw: bytes) -> ImageArray:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
-        raise ConfigError(f"images need the package pillow; install it with: {install_command('images')}") from error
+        raise MissingPackageError(
+            f"images need the package pillow; install it with: {install_command('images')}"
+        ) from error
     import io
 
     _prepare_pillow()

@@ -1,4 +1,4 @@
-"""`alchemist apply RUN FILE ... -o DIR`: labels many tables, with a progress line and a summary."""
+"""`alchemist apply RUN FILE ... -o DIR`: labels many or large tables, with a progress line and a summary."""
 
 import argparse
 import sys
@@ -12,20 +12,15 @@ from typing import Final
 from rich.console import Console
 
 from alchemist_exp.cli.apply_warnings import warn_of
-from alchemist_exp.cli.run_directory import find_run, read_finished
+from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.terminal import sanitize, single_line
-from alchemist_exp.labeling.run_files import check_run_files
-from alchemist_exp.labeling.shards import (
-    LabelingJob,
-    Shard,
-    ShardResult,
-    ShardStatus,
-    add_up,
-    find_shards,
-    label_locally,
-)
+from alchemist_exp.labeling.job import LabelingJob
+from alchemist_exp.labeling.local_engine import TaskResult, TaskStatus, label_locally
+from alchemist_exp.labeling.plan import PART_ROWS, LabelingTask, find_tasks, remove_outdated
+from alchemist_exp.labeling.run_files import open_run
+from alchemist_exp.labeling.tables import LabelSummary
 
 _LINE_EVERY_S: Final = 30.0
 """Seconds between progress lines where standard error is not a terminal."""
@@ -34,7 +29,7 @@ _SHOWN_BAD: Final = 100
 """Inputs that cannot be labeled that are printed."""
 
 
-def label_shards(chosen: argparse.Namespace) -> int:
+def label_files(chosen: argparse.Namespace) -> int:
     """Label the files that a command line names.
 
     Args:
@@ -48,16 +43,17 @@ def label_shards(chosen: argparse.Namespace) -> int:
 
     """
     if chosen.out is None:
-        raise ConfigError("several files need a directory; name it by -o DIR.")
+        raise ConfigError("several files, and a dataset of the Hub, need a directory; name it by -o DIR.")
     out = Path(chosen.out).absolute()
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{chosen.out!r} is not a directory; name one for the labels of several files by -o DIR.")
-    shards = find_shards(chosen.files, out)
     job = _job(chosen, out)
+    tasks = find_tasks(chosen.files, out, chosen.part_rows or PART_ROWS)
+    remove_outdated(tasks)
     began = time.perf_counter()
-    results: list[ShardResult] = []
+    results: list[TaskResult] = []
     notes: dict[str, None] = {}
-    with _ProgressLine(shards) as progress, closing(_results(job, shards, chosen, progress)) as found:
+    with _ProgressLine(tasks) as progress, closing(_results(job, tasks, chosen, progress)) as found:
         for result in found:
             progress.finish(result)
             results.append(result)
@@ -65,13 +61,12 @@ def label_shards(chosen: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {single_line(note)}", file=sys.stderr)
     _print_summary(chosen.out, results, time.perf_counter() - began)
-    return 1 if any(result.status is ShardStatus.BAD for result in results) else 0
+    return 1 if any(result.status is TaskStatus.BAD for result in results) else 0
 
 
 def _job(chosen: argparse.Namespace, out: Path) -> LabelingJob:
     directory = find_run(chosen.outputs, chosen.run).absolute()
-    check_run_files(directory)
-    record = read_finished(directory, "only a finished run can label rows")
+    record = open_run(directory).record
     return LabelingJob(
         run=directory,
         out=out,
@@ -92,37 +87,37 @@ def _job(chosen: argparse.Namespace, out: Path) -> LabelingJob:
 
 
 def _results(
-    job: LabelingJob, shards: Sequence[Shard], chosen: argparse.Namespace, progress: "_ProgressLine"
-) -> Generator[ShardResult]:
-    """Yield what became of each shard."""
+    job: LabelingJob, tasks: Sequence[LabelingTask], chosen: argparse.Namespace, progress: "_ProgressLine"
+) -> Generator[TaskResult]:
+    """Yield what became of each task."""
     if chosen.engine == "local":
-        yield from label_locally(job, shards, force=chosen.force, advance=progress.advance)
+        yield from label_locally(job, tasks, force=chosen.force, advance=progress.advance)
         return
     from alchemist_exp.labeling.dask_engine import ClusterOptions, label_with_dask
 
     given = {"n_workers": chosen.workers, "walltime": chosen.walltime, "memory": chosen.memory}
     options = ClusterOptions(cluster=chosen.cluster, **{key: value for key, value in given.items() if value})
-    yield from label_with_dask(job, shards, options, force=chosen.force)
+    yield from label_with_dask(job, tasks, options, force=chosen.force)
 
 
 class _ProgressLine:
-    """Shows shards, rows, rows per second and the time left on standard error.
+    """Shows tasks, rows, rows per second and the time left on standard error.
 
     A terminal has one line that is replaced; otherwise a line is printed every 30 seconds. The time left is estimated
     from the bytes of the inputs, because the rows of a CSV file are not counted before.
 
     Args:
-        shards: The shards.
+        tasks: The tasks.
 
     """
 
-    def __init__(self, shards: Sequence[Shard]) -> None:
-        self._n_shards = len(shards)
-        self._bytes_left = sum(shard.n_bytes for shard in shards)
+    def __init__(self, tasks: Sequence[LabelingTask]) -> None:
+        self._n_tasks = len(tasks)
+        self._bytes_left = sum(task.n_bytes for task in tasks)
         self._n_finished = 0
         self._n_rows = 0
         self._bytes = 0
-        self._shard_rows, self._shard_bytes = 0, 0
+        self._task_rows, self._task_bytes = 0, 0
         self._began = self._printed_at = time.monotonic()
         console = Console(stderr=True)
         self._status = console.status("labeling") if console.is_terminal else None
@@ -137,39 +132,39 @@ class _ProgressLine:
             self._status.stop()
 
     def advance(self, n_rows: int, n_bytes: int) -> None:
-        """Count rows of the shard that is being labeled.
+        """Count rows of the task that is being labeled.
 
         Args:
             n_rows: The number of rows.
             n_bytes: The bytes of the input that they take, as an estimate.
 
         """
-        self._shard_rows += n_rows
-        self._shard_bytes += n_bytes
+        self._task_rows += n_rows
+        self._task_bytes += n_bytes
         self._show()
 
-    def finish(self, result: ShardResult) -> None:
-        """Count a shard.
+    def finish(self, result: TaskResult) -> None:
+        """Count a task.
 
         Args:
             result: What became of it.
 
         """
         self._n_finished += 1
-        self._bytes_left -= result.shard.n_bytes
-        self._shard_rows, self._shard_bytes = 0, 0
-        if result.status is ShardStatus.WRITTEN and result.summary is not None:
-            self._n_rows += result.summary.n_rows
-            self._bytes += result.shard.n_bytes
+        self._bytes_left -= result.task.n_bytes
+        self._task_rows, self._task_bytes = 0, 0
+        self._n_rows += result.n_labeled
+        if result.status is TaskStatus.WRITTEN:
+            self._bytes += result.task.n_bytes
         self._show()
 
     def text(self) -> str:
         """Return the line."""
         seconds = max(time.monotonic() - self._began, 1e-3)
-        n_rows, n_bytes = self._n_rows + self._shard_rows, self._bytes + self._shard_bytes
-        line = f"{self._n_finished:,} of {self._n_shards:,} files; {n_rows:,} rows, {n_rows / seconds:,.0f} rows/s"
+        n_rows, n_bytes = self._n_rows + self._task_rows, self._bytes + self._task_bytes
+        line = f"{self._n_finished:,} of {self._n_tasks:,} tasks; {n_rows:,} rows, {n_rows / seconds:,.0f} rows/s"
         if n_bytes:
-            left = max(self._bytes_left - self._shard_bytes, 0) * seconds / n_bytes
+            left = max(self._bytes_left - self._task_bytes, 0) * seconds / n_bytes
             line += f"; {_duration(left)} left"
         return line
 
@@ -187,20 +182,21 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
-def _print_summary(out: str, results: Sequence[ShardResult], seconds: float) -> None:
-    by_status = {status: [r for r in results if r.status is status] for status in ShardStatus}
-    total = add_up([r.summary for r in results if r.summary is not None])
-    bad, written = by_status[ShardStatus.BAD], by_status[ShardStatus.WRITTEN]
-    for result in bad[:_SHOWN_BAD]:
-        print(f"error: {single_line(str(result.shard.source))}: {single_line(result.reason)}", file=sys.stderr)
+def _print_summary(out: str, results: Sequence[TaskResult], seconds: float) -> None:
+    total = sum((result.summary for result in results), LabelSummary())
+    # All parts of a file may have the same error.
+    bad = list(dict.fromkeys((str(r.task.source), r.reason) for r in results if r.status is TaskStatus.BAD))
+    for source, reason in bad[:_SHOWN_BAD]:
+        print(f"error: {single_line(source)}: {single_line(reason)}", file=sys.stderr)
     if len(bad) > _SHOWN_BAD:
         print(f"error: {len(bad) - _SHOWN_BAD:,} further files cannot be labeled", file=sys.stderr)
     warn_of(total)
     n_labeled = sum(total.labels.values())
-    made = sum(r.summary.n_rows for r in written if r.summary is not None)
+    n_written = sum(result.n_written for result in results)
+    n_made = sum(result.n_labeled for result in results)
     print(
-        f"wrote {len(written):,} file{'s' * (len(written) != 1)} in {single_line(out)}; "
-        f"{len(by_status[ShardStatus.FOUND]):,} finished before, {len(bad):,} skipped with an error"
+        f"wrote {n_written:,} file{'s' * (n_written != 1)} in {single_line(out)}; "
+        f"{sum(result.n_found for result in results):,} finished before, {len(bad):,} skipped with an error"
     )
     print(f"rows: {total.n_rows:,}; coverage {_share(n_labeled, total.n_rows)}")
     if n_labeled:
@@ -210,7 +206,7 @@ def _print_summary(out: str, results: Sequence[ShardResult], seconds: float) -> 
         n_calls = sum(total.outcomes.values())
         counts = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in total.outcomes.items())
         print(f"outcomes of {n_calls:,} program calls: {counts}")
-    print(f"time: {seconds:,.1f} s; {made / max(seconds, 1e-3):,.0f} rows/s in this command")
+    print(f"time: {seconds:,.1f} s; {n_made / max(seconds, 1e-3):,.0f} rows/s in this command")
 
 
 def _share(count: int, total: int) -> str:

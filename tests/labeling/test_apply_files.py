@@ -14,9 +14,11 @@ import pytest
 from alchemist_exp.cli import apply
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import code_fingerprint
-from alchemist_exp.labeling import shards as shards_module
+from alchemist_exp.labeling import local_engine
+from alchemist_exp.labeling.job import LabelingJob
 from alchemist_exp.labeling.labelers import ProgramLabeler
-from alchemist_exp.labeling.shards import LabelingJob, Shard, ShardStatus, find_shards, label_locally, label_shard
+from alchemist_exp.labeling.local_engine import TaskStatus, label_locally, label_task
+from alchemist_exp.labeling.plan import LabelingTask, find_tasks
 from alchemist_exp.results.record import RunRecord
 from tests.support.commands import apply_lines
 
@@ -125,7 +127,7 @@ def test_what_cannot_be_meant_is_refused(
     finished: Path, inputs: list[str], monkeypatch: Patch, capsys: Capture
 ) -> None:
     for arguments, message in (
-        (inputs, "several files need a directory; name it by -o DIR"),
+        (inputs, "several files, and a dataset of the Hub, need a directory; name it by -o DIR"),
         ([*inputs, "-o", "out"], "would both be written to"),
         (["in", "-o", "out/"], "'in' is not a file; name its files by a quoted pattern, such as 'in/*.parquet'"),
         (["x*.csv", "-o", "out"], "no file fits 'x*.csv'"),
@@ -141,13 +143,13 @@ def test_outputs_that_fit_the_pattern_are_not_read(inputs: list[str]) -> None:
     Path("in/out").mkdir()
     Path("in/out/a.parquet").write_bytes(b"")
     Path("in/.hidden.parquet").write_bytes(b"")
-    found = find_shards(["in/**/*.parquet"], Path("in/out"))
-    assert [shard.target.relative_to(Path("in/out").absolute()) for shard in found] == [
+    found = find_tasks(["in/**/*.parquet"], Path("in/out"))
+    assert [task.output().relative_to(Path("in/out").absolute()) for task in found] == [
         Path("a.parquet"),
         Path("more/a.parquet"),
     ]
     with pytest.raises(ConfigError, match="no file fits"):
-        find_shards(["in/out/*.parquet"], Path("in/out"))
+        find_tasks(["in/out/*.parquet"], Path("in/out"))
 
 
 COMMAND = "from alchemist_exp.cli.apply import main; import sys; sys.exit(main())"
@@ -184,15 +186,15 @@ def test_two_jobs_on_one_directory_make_each_file_once(finished: Path, tmp_path:
         files.append(str(tmp_path / f"{number}.csv"))
         Path(files[-1]).write_text("text\n" + "free cash\nhello\n" * 50)
     made = []
-    make = shards_module._make
+    make = local_engine._label
 
-    def counted(job: LabelingJob, shard: Shard, *rest: object) -> object:
-        made.append(shard)
+    def counted(job: LabelingJob, task: LabelingTask, *rest: object) -> object:
+        made.append(task)
         time.sleep(0.05)
-        return make(job, shard, *rest)
+        return make(job, task, *rest)
 
-    monkeypatch.setattr(shards_module, "_make", counted)
-    job, found = job_of(finished, tmp_path / "out"), find_shards(files, tmp_path / "out")
+    monkeypatch.setattr(local_engine, "_label", counted)
+    job, found = job_of(finished, tmp_path / "out"), find_tasks(files, tmp_path / "out")
     results: list[list] = [[], []]
 
     def work(at: int) -> None:
@@ -203,18 +205,18 @@ def test_two_jobs_on_one_directory_make_each_file_once(finished: Path, tmp_path:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(shard.target.name for shard in made) == [f"{number}.parquet" for number in range(6)]
+    assert sorted(task.output().name for task in made) == [f"{number}.parquet" for number in range(6)]
     for one in results:
         assert len(one) == 6
-        assert {result.status for result in one} <= {ShardStatus.WRITTEN, ShardStatus.FOUND}
+        assert {result.status for result in one} <= {TaskStatus.WRITTEN, TaskStatus.FOUND}
 
 
 def test_an_input_that_changes_while_it_is_read_is_bad(finished: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text\nfree cash\n")
-    (shard,) = find_shards([str(path)], tmp_path / "out")
-    changed = label_shard(
-        job_of(finished, tmp_path / "out"), shard, advance=lambda _rows, _bytes: os.utime(path, ns=(1, 1))
+    (task,) = find_tasks([str(path)], tmp_path / "out")
+    changed = label_task(
+        job_of(finished, tmp_path / "out"), task, advance=lambda _rows, _bytes: os.utime(path, ns=(1, 1))
     )
-    assert (changed.status, "was changed while it was read" in changed.reason) == (ShardStatus.BAD, True)
-    assert not shard.target.exists()
+    assert (changed.status, "was changed while it was read" in changed.reason) == (TaskStatus.BAD, True)
+    assert not task.output().exists()

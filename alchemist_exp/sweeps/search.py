@@ -1,0 +1,205 @@
+"""Searches for values with Optuna: each trial is a job of a sweep, and its score is the one on valid.
+
+Test scores are never read. The record of each trial names the use of the labels of valid. A search always begins with
+the same seed, so the same search proposes the same values, and finished trials are answered from their records.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from alchemist_exp.config import build_component
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.locks import locked
+from alchemist_exp.core.types import Split
+from alchemist_exp.data.base import Dataset
+from alchemist_exp.pipeline.experiment import Gold
+from alchemist_exp.results.record import RunRecord, RunResult
+from alchemist_exp.sweeps.job_list import CHOOSE_JOBS, SweepJob, compose_job
+from alchemist_exp.sweeps.job_outcomes import SweepOutcomes
+from alchemist_exp.sweeps.outcome import SearchResult
+from alchemist_exp.sweeps.overrides import key_of_override, without_sweep_keys
+from alchemist_exp.sweeps.search_space import SearchSpace, read_search_space
+from alchemist_exp.sweeps.sweep import begin_sweep, launch_jobs, recorded_outcomes
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+INSTALL: Final = "pip install -c constraints.txt -e '.[optuna]'"
+
+USE: Final = f"{Split.VALID}: search for values"
+"""The use of gold labels that the record of a trial names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """The keys of conf/hydra/sweeper/optuna.yaml, which explains each."""
+
+    n_trials: int
+    batch_size: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_trials", 1), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not least <= value < 2**32:
+                raise ConfigError(f"hydra.sweeper.{name} is {value!r}; expected a whole number from {least} on.")
+
+
+def run_search(
+    arguments: Sequence[str],
+    *,
+    config: DictConfig,
+    context: HydraContext,
+    launcher: Launcher,
+    settings: SearchSettings,
+) -> list[Sequence[JobReturn]]:
+    """Run the trials of a search that have no finished run.
+
+    Args:
+        arguments: The overrides of the command line and of an experiment; those with several values are searched.
+        config: The composed configuration of the sweep.
+        context: The callbacks and the loader of Hydra.
+        launcher: Runs the jobs.
+        settings: The number of trials and the seed of their choice.
+
+    Returns:
+        What the launcher returned for each batch. A failed job raises nothing: listeners are notified of it.
+
+    Raises:
+        AlchemistError: A value or the dataset does not allow a search.
+        LauncherError: The launcher has failed.
+
+    """
+    study = _new_study(settings.seed)
+    for key in ("file", "skip"):
+        if config.sweep[key]:
+            raise ConfigError(f"sweep.{key} chooses jobs, and so does hydra/sweeper=optuna; leave out one of them.")
+    space = read_search_space([text for text in arguments if key_of_override(text) not in CHOOSE_JOBS])
+    _require_valid_labels(compose_job(0, space.fixed, config, context.config_loader).config)
+    outcomes = begin_sweep(config, context)
+    for listener in outcomes.listeners:
+        listener.on_search_start([*space.distributions], settings.n_trials)
+    jobs: dict[tuple[str, ...], SweepJob] = {}
+    returned: list[Sequence[JobReturn]] = []
+    n_told = n_launched = 0
+    with recorded_outcomes(outcomes):
+        try:
+            while n_told < settings.n_trials and not (config.sweep.fail_fast and _has_failed(jobs, outcomes)):
+                n_asked = min(settings.batch_size, settings.n_trials - n_told)
+                trials = [study.ask({**space.distributions}) for _ in range(n_asked)]
+                proposed = [space.overrides(trial.params) for trial in trials]
+                new = [overrides for overrides in dict.fromkeys(proposed) if overrides not in jobs]
+                for overrides in new:
+                    jobs[overrides] = compose_job(len(jobs) + 1, overrides, config, context.config_loader)
+                outcomes.add_jobs([jobs[overrides] for overrides in new])
+                outcomes.find_finished()
+                outcomes.refuse_missing_packages()
+                if waiting := outcomes.without_outcome():
+                    returned.append(launch_jobs(waiting, n_launched, outcomes, config, launcher))
+                    n_launched += len(waiting)
+                for trial, overrides in zip(trials, proposed, strict=True):
+                    outcome = outcomes.outcome_of(jobs[overrides])
+                    _tell(study, trial.number, outcome.result if outcome else None)
+                    n_told += 1
+        finally:
+            result = _search_result(study, jobs, space, n_told)
+            for listener in outcomes.listeners:
+                listener.on_search_end(result)
+    return returned
+
+
+def valid_score(record: RunRecord) -> float | None:
+    """Return the score that a search compares, the dataset's own metric on valid.
+
+    Args:
+        record: The record of a finished run.
+
+    Returns:
+        The mean over the seeds of the distilled model, or the label model's score with end_model=none; None where the
+        score is not defined, such as an F1 score without rows of the positive class.
+
+    """
+    metric = str(record.config["dataset"]["metric"])
+    if record.end_model["seeds"]:
+        summary = record.end_model["metrics"].get(Split.VALID.value) or {}
+        value = (summary.get(metric) or {}).get("mean")
+    else:
+        value = (record.label_model["metrics"].get(Split.VALID.value) or {}).get(metric)
+    return None if value is None else float(value)
+
+
+def _new_study(seed: int) -> "Study":
+    """Return a study of Optuna in memory: the records of the trials are what is stored.
+
+    Raises:
+        ConfigError: Optuna is not installed.
+
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise ConfigError(f"hydra/sweeper=optuna needs the extra optuna: {INSTALL}") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+
+
+def _require_valid_labels(config: DictConfig) -> None:
+    """Check that the labels of valid exist and may choose values.
+
+    Raises:
+        AlchemistError: The configuration does not allow it, or valid has no labels.
+
+    """
+    gold, dataset = build_component(config, "gold"), build_component(config, "dataset")
+    assert isinstance(gold, Gold)
+    assert isinstance(dataset, Dataset)
+    if not gold.use_valid:
+        raise ConfigError(
+            f"hydra/sweeper=optuna chooses values by the labels of valid, and gold={gold.name} forbids their use; use "
+            "gold=valid, or give one value for each key."
+        )
+    if dataset.load().rows_with_text.gold(Split.VALID) is None:
+        raise ConfigError(
+            f"hydra/sweeper=optuna chooses values by the labels of valid, and {dataset.name} has none; label a valid "
+            "split, or give one value for each key."
+        )
+
+
+def _has_failed(jobs: dict[tuple[str, ...], SweepJob], outcomes: SweepOutcomes) -> bool:
+    """Return whether a job has ended without a finished run."""
+    return any((outcome := outcomes.outcome_of(job)) and outcome.result is None for job in jobs.values())
+
+
+def _tell(study: "Study", number: int, result: RunResult | None) -> None:
+    """Give Optuna the score of a trial, and note in the run's record that the labels of valid were used for it."""
+    from optuna.trial import TrialState
+
+    score = None
+    if result is not None:
+        score = valid_score(result.record)
+        with locked(result.directory.parent / ".locks" / f"{result.directory.name}.lock"):
+            record = RunRecord.read_current(result.directory)
+            if record is not None and USE not in record.data["gold_used"]:
+                record.data["gold_used"].append(USE)
+                record.write(result.directory)
+    study.tell(number, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
+
+
+def _search_result(
+    study: "Study", jobs: dict[tuple[str, ...], SweepJob], space: SearchSpace, n_trials: int
+) -> SearchResult:
+    """Return the scores of the trials that have ended."""
+    scores = {
+        jobs[space.overrides(trial.params)].number: trial.value for trial in study.trials if trial.value is not None
+    }
+    if not scores:
+        return SearchResult(n_trials=n_trials, scores={}, best=None, overrides=())
+    best = max(scores, key=lambda number: scores[number])  # the first one of equal scores
+    (overrides,) = (job.overrides for job in jobs.values() if job.number == best)
+    return SearchResult(n_trials=n_trials, scores=scores, best=best, overrides=tuple(without_sweep_keys(overrides)))
