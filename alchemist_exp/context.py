@@ -106,7 +106,7 @@ class RunContext:
 
     @property
     def llm(self) -> LLM:
-        """The configured LLM."""
+        """The LLM of the configuration."""
         return self.llm_client.llm
 
     @property

@@ -159,7 +159,7 @@ class _ProgressLine:
         self._show()
 
     def text(self) -> str:
-        """Return the line."""
+        """Return the line that shows the progress."""
         seconds = max(time.monotonic() - self._began, 1e-3)
         n_rows, n_bytes = self._n_rows + self._task_rows, self._bytes + self._task_bytes
         line = f"{self._n_finished:,} of {self._n_tasks:,} tasks; {n_rows:,} rows, {n_rows / seconds:,.0f} rows/s"

@@ -154,4 +154,4 @@ class _NoLive:
         """Keep an error."""
 
     def update(self, shown: Text, *, refresh: bool) -> None:
-        """Show nothing."""
+        """Show nothing, for a command without progress."""

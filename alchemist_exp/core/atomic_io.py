@@ -163,7 +163,7 @@ class ReservedFile:
             _sync_directory(self.path.parent)
 
     def discard(self) -> None:
-        """Free the space."""
+        """Free the space that was reserved."""
         with suppress(OSError):
             self._temporary.unlink()
 

@@ -60,7 +60,7 @@ class Table:
 
     @property
     def n_rows(self) -> int:
-        """The number of rows."""
+        """The number of rows of the table."""
         return max(map(len, self.columns.values()), default=0)
 
 

@@ -265,7 +265,7 @@ class RecordRows(RowKind):
         return ("\n" if n_chars is None else "; ").join(lines)
 
     def content(self, row: str) -> str:
-        """Return the values."""
+        """Return the values of a row."""
         return "\n".join(_as_text(value) for value in json.loads(row).values() if value is not None)
 
     def repeat_key(self, row: str) -> str:
@@ -280,7 +280,7 @@ class RecordRows(RowKind):
         return ["\n".join(filter(None, (record[name] for name in names))) for record in map(json.loads, rows)]
 
     def values(self, rows: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        """Return all other columns."""
+        """Return the values of all other columns."""
         records = list(map(json.loads, rows))
         names = [column.name for column in self.columns if column.type != "str" or column.category]
         return {name: [record[name] for record in records] for name in names}

@@ -155,7 +155,7 @@ class BudgetLedger:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The file that has the entries."""
         return self._log.path
 
     def reserve(

@@ -53,7 +53,7 @@ class Sweep:
 
     @property
     def outputs(self) -> Path:
-        """The directory of outputs."""
+        """The directory that gets all outputs."""
         return Path(str(self.config.paths.outputs)).expanduser().resolve()
 
 

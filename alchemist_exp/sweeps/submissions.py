@@ -84,7 +84,7 @@ class TaskState:
 
     @property
     def task(self) -> SubmittedJob:
-        """The task."""
+        """The task of the array."""
         return self.submission.tasks[self.index]
 
     @property
