@@ -19,17 +19,13 @@ from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.results.render import FORMATS
 from alchemist_exp.results.runs import index_runs, members_of, run_name
-from tests.support.composing import compose_cached
 from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
 from tests.support.records import record, write
 from tests.support.wandb_files import read_offline_run
 
-
-@pytest.fixture(autouse=True)
-def _composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compose the jobs of a table's sweep once for all tests; the tests of processes compose them as a user does."""
-    monkeypatch.setattr(config, "compose", lambda overrides: compose_cached(*overrides))
+# The tests of processes compose as a user does.
+pytestmark = pytest.mark.usefixtures("composed_once")
 
 
 @pytest.fixture(scope="session")

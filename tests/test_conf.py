@@ -1,6 +1,8 @@
 """Every YAML on disk composes into a working object, and says what each of its keys means."""
 
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import canonical_json
 from alchemist_exp.llm.providers.model_spec import ModelSpec
+from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.sweeps.overrides import checked_overrides
 
 CONF = Path(config.config_dir())
@@ -27,23 +30,40 @@ MEMBERS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def experiment_of(composed, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Experiment]:
+    """Returns an experiment that has a member; the first, second, ... members of all groups are composed together."""
+    directory = tmp_path_factory.mktemp("conf")
+    (directory / "a.py").write_text("def label_function(text): return 0")
+    (directory / "a.md").write_text("Spam sells.")
+
+    @cache
+    def built(place: int) -> Experiment:
+        groups = [group for group in config.groups() if group != "experiment"]
+        choices = [f"{group}={members[place]}" for group in groups if len(members := config.members(group)) > place]
+        values = [value for choice in choices for value in NEEDED.get(choice, [])]
+        found = [re.sub(r"(method\.path|supplement\.documents)=x", rf"\1={directory}", value) for value in values]
+        return config.build(composed(*choices, *found))
+
+    def find(choice: str) -> Experiment:
+        group, member = choice.split("=")
+        return built(config.members(group).index(member))
+
+    return find
+
+
 def files() -> list[Path]:
     return sorted(CONF.rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("choice", MEMBERS)
 def test_every_member_becomes_a_working_object_with_its_name_and_a_key(
-    composed, choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    experiment_of, choice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The library reads the environment when it is imported, which may have been before this test.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    (tmp_path / "a.py").write_text("def label_function(text): return 0")
-    (tmp_path / "a.md").write_text("Spam sells.")
-    overrides = [
-        re.sub(r"(method\.path|supplement\.documents)=x", rf"\1={tmp_path}", o) for o in NEEDED.get(choice, [])
-    ]
     group, member = choice.split("=")
-    component = getattr(config.build(composed(choice, *overrides)), group)
+    component = getattr(experiment_of(choice), group)
     assert component.name == member
     if member in ("clip_vit_b32", "clip_vit_l14"):
         with pytest.raises(ConfigError, match="HF_HUB_OFFLINE is set"):  # the weights are part of the key

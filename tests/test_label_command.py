@@ -32,6 +32,8 @@ PROGRAM = "def label_function(text):\n    return {} if {!r} in text else -1\n"
 FAST = ("label_model=majority", "seed=s0", "end_model.max_epochs=1", "logger=none", "sandbox.determinism_rows=0")
 FILES = ("--programs", "progs")
 
+pytestmark = pytest.mark.usefixtures("composed_once")
+
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

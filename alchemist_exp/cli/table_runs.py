@@ -78,7 +78,7 @@ def choose_runs(
     """
     table = TABLES[name]
     wanted = places(table, filters)
-    fitting = runs[runs.index.isin({run for place in wanted for run in select(runs, place.runs).index})]
+    fitting = runs[runs.index.isin({run for names in select(runs, [place.runs for place in wanted]) for run in names})]
     if fitting.empty:
         return runs, {}
     compared = settings(fitting)

@@ -48,6 +48,8 @@ def escape_controls(text: str) -> str:
         The text; newlines, tabs and spaces of any width are unchanged, "\r\n" becomes "\n".
 
     """
+    if text.isprintable():
+        return text
     return "".join(
         character
         if character in "\n\t" or unicodedata.category(character) == "Zs" or character.isprintable()

@@ -24,7 +24,8 @@ def measurements(runs: pd.DataFrame) -> pd.DataFrame:
 
     """
     rows: list[tuple[object, ...]] = []
-    for name, run in runs[runs["state"] == RunState.DONE].to_dict("index").items():
+    read = [name for name in runs if not name.startswith(("components.", "packages."))]
+    for name, run in runs.loc[runs["state"] == RunState.DONE, read].to_dict("index").items():
         usd = run[f"cost.break_even.{'zero_shot' if run['method'] == 'zero_shot' else 'programs'}_usd"]
         drawn, draw = (_seed_text(run.get(f"config.{group}.seed")) for group in ("dataset", "selection"))
         rows.append((name, Quantity.PROGRAMS, "", drawn, "", run["programs.selected"]))

@@ -107,20 +107,22 @@ def fill(name: str, runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) ->
         if unknown := [text for text in texts if known and text not in known]:
             raise ConfigError(f"in {name}, {unknown_name(key, unknown[0], known)}")
     wanted = places(table, filters)
-    runs_of = [select(runs, place.runs) for place in wanted]
-    fitting = runs[runs.index.isin({run for of_place in runs_of for run in of_place.index})]
+    runs_of = select(runs, [place.runs for place in wanted])
+    fitting = runs[runs.index.isin({run for of_place in runs_of for run in of_place})]
     # The paper's results are over whole datasets; runs over a part of one count only where there are no others.
     whole = fitting[fitting["config.dataset.limit"].isna()]
     counted = fitting if whole.empty else whole
     finished = counted[counted["state"] == RunState.DONE]
     refuse_mixed(finished, table.axes, name)
     golds = sorted({*finished["gold"]}, key=lambda gold: (gold != "valid", gold)) or ["valid"]
+    gold_of = counted["gold"].to_dict()
     of_places = pd.DataFrame(
         [
             (*place[:3], gold, run)
             for place, of_place in zip(wanted, runs_of, strict=True)
             for gold in golds
-            for run in of_place.index[of_place["gold"] == gold].intersection(counted.index, sort=False)
+            for run in of_place
+            if gold_of.get(run) == gold
         ],
         columns=["item", "measure", "dataset", "gold", "run"],
     )

@@ -332,14 +332,19 @@ def settings(runs: pd.DataFrame) -> pd.DataFrame:
         that member has it, or the run's method does not use the group.
 
     """
-    found = runs[[path for path in runs if path.startswith(_SETTINGS)]].map(as_text).astype(object)
-    found = found.rename(columns=lambda path: path.removeprefix("components."))
-    for key, column in found.items():
-        members = runs.get(str(key).partition(".")[0], pd.Series("", index=runs.index))
+    found: dict[str, list[Any]] = {}
+    for path in [path for path in runs if path.startswith(_SETTINGS)]:
+        key = path.removeprefix("components.")
+        texts = [as_text(value) for value in runs[path]]
+        group = key.partition(".")[0]
+        members = list(runs[group]) if group in runs else [""] * len(texts)
         # The member is NaN, and so not among them, where the method does not use the group.
-        known = members.isin(members[column.notna()].dropna())
-        found[key] = column.fillna("null").where(known)
-    return found
+        known = {member for member, text in zip(members, texts, strict=True) if text == text and member == member}
+        found[key] = [
+            math.nan if member not in known else text if text == text else "null"
+            for member, text in zip(members, texts, strict=True)
+        ]
+    return pd.DataFrame(found, index=runs.index, dtype=object)
 
 
 def settings_of(components: Mapping[str, Any]) -> dict[str, str]:
@@ -355,23 +360,28 @@ def settings_of(components: Mapping[str, Any]) -> dict[str, str]:
     return {path: as_text(value) for path, value in _flat(components)}
 
 
-def select(runs: pd.DataFrame, members: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the runs that have these members and values.
+def select(runs: pd.DataFrame, wanted: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return, for each place of a table, the runs that have its members and values.
 
     Args:
         runs: Rows of `RunIndex.runs`.
-        members: The wanted member of a group (`label_model`) or value of a key (`selection.n`). A group that a run's
-            method does not use is not compared.
+        wanted: For each place, the wanted member of a group (`label_model`) or value of a key (`selection.n`). A group
+            that a run's method does not use is not compared.
 
     Returns:
-        The rows that fit, in their order.
+        For each place the names of the runs, in their order.
 
     """
-    for key, wanted in members.items():
+    # Each value is compared once, since a table has up to a hundred places, which share most of their values.
+    fitting = {}
+    for key, value in {item: None for members in wanted for item in members.items()}:
         column = runs[key] if key in runs else runs.get(f"config.{key}")
         if column is not None:
-            runs = runs[(column == wanted) | runs[key.partition(".")[0]].isna()]
-    return runs
+            fitting[key, value] = {*runs.index[(column == value) | runs[key.partition(".")[0]].isna()]}
+    return [
+        [run for run in runs.index if all(run in fitting[item] for item in members.items() if item in fitting)]
+        for members in wanted
+    ]
 
 
 def scope(runs: pd.DataFrame, key: str, axes: Collection[str] = AXES) -> pd.Series:

@@ -102,10 +102,12 @@ LOADER = """
 import json, sys
 from alchemist_exp import config
 from alchemist_exp.core.errors import DataError
+from tests.support.composing import compose_cached
+config.register()
 found = {}
 for case, overrides in json.load(sys.stdin).items():
     try:
-        dataset = config.build(config.compose(["dataset=hub", "dataset.prompt=p", *overrides])).dataset
+        dataset = config.build(compose_cached("dataset=hub", "dataset.prompt=p", *overrides)).dataset
         data = dataset.load()
         golds = {split: data.gold(split) for split in data.splits}
         found[case] = {

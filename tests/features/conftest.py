@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from alchemist_exp import config
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.torchvision_ops import declare_torchvision_ops
+from tests.support.composing import compose_cached
 
 declare_torchvision_ops()  # tests import sentence_transformers
 
@@ -70,9 +69,8 @@ def extractor() -> Make:
 
     def made(member: str, **values: object) -> FeatureExtractor:
         overrides = [f"feature_extractor.{key}={value}" for key, value in values.items()]
-        with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
-            cfg = compose(overrides=[f"+feature_extractor={member}", *overrides])
-        component = OmegaConf.to_object(cfg.feature_extractor)
+        cfg = compose_cached(f"feature_extractor={member}", *overrides)
+        component = config.build_component(cfg, "feature_extractor")
         assert isinstance(component, FeatureExtractor)
         return component
 

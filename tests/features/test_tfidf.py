@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.hashing import canonical_json
 from alchemist_exp.features.tfidf import Analyzer, Tfidf
+from tests.support.composing import compose_cached
 
 WORDS = ["subscribe", "check", "channel", "song", "love", "video", "views", "great", "free", "money", "please", "watch"]
 TEXTS = [" ".join(np.random.default_rng(row).choice(WORDS, 6)) for row in range(40)]
@@ -29,8 +28,7 @@ def make() -> Make:
     """The component of the YAML, some values replaced."""
 
     def made(**values: object) -> Tfidf:
-        with initialize_config_dir(config_dir=config.config_dir(), version_base="1.3"):
-            component = OmegaConf.to_object(compose(overrides=["+feature_extractor=tfidf"]).feature_extractor)
+        component = config.build_component(compose_cached(), "feature_extractor")
         assert isinstance(component, Tfidf)
         return dataclasses.replace(component, **values)
 

@@ -12,11 +12,14 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO, Any, NoReturn
+
+from hydra.core.plugins import Plugins
 
 from alchemist_exp.torchvision_ops import declare_torchvision_ops
 from tests.support.paths import REPOSITORY
@@ -89,29 +92,41 @@ def _server() -> tuple[IO[str], IO[str]]:
 
 def _serve() -> None:
     """Run one job per line of standard input, and print its exit code."""
+    gc.disable()  # until the imports are done, as in conftest.py
     declare_torchvision_ops()  # before pytorch_lightning
     import datasets  # noqa: F401
     import pytorch_lightning  # noqa: F401
     import sklearn.feature_extraction.text  # noqa: F401
+    import snorkel.labeling.model  # noqa: F401
 
     import alchemist_exp.cli.run
-    import alchemist_exp.pipeline.run  # noqa: F401
+    import alchemist_exp.end_model.training
+    import alchemist_exp.pipeline.run
+    import alchemist_exp.sandbox.execution  # noqa: F401
+    from alchemist_exp import config
+    from alchemist_exp.llm.tokens import count_tokens
 
+    config.register()
+    Plugins.instance()  # of Hydra
+    count_tokens("", "cl100k_base")  # loads the tokenizer
     # Objects of the libraries stay shared with the children: a child would copy their pages to count references.
-    gc.collect()
     gc.freeze()
+    gc.enable()
     os.fsync = lambda fd: None  # as in this process's tests
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
             _become(json.loads(line))
-            return
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _become(job: Mapping[str, Any]) -> None:
-    """Turn this child into the command of a job; the interpreter then ends as it does after a command."""
+def _become(job: Mapping[str, Any]) -> NoReturn:
+    """Turn this child into the command of a job, and end it.
+
+    Unless an exception ends it, it ends as children of `multiprocessing` do: the usual end of an interpreter deletes
+    every object of the libraries, and so copies their memory first, which takes 0.5 s.
+    """
     signal.alarm(TIMEOUT_S)
     os.setsid()
     for number, (file, flags) in enumerate(zip(job["files"], FLAGS, strict=True)):
@@ -122,10 +137,21 @@ def _become(job: Mapping[str, Any]) -> None:
     os.environ.update(job["environment"])
     os.chdir(job["cwd"])
     sys.argv = job["command"]
-    if sys.argv[0].endswith(".py"):
-        runpy.run_path(sys.argv[0], run_name="__main__")
-    else:
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    returncode = 0
+    try:
+        if sys.argv[0].endswith(".py"):
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        else:
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    except SystemExit as stopped:
+        returncode = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
+        if isinstance(stopped.code, str):
+            print(stopped.code, file=sys.stderr)
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as multiprocessing does
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(returncode)
 
 
 if __name__ == "__main__":
