@@ -202,6 +202,14 @@ def _no_key_in_file(match: re.Match[str]) -> str:
             f'the file {file}.yaml has _target_, which is not used here; put @component("{group}", "{member}") on the '
             f"class and write defaults: [_{member}, _self_] in the file instead."
         )
+    members = ((owner, name, cls) for owner, by_name in REGISTRY.items() for name, cls in by_name.items())
+    found = next(((owner, name) for owner, name, cls in members if cls.__name__ == schema), None)
+    if group == "experiment" and found is not None:
+        owner, name = found
+        return (
+            f"the experiment {member} sets {owner}.{key}, and {owner}={name} has no key {key}; choose another "
+            f"{owner}, or leave out the experiment."
+        )
     if schema not in (cls.__name__ for cls in REGISTRY.get(group, {}).values()):
         return f"the file {file}.yaml names no schema; {config.how_to_name_a_schema(group)}."
     return f"{file}.yaml: {unknown_name('the key', key, config.known_keys(schema))}"

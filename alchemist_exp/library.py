@@ -106,8 +106,12 @@ def apply(
         ['text', 'label', 'confidence', 'p(ham)', 'p(spam)']
 
     """
+    if not isinstance(run, RunResult | str | Path):
+        raise ConfigError(f"run is a {type(run).__name__}; expected the result of run(), or the directory of a run.")
+    if not isinstance(rows, Iterable):
+        raise ConfigError(f"rows is a {type(rows).__name__}; expected a list, or a pandas frame.")
     if with_ not in ("model", "programs"):
-        raise ConfigError(unknown_name("with_", with_, ("model", "programs")))
+        raise ConfigError(unknown_name("with_", str(with_), ("model", "programs")))
     if sandbox not in SANDBOXES:
         raise ConfigError(unknown_name("sandbox", sandbox, SANDBOXES))
     consent = Consent(

@@ -112,7 +112,7 @@ class RayLauncher(Launcher):
             What each job has returned.
 
         """
-        from alchemist_exp.sweeps.cluster_launcher import settings_of
+        from alchemist_exp.sweeps.cluster_settings import settings_of
         from alchemist_exp.sweeps.ray_launcher import RaySettings, launch_on_ray
 
         settings = settings_of(RaySettings, self.settings)

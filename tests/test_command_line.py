@@ -38,6 +38,7 @@ MISTAKES = {
     "seed.values=null": "seed.values=null is invalid",
     "seed.values=5": "seed.values needs a list, as in 'seed.values=[...]'.",
     "experiment=smoke": "write +experiment=...",
+    "+experiment=tiny end_model=none": "the experiment tiny sets end_model.max_epochs, and end_model=none has no key",
     "force=maybe": "force: Value 'maybe' is not a valid bool",
     "+force=true": "force is already there; leave out the + to change it.",
     "dataset=files": "dataset.path and dataset.prompt must be given",

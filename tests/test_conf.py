@@ -184,6 +184,10 @@ def test_the_default_model_is_known_and_stays(composed, provider: str) -> None:
     ("overrides", "message"),
     [
         (["llm=openai_compatible", "llm.model=m"], r"llm\.base_url must be given"),
+        *(
+            (["llm=openai_compatible", "llm.model=m", f"llm.base_url='{url}'"], r"base_url is .*; expected an address")
+            for url in ("http://127.0.0.1:99999/v1", "http://[::1", "http://:80/v1", "ftp://host/v1", "http://h:0/v1")
+        ),
         (["llm=openai_compatible", "llm.model=m", "llm.base_url=null"], r"llm\.base_url is null; give the server"),
         (["llm=openai_compatible", "llm.model=m", "llm.base_url=localhost:80"], r"llm\.base_url is 'localhost:80'"),
         (["llm=openai", "llm.base_url='ftp://x'"], r"llm\.base_url is 'ftp://x'"),

@@ -45,6 +45,15 @@ def test_each_job_has_two_lines_and_the_end_has_a_table_reasons_and_commands(scr
     assert rest[-1] == f"compare   alchemist compare outputs {filters}"
 
 
+def test_the_comparison_leaves_out_keys_that_only_some_jobs_have(screen, tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.txt"
+    jobs.write_text("seed=s0\nseed=s1 end_model.patience=3\n")
+    code, lines = screen(*TINY, f"sweep.file={jobs}")
+    assert code == 0
+    filters = "label_model=majority end_model.max_epochs=1 sandbox.determinism_rows=0 seed=s0,s1"
+    assert lines[-1] == f"compare   alchemist compare outputs {filters}"
+
+
 def test_the_second_time_says_that_nothing_is_logged(screen) -> None:
     sweep = (*TINY, "dataset=youtube", "seed=glob([s0,s1])")
     assert screen(*sweep)[0] == 0

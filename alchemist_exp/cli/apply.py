@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -81,7 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--keep", metavar="COLUMN", action="append", help="write only this column of FILE beside the labels; repeatable"
     )
     parser.add_argument(
-        "--part-rows", metavar="N", type=positive, help="rows of a part of a large input (default: 500000)"
+        "--part-rows",
+        metavar="N",
+        type=positive,
+        help="rows of a part (default: 500000, in inputs over 64 MB only)",
     )
     parser.add_argument("--text", metavar="COLUMN", help="the column of the texts or image paths (default: the run's)")
     parser.add_argument("--encoding", metavar="NAME", help="the encoding of FILE (default: UTF-8)")
@@ -152,6 +156,10 @@ def _check_engine(chosen: argparse.Namespace) -> None:
         name = "engine" if chosen.engine else "part-rows"
         raise ConfigError(f"--{name} is for labels in a directory; name files, and the directory by -o DIR/.")
     chosen.engine, chosen.cluster = chosen.engine or "local", chosen.cluster or "local"
+    if chosen.cluster not in ("local", "slurm") and not re.fullmatch(r"(\w+://)?\S+:\d+", chosen.cluster):
+        raise ConfigError(
+            f"--cluster is {single_line(chosen.cluster)!r}; expected local, slurm, or the HOST:PORT of a scheduler."
+        )
     if for_slurm and chosen.cluster != "slurm":
         raise ConfigError(f"--{for_slurm} is for --cluster slurm.")
     if chosen.workers and chosen.cluster not in ("local", "slurm"):

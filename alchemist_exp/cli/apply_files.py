@@ -18,7 +18,7 @@ from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.labeling.job import LabelingJob
 from alchemist_exp.labeling.local_engine import TaskResult, TaskStatus, label_locally
-from alchemist_exp.labeling.plan import PART_ROWS, LabelingTask, find_tasks, remove_outdated
+from alchemist_exp.labeling.plan import LabelingTask, find_tasks, remove_outdated
 from alchemist_exp.labeling.run_files import open_run
 from alchemist_exp.labeling.tables import LabelSummary
 
@@ -48,7 +48,7 @@ def label_files(chosen: argparse.Namespace) -> int:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{chosen.out!r} is not a directory; name one for the labels of several files by -o DIR.")
     job = _job(chosen, out)
-    tasks = find_tasks(chosen.files, out, chosen.part_rows or PART_ROWS)
+    tasks = find_tasks(chosen.files, out, chosen.part_rows)
     remove_outdated(tasks)
     began = time.perf_counter()
     results: list[TaskResult] = []
@@ -187,7 +187,8 @@ def _print_summary(out: str, results: Sequence[TaskResult], seconds: float) -> N
     # All parts of a file may have the same error.
     bad = list(dict.fromkeys((str(r.task.source), r.reason) for r in results if r.status is TaskStatus.BAD))
     for source, reason in bad[:_SHOWN_BAD]:
-        print(f"error: {single_line(source)}: {single_line(reason)}", file=sys.stderr)
+        named = reason if reason.startswith(source) else f"{source}: {reason}"
+        print(f"error: {single_line(named)}", file=sys.stderr)
     if len(bad) > _SHOWN_BAD:
         print(f"error: {len(bad) - _SHOWN_BAD:,} further files cannot be labeled", file=sys.stderr)
     warn_of(total)

@@ -71,8 +71,8 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
 
     Returns:
         Flags and their values, then overrides, each in the given order; Hydra refuses overrides on both sides of a
-        flag. sweep.file=FILE implies --multirun. glob(...) of a group is replaced by its members, because Hydra's glob
-        also finds schemas and parts.
+        flag. sweep.file=FILE and a sweeper imply --multirun. glob(...) of a group is replaced by its members, because
+        Hydra's glob also finds schemas and parts.
 
     Raises:
         ConfigError: An option is unknown, or an override is not one.
@@ -87,8 +87,10 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
         raise ConfigError(unknown_name("the option", name, [o for a in parser._actions for o in a.option_strings]))
     overrides = checked_overrides(chosen.overrides)
     flags = flags_first(arguments)[: len(arguments) - len(overrides)]
-    from_file = any(text.startswith("sweep.file=") and text != "sweep.file=null" for text in overrides)
-    return [*flags, *["--multirun"] * (from_file and not chosen.multirun and not chosen.cfg), *overrides]
+    is_sweep = any(
+        text.startswith(("sweep.file=", "hydra/sweeper=")) and text != "sweep.file=null" for text in overrides
+    )
+    return [*flags, *["--multirun"] * (is_sweep and not chosen.multirun and not chosen.cfg), *overrides]
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:

@@ -232,7 +232,8 @@ class SweepScreen(Callback):
             _print(Text(f"continue  the same command again; {what} left, finished runs are loaded"))
         if done and not self._n_trials:  # a comparison would show scores on test
             _print(Text(f"compare   {self._compare_command()}"))
-        if any(job.result and offline_files(job.result.directory) for job in done):
+        made = [job.result for job in done if job.result and not job.result.reused]
+        if any(offline_files(result.directory) for result in made):
             _print(Text(f"upload    wandb sync {shlex.quote(self._outputs)}/runs/*/{OFFLINE_RUNS}"))
 
     def _add(self, outcome: JobOutcome) -> FinishedJob:
@@ -253,9 +254,8 @@ class SweepScreen(Callback):
 
     @property
     def _n_jobs(self) -> int:
-        """The number of jobs; in a search, jobs that are not listed yet are included, and equal trials are one job."""
-        left = self._n_trials - (self._search.n_trials if self._search else len(self._jobs))
-        return len(self._jobs) + max(0, left if self._n_trials else 0)
+        """The number of jobs; in a search, those that are not listed yet are included."""
+        return max(len(self._jobs), self._n_trials)
 
     @property
     def _splits(self) -> tuple[str, ...]:
@@ -313,7 +313,10 @@ class SweepScreen(Callback):
         filters = [
             f"{key}={','.join(of_key)}"
             for key, of_key in values.items()
-            if key.partition(".")[0] not in _NO_FILTERS and not any(set(value) & set("[]{}'\" ,") for value in of_key)
+            # A key that only some jobs set would leave out the others.
+            if all(key in job for job in self._jobs)
+            and key.partition(".")[0] not in _NO_FILTERS
+            and not any(set(value) & set("[]{}'\" ,") for value in of_key)
         ]
         table = [f"--table={self._experiment}"] if self._experiment in TABLES else []
         return shlex.join(["alchemist", "compare", self._outputs, *table, *filters])

@@ -7,6 +7,7 @@ ones.
 import errno
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,8 @@ class EventLog:
 
     def _apply_new_lines(self, file: int) -> None:
         status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):  # a named pipe would forget what is appended
+            raise StoreError(f"{self._name} {self.path} is not a file; remove it and run again.")
         if self._file_id != (status.st_dev, status.st_ino) or status.st_size < self._offset:
             self._reset()
             self._offset = self._n_lines = 0

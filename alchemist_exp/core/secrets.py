@@ -54,7 +54,7 @@ def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
             yield key, value
         case Mapping():
             for name, item in value.items():
-                yield key, str(name)
+                yield f"a name in {key or 'the configuration'}", str(name)
                 yield from _texts(item, f"{key}.{name}" if key else str(name))
         case list() | tuple():
             for item in value:

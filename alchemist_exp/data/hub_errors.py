@@ -53,7 +53,7 @@ def explain_hub_error(error: Exception, repo: str, revision: str | None, config:
     if "Dataset scripts are no longer supported" in text:
         return (
             f"{what} is made by a Python script, which the library datasets does not run any more; look for a copy in "
-            f"Parquet, or download its files and {keys.files}."
+            f"Parquet, or download the files and {keys.files}."
         )
     if match := re.search(r"(?:pick one among the available configs|Available): (\[[^\]]*\])", text):
         problem = "needs a configuration" if config is None else f"has no configuration {config!r}"
@@ -61,6 +61,6 @@ def explain_hub_error(error: Exception, repo: str, revision: str | None, config:
     if kinds & {"OfflineModeIsEnabled", "ConnectionError", "ConnectError", "TimeoutException"} or "ffline" in text:
         return (
             f"the Hugging Face Hub could not be reached for {what} ({type(error).__name__}: {text[:160]}); check the "
-            f"network and HF_HUB_OFFLINE, or {keys.files} with downloaded files."
+            f"network and HF_HUB_OFFLINE, or download the files and {keys.files}."
         )
     return f"{what} could not be read from the Hugging Face Hub ({type(error).__name__}: {text[:300].rstrip('.')})."

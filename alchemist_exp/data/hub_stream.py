@@ -27,7 +27,7 @@ _KEYS = HubKeys(
     repo="REPO in hub:REPO",
     revision="REVISION in hub:REPO@REVISION",
     config="name it as hub:REPO:CONFIG/SPLIT;",
-    files="name downloaded files",
+    files="name them instead of hub:REPO",
 )
 _READ_ROWS: Final = 1000
 """Rows that are converted to Python objects at once."""

@@ -1,7 +1,7 @@
 """Cuts inputs into tasks. A task is what one worker labels at once, and writes one or more Parquet files.
 
-- A file of at most `LARGE_BYTES`, or one that is read whole (Excel, a list in JSON), is one task with one output:
-  DIR/NAME.parquet.
+- A file of at most `LARGE_BYTES`, unless `part_rows` is given, or one that is read whole (Excel, a list in JSON), is
+  one task with one output: DIR/NAME.parquet.
 - A larger Parquet file has a task for each run of row groups that together have at most `part_rows` rows (one row group
   if it alone has more). Each writes one part: DIR/NAME/part-00000.parquet.
 - A larger CSV, TSV or JSONL file can only be read from its beginning, so it is one task, which writes a part of
@@ -67,7 +67,7 @@ class LabelingTask:
         return self.base / f"{self.prefix}{(self.part or 0) + number:05d}.parquet"
 
 
-def find_tasks(files: Sequence[str], out: Path, part_rows: int = PART_ROWS) -> list[LabelingTask]:
+def find_tasks(files: Sequence[str], out: Path, part_rows: int | None = None) -> list[LabelingTask]:
     """Return the tasks of the inputs that arguments name.
 
     Args:
@@ -75,7 +75,7 @@ def find_tasks(files: Sequence[str], out: Path, part_rows: int = PART_ROWS) -> l
             the first directory of the pattern that has a wildcard (`**` stands for any number of directories); and
             datasets of the Hub (`hub_stream.FORM`), whose splits are written under their name.
         out: The output directory. Files in it that fit a pattern are left out: they are outputs.
-        part_rows: The most rows of a part of a large input.
+        part_rows: The most rows of a part; a file of any size then has parts. None for `PART_ROWS` in large files.
 
     Returns:
         The tasks, sorted by output.
@@ -135,7 +135,7 @@ def remove_outdated(tasks: Sequence[LabelingTask]) -> None:
                 base.rmdir()
 
 
-def _inputs(text: str, out: Path, part_rows: int) -> Iterator[tuple[Path, str, list[LabelingTask]]]:
+def _inputs(text: str, out: Path, part_rows: int | None) -> Iterator[tuple[Path, str, list[LabelingTask]]]:
     """Yield the base of the output, the name and the tasks of each input that an argument names."""
     if is_hub(text):
         splits: dict[str, list[LabelingTask]] = {}
@@ -143,7 +143,7 @@ def _inputs(text: str, out: Path, part_rows: int) -> Iterator[tuple[Path, str, l
             task = LabelingTask(
                 source=HubSource(file=file),
                 base=out / file.split,
-                part_rows=part_rows,
+                part_rows=part_rows or PART_ROWS,
                 prefix=f"part-{file.number:05d}-",
             )
             splits.setdefault(file.split, []).append(task)
@@ -155,11 +155,12 @@ def _inputs(text: str, out: Path, part_rows: int) -> Iterator[tuple[Path, str, l
         yield base, str(path), _tasks_of(path, base, part_rows)
 
 
-def _tasks_of(path: Path, base: Path, part_rows: int) -> list[LabelingTask]:
+def _tasks_of(path: Path, base: Path, part_rows: int | None) -> list[LabelingTask]:
     n_bytes = path.stat().st_size
     whole = LabelingTask(source=FileSource(path=path), base=base, n_bytes=n_bytes)
-    if n_bytes <= LARGE_BYTES:
+    if part_rows is None and n_bytes <= LARGE_BYTES:
         return [whole]
+    part_rows = part_rows or PART_ROWS
     if extension(path).removesuffix(".gz") in _READ_BY_ROWS:
         return [LabelingTask(source=whole.source, base=base, n_bytes=n_bytes, part_rows=part_rows)]
     if extension(path) != ".parquet":

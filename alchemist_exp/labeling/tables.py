@@ -340,8 +340,8 @@ def find_row_columns(
             guess = similar_column(wanted[0], table.columns)
             hint = "" if guess is None else f" (did you mean {guess!r}?)"
             raise ConfigError(
-                f"{table.path} has no column {sanitize(wanted[0])!r}{hint}; name the column of the rows by {option}: "
-                f"{columns}."
+                f"{table.path} has no column {sanitize(wanted[0])!r}{hint}; name the column of the rows by {option}, "
+                f"one of {columns}."
             )
         return (found,)
     if absent := next((name for name in wanted if name not in table.columns), None):

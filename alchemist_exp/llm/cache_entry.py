@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from alchemist_exp.core.atomic_io import read_prefix
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.hashing import join_surrogates, key_of, to_jsonable
 from alchemist_exp.llm.types import FinishReason, Message, Request, Response, Role, Usage
+
+_MAX_BYTES: Final = 1 << 30
+"""A longer entry is cut, and therefore broken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +124,7 @@ def read_entry(path: Path) -> Entry | None:
 
     """
     try:
-        raw = path.read_bytes()
+        raw = read_prefix(path, _MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

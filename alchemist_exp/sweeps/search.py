@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 INSTALL: Final = "pip install -c constraints.txt -e '.[optuna]'"
 
+_MAX_REPEATED: Final = 200
+"""Proposals without a new combination, one after the other, at which a search ends."""
+
 USE: Final = f"{Split.VALID}: search for values"
 """The use of gold labels that the record of a trial names."""
 
@@ -83,18 +86,23 @@ def run_search(
     space = read_search_space([text for text in arguments if key_of_override(text) not in CHOOSE_JOBS])
     _require_valid_labels(compose_job(0, space.fixed, config, context.config_loader).config)
     outcomes = begin_sweep(config, context)
+    n_trials = int(min(settings.n_trials, space.size))
     for listener in outcomes.listeners:
-        listener.on_search_start([*space.distributions], settings.n_trials)
+        listener.on_search_start([*space.distributions], n_trials)
     jobs: dict[tuple[str, ...], SweepJob] = {}
     returned: list[Sequence[JobReturn]] = []
-    n_told = n_launched = 0
+    n_told = n_launched = n_repeated = 0
     with recorded_outcomes(outcomes):
         try:
-            while n_told < settings.n_trials and not (config.sweep.fail_fast and _has_failed(jobs, outcomes)):
-                n_asked = min(settings.batch_size, settings.n_trials - n_told)
+            # Optuna may propose values again. They are not counted, and make no job.
+            while len(jobs) < n_trials and n_repeated < _MAX_REPEATED:
+                if config.sweep.fail_fast and _has_failed(jobs, outcomes):
+                    break
+                n_asked = min(settings.batch_size, n_trials - len(jobs))
                 trials = [study.ask({**space.distributions}) for _ in range(n_asked)]
                 proposed = [space.overrides(trial.params) for trial in trials]
                 new = [overrides for overrides in dict.fromkeys(proposed) if overrides not in jobs]
+                n_repeated = 0 if new else n_repeated + 1
                 for overrides in new:
                     jobs[overrides] = compose_job(len(jobs) + 1, overrides, config, context.config_loader)
                 outcomes.add_jobs([jobs[overrides] for overrides in new])

@@ -36,6 +36,22 @@ class SearchSpace:
     distributions: Mapping[str, "BaseDistribution"]
     fixed: tuple[str, ...]
 
+    @property
+    def size(self) -> float:
+        """How many combinations there are; infinite with an interval of real numbers."""
+        from optuna.distributions import CategoricalDistribution, IntDistribution
+
+        size: float = 1
+        for of_key in self.distributions.values():
+            match of_key:
+                case CategoricalDistribution():
+                    size *= len(of_key.choices)
+                case IntDistribution():
+                    size *= of_key.high - of_key.low + 1
+                case _:
+                    return math.inf
+        return size
+
     def overrides(self, params: Mapping[str, object]) -> tuple[str, ...]:
         """Return the overrides of a job.
 

@@ -37,6 +37,8 @@ def test_a_frame_gets_the_labels_of_a_table(finished: Path, tmp_path: Path, monk
     ("rows", "options", "message"),
     [
         ("one text", {}, "rows is one str; give a list of rows, or a pandas frame"),
+        (None, {}, "rows is a NoneType; expected a list, or a pandas frame"),
+        (TEXTS, {"with_": None}, "with_ 'None' is unknown"),
         ([1], {}, "rows: row 1 has int '1'; expected a text"),
         (pd.DataFrame({"a": ["x"], "b": ["y"]}), {}, "rows has no column 'text'; name the column of the rows by text="),
         (pd.DataFrame([["x", "y"]], columns=["a", "a"]), {}, "expected different strings"),

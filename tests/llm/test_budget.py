@@ -175,6 +175,13 @@ def test_any_other_broken_line_is_an_error_with_its_number(path: Path, broken: s
     assert sums(BudgetLedger(path)) == (1, 0, 0)
 
 
+def test_a_ledger_that_is_a_named_pipe_is_an_error(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="is not a file; remove it and run again"):
+        BudgetLedger(path).totals()
+
+
 def test_a_deleted_ledger_starts_from_zero(path: Path) -> None:
     ledger = BudgetLedger(path)
     reserved(ledger, 5.0).settle(5.0)

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -140,3 +141,14 @@ def test_the_client_is_closed_after_an_endless_response(llm, server) -> None:
             return (await session.complete(llm.request("be brief", "b"))).text
 
     assert asyncio.run(ask_twice()) == "hello"
+
+
+def test_a_response_that_cannot_be_decompressed_is_asked_for_again(llm, server, tmp_path) -> None:
+    server.script = [ScriptedResponse(raw=b"\x1f\x8bgarbage" * 10, headers=GZIP)]
+    client = LLMClient(replace(llm, max_attempts=2), ResponseCache(tmp_path / "replies"), tmp_path, cap_usd=10.0)
+    batch = RequestBatch(description="", requests=[llm.request("be brief", "say hello")], response_tokens=1)
+    with pytest.raises(LLMError, match="cannot be decompressed"):
+        client.complete(batch)
+    assert len(server.requests) == 2
+    ledger = (tmp_path / "budget.jsonl").read_text()
+    assert ledger.count("settle") == ledger.count("reserve") == 2

@@ -164,6 +164,7 @@ def test_lone_surrogates_in_a_prompt_are_sent_as_replacement_characters(llm, ser
         {"choices": [3]},
         {"choices": None},
         {"error": {"message": "overloaded"}},
+        {"error": "overloaded"},
         {"status": "failed", "output": []},
         {"status": "cancelled", "output": []},
     ],

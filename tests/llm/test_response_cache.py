@@ -16,6 +16,7 @@ import pytest
 
 from alchemist_exp.core import locks
 from alchemist_exp.core.errors import StoreError
+from alchemist_exp.llm import cache_entry
 from alchemist_exp.llm.cache_entry import Entry
 from alchemist_exp.llm.response_cache import DRAFT_S, CacheDefect, ResponseCache
 from alchemist_exp.llm.types import FinishReason, Message, Request, Response, Role, Usage
@@ -129,6 +130,14 @@ def changed(**values: object) -> Callable[[dict], object]:
     return lambda entry: entry.update(values)
 
 
+def test_a_named_pipe_in_the_place_of_an_entry_never_waits(cache: ResponseCache) -> None:
+    path = cache.path(REQUEST)
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match=r"cannot be read \(not a file\)"):
+        cache.read(REQUEST)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -238,10 +247,10 @@ def test_an_unreadable_file_is_not_called_broken(cache: ResponseCache) -> None:
 def test_an_unreadable_disk_is_not_called_broken(cache: ResponseCache, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.write(REQUEST, RESPONSE)
 
-    def fails(_: Path) -> bytes:
+    def fails(*_: object) -> bytes:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Path, "read_bytes", fails)
+    monkeypatch.setattr(cache_entry, "read_prefix", fails)
     assert [problem.defect for problem in cache.verify()] == [CacheDefect.UNREADABLE]
     assert cache.prune(broken=True) == []
 

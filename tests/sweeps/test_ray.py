@@ -1,5 +1,6 @@
 """Sweeps on Ray; those that start it are skipped where the extra ray is not installed."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -37,6 +38,14 @@ def test_a_failed_job_is_run_again_alone(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("  finished before; run ") == 3
     assert "4 of 4 jobs are done" in again.stdout.splitlines()
+
+
+def test_the_launcher_names_its_extra(tmp_path: Path) -> None:
+    if importlib.util.find_spec("ray") is not None:
+        pytest.skip("the extra ray is installed")
+    done = run_alchemist("run", "-m", *TINY, "seed=s0,s1", "logger=none", *ON_RAY, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "hydra/launcher=ray needs the extra ray: pip install" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,19 @@ def test_a_search_chooses_by_valid_and_answers_finished_trials_from_records(
     assert "loaded from the existing record" in capsys.readouterr().out
 
 
+def test_a_search_over_few_combinations_tries_each_once_and_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Optuna proposes values again; such a trial is not counted."""
+    monkeypatch.chdir(tmp_path)
+    search = ("-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=1000000")
+    small = ("dataset=youtube", "dataset.limit=60", "end_model=none", "sandbox.determinism_rows=0", "logger=none")
+    values = "label_model=majority,weighted_majority,one_coin"
+    assert run_command(run.main, monkeypatch, *search, *small, values) == 0
+    assert "3 of 3 jobs are done" in capsys.readouterr().out
+    assert len([*tmp_path.glob("outputs/runs/*/record.json")]) == 3
+
+
 class _WithoutTest(dict):
     def get(self, key: str, default: Any = None) -> Any:
         assert key == "valid"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from omegaconf import MISSING
 
@@ -147,7 +148,7 @@ class ProviderLLM(LLM):
                 f"llm.base_url contains a password, a query or a fragment; remove it and put the key into "
                 f"{self.api_key_env}."
             )
-        if self.base_url is not None and not re.match(r"https?://[^/\s]", self.base_url):
+        if self.base_url is not None and not _is_address(self.base_url):
             raise ConfigError(
                 f"llm.base_url is {self.base_url!r}; expected an address like http://127.0.0.1:8000/v1 or https://..."
             )
@@ -354,3 +355,12 @@ class ProviderLLM(LLM):
         if self.base_url is not None:
             parameters["base_url"] = self.base_url
         return parameters
+
+
+def _is_address(url: str) -> bool:
+    """Return whether a text is the address of a server, with a host and, if there is a port, a valid one."""
+    try:
+        parts = urlsplit(url)
+        return bool(re.match(r"https?://\S+$", url) and parts.hostname and parts.port != 0)
+    except ValueError:
+        return False

@@ -13,7 +13,7 @@ import httpx2
 
 from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.providers.response_limit import LIMIT
-from alchemist_exp.llm.types import ResponseTooLargeError
+from alchemist_exp.llm.types import ResponseTooLargeError, TransientError
 
 _PIECE_BYTES: Final = 1 << 16
 
@@ -93,5 +93,9 @@ class _Decompressor:
         while raw:
             if self._stream.eof:  # gzip allows several streams, one after the other
                 self._stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
-            yield self._stream.decompress(raw, _PIECE_BYTES)
+            try:
+                piece = self._stream.decompress(raw, _PIECE_BYTES)
+            except zlib.error as error:
+                raise TransientError(f"the response cannot be decompressed ({error})", maybe_billed=True) from error
+            yield piece
             raw = self._stream.unconsumed_tail or self._stream.unused_data

@@ -173,9 +173,10 @@ def response_of(body: Any, *, model: str = "unknown") -> Response:
 
     """
     fields = as_mapping(body)
-    failure = as_mapping(fields.get("error"))
-    if failure or fields.get("status") in ("failed", "cancelled", "queued", "in_progress"):
-        raise TransientError(f"the model failed ({as_text(failure.get('message')) or fields.get('status')})")
+    error = fields.get("error")
+    if error or fields.get("status") in ("failed", "cancelled", "queued", "in_progress"):
+        reason = as_text(error) or as_text(as_mapping(error).get("message")) or fields.get("status")
+        raise TransientError(f"the model failed ({reason})")
     if "output" in fields:
         text, finish_reason = _read_output(fields)
     elif choices := as_mappings(fields.get("choices")):
