@@ -33,7 +33,7 @@ check: install  ## format, lint, types, layers
 
 docs: install  ## build the documentation site into build/site; it needs no network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "open build/site/index.html, or serve the site with: $(BIN)/mkdocs serve"
+	@echo "open build/site/index.html, or serve the site, with its search, by: $(BIN)/mkdocs serve"
 
 bench: install  ## measure speed, as ratios against named peers in the same run
 	$(BIN)/python -m bench $(ARGS)
