@@ -22,6 +22,7 @@ from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.record import RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS, usd_text
 from alchemist_exp.sweeps.cluster_settings import SlurmSettings, check_resources, settings_of
+from alchemist_exp.sweeps.first_job import submit_command, wait_for_job
 from alchemist_exp.sweeps.overrides import without_sweep_keys
 from alchemist_exp.sweeps.run_keys import RunKeys, refuse_missing_packages
 from alchemist_exp.sweeps.submissions import TaskState, active_states, read_submissions
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from alchemist_exp.pipeline.plan import Plan
 
 USAGE = """\
-alchemist submit [overrides] [--yes] [--ask-here]: submit a run, or the jobs of a sweep (-m), to Slurm, and return.
+alchemist submit [overrides] [--yes] [--ask-here | --ask-first]: submit a run, or the jobs of a sweep (-m), to Slurm,
+and return.
 
   alchemist submit dataset=sms                     one run
   alchemist submit -m dataset=youtube,sms --yes    a sweep, without a question
@@ -40,11 +42,16 @@ alchemist submit [overrides] [--yes] [--ask-here]: submit a run, or the jobs of 
 It prints which jobs are done, which are in the queue and which are submitted, the most that they may cost in dollars
 and core hours, and asks; --yes does not ask. Jobs with a finished run and jobs in the queue are not submitted.
 --ask-here makes the LLM calls of all jobs in this process first, for compute nodes without internet; the jobs use the
-cached responses.
+cached responses. --ask-first makes them in a job of Slurm, and the other jobs start when it has ended.
 hydra.launcher.KEY=VALUE: the keys of conf/hydra/launcher/slurm.yaml. Afterwards: alchemist status, wait, cancel, retry.
 """
 
 _FAILED = "nothing was submitted"
+
+ASK_ONLY = "--ask-only"
+"""Make the LLM calls of all jobs in this process and submit nothing: what the first job of --ask-first does."""
+
+_THIS_COMMAND = (sys.executable, "-m", "alchemist_exp", "submit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +89,15 @@ def main() -> None:
         return
     parser = Parser(prog="alchemist submit", add_help=False, allow_abbrev=False)
     parser.add_argument("--yes", action="store_true")
-    parser.add_argument("--ask-here", action="store_true")
+    asking = parser.add_mutually_exclusive_group()
+    asking.add_argument("--ask-here", action="store_true")
+    asking.add_argument("--ask-first", action="store_true")
+    asking.add_argument(ASK_ONLY, action="store_true")
     chosen, arguments = parser.parse_known_args(sys.argv[1:])
     command, settings = _command(arguments)
+    if chosen.ask_only:
+        _make_llm_calls(_planned(command, find_queued=False))
+        return
     check_resources(settings)
     jobs = _planned(command)
     submitted = [job for job in jobs if job.state == "to submit"]
@@ -98,6 +111,10 @@ def main() -> None:
     outputs = jobs[0].experiment.paths.root
     if chosen.ask_here:
         _make_llm_calls(submitted)
+    elif chosen.ask_first and any(map(_calls_llm, submitted)):
+        asking_job = submit_command([*_THIS_COMMAND, ASK_ONLY, *arguments], settings, outputs)
+        command.append(wait_for_job(asking_job, settings))
+        print(f"the LLM calls are made by Slurm job {asking_job}, and the other jobs start when it has ended")
     known = {submission.name for submission in read_submissions(outputs)}
     # Without the screen, which shows results.
     sys.argv[1:] = [*command, "hydra.launcher.wait=false", "~hydra.callbacks.screen"]
@@ -125,8 +142,11 @@ def _command(arguments: Sequence[str]) -> tuple[list[str], SlurmSettings]:
     return command, settings_of(SlurmSettings, values)
 
 
-def _planned(command: Sequence[str]) -> list[PlannedJob]:
-    """Return the jobs of the sweep with what is known of their runs; refuse them if one needs a missing package."""
+def _planned(command: Sequence[str], *, find_queued: bool = True) -> list[PlannedJob]:
+    """Return the jobs of the sweep with what is known of their runs; refuse them if one needs a missing package.
+
+    find_queued: whether jobs in the queue of Slurm are found; they need no plan.
+    """
     from alchemist_exp.pipeline.plan import plan
 
     jobs: list[PlannedJob] = []
@@ -140,7 +160,7 @@ def _planned(command: Sequence[str]) -> list[PlannedJob]:
         except MissingPackageError as error:
             missing.append(str(error))
             return
-        if not jobs:
+        if find_queued and not jobs:
             queued.update({state.task.run_key: state for state in active_states(experiment.paths.root)})
         record = RunRecord.read_current(experiment.paths.runs / key)
         done = record is not None and record.status is RunStatus.FINISHED and not experiment.runs_again_after(record)
@@ -190,6 +210,11 @@ def _agreed(number: int) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def _calls_llm(job: PlannedJob) -> bool:
+    uses_llm = job.experiment.uses("llm") and not job.experiment.llm.replays
+    return uses_llm and bool(job.plan and job.plan.max_calls)
+
+
 def _make_llm_calls(jobs: Sequence[PlannedJob]) -> None:
     """Make the LLM calls of jobs in this process; the jobs find the responses in the cache."""
     from alchemist_exp.core.progress import StageProgress
@@ -199,7 +224,7 @@ def _make_llm_calls(jobs: Sequence[PlannedJob]) -> None:
 
     for job in jobs:
         experiment = job.experiment
-        if not experiment.uses("llm") or experiment.llm.replays or not (job.plan and job.plan.max_calls):
+        if not _calls_llm(job):
             continue
         experiment.check()
         data = experiment.dataset.load()

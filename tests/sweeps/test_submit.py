@@ -1,6 +1,7 @@
 """What needs no Slurm of the commands that submit jobs: plans, LLM calls, records of submissions, Slurm's output."""
 
 import importlib.util
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,45 @@ def test_the_llm_calls_of_a_sweep_are_made_once_before_it_is_submitted(
     (command,) = submitted
     assert command[-2:] == ["hydra.launcher.wait=false", "~hydra.callbacks.screen"]
     assert "hydra/launcher=slurm" in command
+
+
+def test_the_llm_calls_are_made_in_a_first_job_that_the_others_wait_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(submit, "check_resources", lambda settings: None)
+    submitted: list[list[str]] = []
+    monkeypatch.setattr(run, "main", lambda: submitted.append(submit.sys.argv[1:]))
+    first: list[list[str]] = []
+
+    def run_it(command: list[str]) -> str:
+        if command[0] == "sbatch":
+            first.append(command)
+            return "77;cluster\n"
+        raise SlurmError("there is no other command")
+
+    monkeypatch.setattr(slurm, "run", run_it)
+    with Server(program) as server:
+        llm = ("llm=openai_compatible", "llm.model=m", f"llm.base_url={server.url}/v1", "method.n_programs=3")
+        arguments = ("-m", *TINY, *llm, "seed=s0,s1", "hydra.launcher.options={constraint: fast}")
+        assert run_command(submit.main, monkeypatch, *arguments, "--yes", "--ask-first") == 0
+        assert server.requests == []
+        assert "the LLM calls are made by Slurm job 77" in capsys.readouterr().out
+        ((*options, flag, script),) = first
+        assert flag == "--wrap"
+        assert f"--output={tmp_path}/outputs/sweeps/alchemist-ask-%j.log" in options
+        words = shlex.split(script)
+        assert words[:4] == [sys.executable, "-m", "alchemist_exp", "submit"]
+        assert run_command(submit.main, monkeypatch, *words[4:]) == 0
+        assert len(server.requests) == 3
+        # Nothing is left to ask: there is no first job.
+        assert run_command(submit.main, monkeypatch, *arguments, "--yes", "--ask-first") == 0
+        assert len(first) == 1
+    with_first, without = submitted
+    (waiting,) = [text for text in with_first if "dependency" in text]
+    composed = config.compose(["hydra/launcher=slurm", waiting], with_hydra=True).hydra.launcher
+    assert composed.options == {"constraint": "fast", "dependency": "afterok:77", "kill-on-invalid-dep": "yes"}
+    assert not any("dependency" in text for text in without)
 
 
 @pytest.fixture
