@@ -301,9 +301,20 @@ def sniff_delimiter(stream: TextIO, wanted: Sequence[str], usual: str) -> str:
     return best
 
 
-def _read_jsonl(text: str, _: Sequence[str], encoding: str) -> Table:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+def parse_jsonl(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Parse lines of JSON objects.
+
+    Args:
+        lines: The lines; empty ones are left out.
+
+    Yields:
+        The objects.
+
+    Raises:
+        ValueError: A line is not a JSON object; the message names its number.
+
+    """
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -312,7 +323,11 @@ def _read_jsonl(text: str, _: Sequence[str], encoding: str) -> Table:
             raise ValueError(f"line {number} is not JSON ({error})") from error
         if not isinstance(row, dict):
             raise ValueError(f"line {number} is not a JSON object")
-        rows.append(row)
+        yield row
+
+
+def _read_jsonl(text: str, _: Sequence[str], encoding: str) -> Table:
+    rows = list(parse_jsonl(io.StringIO(text, newline=None)))
     return Table(columns=_columns_of(rows), encoding=encoding)
 
 

@@ -4,7 +4,6 @@ import codecs
 import csv
 import gzip
 import io
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from alchemist_exp.core.errors import DataError
-from alchemist_exp.data.readers import BYTE_ORDER_MARKS, DELIMITERS, Columns, sniff_delimiter
+from alchemist_exp.data.readers import BYTE_ORDER_MARKS, DELIMITERS, Columns, parse_jsonl, sniff_delimiter
 from alchemist_exp.data.table_base import RowTable, TableStream
 
 
@@ -116,16 +115,7 @@ class _JsonlTable(_TextTable):
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the objects; empty lines are left out."""
         with self._open(None) as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except (json.JSONDecodeError, RecursionError) as error:
-                    raise ValueError(f"line {number} is not JSON ({error})") from error
-                if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is not a JSON object")
-                yield row
+            yield from parse_jsonl(stream)
 
     def _rows(self, first: int) -> Iterator[dict[str, Any]]:
         return islice(self.rows(), first, None)
