@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from alchemist_exp import config
 from alchemist_exp.cli import run
 from alchemist_exp.cli.arguments import OUTPUTS, Parser
-from alchemist_exp.cli.hydra_command import exits_cleanly, flags_first, option_parser
+from alchemist_exp.cli.hydra_command import exits_cleanly, flags_first, hydra_arguments, option_parser
 from alchemist_exp.cli.sweep import visit_jobs
 from alchemist_exp.core.errors import ConfigError, MissingPackageError
 from alchemist_exp.core.terminal import single_line
@@ -126,6 +126,7 @@ def main() -> None:
 
 def _command(arguments: Sequence[str]) -> tuple[list[str], SlurmSettings]:
     """Return the command line of alchemist run, and the resources of a job."""
+    hydra_arguments(arguments)  # refuses unknown options, before anything is asked or submitted
     given = option_parser().parse_known_intermixed_args(arguments)[0]
     command = flags_first(arguments)
     if not given.multirun:

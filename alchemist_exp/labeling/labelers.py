@@ -4,6 +4,7 @@ Parts may be labeled in any order, on any machine: a labeler has no state. Ties 
 number generator that the caller may pass from part to part.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,9 +18,9 @@ import numpy.typing as npt
 
 from alchemist_exp.concepts.scales import FittedScale, ScoreScale
 from alchemist_exp.core.component import Component, naming_plugin
-from alchemist_exp.core.errors import AlchemistError, StoreError
+from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
 from alchemist_exp.core.hashing import key_of
-from alchemist_exp.core.terminal import sanitize
+from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.core.types import ABSTAIN, FloatArray, IntArray, LabelMatrix, SoftLabels
 from alchemist_exp.data.kinds import KIND_FILE, load_kind
 from alchemist_exp.data.row_kind import RowKind
@@ -250,9 +251,14 @@ def model_labeler(run: StoredRun, consent: Consent) -> ModelLabeler:
 
     Raises:
         StoreError: A file of the run is missing or broken.
-        ConfigError: A plugin, a package or weights are missing.
+        ConfigError: The run has no distilled model, or a plugin, a package or weights are missing.
 
     """
+    if not os.path.lexists(run.model):
+        raise ConfigError(
+            f"the run {single_line(str(run.directory))} has no distilled model, as with end_model=none; label with its "
+            "programs: --with programs."
+        )
     kind, extractor, features = _load_features(run, consent)
     end_model = make_component(run, "end_model", consent)
     if not isinstance(end_model, EndModel):

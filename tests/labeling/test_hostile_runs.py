@@ -96,6 +96,11 @@ def test_a_whole_run_is_labeled(copied: Path) -> None:
     assert label(copied, "programs").classes.tolist() == [1, -1]
 
 
+def test_a_run_without_a_distilled_model_says_what_to_use(copied: Path) -> None:
+    shutil.rmtree(copied / "model")
+    assert "has no distilled model, as with end_model=none; label with its programs: --with" in refusal(copied, "model")
+
+
 def test_a_class_that_looks_like_a_formula_does_not_act_as_one_in_a_csv_file(copied: Path) -> None:
     for file, keys in (("record.json", ("data", "classes", 1)), ("record.json", ("config", "dataset", "classes", 1))):
         change(copied, file, *keys, to="=cmd|' /C calc'!A0")

@@ -88,6 +88,15 @@ def test_the_llm_calls_are_made_in_a_first_job_that_the_others_wait_for(
     assert not any("dependency" in text for text in without)
 
 
+def test_an_unknown_option_is_refused_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(submit, "check_resources", lambda settings: pytest.fail("Slurm was asked"))
+    assert run_command(submit.main, monkeypatch, "--ask-frist", "dataset=sms", "--yes") == 1
+    assert "the option '--ask-frist' is unknown" in capsys.readouterr().err
+
+
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Replace the commands of Slurm by texts; a missing one fails."""
