@@ -103,7 +103,7 @@ def render(
         parts.append(Text(how, style="italic"))
         parts += [Text(f"! {note}", style="yellow")] if (note := not_logged(logger)) else []
     gold_used = record.data["gold_used"]
-    scored = {split for split, _, purpose in (use.partition(": ") for use in gold_used) if purpose.startswith("scoring")}
+    scored = {use.partition(": ")[0] for use in gold_used if ": scoring" in use}
     on_valid = "valid" in scored and "train" not in scored
     has_files = record.programs["sandbox"] is not None  # programs ran, so their files were written
     has_picture = record.data.get("kind") == "images"
