@@ -100,7 +100,7 @@ def _note_scoring(context: RunContext, result: LabelingResult, data: TextData) -
     """Note the gold labels that `record_labels` compares with programs and labels."""
     accuracy_split = Split.TRAIN if data.gold(Split.TRAIN) is not None else Split.VALID  # as in `programs_section`
     for split, what in ((accuracy_split, "programs"), (_order_split(result, data), "the class order")):
-        if split in result.sources.matrices and (gold := data.gold(split)) is not None:
+        if split and split in result.sources.matrices and (gold := data.gold(split)) is not None:
             context.gold.note_scoring(split, len(gold), what)
 
 
