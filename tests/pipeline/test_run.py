@@ -491,9 +491,9 @@ def test_repeated_texts_are_counted_and_the_other_rows_scored(main_job) -> None:
     assert record.label_model["metrics_unseen"]["test"]["rows"] == 250 - 61
     assert 0.9 < record.end_model["metrics_unseen"]["test"]["accuracy"]["mean"] < 0.93
     assert record.notes == [
-        "Repeated texts, by letters and digits: 17 of 120 rows of valid are in train (17); 61 of 250 rows of test are "
-        "in train (33) or valid (40); rows that repeat an earlier one of their own split: 186 of train, 11 of valid, "
-        "36 of test."
+        "Repeated texts, by letters and digits: 17 of 120 rows of valid are in train (17), 7 of them without a change; "
+        "61 of 250 rows of test are in train (33) or valid (40), 28 of them without a change; rows that repeat an "
+        "earlier one of their own split: 186 of train, 11 of valid, 36 of test."
     ]
 
 
