@@ -31,6 +31,7 @@ from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.types import FUNCTION
 from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.prompts.templates import PromptTemplates
+from alchemist_exp.refinement.settings import Refinement
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.sandbox.base import Sandbox
@@ -38,7 +39,9 @@ from alchemist_exp.supplements.base import Supplement
 from alchemist_exp.supplements.written import NoSupplement
 from alchemist_exp.tracking.base import Logger
 
-METHOD_GROUPS: Final = ("llm", "prompt", "supplement", "repair", "sandbox", "vetting", "selection", "label_model")
+METHOD_GROUPS: Final = (
+    *("llm", "prompt", "supplement", "repair", "sandbox", "vetting", "refine", "selection", "label_model"),
+)
 """The groups that some methods use and others do not; `Method.used_groups` names those that a method uses."""
 
 _ENCODERS: Final = {"toy_birds": "feature_extractor=clip_toy"}
@@ -171,6 +174,7 @@ class Experiment:
     method: Method = MISSING
     vetting: Vetting = MISSING
     repair: Repair = MISSING
+    refine: Refinement = MISSING
     selection: Selection = MISSING
     label_model: LabelModel = MISSING
     feature_extractor: FeatureExtractor = MISSING
@@ -198,10 +202,13 @@ class Experiment:
     @property
     def used_groups(self) -> tuple[str, ...]:
         """The groups that the method uses on this dataset."""
+        groups = self.method.used_groups
+        if self.refine.rounds and isinstance(self.method, ProgramMethod):
+            groups = (*dict.fromkeys((*groups, "llm", "prompt", "repair", "refine")),)
         if not self.scores_concepts:
-            return self.method.used_groups
+            return groups
         asked = ("llm", "prompt") if self.concepts.file is None else ()
-        return (*dict.fromkeys((*self.method.used_groups, *asked)), "concepts")
+        return (*dict.fromkeys((*groups, *asked)), "concepts")
 
     @property
     def scores_concepts(self) -> bool:
@@ -288,7 +295,7 @@ class Experiment:
                 rows.
 
         """
-        if isinstance(self.method, AlchemistMethod) and not self.scores_concepts:
+        if (isinstance(self.method, AlchemistMethod) or self.uses("refine")) and not self.scores_concepts:
             self.prompt.check_task(data.task)
         if self.scores_concepts:
             self.concepts.check_file(data.task)
@@ -315,6 +322,11 @@ class Experiment:
             raise ConfigError(
                 f"supplement={self.supplement.name} shows rows in the prompt, and an image cannot be shown there; use "
                 "supplement=none, or supplement.source=llm."
+            )
+        if images and self.uses("refine"):
+            raise ConfigError(
+                f"refine={self.refine.name} describes rows by their words, and the rows of dataset={self.dataset.name} "
+                "are images; use refine=none."
             )
         if images:
             _ = self.image_encoder

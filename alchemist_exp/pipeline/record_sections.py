@@ -23,6 +23,7 @@ from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.program_section import programs_section
+from alchemist_exp.pipeline.rounds_section import rounds_section
 from alchemist_exp.pipeline.stages import can_stop
 from alchemist_exp.pipeline.valid_warnings import check_on_valid
 from alchemist_exp.results.provenance import host
@@ -188,6 +189,7 @@ def record_labels(
     """
     with context.progress.stage("evaluate", "scoring programs and label model"):
         record.programs = programs_section(result, data, experiment.sandbox.effective_mode)
+        record.rounds = rounds_section(experiment, data, result.sources)
         record.label_model = label_model_section(result, data, experiment.dataset.positive)
         if result.labeled_votes is not None:
             context.gold.use(Split.VALID, "warnings")

@@ -1,0 +1,67 @@
+"""The record's section on rounds of improvement."""
+
+from collections.abc import Mapping
+
+from alchemist_exp.core.hashing import to_jsonable
+from alchemist_exp.data.base import TextData
+from alchemist_exp.evaluation.metrics import score
+from alchemist_exp.methods.types import LabelSources
+from alchemist_exp.pipeline.cost import list_price
+from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.programs.types import Program
+from alchemist_exp.refinement.types import Round
+from alchemist_exp.results.record import Section
+
+
+def rounds_section(experiment: Experiment, data: TextData, sources: LabelSources) -> Section:
+    """Return the record's section on rounds.
+
+    Args:
+        experiment: The experiment.
+        data: The dataset with its gold labels, for scoring.
+        sources: The programs.
+
+    Returns:
+        Why the rounds ended, and for each round what was asked for, the programs, their cost, coverage and scores;
+        round 0 is that of the first programs. Empty without rounds.
+
+    """
+    refined = sources.refined
+    if refined is None:
+        return {}
+    programs = {program.source: program for one in refined.rounds for program in one.accepted}
+    return {"stopped": refined.stopped, "list": [_round(one, programs, experiment, data) for one in refined.rounds]}
+
+
+def _round(one: Round, programs: Mapping[str, Program], experiment: Experiment, data: TextData) -> Section:
+    verdict, classes = one.verdict, data.task.classes
+    metrics = {}
+    for split, labels in verdict.labels.items():
+        if (gold := data.gold(split)) is not None:
+            scores = score(gold, labels.hard(), n_classes=len(classes), positive=experiment.dataset.positive)
+            metrics[split.value] = None if scores is None else to_jsonable(scores)
+    return {
+        "round": one.number,
+        "asked": [
+            {
+                "weakness": weakness.kind.value,
+                "classes": [classes[c] for c in weakness.classes],
+                "share": weakness.share,
+            }
+            for weakness in one.weaknesses
+        ],
+        "calls": len(one.calls),
+        "list_price_usd": list_price(one.calls, experiment.llm),
+        "candidates": len(one.candidates),
+        "accepted": [_name(program) for program in one.accepted],
+        "left_out": [_name(programs[source]) | {"reason": reason} for source, reason in verdict.left_out.items()],
+        "programs": len(verdict.programs),
+        "reverted": verdict.reverted,
+        "value": verdict.value,
+        "coverage": {split.value: float(labels.covered.mean()) for split, labels in verdict.labels.items()},
+        "metrics": metrics,
+    }
+
+
+def _name(program: Program) -> Section:
+    return {"id": program.id, "origin": program.origin}
