@@ -23,7 +23,7 @@ from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.program_section import programs_section
-from alchemist_exp.pipeline.rounds_section import rounds_section
+from alchemist_exp.pipeline.rounds_section import round_notes, rounds_section
 from alchemist_exp.pipeline.stages import can_stop
 from alchemist_exp.pipeline.valid_warnings import check_on_valid
 from alchemist_exp.results.provenance import host
@@ -310,6 +310,7 @@ def _program_notes(
             f"selection={experiment.selection.name} was to choose {wanted} programs; only {n_selected} were accepted."
         )
     notes += _type_notes(context.data, sources)
+    notes += round_notes(context, sources)
     if experiment.vetting.reject_below_chance and not context.gold.available(Split.VALID):
         notes.append("Programs below chance were not rejected: that needs gold=valid and labels of valid.")
     if any(shown.startswith("valid:") for supplement in sources.supplements for shown in supplement.gold_used):

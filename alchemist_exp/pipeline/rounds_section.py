@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 
+from alchemist_exp.context import RunContext
 from alchemist_exp.core.hashing import to_jsonable
+from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.evaluation.metrics import score
 from alchemist_exp.methods.types import LabelSources
 from alchemist_exp.pipeline.cost import list_price
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.programs.types import Program
+from alchemist_exp.refinement.trials import SHOWN_ROWS
 from alchemist_exp.refinement.types import Round
 from alchemist_exp.results.record import Section
 
@@ -31,6 +34,32 @@ def rounds_section(experiment: Experiment, data: TextData, sources: LabelSources
         return {}
     programs = {program.source: program for one in refined.rounds for program in one.accepted}
     return {"stopped": refined.stopped, "list": [_round(one, programs, experiment, data) for one in refined.rounds]}
+
+
+def round_notes(context: RunContext, sources: LabelSources) -> list[str]:
+    """Return what a reader of the scores should know about the rounds.
+
+    Args:
+        context: What the stages of the run share.
+        sources: The programs.
+
+    Returns:
+        One sentence each: whether valid has chosen programs, whether its rows were shown, whether the budget has ended.
+
+    """
+    refined, notes = sources.refined, []
+    if refined is None:
+        return []
+    if context.gold.available(Split.VALID):
+        notes.append("The programs of the rounds were chosen by the labels of valid: its scores are too good.")
+    if f"{Split.VALID}: {SHOWN_ROWS}" in context.gold.uses:
+        notes.append("Rows of valid were shown to the LLM: scores on valid are not a fair estimate.")
+    if refined.out_of_budget:
+        notes.append(
+            f"The rounds ended before their time: {refined.stopped}. With a larger budget.usd and force=true the run "
+            "goes on with the cached responses."
+        )
+    return notes
 
 
 def _round(one: Round, programs: Mapping[str, Program], experiment: Experiment, data: TextData) -> Section:

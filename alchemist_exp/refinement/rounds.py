@@ -81,7 +81,7 @@ def refine(
         return run_dialogue(rounds.dialogue(first), context.answer)
     except BudgetError as error:
         # The responses that were paid for are in the cache, so a run with a larger budget continues with this round.
-        return rounds.result(f"the budget is used up ({str(error).rstrip('.')})")
+        return rounds.result(str(error).rstrip("."), out_of_budget=True)
 
 
 @dataclass(kw_only=True)
@@ -147,11 +147,12 @@ class RoundsDialogue:
                 return self.result(verdict.reverted)
         return self.result(f"refine.rounds={self.settings.rounds}")
 
-    def result(self, stopped: str) -> RefinedPrograms:
+    def result(self, stopped: str, *, out_of_budget: bool = False) -> RefinedPrograms:
         """Return what the finished rounds have made.
 
         Args:
             stopped: Why there is no further round.
+            out_of_budget: Whether that is because the budget is used up.
 
         Returns:
             All candidates of finished rounds, and the rounds.
@@ -162,6 +163,7 @@ class RoundsDialogue:
             left_out=dict(self._left_out),
             rounds=tuple(self._rounds),
             stopped=stopped,
+            out_of_budget=out_of_budget,
         )
 
     def _programs(self, number: int, prompts: Sequence[str]) -> Dialogue[list[Candidate]]:

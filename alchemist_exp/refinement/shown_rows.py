@@ -11,10 +11,10 @@ from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.prompts.templates import MAX_EXEMPLAR_CHARACTERS
 
 _REDACTED: Final = (
-    (re.compile(r"\bhttps?://\S+|\bwww\.\S+", re.IGNORECASE), "[link]"),
+    (re.compile(r"\b(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)]", re.IGNORECASE), "[link]"),
     (re.compile(r"\b[\w.+-]+@[\w-]+(\.[\w-]+)+"), "[e-mail]"),
     (re.compile(r"(?<!\w)@\w+"), "[user]"),
-    (re.compile(r"\+?\d(?:[ ./()-]?\d){5,}"), "[number]"),
+    (re.compile(r"\+?\d(?:[ ./()-]{0,2}\d){5,}"), "[number]"),
 )
 
 

@@ -31,6 +31,9 @@ from alchemist_exp.refinement.weaknesses import (
 )
 from alchemist_exp.refinement.words import N_WORDS, WordCounts
 
+SHOWN_ROWS: Final = "rows shown to the LLM"
+"""The purpose of gold labels that a prompt shows."""
+
 _TOLERANCE: Final = 1e-3
 """How much worse the label model may be on valid after a round whose programs vote on more rows."""
 
@@ -176,7 +179,7 @@ class RunRounds(RunTrials):
         context, (label,) = self.context, weakness.classes
         rows = spread(np.flatnonzero((gold == label) & (majority_vote(valid) != label)), self.settings.n_rows)
         if rows:
-            context.gold.use(Split.VALID, "rows shown to the LLM")
+            context.gold.use(Split.VALID, SHOWN_ROWS)
             self._shown.update(rows)
         texts, classes = context.data.texts(Split.VALID), context.data.task.classes
         return [

@@ -60,6 +60,7 @@ class RefinedPrograms:
         left_out: Why an accepted program does not vote; by source.
         rounds: The rounds, beginning with the first programs as round 0; empty without rounds.
         stopped: Why there was no further round; "" without rounds.
+        out_of_budget: Whether that is because the budget is used up.
 
     """
 
@@ -67,6 +68,7 @@ class RefinedPrograms:
     left_out: Mapping[str, str] = field(default_factory=dict)
     rounds: tuple[Round, ...] = ()
     stopped: str = ""
+    out_of_budget: bool = False
 
     @property
     def calls(self) -> tuple[LLMCall, ...]:
