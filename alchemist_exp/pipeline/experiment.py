@@ -203,7 +203,7 @@ class Experiment:
     def used_groups(self) -> tuple[str, ...]:
         """The groups that the method uses on this dataset."""
         groups = self.method.used_groups
-        if self.refine.rounds and isinstance(self.method, ProgramMethod):
+        if self.refine.has_rounds and isinstance(self.method, ProgramMethod):
             groups = (*dict.fromkeys((*groups, "llm", "prompt", "repair", "refine")),)
         if not self.scores_concepts:
             return groups

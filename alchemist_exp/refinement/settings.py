@@ -23,14 +23,12 @@ class Show(StrEnum):
 @component("refine", "none")
 @dataclass(kw_only=True)
 class Refinement(Component):
-    """No rounds: the first programs are all programs.
+    """No rounds: the first programs are all programs."""
 
-    Attributes:
-        rounds: The most rounds.
-
-    """
-
-    rounds: int = 0
+    @property
+    def has_rounds(self) -> bool:
+        """Whether the LLM is asked for further programs."""
+        return False
 
 
 @component("refine", "rounds")
@@ -43,8 +41,12 @@ class Rounds(Refinement):
     show: Show = MISSING
     n_rows: int = MISSING
 
+    @property
+    def has_rounds(self) -> bool:
+        """Whether the LLM is asked for further programs."""
+        return True
+
     def __post_init__(self) -> None:
-        super().__post_init__()
         for key, value, most in (
             ("rounds", self.rounds, _MAX_ROUNDS),
             ("n_programs", self.n_programs, _MAX_PROGRAMS),
