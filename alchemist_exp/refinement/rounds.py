@@ -132,7 +132,9 @@ class RoundsDialogue:
             accepted = self.trials.vet(candidates).accepted
             verdict = self.trials.judge(verdict, accepted)
             self._candidates += candidates
-            self._left_out |= verdict.left_out
+            voting = {program.source for program in verdict.programs}
+            left_out = self._left_out | dict(verdict.left_out)
+            self._left_out = {source: reason for source, reason in left_out.items() if source not in voting}
             self._rounds.append(
                 Round(
                     number=number,

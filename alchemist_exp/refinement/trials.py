@@ -68,18 +68,21 @@ class RunRounds(RunTrials):
 
     def judge(self, before: Verdict | None, added: Sequence[Program]) -> Verdict:
         """Choose among the programs, fit the label model, and revert the round unless it is better."""
-        programs = (*(before.programs if before else ()), *added)
-        executed = execute(self.context, programs)
+        first = added if before is None else before.programs
+        sources = {program.source for program in first}
+        # With vetting=off the LLM may send a program of the set again, which has a single column.
+        added = [program for program in added if program.source not in sources]
+        executed = execute(self.context, (*first, *added))
         votes = self._bank_votes(executed)
         columns = {program.source: column for column, program in enumerate(executed.programs)}
-        present = [columns[p.source] for p in (before.programs if before else added) if p.source in columns]
+        present = sorted({columns[program.source] for program in first if program.source in columns})
         if before is None:
             return self._verdict(executed, present, votes.value(present))
-        new = [columns[program.source] for program in added if program.source in columns]
+        new = sorted({columns[program.source] for program in added if program.source in columns})
         with self.context.progress.stage("refine", "choosing programs"):
             chosen, reasons = choose(votes, present, new, self.context.label_model.min_programs)
         left_out = {executed.programs[column].source: reason for column, reason in reasons.items()}
-        if chosen == sorted(present):
+        if chosen == present:
             return _reverted(before, added, left_out, "no program of the round makes the labels better")
         after = self._verdict(executed, chosen, votes.value(chosen), left_out)
         if worse := self._worse(before, after):
