@@ -39,9 +39,7 @@ from alchemist_exp.supplements.base import Supplement
 from alchemist_exp.supplements.written import NoSupplement
 from alchemist_exp.tracking.base import Logger
 
-METHOD_GROUPS: Final = (
-    *("llm", "prompt", "supplement", "repair", "sandbox", "vetting", "refine", "selection", "label_model"),
-)
+METHOD_GROUPS: Final = ("llm", "prompt", "supplement", "repair", "sandbox", "vetting", "selection", "label_model")
 """The groups that some methods use and others do not; `Method.used_groups` names those that a method uses."""
 
 _ENCODERS: Final = {"toy_birds": "feature_extractor=clip_toy"}
@@ -235,7 +233,7 @@ class Experiment:
         """Return whether a group can alter the result.
 
         Args:
-            group: A group of `METHOD_GROUPS`, or concepts.
+            group: A group of `METHOD_GROUPS`, concepts or refine.
 
         Returns:
             Whether the method uses it on this dataset.
@@ -390,7 +388,7 @@ class Experiment:
         by_group = {override.lstrip("+").partition("=")[0].partition(".")[0]: override for override in overrides}
         notes = [
             f"{by_group[group]} has no effect with method={self.method.name}."
-            for group in METHOD_GROUPS
+            for group in (*METHOD_GROUPS, *(["refine"] if self.refine.has_rounds else []))
             if group in by_group and not self.uses(group)
         ]
         reads_concepts = self.dataset.images and self.method.reads_scores  # concepts.use=false counts, too
