@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Protocol
 
 from alchemist_exp.context import RunContext
+from alchemist_exp.core.errors import LLMError
 from alchemist_exp.llm.budget import BudgetError
 from alchemist_exp.llm.dialogue import Dialogue, Result, interleave, run_dialogue
 from alchemist_exp.llm.types import LLMCall
@@ -71,7 +72,7 @@ def refine(
         All candidates and rounds. A round that the budget does not allow is not part of it.
 
     Raises:
-        LLMError: The LLM cannot be reached.
+        LLMError: The LLM cannot be reached, or the first round was not recorded.
 
     """
     if not isinstance(settings, Rounds):
@@ -82,6 +83,10 @@ def refine(
     except BudgetError as error:
         # The responses that were paid for are in the cache, so a run with a larger budget continues with this round.
         return rounds.result(str(error).rstrip("."), out_of_budget=True)
+    except LLMError as error:
+        if not context.llm.replays or not rounds.has_rounds:
+            raise
+        return rounds.result(str(error).rstrip("."))  # no further round was recorded
 
 
 @dataclass(kw_only=True)
@@ -148,6 +153,11 @@ class RoundsDialogue:
             if verdict.reverted:
                 return self.result(verdict.reverted)
         return self.result(f"refine.rounds={self.settings.rounds}")
+
+    @property
+    def has_rounds(self) -> bool:
+        """Whether a round has ended."""
+        return len(self._rounds) > 1
 
     def result(self, stopped: str, *, out_of_budget: bool = False) -> RefinedPrograms:
         """Return what the finished rounds have made.

@@ -16,7 +16,7 @@ from alchemist_exp.programs.execution import ExecutionResult, execute
 from alchemist_exp.programs.trials import AssumedTrials, RunTrials
 from alchemist_exp.programs.types import Program
 from alchemist_exp.prompts.templates import MAX_EXEMPLAR_CHARACTERS
-from alchemist_exp.refinement.gates import BankVotes, choose
+from alchemist_exp.refinement.gates import MIN_COVERAGE_GAIN, BankVotes, choose
 from alchemist_exp.refinement.prompts import ShownRow, refine_request
 from alchemist_exp.refinement.settings import Rounds, Show
 from alchemist_exp.refinement.shown_rows import shown_row, spread, votes_text
@@ -35,7 +35,7 @@ SHOWN_ROWS: Final = "rows shown to the LLM"
 """The purpose of gold labels that a prompt shows."""
 
 _TOLERANCE: Final = 1e-3
-"""How much worse the label model may be on valid after a round whose programs vote on more rows."""
+"""How much better the label model has to be on valid after a round, or how much worse it may be with more coverage."""
 
 _WORD_CHARS: Final = 10
 """Letters of a word in the prompts of a plan; the recorded prompts have 7 on average."""
@@ -85,8 +85,8 @@ class RunRounds(RunTrials):
         if chosen == present:
             return _reverted(before, added, left_out, "no program of the round makes the labels better")
         after = self._verdict(executed, chosen, votes.value(chosen), left_out)
-        if worse := self._worse(before, after):
-            return _reverted(before, added, left_out, worse)
+        if reason := self._no_gain(before, after):
+            return _reverted(before, added, left_out, reason)
         return after
 
     def _verdict(
@@ -113,8 +113,8 @@ class RunRounds(RunTrials):
             labels=labels,
         )
 
-    def _worse(self, before: Verdict, after: Verdict) -> str:
-        """Return why the labels of the label model are worse than before; "" if they are not."""
+    def _no_gain(self, before: Verdict, after: Verdict) -> str:
+        """Return why the labels of the label model are not better than before; "" if they are."""
         gold, rows = self.context.gold.use(Split.VALID, "rounds"), self._deciding_rows()
         # A model that has learned from these labels cannot be judged by them; the value is out of fold.
         if gold is None or self.context.label_model.uses_gold or not (before.labels and after.labels):
@@ -122,9 +122,11 @@ class RunRounds(RunTrials):
         first, then = (
             _label_score(verdict.labels[Split.VALID].select(rows), gold[rows]) for verdict in (before, after)
         )
-        if then >= first - _TOLERANCE:
+        old, new = (float(verdict.labels[Split.TRAIN].covered.mean()) for verdict in (before, after))
+        needed = first - _TOLERANCE if new >= old + MIN_COVERAGE_GAIN else first + _TOLERANCE
+        if then >= needed:
             return ""
-        return f"the label model is worse on valid (mean of accuracy and macro-F1 {then:.3f}, before {first:.3f})"
+        return f"the label model is not better on valid (mean of accuracy and macro-F1 {then:.3f}, before {first:.3f})"
 
     def _bank_votes(self, executed: ExecutionResult) -> BankVotes:
         train, gold = self._of_sample(executed.matrices[Split.TRAIN]), self.context.gold.use(Split.VALID, "rounds")

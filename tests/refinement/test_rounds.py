@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.types import Split
 from alchemist_exp.llm.budget import BudgetError
 from alchemist_exp.llm.types import LLM, FinishReason, LLMCall, Message, Request, Response, Role
@@ -96,6 +96,28 @@ def test_a_budget_that_ends_leaves_the_rounds_before(refined):
     assert [program.origin for program in result.sources.programs] == ["general 0"]
     assert result.sources.refined.stopped == "the budget of $1 is used up"
     assert "force=true" in round_notes(context, result.sources)[-1]
+
+
+def test_rounds_end_where_a_recording_ends_but_the_first_one_has_to_be_recorded(refined):
+    missing = LLMError("the prompt is not in the recording.")
+    llm = Answering(GOOD)
+    llm.replays = True
+    ask, answered = llm.complete, list[Request]()
+
+    async def complete(request: Request) -> Response:
+        answered.append(request)
+        if "100% of the rows have at least one vote" in request.messages[-1].text:
+            raise missing
+        return await ask(request)
+
+    llm.complete = complete
+    _, _, result = refined(llm)
+    assert len(result.sources.programs) == 2
+    assert result.sources.refined.stopped == "the prompt is not in the recording"
+    unrecorded = Answering(missing)
+    unrecorded.replays = True
+    with pytest.raises(LLMError, match="not in the recording"):
+        refined(unrecorded)
 
 
 def test_rows_are_shown_only_when_asked_for_and_shown_valid_rows_decide_nothing(refined):
