@@ -64,6 +64,7 @@ def diagnose(
     program_names: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
     labeled: LabeledVotes | None = None,
+    compare_with_majority: bool = True,
 ) -> list[str]:
     """Check votes and the labels that a label model made of them.
 
@@ -75,6 +76,8 @@ def diagnose(
         class_names: A name per class; by default "class 0", "class 1", ...
         labeled: Votes of the same programs on rows with gold labels. Without it, each program is compared with the
             majority of the others.
+        compare_with_majority: Whether labels that differ from the majority vote are reported; False where labeled rows
+            have shown that the labels are as good.
 
     Returns:
         Warnings; empty when no check found anything.
@@ -114,7 +117,7 @@ def diagnose(
     ]
     return [
         # They advise to compare with the majority vote, which the labels are.
-        *(against_majority if labeled_by != "majority" else []),
+        *(against_majority if compare_with_majority and labeled_by != "majority" else []),
         *_wrong_program_warnings(wrong, program_names, labeled),
         # A wrong program contests rows on which good ones agree, so that these would look like duplicates.
         *_near_duplicates(matrix, [i for i in range(n_programs) if i not in wrong], program_names),

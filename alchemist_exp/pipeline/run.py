@@ -157,7 +157,7 @@ def run_stages(
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
             artifacts.save_votes(directory / artifacts.VOTES, data, result.sources)
-            save_components(directory / COMPONENTS, experiment)
+            save_components(directory / COMPONENTS, experiment, result.label_model)
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)

@@ -8,10 +8,16 @@ import numpy as np
 from alchemist_exp.core.types import ABSTAIN, IntArray, SoftLabels, largest_class
 from alchemist_exp.evaluation.metrics import class_scores, confusion_matrix
 from alchemist_exp.label_models.base import LabeledVotes
-from alchemist_exp.label_models.diagnostics import MIN_DEVIATIONS, MIN_ROWS
+from alchemist_exp.label_models.diagnostics import MIN_DEVIATIONS, MIN_ROWS, MIN_SINGLE_DEVIATIONS
 
 MAX_LOSS: Final = 0.02
 """Largest loss of macro F1 on valid, compared with the majority vote."""
+
+MIN_DECISIVE_ROWS: Final = 100
+"""Labeled rows of valid from which on their comparison with the majority vote replaces that by agreement on train."""
+
+MAX_CONFIDENCE_GAP: Final = 0.15
+"""Largest difference between the mean confidence of the labels and their accuracy on valid."""
 
 MIN_SHARE_GAP: Final = 0.15
 """Smallest difference of a class's share between labels and gold labels that is warned of."""
@@ -20,7 +26,7 @@ MIN_SHARE_GAP: Final = 0.15
 def check_on_valid(
     labels: SoftLabels, on_valid: SoftLabels, labeled: LabeledVotes, *, labeled_by: str, class_names: Sequence[str]
 ) -> list[str]:
-    """Check labels against gold labels of valid: their scores, and the share of each class.
+    """Check labels against gold labels of valid: their scores, their confidence, and the share of each class.
 
     Args:
         labels: Soft labels of train.
@@ -54,12 +60,18 @@ def check_on_valid(
             f"{labeled_by} is right on {accuracy:.1%} of the labeled rows of valid; the class {class_names[frequent]} "
             f"alone would be right on {counts[frequent] / rows:.1%}."
         )
-    majority = np.where(decided, largest_class(labeled.matrix.counts()), ABSTAIN)
-    own, other = (_macro_f1(gold, classes, n_classes) for classes in (predicted, majority))
+    own, other = _compared_with_majority(on_valid, labeled)
     if own < other - MAX_LOSS:
         warnings.append(
             f"{labeled_by} has macro F1 {own:.3f} on valid, label_model=majority {other:.3f}; compare the classes with "
             "alchemist show -v."
+        )
+    confidence = float(on_valid.probs[decided].max(axis=1).mean())
+    deviation = np.sqrt(accuracy * (1 - accuracy) / rows)
+    if abs(confidence - accuracy) > max(MAX_CONFIDENCE_GAP, MIN_SINGLE_DEVIATIONS * deviation):
+        warnings.append(
+            f"the soft labels of {labeled_by} have a mean confidence of {confidence:.2f} on valid and are right on "
+            f"{accuracy:.2f} of the rows; label_model=stacked learns its confidence from valid."
         )
     given = np.bincount(hard[hard != ABSTAIN], minlength=n_classes) / np.count_nonzero(hard != ABSTAIN)
     expected = np.bincount(gold, minlength=n_classes) / len(gold)
@@ -71,6 +83,30 @@ def check_on_valid(
             "compare with other label models, or read the programs."
         )
     return warnings
+
+
+def shows_no_loss(on_valid: SoftLabels, labeled: LabeledVotes) -> bool:
+    """Return whether valid shows that labels are not worse than the majority vote.
+
+    Args:
+        on_valid: Soft labels of valid.
+        labeled: Votes on valid with its gold labels.
+
+    Returns:
+        False where valid shows a loss of macro F1, or has fewer than `MIN_DECISIVE_ROWS` labeled rows to show it.
+
+    """
+    if np.count_nonzero(on_valid.covered) < MIN_DECISIVE_ROWS:
+        return False
+    own, other = _compared_with_majority(on_valid, labeled)
+    return own >= other - MAX_LOSS
+
+
+def _compared_with_majority(on_valid: SoftLabels, labeled: LabeledVotes) -> tuple[float, float]:
+    """Return the macro F1 of labels on valid, and that of the majority vote on the same rows."""
+    majority = np.where(on_valid.covered, largest_class(labeled.matrix.counts()), ABSTAIN)
+    n_classes = labeled.matrix.n_classes
+    return _macro_f1(labeled.gold, on_valid.hard(), n_classes), _macro_f1(labeled.gold, majority, n_classes)
 
 
 def _macro_f1(gold: IntArray, predicted: IntArray, n_classes: int) -> float:

@@ -160,7 +160,7 @@ def _scores(record: RunRecord) -> list[RenderableType]:
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"
     what = f"{label_model['name']}: rows with a label" + (f"; {end_model['name']}: {over}" if n_seeds else "")
     labels = f"labels by {label_model['name']} on train: {_counts(label_model['labels'])}"
-    return [heading("Scores", what), table, *_unseen(record), Text(labels)]
+    return [heading("Scores", what), table, *_unseen(record), Text(labels), *_choice(label_model)]
 
 
 def _unseen(record: RunRecord) -> list[Text]:
@@ -173,6 +173,15 @@ def _unseen(record: RunRecord) -> list[Text]:
         if shares:
             parts.append(f"{prefix}{section['name']}, {', '.join(shares)}")
     return [Text(f"accuracy on rows whose text is in no earlier split: {'; '.join(parts)}")] if parts else []
+
+
+def _choice(label_model: Section) -> list[Text]:
+    """Return why the label model was chosen among others; nothing when the configuration names it."""
+    if not (choice := label_model.get("choice")):
+        return []
+    scores = ", ".join(f"{name} {number_text(score)}" for name, score in choice["scores"].items())
+    left_out = [f"{name} left out: {reason}" for name, reason in choice["left_out"].items()]
+    return [Text(f"label model chosen by {choice['by']}: {'; '.join([scores, *left_out])}")]
 
 
 def _counts(counts: Mapping[str, int]) -> str:
