@@ -135,7 +135,10 @@ class Auto(LabelModel):
                 continue
             with naming_plugin(model, "fit"):
                 models[name] = copy(model).fit(matrix, class_balance, labeled if model.uses_gold else None)
-                if labeled is None:
+                convergence = getattr(models[name], "convergence", None)
+                if convergence is not None and not convergence.converged:
+                    left_out[name] = f"has {convergence}"
+                elif labeled is None:
                     scores[name] = held_out_vote_gain(model, matrix, class_balance)
                 elif model.uses_gold:
                     scores[name] = self._score(out_of_fold_labels(model, matrix, class_balance, labeled), labeled)

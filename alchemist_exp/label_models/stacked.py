@@ -1,7 +1,7 @@
 """Stacking: logistic regression on the votes, fitted on the labeled validation rows. Not in the paper."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -12,13 +12,17 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
-from alchemist_exp.label_models.labeled_votes import check_gold, require_labeled
+from alchemist_exp.label_models.labeled_votes import check_gold, out_of_fold_labels, require_labeled
 
 _MAX_ITERATIONS = 10_000
 """Steps of the solver (L-BFGS). The loss is convex, so the fit converges; most fits need fewer than 100."""
 
 _TOLERANCE = 1e-7
 """Largest gradient at which the solver stops; the labels then do not depend on the order of rows and programs."""
+
+
+_MIN_PROBABILITY = 1e-6
+"""Lower bound of a probability in the log loss: float32 labels may be 0."""
 
 
 @component("label_model", "stacked")
@@ -33,7 +37,8 @@ class Stacked(LabelModel):
 
     Attributes:
         use_valid: Whether the gold labels of valid may be used.
-        l2: Strength of the L2 penalty on the weights (1 / C of scikit-learn), in rows.
+        l2: Strengths of the L2 penalty on the weights (1 / C of scikit-learn), in rows. The one whose out-of-fold
+            labels have the smallest log loss is used.
 
     Example:
         Program 1 votes for class 0 on rows of class 1, and the opposite:
@@ -42,7 +47,7 @@ class Stacked(LabelModel):
         >>> votes = np.array([[0, 1], [-1, 1], [-1, 0], [1, 0]], dtype=np.int8)
         >>> matrix = LabelMatrix(votes=np.repeat(votes, 20, axis=0), n_classes=2)
         >>> labeled = LabeledVotes(matrix=matrix, gold=np.repeat([0, 0, 1, 1], 20))
-        >>> model = Stacked(use_valid=True, l2=1.0).fit(matrix, np.array([0.5, 0.5]), labeled)
+        >>> model = Stacked(use_valid=True, l2=[1.0]).fit(matrix, np.array([0.5, 0.5]), labeled)
         >>> model.predict_proba(LabelMatrix(votes=votes, n_classes=2)).hard().tolist()
         [0, 0, 1, 1]
 
@@ -50,12 +55,12 @@ class Stacked(LabelModel):
 
     uses_gold: ClassVar[bool] = True
     use_valid: bool = MISSING
-    l2: float = MISSING
+    l2: list[float] = MISSING
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value out of range."""
-        if not 0 < self.l2 < np.inf:
-            raise ConfigError(f"label_model.l2 is {self.l2}; expected a number above 0, such as 1.")
+        if not self.l2 or not all(0 < strength < np.inf for strength in self.l2):
+            raise ConfigError(f"label_model.l2 is {[*self.l2]}; expected a list of numbers above 0, such as [1].")
 
     def check(self) -> None:
         """Check that the gold labels of valid may be used.
@@ -70,7 +75,7 @@ class Stacked(LabelModel):
         """Fit the weights on the validation rows with a vote.
 
         Args:
-            matrix: Not used except for the number of classes.
+            matrix: Votes on train; only the number of classes is used.
             class_balance: Not used: the validation rows have it.
             labeled: Votes and gold labels of the validation split.
 
@@ -85,12 +90,15 @@ class Stacked(LabelModel):
 
         labeled = require_labeled(self, labeled)
         covered, n_classes = labeled.matrix.covered, matrix.n_classes
+        strength = self.l2[0]
+        if len(self.l2) > 1:
+            strength = min(self.l2, key=lambda l2: self._log_loss(l2, matrix, class_balance, labeled))
         n_programs = labeled.matrix.votes.shape[1]
         classes = np.arange(n_classes)
         one_row_per_class = np.repeat(classes[:, np.newaxis], n_programs, axis=1).astype(np.int8)
         votes = np.concatenate([labeled.matrix.votes[covered], one_row_per_class])
         gold = np.concatenate([labeled.gold[covered], classes])
-        regression = LogisticRegression(C=1 / self.l2, tol=_TOLERANCE, max_iter=_MAX_ITERATIONS)
+        regression = LogisticRegression(C=1 / strength, tol=_TOLERANCE, max_iter=_MAX_ITERATIONS)
         regression.fit(_one_hot(votes, n_classes), gold)
         weights, intercepts = regression.coef_, regression.intercept_
         if n_classes == 2:  # scikit-learn then has one row, the score of class 1
@@ -98,6 +106,12 @@ class Stacked(LabelModel):
         self.weights_ = weights.T.reshape(n_programs, n_classes, n_classes)
         self.intercepts_ = intercepts
         return self
+
+    def _log_loss(self, l2: float, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes) -> float:
+        """Return the total log loss, in nats, of out-of-fold labels of the validation rows."""
+        labels = out_of_fold_labels(replace(self, l2=[l2]), matrix, class_balance, labeled)
+        of_gold = labels.probs[labels.covered, labeled.gold[labels.covered]]
+        return float(-np.log(np.maximum(of_gold, _MIN_PROBABILITY)).sum())
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """Return the probabilities of the regression.
