@@ -11,7 +11,7 @@ from alchemist_exp.label_models.base import LabeledVotes
 from alchemist_exp.label_models.diagnostics import MIN_DEVIATIONS, MIN_ROWS, MIN_SINGLE_DEVIATIONS
 
 MAX_LOSS: Final = 0.02
-"""Largest loss of macro F1 on valid, compared with the majority vote."""
+"""Largest loss of macro F1 or accuracy on valid, compared with the majority vote."""
 
 MIN_DECISIVE_ROWS: Final = 100
 """Labeled rows of valid from which on their comparison with the majority vote replaces that by agreement on train."""
@@ -41,7 +41,7 @@ def check_on_valid(
     Example:
         >>> from alchemist_exp.core.types import LabelMatrix
         >>> votes = LabelMatrix(votes=np.zeros((100, 1), np.int8), n_classes=2)
-        >>> labels = SoftLabels(probs=np.tile([1.0, 0.0], (100, 1)), covered=votes.covered)
+        >>> labels = SoftLabels(probs=np.tile([0.6, 0.4], (100, 1)), covered=votes.covered)
         >>> labeled = LabeledVotes(matrix=votes, gold=np.arange(100) % 2)
         >>> check_on_valid(labels, labels, labeled, labeled_by="m", class_names=["ham", "spam"])
         ['m labels 100% of train as ham, but valid has 50%; compare with other label models, or read the programs.']
@@ -60,12 +60,8 @@ def check_on_valid(
             f"{labeled_by} is right on {accuracy:.1%} of the labeled rows of valid; the class {class_names[frequent]} "
             f"alone would be right on {counts[frequent] / rows:.1%}."
         )
-    own, other = _compared_with_majority(on_valid, labeled)
-    if own < other - MAX_LOSS:
-        warnings.append(
-            f"{labeled_by} has macro F1 {own:.3f} on valid, label_model=majority {other:.3f}; compare the classes with "
-            "alchemist show -v."
-        )
+    if losses := _losses_against_majority(on_valid, labeled):
+        warnings.append(f"{labeled_by} has {losses[0]}; compare the classes with alchemist show -v.")
     confidence = float(on_valid.probs[decided].max(axis=1).mean())
     deviation = np.sqrt(accuracy * (1 - accuracy) / rows)
     if abs(confidence - accuracy) > max(MAX_CONFIDENCE_GAP, MIN_SINGLE_DEVIATIONS * deviation):
@@ -93,20 +89,27 @@ def shows_no_loss(on_valid: SoftLabels, labeled: LabeledVotes) -> bool:
         labeled: Votes on valid with its gold labels.
 
     Returns:
-        False where valid shows a loss of macro F1, or has fewer than `MIN_DECISIVE_ROWS` labeled rows to show it.
+        False where valid shows a loss of macro F1 or accuracy, or has fewer than `MIN_DECISIVE_ROWS` labeled rows to
+        show it.
 
     """
     if np.count_nonzero(on_valid.covered) < MIN_DECISIVE_ROWS:
         return False
-    own, other = _compared_with_majority(on_valid, labeled)
-    return own >= other - MAX_LOSS
+    return not _losses_against_majority(on_valid, labeled)
 
 
-def _compared_with_majority(on_valid: SoftLabels, labeled: LabeledVotes) -> tuple[float, float]:
-    """Return the macro F1 of labels on valid, and that of the majority vote on the same rows."""
-    majority = np.where(on_valid.covered, largest_class(labeled.matrix.counts()), ABSTAIN)
-    n_classes = labeled.matrix.n_classes
-    return _macro_f1(labeled.gold, on_valid.hard(), n_classes), _macro_f1(labeled.gold, majority, n_classes)
+def _losses_against_majority(on_valid: SoftLabels, labeled: LabeledVotes) -> list[str]:
+    """Return the scores on valid that are lower than those of the majority vote by more than `MAX_LOSS`."""
+    decided, gold, n_classes = on_valid.covered, labeled.gold, labeled.matrix.n_classes
+    hard, majority = on_valid.hard(), largest_class(labeled.matrix.counts())
+    losses = []
+    for name, own, other in (
+        ("macro F1", *(_macro_f1(gold, np.where(decided, of, ABSTAIN), n_classes) for of in (hard, majority))),
+        ("accuracy", *(float((of[decided] == gold[decided]).mean()) for of in (hard, majority))),
+    ):
+        if own < other - MAX_LOSS:
+            losses.append(f"{name} {own:.3f} on valid, label_model=majority {other:.3f}")
+    return losses
 
 
 def _macro_f1(gold: IntArray, predicted: IntArray, n_classes: int) -> float:

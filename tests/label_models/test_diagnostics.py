@@ -183,7 +183,7 @@ def test_two_good_programs_beside_a_wrong_one_are_no_duplicates() -> None:
     [
         ([50, 50], [50, 50], 0, ""),
         ([60, 40], [50, 50], 0, ""),
-        ([100, 0], [100, 0], 1, "model labels 100% of train as c0, but valid has 50%; compare"),
+        ([100, 0], [100, 0], 2, "model labels 100% of train as c0, but valid has 50%; compare"),
         ([50, 50], [49, 51], 0, ""),
     ],
 )

@@ -35,7 +35,7 @@ def test_without_votes_on_labeled_rows_the_fit_is_refused(make, name: str) -> No
 
 
 def test_out_of_fold_labels_are_not_fitted_on_the_labels_of_the_row(make) -> None:
-    """Random gold labels of rows with different votes: the model itself is right on nearly all, out of fold on half."""
+    """Random gold labels of rows with different votes: the model itself is right on most, out of fold on half."""
     rng = np.random.default_rng(0)
     labeled = labeled_votes(rng.integers(-1, 2, (200, 100)), rng.integers(0, 2, 200))
     model = make("stacked")
@@ -43,7 +43,7 @@ def test_out_of_fold_labels_are_not_fitted_on_the_labels_of_the_row(make) -> Non
     assert not hasattr(model, "weights_")
     assert 0.35 < (held_out.hard() == labeled.gold).mean() < 0.65
     own = model.fit(labeled.matrix, EVEN, labeled).predict_proba(labeled.matrix)
-    assert (own.hard() == labeled.gold).mean() > 0.95
+    assert (own.hard() == labeled.gold).mean() > 0.8
     again = out_of_fold_labels(model, labeled.matrix, EVEN, labeled)
     assert np.array_equal(again.probs, held_out.probs)
 

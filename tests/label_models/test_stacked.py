@@ -27,7 +27,7 @@ def test_a_class_without_a_labeled_row_keeps_its_votes(make) -> None:
     matrix, truth = crowd(400, [0.9, 0.9, 0.9], [1 / 3] * 3, 1.0, seed=2)
     known = np.flatnonzero(truth != 2)
     exam = labeled(matrix.select(known), truth[known], 30)
-    fitted = make("stacked").fit(matrix, np.full(3, 1 / 3), exam)
+    fitted = make("stacked", l2=[0.3]).fit(matrix, np.full(3, 1 / 3), exam)
     unanimous = LabelMatrix(votes=np.full((1, 3), 2, np.int8), n_classes=3)
     assert fitted.predict_proba(unanimous).hard().tolist() == [2]
 
