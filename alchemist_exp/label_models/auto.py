@@ -14,7 +14,7 @@ from alchemist_exp.core.errors import ConfigError, ProgramsError, StoreError, un
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, predict_labels
 from alchemist_exp.label_models.held_out_votes import held_out_vote_gain, most_left_out
-from alchemist_exp.label_models.labeled_votes import out_of_fold_labels
+from alchemist_exp.label_models.labeled_votes import log_loss, out_of_fold_labels
 
 METRICS: Final = ("accuracy", "f1")
 
@@ -48,8 +48,9 @@ class Choice:
 class Auto(LabelModel):
     """Fits several label models and chooses the one with the best score; of equal ones the first.
 
-    With labeled votes the score is the dataset's metric on valid, over covered rows; models that use gold labels are
-    scored on out-of-fold labels. Without labeled votes it is `held_out_vote_gain`.
+    With labeled votes the score is the dataset's metric on valid, over covered rows, and of equal scores the one with
+    the smaller log loss is better; models that use gold labels are scored on out-of-fold labels. Without labeled votes
+    it is `held_out_vote_gain`.
 
     Attributes:
         candidates: The names of the models that may be chosen, from `models`.
@@ -127,7 +128,7 @@ class Auto(LabelModel):
         by = "gain of log-likelihood of left-out programs' votes"
         if labeled is not None:
             by = "accuracy on valid" if self.metric == "accuracy" else f"F1 of {self.positive_class} on valid"
-        scores, left_out = dict[str, float](), dict[str, str]()
+        scores, log_losses, left_out = dict[str, float](), dict[str, float](), dict[str, str]()
         models = dict(self.models)
         for name, model in self.models.items():
             if reason := self._reason_to_leave_out(model, matrix, labeled):
@@ -140,16 +141,20 @@ class Auto(LabelModel):
                     left_out[name] = f"has {convergence}"
                 elif labeled is None:
                     scores[name] = held_out_vote_gain(model, matrix, class_balance)
-                elif model.uses_gold:
-                    scores[name] = self._score(out_of_fold_labels(model, matrix, class_balance, labeled), labeled)
                 else:
-                    scores[name] = self._score(predict_labels(models[name], labeled.matrix), labeled)
+                    on_valid = (
+                        out_of_fold_labels(model, matrix, class_balance, labeled)
+                        if model.uses_gold
+                        else predict_labels(models[name], labeled.matrix)
+                    )
+                    scores[name] = self._score(on_valid, labeled)
+                    log_losses[name] = log_loss(on_valid, labeled.gold)
         if not scores:
             reasons = "; ".join(f"{name} {reason}" for name, reason in left_out.items())
             raise ProgramsError(
                 f"label_model={self.name} can choose none of label_model.candidates ({reasons}); add majority to them."
             )
-        best = max(scores, key=lambda name: scores[name])
+        best = max(scores, key=lambda name: (scores[name], -log_losses.get(name, 0.0)))
         self.models = models
         self.choice_ = np.array([self.candidates.index(best)], np.float64)
         self.choice = Choice(chosen=best, by=by, scores=scores, left_out=left_out)

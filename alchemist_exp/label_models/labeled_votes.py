@@ -94,6 +94,26 @@ def out_of_fold_labels(
     return SoftLabels(probs=probs, covered=covered)
 
 
+def log_loss(labels: SoftLabels, gold: IntArray) -> float:
+    """Return the mean negative log probability of the gold labels, in nats, over the covered rows.
+
+    Args:
+        labels: Soft labels of shape (n_rows, n_classes).
+        gold: int64 array of shape (n_rows,).
+
+    Returns:
+        The loss, 0 without a covered row. A probability below 1e-6 counts as that, because float32 labels may be 0.
+
+    Example:
+        >>> labels = SoftLabels(probs=np.array([[0.5, 0.5], [0.5, 0.5]]), covered=np.array([True, False]))
+        >>> round(log_loss(labels, np.array([0, 1])), 3)
+        0.693
+
+    """
+    of_gold = labels.probs[labels.covered, gold[labels.covered]]
+    return float(-np.log(np.maximum(of_gold, 1e-6)).mean()) if len(of_gold) else 0.0
+
+
 def _folds(gold: IntArray) -> IntArray:
     """Return the part of each row, int64 of shape (n_rows,): the rows of each class in random order are dealt out."""
     order = np.random.default_rng(0).permutation(len(gold))

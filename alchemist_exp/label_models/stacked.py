@@ -12,17 +12,13 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
-from alchemist_exp.label_models.labeled_votes import check_gold, out_of_fold_labels, require_labeled
+from alchemist_exp.label_models.labeled_votes import check_gold, log_loss, out_of_fold_labels, require_labeled
 
 _MAX_ITERATIONS = 10_000
 """Steps of the solver (L-BFGS). The loss is convex, so the fit converges; most fits need fewer than 100."""
 
 _TOLERANCE = 1e-7
 """Largest gradient at which the solver stops; the labels then do not depend on the order of rows and programs."""
-
-
-_MIN_PROBABILITY = 1e-6
-"""Lower bound of a probability in the log loss: float32 labels may be 0."""
 
 
 @component("label_model", "stacked")
@@ -92,7 +88,12 @@ class Stacked(LabelModel):
         covered, n_classes = labeled.matrix.covered, matrix.n_classes
         strength = self.l2[0]
         if len(self.l2) > 1:
-            strength = min(self.l2, key=lambda l2: self._log_loss(l2, matrix, class_balance, labeled))
+            strength = min(
+                self.l2,
+                key=lambda l2: log_loss(
+                    out_of_fold_labels(replace(self, l2=[l2]), matrix, class_balance, labeled), labeled.gold
+                ),
+            )
         n_programs = labeled.matrix.votes.shape[1]
         classes = np.arange(n_classes)
         one_row_per_class = np.repeat(classes[:, np.newaxis], n_programs, axis=1).astype(np.int8)
@@ -106,12 +107,6 @@ class Stacked(LabelModel):
         self.weights_ = weights.T.reshape(n_programs, n_classes, n_classes)
         self.intercepts_ = intercepts
         return self
-
-    def _log_loss(self, l2: float, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes) -> float:
-        """Return the total log loss, in nats, of out-of-fold labels of the validation rows."""
-        labels = out_of_fold_labels(replace(self, l2=[l2]), matrix, class_balance, labeled)
-        of_gold = labels.probs[labels.covered, labeled.gold[labels.covered]]
-        return float(-np.log(np.maximum(of_gold, _MIN_PROBABILITY)).sum())
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """Return the probabilities of the regression.

@@ -15,22 +15,24 @@ EVEN = np.array([0.5, 0.5])
 
 
 class Constant(LabelModel):
-    """Labels each row as class 0; learns nothing, so it cannot be told from a fitted one."""
+    """Labels each row as class 0, with a confidence that depends on its name."""
 
     def fit(self, matrix, class_balance, labeled=None):
         assert labeled is None
         return self
 
     def predict_proba(self, matrix):
-        return SoftLabels(probs=np.tile([0.9, 0.1], (len(matrix.votes), 1)), covered=matrix.covered)
+        confidence = 0.6 if self.name == "unsure" else 0.9
+        probs = np.tile([confidence, 1 - confidence], (len(matrix.votes), 1))
+        return SoftLabels(probs=probs, covered=matrix.covered)
 
 
 @pytest.fixture
 def auto(make):
-    """Makes label_model=auto with some of its candidates; they include `constant` if it is named."""
+    """Makes label_model=auto with some of its candidates, or with `constant` and `unsure`, which name class 0 only."""
 
     def build(*candidates: str, **values: object) -> LabelModel:
-        models = make("auto").models | {"constant": Constant(name="constant")}
+        models = make("auto").models | {name: Constant(name=name) for name in ("constant", "unsure")}
         return make("auto", candidates=[*candidates], models=models, **values)
 
     return build
@@ -61,6 +63,13 @@ def test_the_score_is_the_metric_of_the_dataset(auto) -> None:
     assert by_f1.choice.scores == {"constant": 0.0, "majority": pytest.approx(0.5)}
     assert by_f1.choice.by == "F1 of spam on valid"
     assert auto("constant", "majority", metric="accuracy").fit(matrix, EVEN, exam).choice.chosen == "constant"
+
+
+def test_of_equal_scores_the_smaller_log_loss_is_better(auto) -> None:
+    matrix, truth = crowd(200, [0.7], [0.5, 0.5], 1.0, seed=6)
+    exam = labeled(matrix, truth)
+    assert auto("constant", "unsure").fit(matrix, EVEN, exam).choice.chosen == "unsure"
+    assert auto("unsure", "constant").fit(matrix, EVEN, exam).choice.chosen == "unsure"
 
 
 def test_without_gold_the_votes_of_left_out_programs_decide(auto) -> None:
