@@ -100,16 +100,18 @@ def shows_no_loss(on_valid: SoftLabels, labeled: LabeledVotes) -> bool:
 
 def _losses_against_majority(on_valid: SoftLabels, labeled: LabeledVotes) -> list[str]:
     """Return the scores on valid that are lower than those of the majority vote by more than `MAX_LOSS`."""
-    decided, gold, n_classes = on_valid.covered, labeled.gold, labeled.matrix.n_classes
-    hard, majority = on_valid.hard(), largest_class(labeled.matrix.counts())
-    losses = []
-    for name, own, other in (
-        ("macro F1", *(_macro_f1(gold, np.where(decided, of, ABSTAIN), n_classes) for of in (hard, majority))),
-        ("accuracy", *(float((of[decided] == gold[decided]).mean()) for of in (hard, majority))),
-    ):
-        if own < other - MAX_LOSS:
-            losses.append(f"{name} {own:.3f} on valid, label_model=majority {other:.3f}")
-    return losses
+    decided, gold = on_valid.covered, labeled.gold
+
+    def scores(classes: IntArray) -> tuple[float, float]:
+        macro_f1 = _macro_f1(gold, np.where(decided, classes, ABSTAIN), labeled.matrix.n_classes)
+        return macro_f1, float((classes[decided] == gold[decided]).mean())
+
+    own, other = scores(on_valid.hard()), scores(largest_class(labeled.matrix.counts()))
+    return [
+        f"{name} {score:.3f} on valid, label_model=majority {of_majority:.3f}"
+        for name, score, of_majority in zip(("macro F1", "accuracy"), own, other, strict=True)
+        if score < of_majority - MAX_LOSS
+    ]
 
 
 def _macro_f1(gold: IntArray, predicted: IntArray, n_classes: int) -> float:
