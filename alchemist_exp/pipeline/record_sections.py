@@ -215,18 +215,18 @@ def record_labels(
         record.notes.append(
             f"Valid has no rows of {missing}, so early stopping watches held-out pseudo-labels, as with gold=none."
         )
-    record.notes += _tie_notes(result)
+    record.notes += _tie_notes(result, experiment)
     record.notes += experiment.unused_overrides(record.overrides)
     if isinstance(experiment.method, ProgramMethod):
         record.notes += _program_notes(experiment, experiment.method, context, result.sources)
 
 
-def _tie_notes(result: LabelingResult) -> list[str]:
+def _tie_notes(result: LabelingResult, experiment: Experiment) -> list[str]:
     """Return a note on training rows whose label is not decided by their votes."""
     labels, votes = result.labels[Split.TRAIN], result.sources.matrices[Split.TRAIN]
     tied, n_labeled = labels.tied, int(labels.covered.sum())
     how = "their soft labels are equal for these classes, and their hard labels are one of them at random"
-    if isinstance(result.label_model, WeightedMajority):
+    if experiment.uses("label_model") and isinstance(result.label_model, WeightedMajority):
         tied = votes.covered & tied_rows(votes.counts())
         how = "these get the class that is more frequent in the class balance; label_model=majority favors none"
     if not (n_tied := int(tied.sum())):

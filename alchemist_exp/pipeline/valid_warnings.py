@@ -16,7 +16,7 @@ MAX_LOSS: Final = 0.02
 MIN_DECISIVE_ROWS: Final = 50
 """Labeled rows of valid with a vote from which on valid decides whether labels are worse than the majority vote, and
 not agreement on train. Of 129 fits that beat it by over two points, 4 get a warning (6 from 75 rows, 14 from 100; by
-agreement 40); of 92 that lose as much, 78 do (79, 80; 82). See docs/label_models.md."""
+agreement 40); of 92 that lose as much, 78 do (79, 80; 82). See docs/label_model_choice.md."""
 
 MAX_CONFIDENCE_GAP: Final = 0.15
 """Largest difference between the mean confidence of the labels and their accuracy on valid. Measured over label models

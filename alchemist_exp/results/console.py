@@ -111,6 +111,7 @@ def render(
     return Group(
         *parts,
         *_scores(record),
+        *_choice(record.label_model),
         *(by_class_tables(record) if verbose else []),
         *group_tables(record.groups, labeled_by="label model" if has_votes else record.label_model["name"]),
         *concept_table(record.concepts, spurious=record.groups.get("attribute", "background")),
@@ -160,7 +161,7 @@ def _scores(record: RunRecord) -> list[RenderableType]:
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"
     what = f"{label_model['name']}: rows with a label" + (f"; {end_model['name']}: {over}" if n_seeds else "")
     labels = f"labels by {label_model['name']} on train: {_counts(label_model['labels'])}"
-    return [heading("Scores", what), table, *_unseen(record), Text(labels), *_choice(label_model)]
+    return [heading("Scores", what), table, *_unseen(record), Text(labels)]
 
 
 def _unseen(record: RunRecord) -> list[Text]:
