@@ -3,9 +3,9 @@
 A warning is a reason to compare label models, not a proof of an error. Nothing is changed, and a wrong label that all
 programs vote for is not detected. The thresholds were set on 17 label matrices (recorded programs on seven datasets,
 human-crafted functions on two) under every label model: each model that loses more than six points of accuracy
-against the majority vote gets a warning. docs/label_model_choice.md says how many good and bad fits get one, also on random
-sets of programs. Where enough labeled rows show that labels are as good as the majority vote, disagreement with it is
-no reason for a warning (`compare_with_majority`).
+against the majority vote gets a warning. docs/label_model_choice.md says how many good and bad fits get one, also on
+random sets of programs. Where enough labeled rows show that labels are as good as the majority vote, disagreement with
+it is no reason for a warning (`compare_with_majority`).
 """
 
 import math
