@@ -113,6 +113,7 @@ def render(
     return Group(
         *parts,
         *_scores(record),
+        *_choice(record.label_model),
         *(by_class_tables(record) if verbose else []),
         *group_tables(record.groups, labeled_by="label model" if has_votes else record.label_model["name"]),
         *concept_table(record.concepts, spurious=record.groups.get("attribute", "background")),
@@ -176,6 +177,15 @@ def _scores(record: RunRecord) -> list[RenderableType]:
 def _unseen(section: Section) -> Mapping[str, Any]:
     """Return the scores on rows whose text is in no earlier split, by split; empty when no split has repeats."""
     return section.get("metrics_unseen") or {}
+
+
+def _choice(label_model: Section) -> list[Text]:
+    """Return why the label model was chosen among others; nothing when the configuration names it."""
+    if not (choice := label_model.get("choice")):
+        return []
+    scores = ", ".join(f"{name} {number_text(score)}" for name, score in choice["scores"].items())
+    left_out = [f"{name} left out: {reason}" for name, reason in choice["left_out"].items()]
+    return [Text(f"label model chosen by {choice['by']}: {'; '.join([scores, *left_out])}")]
 
 
 def _counts(counts: Mapping[str, int]) -> str:
