@@ -176,8 +176,8 @@ class OneCoin(_EMLabelModel):
 
     Smoothing adds that many pseudo-votes at chance accuracy to each program.
 
-    The model does not hold for programs that vote for one class only, because it then takes the class that they vote for
-    from its prior alone: 73 such functions for sms, a rare class, are all taken as wrong. Use `DawidSkene` for these.
+    Programs that vote for one class only contradict the model, which expects them to vote for the others as well: if
+    their class is rare, they are most likely if they are always wrong. Use `DawidSkene` for these.
 
     Example:
         >>> import numpy as np

@@ -50,7 +50,9 @@ def labeled(matrix: LabelMatrix, truth: np.ndarray, rows: int = 500) -> LabeledV
     return LabeledVotes(matrix=LabelMatrix(votes=matrix.votes[:rows], n_classes=matrix.n_classes), gold=truth[:rows])
 
 
-def biased_crowd(n: int, programs: int, balance: list[float], coverage: float, seed: int) -> tuple[LabelMatrix, np.ndarray]:
+def biased_crowd(
+    n: int, programs: int, balance: list[float], coverage: float, seed: int
+) -> tuple[LabelMatrix, np.ndarray]:
     """Simulate programs that favor a class: each has a separate accuracy, from .4 to .9, on the rows of each class."""
     rng = np.random.default_rng(seed)
     k = len(balance)
