@@ -1,6 +1,7 @@
 """Turns the results of the stages into the sections of the record, its notes, and figures for the tracker."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.artifact_cache import row_chunks
+from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import BoolArray, FloatArray, IntArray, Split, tied_rows
 from alchemist_exp.data.base import Metric, TextData
@@ -61,6 +63,7 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
         "name": result.labeled_by,
         "choice": None if result.choice is None else to_jsonable(result.choice),
         "class_balance": None if result.class_balance is None else list(result.class_balance),
+        "convergence": None if (convergence := _convergence(result)) is None else asdict(convergence),
         "labels": {name: int(np.count_nonzero(train == c)) for c, name in enumerate(data.task.classes)},
         "coverage": {split.value: float(labels.covered.mean()) for split, labels in result.labels.items()},
         "tied": {split.value: int(labels.tied.sum()) for split, labels in result.labels.items()},
@@ -82,6 +85,22 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
             ),
         ],
     }
+
+
+def _convergence(result: LabelingResult) -> Convergence | None:
+    """Return how the fit of the label model ended; None if it is not iterative."""
+    return None if result.label_model is None else result.label_model.convergence
+
+
+def _convergence_notes(result: LabelingResult) -> list[str]:
+    """Return a note when the fit of the label model was stopped before it converged."""
+    convergence = _convergence(result)
+    if convergence is None or convergence.converged:
+        return []
+    return [
+        f"The fit of label_model={result.labeled_by} has {convergence}, so its labels depend on where it was stopped; "
+        "raise label_model.max_iterations or label_model.tolerance."
+    ]
 
 
 def _class_order_warnings(result: LabelingResult, data: TextData) -> list[str]:
@@ -229,6 +248,7 @@ def record_labels(
         record.notes.append(
             f"Valid has no rows of {missing}, so early stopping watches held-out pseudo-labels, as with gold=none."
         )
+    record.notes += _convergence_notes(result)
     record.notes += _tie_notes(result, experiment)
     record.notes += experiment.unused_overrides(record.overrides)
     if isinstance(experiment.method, ProgramMethod):

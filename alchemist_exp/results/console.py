@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.results.class_tables import by_class_tables
 from alchemist_exp.results.group_tables import concept_table, group_tables
@@ -169,6 +170,8 @@ def _scores(record: RunRecord) -> list[RenderableType]:
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"
     what = f"{label_model['name']}: rows with a label" + (f"; {end_model['name']}: {over}" if n_seeds else "")
     labels = f"labels by {label_model['name']} on train: {_counts(label_model['labels'])}"
+    if convergence := label_model.get("convergence"):  # records of earlier versions have none
+        labels += f"; the fit has {Convergence(**convergence)}"
     has_unseen = any(_unseen(section) for section in (label_model, end_model))
     explained = [Text(f"{_UNSEEN}: rows whose text is in no earlier split", style="dim")] if has_unseen else []
     return [heading("Scores", what), table, *explained, Text(labels)]
