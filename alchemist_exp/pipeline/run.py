@@ -156,7 +156,7 @@ def run_stages(
         with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
-            save_components(directory / COMPONENTS, experiment)
+            save_components(directory / COMPONENTS, experiment, result.label_model)
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
@@ -203,7 +203,7 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
             trials = RunTrials(context=context, vetter=Vetter(experiment.vetting, context))
             generated = method.generate(context, trials, experiment.supplement, experiment.repair)
             generated = refine_programs(experiment, context, trials, generated)
-            vetted = trials.vet(generated.candidates)
+            vetted = trials.vetter.vet_finally(generated.candidates)
             executed = execute(context, vetted.accepted)
             require_programs(context, method, experiment.repair, vetted, executed)
             selected = select(context, experiment.selection, executed, generated.left_out)
