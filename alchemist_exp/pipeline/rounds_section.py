@@ -52,7 +52,7 @@ def round_notes(context: RunContext, sources: LabelSources) -> list[str]:
         return []
     if context.gold.available(Split.VALID):
         notes.append("The programs of the rounds were chosen by the labels of valid: its scores are too good.")
-    if f"{Split.VALID}: {SHOWN_ROWS}" in context.gold.uses:
+    if any(use.startswith(f"{Split.VALID}: {SHOWN_ROWS}") for use in context.gold.uses):
         notes.append("Rows of valid were shown to the LLM: scores on valid are not a fair estimate.")
     if refined.out_of_budget:
         notes.append(

@@ -126,7 +126,7 @@ def test_rows_are_shown_only_when_asked_for_and_shown_valid_rows_decide_nothing(
     _, context, result = refined(llm, "refine.show=rows", "refine.n_rows=3", gold=gold)
     assert '- "urgent reply [e-mail]"' in llm.asked[0]
     assert sum('- "urgent reply [e-mail]", known to be spam' in prompt for prompt in llm.asked) == 1
-    assert "valid: rows shown to the LLM" in context.gold.uses
+    assert any(use.startswith("valid: rows shown to the LLM") for use in context.gold.uses)
     assert len(round_notes(context, result.sources)) == 2
 
 
