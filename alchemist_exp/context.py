@@ -114,11 +114,12 @@ class RunContext:
         """The number of classes of the task."""
         return len(self.data.task.classes)
 
-    def answer(self, batch: RequestBatch) -> list[LLMCall]:
+    def answer(self, batch: RequestBatch, on_call: Callable[[LLMCall], None] = lambda call: None) -> list[LLMCall]:
         """Send a batch of requests and show its progress and cost.
 
         Args:
             batch: Requests that do not depend on each other's responses.
+            on_call: Called with each finished call, also before an error is raised.
 
         Returns:
             One call per request, in the order of the requests.
@@ -129,7 +130,8 @@ class RunContext:
         """
         with self.progress.stage("prompts", batch.description, len(batch.requests)) as advance:
 
-            def show(_: LLMCall) -> None:
+            def show(call: LLMCall) -> None:
+                on_call(call)
                 advance(1)
                 self.progress.note(self.llm_client.traffic.summary())
 

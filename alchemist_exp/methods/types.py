@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alchemist_exp.concepts.source import ScoredConcepts
-from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
+from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, Split
 from alchemist_exp.label_models.base import LabeledVotes, LabelModel
 from alchemist_exp.llm.types import LLMCall
 from alchemist_exp.programs.files import file_names
@@ -81,6 +81,28 @@ class LabelSources:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class AskedRows:
+    """The doubtful rows of train that an LLM was asked about, and the labels that its responses give.
+
+    Attributes:
+        labels: The labels of train that the end model learns: those of the asked rows by the LLM, the others unchanged.
+        rows: int64 array of shape (n_asked,): the rows, most doubtful first; rows of equal text are all among them.
+        votes: int64 array of shape (n_asked,): the class that the response names; -1 (`ABSTAIN`) for none.
+        n_doubtful: Rows that are uncovered or contested, asked about or not.
+        calls: The LLM calls, each once.
+        outcomes: The number of calls by outcome.
+
+    """
+
+    labels: SoftLabels
+    rows: IntArray
+    votes: IntArray
+    n_doubtful: int
+    calls: tuple[LLMCall, ...]
+    outcomes: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LabelingResult:
     """Soft labels and what they were made from.
 
@@ -94,6 +116,7 @@ class LabelingResult:
         labeled_votes: The votes on valid with its gold labels; None when they may not be used.
         concepts: The concepts whose scores the programs read; None for rows that are no images.
         notes: Notes for the record, one or more sentences each.
+        asked: The rows that an LLM labels in addition to programs; None for other methods.
 
     """
 
@@ -106,3 +129,9 @@ class LabelingResult:
     labeled_votes: LabeledVotes | None = None
     concepts: ScoredConcepts | None = None
     notes: tuple[str, ...] = ()
+    asked: AskedRows | None = None
+
+    @property
+    def train_labels(self) -> SoftLabels:
+        """The labels of train that the end model learns: `labels`, and those of the rows in `asked`."""
+        return self.labels[Split.TRAIN] if self.asked is None else self.asked.labels

@@ -85,7 +85,8 @@ def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mappi
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = pa.concat_tables(_label_table(data, s, result.labels.get(s), probs[s]) for s in data.splits)
+    labels = {**result.labels, Split.TRAIN: result.train_labels}
+    table = pa.concat_tables(_label_table(data, s, labels.get(s), probs[s]) for s in data.splits)
     raw = io.BytesIO()
     parquet.write_table(table, raw, compression="zstd", row_group_size=_GROUP_ROWS)
     write_bytes(path, raw.getvalue())

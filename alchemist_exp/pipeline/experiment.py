@@ -25,6 +25,7 @@ from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLM
 from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.base import Method, ProgramMethod
+from alchemist_exp.methods.hybrid import OVER_BUDGET
 from alchemist_exp.methods.zero_shot import FAILED_KINDS
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
@@ -403,9 +404,12 @@ class Experiment:
             Whether the run is repeated. What is in the cache is not asked for again.
 
         """
-        if self.runs_again or record is None or not getattr(self.llm, "retry_failed", False):
+        if self.runs_again or record is None:
             return self.runs_again
-        return not FAILED_KINDS.isdisjoint(record.programs.get("row_outcomes", {}))
+        outcomes = record.programs.get("asked_rows", {}).get("outcomes", record.programs.get("row_outcomes", {}))
+        if OVER_BUDGET in outcomes and record.config["budget"]["usd"] != self.budget.usd:
+            return True
+        return bool(getattr(self.llm, "retry_failed", False)) and not FAILED_KINDS.isdisjoint(outcomes)
 
     def llm_client(self) -> LLMClient:
         """Return a client of the configured LLM with the cache, budget and limits of the outputs directory.

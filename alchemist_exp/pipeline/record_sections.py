@@ -20,6 +20,7 @@ from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
 from alchemist_exp.label_models.majority import WeightedMajority
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import LabelingResult, LabelSources
+from alchemist_exp.pipeline.asked_section import asked_section
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.program_section import programs_section
@@ -188,6 +189,7 @@ def record_labels(
     """
     with context.progress.stage("evaluate", "scoring programs and label model"):
         record.programs = programs_section(result, data, experiment.sandbox.effective_mode)
+        record.programs |= asked_section(result, data, experiment.llm)
         record.label_model = label_model_section(result, data, experiment.dataset.positive)
         if result.labeled_votes is not None:
             context.gold.use(Split.VALID, "warnings")

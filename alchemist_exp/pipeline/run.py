@@ -209,7 +209,7 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
             selected = select(context, experiment.selection, executed)
             votes = program_votes(method, experiment.supplement, generated, vetted, executed, selected)
             calls = (*(concepts.named.calls if concepts else ()), *generated.calls)
-            return replace(aggregate(context, votes, calls), concepts=concepts)
+            return method.add_labels(context, replace(aggregate(context, votes, calls), concepts=concepts))
         case VoteMethod() as method:
             return aggregate(context, method.votes(context))
         case SoftLabelMethod() as method:

@@ -168,7 +168,7 @@ def distil(
             n_classes=context.n_classes,
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
         )
-    rows, labels = features[Split.TRAIN], result.labels[Split.TRAIN]
+    rows, labels = features[Split.TRAIN], result.train_labels
     with context.progress.stage("end_model", f"training {len(seeds)} seeds of {end_model.name}") as advance:
         if (sample := context.data.fit_sample) is not None:
             rows, labels = take_rows(rows, sample), labels.select(sample)
