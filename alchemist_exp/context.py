@@ -7,10 +7,13 @@ upward. Components that belong to one stage alone (vetting, repair, selection, .
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.progress import StageProgress
-from alchemist_exp.core.types import FloatArray, IntArray, Split
+from alchemist_exp.core.types import ABSTAIN, FloatArray, IntArray, LabelMatrix, Split
 from alchemist_exp.data.base import TextData
+from alchemist_exp.data.reviewed import ReviewedRows
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.llm.client import LLMClient
@@ -30,6 +33,7 @@ class UsableGold:
     Attributes:
         labels: int64 array of shape (n_rows,) for each split whose labels may be used.
         uses: What was used for what, in order and without repetition, for example "valid: class balance".
+        reviewed: Rows of train that a person labeled for this run (dataset.reviewed); gold=none does not exclude them.
 
     Example:
         >>> import numpy as np
@@ -43,6 +47,7 @@ class UsableGold:
 
     labels: Mapping[Split, IntArray]
     uses: list[str] = field(default_factory=list)
+    reviewed: ReviewedRows | None = None
 
     def available(self, split: Split) -> bool:
         """Return whether the labels of a split may be used.
@@ -71,6 +76,46 @@ class UsableGold:
         if labels is not None and (use := f"{split}: {purpose}") not in self.uses:
             self.uses.append(use)
         return labels
+
+    def use_reviewed(self, purpose: str) -> ReviewedRows | None:
+        """Return the reviewed rows of train and note the purpose.
+
+        Args:
+            purpose: What the labels are used for, as the record names it.
+
+        Returns:
+            The rows and their labels; None without reviewed rows.
+
+        """
+        if self.reviewed is not None and (use := f"reviewed: {purpose}") not in self.uses:
+            self.uses.append(use)
+        return self.reviewed
+
+    def labeled_votes(
+        self, purpose: str, train: LabelMatrix, valid: LabelMatrix | None
+    ) -> tuple[LabelMatrix | None, IntArray | None]:
+        """Return the votes on rows with a usable gold label: those of valid, then the reviewed ones of train.
+
+        Args:
+            purpose: What the labels are used for, as the record names it.
+            train: Votes on all rows of train.
+            valid: Votes of the same programs on valid; None when no program votes there.
+
+        Returns:
+            The votes, and int64 array of shape (n_labeled,); without reviewed rows they are `valid` and its labels,
+            each of which may be None.
+
+        """
+        gold, reviewed = self.use(Split.VALID, purpose), self.use_reviewed(purpose)
+        if reviewed is None:
+            return valid, gold
+        labeled = train.select(reviewed.rows)
+        if gold is None:
+            return labeled, reviewed.gold
+        # Labels of valid count for the class balance, also when no program votes there.
+        no_votes = np.full((len(gold), train.votes.shape[1]), ABSTAIN, dtype=np.int8)
+        votes = np.concatenate([no_votes if valid is None else valid.votes, labeled.votes])
+        return LabelMatrix(votes=votes, n_classes=train.n_classes), np.concatenate([gold, reviewed.gold])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

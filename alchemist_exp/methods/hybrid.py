@@ -98,8 +98,8 @@ class HybridMethod(AlchemistMethod):
             notes = [f"The LLM labels no doubtful row, so the labels are those of method=alchemist: {problem}"]
         if refusal is not None:
             notes.append(
-                f"The LLM was asked about {len(calls):,} of {len(wanted):,} doubtful rows: {refusal} A run with another "
-                "budget.usd goes on."
+                f"The LLM was asked about {len(calls):,} of {len(wanted):,} doubtful rows: {refusal} A run with "
+                "another budget.usd goes on."
             )
         if not len(doubtful):
             notes.append("No row of train is uncovered or contested, so the LLM was asked about none.")

@@ -141,7 +141,7 @@ def run_with_guesses(
 
     """
     # A copy of the gold labels: showing them in a guessed prompt is not a use that the record should name.
-    context = replace(context, gold=UsableGold(labels=context.gold.labels))
+    context = replace(context, gold=UsableGold(labels=context.gold.labels, reviewed=context.gold.reviewed))
     if experiment.scores_concepts and method.reads_scores:
         asked = plan_concepts(context, experiment.concepts, experiment.image_encoder, accepting=usable_concepts)
         context = run_dialogue(asked, guesses.answer)

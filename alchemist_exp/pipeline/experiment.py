@@ -245,8 +245,11 @@ class Experiment:
 
         """
         self._check_rows()
-        for _, used in self.used_components():
-            used.check()
+        reviewed = getattr(self.dataset, "reviewed", None) is not None
+        for group, used in self.used_components():
+            # A label model that learns from gold labels refuses gold=none, but reviewed rows are enough for it.
+            if not (group == "label_model" and self.label_model.uses_gold and reviewed):
+                used.check()
         self.logger.check()
         if self.uses("supplement") and self.supplement.needs_gold and not self.gold.use_valid:
             raise ConfigError(
@@ -293,7 +296,11 @@ class Experiment:
             self.prompt.check_task(data.task)
         if self.scores_concepts:
             self.concepts.check_file(data.task)
-        if self.uses("label_model") and self.label_model.uses_gold and data.gold(Split.VALID) is None:
+        if (
+            self.uses("label_model")
+            and self.label_model.uses_gold
+            and (data.gold(Split.VALID) is None and data.reviewed is None)
+        ):
             raise ConfigError(
                 f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "
                 "label a valid split, or use label_model=majority."

@@ -197,7 +197,8 @@ def record_labels(
         record.cost = cost_section(experiment, context, result)
     record.notes += result.notes
     if experiment.gold.use_valid and not context.gold.available(Split.VALID):
-        balance = "the class balance is estimated from the votes, and " * experiment.uses("label_model")
+        from_votes = experiment.uses("label_model") and context.gold.reviewed is None
+        balance = "the class balance is estimated from the votes, and " * from_votes
         record.notes.append(
             f"There are no validation labels: {balance}early stopping watches held-out pseudo-labels, as with "
             "gold=none."
@@ -310,7 +311,8 @@ def _program_notes(
             f"selection={experiment.selection.name} was to choose {wanted} programs; only {n_selected} were accepted."
         )
     notes += _type_notes(context.data, sources)
-    if experiment.vetting.reject_below_chance and not context.gold.available(Split.VALID):
+    gold = context.gold
+    if experiment.vetting.reject_below_chance and not gold.available(Split.VALID) and gold.reviewed is None:
         notes.append("Programs below chance were not rejected: that needs gold=valid and labels of valid.")
     if any(shown.startswith("valid:") for supplement in sources.supplements for shown in supplement.gold_used):
         notes.append("Rows of valid were shown to the LLM: scores on valid are not a fair estimate.")

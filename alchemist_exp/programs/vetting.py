@@ -18,6 +18,7 @@ from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN, IntArray, Split
+from alchemist_exp.data.reviewed import ReviewedRows
 from alchemist_exp.programs.execution import failure_of_run, failure_of_votes, run_on_split, run_on_texts
 from alchemist_exp.programs.static_checks import CheckFailure, check_source, text_key
 from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, reject
@@ -141,13 +142,16 @@ class Vetter:
         what = f"running {len(programs)} programs on"
         runs = run_on_split(context, programs, Split.TRAIN, f"{what} {Split.TRAIN}")
         valid: Sequence[ProgramRun | None] = [None] * len(programs)
-        if self._vetting.reject_below_chance and (gold := context.gold.use(Split.VALID, "vetting")) is not None:
+        reviewed = None
+        if self._vetting.reject_below_chance:
+            gold, reviewed = context.gold.use(Split.VALID, "vetting"), context.gold.use_reviewed("vetting")
+        if gold is not None:
             valid = run_on_split(context, programs, Split.VALID, f"{what} {Split.VALID}")
         failures = {}
         for program, run, on_valid in zip(programs, runs, valid, strict=True):
             failure = failure_of_run(run, Split.TRAIN) or failure_of_votes(run) or self._failure_of_train(run)
-            if failure is None and gold is not None and on_valid is not None:
-                failure = below_chance(on_valid.votes, gold, context.n_classes)
+            if failure is None:
+                failure = _failure_of_gold(run, on_valid, gold, reviewed, context.n_classes)
             if failure is None:
                 self._accepted_votes.append((program.origin, run.votes))
             else:
@@ -179,6 +183,22 @@ class Vetter:
                     reason = f"votes as {origin} does on {share:.1%} of the rows either votes on"
                     return CheckFailure(RejectionStage.SAME_VOTES, reason)
         return None
+
+
+def _failure_of_gold(
+    on_train: ProgramRun,
+    on_valid: ProgramRun | None,
+    gold: IntArray | None,
+    reviewed: ReviewedRows | None,
+    n_classes: int,
+) -> CheckFailure | None:
+    """Return whether a program is below chance on the rows with usable gold labels: of valid, and reviewed ones."""
+    votes, labels = [], []
+    if on_valid is not None and gold is not None:
+        votes, labels = [on_valid.votes], [gold]
+    if reviewed is not None:
+        votes, labels = [*votes, on_train.votes[reviewed.rows]], [*labels, reviewed.gold]
+    return below_chance(np.concatenate(votes), np.concatenate(labels), n_classes) if votes else None
 
 
 def agreement(one: Votes, other: Votes) -> float:
