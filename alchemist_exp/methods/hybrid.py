@@ -11,7 +11,7 @@ from omegaconf import MISSING
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, LLMError
-from alchemist_exp.core.types import ABSTAIN, IntArray, SoftLabels, Split
+from alchemist_exp.core.types import ABSTAIN, Split
 from alchemist_exp.llm.budget import BudgetError
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch
 from alchemist_exp.llm.types import LLMCall, Request
@@ -104,13 +104,14 @@ class HybridMethod(AlchemistMethod):
         if not len(doubtful):
             notes.append("No row of train is uncovered or contested, so the LLM was asked about none.")
         asked = AskedRows(
-            labels=self._labels(result.labels[Split.TRAIN], rows, votes),
             rows=rows,
             votes=votes,
             n_doubtful=len(doubtful),
             calls=tuple(calls.values()),
             outcomes=kinds,
         )
+        labeled = votes != ABSTAIN
+        result = result.replace_labels(rows[labeled], votes[labeled], self.llm_confidence)
         return replace(result, asked=asked, calls=(*result.calls, *calls.values()), notes=(*result.notes, *notes))
 
     def _answer(self, context: RunContext, wanted: Sequence[Request]) -> tuple[dict[str, LLMCall], BudgetError | None]:
@@ -134,15 +135,6 @@ class HybridMethod(AlchemistMethod):
                 "method.n_rows, or call a model (llm=openai)."
             ) from error
         return calls, refusal
-
-    def _labels(self, labels: SoftLabels, rows: IntArray, votes: IntArray) -> SoftLabels:
-        """Return labels with those of the rows that have a vote replaced."""
-        probs, covered = np.array(labels.probs), np.array(labels.covered)
-        rows, votes = rows[votes != ABSTAIN], votes[votes != ABSTAIN]
-        probs[rows] = (1 - self.llm_confidence) / (probs.shape[1] - 1)
-        probs[rows, votes] = self.llm_confidence
-        covered[rows] = True
-        return SoftLabels(probs=probs, covered=covered)
 
     def _batch(self, requests: Sequence[Request]) -> RequestBatch:
         return RequestBatch(

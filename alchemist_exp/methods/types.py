@@ -1,7 +1,9 @@
 """What a method results in: programs, votes, soft labels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from alchemist_exp.concepts.source import ScoredConcepts
 from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, Split
@@ -85,7 +87,6 @@ class AskedRows:
     """The doubtful rows of train that an LLM was asked about, and the labels that its responses give.
 
     Attributes:
-        labels: The labels of train that the end model learns: those of the asked rows by the LLM, the others unchanged.
         rows: int64 array of shape (n_asked,): the rows, most doubtful first; rows of equal text are all among them.
         votes: int64 array of shape (n_asked,): the class that the response names; -1 (`ABSTAIN`) for none.
         n_doubtful: Rows that are uncovered or contested, asked about or not.
@@ -94,7 +95,6 @@ class AskedRows:
 
     """
 
-    labels: SoftLabels
     rows: IntArray
     votes: IntArray
     n_doubtful: int
@@ -117,6 +117,8 @@ class LabelingResult:
         concepts: The concepts whose scores the programs read; None for rows that are no images.
         notes: Notes for the record, one or more sentences each.
         asked: The rows that an LLM labels in addition to programs; None for other methods.
+        replaced: The labels of train that the end model learns, where they are not those in `labels`: some rows are
+            labeled by an LLM or by a person.
 
     """
 
@@ -130,8 +132,24 @@ class LabelingResult:
     concepts: ScoredConcepts | None = None
     notes: tuple[str, ...] = ()
     asked: AskedRows | None = None
+    replaced: SoftLabels | None = None
 
     @property
     def train_labels(self) -> SoftLabels:
-        """The labels of train that the end model learns: `labels`, and those of the rows in `asked`."""
-        return self.labels[Split.TRAIN] if self.asked is None else self.asked.labels
+        """The labels of train that the end model learns."""
+        return self.labels[Split.TRAIN] if self.replaced is None else self.replaced
+
+    def replace_labels(self, rows: IntArray, classes: IntArray, confidence: float) -> "LabelingResult":
+        """Return the result with other labels of train for the end model; scores of the label model stay.
+
+        Args:
+            rows: int64 array of shape (n_replaced,): row numbers of train.
+            classes: int64 array of shape (n_replaced,): their classes.
+            confidence: The probability of these classes; the others share the rest.
+
+        """
+        probs, covered = np.array(self.train_labels.probs), np.array(self.train_labels.covered)
+        probs[rows] = (1 - confidence) / max(probs.shape[1] - 1, 1)
+        probs[rows, classes] = confidence
+        covered[rows] = True
+        return replace(self, replaced=SoftLabels(probs=probs, covered=covered))

@@ -37,7 +37,7 @@ def asked_section(result: LabelingResult, data: TextData, llm: LLM) -> Section:
         "changed": int(((votes != before[rows]) & (before[rows] != ABSTAIN)).sum()),
         "calls": len(asked.calls),
         "outcomes": dict(asked.outcomes),
-        "coverage": float(asked.labels.covered.mean()),
+        "coverage": float(result.train_labels.covered.mean()),
         "spent_usd": cost.spent_usd,
         "list_price_usd": cost.list_price_usd,
         "accuracy": None,

@@ -152,6 +152,8 @@ def run_stages(
     context, extract_features = make_context(experiment, data, progress)
     try:
         result = label_rows(experiment, context)
+        if (reviewed := context.gold.use_reviewed("labels of their rows")) is not None:
+            result = result.replace_labels(reviewed.rows, reviewed.gold, 1.0)
         record_sections.record_labels(record, experiment, data, context, result)
         with progress.stage("write", "writing programs and votes"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
