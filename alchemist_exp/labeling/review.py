@@ -14,7 +14,8 @@ from alchemist_exp.data.row_kind import RowKind, TablePart
 from alchemist_exp.labeling.labelers import ModelLabeler
 from alchemist_exp.labeling.run_files import StoredRun
 from alchemist_exp.methods.doubt import vote_entropy
-from alchemist_exp.pipeline.artifacts import INPUT_PREFIX, LABELS, VOTES
+from alchemist_exp.pipeline.artifacts import INPUT_PREFIX, LABELS
+from alchemist_exp.programs.files import vote_columns
 
 MAX_ROWS: Final = 50_000
 """Rows that are clustered; of a larger split an evenly spaced part is."""
@@ -34,7 +35,7 @@ class RunRows:
         numbers: int64 array of shape (n_rows,): their numbers in the input, from 0.
         rows: The rows, as their kind stores them.
         matrix: The votes of the programs.
-        programs: A name for each program.
+        programs: The column of each program's votes in the labels file.
         posterior: float32 array of shape (n_rows, n_classes): the soft labels; NaN for rows without one.
 
     """
@@ -58,7 +59,7 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
         The rows of the split that have content.
 
     Raises:
-        ConfigError: The run has no votes, as with method=clip_zero_shot, or no votes on this split.
+        ConfigError: The run has no votes, or none on this split.
         StoreError: A file is missing or broken.
 
     """
@@ -68,35 +69,36 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
     columns = [column.name for column in kind.columns] or [_TEXT_COLUMN]
     stored = [INPUT_PREFIX * (name in _RESERVED) + name for name in columns]
     shares = [f"p({name})" for name in classes]
-    if not (run.directory / VOTES).is_file():
+    listed = run.record.programs.get("list") or []
+    programs = vote_columns(program.get("file") or program["origin"] for program in listed)
+    if not programs:
         raise ConfigError(
-            f"the run {single_line(str(run.directory))} has no file {VOTES}, from which doubt is measured; choose a "
-            "run of a method with votes, such as method=alchemist."
+            f"the run {single_line(str(run.directory))} has no votes, from which doubt is measured; choose a run of a "
+            "method with votes, such as method=alchemist."
         )
     try:
-        labels = pd.read_parquet(run.directory / LABELS, columns=["split", "row", *stored, *shares])
-        votes = pd.read_parquet(run.directory / VOTES)
-        votes = votes[votes["split"] == split.value].drop(columns="split")
-        joined = labels[labels["split"] == split.value].drop(columns="split").merge(votes, on="row", validate="1:1")
-        programs = [name for name in votes.columns if name != "row"]
-        codes = [pd.Categorical(joined[name], categories=[*classes]).codes for name in programs]
+        labels = pd.read_parquet(run.directory / LABELS, columns=["split", "row", *stored, *shares, *programs])
+        labels = labels[labels["split"] == split.value]
+        codes = [pd.Categorical(labels[name], categories=[*classes]).codes for name in programs]
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(
-            f"the labels and votes in {run.directory} cannot be read ({single_line(str(error))}); run again with "
-            "force=true."
+            f"the labels in {run.directory} cannot be read ({single_line(str(error))}); run again with force=true."
         ) from error
-    if not len(joined):
-        raise ConfigError(f"the run {single_line(str(run.directory))} has no votes on {split}; choose another --split.")
     part = TablePart(
         file=run.directory / LABELS,
-        columns={name: joined[of].tolist() for name, of in zip(columns, stored, strict=True)},
+        columns={name: labels[of].tolist() for name, of in zip(columns, stored, strict=True)},
     )
+    rows = kind.parse_columns(part, columns)
+    matrix = LabelMatrix(votes=np.stack(codes, axis=1).astype(np.int8), n_classes=len(classes))
+    if not matrix.covered.any():
+        raise ConfigError(f"the run {single_line(str(run.directory))} has no votes on {split}; choose another --split.")
+    kept = np.flatnonzero([not kind.is_empty(row) for row in rows])
     return RunRows(
-        numbers=joined["row"].to_numpy(np.int64),
-        rows=kind.parse_columns(part, columns),
-        matrix=LabelMatrix(votes=np.stack(codes, axis=1).astype(np.int8), n_classes=len(classes)),
+        numbers=labels["row"].to_numpy(np.int64)[kept],
+        rows=[rows[i] for i in kept],
+        matrix=matrix.select(kept),
         programs=programs,
-        posterior=joined[shares].to_numpy(np.float32),
+        posterior=labels[shares].to_numpy(np.float32)[kept],
     )
 
 
@@ -172,5 +174,5 @@ def review_table(run: StoredRun, labeler: ModelLabeler, split: Split, n: int) ->
         shares = found.posterior[chosen, c]
         columns[f"p({name})"] = ["" if np.isnan(share) else f"{share:.3f}" for share in shares]
     for program, votes in zip(found.programs, found.matrix.votes[chosen].T, strict=True):
-        columns[f"vote {program}"] = [without_formula(names[vote + 1]) for vote in votes]
+        columns[program] = [without_formula(names[vote + 1]) for vote in votes]
     return columns

@@ -52,7 +52,6 @@ CREATED = (
     artifacts.PROGRAMS,
     artifacts.MODEL,
     artifacts.LABELS,
-    artifacts.VOTES,
     artifacts.IMAGES,
     artifacts.CONCEPTS,
     LABEL_MODEL,
@@ -155,10 +154,9 @@ def run_stages(
         if (reviewed := context.gold.use_reviewed("labels of their rows")) is not None:
             result = result.replace_labels(reviewed.rows, reviewed.gold, 1.0)
         record_sections.record_labels(record, experiment, data, context, result)
-        with progress.stage("write", "writing programs and votes"):
+        with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
-            artifacts.save_votes(directory / artifacts.VOTES, data, result.sources)
             save_components(directory / COMPONENTS, experiment)
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
 

@@ -55,7 +55,13 @@ def test_filled_rows_are_gold_labels_with_gold_none(finished, composed, data, tm
         row["label"] = data.task.classes[gold[int(row["row"])]]
     fill(file, rows)
     chosen = [one for one in TINY if not one.startswith("label_model")]
-    chosen += ["label_model=accuracy_weighted", "gold=none", "end_model.max_epochs=1", f"dataset.reviewed={file}"]
+    chosen += [
+        "label_model=accuracy_weighted",
+        "gold=none",
+        "vetting.reject_below_chance=true",
+        "end_model.max_epochs=1",
+        f"dataset.reviewed={file}",
+    ]
     composition = composed(*chosen, f"paths.outputs={finished.parents[1]}")
     experiment = config.build(composition)
     assert experiment.dataset.cache_key() == config.build(composed(*TINY)).dataset.cache_key()

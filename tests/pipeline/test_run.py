@@ -209,7 +209,12 @@ def test_labels_programs_and_model_lie_beside_the_record(main_job) -> None:
     labels = pandas.read_parquet(folder / "labels.parquet")
     assert len(labels) == 1586 + 120 + 250
     assert set(labels["predicted"]) == {"ham", "spam"}
-    assert len(list((folder / "programs").glob("*.py"))) == 10
+    names = sorted(path.name for path in (folder / "programs").glob("*.py"))
+    assert len(names) == 10
+    assert [name for name in labels.columns if name.startswith("vote ")] == [f"vote {name}" for name in names]
+    shares = {program["file"]: program["coverage"] for program in main_job[0].record.programs["list"]}
+    train = labels[labels["split"] == "train"]
+    assert {name: train[f"vote {name}"].notna().mean() for name in names} == pytest.approx(shares)
 
 
 def test_the_saved_model_predicts_as_the_labels_say(main_job, composed) -> None:
