@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from alchemist_exp.core.errors import DataError, unknown_name
+from alchemist_exp.core.task import Task
 from alchemist_exp.core.terminal import sanitize, without_formula
-from alchemist_exp.core.types import IntArray, Split, read_only
+from alchemist_exp.core.types import IntArray, read_only
 from alchemist_exp.data.readers import read_table
+from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.data.texts import letters_and_digits
-
-if TYPE_CHECKING:
-    from alchemist_exp.data.base import TextData
 
 ROW, TEXT, LABEL = "row", "text", "label"
 """The columns that a file of reviewed rows needs: the row's number in the input from 0, its text, and the class."""
@@ -52,12 +51,15 @@ def shown_text(text: str) -> str:
     return without_formula(text[:MAX_CHARS])
 
 
-def read_reviewed(path: Path, data: "TextData") -> ReviewedRows:
+def read_reviewed(path: Path, rows: Sequence[str], numbers: IntArray, kind: RowKind, task: Task) -> ReviewedRows:
     """Read the reviewed rows of a dataset.
 
     Args:
         path: The file, which has the columns `row`, `text` and `label`; rows without a label are left out.
-        data: The dataset. The text of each row is compared with it, by letters and digits.
+        rows: The rows of train, as `kind` stores them. The texts are compared with them, by letters and digits.
+        numbers: int64 array of shape (n_rows,): the number of each row in the input.
+        kind: The kind of the rows.
+        task: The task, for the class names.
 
     Returns:
         The rows of train that have a label in the file.
@@ -75,28 +77,28 @@ def read_reviewed(path: Path, data: "TextData") -> ReviewedRows:
             f"{path} has no column {missing[0]!r}; dataset.reviewed needs {ROW}, {TEXT} and {LABEL}, as "
             "`alchemist review RUN` writes them."
         )
-    texts, places = data.texts(Split.TRAIN), {row: i for i, row in enumerate(data.rows_of_input(Split.TRAIN).tolist())}
+    places = {number: i for i, number in enumerate(numbers.tolist())}
     found: dict[int, int] = {}
     cells = zip(*(table.columns[name] for name in (ROW, TEXT, LABEL)), strict=True)
-    for line, (row, text, label) in enumerate(cells, start=1):
-        name = "" if label is None else str(label).strip()
-        if not name or name == "nan":
+    for line, (number, text, label) in enumerate(cells, start=1):
+        # An empty cell is "", None or a NaN, by the format.
+        if label is None or label != label or not (name := str(label).strip()):
             continue
         where = f"{path}, line {line} after the header"
-        place = places.get(_number(row), -1)
-        if place < 0 or not _is_text(str(text), data.kind.show(texts[place])):
+        place = places.get(_number(number), -1)
+        if place < 0 or not _is_text(str(text), kind.show(rows[place])):
             raise DataError(
-                f"{where}: row {sanitize(str(row))} with the text {sanitize(str(text))[:40]!r} is not a row of train "
-                f"of dataset={data.task.name}; use the file of a run on the same dataset, and change its column "
+                f"{where}: row {sanitize(str(number))} with the text {sanitize(str(text))[:40]!r} is not a row of "
+                f"train of dataset={task.name}; use the file of a run on the same dataset, and change its column "
                 f"{LABEL} only."
             )
         if place in found:
-            raise DataError(f"{where}: row {_number(row)} occurs twice; keep one of the two lines.")
-        found[place] = _class_index(name, data.task.classes, where)
+            raise DataError(f"{where}: row {_number(number)} occurs twice; keep one of the two lines.")
+        found[place] = _class_index(name, task.classes, where)
     if not found:
-        raise DataError(f"{path} has no label; write a class name ({', '.join(data.task.classes)}) in column {LABEL}.")
-    rows = sorted(found)
-    return ReviewedRows(rows=np.array(rows), gold=np.array([found[row] for row in rows]))
+        raise DataError(f"{path} has no label; write a class name ({', '.join(task.classes)}) in column {LABEL}.")
+    labeled = sorted(found)
+    return ReviewedRows(rows=np.array(labeled), gold=np.array([found[row] for row in labeled]))
 
 
 def _number(cell: Any) -> int:

@@ -263,7 +263,8 @@ class TableDataset(Dataset, ABC):
             fit_rows=self.fit_rows,
         )
         if self.reviewed is not None:
-            return replace(data, reviewed=read_reviewed(resolve_user_path(self.reviewed, "dataset.reviewed"), data))
+            path, numbers = resolve_user_path(self.reviewed, "dataset.reviewed"), data.rows_of_input(Split.TRAIN)
+            return replace(data, reviewed=read_reviewed(path, data.texts(Split.TRAIN), numbers, kind, data.task))
         return data
 
     def _read_labels(self, source: SplitTables, notes: list[str]) -> Mapping[str, list[int | None]]:

@@ -67,8 +67,8 @@ class RunRecord:
         packages: Versions of the packages that can alter a number.
         host: Cores, accelerator and machine.
         data: Name, fingerprint, rows, classes, and which gold labels were used for what.
-        programs: Programs that voted, were not selected, or were rejected and why; errors; supplements; of method=hybrid
-            also `asked_rows`, what the LLM said about doubtful rows.
+        programs: Programs that voted, were not selected, or were rejected and why; errors; supplements; for
+            method=hybrid also `asked_rows`, what the LLM said about doubtful rows.
         label_model: Labels, class balance, coverage and scores by split; warnings.
         end_model: Mean, standard deviation and the score of each seed, by split.
         groups: Scores by group, each a class and a value of a spurious attribute: its name as `attribute`, the groups'

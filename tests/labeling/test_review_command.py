@@ -22,6 +22,10 @@ def data(composed):
     return config.build(composed(*TINY)).dataset.load()
 
 
+def read(file: Path, data):
+    return read_reviewed(file, data.texts(Split.TRAIN), data.rows_of_input(Split.TRAIN), data.kind, data.task)
+
+
 def written(finished: Path, file: Path, rows: int) -> list[dict[str, str]]:
     assert main([str(finished), "--rows", str(rows), "-o", str(file)]) == 0
     with file.open(newline="") as stream:
@@ -91,20 +95,20 @@ def test_filled_rows_are_gold_labels_with_gold_none(finished, composed, data, tm
 def test_bad_files_are_one_sentence(data, tmp_path, change: dict[str, str], message: str) -> None:
     row = {"row": "3", "text": shown_text(data.texts(Split.TRAIN)[3]), "label": "Spam "}
     file = fill(tmp_path / "r.csv", [row])
-    assert read_reviewed(file, data).gold.tolist() == [1]
+    assert read(file, data).gold.tolist() == [1]
     with pytest.raises(DataError, match=message):
-        read_reviewed(fill(file, [row | change]), data)
+        read(fill(file, [row | change]), data)
 
 
 def test_a_file_with_a_row_twice_or_without_a_column_is_refused(data, tmp_path) -> None:
     row = {"row": "3", "text": data.texts(Split.TRAIN)[3], "label": "spam"}
     with pytest.raises(DataError, match="line 2 after the header: row 3 occurs twice; keep one"):
-        read_reviewed(fill(tmp_path / "r.csv", [row, row]), data)
+        read(fill(tmp_path / "r.csv", [row, row]), data)
     del row["label"]
     with pytest.raises(DataError, match=r"has no column 'label'; dataset.reviewed needs row, text and label"):
-        read_reviewed(fill(tmp_path / "r.csv", [row]), data)
+        read(fill(tmp_path / "r.csv", [row]), data)
     with pytest.raises(DataError, match="which is not a file; write one by `alchemist review RUN`"):
-        read_reviewed(tmp_path / "missing.csv", data)
+        read(tmp_path / "missing.csv", data)
 
 
 def test_formulas_are_escaped_and_read_back() -> None:
