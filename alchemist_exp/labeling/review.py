@@ -119,9 +119,9 @@ def choose_rows(doubt: FloatArray, features: FloatArray, n: int) -> IntArray:
         arguments give the same rows.
 
     Example:
-        >>> features = np.array([[0.0, 0], [0, 0.1], [1, 1], [1, 1.1], [1, 0.9]], dtype=np.float32)
-        >>> choose_rows(np.ones(5, dtype=np.float32), features, 2).tolist()
-        [2, 0]
+        >>> features = np.array([[1, 0], [0, 1], [0.1, 1], [-0.1, 1]], dtype=np.float32)
+        >>> choose_rows(np.ones(4, dtype=np.float32), features, 2).tolist()
+        [1, 0]
 
     """
     from sklearn.cluster import KMeans

@@ -30,8 +30,8 @@ def vote_entropy(matrix: LabelMatrix) -> FloatArray:
 
     Example:
         >>> votes = np.array([[-1, -1], [0, 1], [0, -1], [0, 0]], dtype=np.int8)
-        >>> vote_entropy(LabelMatrix(votes=votes, n_classes=2)).round(2).tolist()
-        [0.69, 0.69, 0.56, 0.45]
+        >>> print(vote_entropy(LabelMatrix(votes=votes, n_classes=2)).round(2))
+        [0.69 0.69 0.56 0.45]
 
     """
     counts = matrix.counts() + 1 / matrix.n_classes

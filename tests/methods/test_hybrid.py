@@ -53,7 +53,7 @@ def said(name: str) -> str:
 
 def test_doubtful_rows_are_asked_about_once_and_replace_the_soft_labels(job) -> None:
     llm = Scripted([SPAM, HAM, said("ham"), said("spam"), "no idea"])
-    experiment, context = job(llm)
+    experiment, context = job(llm, "method.llm_confidence=0.9")
     result = label_rows(experiment, context)
     assert [request.messages[1].text.rpartition(": ")[2] for request in llm.asked[2:]] == DOUBTFUL
     assert result.labels[Split.TRAIN].hard()[[0, 1, 3, 4]].tolist() == [1, -1, -1, 1]
@@ -73,7 +73,7 @@ def test_doubtful_rows_are_asked_about_once_and_replace_the_soft_labels(job) -> 
 
 def test_fewer_rows_are_the_most_doubtful_ones_and_failed_rows_keep_their_label(job) -> None:
     llm = Scripted([SPAM, HAM, said("ham"), FinishReason.REFUSED])
-    experiment, context = job(llm, "method.n_rows=2", "method.llm_confidence=1")
+    experiment, context = job(llm, "method.n_rows=2")
     result = label_rows(experiment, context)
     assert result.train_labels.probs[1].tolist() == [1, 0]
     assert result.train_labels.probs[TRAIN.index(DOUBTFUL[1])].tolist() == [0.5, 0.5]
