@@ -28,11 +28,13 @@ from alchemist_exp.sandbox.clock import ProgramClock
 class UsableGold:
     """The gold labels that the configuration lets stages use, and a list of what they were used for.
 
-    Labels are handed out for a purpose only, so that the record names every use. Test labels are never among them.
+    Labels are handed out for a purpose only, so that the record names every use. Test labels are never among them: they
+    are used for scoring alone, which `note_scoring` states.
 
     Attributes:
         labels: int64 array of shape (n_rows,) for each split whose labels may be used.
-        uses: What was used for what, in order and without repetition, for example "valid: class balance".
+        uses: What was used for what, in order and without repetition, for example "valid: class balance (250 rows)".
+            The number is that of the rows whose labels were needed: all that were handed out.
         reviewed: Rows of train that a person labeled for this run (dataset.reviewed); gold=none does not exclude them.
 
     Example:
@@ -40,8 +42,9 @@ class UsableGold:
         >>> gold = UsableGold(labels={Split.VALID: np.array([0, 1])})
         >>> gold.use(Split.VALID, "class balance").tolist()
         [0, 1]
+        >>> gold.note_scoring(Split.TEST, 500)
         >>> gold.uses
-        ['valid: class balance']
+        ['valid: class balance (2 rows)', 'test: scoring (500 rows)']
 
     """
 
@@ -73,8 +76,8 @@ class UsableGold:
 
         """
         labels = self.labels.get(split)
-        if labels is not None and (use := f"{split}: {purpose}") not in self.uses:
-            self.uses.append(use)
+        if labels is not None:
+            self._note(split, purpose, len(labels))
         return labels
 
     def use_reviewed(self, purpose: str) -> ReviewedRows | None:
@@ -87,8 +90,8 @@ class UsableGold:
             The rows and their labels; None without reviewed rows.
 
         """
-        if self.reviewed is not None and (use := f"reviewed: {purpose}") not in self.uses:
-            self.uses.append(use)
+        if self.reviewed is not None:
+            self._note("reviewed", purpose, len(self.reviewed.rows))
         return self.reviewed
 
     def labeled_votes(
@@ -116,6 +119,21 @@ class UsableGold:
         no_votes = np.full((len(gold), train.votes.shape[1]), ABSTAIN, dtype=np.int8)
         votes = np.concatenate([no_votes if valid is None else valid.votes, labeled.votes])
         return LabelMatrix(votes=votes, n_classes=train.n_classes), np.concatenate([gold, reviewed.gold])
+
+    def note_scoring(self, split: Split, n_rows: int, what: str = "") -> None:
+        """Note that labels were compared with results for people to read; no result depends on such a use.
+
+        Args:
+            split: The split, which may be test. `labels` need not have it.
+            n_rows: The number of its labels.
+            what: What was compared with the labels; "" for the scores of the models.
+
+        """
+        self._note(split, f"scoring{f' of {what}' if what else ''}", n_rows)
+
+    def _note(self, split: str, purpose: str, n_rows: int) -> None:
+        if (use := f"{split}: {purpose} ({n_rows:,} rows)") not in self.uses:
+            self.uses.append(use)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

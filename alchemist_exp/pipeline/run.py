@@ -203,7 +203,7 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
                 context, concepts = name_and_score(context, experiment.concepts, experiment.image_encoder)
             trials = RunTrials(context=context, vetter=Vetter(experiment.vetting, context))
             generated = method.generate(context, trials, experiment.supplement, experiment.repair)
-            vetted = trials.vet(generated.candidates)
+            vetted = trials.vetter.vet_finally(generated.candidates)
             executed = execute(context, vetted.accepted)
             require_programs(context, method, experiment.repair, vetted, executed)
             selected = select(context, experiment.selection, executed)

@@ -134,6 +134,8 @@ class RunTrials:
         }
         train = matrices[Split.TRAIN]
         labeled, gold = context.gold.labeled_votes("class balance", train, matrices.get(Split.VALID))
+        if model.uses_gold:
+            context.gold.labeled_votes("label model", train, matrices.get(Split.VALID))
         with context.progress.stage("label_model", f"fitting a first label model {model.name}"):
             sample = context.data.fit_sample
             fitted, _, _ = fit_label_model(model, train if sample is None else train.select(sample), labeled, gold)
