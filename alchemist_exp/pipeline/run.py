@@ -152,6 +152,8 @@ def run_stages(
     context, extract_features = make_context(experiment, data, progress)
     try:
         result = label_rows(experiment, context)
+        if (reviewed := context.gold.use_reviewed("labels of their rows")) is not None:
+            result = result.replace_labels(reviewed.rows, reviewed.gold, 1.0)
         record_sections.record_labels(record, experiment, data, context, result)
         with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
@@ -209,7 +211,7 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
             selected = select(context, experiment.selection, executed, generated.left_out)
             votes = program_votes(method, experiment.supplement, generated, vetted, executed, selected)
             calls = (*(concepts.named.calls if concepts else ()), *generated.calls)
-            return replace(aggregate(context, votes, calls), concepts=concepts)
+            return method.add_labels(context, replace(aggregate(context, votes, calls), concepts=concepts))
         case VoteMethod() as method:
             return aggregate(context, method.votes(context))
         case SoftLabelMethod() as method:

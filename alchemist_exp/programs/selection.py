@@ -100,13 +100,11 @@ def select(
         split: LabelMatrix(votes=matrix.votes[:, columns], n_classes=matrix.n_classes)
         for split, matrix in executed.matrices.items()
     }
-    gold = context.gold.use(Split.VALID, "selection") if selection.uses_gold else None
-    pool = ProgramPool(
-        programs=[executed.programs[column] for column in columns],
-        train=matrices[Split.TRAIN],
-        valid=None if gold is None else matrices[Split.VALID],
-        gold=gold,
-    )
+    train, labeled, gold = matrices[Split.TRAIN], None, None
+    if selection.uses_gold:
+        labeled, gold = context.gold.labeled_votes("selection", train, matrices.get(Split.VALID))
+    programs = [executed.programs[column] for column in columns]
+    pool = ProgramPool(programs=programs, train=train, valid=None if gold is None else labeled, gold=gold)
     return [columns[column] for column in selection.choose(pool)]
 
 
