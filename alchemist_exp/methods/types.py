@@ -12,6 +12,7 @@ from alchemist_exp.label_models.base import LabeledVotes, LabelModel
 from alchemist_exp.llm.types import LLMCall
 from alchemist_exp.programs.files import file_names
 from alchemist_exp.programs.types import Candidate, Program, Rejected
+from alchemist_exp.refinement.types import RefinedPrograms
 from alchemist_exp.sandbox.base import ProgramRun
 from alchemist_exp.supplements.base import ResolvedSupplement
 
@@ -24,12 +25,19 @@ class GeneratedPrograms:
         candidates: All candidates in the order in which they were written, repairs included.
         supplements: The supplements of the prompts they were written for.
         calls: The LLM calls, each once.
+        refined: The rounds of improvement; None without rounds.
 
     """
 
     candidates: tuple[Candidate, ...]
     supplements: tuple[ResolvedSupplement, ...] = ()
     calls: tuple[LLMCall, ...] = ()
+    refined: RefinedPrograms | None = None
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Why an accepted program does not vote after the rounds; by source."""
+        return {} if self.refined is None else self.refined.left_out
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,6 +57,7 @@ class LabelSources:
         supplements: The supplements of the prompts.
         runs: By source, how each program ran on each split; rejected programs are among them.
         responses: Rows by the kind of response, when the LLM was asked for each row.
+        refined: The rounds of improvement; None without rounds.
 
     """
 
@@ -64,6 +73,7 @@ class LabelSources:
     supplements: tuple[ResolvedSupplement, ...] = ()
     runs: Mapping[str, Mapping[Split, ProgramRun]] = field(default_factory=dict)
     responses: Mapping[str, int] = field(default_factory=dict)
+    refined: RefinedPrograms | None = None
 
     @property
     def names(self) -> list[str]:

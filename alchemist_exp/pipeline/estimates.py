@@ -15,6 +15,7 @@ from alchemist_exp.methods.base import Method
 from alchemist_exp.methods.zero_shot import RESPONSE_TOKENS, ZeroShotMethod
 from alchemist_exp.pipeline.concept_scores import plan_concepts
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.rounds import plan_rounds
 from alchemist_exp.programs.trials import AssumedTrials
 
 _COUNTED_REQUESTS: Final = 1000
@@ -149,6 +150,8 @@ def run_with_guesses(
     dialogue = method.dialogue(context, trials, experiment.supplement, experiment.repair)
     if dialogue is not None:
         run_dialogue(dialogue, guesses.answer)
+    if method is experiment.method:
+        plan_rounds(experiment, context, guesses.answer, accepting=accepting)
 
 
 def expected_usage(method: Method, experiment: Experiment, context: RunContext) -> tuple[int, Usage]:

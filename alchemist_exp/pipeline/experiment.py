@@ -33,6 +33,7 @@ from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.types import FUNCTION
 from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.prompts.templates import PromptTemplates
+from alchemist_exp.refinement.settings import Refinement
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.sandbox.base import Sandbox
@@ -173,6 +174,7 @@ class Experiment:
     method: Method = MISSING
     vetting: Vetting = MISSING
     repair: Repair = MISSING
+    refine: Refinement = MISSING
     selection: Selection = MISSING
     label_model: LabelModel = MISSING
     feature_extractor: FeatureExtractor = MISSING
@@ -200,10 +202,13 @@ class Experiment:
     @property
     def used_groups(self) -> tuple[str, ...]:
         """The groups that the method uses on this dataset."""
+        groups = self.method.used_groups
+        if self.refine.has_rounds and isinstance(self.method, ProgramMethod):
+            groups = (*dict.fromkeys((*groups, "llm", "prompt", "repair", "refine")),)
         if not self.scores_concepts:
-            return self.method.used_groups
+            return groups
         asked = ("llm", "prompt") if self.concepts.file is None else ()
-        return (*dict.fromkeys((*self.method.used_groups, *asked)), "concepts")
+        return (*dict.fromkeys((*groups, *asked)), "concepts")
 
     @property
     def scores_concepts(self) -> bool:
@@ -230,7 +235,7 @@ class Experiment:
         """Return whether a group can alter the result.
 
         Args:
-            group: A group of `METHOD_GROUPS`, or concepts.
+            group: A group of `METHOD_GROUPS`, concepts or refine.
 
         Returns:
             Whether the method uses it on this dataset.
@@ -293,7 +298,7 @@ class Experiment:
                 rows.
 
         """
-        if isinstance(self.method, AlchemistMethod) and not self.scores_concepts:
+        if (isinstance(self.method, AlchemistMethod) or self.uses("refine")) and not self.scores_concepts:
             self.prompt.check_task(data.task)
         if self.scores_concepts:
             self.concepts.check_file(data.task)
@@ -322,6 +327,11 @@ class Experiment:
             raise ConfigError(
                 f"supplement={self.supplement.name} shows rows in the prompt, and an image cannot be shown there; use "
                 "supplement=none, or supplement.source=llm."
+            )
+        if images and self.uses("refine"):
+            raise ConfigError(
+                f"refine={self.refine.name} describes rows by their words, and the rows of dataset={self.dataset.name} "
+                "are images; use refine=none."
             )
         if images:
             _ = self.image_encoder
@@ -385,7 +395,7 @@ class Experiment:
         by_group = {override.lstrip("+").partition("=")[0].partition(".")[0]: override for override in overrides}
         notes = [
             f"{by_group[group]} has no effect with method={self.method.name}."
-            for group in METHOD_GROUPS
+            for group in (*METHOD_GROUPS, *(["refine"] if self.refine.has_rounds else []))
             if group in by_group and not self.uses(group)
         ]
         reads_concepts = self.dataset.images and self.method.reads_scores  # concepts.use=false counts, too

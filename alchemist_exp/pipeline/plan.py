@@ -121,6 +121,11 @@ def _warnings(
             f"{len(rows):,} rows of train are longer than the context of {experiment.llm.model} (row {shown}) and will "
             "be counted as refused; shorten them, or name an llm.model with a longer context."
         )
+    if experiment.uses("refine"):
+        warnings.append(
+            "the prompts of rounds depend on votes, which a plan does not have: all rounds are counted with long "
+            "prompts, also those whose responses are in the cache."
+        )
     limit = experiment.budget.usd
     if limit is not None and max_usd is not None and spent_usd + max_usd > limit:
         warnings.append(f"the budget of ${limit:,}, of which ${spent_usd:,.4f} is spent, may be too small.")

@@ -26,6 +26,7 @@ from alchemist_exp.pipeline.asked_section import asked_section
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.program_section import programs_section
+from alchemist_exp.pipeline.rounds_section import round_notes, rounds_section
 from alchemist_exp.pipeline.stages import can_stop
 from alchemist_exp.pipeline.training_warnings import coverage_warnings, one_class_warnings
 from alchemist_exp.pipeline.valid_warnings import check_on_valid, shows_no_loss
@@ -231,6 +232,7 @@ def record_labels(
     """
     with context.progress.stage("evaluate", "scoring programs and label model"):
         record.programs = programs_section(result, data, experiment.sandbox.effective_mode)
+        record.rounds = rounds_section(experiment, data, result.sources)
         record.programs |= asked_section(result, data, experiment.llm)
         record.label_model = label_model_section(result, data, experiment.dataset.positive)
         if result.labeled_votes is not None:
@@ -367,6 +369,7 @@ def _program_notes(
             f"selection={experiment.selection.name} was to choose {wanted} programs; only {n_selected} were accepted."
         )
     notes += _type_notes(context.data, sources)
+    notes += round_notes(context, sources)
     gold = context.gold
     if experiment.vetting.reject_below_chance and not gold.available(Split.VALID) and gold.reviewed is None:
         notes.append("Programs below chance were not rejected: that needs gold=valid and labels of valid.")

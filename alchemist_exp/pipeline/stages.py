@@ -261,6 +261,7 @@ def program_votes(
         rejected=vetted.rejected + executed.rejected,
         supplements=generated.supplements,
         runs=executed.runs,
+        refined=generated.refined,
     )
 
 

@@ -14,6 +14,7 @@ from alchemist_exp.results.group_tables import concept_table, group_tables
 from alchemist_exp.results.layout import heading, mean_text, new_console, new_table, number_text
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.results.report import UNKNOWN, usd_text
+from alchemist_exp.results.round_tables import rounds_table
 
 SHOWN_PROGRAMS = 12
 """Rows of the programs' table; the record has them all."""
@@ -125,6 +126,7 @@ def render(
             n_classes=n_classes,
             verbose=verbose,
         ),
+        *rounds_table(record.rounds),
         *_cost(record.cost, method, "programs" if has_votes else method),
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
         *(Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]),

@@ -78,6 +78,8 @@ class RunRecord:
         concepts: The concept descriptions of images: their `source`, the `scale` of their scores and, as `list`, each
             `concept` and `description`, its `class`, whether it was `kept` or the `reason`, and its `fidelity` to
             known attributes. Empty for a method without concepts.
+        rounds: Why the rounds of improvement ended (`stopped`) and, as `list`, the number of each `round`, what was
+            `asked` for, programs that were `accepted` or `left_out`, cost, coverage and scores. Empty without rounds.
         cost: Calls, tokens and dollars, and the break-even with zero-shot labeling.
         notes: What a reader of the results should know.
         seconds: Time of each stage.
@@ -105,6 +107,7 @@ class RunRecord:
     end_model: Section = field(default_factory=dict)
     groups: Section = field(default_factory=dict)
     concepts: Section = field(default_factory=dict)
+    rounds: Section = field(default_factory=dict)
     cost: Section = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: Section = field(default_factory=dict)
