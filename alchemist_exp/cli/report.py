@@ -9,9 +9,7 @@ from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.exit_codes import print_error
-from alchemist_exp.results.record import RECORD
-
-FILE = "report.html"
+from alchemist_exp.results.record import RECORD, REPORT
 
 DESCRIPTION = """\
 Write the report of a run, or of all runs of an outputs directory, as one HTML file that needs no network.
@@ -63,7 +61,7 @@ def write_run_report(directory: Path, path: Path | None = None) -> Path:
 
     Args:
         directory: The run's directory.
-        path: The file; None for `FILE` in the run's directory.
+        path: The file; None for `REPORT` in the run's directory.
 
     Returns:
         The file.
@@ -79,7 +77,7 @@ def write_run_report(directory: Path, path: Path | None = None) -> Path:
 
     check_run_files(directory)
     run = stored_run(directory, read_finished(directory, "a report is made of a finished run"))
-    path = path or directory / FILE
+    path = path or directory / REPORT
     write_bytes(path, run_report(run).encode())
     return path
 
@@ -89,7 +87,7 @@ def write_sweep_report(outputs: Path, path: Path | None = None) -> Path:
 
     Args:
         outputs: The directory.
-        path: The file; None for `FILE` in the directory.
+        path: The file; None for `REPORT` in the directory.
 
     Returns:
         The file.
@@ -104,6 +102,6 @@ def write_sweep_report(outputs: Path, path: Path | None = None) -> Path:
     index = index_runs(outputs)
     for sentence in index.errors:
         print_error(sentence)
-    path = path or outputs / FILE
+    path = path or outputs / REPORT
     write_bytes(path, sweep_report(index, outputs).encode())
     return path

@@ -7,12 +7,11 @@ as a script even if it were not escaped.
 import base64
 import hashlib
 from collections.abc import Callable
-from importlib import resources
+from importlib import metadata, resources
 from typing import Any, Final
 
 from markupsafe import Markup
 
-from alchemist_exp import __version__
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import escape_controls
 from alchemist_exp.report.blocks import Page
@@ -64,7 +63,7 @@ def render(page: Page) -> str:
         style=Markup(style),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        version=__version__,
+        version=metadata.version("alchemist-exp"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -185,7 +186,7 @@ def _is_text(kind: Any) -> bool:
 def _ranges(lengths: IntArray, bounds: IntArray) -> list[tuple[str, BoolArray]]:
     """Return the ranges between bounds; the last one includes its upper bound."""
     parts = []
-    for number, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for number, (low, high) in enumerate(pairwise(bounds.tolist())):
         last = number == len(bounds) - 2
         parts.append((f"{low:,} to {high if last else high - 1:,}", (lengths >= low) & (lengths < high + last)))
     return parts

@@ -74,7 +74,7 @@ class LabeledRows:
 
     def of_split(self, split: str) -> BoolArray:
         """Return whether each row is in a split."""
-        found: BoolArray = self.split == split
+        found: BoolArray = np.fromiter((name == split for name in self.split), dtype=np.bool_, count=len(self))
         return found
 
     def text(self, row: int) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from alchemist_exp.core.types import ABSTAIN, BoolArray, IntArray, Split
+from alchemist_exp.core.types import ABSTAIN, BoolArray, FloatArray, IntArray, Split
 from alchemist_exp.report.blocks import Filter, Rows, RowVote, Sample, ShownRow, shorten
 from alchemist_exp.report.pictures import Pictures
 from alchemist_exp.report.rows import LabeledRows
@@ -134,7 +134,7 @@ class RowSampler:
         """
         rows = self.rows
         text = rows.text(row)
-        labels = [("gold", rows.gold, None)]
+        labels: list[tuple[str, IntArray, FloatArray | None]] = [("gold", rows.gold, None)]
         if vote is None:
             labels += [("label model", rows.weak, rows.weak_share), ("distilled", rows.predicted, rows.confidence)]
         facts, wrong = [], []
@@ -160,7 +160,7 @@ class RowSampler:
 
     @property
     def _n_votes(self) -> int:
-        return min(MAX_VOTES, self.rows.votes.shape[1])
+        return min(MAX_VOTES, len(self.programs) if self.rows.votes.size else 0)
 
     def _vote(self, row: int, column: int) -> RowVote:
         vote, gold = int(self.rows.votes[row, column]), int(self.rows.gold[row])
