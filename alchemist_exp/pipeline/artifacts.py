@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alchemist_exp.concepts.source import ScoredConcepts
+from alchemist_exp.core.artifact_cache import CHECKSUMS
 from alchemist_exp.core.atomic_io import write_bytes, write_directory, write_json
 from alchemist_exp.core.types import ABSTAIN, FloatArray, IntArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
@@ -196,11 +197,25 @@ def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel, ki
         # The model first: a file that it wrote to the name of a link would change the cache.
         model.save(draft)
         save_kind(draft, kind)
-        for file in extractor_entry.iterdir():
-            if file.stem not in tuple(Split) and not (draft / file.name).exists():
-                _link_or_copy(file, draft / file.name)
+        link_state(extractor_entry, draft)
 
     write_directory(directory, fill)
+
+
+def link_state(entry: Path, target: Path) -> None:
+    """Link the state of a fitted extractor out of its cache entry, without the features of the splits.
+
+    Args:
+        entry: The cache entry.
+        target: An existing directory; a file that is already in it stays.
+
+    """
+    for file in sorted(entry.rglob("*")):
+        place, of_split = target / file.relative_to(entry), file.parent == entry and file.stem in tuple(Split)
+        if file.is_dir():
+            place.mkdir(exist_ok=True)
+        elif file.name != CHECKSUMS and not of_split and not place.exists():
+            _link_or_copy(file, place)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

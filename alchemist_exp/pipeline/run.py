@@ -25,6 +25,7 @@ from alchemist_exp.pipeline import artifacts, record_sections
 from alchemist_exp.pipeline.concept_scores import name_and_score
 from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.feature_stage import no_features
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
 from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
@@ -33,7 +34,6 @@ from alchemist_exp.pipeline.stages import (
     aggregate,
     distil,
     make_context,
-    no_features,
     predict,
     program_votes,
     require_programs,
