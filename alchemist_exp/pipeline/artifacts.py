@@ -80,29 +80,31 @@ def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mappi
         path: The file.
         data: The loaded dataset.
         result: The soft labels of the rows with text.
-        probs: float32 arrays of shape (n_seeds, n_rows_with_text, n_classes), the end model's predictions by split.
+        probs: float32 arrays of shape (n_rows_with_text, n_classes), the run's predictions by split; empty without an
+            end model.
 
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = pa.concat_tables(_label_table(data, s, result.labels.get(s), probs[s]) for s in data.splits)
+    table = pa.concat_tables(_label_table(data, s, result.labels.get(s), probs.get(s)) for s in data.splits)
     raw = io.BytesIO()
     parquet.write_table(table, raw, compression="zstd", row_group_size=_GROUP_ROWS)
     write_bytes(path, raw.getvalue())
 
 
-def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs: FloatArray) -> "pa.Table":
+def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs: FloatArray | None) -> "pa.Table":
     """The rows of one split; what is not known is null, as are all labels of a row without text.
 
-    labels: None when the split has no votes. probs: float32 array of shape (n_seeds, n_rows_with_text, n_classes).
+    labels: None when the split has no votes. probs: float32 array of shape (n_rows_with_text, n_classes), or None.
     """
     import pyarrow as pa
 
     classes, gold, has_text = data.task.classes, data.gold(split), data.has_text(split)
     if labels is None:
+        n_rows = int(has_text.sum())
         labels = SoftLabels(
-            probs=np.zeros(probs.shape[1:], dtype=np.float32), covered=np.zeros(probs.shape[1], dtype=bool)
+            probs=np.zeros((n_rows, len(classes)), dtype=np.float32), covered=np.zeros(n_rows, dtype=bool)
         )
     shares = np.where(labels.covered[:, np.newaxis], labels.probs, np.nan)
     share = pa.float32()
@@ -111,10 +113,9 @@ def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs:
         "weak_label": _names(labels.hard(), classes),
         **{f"p({name})": pa.array(shares[:, i], share, from_pandas=True) for i, name in enumerate(classes)},
     }
-    if len(probs):
-        mean = probs.mean(axis=0)
-        labeled["predicted"] = _names(mean.argmax(axis=1), classes)
-        labeled["confidence"] = pa.array(mean.max(axis=1), share)
+    if probs is not None:
+        labeled["predicted"] = _names(probs.argmax(axis=1), classes)
+        labeled["confidence"] = pa.array(probs.max(axis=1), share)
     # The place of each row among the rows with text. A null makes a row of nulls.
     places = pa.array(np.cumsum(has_text) - 1, mask=~has_text)
     columns = {

@@ -155,6 +155,12 @@ def _scores(record: RunRecord) -> list[RenderableType]:
     for split, summary in end_model["metrics"].items():
         cells = [mean_text(summary[name], n_seeds) for name in _SCORES]
         table.add_row(f"distilled {end_model['name']}, {split}", "", *cells, style="bold" if split == "test" else "")
+    for split, scores in (end_model.get("ensemble") or {}).items() if n_seeds > 1 else ():
+        table.add_row(f"ensemble of {n_seeds} seeds, {split}", "", *(number_text(scores[name]) for name in _SCORES))
+    combined = end_model.get("combined") or {}
+    for split, scores in combined.get("metrics", {}).items():
+        cells = [number_text(scores[name]) for name in _SCORES]
+        table.add_row(f"combined, {label_model['name']} by {combined['weight']:g}, {split}", "", *cells)
     for split, share in record.data["most_frequent_class"].items():
         table.add_row(f"most frequent class, {split}", "", number_text(share), style="dim")
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"

@@ -69,7 +69,8 @@ class RunRecord:
         data: Name, fingerprint, rows, classes, and which gold labels were used for what.
         programs: Programs that voted, were not selected, or were rejected and why; errors; supplements.
         label_model: Labels, class balance, coverage and scores by split; warnings.
-        end_model: Mean, standard deviation and the score of each seed, by split.
+        end_model: Mean, standard deviation and the score of each seed, by split; scores of their `ensemble` and, with
+            predict=combine, of its mixture with the label model (`combined`).
         groups: Scores by group, each a class and a value of a spurious attribute: its name as `attribute`, the groups'
             `names` and `train_shares`, the stages to which group labels were known (`used_by`), and scores by split of
             `label_model` and `end_model`. Empty for a dataset without such an attribute.
