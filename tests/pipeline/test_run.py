@@ -513,8 +513,9 @@ def test_features_of_zero_are_a_note_with_the_share(ran, tmp_path: Path) -> None
     chosen = [*files_of(data), "method=program_files", programs]
     (note,) = [note for note in ran(*chosen).record.notes if note.startswith("The features")]
     assert "100% of valid are all zero" in note
-    assert "feature_extractor.analyzer=char_wb" in note
-    characters = ran(*chosen, "feature_extractor.analyzer=char_wb").record
+    assert "feature_extractor=tfidf_chars" in note
+    characters = ran(*chosen, "feature_extractor=tfidf_chars").record
+    assert characters.data["zero_features"] == {"train": 0, "valid": 0}
     assert not any(note.startswith("The features") for note in characters.notes)
 
 
