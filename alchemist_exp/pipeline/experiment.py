@@ -335,7 +335,7 @@ class Experiment:
         elif self.feature_extractor.reads != "texts":
             raise ConfigError(
                 f"feature_extractor={self.feature_extractor.name} reads {self.feature_extractor.reads}, and the rows "
-                f"of dataset={self.dataset.name} are not images; use feature_extractor=tfidf."
+                f"of dataset={self.dataset.name} are not images; use feature_extractor=combined."
             )
 
     def _check_prediction(self, predict: CombinedPrediction) -> None:
