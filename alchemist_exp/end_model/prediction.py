@@ -1,6 +1,7 @@
 """What a run predicts: the mean over seeds of the distilled model, or a mixture of it with the label model."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -10,7 +11,6 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, read_only
-from alchemist_exp.evaluation.metrics import score
 
 WEIGHTS: Final = tuple(step / 20 for step in range(21))
 """The weights of the label model that `choose_weight` tries."""
@@ -70,17 +70,13 @@ def mix(distilled: FloatArray, labels: SoftLabels, weight: float) -> FloatArray:
     return read_only(of_labels * labels.probs + (1 - of_labels) * distilled, np.float32)
 
 
-def choose_weight(
-    distilled: FloatArray, labels: SoftLabels, gold: IntArray, *, metric: str, positive: int | None
-) -> float:
+def choose_weight(distilled: FloatArray, labels: SoftLabels, score: Callable[[IntArray], float | None]) -> float:
     """Return the weight of the label model whose mixture scores best.
 
     Args:
         distilled: float32 array of shape (n_rows, n_classes), the probabilities of the distilled model.
         labels: The soft labels of the same rows.
-        gold: int64 array of shape (n_rows,): their gold labels.
-        metric: The score, "accuracy" or "f1".
-        positive: The class of the binary F1 score; None for the weighted one.
+        score: Scores classes, an int64 array of shape (n_rows,); None for a score that is not defined on these rows.
 
     Returns:
         One of `WEIGHTS`; of several with the same score the one closest to 0.5.
@@ -91,11 +87,9 @@ def choose_weight(
     """
     scores = {}
     for weight in WEIGHTS:
-        predicted = mix(distilled, labels, weight).argmax(axis=1).astype(np.int64)
-        found = score(gold, predicted, n_classes=distilled.shape[1], positive=positive)
-        if found is None or (value := getattr(found, metric)) is None:
+        if (value := score(mix(distilled, labels, weight).argmax(axis=1).astype(np.int64))) is None:
             raise AlchemistError(
-                f"predict=combine chooses the weight by {metric} on valid, which has no row to compute it on; set "
+                "predict=combine chooses the weight by the score on valid, which has no row to compute it on; set "
                 "predict.weight, for example predict.weight=0.5."
             )
         scores[weight] = value

@@ -6,8 +6,9 @@ from typing import Final
 
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.types import FloatArray, Split
+from alchemist_exp.core.types import FloatArray, IntArray, Split
 from alchemist_exp.end_model.prediction import CombinedPrediction, choose_weight, mix
+from alchemist_exp.evaluation.metrics import score
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline.experiment import Experiment
 
@@ -67,9 +68,13 @@ def combine_predictions(
                 "for example predict.weight=0.5."
             )
         dataset = experiment.dataset
-        weight = choose_weight(
-            ensemble[Split.VALID], labels, gold, metric=dataset.metric.value, positive=dataset.positive
-        )
+
+        def own_score(predicted: IntArray) -> float | None:
+            found = score(gold, predicted, n_classes=context.n_classes, positive=dataset.positive)
+            value: float | None = None if found is None else getattr(found, dataset.metric.value)
+            return value
+
+        weight = choose_weight(ensemble[Split.VALID], labels, own_score)
     combined = {
         split: mix(probs, result.labels[split], weight) if split in result.labels else probs
         for split, probs in ensemble.items()

@@ -26,6 +26,7 @@ from alchemist_exp.pipeline.prediction_stage import Predictions
 from alchemist_exp.pipeline.program_section import programs_section
 from alchemist_exp.pipeline.stages import can_stop
 from alchemist_exp.pipeline.valid_warnings import check_on_valid
+from alchemist_exp.programs.types import RejectionStage
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.sandbox.base import Outcome
@@ -81,15 +82,27 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
 
 
 def _class_order_warnings(result: LabelingResult, data: TextData) -> list[str]:
-    """Return a warning when the labels of valid, or else of train, fit the classes in another order only."""
-    for split in (Split.VALID, Split.TRAIN):
-        gold, labels, matrix = data.gold(split), result.labels.get(split), result.sources.matrices.get(split)
-        if gold is not None and labels is not None and matrix is not None:
-            hard, names = labels.hard(), data.task.classes
-            return check_class_order(
-                matrix, hard, gold, labeled_by=result.labeled_by, split=split.value, class_names=names
-            )
-    return []
+    """Return a warning when the labels of a split fit the classes in another order only, see `_order_split`."""
+    split = _order_split(result, data)
+    if split is None or (gold := data.gold(split)) is None:
+        return []
+    matrix, hard, names = result.sources.matrices[split], result.labels[split].hard(), data.task.classes
+    return check_class_order(matrix, hard, gold, labeled_by=result.labeled_by, split=split.value, class_names=names)
+
+
+def _order_split(result: LabelingResult, data: TextData) -> Split | None:
+    """Return the split whose gold labels show the order of the classes: valid, or else train; None without labels."""
+    splits = (Split.VALID, Split.TRAIN)
+    of_votes = [split for split in splits if split in result.labels and split in result.sources.matrices]
+    return next((split for split in of_votes if data.gold(split) is not None), None)
+
+
+def _note_scoring(context: RunContext, result: LabelingResult, data: TextData) -> None:
+    """Note the gold labels that `record_labels` compares with programs and labels."""
+    accuracy_split = Split.TRAIN if data.gold(Split.TRAIN) is not None else Split.VALID  # as in `programs_section`
+    for split, what in ((accuracy_split, "programs"), (_order_split(result, data), "the class order")):
+        if split and split in result.sources.matrices and (gold := data.gold(split)) is not None:
+            context.gold.note_scoring(split, len(gold), what)
 
 
 def _valid_warnings(result: LabelingResult, data: TextData) -> list[str]:
@@ -202,6 +215,7 @@ def record_labels(
         record.label_model = label_model_section(result, data, experiment.dataset.positive)
         if result.labeled_votes is not None:
             context.gold.use(Split.VALID, "warnings")
+        _note_scoring(context, result, data)
     with context.progress.stage("cost", "estimating the cost of zero-shot labeling"):
         record.cost = cost_section(experiment, context, result)
     record.notes += result.notes
@@ -308,8 +322,8 @@ def record_predictions(
     for split in Split:
         if split in data.splits and split not in result.labels:
             record.notes.append(f"No label-model scores on {split}: there are no votes on it.")
-        if data.gold(split) is not None:
-            context.gold.uses.append(f"{split}: scoring")
+        if (gold := data.gold(split)) is not None:
+            context.gold.note_scoring(split, len(gold))
         elif split is not Split.TRAIN:
             problem = "has no labels" if split in data.splits else "does not exist"
             record.notes.append(f"No {split} scores: the split {problem}.")
@@ -325,7 +339,13 @@ def _program_notes(
     """What fell short of the configuration, and what makes scores on valid unfair."""
     notes = []
     n_accepted, n_selected = len(sources.programs) + len(sources.unselected), len(sources.programs)
-    if experiment.uses("repair") and experiment.repair.attempts and n_accepted < sources.n_requested:
+    n_below = sum(one.stage is RejectionStage.BELOW_CHANCE for one in sources.rejected)
+    if n_below:
+        notes.append(
+            f"{n_below} of the programs {'was' if n_below == 1 else 'were'} rejected as below chance on valid and not "
+            "replaced: no LLM call depends on gold labels."
+        )
+    if experiment.uses("repair") and experiment.repair.attempts and n_accepted + n_below < sources.n_requested:
         notes.append(
             f"{n_accepted} of the {sources.n_requested} programs asked for were accepted in {sources.n_candidates} "
             "responses; repair.max_responses and repair.attempts limit how many are asked for."

@@ -87,11 +87,9 @@ def distil(
     """
     dataset, end_model, seeds = experiment.dataset, experiment.end_model, experiment.seed.values
     validation = None
-    if (
-        end_model.trains
-        and can_stop(dataset, context.gold)
-        and (gold := context.gold.use(Split.VALID, "early stopping")) is not None
-    ):
+    usable = can_stop(dataset, context.gold)
+    purpose = "early stopping" if usable else "check for early stopping"
+    if end_model.trains and (gold := context.gold.use(Split.VALID, purpose)) is not None and usable:
         validation = ValidationData(
             features=features[Split.VALID],
             gold=gold,

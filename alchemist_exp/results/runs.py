@@ -209,11 +209,12 @@ def _score_paths(record: RunRecord, row: Mapping[str, Any]) -> tuple[list[str], 
     """Return the paths of the label model's scores, and of the end model's, which have a value for each seed."""
     single, seeded = [], []
     for split in ("test", "valid"):
-        of_votes, of_model = f"label_model.metrics.{split}", f"end_model.metrics.{split}"
-        if row.get(of_votes, "") is not None and split in record.label_model["metrics"]:
-            single += _defined(row, of_votes, SCORES)
-        if split in record.end_model["metrics"]:
-            seeded += _defined(row, of_model, SCORES)
+        for kind in ("metrics", "metrics_unseen"):
+            of_votes, of_model = f"label_model.{kind}.{split}", f"end_model.{kind}.{split}"
+            if row.get(of_votes, "") is not None and split in record.label_model.get(kind, ()):
+                single += _defined(row, of_votes, SCORES)
+            if split in record.end_model.get(kind, ()):
+                seeded += _defined(row, of_model, SCORES)
         for model, paths in (("label_model", single), ("end_model", seeded)):
             of_groups = f"groups.{model}.{split}"
             if not isinstance(scored := record.groups.get(model, {}), Mapping):
@@ -408,6 +409,26 @@ def scope(runs: pd.DataFrame, key: str, axes: Collection[str] = AXES) -> pd.Seri
     if key == "data.fingerprint" and (seed := "config.dataset.seed") in runs:
         found = found.where(runs[seed].isna(), found + ", dataset.seed=" + runs[seed].map(as_text).astype(str))
     return found
+
+
+def with_unseen_scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return runs with the scores on rows whose text is in no earlier split in the place of those on all rows.
+
+    Args:
+        runs: Rows of `RunIndex.runs`.
+
+    Returns:
+        The same rows. The scores of a split without repeats, and those by group, stay.
+
+    """
+    runs = runs.copy()
+    for path in [path for path in runs if ".metrics_unseen." in path]:
+        usual = path.replace(".metrics_unseen.", ".metrics.", 1)
+        if usual in runs:
+            # NaN, unlike null, is what a record does not have.
+            missing = runs[path].map(lambda value: isinstance(value, float) and math.isnan(value))
+            runs[usual] = runs[usual].where(missing, runs[path])
+    return runs
 
 
 def check_members(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> None:

@@ -6,6 +6,7 @@ import pytest
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.types import SoftLabels
 from alchemist_exp.end_model.prediction import CombinedPrediction, choose_weight, mix
+from alchemist_exp.evaluation.metrics import score
 
 GOLD = np.array([0, 0, 1, 1])
 RIGHT = np.eye(2, dtype=np.float32)[GOLD] * 0.6 + 0.2
@@ -14,7 +15,12 @@ ALL = np.ones(4, dtype=bool)
 
 
 def chosen(distilled: np.ndarray, labels: np.ndarray, metric: str = "accuracy", positive: int | None = None) -> float:
-    return choose_weight(distilled, SoftLabels(probs=labels, covered=ALL), GOLD, metric=metric, positive=positive)
+    def own_score(predicted: np.ndarray) -> float:
+        found = score(GOLD, predicted, n_classes=2, positive=positive)
+        assert found is not None
+        return getattr(found, metric)
+
+    return choose_weight(distilled, SoftLabels(probs=labels, covered=ALL), own_score)
 
 
 def test_rows_without_votes_keep_the_distilled_prediction() -> None:
@@ -35,7 +41,7 @@ def test_the_weight_with_the_best_score_is_chosen_and_the_middle_of_equal_ones()
 def test_a_score_that_is_not_defined_is_an_error_that_says_how_to_fix_it() -> None:
     labels = SoftLabels(probs=RIGHT, covered=ALL)
     with pytest.raises(AlchemistError, match=r"set predict\.weight"):
-        choose_weight(RIGHT, labels, np.zeros(4, np.int64), metric="f1", positive=1)
+        choose_weight(RIGHT, labels, lambda _: None)
 
 
 @pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan")])

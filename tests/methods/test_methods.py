@@ -92,7 +92,7 @@ def test_incomplete_and_codeless_replies_are_rejected_with_their_reason(labeler)
     assert result.sources.origins == ("general 0", "general 4")
     assert result.sources.matrices[Split.TRAIN].votes.tolist() == [[1, 1], [0, -1], [1, 1]]
     assert result.labels[Split.TRAIN].hard().tolist() == [1, 0, 1]
-    assert job.context.gold.uses == ["valid: class balance"]
+    assert job.context.gold.uses == ["valid: class balance (3 rows)"]
     assert [request.sample for request in llm.asked] == [0, 1, 2, 3, 4]
 
 
@@ -189,7 +189,7 @@ def test_a_label_model_that_uses_gold_is_given_it_and_says_so(labeler) -> None:
         aggregate(job.context, alone)
     sources = dataclasses.replace(alone, matrices={Split.TRAIN: MATRIX, Split.VALID: MATRIX})
     result = aggregate(job.context, sources)
-    assert job.context.gold.uses == ["valid: class balance", "valid: label model"]
+    assert job.context.gold.uses == ["valid: class balance (3 rows)", "valid: label model (3 rows)"]
     assert result.labeled_votes is not None
     assert result.labeled_votes.gold.tolist() == [0, 1, 1]
     no_gold = dataclasses.replace(job.context, gold=UsableGold(labels={}), label_model=Majority(name="majority"))

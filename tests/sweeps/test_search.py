@@ -59,7 +59,7 @@ def test_a_search_chooses_by_valid_and_answers_finished_trials_from_records(
     assert len(records) == 3
     (chosen,) = (one for one in records if one["end_model"]["metrics"]["valid"]["accuracy"]["mean"] == 0.75)
     assert repeat == ["alchemist", "run", *chosen["overrides"]]
-    assert all("valid: search for values" in record["data"]["gold_used"] for record in records)
+    assert all(record["data"]["gold_used"][-1].startswith("valid: search for values (") for record in records)
 
     assert run_command(run.main, monkeypatch, *SEARCH, *TINY, *SPACE) == 0
     again = capsys.readouterr().out.splitlines()
