@@ -162,15 +162,10 @@ def end_model_section(
     metrics: dict[str, Any] = {}
     metrics_unseen: dict[str, Any] = {}
     by_class: dict[str, Section] = {}
-    ensemble: dict[str, Any] = {}
-    combined: dict[str, Any] = {}
     for split in (Split.VALID, Split.TEST):
         if (gold := data.gold(split)) is not None and seeds:
             probs = predictions.by_seed[split]
             metrics[split.value] = _score_seeds(gold, probs, positive)
-            ensemble[split.value] = _scores(gold, predictions.ensemble[split].argmax(axis=1), data, positive)
-            if predictions.weight is not None:
-                combined[split.value] = _scores(gold, predictions.combined[split].argmax(axis=1), data, positive)
             by_class[split.value] = _by_class(gold, predictions.final[split].argmax(axis=1), data)
             if (unseen := _partly_unseen(data, split)) is not None:
                 metrics_unseen[split.value] = _score_seeds(gold[unseen], probs[:, unseen], positive)
@@ -179,10 +174,25 @@ def end_model_section(
         "seeds": seeds,
         "metrics": metrics,
         "metrics_unseen": metrics_unseen,
-        "ensemble": ensemble,
-        "combined": None if predictions.weight is None else {"weight": predictions.weight, "metrics": combined},
+        "ensemble": _scores_by_split(predictions.ensemble, data, positive),
+        "combined": None
+        if predictions.weight is None
+        else {"weight": predictions.weight} | _scores_by_split(predictions.combined, data, positive),
         "by_class": by_class,
     }
+
+
+def _scores_by_split(probs: Mapping[Split, FloatArray], data: TextData, positive: int | None) -> Section:
+    """Return the scores of one prediction on valid and test: `metrics`, and `metrics_unseen` where others repeat."""
+    metrics: dict[str, Any] = {}
+    metrics_unseen: dict[str, Any] = {}
+    for split in (Split.VALID, Split.TEST):
+        if (gold := data.gold(split)) is not None and split in probs:
+            predicted = probs[split].argmax(axis=1)
+            metrics[split.value] = _scores(gold, predicted, data, positive)
+            if (unseen := _partly_unseen(data, split)) is not None:
+                metrics_unseen[split.value] = _scores(gold[unseen], predicted[unseen], data, positive)
+    return {"metrics": metrics, "metrics_unseen": metrics_unseen}
 
 
 def _score_seeds(gold: IntArray, probs: FloatArray, positive: int | None) -> Section:

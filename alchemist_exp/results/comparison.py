@@ -40,7 +40,7 @@ _FALLBACK = {
     for scores, end, names in (
         ("label_model.metrics.{split}", "", SCORES),
         ("end_model.metrics.{split}", ".per_seed", SCORES),
-        ("end_model.ensemble.{split}", "", SCORES),
+        ("end_model.ensemble.metrics.{split}", "", SCORES),
         ("end_model.combined.metrics.{split}", "", SCORES),
         ("groups.label_model.{split}", "", GROUP_SCORES),
         ("groups.end_model.{split}", ".per_seed", GROUP_SCORES),
@@ -476,7 +476,7 @@ def _results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
     single = {
         name: _mean_of_cells(runs, cells, metric, path, where)
         for name, path, where in (
-            ("ensemble", "end_model.ensemble.test", several),
+            ("ensemble", "end_model.ensemble.metrics.test", several),
             ("combined", "end_model.combined.metrics.test", several | True),
         )
     }

@@ -56,7 +56,7 @@ def test_the_record_has_the_ensemble_the_mixture_and_the_use_of_gold(combined: R
     record = combined.record
     assert any(use.startswith("valid: mixing weight") for use in record.data["gold_used"])
     assert 0 <= record.end_model["combined"]["weight"] <= 1
-    for scores in (record.end_model["ensemble"], record.end_model["combined"]["metrics"]):
+    for scores in (record.end_model["ensemble"]["metrics"], record.end_model["combined"]["metrics"]):
         assert {split: one["rows"] for split, one in scores.items()} == {"valid": 100, "test": 100}
     labels = pd.read_parquet(combined.directory / "labels.parquet")
     test = labels[labels["split"] == "test"]
@@ -65,7 +65,7 @@ def test_the_record_has_the_ensemble_the_mixture_and_the_use_of_gold(combined: R
     assert set(record.data["zero_features"]) == {"train", "valid", "test"}
     report = compare_runs(index_runs(combined.directory.parent.parent).runs, combined.directory.parent.parent)
     row = report.flat.iloc[0]
-    assert row["ensemble"] == record.end_model["ensemble"]["test"]["accuracy"]
+    assert row["ensemble"] == record.end_model["ensemble"]["metrics"]["test"]["accuracy"]
     assert row["combined"] == record.end_model["combined"]["metrics"]["test"]["accuracy"]
 
 
