@@ -7,11 +7,11 @@ rounds a seed's values differently with the number of seeds, and hundreds of ste
 import io
 import math
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -95,6 +95,10 @@ class MLPEnsemble(nn.ModuleList):
     def __init__(self, sizes: Sequence[int], n_seeds: int) -> None:
         super().__init__(MLP(sizes) for _ in range(n_seeds))
         self.sizes = list(sizes)
+
+    def __iter__(self) -> Iterator[MLP]:
+        """Yield the network of each seed."""
+        return cast(Iterator[MLP], super().__iter__())
 
     def stacked(self) -> dict[str, Tensor]:
         """Return the weights in the form of the file of a saved model.

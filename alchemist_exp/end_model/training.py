@@ -27,7 +27,7 @@ from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.end_model.base import TrainingCurve, ValidationData
 from alchemist_exp.end_model.early_stopping import BestWeights, ValidationSet
-from alchemist_exp.end_model.network import FittedMLPEnsemble, MLPEnsemble, resolve_device, to_tensor
+from alchemist_exp.end_model.network import MLP, FittedMLPEnsemble, MLPEnsemble, resolve_device, to_tensor
 from alchemist_exp.end_model.settings import TrainingSettings
 
 
@@ -161,10 +161,10 @@ class Distillation(lightning.LightningModule):
 
         """
         total = torch.zeros((), device=batch.device)
-        for seed in self._running():
+        for seed, network in self._running():
             # Rows of one seed at a time: each tensor begins at an aligned address, which BLAS rounds by.
             rows = batch[seed]
-            loss = nn.functional.cross_entropy(self.networks[seed](self._rows[rows]), self._targets[rows])
+            loss = nn.functional.cross_entropy(network(self._rows[rows]), self._targets[rows])
             # Weighted by rows, since the last batch may be smaller. It stays on the device: to read it, the CPU waits.
             self._loss[seed] += loss.detach() * len(rows)
             total = total + loss
@@ -174,8 +174,8 @@ class Distillation(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Score each seed, keep its weights when they are its best, end the fit when all seeds have stopped."""
         scores = [math.nan] * len(self.networks)
-        for seed in self._running():
-            scores[seed] = self._validation.score(self.networks[seed]).item()
+        for seed, network in self._running():
+            scores[seed] = self._validation.score(network).item()
             self._losses[seed].append(self._loss[seed].item() / len(self._rows))
             self._scores[seed].append(scores[seed])
             self._loss[seed].zero_()
@@ -185,9 +185,10 @@ class Distillation(lightning.LightningModule):
         if self._on_epoch is not None:
             self._on_epoch(self.current_epoch)
 
-    def _running(self) -> list[int]:
-        """Return the seeds' places that have not stopped; the weights of the others are neither used nor changed."""
-        return [seed for seed, running in enumerate(self.best.running) if running]
+    def _running(self) -> list[tuple[int, MLP]]:
+        """Return place and network of each seed that has not stopped; the others are neither used nor changed."""
+        pairs = zip(self.networks, self.best.running, strict=True)
+        return [(seed, network) for seed, (network, running) in enumerate(pairs) if running]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return AdamW, which updates each weight on its own and therefore does not mix seeds."""

@@ -232,7 +232,7 @@ class CombinedLabeler(RowLabeler):
 
     def _label(self, rows: Sequence[str], rng: np.random.Generator | None) -> RowLabels:
         distilled, voted = self.model._label(rows, rng), self.voting._label(rows, rng)
-        labels = SoftLabels(probs=voted.probs, covered=voted.probs.any(axis=1))
+        labels = SoftLabels(probs=voted.probs, covered=np.any(voted.probs, axis=1))
         probs = mix(distilled.probs, labels, self.weight)
         return replace(
             distilled,
@@ -292,7 +292,7 @@ def _mixing_weight(run: StoredRun) -> float:
     combined = section.get("combined") if isinstance(section, dict) else None
     if combined is None:
         return 0.0
-    weight = combined.get("weight") if isinstance(combined, dict) else None
+    weight: Any = combined.get("weight") if isinstance(combined, dict) else None
     if not is_weight(weight):
         raise broken(run.directory, "the weight in its end_model.combined is not a number from 0 to 1")
     return float(weight)

@@ -28,7 +28,7 @@ def make() -> Make:
     """The component of the YAML, some values replaced."""
 
     def made(**values: object) -> Tfidf:
-        component = config.build_component(compose_cached(), "feature_extractor")
+        component = config.build_component(compose_cached("feature_extractor=tfidf"), "feature_extractor")
         assert isinstance(component, Tfidf)
         return dataclasses.replace(component, **values)
 
