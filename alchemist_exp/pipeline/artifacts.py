@@ -101,7 +101,8 @@ def _label_table(data: TextData, split: Split, result: LabelingResult, probs: Fl
     import pyarrow as pa
 
     classes, gold, has_text = data.task.classes, data.gold(split), data.has_text(split)
-    if (labels := result.labels.get(split)) is None:
+    labels = result.train_labels if split is Split.TRAIN else result.labels.get(split)
+    if labels is None:
         n_rows = int(has_text.sum())
         labels = SoftLabels(
             probs=np.zeros((n_rows, len(classes)), dtype=np.float32), covered=np.zeros(n_rows, dtype=bool)

@@ -18,6 +18,7 @@ from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.end_model.prediction import CombinedPrediction, Prediction
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.images.base import ImageTextEncoder
+from alchemist_exp.label_models.auto import Auto
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.client import LLMClient
@@ -26,6 +27,7 @@ from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLM
 from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.base import Method, ProgramMethod
+from alchemist_exp.methods.hybrid import OVER_BUDGET
 from alchemist_exp.methods.zero_shot import FAILED_KINDS
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
@@ -247,8 +249,11 @@ class Experiment:
 
         """
         self._check_rows()
-        for _, used in self.used_components():
-            used.check()
+        reviewed = getattr(self.dataset, "reviewed", None) is not None
+        for group, used in self.used_components():
+            # A label model that learns from gold labels refuses gold=none, but reviewed rows are enough for it.
+            if not (group == "label_model" and self.label_model.uses_gold and reviewed):
+                used.check()
         self.logger.check()
         if self.uses("supplement") and self.supplement.needs_gold and not self.gold.use_valid:
             raise ConfigError(
@@ -306,7 +311,9 @@ class Experiment:
             self.prompt.check_task(data.task)
         if self.scores_concepts:
             self.concepts.check_file(data.task)
-        if self.uses("label_model") and self.label_model.uses_gold and data.gold(Split.VALID) is None:
+        needs_gold = self.label_model.uses_gold and not isinstance(self.label_model, Auto)
+        labeled = data.gold(Split.VALID) is not None or data.reviewed is not None
+        if self.uses("label_model") and needs_gold and not labeled:
             raise ConfigError(
                 f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "
                 "label a valid split, or use label_model=majority."
@@ -432,9 +439,12 @@ class Experiment:
             Whether the run is repeated. What is in the cache is not asked for again.
 
         """
-        if self.runs_again or record is None or not getattr(self.llm, "retry_failed", False):
+        if self.runs_again or record is None:
             return self.runs_again
-        return not FAILED_KINDS.isdisjoint(record.programs.get("row_outcomes", {}))
+        outcomes = record.programs.get("asked_rows", {}).get("outcomes", record.programs.get("row_outcomes", {}))
+        if OVER_BUDGET in outcomes and record.config["budget"]["usd"] != self.budget.usd:
+            return True
+        return bool(getattr(self.llm, "retry_failed", False)) and not FAILED_KINDS.isdisjoint(outcomes)
 
     def llm_client(self) -> LLMClient:
         """Return a client of the configured LLM with the cache, budget and limits of the outputs directory.

@@ -81,7 +81,10 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     def cost(guesses: GuessedResponses) -> float | None:
         if llm.replays or not guesses.calls:
             return 0.0
-        return None if llm.price is None else llm.price.usd(guesses.usage, batch=guesses.batch)
+        if llm.price is None:
+            return None
+        price, in_batches = llm.price, guesses.batch_usage
+        return price.usd(guesses.usage) - price.usd(in_batches) + price.usd(in_batches, batch=True)
 
     max_usd = cost(most)
     return Plan(

@@ -152,11 +152,13 @@ def run_stages(
     context, extract_features = make_context(experiment, data, progress)
     try:
         result = label_rows(experiment, context)
+        if (reviewed := context.gold.use_reviewed("labels of their rows")) is not None:
+            result = result.replace_labels(reviewed.rows, reviewed.gold, 1.0)
         record_sections.record_labels(record, experiment, data, context, result)
         with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
-            save_components(directory / COMPONENTS, experiment)
+            save_components(directory / COMPONENTS, experiment, result.label_model)
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
@@ -210,7 +212,7 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
             selected = select(context, experiment.selection, executed)
             votes = program_votes(method, experiment.supplement, generated, vetted, executed, selected)
             calls = (*(concepts.named.calls if concepts else ()), *generated.calls)
-            return replace(aggregate(context, votes, calls), concepts=concepts)
+            return method.add_labels(context, replace(aggregate(context, votes, calls), concepts=concepts))
         case VoteMethod() as method:
             return aggregate(context, method.votes(context))
         case SoftLabelMethod() as method:

@@ -8,12 +8,15 @@ import numpy as np
 
 from alchemist_exp.context import RunContext, UsableGold
 from alchemist_exp.core.artifact_cache import ArtifactCache, row_chunks, take_rows
+from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
 from alchemist_exp.data.base import Dataset, Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
-from alchemist_exp.label_models.base import fit_label_model, predict_labels
+from alchemist_exp.label_models.auto import Auto
+from alchemist_exp.label_models.base import LabeledVotes, fit_label_model, predict_labels
+from alchemist_exp.label_models.labeled_votes import out_of_fold_labels
 from alchemist_exp.llm.types import LLMCall
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import GeneratedPrograms, LabelingResult, LabelSources
@@ -53,7 +56,9 @@ def make_context(
     labels = {split: data.gold(split) for split in (Split.TRAIN, Split.VALID)} if experiment.gold.use_valid else {}
     context = RunContext(
         data=data.without_gold(),
-        gold=UsableGold(labels={split: gold for split, gold in labels.items() if gold is not None}),
+        gold=UsableGold(
+            labels={split: gold for split, gold in labels.items() if gold is not None}, reviewed=data.reviewed
+        ),
         llm_client=experiment.llm_client(),
         prompts=experiment.prompt,
         sandbox=experiment.sandbox,
@@ -96,7 +101,7 @@ def distil(
             n_classes=context.n_classes,
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
         )
-    rows, labels = features[Split.TRAIN], result.labels[Split.TRAIN]
+    rows, labels = features[Split.TRAIN], result.train_labels
     with context.progress.stage("end_model", f"training {len(seeds)} seeds of {end_model.name}") as advance:
         if (sample := context.data.fit_sample) is not None:
             rows, labels = take_rows(rows, sample), labels.select(sample)
@@ -227,7 +232,8 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
 
     Of a large train it is fitted on `TextData.fit_sample`.
 
-    The class balance is taken from the gold labels of valid where they may be used, else estimated from the votes.
+    The class balance is taken from the gold labels of valid where they may be used, else estimated from the votes. The
+    labels of valid by a model that is fitted on its gold labels are made out of fold.
 
     Args:
         context: What the stages of the run share.
@@ -242,20 +248,31 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
 
     """
     model, gold = context.label_model, context.gold.use(Split.VALID, "class balance")
-    if model.uses_gold:
-        context.gold.use(Split.VALID, "label model")
     with context.progress.stage("label_model", f"fitting the label model {model.name}"):
         train, valid = sources.matrices[Split.TRAIN], sources.matrices.get(Split.VALID)
         sample = context.data.fit_sample
         fit_on = train if sample is None else train.select(sample)
-        fitted, balance, labeled_votes = fit_label_model(model, fit_on, valid, gold)
+        labeled, labels_of_labeled = context.gold.labeled_votes("class balance", train, valid)
+        if model.uses_gold:
+            context.gold.labeled_votes("label model", train, valid)
+        fitted, balance, labeled_votes = fit_label_model(model, fit_on, labeled, labels_of_labeled)
+        if context.gold.reviewed is not None:  # diagnostics compare with valid alone
+            labeled_votes = None if valid is None or gold is None else LabeledVotes(matrix=valid, gold=gold)
+        labeled_by, choice = model.name, None
+        if isinstance(fitted, Auto):
+            choice, fitted = fitted.choice, fitted.chosen
+            labeled_by = f"{model.name}: {choice.chosen}"
         labels = {split: predict_labels(fitted, matrix) for split, matrix in sources.matrices.items()}
+        if fitted.uses_gold and labeled_votes is not None:
+            with naming_plugin(fitted, "fit"):
+                labels[Split.VALID] = out_of_fold_labels(fitted, fit_on, balance, labeled_votes)
     return LabelingResult(
         labels=labels,
-        labeled_by=model.name,
+        labeled_by=labeled_by,
         sources=sources,
         calls=calls,
         class_balance=tuple(float(share) for share in balance),
         label_model=fitted,
         labeled_votes=labeled_votes,
+        choice=choice,
     )

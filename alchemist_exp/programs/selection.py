@@ -92,13 +92,10 @@ def select(context: RunContext, selection: Selection, executed: ExecutionResult)
         The columns of the chosen programs, ascending.
 
     """
-    gold = context.gold.use(Split.VALID, "selection") if selection.uses_gold else None
-    pool = ProgramPool(
-        programs=executed.programs,
-        train=executed.matrices[Split.TRAIN],
-        valid=None if gold is None else executed.matrices[Split.VALID],
-        gold=gold,
-    )
+    train, labeled, gold = executed.matrices[Split.TRAIN], None, None
+    if selection.uses_gold:
+        labeled, gold = context.gold.labeled_votes("selection", train, executed.matrices.get(Split.VALID))
+    pool = ProgramPool(programs=executed.programs, train=train, valid=None if gold is None else labeled, gold=gold)
     return selection.choose(pool)
 
 

@@ -67,8 +67,10 @@ class RunRecord:
         packages: Versions of the packages that can alter a number.
         host: Cores, accelerator and machine.
         data: Name, fingerprint, rows, classes, and which gold labels were used for what.
-        programs: Programs that voted, were not selected, or were rejected and why; errors; supplements.
-        label_model: Labels, class balance, coverage and scores by split; warnings.
+        programs: Programs that voted, were not selected, or were rejected and why; errors; supplements; for
+            method=hybrid also `asked_rows`, what the LLM said about doubtful rows.
+        label_model: Labels, class balance, coverage and scores by split; warnings; for label_model=auto the `choice`:
+            which model was `chosen`, `by` what, the `scores` of the candidates, and why others were `left_out`.
         end_model: Mean, standard deviation and the score of each seed, by split; scores of their `ensemble` and, with
             predict=combine, of its mixture with the label model (`combined`).
         groups: Scores by group, each a class and a value of a spurious attribute: its name as `attribute`, the groups'
