@@ -21,7 +21,7 @@ from alchemist_exp.results.runs import index_runs
 
 PART = "feature_extractor.parts"
 COMBINED = (
-    "+experiment=tiny", "seed=five", "logger=none", "label_model=one_coin", "feature_extractor=combined",
+    "+experiment=tiny", "seed=five", "logger=none", "label_model=majority", "feature_extractor=combined",
     "predict=combine", f"{PART}.words.n_components=8", f"{PART}.chars.n_components=8", f"{PART}.chars.max_ngram=3",
 )  # fmt: skip
 
@@ -74,7 +74,7 @@ def test_each_part_is_cached_as_the_only_extractor_would_be(combined: RunResult,
     features = outputs / "cache" / "features"
     entries = {path.name for path in features.iterdir()}
     assert len(entries) == 3
-    overrides = ["+experiment=tiny", "label_model=one_coin", "feature_extractor=tfidf", f"paths.outputs={outputs}"]
+    overrides = ["+experiment=tiny", "label_model=majority", "feature_extractor=tfidf", f"paths.outputs={outputs}"]
     composition = composed(*overrides, "feature_extractor.n_components=8")
     run(config.build(composition), config.to_container(composition), overrides, NoProgress())
     assert {path.name for path in features.iterdir()} == entries
