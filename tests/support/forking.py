@@ -23,6 +23,7 @@ from hydra.core.plugins import Plugins
 
 from alchemist_exp.torchvision_ops import declare_torchvision_ops
 from tests.support.paths import REPOSITORY
+from tests.support.remembered_groups import remember_groups
 
 TIMEOUT_S = 300
 FLAGS = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT)
@@ -108,6 +109,7 @@ def _serve() -> None:
 
     config.register()
     Plugins.instance()  # of Hydra
+    remember_groups()
     count_tokens("", "cl100k_base")  # loads the tokenizer
     # Objects of the libraries stay shared with the children: a child would copy their pages to count references.
     gc.freeze()
