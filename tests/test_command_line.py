@@ -19,7 +19,7 @@ from tests.support.commands import run_command
 from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
 
-TINY = ("+experiment=tiny", "label_model=majority", "sandbox.determinism_rows=0")
+TINY = ("+experiment=tiny", "method.n_programs=1", "label_model=majority", "sandbox.determinism_rows=0")
 
 MISTAKES = {
     "dataset=yotube": "dataset 'yotube' is unknown; did you mean 'youtube'? Known: cancer,",
