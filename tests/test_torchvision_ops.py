@@ -35,7 +35,13 @@ def test_what_imports_torchvision_can_be_imported_first() -> None:
         "        os._exit(0)\n"
         "    assert os.waitpid(child, 0)[1] == 0, statement\n"
     )
-    runs(code, "import alchemist_exp.end_model.training", "import alchemist_exp.features.encoding", resized)
+    # pytorch_lightning is imported without packages that only metrics of torchmetrics need.
+    lightning = (
+        "import alchemist_exp.end_model.training\n"
+        "assert not {'matplotlib', 'torchvision', 'transformers'} & set(sys.modules)\n"
+        "import alchemist_exp.features.encoding"
+    )
+    runs(code, lightning, "import alchemist_exp.features.encoding", resized)
 
 
 def test_without_torchvision_nothing_is_declared_and_torch_is_not_imported() -> None:
