@@ -25,19 +25,22 @@ from alchemist_exp.sandbox.clock import ProgramClock
 class UsableGold:
     """The gold labels that the configuration lets stages use, and a list of what they were used for.
 
-    Labels are handed out for a purpose only, so that the record names every use. Test labels are never among them.
+    Labels are handed out for a purpose only, so that the record names every use. Test labels are never among them: they
+    are used for scoring alone, which `note_scoring` states.
 
     Attributes:
         labels: int64 array of shape (n_rows,) for each split whose labels may be used.
-        uses: What was used for what, in order and without repetition, for example "valid: class balance".
+        uses: What was used for what, in order and without repetition, for example "valid: class balance (250 rows)".
+            The number is that of the rows whose labels were needed: all that were handed out.
 
     Example:
         >>> import numpy as np
         >>> gold = UsableGold(labels={Split.VALID: np.array([0, 1])})
         >>> gold.use(Split.VALID, "class balance").tolist()
         [0, 1]
+        >>> gold.note_scoring(Split.TEST, 500)
         >>> gold.uses
-        ['valid: class balance']
+        ['valid: class balance (2 rows)', 'test: scoring (500 rows)']
 
     """
 
@@ -68,9 +71,24 @@ class UsableGold:
 
         """
         labels = self.labels.get(split)
-        if labels is not None and (use := f"{split}: {purpose}") not in self.uses:
-            self.uses.append(use)
+        if labels is not None:
+            self._note(split, purpose, len(labels))
         return labels
+
+    def note_scoring(self, split: Split, n_rows: int, what: str = "") -> None:
+        """Note that labels were compared with results for people to read; no result depends on such a use.
+
+        Args:
+            split: The split, which may be test. `labels` need not have it.
+            n_rows: The number of its labels.
+            what: What was compared with the labels; "" for the scores of the models.
+
+        """
+        self._note(split, f"scoring{f' of {what}' if what else ''}", n_rows)
+
+    def _note(self, split: Split, purpose: str, n_rows: int) -> None:
+        if (use := f"{split}: {purpose} ({n_rows:,} rows)") not in self.uses:
+            self.uses.append(use)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -21,7 +21,7 @@ from alchemist_exp.results.render import FORMATS
 from alchemist_exp.results.runs import index_runs, members_of, run_name
 from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
-from tests.support.records import record, write
+from tests.support.records import record, scores, write
 from tests.support.wandb_files import read_offline_run
 
 # The tests of processes compose as a user does.
@@ -124,6 +124,24 @@ def test_without_a_table_every_finished_run_has_a_line(outputs: Path, capsys: py
     assert [line.split()[0] for line in lines if "0.936" in line or "0.926" in line] == ["sms", "youtube"]
 
 
+def test_runs_are_compared_on_unseen_rows(tmp_path: Path, swept: Callable[..., dict[str, Any]], capsys) -> None:
+    repeated, other = swept(), swept("dataset=sms")
+    repeated["label_model"]["metrics_unseen"] = {"test": scores(0.712), "valid": None}
+    per_seed = {name: {"per_seed": [value] * 5} for name, value in scores(0.612).items()}
+    repeated["end_model"]["metrics_unseen"] = {"test": per_seed}
+    write(tmp_path, "one", repeated)
+    write(tmp_path, "two", other)
+    main([str(tmp_path)])
+    usual = capsys.readouterr().out
+    main([str(tmp_path), "--unseen"])
+    unseen = capsys.readouterr().out
+    for number in ("0.712", "0.612"):
+        assert number not in usual
+        assert number in unseen
+    assert unseen.count("0.926") == usual.count("0.926") == 1, "sms has no repeats here, so its F1 stays"
+    assert "whose text is in no earlier split" in unseen
+
+
 def test_wrong_arguments_are_one_sentence(outputs: Path, tmp_path: Path, failing: Callable[..., str]) -> None:
     here = str(outputs)
     assert "has no directory runs/" in failing(str(tmp_path / "absent"))
@@ -154,7 +172,7 @@ def test_runs_on_two_servers_are_not_merged(
 
 OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
     "another extractor": (("feature_extractor=bert",), {}, "feature_extractor=bert (1 run)"),
-    "another value": (("label_model.epochs=5",), {}, "label_model.epochs=5 (1 run)"),
+    "another value": (("label_model.max_iterations=5",), {}, "label_model.max_iterations=5 (1 run)"),
     "a part of the data": (("dataset.limit=100",), {}, "dataset.limit=100 (1 run)"),
     "other gold labels": (("gold=none",), {}, "gold=none (1 run)"),
     "another version of the program": ((), {"code": "fade" * 6}, "code=fadefadefade (1 run)"),

@@ -27,6 +27,9 @@ PICTURES = ("svg", "png")
 DEFAULT_HEIGHT = 54
 """Lines of a screen where the output is not a terminal."""
 
+UNSEEN = "Unseen: rows of valid and test whose text is in no earlier split; without such repeats, all rows."
+"""The caption of a comparison by --unseen."""
+
 DESCRIPTION = """\
 Make tables from the records of runs. Makes no LLM call and runs nothing.
 
@@ -34,6 +37,7 @@ Make tables from the records of runs. Makes no LLM call and runs nothing.
   alchemist compare outputs --all label_model=snorkel     every line of a part of the runs
   alchemist compare outputs --table table8                a table of the paper, next to the paper's numbers
   alchemist compare outputs --table table8 gold=none      only runs with that value; keys are those of alchemist run
+  alchemist compare outputs --unseen                      scores without rows that repeat a text of an earlier split
   alchemist compare outputs --table table1 --out t1.html  into a file of that format: txt, md, csv, tex, html
   alchemist compare outputs --table figure5 --out figure  into a directory: every format, figure5 as svg and png too
   alchemist compare outputs --table table8 --wandb        also to a W&B run; WANDB_PROJECT and WANDB_MODE as in a run
@@ -62,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("filters", nargs="*", metavar="key=value", help="only runs with this value; key=a,b: a or b")
     parser.add_argument(
         "--table", choices=sorted(TABLES), help="a table of the paper; without it, a line for each setting"
+    )
+    parser.add_argument(
+        "--unseen", action="store_true", help="scores on the rows whose text is in no earlier split of the dataset"
     )
     parser.add_argument("--all", action="store_true", help="every row, also those that do not fit the screen")
     parser.add_argument("--format", choices=sorted(FORMATS), help="what is printed; text by default")
@@ -104,6 +111,8 @@ def _compare(chosen: argparse.Namespace) -> int:
     screen = chosen.out is None and kind == "text"
     pictured = kind in ("html", *PICTURES, None) or chosen.wandb
     report, pictures = _report(chosen, index.runs, filters, pictures=pictured, screen=screen)
+    if chosen.unseen:
+        report = replace(report, captions=[*report.captions, UNSEEN])
     for sentence in index.errors:
         print_error(sentence)
     if chosen.out is None:
@@ -142,9 +151,11 @@ def _report(
     """
     from alchemist_exp.results.comparison import compare_runs, compare_table
     from alchemist_exp.results.filled_table import fill
-    from alchemist_exp.results.runs import RunState, narrow
+    from alchemist_exp.results.runs import RunState, narrow, with_unseen_scores
 
     runs = narrow(runs, filters)
+    if chosen.unseen:
+        runs = with_unseen_scores(runs)
     n_finished = int((runs["state"] == RunState.DONE).sum())
     if chosen.table is None:
         if not n_finished:

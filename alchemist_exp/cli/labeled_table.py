@@ -46,18 +46,18 @@ def label_rows(columns: Columns, result: "RunResult") -> LabeledTable:
     import pandas as pd
 
     from alchemist_exp.pipeline import artifacts
+    from alchemist_exp.programs.files import vote_columns
 
     shares = [f"p({name})" for name in result.record.data["classes"]]
-    needed = ["split", "row", "gold", "weak_label", "predicted", "confidence", *shares]
-    votes_file = result.directory / artifacts.VOTES
+    path = result.directory / artifacts.LABELS
+    votes = vote_columns(program["file"] for program in result.record.programs["list"] if program["file"])
+    needed = ["split", "row", "gold", "weak_label", "predicted", "confidence", *shares, *votes]
     try:
-        rows = pd.read_parquet(result.directory / artifacts.LABELS, columns=needed)
-        votes = pd.read_parquet(votes_file) if votes_file.is_file() else rows[["split", "row"]]
+        rows = pd.read_parquet(path, columns=needed)
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(
             f"the labels in {result.directory} cannot be read ({single_line(str(error))}); run again with force=true."
         ) from error
-    votes = votes.rename(columns=lambda name: name if name in ("split", "row") else f"vote {name}")
     by_program = rows["weak_label"].notna()
     gold, weak, predicted = (rows[name].astype(object) for name in ("gold", "weak_label", "predicted"))
     given = gold.notna()
@@ -68,7 +68,7 @@ def label_rows(columns: Columns, result: "RunResult") -> LabeledTable:
             "confidence": confidence.where(~given),
             "labeled_by": by_program.map({True: "programs", False: "model"}).where(~given, "given"),
         }
-    ).join(rows[["split", "row"]].merge(votes, on=["split", "row"], how="left").drop(columns="split"))
+    ).join(rows[["row", *votes]])
     labels = labels[labels["label"].notna()].set_index("row").astype(object)
     found = labels.reindex(range(max(map(len, columns.values()))))  # rows without text, or beyond dataset.limit
     found = found.where(found.notna(), None)

@@ -264,7 +264,8 @@ class TextData:
     @cached_property
     def repeats(self) -> Repeats:
         """Rows whose text occurs before, in their own split or in an earlier one."""
-        return find_repeats({split: self.texts(split) for split in self.splits}, self.kind.repeat_key)
+        rows = {split: self.texts(split) for split in self.splits}
+        return find_repeats(rows, self.kind.repeat_key, self.kind.exact_key)
 
     def without_gold(self) -> "TextData":
         """Return the same dataset without gold labels and attributes, as stages see it; texts and keys are shared."""

@@ -109,6 +109,10 @@ class RowKind(ABC):
     def repeat_key(self, row: str) -> str:
         """Return a text that is equal for rows that count as repeats of each other."""
 
+    def exact_key(self, row: str) -> str:
+        """Return a text that is equal for rows with the same content without any change."""
+        return row
+
     @abstractmethod
     def extractor_input(self, rows: Sequence[str]) -> Sequence[Any]:
         """Return what the feature extractor reads of each row: a text, "" for none, or an image."""

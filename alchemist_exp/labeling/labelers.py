@@ -38,11 +38,10 @@ from alchemist_exp.labeling.run_files import (
     is_name,
     read_object,
     take,
-    unique_names,
 )
 from alchemist_exp.pipeline.artifacts import load_extractor
 from alchemist_exp.pipeline.saved_components import CONCEPTS_FILE, PROGRAMS_FILE, SCALE_FILE, VERSION
-from alchemist_exp.programs.files import split_header
+from alchemist_exp.programs.files import file_names, split_header
 from alchemist_exp.programs.types import Program
 from alchemist_exp.sandbox.base import ProgramStatus, Sandbox
 from alchemist_exp.sandbox.inputs import INPUTS
@@ -328,7 +327,7 @@ def program_labeler(
     return ProgramLabeler(
         kind=kind,
         classes=run.classes,
-        programs=tuple(unique_names([p.origin for p in programs], [p.id for p in programs])),
+        programs=tuple(file_names(program.origin for program in programs)),
         directory=run.label_model,
         sources=tuple(program.source for program in programs),
         sandbox=make_sandbox(run, sandbox_mode, consent, sandbox_workers),

@@ -5,7 +5,7 @@ Only regular files inside the directory are read, as JSON, .npy and safetensors 
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -219,23 +219,3 @@ def take(found: Mapping[str, Any], key: str, kind: type, where: Path) -> Any:
     if type(value) is not kind:
         raise broken(where, f"its {key} is {type(value).__name__}; expected {kind.__name__}")
     return value
-
-
-def unique_names(origins: Sequence[str], ids: Sequence[str]) -> list[str]:
-    """Return a name for each program: where it is from, with its id where several have this origin.
-
-    Args:
-        origins: Where the programs are from.
-        ids: Their ids.
-
-    Returns:
-        Different names.
-
-    """
-    names: dict[str, None] = {}
-    for origin, id_ in zip(origins, ids, strict=True):
-        name = origin if origins.count(origin) == 1 else f"{origin} {id_}"
-        while name in names:
-            name += "'"
-        names[name] = None
-    return list(names)

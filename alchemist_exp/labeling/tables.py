@@ -19,6 +19,7 @@ from alchemist_exp.data.row_kind import TablePart
 from alchemist_exp.data.table_base import TableStream
 from alchemist_exp.labeling.labelers import RowLabeler, RowLabels
 from alchemist_exp.labeling.run_files import StoredRun
+from alchemist_exp.programs.files import vote_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -234,16 +235,11 @@ def own_columns(labeler: RowLabeler) -> list[str]:
         labeler: Labels the rows.
 
     Returns:
-        Different names; a program's column that would have the name of another one gets a number.
+        Different names.
 
     """
-    names = dict.fromkeys([LABEL, CONFIDENCE, *(f"p({name})" for name in labeler.classes)])
-    for program in labeler.programs:
-        name, number = f"vote {program}", 2
-        while name in names:
-            name, number = f"vote {program} {number}", number + 1
-        names[name] = None
-    return list(names)
+    shares = (f"p({name})" for name in labeler.classes)
+    return [LABEL, CONFIDENCE, *shares, *vote_columns(labeler.programs)]
 
 
 def output_names(columns: Sequence[str], ours: Sequence[str]) -> dict[str, str]:

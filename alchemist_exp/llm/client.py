@@ -86,8 +86,7 @@ class LLMClient:
             on_call: Called once per distinct request, as soon as its response is there.
 
         Returns:
-            One call per request. A response that is still refused or empty after `llm.max_attempts` attempts, or
-            was truncated twice, is returned as it is.
+            One call per request. A response that was refused, empty or truncated twice is returned as it is.
 
         Raises:
             LLMError: The LLM cannot be called, or a response that `llm.cache=only` needs is missing.

@@ -34,8 +34,9 @@ _log = logging.getLogger(__name__)
 _FIRST_BACK_OFF_S: Final = 0.5
 _MAX_BACK_OFF_S: Final = 60.0
 
-_MAX_TRUNCATED: Final = 2
-"""Truncated responses to one request. After two, more attempts are unlikely to help, and each one is paid in full."""
+_MAX_INCOMPLETE: Final = 2
+"""Truncated, refused or empty responses to one request. After two, more attempts are unlikely to help, and each one is
+paid in full."""
 
 _BUDGET_POLL_S: Final = 0.05
 
@@ -145,7 +146,7 @@ class ConcurrentCalls:
                 if response.finish_reason is FinishReason.COMPLETE:
                     return LLMCall(request=request, response=response, incomplete_responses=tuple(incomplete))
                 incomplete.append(response)
-                if [r.finish_reason for r in incomplete].count(FinishReason.TRUNCATED) == _MAX_TRUNCATED:
+                if len(incomplete) == _MAX_INCOMPLETE:
                     break
             if incomplete:
                 return LLMCall(request=request, response=incomplete[-1], incomplete_responses=tuple(incomplete[:-1]))

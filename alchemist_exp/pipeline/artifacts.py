@@ -18,13 +18,13 @@ from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.columns import ColumnFeatures
 from alchemist_exp.methods.types import LabelingResult, LabelSources
-from alchemist_exp.programs.files import file_names, with_header
+from alchemist_exp.programs.files import file_names, vote_columns, with_header
 from alchemist_exp.programs.types import Program, Rejected
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PROGRAMS, LABELS, VOTES, MODEL = "programs", "labels.parquet", "votes.parquet", "model"
+PROGRAMS, LABELS, MODEL = "programs", "labels.parquet", "model"
 IMAGES, CONCEPTS = "images.png", "concepts.json"
 
 _GROUP_ROWS = 131_072
@@ -73,33 +73,33 @@ def save_concepts(path: Path, concepts: ScoredConcepts | None, classes: Sequence
 
 
 def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mapping[Split, FloatArray]) -> None:
-    """Write every row of every split with its labels, as a Parquet file.
+    """Write every row of every split with its labels and the vote of each program, as a Parquet file.
 
     Args:
         path: The file.
         data: The loaded dataset.
-        result: The soft labels of the rows with text.
+        result: The soft labels of the rows with text, and the votes.
         probs: float32 arrays of shape (n_seeds, n_rows_with_text, n_classes), the end model's predictions by split.
 
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = pa.concat_tables(_label_table(data, s, result.labels.get(s), probs[s]) for s in data.splits)
+    table = pa.concat_tables(_label_table(data, s, result, probs[s]) for s in data.splits)
     raw = io.BytesIO()
     parquet.write_table(table, raw, compression="zstd", row_group_size=_GROUP_ROWS)
     write_bytes(path, raw.getvalue())
 
 
-def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs: FloatArray) -> "pa.Table":
+def _label_table(data: TextData, split: Split, result: LabelingResult, probs: FloatArray) -> "pa.Table":
     """The rows of one split; what is not known is null, as are all labels of a row without text.
 
-    labels: None when the split has no votes. probs: float32 array of shape (n_seeds, n_rows_with_text, n_classes).
+    probs: float32 array of shape (n_seeds, n_rows_with_text, n_classes).
     """
     import pyarrow as pa
 
     classes, gold, has_text = data.task.classes, data.gold(split), data.has_text(split)
-    if labels is None:
+    if (labels := result.labels.get(split)) is None:
         labels = SoftLabels(
             probs=np.zeros(probs.shape[1:], dtype=np.float32), covered=np.zeros(probs.shape[1], dtype=bool)
         )
@@ -114,6 +114,7 @@ def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs:
         mean = probs.mean(axis=0)
         labeled["predicted"] = _names(mean.argmax(axis=1), classes)
         labeled["confidence"] = pa.array(mean.max(axis=1), share)
+    labeled |= _votes(result.sources, split, len(labels.covered), classes)
     # The place of each row among the rows with text. A null makes a row of nulls.
     places = pa.array(np.cumsum(has_text) - 1, mask=~has_text)
     columns = {
@@ -131,6 +132,22 @@ def _label_table(data: TextData, split: Split, labels: SoftLabels | None, probs:
     return table
 
 
+def _votes(sources: LabelSources, split: Split, n_rows: int, classes: Sequence[str]) -> dict[str, "pa.Array"]:
+    """Return the class that each program votes for on each row with text; null where it abstains."""
+    import pyarrow as pa
+
+    names = vote_columns(sources.names if sources.matrices else ())
+    values = pa.array(classes, pa.large_string())
+    if split not in sources.matrices:  # the votes of people may be on train only
+        kind = pa.dictionary(pa.int8(), pa.large_string())
+        return {name: pa.nulls(n_rows, kind) for name in names}
+    votes = sources.matrices[split].votes
+    return {
+        name: pa.DictionaryArray.from_arrays(pa.array(votes[:, i], mask=votes[:, i] == ABSTAIN), values)
+        for i, name in enumerate(names)
+    }
+
+
 def _names(indices: IntArray, classes: Sequence[str]) -> "pa.Array":
     """Return the name of each class as large_string; null for `ABSTAIN`."""
     import pyarrow as pa
@@ -143,39 +160,6 @@ def _free_name(name: str, taken: Sequence[str]) -> str:
     while name in taken:
         name = INPUT_PREFIX + name
     return name
-
-
-def save_votes(path: Path, data: TextData, sources: LabelSources) -> None:
-    """Write the vote of each program on each row with text as a Parquet file.
-
-    Args:
-        path: The file. Its columns are `split`, `row` and one for each program, named by where it is from: the class,
-            or null where it abstains.
-        data: The dataset, without the rows that have no text.
-        sources: The votes on the rows with text; without votes no file is written.
-
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    if not sources.matrices:
-        return
-    classes = pa.array(data.task.classes, pa.large_string())
-    names = [
-        origin if sources.origins.count(origin) == 1 else f"{origin} {id_}"
-        for origin, id_ in zip(sources.origins, sources.ids, strict=True)
-    ]
-    tables = []
-    for split, matrix in sources.matrices.items():
-        rows = data.rows_of_input(split)
-        columns = {"split": pa.repeat(split.value, len(rows)), "row": pa.array(rows)}
-        for name, votes in zip(names, matrix.votes.T, strict=True):
-            indices = pa.array(votes.astype(np.int32), mask=votes == ABSTAIN)
-            columns[name] = pa.DictionaryArray.from_arrays(indices, classes)
-        tables.append(pa.table(columns))
-    raw = io.BytesIO()
-    parquet.write_table(pa.concat_tables(tables), raw, compression="zstd")
-    write_bytes(path, raw.getvalue())
 
 
 def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel, kind: RowKind) -> None:

@@ -35,7 +35,7 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         "rows": {split: len(data.texts(split)) for split in data.splits},
         "fit_rows": len(labeled.texts(Split.TRAIN)) if labeled.fit_sample is None else len(labeled.fit_sample),
         "rows_without_text": {split: count for split, count in without_text.items() if count},
-        "repeats": to_jsonable({"within": labeled.repeats.within, "across": labeled.repeats.across}),
+        "repeats": _repeats(labeled),
         "classes": list(dataset.classes),
         "metric": dataset.metric.value,
         "positive_class": dataset.positive_class,
@@ -45,6 +45,18 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         },
         "gold_used": [],
     }
+
+
+def _repeats(data: TextData) -> Section:
+    """Return the counts of repeated rows; `in_earlier_split` counts a row once, in however many splits it is."""
+    found = data.repeats
+    earlier = {
+        split: {"rows": int(np.count_nonzero(~unseen)), "unchanged": found.unchanged[split]}
+        for split, unseen in found.unseen.items()
+        if split is not Split.TRAIN
+    }
+    section: Section = to_jsonable({"within": found.within, "across": found.across, "in_earlier_split": earlier})
+    return section
 
 
 def missing_text_notes(data: TextData) -> list[str]:
@@ -101,7 +113,10 @@ def repeat_notes(data: TextData) -> list[str]:
     for split, across in data.repeats.across.items():
         if count := np.count_nonzero(~data.repeats.unseen[split]):
             earlier = " or ".join(f"{name} ({n:,})" for name, n in across.items() if n)
-            found.append(f"{count:,} of {len(data.texts(split)):,} rows of {split} are in {earlier}")
+            unchanged = data.repeats.unchanged[split]
+            same = "all of them" if unchanged == count else f"{unchanged:,} of them"
+            of_split = f"{count:,} of {len(data.texts(split)):,} rows of {split}"
+            found.append(f"{of_split} are in {earlier}, {same} without a change")
     if within := [f"{count:,} of {split}" for split, count in data.repeats.within.items() if count]:
         found.append(f"rows that repeat an earlier one of their own split: {', '.join(within)}")
     return [f"{data.kind.repeated}, by {data.kind.repeats_by}: {'; '.join(found)}."] if found else []

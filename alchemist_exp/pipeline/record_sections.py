@@ -1,6 +1,7 @@
 """Turns the results of the stages into the sections of the record, its notes, and figures for the tracker."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.artifact_cache import row_chunks
+from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import BoolArray, FloatArray, IntArray, Split, tied_rows
 from alchemist_exp.data.base import Metric, TextData
@@ -24,7 +26,9 @@ from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.program_section import programs_section
 from alchemist_exp.pipeline.stages import can_stop
-from alchemist_exp.pipeline.valid_warnings import check_on_valid
+from alchemist_exp.pipeline.training_warnings import coverage_warnings, one_class_warnings
+from alchemist_exp.pipeline.valid_warnings import check_on_valid, shows_no_loss
+from alchemist_exp.programs.types import RejectionStage
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.sandbox.base import Outcome
@@ -57,7 +61,9 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
     train = result.labels[Split.TRAIN].hard()
     return {
         "name": result.labeled_by,
+        "choice": None if result.choice is None else to_jsonable(result.choice),
         "class_balance": None if result.class_balance is None else list(result.class_balance),
+        "convergence": None if (convergence := _convergence(result)) is None else asdict(convergence),
         "labels": {name: int(np.count_nonzero(train == c)) for c, name in enumerate(data.task.classes)},
         "coverage": {split.value: float(labels.covered.mean()) for split, labels in result.labels.items()},
         "tied": {split.value: int(labels.tied.sum()) for split, labels in result.labels.items()},
@@ -65,6 +71,7 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
         "metrics_unseen": metrics_unseen,
         "by_class": by_class,
         "warnings": [
+            *coverage_warnings(result.labels[Split.TRAIN]),
             *_class_order_warnings(result, data),
             *_valid_warnings(result, data),
             *diagnose(
@@ -74,21 +81,50 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
                 program_names=result.sources.names,
                 class_names=data.task.classes,
                 labeled=result.labeled_votes,
+                compare_with_majority=not _is_good_on_valid(result),
             ),
         ],
     }
 
 
+def _convergence(result: LabelingResult) -> Convergence | None:
+    """Return how the fit of the label model ended; None if it is not iterative."""
+    return None if result.label_model is None else result.label_model.convergence
+
+
+def _convergence_notes(result: LabelingResult) -> list[str]:
+    """Return a note when the fit of the label model was stopped before it converged."""
+    convergence = _convergence(result)
+    if convergence is None or convergence.converged:
+        return []
+    return [
+        f"The fit of label_model={result.labeled_by} has {convergence}, so its labels depend on where it was stopped; "
+        "raise label_model.max_iterations or label_model.tolerance."
+    ]
+
+
 def _class_order_warnings(result: LabelingResult, data: TextData) -> list[str]:
-    """Return a warning when the labels of valid, or else of train, fit the classes in another order only."""
-    for split in (Split.VALID, Split.TRAIN):
-        gold, labels, matrix = data.gold(split), result.labels.get(split), result.sources.matrices.get(split)
-        if gold is not None and labels is not None and matrix is not None:
-            hard, names = labels.hard(), data.task.classes
-            return check_class_order(
-                matrix, hard, gold, labeled_by=result.labeled_by, split=split.value, class_names=names
-            )
-    return []
+    """Return a warning when the labels of a split fit the classes in another order only, see `_order_split`."""
+    split = _order_split(result, data)
+    if split is None or (gold := data.gold(split)) is None:
+        return []
+    matrix, hard, names = result.sources.matrices[split], result.labels[split].hard(), data.task.classes
+    return check_class_order(matrix, hard, gold, labeled_by=result.labeled_by, split=split.value, class_names=names)
+
+
+def _order_split(result: LabelingResult, data: TextData) -> Split | None:
+    """Return the split whose gold labels show the order of the classes: valid, or else train; None without labels."""
+    splits = (Split.VALID, Split.TRAIN)
+    of_votes = [split for split in splits if split in result.labels and split in result.sources.matrices]
+    return next((split for split in of_votes if data.gold(split) is not None), None)
+
+
+def _note_scoring(context: RunContext, result: LabelingResult, data: TextData) -> None:
+    """Note the gold labels that `record_labels` compares with programs and labels."""
+    accuracy_split = Split.TRAIN if data.gold(Split.TRAIN) is not None else Split.VALID  # as in `programs_section`
+    for split, what in ((accuracy_split, "programs"), (_order_split(result, data), "the class order")):
+        if split and split in result.sources.matrices and (gold := data.gold(split)) is not None:
+            context.gold.note_scoring(split, len(gold), what)
 
 
 def _valid_warnings(result: LabelingResult, data: TextData) -> list[str]:
@@ -103,6 +139,12 @@ def _valid_warnings(result: LabelingResult, data: TextData) -> list[str]:
         labeled_by=result.labeled_by,
         class_names=data.task.classes,
     )
+
+
+def _is_good_on_valid(result: LabelingResult) -> bool:
+    """Return whether gold labels of valid may be used and show that labels are not worse than the majority vote."""
+    on_valid, labeled = result.labels.get(Split.VALID), result.labeled_votes
+    return on_valid is not None and labeled is not None and shows_no_loss(on_valid, labeled)
 
 
 def _by_class(gold: IntArray, predicted: IntArray, data: TextData) -> Section:
@@ -191,6 +233,7 @@ def record_labels(
         record.label_model = label_model_section(result, data, experiment.dataset.positive)
         if result.labeled_votes is not None:
             context.gold.use(Split.VALID, "warnings")
+        _note_scoring(context, result, data)
     with context.progress.stage("cost", "estimating the cost of zero-shot labeling"):
         record.cost = cost_section(experiment, context, result)
     record.notes += result.notes
@@ -205,6 +248,7 @@ def record_labels(
         record.notes.append(
             f"Valid has no rows of {missing}, so early stopping watches held-out pseudo-labels, as with gold=none."
         )
+    record.notes += _convergence_notes(result)
     record.notes += _tie_notes(result, experiment)
     record.notes += experiment.unused_overrides(record.overrides)
     if isinstance(experiment.method, ProgramMethod):
@@ -216,7 +260,7 @@ def _tie_notes(result: LabelingResult, experiment: Experiment) -> list[str]:
     labels, votes = result.labels[Split.TRAIN], result.sources.matrices[Split.TRAIN]
     tied, n_labeled = labels.tied, int(labels.covered.sum())
     how = "their soft labels are equal for these classes, and their hard labels are one of them at random"
-    if experiment.uses("label_model") and isinstance(experiment.label_model, WeightedMajority):
+    if experiment.uses("label_model") and isinstance(result.label_model, WeightedMajority):
         tied = votes.covered & tied_rows(votes.counts())
         how = "these get the class that is more frequent in the class balance; label_model=majority favors none"
     if not (n_tied := int(tied.sum())):
@@ -279,14 +323,20 @@ def record_predictions(
     for split in Split:
         if split in data.splits and split not in result.labels:
             record.notes.append(f"No label-model scores on {split}: there are no votes on it.")
-        if data.gold(split) is not None:
-            context.gold.uses.append(f"{split}: scoring")
+        if (gold := data.gold(split)) is not None:
+            context.gold.note_scoring(split, len(gold))
         elif split is not Split.TRAIN:
             problem = "has no labels" if split in data.splits else "does not exist"
             record.notes.append(f"No {split} scores: the split {problem}.")
     counts = result.sources.matrices[Split.TRAIN].counts().sum(axis=0)
     if silent := [name for name, count in zip(data.task.classes, counts, strict=True) if not count]:
         record.notes.append(f"No vote on train is for the class {', '.join(silent)}.")
+    record.notes += one_class_warnings(
+        result.labels[Split.TRAIN],
+        probs[Split.TRAIN],
+        end_model=experiment.end_model.name,
+        class_names=data.task.classes,
+    )
     record.notes += high_seed_variance(record.end_model["metrics"], experiment.dataset.metric.value)
 
 
@@ -296,7 +346,13 @@ def _program_notes(
     """What fell short of the configuration, and what makes scores on valid unfair."""
     notes = []
     n_accepted, n_selected = len(sources.programs) + len(sources.unselected), len(sources.programs)
-    if experiment.uses("repair") and experiment.repair.attempts and n_accepted < sources.n_requested:
+    n_below = sum(one.stage is RejectionStage.BELOW_CHANCE for one in sources.rejected)
+    if n_below:
+        notes.append(
+            f"{n_below} of the programs {'was' if n_below == 1 else 'were'} rejected as below chance on valid and not "
+            "replaced: no LLM call depends on gold labels."
+        )
+    if experiment.uses("repair") and experiment.repair.attempts and n_accepted + n_below < sources.n_requested:
         notes.append(
             f"{n_accepted} of the {sources.n_requested} programs asked for were accepted in {sources.n_candidates} "
             "responses; repair.max_responses and repair.attempts limit how many are asked for."

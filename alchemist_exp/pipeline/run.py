@@ -52,7 +52,6 @@ CREATED = (
     artifacts.PROGRAMS,
     artifacts.MODEL,
     artifacts.LABELS,
-    artifacts.VOTES,
     artifacts.IMAGES,
     artifacts.CONCEPTS,
     LABEL_MODEL,
@@ -151,11 +150,10 @@ def run_stages(
     try:
         result = label_rows(experiment, context)
         record_sections.record_labels(record, experiment, data, context, result)
-        with progress.stage("write", "writing programs and votes"):
+        with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
-            artifacts.save_votes(directory / artifacts.VOTES, data, result.sources)
-            save_components(directory / COMPONENTS, experiment)
+            save_components(directory / COMPONENTS, experiment, result.label_model)
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
@@ -201,7 +199,7 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
                 context, concepts = name_and_score(context, experiment.concepts, experiment.image_encoder)
             trials = RunTrials(context=context, vetter=Vetter(experiment.vetting, context))
             generated = method.generate(context, trials, experiment.supplement, experiment.repair)
-            vetted = trials.vet(generated.candidates)
+            vetted = trials.vetter.vet_finally(generated.candidates)
             executed = execute(context, vetted.accepted)
             require_programs(context, method, experiment.repair, vetted, executed)
             selected = select(context, experiment.selection, executed)

@@ -93,6 +93,27 @@ def file_names(origins: Iterable[str]) -> list[str]:
     return list(names)
 
 
+def vote_columns(names: Iterable[str]) -> list[str]:
+    """Return the column of a table that has the votes of each program, in the tables of runs and of `alchemist apply`.
+
+    Args:
+        names: The name of each program.
+
+    Returns:
+        Different names of columns.
+
+    Example:
+        >>> vote_columns(["a.py", "b.py", "a.py"])
+        ['vote a.py', 'vote b.py', 'vote a.py 2']
+
+    """
+    columns: dict[str, None] = {}
+    for name in names:
+        copies = (f"vote {name}" if n == 1 else f"vote {name} {n}" for n in count(1))
+        columns[next(copy for copy in copies if copy not in columns)] = None
+    return list(columns)
+
+
 def with_header(program: Program, rejection: Rejected | None = None) -> str:
     """Return the text of a program's file.
 

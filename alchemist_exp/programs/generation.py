@@ -99,8 +99,6 @@ class ProgramWriter:
             if program is None or program.provenance is None:
                 raise ValueError(f"{rejection.origin} was not written by an LLM")
             reason = self.redactor.redact(rejection.reason)
-            if rejection.stage is RejectionStage.BELOW_CHANCE:
-                reason = "it is right less often than chance"  # the reason's figures rest on gold labels
             text = self.context.prompts.repair_request(self.prompt, program.source, reason)
             sample = program.provenance.sample
             requests.append(self.context.llm.request(self.context.prompts.program_system, text, sample=sample))

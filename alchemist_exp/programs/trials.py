@@ -133,6 +133,8 @@ class RunTrials:
             for of, made in runs.items()
         }
         gold = context.gold.use(Split.VALID, "class balance")
+        if model.uses_gold:
+            context.gold.use(Split.VALID, "label model")
         with context.progress.stage("label_model", f"fitting a first label model {model.name}"):
             sample, train = context.data.fit_sample, matrices[Split.TRAIN]
             train = train if sample is None else train.select(sample)

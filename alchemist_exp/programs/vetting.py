@@ -3,6 +3,9 @@
 The checks are ordered by cost: the source, then a few probe rows, then the votes on train; each sees only what the
 check before it accepted. Every rejection has its stage and its reason. Basic vetting rejects what cannot work or
 carries no information; strict vetting also rejects what carries little, or what another program says already.
+
+The check against gold labels comes last, after all LLM calls. So neither a reason that rests on gold labels nor the
+choice of what is repaired or asked for again can reach a prompt.
 """
 
 from collections.abc import Sequence
@@ -59,7 +62,7 @@ class Vetter:
     """Vets the candidates of one run.
 
     Later candidates are compared with those accepted before. A candidate is judged once: when it is given again, the
-    first decision is returned.
+    first decision is returned. `vet` uses no gold labels; `vet_finally` does.
     """
 
     def __init__(self, vetting: Vetting, context: RunContext) -> None:
@@ -70,7 +73,7 @@ class Vetter:
         self._accepted_votes: list[tuple[str, Votes]] = []
 
     def vet(self, candidates: Sequence[Candidate]) -> VettingResult:
-        """Sort candidates into accepted and rejected.
+        """Sort candidates into accepted and rejected, without gold labels.
 
         Args:
             candidates: Programs, and candidates that were rejected before they were programs.
@@ -88,6 +91,28 @@ class Vetter:
             accepted=tuple(c for c, rejected in decisions if rejected is None and isinstance(c, Program)),
             rejected=tuple(rejected for _, rejected in decisions if rejected is not None),
         )
+
+    def vet_finally(self, candidates: Sequence[Candidate]) -> VettingResult:
+        """Sort candidates into accepted and rejected, with gold labels of valid where they may be used.
+
+        Args:
+            candidates: As for `vet`. No LLM call may depend on the result.
+
+        Returns:
+            The result of `vet`, in which programs below chance are rejected, too.
+
+        Raises:
+            SandboxError: The sandbox cannot run programs on this machine.
+
+        """
+        accepted, context = self.vet(candidates).accepted, self.context
+        if accepted and self._vetting.reject_below_chance and context.gold.available(Split.VALID):
+            runs = run_on_split(context, accepted, Split.VALID, f"running {len(accepted)} programs on {Split.VALID}")
+            gold = context.gold.use(Split.VALID, "vetting")
+            for program, run in zip(accepted, runs, strict=True):
+                if gold is not None and (failure := below_chance(run.votes, gold, context.n_classes)):
+                    self._decisions[program] = reject(program, failure.stage, failure.reason)
+        return self.vet(candidates)
 
     def _judge(self, candidates: Sequence[Candidate]) -> None:
         programs = [candidate for candidate in candidates if isinstance(candidate, Program)]
@@ -137,21 +162,13 @@ class Vetter:
         return {program: failure for program, failure in failures.items() if failure}
 
     def _check_votes(self, programs: Sequence[Program]) -> dict[Program, CheckFailure]:
-        context, gold = self.context, None
-        what = f"running {len(programs)} programs on"
-        runs = run_on_split(context, programs, Split.TRAIN, f"{what} {Split.TRAIN}")
-        valid: Sequence[ProgramRun | None] = [None] * len(programs)
-        if self._vetting.reject_below_chance and (gold := context.gold.use(Split.VALID, "vetting")) is not None:
-            valid = run_on_split(context, programs, Split.VALID, f"{what} {Split.VALID}")
+        what = f"running {len(programs)} programs on {Split.TRAIN}"
         failures = {}
-        for program, run, on_valid in zip(programs, runs, valid, strict=True):
-            failure = failure_of_run(run, Split.TRAIN) or failure_of_votes(run) or self._failure_of_train(run)
-            if failure is None and gold is not None and on_valid is not None:
-                failure = below_chance(on_valid.votes, gold, context.n_classes)
-            if failure is None:
-                self._accepted_votes.append((program.origin, run.votes))
-            else:
+        for program, run in zip(programs, run_on_split(self.context, programs, Split.TRAIN, what), strict=True):
+            if failure := failure_of_run(run, Split.TRAIN) or failure_of_votes(run) or self._failure_of_train(run):
                 failures[program] = failure
+            else:
+                self._accepted_votes.append((program.origin, run.votes))
         return failures
 
     def _failure_of_probes(self, run: ProgramRun) -> CheckFailure | None:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.results.class_tables import by_class_tables
 from alchemist_exp.results.group_tables import concept_table, group_tables
@@ -18,6 +19,7 @@ SHOWN_PROGRAMS = 12
 """Rows of the programs' table; the record has them all."""
 
 _SCORES = ("accuracy", "f1", "macro_f1")
+_UNSEEN = "unseen"
 _PROGRAM_NUMBERS = ("coverage", "overlap", "conflict", "accuracy", "influence")
 
 
@@ -102,7 +104,8 @@ def render(
         parts.append(Text(how, style="italic"))
         parts += [Text(f"! {note}", style="yellow")] if (note := not_logged(logger)) else []
     gold_used = record.data["gold_used"]
-    on_valid = "valid: scoring" in gold_used and "train: scoring" not in gold_used
+    scored = {use.partition(": ")[0] for use in gold_used if ": scoring" in use}
+    on_valid = "valid" in scored and "train" not in scored
     has_files = record.programs["sandbox"] is not None  # programs ran, so their files were written
     has_picture = record.data.get("kind") == "images"
     has_votes = record.label_model["name"] != record.programs["source"]  # else the method gave the soft labels itself
@@ -111,6 +114,7 @@ def render(
     return Group(
         *parts,
         *_scores(record),
+        *_choice(record.label_model),
         *(by_class_tables(record) if verbose else []),
         *group_tables(record.groups, labeled_by="label model" if has_votes else record.label_model["name"]),
         *concept_table(record.concepts, spurious=record.groups.get("attribute", "background")),
@@ -152,27 +156,39 @@ def _scores(record: RunRecord) -> list[RenderableType]:
         scores = label_model["metrics"].get(split) or dict.fromkeys(_SCORES)
         coverage = number_text(label_model["coverage"].get(split))
         table.add_row(f"{label_model['name']}, {split}", coverage, *(number_text(scores[name]) for name in _SCORES))
+        if scores := _unseen(label_model).get(split):
+            cells = [number_text(scores[name]) for name in _SCORES]
+            table.add_row(f"{label_model['name']}, {split}, {_UNSEEN}", "", *cells)
     for split, summary in end_model["metrics"].items():
-        cells = [mean_text(summary[name], n_seeds) for name in _SCORES]
-        table.add_row(f"distilled {end_model['name']}, {split}", "", *cells, style="bold" if split == "test" else "")
+        for rows, scores in (("", summary), (f", {_UNSEEN}", _unseen(end_model).get(split))):
+            if scores:
+                cells = [mean_text(scores[name], n_seeds) for name in _SCORES]
+                style = "bold" if split == "test" else ""
+                table.add_row(f"distilled {end_model['name']}, {split}{rows}", "", *cells, style=style)
     for split, share in record.data["most_frequent_class"].items():
         table.add_row(f"most frequent class, {split}", "", number_text(share), style="dim")
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"
     what = f"{label_model['name']}: rows with a label" + (f"; {end_model['name']}: {over}" if n_seeds else "")
     labels = f"labels by {label_model['name']} on train: {_counts(label_model['labels'])}"
-    return [heading("Scores", what), table, *_unseen(record), Text(labels)]
+    if convergence := label_model.get("convergence"):  # records of earlier versions have none
+        labels += f"; the fit has {Convergence(**convergence)}"
+    has_unseen = any(_unseen(section) for section in (label_model, end_model))
+    explained = [Text(f"{_UNSEEN}: rows whose text is in no earlier split", style="dim")] if has_unseen else []
+    return [heading("Scores", what), table, *explained, Text(labels)]
 
 
-def _unseen(record: RunRecord) -> list[Text]:
-    """Return the accuracy on rows whose text is in no earlier split; nothing when no split has repeats."""
-    parts = []
-    for section, prefix in ((record.label_model, ""), (record.end_model, "distilled ")):
-        unseen = section.get("metrics_unseen") or {}
-        accuracies = [(split, scores["accuracy"]) for split, scores in unseen.items() if scores]
-        shares = [f"{split} {number_text(a['mean'] if isinstance(a, Mapping) else a)}" for split, a in accuracies]
-        if shares:
-            parts.append(f"{prefix}{section['name']}, {', '.join(shares)}")
-    return [Text(f"accuracy on rows whose text is in no earlier split: {'; '.join(parts)}")] if parts else []
+def _unseen(section: Section) -> Mapping[str, Any]:
+    """Return the scores on rows whose text is in no earlier split, by split; empty when no split has repeats."""
+    return section.get("metrics_unseen") or {}
+
+
+def _choice(label_model: Section) -> list[Text]:
+    """Return why the label model was chosen among others; nothing when the configuration names it."""
+    if not (choice := label_model.get("choice")):
+        return []
+    scores = ", ".join(f"{name} {number_text(score)}" for name, score in choice["scores"].items())
+    left_out = [f"{name} left out: {reason}" for name, reason in choice["left_out"].items()]
+    return [Text(f"label model chosen by {choice['by']}: {'; '.join([scores, *left_out])}")]
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -86,7 +86,7 @@ class RunIndex:
     Attributes:
         runs: One row for each run, in the order they began; the index is the name of its directory. Columns: `state`;
             the member of each configuration group (`label_model`), NaN where the run's method does not use the group;
-            and each value of the record by its path (`config.label_model.epochs`, `cost.spent_usd`,
+            and each value of the record by its path (`config.label_model.starts`, `cost.spent_usd`,
             `end_model.metrics.test.accuracy.mean`), NaN where a record does not have it.
         errors: A sentence about each record that could not be read.
 
@@ -209,11 +209,12 @@ def _score_paths(record: RunRecord, row: Mapping[str, Any]) -> tuple[list[str], 
     """Return the paths of the label model's scores, and of the end model's, which have a value for each seed."""
     single, seeded = [], []
     for split in ("test", "valid"):
-        of_votes, of_model = f"label_model.metrics.{split}", f"end_model.metrics.{split}"
-        if row.get(of_votes, "") is not None and split in record.label_model["metrics"]:
-            single += _defined(row, of_votes, SCORES)
-        if split in record.end_model["metrics"]:
-            seeded += _defined(row, of_model, SCORES)
+        for kind in ("metrics", "metrics_unseen"):
+            of_votes, of_model = f"label_model.{kind}.{split}", f"end_model.{kind}.{split}"
+            if row.get(of_votes, "") is not None and split in record.label_model.get(kind, ()):
+                single += _defined(row, of_votes, SCORES)
+            if split in record.end_model.get(kind, ()):
+                seeded += _defined(row, of_model, SCORES)
         for model, paths in (("label_model", single), ("end_model", seeded)):
             of_groups = f"groups.{model}.{split}"
             if not isinstance(scored := record.groups.get(model, {}), Mapping):
@@ -327,7 +328,7 @@ def settings(runs: pd.DataFrame) -> pd.DataFrame:
         runs: Rows of `RunIndex.runs`.
 
     Returns:
-        One row for each run and one column for each value, named as in a filter (`label_model.epochs`, `code`), as
+        One row for each run and one column for each value, named as in a filter (`label_model.starts`, `code`), as
         text. "null" where a run does not have a value that another run with the same member has; NaN where no run with
         that member has it, or the run's method does not use the group.
 
@@ -354,7 +355,7 @@ def settings_of(components: Mapping[str, Any]) -> dict[str, str]:
         components: Keys of components by their groups, as in a record.
 
     Returns:
-        The texts of their values by paths such as "label_model.epochs".
+        The texts of their values by paths such as "label_model.starts".
 
     """
     return {path: as_text(value) for path, value in _flat(components)}
@@ -410,6 +411,26 @@ def scope(runs: pd.DataFrame, key: str, axes: Collection[str] = AXES) -> pd.Seri
     return found
 
 
+def with_unseen_scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return runs with the scores on rows whose text is in no earlier split in the place of those on all rows.
+
+    Args:
+        runs: Rows of `RunIndex.runs`.
+
+    Returns:
+        The same rows. The scores of a split without repeats, and those by group, stay.
+
+    """
+    runs = runs.copy()
+    for path in [path for path in runs if ".metrics_unseen." in path]:
+        usual = path.replace(".metrics_unseen.", ".metrics.", 1)
+        if usual in runs:
+            # NaN, unlike null, is what a record does not have.
+            missing = runs[path].map(lambda value: isinstance(value, float) and math.isnan(value))
+            runs[usual] = runs[usual].where(missing, runs[path])
+    return runs
+
+
 def check_members(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> None:
     """Check that the member that a filter names is that of a run.
 
@@ -438,9 +459,9 @@ def narrow(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> pd.DataF
 
     Args:
         runs: Rows of `RunIndex.runs`.
-        filters: For a group (its member is meant) or a key such as `label_model.epochs`, the texts of which the value
+        filters: For a group (its member is meant) or a key such as `label_model.starts`, the texts of which the value
             has to be one; for `code` and `data.fingerprint`, first digits. A run whose method does not use a
-            group passes a filter on it, and a filter on a key leaves runs of another kind: label_model.epochs=50 says
+            group passes a filter on it, and a filter on a key leaves runs of another kind: label_model.starts=50 says
             nothing about majority votes.
 
     Returns:

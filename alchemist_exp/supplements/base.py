@@ -29,7 +29,7 @@ class ResolvedSupplement:
         text: The text; empty for the general prompt.
         text_origin: Where the text is from.
         sources: Files or rows that the text quotes.
-        gold_used: The gold labels that the text shows, for example "valid: exemplars (10 rows)".
+        gold_used: The gold labels that the text shows, for example "valid: exemplars, 10 rows shown to the LLM".
 
     """
 

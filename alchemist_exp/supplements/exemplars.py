@@ -95,7 +95,8 @@ class ExemplarSupplement(WrittenSupplement):
             rows = sample_diverse(trials.features(split), gold, self.per_class, rng)
         else:
             rows = sample_random(gold, self.per_class, rng)
-        purpose = f"exemplars ({len(rows)} rows)"
+        # Rows are drawn class by class, so the labels of the whole split are used, not only those of the shown rows.
+        purpose = f"exemplars, {len(rows)} rows shown to the LLM"
         context.gold.use(split, purpose)
         texts, numbers = context.data.texts(split), context.data.rows_of_input(split)
         shown = [(context.data.kind.show(texts[row], MAX_EXEMPLAR_CHARACTERS), int(gold[row])) for row in rows]

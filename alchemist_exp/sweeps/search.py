@@ -36,7 +36,7 @@ _MAX_REPEATED: Final = 200
 """Proposals without a new combination, one after the other, at which a search ends."""
 
 USE: Final = f"{Split.VALID}: search for values"
-"""The use of gold labels that the record of a trial names."""
+"""The use of gold labels that the record of a trial names, with the number of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,10 +193,16 @@ def _tell(study: "Study", number: int, result: RunResult | None) -> None:
         score = valid_score(result.record)
         with locked(result.directory.parent / ".locks" / f"{result.directory.name}.lock"):
             record = RunRecord.read_current(result.directory)
-            if record is not None and USE not in record.data["gold_used"]:
-                record.data["gold_used"].append(USE)
+            if record is not None and (use := _use(record)) not in record.data["gold_used"]:
+                record.data["gold_used"].append(use)
                 record.write(result.directory)
     study.tell(number, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
+
+
+def _use(record: RunRecord) -> str:
+    """Return the use of the labels of valid as the record of a trial names it, with the number of rows."""
+    rows, without_text = (record.data[key].get(Split.VALID.value, 0) for key in ("rows", "rows_without_text"))
+    return f"{USE} ({rows - without_text:,} rows)"
 
 
 def _search_result(

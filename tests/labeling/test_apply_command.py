@@ -19,7 +19,7 @@ from alchemist_exp.label_models.majority import Majority
 from alchemist_exp.labeling.labelers import ModelLabeler, ProgramLabeler
 from alchemist_exp.labeling.tables import output_names
 from alchemist_exp.methods.types import LabelingResult, LabelSources
-from alchemist_exp.pipeline.saved_components import save_label_model
+from alchemist_exp.pipeline.saved_components import save_components, save_label_model
 from tests.support.commands import apply_lines, run_command
 
 Capture = pytest.CaptureFixture[str]
@@ -77,8 +77,6 @@ def test_the_training_file_gets_the_labels_of_the_run(
         table.to_parquet("train.parquet", index=False)
     else:
         table.to_csv(f"train.{ending}", index=False, sep="\t" if ending == "tsv" else ",")
-    votes = pd.read_parquet(finished / "votes.parquet")
-    votes = votes[votes["split"] == "train"].astype(object)
     # Parts of any size give the same labels, also where classes are tied.
     monkeypatch.setattr(ModelLabeler, "CHUNK_ROWS", 33)
     monkeypatch.setattr(ProgramLabeler, "CHUNK_ROWS", 40)
@@ -93,7 +91,7 @@ def test_the_training_file_gets_the_labels_of_the_run(
         if using == "programs":
             assert found["p(spam)"].to_numpy() == pytest.approx(train["p(spam)"].to_numpy(), abs=1e-5, nan_ok=True)
             for name in found.columns[7:]:
-                assert found[name].fillna("").tolist() == votes[name.removeprefix("vote ")].fillna("").tolist()
+                assert found[name].astype(object).fillna("").tolist() == train[name].astype(object).fillna("").tolist()
             assert len(found.columns) == 10
         else:
             assert found["confidence"].to_numpy() == pytest.approx(train["confidence"].to_numpy(), abs=1e-5)
@@ -185,7 +183,7 @@ def test_a_program_that_does_not_finish_abstains_with_a_warning(
     assert apply_lines(monkeypatch, "subscribe\n", str(copied), "--with", "programs") == 0
     said = capsys.readouterr()
     assert said.out == "\t\tsubscribe\n"
-    assert said.err.count("warning: the program 'general ") == 3
+    assert said.err.count("warning: the program 'general_0") == 3
 
 
 @pytest.fixture
@@ -227,6 +225,14 @@ def test_a_label_model_that_does_not_say_what_it_learns_is_not_saved(tmp_path: P
     (note,) = save_label_model(tmp_path / "label_model", result, ["ham", "spam"])
     assert note.endswith("its parameter_shapes does not have learned.")
     assert not (tmp_path / "label_model").exists()
+
+
+def test_the_label_model_that_auto_chose_is_stored(composed, tmp_path: Path) -> None:
+    experiment = config.build(composed("label_model=auto", "label_model.candidates=[majority]"))
+    for label_model, expected in ((Majority(), "majority"), (None, "auto")):
+        save_components(tmp_path / "components.json", experiment, label_model)
+        stored = json.loads((tmp_path / "components.json").read_text())
+        assert stored["components"]["label_model"]["class"] == expected
 
 
 def test_the_names_of_columns_are_different() -> None:

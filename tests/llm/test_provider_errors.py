@@ -131,6 +131,10 @@ def test_the_key_is_removed_before_the_text_is_shortened(key) -> None:
     assert key[:8] not in clean("x" * (MAX_QUOTE_LENGTH - 10) + key, key)
 
 
+def test_the_key_is_removed_in_upper_case(key) -> None:
+    assert clean(f"bad key {key.upper()}!", key) == "bad key [key]!"
+
+
 @pytest.mark.parametrize(
     ("headers", "wait"),
     [

@@ -324,7 +324,7 @@ def test_labeled_rows_in_prompts_are_recorded_as_gold(ran: Runner, model: Model,
     done = ran(*options, "method.n_programs=2", "supplement.first_programs=4").record
     shown = [line for line in model.prompts[-1].splitlines() if line.startswith("- ")]
     assert [line.rpartition(" is ")[2] for line in shown] == ["ham", "ham", "spam", "spam"]
-    assert "valid: exemplars (4 rows)" in done.data["gold_used"]
+    assert "valid: exemplars, 4 rows shown to the LLM (100 rows)" in done.data["gold_used"]
     assert any("scores on valid are not a fair estimate" in note for note in done.notes)
     assert len(done.programs["supplements"][0]["sources"]) == 4
     assert len(model.prompts) == (6 if draw == "uncertain" else 2)

@@ -130,8 +130,9 @@ def test_the_record_has_every_section_and_reads_back(main_job) -> None:
         "end_model", "total",
     }  # fmt: skip
     assert raw["data"]["gold_used"] == [
-        "valid: class balance", "valid: warnings", "valid: early stopping", "train: scoring", "valid: scoring",
-        "test: scoring",
+        "valid: class balance (120 rows)", "valid: warnings (120 rows)", "train: scoring of programs (1,586 rows)",
+        "valid: scoring of the class order (120 rows)", "valid: early stopping (120 rows)",
+        "train: scoring (1,586 rows)", "valid: scoring (120 rows)", "test: scoring (250 rows)",
     ]  # fmt: skip
     assert raw["cost"]["spent_usd"] == 0.0
     assert raw["cost"]["list_price_usd"] is None
@@ -210,7 +211,12 @@ def test_labels_programs_and_model_lie_beside_the_record(main_job) -> None:
     labels = pandas.read_parquet(folder / "labels.parquet")
     assert len(labels) == 1586 + 120 + 250
     assert set(labels["predicted"]) == {"ham", "spam"}
-    assert len(list((folder / "programs").glob("*.py"))) == 10
+    names = sorted(path.name for path in (folder / "programs").glob("*.py"))
+    assert len(names) == 10
+    assert [name for name in labels.columns if name.startswith("vote ")] == [f"vote {name}" for name in names]
+    shares = {program["file"]: program["coverage"] for program in main_job[0].record.programs["list"]}
+    train = labels[labels["split"] == "train"]
+    assert {name: train[f"vote {name}"].notna().mean() for name in names} == pytest.approx(shares)
 
 
 def test_the_saved_model_predicts_as_the_labels_say(main_job, composed) -> None:
@@ -285,7 +291,10 @@ def test_sms_reaches_its_figure(ran) -> None:
 
 def test_without_gold_no_stage_uses_any_but_for_scoring(ran) -> None:
     record = ran("gold=none", "dataset.limit=100", "seed=s0", "end_model.max_epochs=3").record
-    assert record.data["gold_used"] == ["train: scoring", "valid: scoring", "test: scoring"]
+    assert [use.removesuffix(" (100 rows)") for use in record.data["gold_used"]] == [
+        "train: scoring of programs", "valid: scoring of the class order", "train: scoring", "valid: scoring",
+        "test: scoring",
+    ]  # fmt: skip
     assert all(note.startswith("Repeated texts") for note in record.notes)
 
 
@@ -476,13 +485,14 @@ def test_repeated_texts_are_counted_and_the_other_rows_scored(main_job) -> None:
     assert record.data["repeats"] == {
         "within": {"train": 186, "valid": 11, "test": 36},
         "across": {"train": {}, "valid": {"train": 17}, "test": {"train": 33, "valid": 40}},
+        "in_earlier_split": {"valid": {"rows": 17, "unchanged": 7}, "test": {"rows": 61, "unchanged": 28}},
     }
     assert record.label_model["metrics_unseen"]["test"]["rows"] == 250 - 61
     assert 0.9 < record.end_model["metrics_unseen"]["test"]["accuracy"]["mean"] < 0.93
     assert record.notes == [
-        "Repeated texts, by letters and digits: 17 of 120 rows of valid are in train (17); 61 of 250 rows of test are "
-        "in train (33) or valid (40); rows that repeat an earlier one of their own split: 186 of train, 11 of valid, "
-        "36 of test."
+        "Repeated texts, by letters and digits: 17 of 120 rows of valid are in train (17), 7 of them without a change; "
+        "61 of 250 rows of test are in train (33) or valid (40), 28 of them without a change; rows that repeat an "
+        "earlier one of their own split: 186 of train, 11 of valid, 36 of test."
     ]
 
 

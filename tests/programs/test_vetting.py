@@ -32,7 +32,7 @@ def vetter(composed, tmp_path: Path):
 def stages(vetter: Vetter, *sources: str, first: int = 0) -> list[RejectionStage | None]:
     """Where each program was lost, None where it was not."""
     programs = [Program(source=source, origin=f"p{n}") for n, source in enumerate(sources, start=first)]
-    vetted = vetter.vet(programs)
+    vetted = vetter.vet_finally(programs)
     assert [p for p in programs if p in vetted.accepted] == list(vetted.accepted)
     lost = {rejected.origin: rejected.stage for rejected in vetted.rejected}
     return [lost.get(program.origin) for program in programs]
@@ -103,9 +103,17 @@ def test_gold_is_used_only_where_it_may_be_and_then_said(vetter) -> None:
     inverse = STRICT[RejectionStage.BELOW_CHANCE]
     with_gold, without = vetter("vetting=strict"), vetter("vetting=strict", gold=False)
     assert stages(with_gold, inverse) == [RejectionStage.BELOW_CHANCE]
-    assert with_gold.context.gold.uses == ["valid: vetting"]
+    assert with_gold.context.gold.uses == ["valid: vetting (40 rows)"]
     assert stages(without, inverse) == [None]
     assert without.context.gold.uses == []
+
+
+def test_what_goes_back_to_the_llm_does_not_depend_on_gold(vetter) -> None:
+    one, inverse = vetter("vetting=strict"), STRICT[RejectionStage.BELOW_CHANCE]
+    first, second = (Program(source=inverse, origin=origin) for origin in ("p0", "p1"))
+    assert one.vet([first]).rejected == ()
+    assert one.vet_finally([first]).rejected[0].reason == "right on 0.0% of 40 valid rows; chance gives 50.0%"
+    assert one.vet([second]).rejected[0].reason == "the same program as p0"
 
 
 def test_a_later_candidate_is_held_against_those_accepted_before(vetter) -> None:

@@ -100,6 +100,15 @@ def test_scores_programs_costs_and_notes_are_printed() -> None:
     assert "loaded from the existing record" not in text
 
 
+def test_the_choice_of_a_label_model_is_shown_with_its_scores() -> None:
+    chosen = copy.deepcopy(record())
+    assert "chosen by" not in text_of(chosen)
+    scores = {"majority": 0.9, "dawid_skene": 0.9312}
+    chosen.label_model["choice"] = {"by": "accuracy on valid", "scores": scores, "left_out": {"snorkel": "needs 3"}}
+    said = "label model chosen by accuracy on valid: majority 0.900, dawid_skene 0.931; snorkel left out: needs 3"
+    assert said in text_of(chosen)
+
+
 def test_a_reused_record_says_so() -> None:
     text = text_of(record(), reused=True)
     assert "loaded from the existing record, finished 2026-11-22T10:00:00+00:00; use force=true to run again" in text
@@ -163,13 +172,16 @@ def test_f1_is_not_shown_where_it_is_not_defined() -> None:
     assert line.split() == ["distilled", "mlp,", "test", *["0.934", "±", "0.006", "-", "0.934", "±", "0.006"]]
 
 
-def test_scores_on_unseen_rows_are_one_line_and_only_if_there_are_repeats() -> None:
+def test_scores_on_unseen_rows_are_in_the_table_only_if_there_are_repeats() -> None:
     assert "no earlier split" not in text_of(record())
     repeated = record()
     repeated.label_model["metrics_unseen"] = {"valid": None, "test": SCORES | {"accuracy": 0.912}}
-    repeated.end_model["metrics_unseen"] = {"test": {"accuracy": SPREAD}}
-    expected = "accuracy on rows whose text is in no earlier split: snorkel, test 0.912; distilled mlp, test 0.934"
-    assert expected in " ".join(text_of(repeated).split())
+    repeated.end_model["metrics_unseen"] = {"test": dict.fromkeys(SCORES, SPREAD)}
+    lines = [" ".join(line.split()) for line in text_of(repeated).splitlines()]
+    (of_votes,) = [line for line in lines if line.startswith("snorkel, test, unseen 0.912")]
+    (distilled,) = [line for line in lines if line.startswith("distilled mlp, test, unseen 0.934 ± 0.006")]
+    assert (len(of_votes.split()), len(distilled.split())) == (6, 13)
+    assert "unseen: rows whose text is in no earlier split" in lines
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ class ErrorTranslator:
             The same response if it does not contain the key.
 
         """
-        text = response.text.replace(self.api_key, MASK) if self.api_key else response.text
+        text = mask_key(response.text, self.api_key)
         return replace(response, text=text, model=self.clean(response.model))
 
     def clean(self, text: str) -> str:
@@ -242,6 +242,20 @@ def _find(error: BaseException | None, kind: type[_E]) -> _E | None:
     return error
 
 
+def mask_key(text: str, api_key: str) -> str:
+    """Return a server's text without the API key, in upper or lower case.
+
+    Args:
+        text: The untrusted text.
+        api_key: The API key; may be empty.
+
+    Returns:
+        The text, with `MASK` for the key.
+
+    """
+    return re.sub(re.escape(api_key), MASK, text, flags=re.IGNORECASE) if api_key else text
+
+
 def clean(text: str, api_key: str) -> str:
     """Return a server's text in a form that is safe on one line of an error message.
 
@@ -254,7 +268,7 @@ def clean(text: str, api_key: str) -> str:
 
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    line = line.replace(api_key, MASK) if api_key else line
+    line = mask_key(line, api_key)
     return line if len(line) <= MAX_QUOTE_LENGTH else f"{line[: MAX_QUOTE_LENGTH - 1]}…"
 
 
