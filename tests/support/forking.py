@@ -112,6 +112,7 @@ def _serve() -> None:
     count_tokens("", "cl100k_base")  # loads the tokenizer
     # Objects of the libraries stay shared with the children: a child would copy their pages to count references.
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)  # as in conftest.py
     gc.enable()
     os.fsync = lambda fd: None  # as in this process's tests
     for line in sys.stdin:
