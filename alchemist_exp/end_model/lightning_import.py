@@ -20,7 +20,7 @@ def without_optional_packages() -> Iterator[None]:
     def is_needed(requirement: RequirementCache) -> bool:
         return not (requirement.requirement or "").startswith(_NOT_NEEDED) and is_available(requirement)
 
-    RequirementCache.__bool__ = is_needed  # type: ignore[method-assign]
+    RequirementCache.__bool__ = is_needed  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:

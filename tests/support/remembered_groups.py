@@ -70,7 +70,12 @@ def _list_once(
     if paths != [config_dir()] or plugins.directory() or registry.installed_directories():
         return create_defaults_list(repo, config_name, overrides_list, **options)
     values = Overrides(repo=repo, overrides_list=overrides_list).config_overrides
-    groups = [override.input_line for override in overrides_list if override not in values]
+    # Hydra does not use overrides of a sweep here.
+    groups = [
+        override.input_line
+        for override in overrides_list
+        if override not in values and not override.is_sweep_override()
+    ]
     key = key_of("groups", [config_name, groups, options])
     if key not in _lists:
         try:
