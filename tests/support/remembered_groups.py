@@ -56,10 +56,10 @@ def remember_groups() -> None:
             temporary.rename(directory / key)
         return pickle.loads(_merged[key])
 
-    config_loader_impl.create_defaults_list = partial(_list_once, directory)
-    ConfigLoaderImpl._compose_config_from_defaults_list = merge_once
+    config_loader_impl.create_defaults_list = partial(_list_once, directory)  # type: ignore[attr-defined]
+    ConfigLoaderImpl._compose_config_from_defaults_list = merge_once  # type: ignore[method-assign]
     # Hydra copies its sources for each composition, and with them its store of schemas, which only hands out copies.
-    ConfigStore.__deepcopy__ = lambda self, memo: self
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
 
 
 def _list_once(
