@@ -99,7 +99,8 @@ def _label_table(data: TextData, split: Split, result: LabelingResult, probs: Fl
     import pyarrow as pa
 
     classes, gold, has_text = data.task.classes, data.gold(split), data.has_text(split)
-    if (labels := result.labels.get(split)) is None:
+    labels = result.train_labels if split is Split.TRAIN else result.labels.get(split)
+    if labels is None:
         labels = SoftLabels(
             probs=np.zeros(probs.shape[1:], dtype=np.float32), covered=np.zeros(probs.shape[1], dtype=bool)
         )

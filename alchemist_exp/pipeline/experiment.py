@@ -26,12 +26,14 @@ from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLM
 from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.base import Method, ProgramMethod
+from alchemist_exp.methods.hybrid import OVER_BUDGET
 from alchemist_exp.methods.zero_shot import FAILED_KINDS
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.types import FUNCTION
 from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.prompts.templates import PromptTemplates
+from alchemist_exp.refinement.settings import Refinement
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.sandbox.base import Sandbox
@@ -172,6 +174,7 @@ class Experiment:
     method: Method = MISSING
     vetting: Vetting = MISSING
     repair: Repair = MISSING
+    refine: Refinement = MISSING
     selection: Selection = MISSING
     label_model: LabelModel = MISSING
     feature_extractor: FeatureExtractor = MISSING
@@ -199,10 +202,13 @@ class Experiment:
     @property
     def used_groups(self) -> tuple[str, ...]:
         """The groups that the method uses on this dataset."""
+        groups = self.method.used_groups
+        if self.refine.has_rounds and isinstance(self.method, ProgramMethod):
+            groups = (*dict.fromkeys((*groups, "llm", "prompt", "repair", "refine")),)
         if not self.scores_concepts:
-            return self.method.used_groups
+            return groups
         asked = ("llm", "prompt") if self.concepts.file is None else ()
-        return (*dict.fromkeys((*self.method.used_groups, *asked)), "concepts")
+        return (*dict.fromkeys((*groups, *asked)), "concepts")
 
     @property
     def scores_concepts(self) -> bool:
@@ -229,7 +235,7 @@ class Experiment:
         """Return whether a group can alter the result.
 
         Args:
-            group: A group of `METHOD_GROUPS`, or concepts.
+            group: A group of `METHOD_GROUPS`, concepts or refine.
 
         Returns:
             Whether the method uses it on this dataset.
@@ -245,8 +251,11 @@ class Experiment:
 
         """
         self._check_rows()
-        for _, used in self.used_components():
-            used.check()
+        reviewed = getattr(self.dataset, "reviewed", None) is not None
+        for group, used in self.used_components():
+            # A label model that learns from gold labels refuses gold=none, but reviewed rows are enough for it.
+            if not (group == "label_model" and self.label_model.uses_gold and reviewed):
+                used.check()
         self.logger.check()
         if self.uses("supplement") and self.supplement.needs_gold and not self.gold.use_valid:
             raise ConfigError(
@@ -289,12 +298,13 @@ class Experiment:
                 rows.
 
         """
-        if isinstance(self.method, AlchemistMethod) and not self.scores_concepts:
+        if (isinstance(self.method, AlchemistMethod) or self.uses("refine")) and not self.scores_concepts:
             self.prompt.check_task(data.task)
         if self.scores_concepts:
             self.concepts.check_file(data.task)
         needs_gold = self.label_model.uses_gold and not isinstance(self.label_model, Auto)
-        if self.uses("label_model") and needs_gold and data.gold(Split.VALID) is None:
+        labeled = data.gold(Split.VALID) is not None or data.reviewed is not None
+        if self.uses("label_model") and needs_gold and not labeled:
             raise ConfigError(
                 f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "
                 "label a valid split, or use label_model=majority."
@@ -317,6 +327,11 @@ class Experiment:
             raise ConfigError(
                 f"supplement={self.supplement.name} shows rows in the prompt, and an image cannot be shown there; use "
                 "supplement=none, or supplement.source=llm."
+            )
+        if images and self.uses("refine"):
+            raise ConfigError(
+                f"refine={self.refine.name} describes rows by their words, and the rows of dataset={self.dataset.name} "
+                "are images; use refine=none."
             )
         if images:
             _ = self.image_encoder
@@ -380,7 +395,7 @@ class Experiment:
         by_group = {override.lstrip("+").partition("=")[0].partition(".")[0]: override for override in overrides}
         notes = [
             f"{by_group[group]} has no effect with method={self.method.name}."
-            for group in METHOD_GROUPS
+            for group in (*METHOD_GROUPS, *(["refine"] if self.refine.has_rounds else []))
             if group in by_group and not self.uses(group)
         ]
         reads_concepts = self.dataset.images and self.method.reads_scores  # concepts.use=false counts, too
@@ -405,9 +420,12 @@ class Experiment:
             Whether the run is repeated. What is in the cache is not asked for again.
 
         """
-        if self.runs_again or record is None or not getattr(self.llm, "retry_failed", False):
+        if self.runs_again or record is None:
             return self.runs_again
-        return not FAILED_KINDS.isdisjoint(record.programs.get("row_outcomes", {}))
+        outcomes = record.programs.get("asked_rows", {}).get("outcomes", record.programs.get("row_outcomes", {}))
+        if OVER_BUDGET in outcomes and record.config["budget"]["usd"] != self.budget.usd:
+            return True
+        return bool(getattr(self.llm, "retry_failed", False)) and not FAILED_KINDS.isdisjoint(outcomes)
 
     def llm_client(self) -> LLMClient:
         """Return a client of the configured LLM with the cache, budget and limits of the outputs directory.

@@ -22,9 +22,11 @@ from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
 from alchemist_exp.label_models.majority import WeightedMajority
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import LabelingResult, LabelSources
+from alchemist_exp.pipeline.asked_section import asked_section
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.program_section import programs_section
+from alchemist_exp.pipeline.rounds_section import round_notes, rounds_section
 from alchemist_exp.pipeline.stages import can_stop
 from alchemist_exp.pipeline.training_warnings import coverage_warnings, one_class_warnings
 from alchemist_exp.pipeline.valid_warnings import check_on_valid, shows_no_loss
@@ -230,6 +232,8 @@ def record_labels(
     """
     with context.progress.stage("evaluate", "scoring programs and label model"):
         record.programs = programs_section(result, data, experiment.sandbox.effective_mode)
+        record.rounds = rounds_section(experiment, data, result.sources)
+        record.programs |= asked_section(result, data, experiment.llm)
         record.label_model = label_model_section(result, data, experiment.dataset.positive)
         if result.labeled_votes is not None:
             context.gold.use(Split.VALID, "warnings")
@@ -238,7 +242,8 @@ def record_labels(
         record.cost = cost_section(experiment, context, result)
     record.notes += result.notes
     if experiment.gold.use_valid and not context.gold.available(Split.VALID):
-        balance = "the class balance is estimated from the votes, and " * experiment.uses("label_model")
+        from_votes = experiment.uses("label_model") and context.gold.reviewed is None
+        balance = "the class balance is estimated from the votes, and " * from_votes
         record.notes.append(
             f"There are no validation labels: {balance}early stopping watches held-out pseudo-labels, as with "
             "gold=none."
@@ -364,7 +369,9 @@ def _program_notes(
             f"selection={experiment.selection.name} was to choose {wanted} programs; only {n_selected} were accepted."
         )
     notes += _type_notes(context.data, sources)
-    if experiment.vetting.reject_below_chance and not context.gold.available(Split.VALID):
+    notes += round_notes(context, sources)
+    gold = context.gold
+    if experiment.vetting.reject_below_chance and not gold.available(Split.VALID) and gold.reviewed is None:
         notes.append("Programs below chance were not rejected: that needs gold=valid and labels of valid.")
     if any(shown.startswith("valid:") for supplement in sources.supplements for shown in supplement.gold_used):
         notes.append("Rows of valid were shown to the LLM: scores on valid are not a fair estimate.")

@@ -27,6 +27,7 @@ from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
+from alchemist_exp.pipeline.rounds import refine_programs
 from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL, save_components, save_label_model
 from alchemist_exp.pipeline.stages import (
@@ -149,6 +150,8 @@ def run_stages(
     context, extract_features = make_context(experiment, data, progress)
     try:
         result = label_rows(experiment, context)
+        if (reviewed := context.gold.use_reviewed("labels of their rows")) is not None:
+            result = result.replace_labels(reviewed.rows, reviewed.gold, 1.0)
         record_sections.record_labels(record, experiment, data, context, result)
         with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
@@ -199,13 +202,14 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
                 context, concepts = name_and_score(context, experiment.concepts, experiment.image_encoder)
             trials = RunTrials(context=context, vetter=Vetter(experiment.vetting, context))
             generated = method.generate(context, trials, experiment.supplement, experiment.repair)
+            generated = refine_programs(experiment, context, trials, generated)
             vetted = trials.vetter.vet_finally(generated.candidates)
             executed = execute(context, vetted.accepted)
             require_programs(context, method, experiment.repair, vetted, executed)
-            selected = select(context, experiment.selection, executed)
+            selected = select(context, experiment.selection, executed, generated.left_out)
             votes = program_votes(method, experiment.supplement, generated, vetted, executed, selected)
             calls = (*(concepts.named.calls if concepts else ()), *generated.calls)
-            return replace(aggregate(context, votes, calls), concepts=concepts)
+            return method.add_labels(context, replace(aggregate(context, votes, calls), concepts=concepts))
         case VoteMethod() as method:
             return aggregate(context, method.votes(context))
         case SoftLabelMethod() as method:

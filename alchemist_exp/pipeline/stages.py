@@ -22,7 +22,7 @@ from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.chunk_cache import transform_in_chunks, write_rows
 from alchemist_exp.features.columns import ColumnFeatures
 from alchemist_exp.label_models.auto import Auto
-from alchemist_exp.label_models.base import fit_label_model, predict_labels
+from alchemist_exp.label_models.base import LabeledVotes, fit_label_model, predict_labels
 from alchemist_exp.label_models.labeled_votes import out_of_fold_labels
 from alchemist_exp.llm.types import LLMCall
 from alchemist_exp.methods.base import ProgramMethod
@@ -76,7 +76,9 @@ def make_context(
     labels = {split: data.gold(split) for split in (Split.TRAIN, Split.VALID)} if experiment.gold.use_valid else {}
     context = RunContext(
         data=data.without_gold(),
-        gold=UsableGold(labels={split: gold for split, gold in labels.items() if gold is not None}),
+        gold=UsableGold(
+            labels={split: gold for split, gold in labels.items() if gold is not None}, reviewed=data.reviewed
+        ),
         llm_client=experiment.llm_client(),
         prompts=experiment.prompt,
         sandbox=experiment.sandbox,
@@ -168,7 +170,7 @@ def distil(
             n_classes=context.n_classes,
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
         )
-    rows, labels = features[Split.TRAIN], result.labels[Split.TRAIN]
+    rows, labels = features[Split.TRAIN], result.train_labels
     with context.progress.stage("end_model", f"training {len(seeds)} seeds of {end_model.name}") as advance:
         if (sample := context.data.fit_sample) is not None:
             rows, labels = take_rows(rows, sample), labels.select(sample)
@@ -259,6 +261,7 @@ def program_votes(
         rejected=vetted.rejected + executed.rejected,
         supplements=generated.supplements,
         runs=executed.runs,
+        refined=generated.refined,
     )
 
 
@@ -315,13 +318,16 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
 
     """
     model, gold = context.label_model, context.gold.use(Split.VALID, "class balance")
-    if model.uses_gold:
-        context.gold.use(Split.VALID, "label model")
     with context.progress.stage("label_model", f"fitting the label model {model.name}"):
         train, valid = sources.matrices[Split.TRAIN], sources.matrices.get(Split.VALID)
         sample = context.data.fit_sample
         fit_on = train if sample is None else train.select(sample)
-        fitted, balance, labeled_votes = fit_label_model(model, fit_on, valid, gold)
+        labeled, labels_of_labeled = context.gold.labeled_votes("class balance", train, valid)
+        if model.uses_gold:
+            context.gold.labeled_votes("label model", train, valid)
+        fitted, balance, labeled_votes = fit_label_model(model, fit_on, labeled, labels_of_labeled)
+        if context.gold.reviewed is not None:  # diagnostics compare with valid alone
+            labeled_votes = None if valid is None or gold is None else LabeledVotes(matrix=valid, gold=gold)
         labeled_by, choice = model.name, None
         if isinstance(fitted, Auto):
             choice, fitted = fitted.choice, fitted.chosen

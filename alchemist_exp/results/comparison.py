@@ -27,8 +27,8 @@ _AVERAGED = {
 """The quantity whose values the caption counts, and what they are over; other tables: the end model's seeds."""
 
 GROUPS = (
-    "dataset", "method", "llm", "prompt", "supplement", "vetting", "repair", "selection", "label_model", "sandbox",
-    "feature_extractor", "end_model", "gold",
+    "dataset", "method", "llm", "prompt", "supplement", "vetting", "repair", "refine", "selection", "label_model",
+    "sandbox", "feature_extractor", "end_model", "gold",
 )  # fmt: skip
 """The configuration groups that can tell runs apart, in the order of their columns."""
 

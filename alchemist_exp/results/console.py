@@ -14,6 +14,7 @@ from alchemist_exp.results.group_tables import concept_table, group_tables
 from alchemist_exp.results.layout import heading, mean_text, new_console, new_table, number_text
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.results.report import UNKNOWN, usd_text
+from alchemist_exp.results.round_tables import rounds_table
 
 SHOWN_PROGRAMS = 12
 """Rows of the programs' table; the record has them all."""
@@ -125,6 +126,7 @@ def render(
             n_classes=n_classes,
             verbose=verbose,
         ),
+        *rounds_table(record.rounds),
         *_cost(record.cost, method, "programs" if has_votes else method),
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
         *(Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]),
@@ -230,7 +232,24 @@ def _programs(programs: Section, accuracy: str, *, votes: bool, n_classes: int, 
         *([Text(f"and {more} more; alchemist show -v lists all", style="dim")] if more > 0 else []),
         *(Text(f"rejected {one['origin']}: {one['reason']}", style="yellow") for one in rejected[:SHOWN_PROGRAMS]),
         *([Text(f"and {more_rejected} more rejected", style="yellow")] if more_rejected > 0 else []),
+        *_asked_rows(programs.get("asked_rows")),
     ]
+
+
+def _asked_rows(asked: Section | None) -> list[RenderableType]:
+    """Return what the LLM said about doubtful rows of train; nothing for methods that do not ask about them."""
+    if asked is None:
+        return []
+    counts = f"{asked['asked']:,} of {asked['doubtful']:,} doubtful rows of train, {usd_text(asked['list_price_usd'])}"
+    labels = (
+        f"{asked['labeled']:,} labeled ({asked['asked_uncovered']:,} asked rows are uncovered, {asked['changed']:,} "
+    )
+    labels += f"labels changed), coverage {number_text(asked['coverage'])}"
+    lines = [f"{labels}; responses: {_counts(asked['outcomes']) or 'none'}"]
+    if asked["accuracy"] is not None:
+        before = number_text(asked["label_model_accuracy"])
+        lines.append(f"accuracy on these rows: LLM {number_text(asked['accuracy'])}, label model {before}")
+    return [heading("Rows labeled by the LLM", counts), *map(Text, lines)]
 
 
 def _cost(cost: Section, method: str, compared: str) -> list[RenderableType]:
