@@ -19,7 +19,7 @@ from tests.support.commands import run_command
 from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
 
-TINY = ("+experiment=tiny", "label_model=majority", "sandbox.determinism_rows=0")
+TINY = ("+experiment=tiny", "method.n_programs=1", "label_model=majority", "sandbox.determinism_rows=0")
 
 MISTAKES = {
     "dataset=yotube": "dataset 'yotube' is unknown; did you mean 'youtube'? Known: cancer,",
@@ -234,7 +234,7 @@ def test_help_lists_groups_members_and_no_parts(cli) -> None:
     done = cli("--help")
     assert done.returncode == 0
     assert "\nlabel_model: How votes become soft labels.\n" in done.stdout
-    assert "\n  snorkel            (default) Snorkel's generative label model; needs" in done.stdout
+    assert "\n  snorkel            (default) Snorkel's generative label model, fitted" in done.stdout
     assert "\n+experiment: " in done.stdout
     for group in config.groups():
         assert re.search(rf"^\+?{group}: \w.+", done.stdout, re.MULTILINE)

@@ -282,9 +282,10 @@ def test_comparing_needs_nothing_heavy(outputs: Path, arguments: tuple[str, ...]
 def test_a_sweep_its_status_and_its_table(
     cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = cli("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
+    tiny = ("+experiment=tiny", "method.n_programs=1", "end_model.max_epochs=1", "label_model=majority")
+    done = cli(*tiny)
     assert done.returncode == 0, done.stderr
-    sweep = ("-m", "+experiment=tiny", "end_model.max_epochs=1", "label_model=majority", "dataset=youtube,sms,cancer")
+    sweep = ("-m", *tiny, "dataset=youtube,sms,cancer")
     listed = run_alchemist("status", "outputs", *sweep, cwd=tmp_path)
     assert listed.returncode == 1, listed.stderr
     lines = listed.stdout.splitlines()
@@ -304,7 +305,7 @@ def test_the_status_of_failed_and_killed_runs(tmp_path: Path) -> None:
     done = run_alchemist("status", "outputs", cwd=tmp_path)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("failed   failed          youtube · alchemist · snorkel · seed five")
+    assert lines[0].startswith("failed   failed          youtube · alchemist · snorkel · tfidf · seed five")
     assert lines[0].endswith("no\\x1b[2J programs")
     assert lines[1].startswith("killed   killed          sms")
     assert lines[2] == "1 failed, 1 killed"
@@ -324,13 +325,13 @@ def test_an_interrupted_run_is_named_so(tmp_path: Path) -> None:
 
 
 MEMBERS = {
-    "defaults": ({}, "youtube · alchemist · snorkel · seed five"),
+    "defaults": ({}, "youtube · alchemist · snorkel · tfidf · seed five"),
     "others": (
         {"llm": "openai", "supplement": "rag", "feature_extractor": "minilm", "gold": "none"},
         "youtube · alchemist · openai · rag · snorkel · minilm · seed five · gold none",
     ),
-    "no LLM": ({"method": "program_files", "llm": "openai"}, "youtube · program_files · snorkel · seed five"),
-    "own file": ({"dataset": "files"}, "files youtube · alchemist · snorkel · seed five"),
+    "no LLM": ({"method": "program_files", "llm": "openai"}, "youtube · program_files · snorkel · tfidf · seed five"),
+    "own file": ({"dataset": "files"}, "files youtube · alchemist · snorkel · tfidf · seed five"),
 }
 
 

@@ -97,7 +97,7 @@ class Mlp(EndModel):
         validation: ValidationData | None,
         on_epoch: Callable[[int], None] | None = None,
     ) -> FittedEndModel:
-        """Train all seeds at once.
+        """Train all seeds in one fit.
 
         Args:
             features: See `EndModel.fit`.
@@ -155,6 +155,6 @@ class Mlp(EndModel):
             StoreError: A file is missing, broken or of another version.
 
         """
-        from alchemist_exp.end_model.network import load_stacked_mlp
+        from alchemist_exp.end_model.network import load_mlp_ensemble
 
-        return load_stacked_mlp(directory, self.device)
+        return load_mlp_ensemble(directory, self.device)

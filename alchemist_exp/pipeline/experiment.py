@@ -15,6 +15,7 @@ from alchemist_exp.core.hashing import code_fingerprint, key_of, to_jsonable
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.end_model.base import EndModel
+from alchemist_exp.end_model.prediction import CombinedPrediction, Prediction
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.images.base import ImageTextEncoder
 from alchemist_exp.label_models.auto import Auto
@@ -180,6 +181,7 @@ class Experiment:
     label_model: LabelModel = MISSING
     feature_extractor: FeatureExtractor = MISSING
     end_model: EndModel = MISSING
+    predict: Prediction = MISSING
     seed: Seeds = MISSING
     sandbox: Sandbox = MISSING
     logger: Logger = MISSING
@@ -198,7 +200,8 @@ class Experiment:
             The group and the component; groups that the method does not use are left out.
 
         """
-        for group in ("dataset", "method", *self.used_groups, "feature_extractor", "end_model", "seed", "gold"):
+        last = ("feature_extractor", "end_model", "predict", "seed", "gold")
+        for group in ("dataset", "method", *self.used_groups, *last):
             yield group, getattr(self, group)
 
     @property
@@ -264,6 +267,8 @@ class Experiment:
                 "supplement.source is data, which shows labeled rows, and gold is none; use gold=valid, or "
                 "supplement.source=llm."
             )
+        if isinstance(self.predict, CombinedPrediction):
+            self._check_prediction(self.predict)
         if isinstance(self.method, ProgramMethod):
             self._check_programs(self.method)
         if isinstance(self.method, AlchemistMethod):
@@ -300,6 +305,15 @@ class Experiment:
                 rows.
 
         """
+        if (
+            isinstance(self.predict, CombinedPrediction)
+            and self.predict.weight is None
+            and data.gold(Split.VALID) is None
+        ):
+            raise ConfigError(
+                f"predict=combine chooses the weight on labels of valid and {self.dataset.name} has none; label a "
+                "valid split, or set predict.weight, for example predict.weight=0.5."
+            )
         if (isinstance(self.method, AlchemistMethod) or self.uses("refine")) and not self.scores_concepts:
             self.prompt.check_task(data.task)
         if self.scores_concepts:
@@ -340,7 +354,22 @@ class Experiment:
         elif self.feature_extractor.reads != "texts":
             raise ConfigError(
                 f"feature_extractor={self.feature_extractor.name} reads {self.feature_extractor.reads}, and the rows "
-                f"of dataset={self.dataset.name} are not images; use feature_extractor=tfidf."
+                f"of dataset={self.dataset.name} are not images; use feature_extractor=combined."
+            )
+
+    def _check_prediction(self, predict: CombinedPrediction) -> None:
+        """Raise ConfigError when there is nothing to mix, or no labels to choose the weight by."""
+        if not self.end_model.trains:
+            raise ConfigError(f"predict=combine needs a distilled model, and end_model={self.end_model.name} has none.")
+        if not self.uses("label_model"):
+            raise ConfigError(
+                f"predict=combine mixes a label model in, and method={self.method.name} has none; use "
+                "predict=distilled."
+            )
+        if predict.weight is None and not self.gold.use_valid:
+            raise ConfigError(
+                "predict=combine chooses the weight on labels of valid, and gold is none; use gold=valid, or set "
+                "predict.weight, for example predict.weight=0.5."
             )
 
     def _check_programs(self, method: ProgramMethod) -> None:

@@ -25,8 +25,10 @@ from alchemist_exp.pipeline import artifacts, record_sections
 from alchemist_exp.pipeline.concept_scores import name_and_score
 from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.feature_stage import no_features
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
+from alchemist_exp.pipeline.prediction_stage import combine_predictions
 from alchemist_exp.pipeline.rounds import refine_programs
 from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL, save_components, save_label_model
@@ -34,7 +36,6 @@ from alchemist_exp.pipeline.stages import (
     aggregate,
     distil,
     make_context,
-    no_features,
     predict,
     program_votes,
     require_programs,
@@ -90,8 +91,6 @@ def run(
 
     """
     experiment.check()
-    # torchmetrics imports matplotlib where it is installed, which writes a cache of fonts.
-    os.environ.setdefault("MPLCONFIGDIR", str(experiment.paths.cache / "matplotlib"))
     stages = StageProgress(progress)
     with stages.stage("load", f"loading {experiment.dataset.name}"):
         data = experiment.dataset.load()
@@ -163,16 +162,18 @@ def run_stages(
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
-        record.notes += record_sections.feature_notes(experiment.feature_extractor, features.by_split)
+        record.data["zero_features"] = zeros = record_sections.count_zero_features(features.by_split)
+        record.notes += record_sections.feature_notes(experiment.feature_extractor, zeros, features.by_split)
         model = distil(experiment, context, result, features.by_split)
         probs = predict(model, features.by_split, progress)
         with progress.stage("evaluate", "scoring"):
-            record_sections.record_predictions(record, experiment, data, context, result, model, probs)
+            predictions = combine_predictions(experiment, context, result, probs)
+            record_sections.record_predictions(record, experiment, data, context, result, model, predictions)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
         with progress.stage("write", "writing labels and model"):
             save_image_figure(directory / artifacts.IMAGES, data, result)
-            artifacts.save_labels(directory / artifacts.LABELS, loaded, result, probs)
+            artifacts.save_labels(directory / artifacts.LABELS, loaded, result, predictions.final)
             if features.entry is not None:
                 artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
         with progress.stage("tracking", "logging scores"):

@@ -37,6 +37,13 @@ def track(tracker: Tracker, record: RunRecord, model: FittedEndModel, sources: L
             metrics += [("label model", split, name, split_scores[name], 0.0) for name in defined]
     for split, summaries in record.end_model["metrics"].items():
         metrics += [("end model", split, name, s["mean"], s["std"]) for name, s in summaries.items() if s is not None]
+    single = {"ensemble": record.end_model["ensemble"]["metrics"] if len(record.end_model["seeds"]) > 1 else {}}
+    single["combined"] = (record.end_model["combined"] or {}).get("metrics", {})
+    for stage, by_split in single.items():
+        for split, found in by_split.items():
+            metrics += [
+                (stage, split, n, found[n], 0.0) for n in ("accuracy", "f1", "macro_f1") if found[n] is not None
+            ]
     notes, programs, cost = record.notes + record.label_model["warnings"], record.programs, record.cost
     tracker.log_summary(
         {f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics}

@@ -167,6 +167,14 @@ def _scores(record: RunRecord) -> list[RenderableType]:
                 cells = [mean_text(scores[name], n_seeds) for name in _SCORES]
                 style = "bold" if split == "test" else ""
                 table.add_row(f"distilled {end_model['name']}, {split}{rows}", "", *cells, style=style)
+    ensemble, combined = end_model.get("ensemble") or {}, end_model.get("combined") or {}
+    kinds = {f"ensemble of {n_seeds} seeds": ensemble} if n_seeds > 1 else {}
+    kinds |= {f"combined, {label_model['name']} by {combined['weight']:g}": combined} if combined else {}
+    for kind, section in kinds.items():
+        for split, all_rows in section.get("metrics", {}).items():
+            for rows, scores in (("", all_rows), (f", {_UNSEEN}", _unseen(section).get(split))):
+                if scores:
+                    table.add_row(f"{kind}, {split}{rows}", "", *(number_text(scores[name]) for name in _SCORES))
     for split, share in record.data["most_frequent_class"].items():
         table.add_row(f"most frequent class, {split}", "", number_text(share), style="dim")
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"

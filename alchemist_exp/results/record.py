@@ -74,7 +74,8 @@ class RunRecord:
             method=hybrid also `asked_rows`, what the LLM said about doubtful rows.
         label_model: Labels, class balance, coverage and scores by split; warnings; for label_model=auto the `choice`:
             which model was `chosen`, `by` what, the `scores` of the candidates, and why others were `left_out`.
-        end_model: Mean, standard deviation and the score of each seed, by split.
+        end_model: Mean, standard deviation and the score of each seed, by split; scores of their `ensemble` and, with
+            predict=combine, of its mixture with the label model (`combined`).
         groups: Scores by group, each a class and a value of a spurious attribute: its name as `attribute`, the groups'
             `names` and `train_shares`, the stages to which group labels were known (`used_by`), and scores by split of
             `label_model` and `end_model`. Empty for a dataset without such an attribute.

@@ -43,7 +43,7 @@ GROUP_SCORES = {
 _SETTINGS = ("components.", "packages.", "code", "data.fingerprint")
 """What can alter a result, as beginnings of a record's keys."""
 
-_USUAL = {"llm": "recorded", "supplement": "none", "feature_extractor": "tfidf", "gold": "valid"}
+_USUAL = {"llm": "recorded", "supplement": "none", "feature_extractor": "combined", "gold": "valid"}
 """Members that a run's name leaves out: those of the default configuration."""
 
 _NUMBER = int | float
