@@ -9,7 +9,7 @@ from markupsafe import Markup
 from alchemist_exp.report.blocks import shorten
 from alchemist_exp.report.charts import CHAR_WIDTH, LABEL_CHARS, element, picture
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 14, 18, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 14, 30, 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ def plot(
         parts.append(element("text", x_text(tick), x=at_x, y=_TOP + height + 17, class_="middle"))
     parts.append(element("line", x1=_LEFT, x2=_LEFT + width, y1=_TOP + height, y2=_TOP + height, class_="axis"))
     parts.append(element("text", x.name, x=_LEFT + width / 2, y=size[1] - 5, class_="middle name"))
-    parts.append(element("text", y.name, x=_LEFT, y=_TOP - 3, class_="name"))
+    parts.append(element("text", y.name, x=_LEFT, y=12, class_="name"))
     for line in lines:
         parts += _line(line, [at(*point) for point in zip(line.xs, line.ys, strict=True)], height / (y.high - y.low))
     return picture(*size, description, *parts)

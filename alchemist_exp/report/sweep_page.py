@@ -183,7 +183,13 @@ def _cost(dataset: str, lines: pd.DataFrame, labels: list[str]) -> Figure | None
     if len({price for price, *_ in found}) < 2:
         return None
     shown = found[:MAX_DRAWN]
-    points = [Line(xs=[price], ys=[score], label=shorten(label, 40), marks=[0]) for price, score, label in shown]
+    near = (max(score for _, score, _ in shown) - min(score for _, score, _ in shown)) / 15
+    points, labeled = [], list[tuple[float, float]]()
+    for price, score, label in shown:
+        # A label that would cover another one is left out; the table of settings has all of them.
+        covered = any(other / 3 < price < 3 * other and abs(of_other - score) < near for other, of_other in labeled)
+        labeled += [] if covered else [(price, score)]
+        points.append(Line(xs=[price], ys=[score], label="" if covered else shorten(label, 40), marks=[0]))
     name = f"{lines['score'].iloc[0]} on test"
     text = f"{shorten(dataset)}: {name} by list price."
     x = axis_over("US dollars", [price for price, *_ in shown], logarithmic=True)
