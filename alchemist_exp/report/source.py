@@ -6,6 +6,7 @@ from typing import Final
 from markupsafe import Markup
 
 from alchemist_exp.core.terminal import escape_controls
+from alchemist_exp.programs.files import split_header
 
 MAX_SOURCE_CHARS: Final = 30_000
 """Characters that are shown of one program."""
@@ -19,13 +20,14 @@ def read_source(programs: Path, name: object) -> str | None:
         name: The name of the file by the record.
 
     Returns:
-        The source, at most `MAX_SOURCE_CHARS` characters; None without such a file in the directory itself.
+        The source below the header, at most `MAX_SOURCE_CHARS` characters; None without such a file in the directory
+        itself.
 
     """
     if not isinstance(name, str) or name != Path(name).name or not (path := programs / name).is_file():
         return None
     with path.open(encoding="utf-8", errors="replace") as file:
-        return file.read(MAX_SOURCE_CHARS)
+        return split_header(file.read(MAX_SOURCE_CHARS))[1]
 
 
 def highlight(source: str) -> Markup:
