@@ -30,7 +30,7 @@ def element(name: str, *content: Markup | str, **attributes: object) -> Markup:
 
     Example:
         >>> element("text", "a < b", class_="label", x=1.23456)
-        Markup('<text class="label" x="1.23">a &lt; b</text>')
+        Markup('<text class="label" x="1.235">a &lt; b</text>')
 
     """
     shown = (

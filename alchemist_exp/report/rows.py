@@ -70,11 +70,12 @@ class LabeledRows:
     def wrong(self) -> BoolArray:
         """Whether a row has a gold class and one of its labels differs from it."""
         differs = [(label != ABSTAIN) & (label != self.gold) for label in (self.weak, self.predicted)]
-        return (self.gold != ABSTAIN) & (differs[0] | differs[1])
+        found: BoolArray = (self.gold != ABSTAIN) & (differs[0] | differs[1])
+        return found
 
     def of_split(self, split: str) -> BoolArray:
         """Return whether each row is in a split."""
-        found: BoolArray = np.fromiter((name == split for name in self.split), dtype=np.bool_, count=len(self))
+        found: BoolArray = self.split == split
         return found
 
     def text(self, row: int) -> str:
