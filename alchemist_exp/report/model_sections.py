@@ -100,14 +100,18 @@ def calibration_section(record: RunRecord, rows: LabeledRows | None) -> Section:
 
     """
     figures: list[Block] = []
-    if rows is not None:
-        split = _scored_split(rows)
-        chosen = rows.of_split(split) & (rows.gold != ABSTAIN)
-        for name, labels, shares in (
-            (f"soft labels of {record.label_model['name']}", rows.weak, rows.weak_share),
-            ("distilled model", rows.predicted, rows.confidence),
-        ):
-            used = chosen & (labels != ABSTAIN) & ~np.isnan(shares)
+    for section, name in (
+        (record.label_model, f"soft labels of {record.label_model['name']}"),
+        (record.end_model, "distilled model"),
+    ):
+        by_split = section.get("calibration") or {}
+        split = next((split for split in SPLITS if by_split.get(split)), None)
+        if split is not None:
+            figures.append(_reliability_chart(_recorded_reliability(by_split[split]), name, split))
+        elif rows is not None:  # a record of an earlier version
+            split, is_end = _scored_split(rows), section is record.end_model
+            labels, shares = (rows.predicted, rows.confidence) if is_end else (rows.weak, rows.weak_share)
+            used = rows.of_split(split) & (rows.gold != ABSTAIN) & (labels != ABSTAIN) & ~np.isnan(shares)
             if found := reliability(np.clip(shares[used], 0, 1), (labels == rows.gold)[used]):
                 figures.append(_reliability_chart(found, name, split))
     lead = (
@@ -115,6 +119,17 @@ def calibration_section(record: RunRecord, rows: LabeledRows | None) -> Section:
     )
     return Section(
         id="calibration", title="Calibration", lead=lead, blocks=[Columns(blocks=figures)] if figures else []
+    )
+
+
+def _recorded_reliability(found: Mapping[str, Any]) -> Reliability:
+    """Return the calibration of a split in a record."""
+    bins = found["bins"]
+    return Reliability(
+        confidence=[float(one["confidence"]) for one in bins],
+        accuracy=[float(one["accuracy"]) for one in bins],
+        n_rows=[int(one["rows"]) for one in bins],
+        error=float(found["ece"]),
     )
 
 

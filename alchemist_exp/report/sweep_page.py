@@ -117,7 +117,7 @@ def _overview(index: RunIndex, report: Report) -> list[Block]:
     done = index.runs[index.runs["state"] == RunState.DONE]
     other = ", ".join(f"{count:,} {state}" for state, count in states.items() if state != RunState.DONE)
     spent = sum(float(usd) for usd in done["cost.spent_usd"] if isinstance(usd, int | float))
-    seconds = sum(float(value) for value in done["seconds.total"] if isinstance(value, int | float))
+    seconds = sum(float(value) for value in done.get("seconds.total", ()) if isinstance(value, int | float))
     datasets = report.flat["dataset"].astype(str).unique().tolist()
     return [
         Tiles(

@@ -88,7 +88,9 @@ def _record() -> dict[str, Any]:
     ]
     rejected = [{"id": "x", "origin": ATTACK, "stage": ATTACK, "reason": ATTACK}]
     means = {name: {"mean": 0.925, "std": 0.01, "per_seed": [0.92, 0.93]} for name in ("accuracy", "f1", "macro_f1")}
+    bins = [{"low": 0.9, "rows": 40, "confidence": 0.95, "accuracy": 0.925}]
     made["end_model"] |= {"metrics": {"test": means}, "metrics_unseen": {"test": means}, "by_class": by_class}
+    made["end_model"]["calibration"] = {"test": {"ece": 0.0251, "rows": 40, "bins": bins}}
     made["label_model"] |= {
         "labels": dict.fromkeys(CLASSES, 20),
         "metrics_unseen": {},

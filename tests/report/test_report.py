@@ -78,6 +78,7 @@ def test_a_report_has_all_sections_and_executes_no_text_of_the_run(
         "3 of 40 rows of test repeat a text of train or valid (1 of them without a change)",
         "Wrong votes: 6 of 8 (32 votes on rows of train with gold labels)",
         "expected calibration error 0.400 over 39 rows",
+        "expected calibration error 0.025 over 40 rows",
         "wrong 3 of 3",
         "uncovered 1 of 1",
         "conflicting 8 of 8",
