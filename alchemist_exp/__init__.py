@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels, Split
     from alchemist_exp.label_models.accuracy_weighted import AccuracyWeighted
+    from alchemist_exp.label_models.auto import Auto
     from alchemist_exp.label_models.base import (
         LabeledVotes,
         LabelModel,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from alchemist_exp.label_models.flyingsquid import FlyingSquid
     from alchemist_exp.label_models.majority import Majority, WeightedMajority
     from alchemist_exp.label_models.snorkel import Snorkel
+    from alchemist_exp.label_models.stacked import Stacked
     from alchemist_exp.library import apply, load_component, read_record, run
     from alchemist_exp.pipeline.run import RunResult
     from alchemist_exp.results.record import RunRecord
@@ -41,6 +43,7 @@ __all__ = [
     "ABSTAIN",
     "AccuracyWeighted",
     "AlchemistError",
+    "Auto",
     "Component",
     "ConfigError",
     "DataError",
@@ -59,6 +62,7 @@ __all__ = [
     "Snorkel",
     "SoftLabels",
     "Split",
+    "Stacked",
     "StoreError",
     "WeightedMajority",
     "__version__",
@@ -80,12 +84,14 @@ _MODULES = {
     ),
     "core.types": ("ABSTAIN", "LabelMatrix", "SoftLabels", "Split"),
     "label_models.accuracy_weighted": ("AccuracyWeighted",),
+    "label_models.auto": ("Auto",),
     "label_models.base": ("LabelModel", "LabeledVotes", "class_balance_from_gold", "class_balance_from_votes"),
     "label_models.dawid_skene": ("DawidSkene", "OneCoin"),
     "label_models.diagnostics": ("diagnose",),
     "label_models.flyingsquid": ("FlyingSquid",),
     "label_models.majority": ("Majority", "WeightedMajority"),
     "label_models.snorkel": ("Snorkel",),
+    "label_models.stacked": ("Stacked",),
     "library": ("apply", "load_component", "read_record", "run"),
     "pipeline.run": ("RunResult",),
     "results.record": ("RunRecord",),

@@ -48,8 +48,16 @@ RENAMED_KEYS = {
     "feature_extractor.dimensions": "feature_extractor.n_components",
     "feature_extractor.longest_phrase": "feature_extractor.max_ngram",
     "feature_extractor.max_terms": "feature_extractor.max_features",
+    "label_model.epochs": "label_model.max_iterations",
 }
 """Configuration keys of version 0.1.0 and their names today; an old key is refused with its new name."""
+
+REMOVED_KEYS = {
+    "label_model.learning_rate": "the fit of label_model=snorkel ends at label_model.tolerance",
+    "label_model.l2": "label_model.prior_strengths, in votes, sets the pull towards the prior of label_model=snorkel",
+    "label_model.seed": "the fit of label_model=snorkel is deterministic",
+}
+"""Configuration keys of version 0.1.0 without a successor, and why."""
 
 _DATE = re.compile(r"-(20\d\d-\d\d-\d\d|20\d{6})$")
 
@@ -138,7 +146,7 @@ def compose(
     """Compose the configuration as the command line does.
 
     Args:
-        overrides: Hydra overrides such as "dataset=sms" and "label_model.epochs=10".
+        overrides: Hydra overrides such as "dataset=sms" and "label_model=majority".
         directory: The user's own directory of YAML files and Python modules (--config-dir).
         with_hydra: Whether the result has Hydra's own section, which `build` refuses.
 
@@ -233,14 +241,28 @@ def _require_values(missing: Iterable[str]) -> None:
         raise ConfigError(f"{' and '.join(keys)} must be given, as in {example}")
 
 
+def explain_outdated_key(key: str) -> str | None:
+    """Return what replaces a key of an earlier version, in one sentence; None for any other key.
+
+    Args:
+        key: The key, such as "llm.pack".
+
+    """
+    if renamed := RENAMED_KEYS.get(key):
+        return f"{key} is now called {renamed}; write {renamed}=..."
+    if why := REMOVED_KEYS.get(key):
+        return f"{key} no longer exists: {why}; leave it out."
+    return None
+
+
 def _refuse_appended(config: DictConfig, prefix: str) -> None:
     """Refuse keys that no component reads: Hydra's +key=value is not checked against the schemas."""
     schema = OmegaConf.get_type(config)
     known = [f.name for f in fields(schema)] if schema and is_dataclass(schema) else [str(key) for key in config]
     for key in map(str, config):
         if key not in known:
-            if renamed := RENAMED_KEYS.get(prefix + key):
-                raise ConfigError(f"{prefix}{key} is now called {renamed}; write {renamed}=...")
+            if outdated := explain_outdated_key(prefix + key):
+                raise ConfigError(outdated)
             raise ConfigError(unknown_name("the key", prefix + key, [prefix + name for name in known]))
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():

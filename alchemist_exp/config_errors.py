@@ -157,8 +157,8 @@ def _no_member(match: re.Match[str]) -> str:
 def _no_key(match: re.Match[str]) -> str:
     if match["schema"] == "Experiment":
         return _no_root_key(match)
-    if renamed := config.RENAMED_KEYS.get(match["key"]):
-        return f"{match['key']} is now called {renamed}; write {renamed}=..."
+    if outdated := config.explain_outdated_key(match["key"]):
+        return outdated
     # The part is a name in a mapping (llm.price={a:1}), or the last part of the key itself.
     prefix, _, last = match["key"].rpartition(".")
     prefix = prefix if match["part"] == last else match["key"]
@@ -197,6 +197,8 @@ def _no_key_in_file(match: re.Match[str]) -> str:
             f"the file {file}.yaml has the key {key!r}, which is now called {renamed.partition('.')[2]!r}; rename it "
             "there."
         )
+    if why := config.REMOVED_KEYS.get(f"{group}.{key}"):
+        return f"the file {file}.yaml has the key {key!r}, which no longer exists: {why}; remove it there."
     if key == "_target_":
         return (
             f'the file {file}.yaml has _target_, which is not used here; put @component("{group}", "{member}") on the '

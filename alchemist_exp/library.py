@@ -35,7 +35,7 @@ def run(
     """Compose, check and run one experiment, as `alchemist run` does.
 
     Args:
-        overrides: Hydra overrides such as "dataset=sms" and "label_model.epochs=10". A sweep is a loop over calls.
+        overrides: Hydra overrides such as "dataset=sms" and "label_model=majority". A sweep is a loop over calls.
         config_dir: A directory with your YAML files and Python modules, as with --config-dir.
         progress: Shows the stages while they run. By default nothing is shown.
 

@@ -25,12 +25,12 @@ MISTAKES = {
     "dataset=yotube": "dataset 'yotube' is unknown; did you mean 'youtube'? Known: cancer,",
     "datset=sms": "the key 'datset' is unknown; did you mean 'dataset'?",
     "forse=true": "the key 'forse' is unknown; did you mean 'force'?",
-    "label_model.epoch=3": "the key 'label_model.epoch' is unknown; did you mean 'label_model.epochs'?",
-    "+label_model.epoch=3": "the key 'label_model.epoch' is unknown; did you mean 'label_model.epochs'?",
+    "label_model.start=3": "the key 'label_model.start' is unknown; did you mean 'label_model.starts'?",
+    "+label_model.start=3": "the key 'label_model.start' is unknown; did you mean 'label_model.starts'?",
     "paths.output=x": "the key 'paths.output' is unknown; did you mean 'paths.outputs'?",
     "hydra.launcher.tme=3": "the key 'hydra.launcher.tme' is unknown; the keys of a launcher or sweeper are in",
-    "label_model.epochs=x": "label_model.epochs is 'x'; expected a whole number.",
-    "label_model.epochs=-1": "label_model.epochs is -1; expected 1 or more.",
+    "label_model.max_iterations=x": "label_model.max_iterations is 'x'; expected a whole number.",
+    "label_model.max_iterations=-1": "label_model.max_iterations is -1; expected 1 or more.",
     "end_model.device=gpu": "end_model.device: Invalid value 'gpu', expected one of [auto, cpu, cuda].",
     "end_model.learning_rate=fast": "end_model.learning_rate is 'fast'; expected a number.",
     "dataset=[youtube,sms]": "to sweep over them say -m dataset=a,b",
@@ -61,6 +61,8 @@ MISTAKES = {
     "{a=b": "'{a=b' cannot be parsed; overrides are key=value, as in label_model=majority.",
     "seed=0": "seed '0' is unknown; did you mean 's0'? Known: five, s0, s1, s2, s3, s4. For a seed of your own say",
     "repair=true": "repair 'true' is unknown. Known: off, on.",
+    "label_model.l2=0.1": "label_model.l2 no longer exists: label_model.prior_strengths, in votes, sets the pull",
+    "label_model.seed=3": "label_model.seed no longer exists: the fit of label_model=snorkel is deterministic;",
     "+llm.pack=x": "llm.pack is now called llm.recording; write llm.recording=...",
     "--labelmodel": "the option '--labelmodel' is unknown; overrides have no dashes: write label_model=...",
     "--label_model=majority": "the option '--label_model' is unknown; overrides have no dashes: write label_model=...",
@@ -111,7 +113,7 @@ def test_the_words_of_a_text_without_quotes_are_put_together(
     [
         ("label_model=glob(*)", f"label_model={','.join(config.members('label_model'))}"),
         ("dataset=glob([s*,y*],exclude=*t*)", "dataset=sms,yelp"),
-        ("label_model.epochs=5", "label_model.epochs=5"),
+        ("label_model.max_iterations=5", "label_model.max_iterations=5"),
     ],
 )
 def test_a_glob_finds_members_and_no_parts(override: str, expected: str) -> None:
@@ -119,10 +121,10 @@ def test_a_glob_finds_members_and_no_parts(override: str, expected: str) -> None
 
 
 def test_a_full_traceback_only_with_debug_trace(cli) -> None:
-    done = cli("debug=trace", "label_model.epochs=-1")
+    done = cli("debug=trace", "label_model.max_iterations=-1")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-    assert "ConfigError: label_model.epochs is -1" in done.stderr
+    assert "ConfigError: label_model.max_iterations is -1" in done.stderr
 
 
 def test_outputs_in_the_way_are_one_sentence(cli, tmp_path: Path) -> None:

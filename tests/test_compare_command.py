@@ -172,7 +172,7 @@ def test_runs_on_two_servers_are_not_merged(
 
 OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
     "another extractor": (("feature_extractor=bert",), {}, "feature_extractor=bert (1 run)"),
-    "another value": (("label_model.epochs=5",), {}, "label_model.epochs=5 (1 run)"),
+    "another value": (("label_model.max_iterations=5",), {}, "label_model.max_iterations=5 (1 run)"),
     "a part of the data": (("dataset.limit=100",), {}, "dataset.limit=100 (1 run)"),
     "other gold labels": (("gold=none",), {}, "gold=none (1 run)"),
     "another version of the program": ((), {"code": "fade" * 6}, "code=fadefadefade (1 run)"),

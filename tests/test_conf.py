@@ -119,9 +119,9 @@ def test_keys_that_are_missing_are_named_together(composed) -> None:
 
 def test_an_appended_key_that_nobody_reads_is_refused(composed) -> None:
     with pytest.raises(
-        ConfigError, match=r"the key 'label_model\.epoch' is unknown; did you mean 'label_model\.epochs'"
+        ConfigError, match=r"the key 'label_model\.start' is unknown; did you mean 'label_model\.starts'"
     ):
-        config.build(composed("+label_model.epoch=3"))
+        config.build(composed("+label_model.start=3"))
     with pytest.raises(ConfigError, match=r"the key 'llm\.price\.foo' is unknown"):
         config.build(composed("+llm.price.foo=3"))
 
@@ -209,14 +209,14 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("label_model.epochs=0", r"label_model\.epochs is 0; expected 1 or more"),
+        ("label_model.max_iterations=0", r"label_model\.max_iterations is 0; expected 1 or more"),
         ("method.n_programs=0", r"method\.n_programs is 0; expected 1 or more"),
         ("method.n_programs=10001", r"method\.n_programs is 10001; expected 1 or more, at most 10000 programs"),
         ("seed.values=[1,1]", r"seed\.values is \[1, 1\]; expected different numbers"),
         ("seed.values=[4294967296]", r"from 0 to 2\*\*32 - 1"),
         ("paths.outputs='~nouser/x'", "paths.outputs is '~nouser/x', which cannot be a directory"),
-        ("label_model.learning_rate=nan", "label_model.learning_rate is nan"),
-        ("label_model.l2=inf", "label_model.l2 is inf"),
+        ("label_model.tolerance=nan", "label_model.tolerance is nan"),
+        ("label_model.prior_strengths=[inf]", r"label_model.prior_strengths is \[inf\]"),
         ("llm.price.input_usd_per_million=nan", "llm.price"),
         ("end_model.batch_size=99999999999", "end_model.batch_size is 99999999999"),
         ("end_model.hidden=[99999999999]", "end_model.hidden has a layer of 99999999999"),

@@ -89,11 +89,15 @@ def test_values_that_refer_to_other_groups_are_resolved() -> None:
         ("label_model=majorty", {}, "label_model 'majorty' is unknown; did you mean 'majority'"),
         (
             "label_model=snorkel",
-            {"epoch": 3},
-            "label_model=snorkel: the key 'epoch' is unknown; did you mean 'epochs'",
+            {"start": 3},
+            "label_model=snorkel: the key 'start' is unknown; did you mean 'starts'",
         ),
-        ("label_model=snorkel", {"epochs": "many"}, "label_model.epochs is 'many'; expected a whole number"),
-        ("label_model=snorkel", {"epochs": -1}, "label_model.epochs is -1; expected 1 or more"),
+        (
+            "label_model=snorkel",
+            {"starts": "many"},
+            "label_model.starts is 'many'; expected a whole number",
+        ),
+        ("label_model=snorkel", {"starts": -1}, "label_model.starts is -1; expected 1 or more"),
         ("dataset=files", {"path": "x"}, "dataset.prompt must be given"),
     ],
 )
@@ -139,7 +143,10 @@ def test_a_run_shows_its_stages_to_the_progress_given(tmp_path: Path) -> None:
         (["dataset=sms,youtube"], "'dataset=sms,youtube' has a comma"),
         (["dataset=[sms,youtube]"], "'dataset=[sms,youtube]' asks for several members at once"),
         (["llm.pack=x"], "llm.pack is now called llm.recording"),
-        (["+label_model.epoch=3"], "the key 'label_model.epoch' is unknown; did you mean 'label_model.epochs'"),
+        (
+            ["+label_model.start=3"],
+            "the key 'label_model.start' is unknown; did you mean 'label_model.starts'",
+        ),
         (["llm=openai", "llm.price.as_of=x"], "llm.price.as_of=x changes a part of llm.price"),
         (["-m", "seed=s0,s1"], "overrides is ['-m', 'seed=s0,s1']; give a list"),
         ("seed=s0", "overrides is 'seed=s0'; give a list"),

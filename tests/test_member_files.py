@@ -33,16 +33,22 @@ def mistake(directory: Path) -> str:
         ("name: mine\n  x: [\n", "line 2, is not valid YAML: mapping values are not allowed here; fix it."),
         (f"{DEFAULTS}\tname: mine\n", "line 2, is not valid YAML: found character '\\t' that cannot start any token"),
         (f"{DEFAULTS}name: mine\nname: mine\n", "line 3, is not valid YAML: found duplicate key name"),
-        (f"{DEFAULTS}epochs: !!python/object:os.system x\n", "line 2, is not valid YAML: could not determine"),
+        (f"{DEFAULTS}starts: !!python/object:os.system x\n", "line 2, is not valid YAML: could not determine"),
         ("a: 'x\n", "is not valid YAML: found unexpected end of stream"),
         ("- a\n- b\n", "line 1: the file has no keys"),
         ("some text\n", "line 1: the file has no keys"),
         ("name: mine\ndefaults: snorkel\n", "line 2: defaults needs a list"),
         ("defaults:\n  - snorkell\n", "line 2: the member 'snorkell' is unknown; did you mean 'snorkel'? Known: "),
         (f"{DEFAULTS}name: other\n", "line 2: name is 'other', and the file is mine.yaml; make them the same."),
-        (f"{DEFAULTS}epochs: many\n", "line 2: label_model.epochs is 'many'; expected a whole number."),
-        (f"{DEFAULTS}\nepochs: [1, 2]\n", "line 3: label_model.epochs is '[1, 2]'; expected a whole number."),
-        (f"{DEFAULTS}epochs: '${{foo'\n", "line 2: '${foo' is not a valid reference; a text that contains ${ has"),
+        (f"{DEFAULTS}starts: many\n", "line 2: label_model.starts is 'many'; expected a whole number."),
+        (
+            f"{DEFAULTS}\nstarts: [1, 2]\n",
+            "line 3: label_model.starts is '[1, 2]'; expected a whole number.",
+        ),
+        (
+            f"{DEFAULTS}starts: '${{foo'\n",
+            "line 2: '${foo' is not a valid reference; a text that contains ${ has",
+        ),
         (f"{DEFAULTS}name: caf\u00e9\n".encode("latin-1"), "line 2, is not UTF-8; save the file as UTF-8."),
         (f"{DEFAULTS}name: a\x01b\n", "line 2, has a control character; remove it."),
     ],
@@ -55,11 +61,12 @@ def test_the_file_and_the_line_are_named(own: Path, text: str | bytes, expected:
 
 
 @pytest.mark.parametrize(
-    ("text", "epochs"), [(f"{DEFAULTS}epochs: 7\n", 7), (f"# ä\n{DEFAULTS}name: mine\nepochs: 8\n", 8)]
+    ("text", "starts"),
+    [(f"{DEFAULTS}starts: 7\n", 7), (f"# ä\n{DEFAULTS}name: mine\nstarts: 8\n", 8)],
 )
-def test_a_right_file_is_a_member(own: Path, text: str, epochs: int) -> None:
+def test_a_right_file_is_a_member(own: Path, text: str, starts: int) -> None:
     own.write_text(text, encoding="utf-8")
-    assert alchemist_exp.load_component("label_model=mine", config_dir=own.parents[1]).epochs == epochs
+    assert alchemist_exp.load_component("label_model=mine", config_dir=own.parents[1]).starts == starts
 
 
 @pytest.mark.parametrize(("name", "advice"), [("label_models", "rename one to label_model."), ("x", "NAME.yaml")])

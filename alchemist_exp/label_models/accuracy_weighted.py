@@ -8,12 +8,16 @@ import numpy as np
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import component
-from alchemist_exp.core.errors import ConfigError, ProgramsError
+from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
+<<<<<<< HEAD
 from alchemist_exp.label_models.posterior import AdditivePosterior, Link, one_hot
 
 _ALTERNATIVE = "or use a label model that needs no gold labels, such as label_model=dawid_skene"
+=======
+from alchemist_exp.label_models.labeled_votes import check_gold, require_labeled
+>>>>>>> main
 
 
 @component("label_model", "accuracy_weighted")
@@ -58,11 +62,7 @@ class AccuracyWeighted(LabelModel):
             ConfigError: They may not.
 
         """
-        if not self.use_valid:
-            raise ConfigError(
-                f"label_model={self.name} weights programs by the validation labels, which gold=none excludes; "
-                f"use gold=valid, {_ALTERNATIVE}."
-            )
+        check_gold(self, self.use_valid)
 
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Learn the weights, of shape (n_programs,), from the votes on the validation split.
@@ -79,11 +79,7 @@ class AccuracyWeighted(LabelModel):
             ProgramsError: `labeled` is None or contains no vote.
 
         """
-        if labeled is None or not labeled.matrix.covered.any():
-            raise ProgramsError(
-                f"label_model={self.name} needs votes on labeled validation rows, but there are none; "
-                f"give the dataset a labeled valid split that programs vote on, {_ALTERNATIVE}."
-            )
+        labeled = require_labeled(self, labeled)
         votes, n_classes = labeled.matrix.votes, matrix.n_classes
         correct = np.count_nonzero(votes == labeled.gold[:, np.newaxis], axis=0)
         total = np.count_nonzero(votes != ABSTAIN, axis=0)

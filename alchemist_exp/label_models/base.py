@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.component import Component, naming_plugin
+from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.npy import read_npy
 from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, read_only
@@ -23,6 +24,8 @@ from alchemist_exp.label_models.posterior import AdditivePosterior
 ClassBalance = npt.NDArray[np.float64]
 """float64 array of shape (n_classes,): the frequency of each class; positive, sums to 1."""
 
+
+_CONVERGENCE = "convergence_"
 
 _CHUNK_ROWS = 65_536
 """Rows that are predicted at once. Snorkel's model needs 0.5 KB per row for ten programs."""
@@ -132,9 +135,15 @@ class LabelModel(Component, ABC):
         """
         return {}
 
+    @property
+    def convergence(self) -> Convergence | None:
+        """How the fit ended, which an iterative model stores as `convergence_`; None for others and loaded models."""
+        found: Convergence | None = vars(self).get(_CONVERGENCE)
+        return found
+
     def unsaved_attributes(self) -> list[str]:
         """Return the attributes that are neither values of the configuration nor in `parameter_shapes`."""
-        known = {f.name for f in fields(self)} | {*self.parameter_shapes(1, 2)}
+        known = {f.name for f in fields(self)} | {*self.parameter_shapes(1, 2), _CONVERGENCE}
         return sorted(name for name in vars(self) if name not in known)
 
     def save(self, directory: Path) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import component
+from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
@@ -101,12 +102,13 @@ class _EMLabelModel(LabelModel):
         posterior: _Floats = np.where(total > 0, counts / np.maximum(total, 1), class_balance)
         prior = np.full(n_classes, 1 / n_classes) if self.class_prior is ClassPrior.uniform else class_balance
         previous = -np.inf
-        for _ in range(self.max_iterations):
+        for iteration in range(1, self.max_iterations + 1):
             # M step: probabilities from the counts that the posterior expects.
             weighted = posterior * patterns.rows[:, np.newaxis]
             if self.class_prior is ClassPrior.learned:
                 prior = weighted.sum(axis=0) / n_rows
-            outcome_probs = self._outcome_probs((outcomes.T @ weighted).reshape(-1, n_classes + 1, n_classes))
+            expected = (outcomes.T @ weighted).reshape(-1, n_classes + 1, n_classes)
+            outcome_probs = self._outcome_probs(expected)
             self.log_prior_: _Floats = np.log(np.maximum(prior, _MIN_PROBABILITY))
             log_probs: _Floats = np.log(np.maximum(outcome_probs, _MIN_PROBABILITY))
             self.log_outcome_probs_ = log_probs.reshape(-1, n_classes)
@@ -115,7 +117,9 @@ class _EMLabelModel(LabelModel):
             evidence = np.logaddexp.reduce(joint, axis=1, keepdims=True)
             posterior = np.exp(joint - evidence)
             likelihood = float(patterns.rows @ evidence[:, 0]) / n_rows
-            if likelihood - previous <= self.tolerance:
+            converged = likelihood - previous <= self.tolerance
+            self.convergence_ = Convergence(iterations=iteration, converged=converged)
+            if converged:
                 break
             previous = likelihood
         return self
@@ -178,11 +182,14 @@ class OneCoin(_EMLabelModel):
 
     Smoothing adds that many pseudo-votes at chance accuracy to each program.
 
+    Programs that vote for one class only contradict the model, which expects them to vote for the others as well: if
+    their class is rare, they are most likely if they are always wrong. Use `DawidSkene` for these.
+
     Example:
         >>> import numpy as np
         >>> votes = np.array([[0, 0, 1], [0, 0, 0], [1, 1, 1], [1, 1, 0]], dtype=np.int8)
         >>> matrix = LabelMatrix(votes=votes, n_classes=2)
-        >>> model = OneCoin(class_prior=ClassPrior.uniform, smoothing=1.0, max_iterations=200, tolerance=1e-6)
+        >>> model = OneCoin(class_prior=ClassPrior.given, smoothing=1.0, max_iterations=200, tolerance=1e-6)
         >>> model.fit(matrix, np.array([0.5, 0.5])).predict_proba(matrix).hard().tolist()
         [0, 0, 1, 1]
 

@@ -3,8 +3,9 @@
 A warning is a reason to compare label models, not a proof of an error. Nothing is changed, and a wrong label that all
 programs vote for is not detected. The thresholds were set on 17 label matrices (recorded programs on seven datasets,
 human-crafted functions on two) under every label model: each model that loses more than six points of accuracy
-against the majority vote gets a warning. No model that is better gets one, except Snorkel on french, which gains four
-points but hardly ever labels one of the classes.
+against the majority vote gets a warning. docs/label_model_choice.md says how many good and bad fits get one, also on
+random sets of programs. Where enough labeled rows show that labels are as good as the majority vote, disagreement with
+it is no reason for a warning (`compare_with_majority`).
 """
 
 import math
@@ -64,6 +65,7 @@ def diagnose(
     program_names: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
     labeled: LabeledVotes | None = None,
+    compare_with_majority: bool = True,
 ) -> list[str]:
     """Check votes and the labels that a label model made of them.
 
@@ -75,6 +77,8 @@ def diagnose(
         class_names: A name per class; by default "class 0", "class 1", ...
         labeled: Votes of the same programs on rows with gold labels. Without it, each program is compared with the
             majority of the others.
+        compare_with_majority: Whether labels that differ from the majority vote are reported; False where labeled rows
+            have shown that the labels are as good.
 
     Returns:
         Warnings; empty when no check found anything.
@@ -114,7 +118,7 @@ def diagnose(
     ]
     return [
         # They advise to compare with the majority vote, which the labels are.
-        *(against_majority if labeled_by != "majority" else []),
+        *(against_majority if compare_with_majority and labeled_by != "majority" else []),
         *_wrong_program_warnings(wrong, program_names, labeled),
         # A wrong program contests rows on which good ones agree, so that these would look like duplicates.
         *_near_duplicates(matrix, [i for i in range(n_programs) if i not in wrong], program_names),

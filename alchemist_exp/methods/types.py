@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from alchemist_exp.concepts.source import ScoredConcepts
 from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
+from alchemist_exp.label_models.auto import Choice
 from alchemist_exp.label_models.base import LabeledVotes, LabelModel
 from alchemist_exp.llm.types import LLMCall
 from alchemist_exp.programs.files import file_names
@@ -92,6 +93,7 @@ class LabelingResult:
         class_balance: The class balance that the label model was given; None without a label model.
         label_model: The fitted label model; None without one.
         labeled_votes: The votes on valid with its gold labels; None when they may not be used.
+        choice: Why `label_model` was chosen among others; None when the configuration names it.
         concepts: The concepts whose scores the programs read; None for rows that are no images.
         notes: Notes for the record, one or more sentences each.
 
@@ -104,5 +106,6 @@ class LabelingResult:
     class_balance: tuple[float, ...] | None = None
     label_model: LabelModel | None = None
     labeled_votes: LabeledVotes | None = None
+    choice: Choice | None = None
     concepts: ScoredConcepts | None = None
     notes: tuple[str, ...] = ()

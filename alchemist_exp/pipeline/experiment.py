@@ -17,6 +17,7 @@ from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.images.base import ImageTextEncoder
+from alchemist_exp.label_models.auto import Auto
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.client import LLMClient
@@ -292,7 +293,8 @@ class Experiment:
             self.prompt.check_task(data.task)
         if self.scores_concepts:
             self.concepts.check_file(data.task)
-        if self.uses("label_model") and self.label_model.uses_gold and data.gold(Split.VALID) is None:
+        needs_gold = self.label_model.uses_gold and not isinstance(self.label_model, Auto)
+        if self.uses("label_model") and needs_gold and data.gold(Split.VALID) is None:
             raise ConfigError(
                 f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "
                 "label a valid split, or use label_model=majority."

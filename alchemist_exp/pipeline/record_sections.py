@@ -1,6 +1,7 @@
 """Turns the results of the stages into the sections of the record, its notes, and figures for the tracker."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.artifact_cache import row_chunks
+from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import BoolArray, FloatArray, IntArray, Split, tied_rows
 from alchemist_exp.data.base import Metric, TextData
@@ -24,7 +26,8 @@ from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.program_section import programs_section
 from alchemist_exp.pipeline.stages import can_stop
-from alchemist_exp.pipeline.valid_warnings import check_on_valid
+from alchemist_exp.pipeline.training_warnings import coverage_warnings, one_class_warnings
+from alchemist_exp.pipeline.valid_warnings import check_on_valid, shows_no_loss
 from alchemist_exp.programs.types import RejectionStage
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord, Section
@@ -58,7 +61,9 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
     train = result.labels[Split.TRAIN].hard()
     return {
         "name": result.labeled_by,
+        "choice": None if result.choice is None else to_jsonable(result.choice),
         "class_balance": None if result.class_balance is None else list(result.class_balance),
+        "convergence": None if (convergence := _convergence(result)) is None else asdict(convergence),
         "labels": {name: int(np.count_nonzero(train == c)) for c, name in enumerate(data.task.classes)},
         "coverage": {split.value: float(labels.covered.mean()) for split, labels in result.labels.items()},
         "tied": {split.value: int(labels.tied.sum()) for split, labels in result.labels.items()},
@@ -66,6 +71,7 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
         "metrics_unseen": metrics_unseen,
         "by_class": by_class,
         "warnings": [
+            *coverage_warnings(result.labels[Split.TRAIN]),
             *_class_order_warnings(result, data),
             *_valid_warnings(result, data),
             *diagnose(
@@ -75,9 +81,26 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
                 program_names=result.sources.names,
                 class_names=data.task.classes,
                 labeled=result.labeled_votes,
+                compare_with_majority=not _is_good_on_valid(result),
             ),
         ],
     }
+
+
+def _convergence(result: LabelingResult) -> Convergence | None:
+    """Return how the fit of the label model ended; None if it is not iterative."""
+    return None if result.label_model is None else result.label_model.convergence
+
+
+def _convergence_notes(result: LabelingResult) -> list[str]:
+    """Return a note when the fit of the label model was stopped before it converged."""
+    convergence = _convergence(result)
+    if convergence is None or convergence.converged:
+        return []
+    return [
+        f"The fit of label_model={result.labeled_by} has {convergence}, so its labels depend on where it was stopped; "
+        "raise label_model.max_iterations or label_model.tolerance."
+    ]
 
 
 def _class_order_warnings(result: LabelingResult, data: TextData) -> list[str]:
@@ -116,6 +139,12 @@ def _valid_warnings(result: LabelingResult, data: TextData) -> list[str]:
         labeled_by=result.labeled_by,
         class_names=data.task.classes,
     )
+
+
+def _is_good_on_valid(result: LabelingResult) -> bool:
+    """Return whether gold labels of valid may be used and show that labels are not worse than the majority vote."""
+    on_valid, labeled = result.labels.get(Split.VALID), result.labeled_votes
+    return on_valid is not None and labeled is not None and shows_no_loss(on_valid, labeled)
 
 
 def _by_class(gold: IntArray, predicted: IntArray, data: TextData) -> Section:
@@ -219,6 +248,7 @@ def record_labels(
         record.notes.append(
             f"Valid has no rows of {missing}, so early stopping watches held-out pseudo-labels, as with gold=none."
         )
+    record.notes += _convergence_notes(result)
     record.notes += _tie_notes(result, experiment)
     record.notes += experiment.unused_overrides(record.overrides)
     if isinstance(experiment.method, ProgramMethod):
@@ -230,7 +260,7 @@ def _tie_notes(result: LabelingResult, experiment: Experiment) -> list[str]:
     labels, votes = result.labels[Split.TRAIN], result.sources.matrices[Split.TRAIN]
     tied, n_labeled = labels.tied, int(labels.covered.sum())
     how = "their soft labels are equal for these classes, and their hard labels are one of them at random"
-    if experiment.uses("label_model") and isinstance(experiment.label_model, WeightedMajority):
+    if experiment.uses("label_model") and isinstance(result.label_model, WeightedMajority):
         tied = votes.covered & tied_rows(votes.counts())
         how = "these get the class that is more frequent in the class balance; label_model=majority favors none"
     if not (n_tied := int(tied.sum())):
@@ -301,6 +331,12 @@ def record_predictions(
     counts = result.sources.matrices[Split.TRAIN].counts().sum(axis=0)
     if silent := [name for name, count in zip(data.task.classes, counts, strict=True) if not count]:
         record.notes.append(f"No vote on train is for the class {', '.join(silent)}.")
+    record.notes += one_class_warnings(
+        result.labels[Split.TRAIN],
+        probs[Split.TRAIN],
+        end_model=experiment.end_model.name,
+        class_names=data.task.classes,
+    )
     record.notes += high_seed_variance(record.end_model["metrics"], experiment.dataset.metric.value)
 
 

@@ -155,7 +155,7 @@ def run_stages(
         with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
-            save_components(directory / COMPONENTS, experiment)
+            save_components(directory / COMPONENTS, experiment, result.label_model)
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)

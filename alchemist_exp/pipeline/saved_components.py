@@ -12,6 +12,7 @@ from alchemist_exp.core.component import Component, naming_plugin, registered_as
 from alchemist_exp.core.hashing import key_of, to_jsonable
 from alchemist_exp.core.source import source_fingerprint
 from alchemist_exp.core.types import Split
+from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.programs.files import file_names
@@ -33,15 +34,17 @@ GROUPS: Final = ("feature_extractor", "end_model", "label_model", "sandbox")
 """The groups whose components label other rows."""
 
 
-def save_components(path: Path, experiment: Experiment) -> None:
+def save_components(path: Path, experiment: Experiment, label_model: LabelModel | None) -> None:
     """Write the class and the values of each component that labels other rows.
 
     Args:
         path: The file.
         experiment: The experiment.
+        label_model: The label model that made the labels, which label_model=auto has chosen; None without one.
 
     """
-    stored = {group: describe_component(getattr(experiment, group)) for group in GROUPS}
+    used = {group: getattr(experiment, group) for group in GROUPS} | ({LABEL_MODEL: label_model} if label_model else {})
+    stored = {group: describe_component(component) for group, component in used.items()}
     write_json(path, {"version": VERSION, "components": stored})
 
 

@@ -21,7 +21,9 @@ from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.chunk_cache import transform_in_chunks, write_rows
 from alchemist_exp.features.columns import ColumnFeatures
+from alchemist_exp.label_models.auto import Auto
 from alchemist_exp.label_models.base import fit_label_model, predict_labels
+from alchemist_exp.label_models.labeled_votes import out_of_fold_labels
 from alchemist_exp.llm.types import LLMCall
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import GeneratedPrograms, LabelingResult, LabelSources
@@ -297,7 +299,8 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
 
     Of a large train it is fitted on `TextData.fit_sample`.
 
-    The class balance is taken from the gold labels of valid where they may be used, else estimated from the votes.
+    The class balance is taken from the gold labels of valid where they may be used, else estimated from the votes. The
+    labels of valid by a model that is fitted on its gold labels are made out of fold.
 
     Args:
         context: What the stages of the run share.
@@ -319,13 +322,21 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
         sample = context.data.fit_sample
         fit_on = train if sample is None else train.select(sample)
         fitted, balance, labeled_votes = fit_label_model(model, fit_on, valid, gold)
+        labeled_by, choice = model.name, None
+        if isinstance(fitted, Auto):
+            choice, fitted = fitted.choice, fitted.chosen
+            labeled_by = f"{model.name}: {choice.chosen}"
         labels = {split: predict_labels(fitted, matrix) for split, matrix in sources.matrices.items()}
+        if fitted.uses_gold and labeled_votes is not None:
+            with naming_plugin(fitted, "fit"):
+                labels[Split.VALID] = out_of_fold_labels(fitted, fit_on, balance, labeled_votes)
     return LabelingResult(
         labels=labels,
-        labeled_by=model.name,
+        labeled_by=labeled_by,
         sources=sources,
         calls=calls,
         class_balance=tuple(float(share) for share in balance),
         label_model=fitted,
         labeled_votes=labeled_votes,
+        choice=choice,
     )

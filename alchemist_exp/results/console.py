@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.results.class_tables import by_class_tables
 from alchemist_exp.results.group_tables import concept_table, group_tables
@@ -113,6 +114,7 @@ def render(
     return Group(
         *parts,
         *_scores(record),
+        *_choice(record.label_model),
         *(by_class_tables(record) if verbose else []),
         *group_tables(record.groups, labeled_by="label model" if has_votes else record.label_model["name"]),
         *concept_table(record.concepts, spurious=record.groups.get("attribute", "background")),
@@ -168,6 +170,8 @@ def _scores(record: RunRecord) -> list[RenderableType]:
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"
     what = f"{label_model['name']}: rows with a label" + (f"; {end_model['name']}: {over}" if n_seeds else "")
     labels = f"labels by {label_model['name']} on train: {_counts(label_model['labels'])}"
+    if convergence := label_model.get("convergence"):  # records of earlier versions have none
+        labels += f"; the fit has {Convergence(**convergence)}"
     has_unseen = any(_unseen(section) for section in (label_model, end_model))
     explained = [Text(f"{_UNSEEN}: rows whose text is in no earlier split", style="dim")] if has_unseen else []
     return [heading("Scores", what), table, *explained, Text(labels)]
@@ -176,6 +180,15 @@ def _scores(record: RunRecord) -> list[RenderableType]:
 def _unseen(section: Section) -> Mapping[str, Any]:
     """Return the scores on rows whose text is in no earlier split, by split; empty when no split has repeats."""
     return section.get("metrics_unseen") or {}
+
+
+def _choice(label_model: Section) -> list[Text]:
+    """Return why the label model was chosen among others; nothing when the configuration names it."""
+    if not (choice := label_model.get("choice")):
+        return []
+    scores = ", ".join(f"{name} {number_text(score)}" for name, score in choice["scores"].items())
+    left_out = [f"{name} left out: {reason}" for name, reason in choice["left_out"].items()]
+    return [Text(f"label model chosen by {choice['by']}: {'; '.join([scores, *left_out])}")]
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -68,7 +68,8 @@ class RunRecord:
         host: Cores, accelerator and machine.
         data: Name, fingerprint, rows, classes, and which gold labels were used for what.
         programs: Programs that voted, were not selected, or were rejected and why; errors; supplements.
-        label_model: Labels, class balance, coverage and scores by split; warnings.
+        label_model: Labels, class balance, coverage and scores by split; warnings; for label_model=auto the `choice`:
+            which model was `chosen`, `by` what, the `scores` of the candidates, and why others were `left_out`.
         end_model: Mean, standard deviation and the score of each seed, by split.
         groups: Scores by group, each a class and a value of a spurious attribute: its name as `attribute`, the groups'
             `names` and `train_shares`, the stages to which group labels were known (`used_by`), and scores by split of

@@ -86,7 +86,7 @@ class RunIndex:
     Attributes:
         runs: One row for each run, in the order they began; the index is the name of its directory. Columns: `state`;
             the member of each configuration group (`label_model`), NaN where the run's method does not use the group;
-            and each value of the record by its path (`config.label_model.epochs`, `cost.spent_usd`,
+            and each value of the record by its path (`config.label_model.starts`, `cost.spent_usd`,
             `end_model.metrics.test.accuracy.mean`), NaN where a record does not have it.
         errors: A sentence about each record that could not be read.
 
@@ -328,7 +328,7 @@ def settings(runs: pd.DataFrame) -> pd.DataFrame:
         runs: Rows of `RunIndex.runs`.
 
     Returns:
-        One row for each run and one column for each value, named as in a filter (`label_model.epochs`, `code`), as
+        One row for each run and one column for each value, named as in a filter (`label_model.starts`, `code`), as
         text. "null" where a run does not have a value that another run with the same member has; NaN where no run with
         that member has it, or the run's method does not use the group.
 
@@ -355,7 +355,7 @@ def settings_of(components: Mapping[str, Any]) -> dict[str, str]:
         components: Keys of components by their groups, as in a record.
 
     Returns:
-        The texts of their values by paths such as "label_model.epochs".
+        The texts of their values by paths such as "label_model.starts".
 
     """
     return {path: as_text(value) for path, value in _flat(components)}
@@ -459,9 +459,9 @@ def narrow(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> pd.DataF
 
     Args:
         runs: Rows of `RunIndex.runs`.
-        filters: For a group (its member is meant) or a key such as `label_model.epochs`, the texts of which the value
+        filters: For a group (its member is meant) or a key such as `label_model.starts`, the texts of which the value
             has to be one; for `code` and `data.fingerprint`, first digits. A run whose method does not use a
-            group passes a filter on it, and a filter on a key leaves runs of another kind: label_model.epochs=50 says
+            group passes a filter on it, and a filter on a key leaves runs of another kind: label_model.starts=50 says
             nothing about majority votes.
 
     Returns:

@@ -75,7 +75,7 @@ def read_search_space(arguments: Sequence[str]) -> SearchSpace:
     """Separate the overrides with several values from those with one.
 
     Args:
-        arguments: Overrides such as "label_model.epochs=100,1000" or "end_model.learning_rate=interval(0.001,0.1)".
+        arguments: Overrides such as "label_model.smoothing=1,10" or "end_model.learning_rate=interval(0.001,0.1)".
 
     Returns:
         The values to choose from, and the other overrides.
@@ -105,7 +105,7 @@ def read_search_space(arguments: Sequence[str]) -> SearchSpace:
     if not distributions:
         raise ConfigError(
             "a search needs a key with several values, as in 'end_model.learning_rate=interval(0.001,0.03)' or "
-            "label_model.epochs=100,1000."
+            "label_model.smoothing=1,10."
         )
     return SearchSpace(distributions=distributions, fixed=tuple(fixed))
 

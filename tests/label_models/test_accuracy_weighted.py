@@ -1,10 +1,9 @@
-"""Weights from the validation labels, computed by hand, and the errors where there are none."""
+"""Weights from the validation labels, computed by hand."""
 
 import numpy as np
 import pytest
 
-from alchemist_exp import config
-from alchemist_exp.core.errors import ConfigError, ProgramsError
+from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.base import LabeledVotes
 
@@ -34,21 +33,6 @@ def test_a_vote_of_a_program_worse_than_chance_counts_against_its_class(make) ->
     model = make("accuracy_weighted").fit(labeled.matrix, EVEN, labeled)
     lone = model.predict_proba(LabelMatrix(votes=np.array([[1, -1]], dtype=np.int8), n_classes=3))
     assert lone.probs[0].argmin() == 1
-
-
-def test_without_gold_the_check_fails_before_anything_is_spent(composed) -> None:
-    experiment = config.build(composed("label_model=accuracy_weighted", "gold=none"))
-    with pytest.raises(ConfigError, match=r"label_model=accuracy_weighted .* use gold=valid, or use a label model"):
-        experiment.check()
-    config.build(composed("label_model=accuracy_weighted")).check()
-    config.build(composed("label_model=accuracy_weighted", "gold=none", "method=zero_shot", "llm=openai"))
-
-
-def test_without_votes_on_labeled_rows_the_fit_is_refused(make) -> None:
-    without_votes = labeled_votes([-1, -1], gold=[0])
-    for labeled in (None, without_votes):
-        with pytest.raises(ProgramsError, match=r"needs votes on labeled validation rows, but there are none; give"):
-            make("accuracy_weighted").fit(without_votes.matrix, EVEN, labeled)
 
 
 def test_zero_smoothing_is_refused(make) -> None:

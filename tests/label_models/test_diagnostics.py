@@ -9,7 +9,8 @@ from alchemist_exp import config
 from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
 from alchemist_exp.label_models.base import LabeledVotes, class_balance_from_gold
 from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
-from alchemist_exp.pipeline.valid_warnings import check_on_valid
+from alchemist_exp.pipeline.training_warnings import coverage_warnings, one_class_warnings
+from alchemist_exp.pipeline.valid_warnings import MIN_DECISIVE_ROWS, check_on_valid, shows_no_loss
 from tests.support.crowd import crowd, labeled
 
 
@@ -51,6 +52,55 @@ def test_the_majority_vote_is_not_compared_with_itself() -> None:
     labels = labels_of(1 - matrix.counts().argmax(axis=1))
     assert any("majority" in warning for warning in diagnose(matrix, labels, labeled_by="snorkel"))
     assert diagnose(matrix, labels, labeled_by="majority") == []
+
+
+@pytest.mark.parametrize("n_valid", [MIN_DECISIVE_ROWS - 1, MIN_DECISIVE_ROWS])
+@pytest.mark.parametrize("good", [True, False])
+def test_labels_that_are_good_on_valid_are_not_compared_by_agreement(good: bool, n_valid: int) -> None:
+    """Two good programs against three wrong ones: labels like the former differ from the majority vote."""
+    matrix, truth = crowd(1000, [0.95, 0.95, 0.3, 0.3, 0.3], [0.5, 0.5], 1.0, seed=3)
+    labels = labels_of(truth if good else 1 - truth)
+    valid, on_valid = labeled(matrix, truth, n_valid), labels.select(np.arange(n_valid))
+    decisive = n_valid == MIN_DECISIVE_ROWS
+    assert shows_no_loss(on_valid, valid) == (good and decisive)
+    compared = not shows_no_loss(on_valid, valid)
+    found = [w for w in diagnose(matrix, labels, labeled=valid, compare_with_majority=compared) if "Often" not in w]
+    assert bool(found) == compared
+
+
+def test_confidence_far_from_the_accuracy_on_valid_is_named() -> None:
+    gold = np.arange(400) % 2
+    votes = LabelMatrix(votes=gold[:, np.newaxis].astype(np.int8), n_classes=2)
+    wrong = np.where(np.arange(400) % 4 < 2, 0, 1)  # right on half of the rows of each class
+    hard = np.where(np.arange(400) % 10 < 5, gold, wrong)
+
+    def found(confidence: float) -> list[str]:
+        probs = np.where(np.eye(2)[hard] == 1, confidence, 1 - confidence)
+        labels = SoftLabels(probs=probs, covered=votes.covered)
+        exam = LabeledVotes(matrix=votes, gold=gold)
+        warnings = check_on_valid(labels, labels, exam, labeled_by="m", class_names=["c0", "c1"])
+        return [warning for warning in warnings if "confidence" in warning]
+
+    accuracy = (hard == gold).mean()
+    (warning,) = found(0.98)
+    assert warning.startswith("the soft labels of m have a mean confidence of 0.98 on valid and are right on 0.7")
+    assert found(float(accuracy) + 0.1) == []
+
+
+@pytest.mark.parametrize(
+    ("covered", "predicted", "coverage_says", "one_class_says"),
+    [(0.8, 0.75, False, False), (0.6, 0.75, True, False), (1.0, 1.0, False, True), (1.0, 0.89, False, False)],
+)
+def test_low_coverage_and_a_distilled_model_of_one_class(covered, predicted, coverage_says, one_class_says) -> None:
+    rows = np.arange(400)
+    labels = SoftLabels(probs=np.eye(2)[rows % 4 // 3], covered=rows < 400 * covered)
+    probs = np.eye(2)[(rows >= 400 * predicted).astype(int)][np.newaxis]
+    assert bool(coverage_warnings(labels)) == coverage_says
+    assert bool(one_class_warnings(labels, probs, end_model="mlp", class_names=["c0", "c1"])) == one_class_says
+    rare = SoftLabels(probs=np.eye(2)[(rows % 50 == 0).astype(int)], covered=rows >= 0)
+    found_rare = np.eye(2)[(rows % 70 == 0).astype(int)][np.newaxis]
+    assert one_class_warnings(rare, found_rare, end_model="mlp", class_names=["c0", "c1"]) == []
+    assert one_class_warnings(rare, np.empty((0, 400, 2)), end_model="none", class_names=["c0", "c1"]) == []
 
 
 def test_a_disappearing_class_is_named_although_few_rows_change() -> None:
@@ -133,7 +183,7 @@ def test_two_good_programs_beside_a_wrong_one_are_no_duplicates() -> None:
     [
         ([50, 50], [50, 50], 0, ""),
         ([60, 40], [50, 50], 0, ""),
-        ([100, 0], [100, 0], 1, "model labels 100% of train as c0, but valid has 50%; compare"),
+        ([100, 0], [100, 0], 2, "model labels 100% of train as c0, but valid has 50%; compare"),
         ([50, 50], [49, 51], 0, ""),
     ],
 )

@@ -19,7 +19,7 @@ from alchemist_exp.label_models.majority import Majority
 from alchemist_exp.labeling.labelers import ModelLabeler, ProgramLabeler
 from alchemist_exp.labeling.tables import output_names
 from alchemist_exp.methods.types import LabelingResult, LabelSources
-from alchemist_exp.pipeline.saved_components import save_label_model
+from alchemist_exp.pipeline.saved_components import save_components, save_label_model
 from tests.support.commands import apply_lines, run_command
 
 Capture = pytest.CaptureFixture[str]
@@ -225,6 +225,14 @@ def test_a_label_model_that_does_not_say_what_it_learns_is_not_saved(tmp_path: P
     (note,) = save_label_model(tmp_path / "label_model", result, ["ham", "spam"])
     assert note.endswith("its parameter_shapes does not have learned.")
     assert not (tmp_path / "label_model").exists()
+
+
+def test_the_label_model_that_auto_chose_is_stored(composed, tmp_path: Path) -> None:
+    experiment = config.build(composed("label_model=auto", "label_model.candidates=[majority]"))
+    for label_model, expected in ((Majority(), "majority"), (None, "auto")):
+        save_components(tmp_path / "components.json", experiment, label_model)
+        stored = json.loads((tmp_path / "components.json").read_text())
+        assert stored["components"]["label_model"]["class"] == expected
 
 
 def test_the_names_of_columns_are_different() -> None:

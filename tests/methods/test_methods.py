@@ -197,6 +197,33 @@ def test_a_label_model_that_uses_gold_is_given_it_and_says_so(labeler) -> None:
     assert no_gold.gold.uses == []
 
 
+def test_the_chosen_label_model_makes_the_labels_and_those_of_valid_out_of_fold(labeler) -> None:
+    """Program 0 is right and program 1 is wrong on each row, which only gold labels can tell."""
+    gold = np.array([0, 1] * 30)
+    matrix = LabelMatrix(votes=np.stack([gold, 1 - gold], axis=1).astype(np.int8), n_classes=2)
+    job = labeler(Scripted([]), "label_model=auto", "label_model.candidates=[majority,stacked]")
+    sources = LabelSources(
+        method="x",
+        n_requested=2,
+        ids=("a", "b"),
+        origins=("a", "b"),
+        matrices={Split.TRAIN: matrix, Split.VALID: matrix},
+    )
+    context = dataclasses.replace(job.context, gold=UsableGold(labels={Split.VALID: gold}))
+    result = aggregate(context, sources)
+    assert result.labeled_by == "auto: stacked"
+    assert result.label_model is not None
+    assert (result.label_model.name, result.choice.chosen) == ("stacked", "stacked")
+    assert result.choice.scores == {"majority": pytest.approx(0.5, abs=0.2), "stacked": 1.0}
+    assert context.gold.uses == ["valid: class balance (60 rows)", "valid: label model (60 rows)"]
+    assert result.labels[Split.VALID].hard().tolist() == gold.tolist()
+    # The models of the parts have fewer rows than the model of train, so their confidence is lower.
+    assert (result.labels[Split.VALID].probs.max(axis=1) < result.labels[Split.TRAIN].probs.max(axis=1)).all()
+    no_gold = aggregate(dataclasses.replace(context, gold=UsableGold(labels={})), sources)
+    assert no_gold.labeled_by == "auto: majority"
+    assert no_gold.choice.left_out == {"stacked": "needs gold labels of valid"}
+
+
 def test_human_votes_are_needed_on_train(labeler) -> None:
     job = labeler(Scripted([]), "method=human")
     with pytest.raises(DataError, match="needs human votes on train, and youtube has none"):

@@ -100,6 +100,15 @@ def test_scores_programs_costs_and_notes_are_printed() -> None:
     assert "loaded from the existing record" not in text
 
 
+def test_the_choice_of_a_label_model_is_shown_with_its_scores() -> None:
+    chosen = copy.deepcopy(record())
+    assert "chosen by" not in text_of(chosen)
+    scores = {"majority": 0.9, "dawid_skene": 0.9312}
+    chosen.label_model["choice"] = {"by": "accuracy on valid", "scores": scores, "left_out": {"snorkel": "needs 3"}}
+    said = "label model chosen by accuracy on valid: majority 0.900, dawid_skene 0.931; snorkel left out: needs 3"
+    assert said in text_of(chosen)
+
+
 def test_a_reused_record_says_so() -> None:
     text = text_of(record(), reused=True)
     assert "loaded from the existing record, finished 2026-11-22T10:00:00+00:00; use force=true to run again" in text

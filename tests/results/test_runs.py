@@ -34,7 +34,7 @@ def test_a_finished_run_is_a_row_with_its_members_and_the_values_of_its_record(t
     write(tmp_path, "b", record({"method": "human"}))
     run, human = (load_runs(tmp_path).loc[name] for name in ("a", "b"))
     assert (run["state"], run["label_model"], run["selection"]) == (RunState.DONE, "snorkel", "all")
-    assert run["config.label_model.epochs"] == 100
+    assert run["config.label_model.max_iterations"] == 100
     assert run["config.dataset.limit"] is None
     assert run["end_model.metrics.test.accuracy.per_seed"] == [0.9, 0.8]
     assert run["label_model.metrics.test.f1"] == 0.926
@@ -224,7 +224,7 @@ def kept(tmp_path: Path, **filters: str) -> list[str]:
 def test_filters_choose_by_member_value_or_version(tmp_path: Path) -> None:
     write(tmp_path, "majority", record({"label_model": "majority"}))
     write(tmp_path, "snorkel", record(seeds=(0,), code="ab" * 12))
-    write(tmp_path, "slow", record(config={"label_model.epochs": 500}))
+    write(tmp_path, "slow", record(config={"label_model.max_iterations": 500}))
     assert kept(tmp_path, label_model="majority") == ["majority"]
     assert kept(tmp_path, label_model="majority,snorkel") == ["majority", "slow", "snorkel"]
     assert kept(tmp_path, seed="s0") == ["snorkel"]
@@ -237,9 +237,9 @@ def test_filters_choose_by_member_value_or_version(tmp_path: Path) -> None:
 def test_a_filter_on_a_value_leaves_runs_of_another_kind(tmp_path: Path) -> None:
     write(tmp_path, "majority", record({"label_model": "majority"}))
     write(tmp_path, "quick", record())
-    write(tmp_path, "slow", record(config={"label_model.epochs": 500}))
+    write(tmp_path, "slow", record(config={"label_model.max_iterations": 500}))
     write(tmp_path, "human", record({"method": "human"}, config={"llm.model": "other"}))
-    assert kept(tmp_path, label_model__epochs="500") == ["majority", "slow"]
+    assert kept(tmp_path, label_model__max_iterations="500") == ["majority", "slow"]
     assert kept(tmp_path, llm__model="claude") == ["human", "majority", "quick", "slow"]
 
 

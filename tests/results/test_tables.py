@@ -170,7 +170,7 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "data.fingerprint": {"data": record()["data"] | {"fingerprint": "0ther"}},
     "end_model.max_epochs": {"config": {"end_model.max_epochs": 3}},
     "feature_extractor.name": {"config": {"feature_extractor.name": "minilm"}},
-    "label_model.epochs": {"config": {"label_model.epochs": 5}},
+    "label_model.max_iterations": {"config": {"label_model.max_iterations": 5}},
     "llm.model": {"config": {"llm.model": "other"}},
     "llm.base_url": {"config": {"llm.base_url": "http://127.0.0.1:18082/v1"}},
     "llm.structured_output": {"config": {"llm.structured_output": False}},
@@ -420,7 +420,7 @@ def test_drawn_data_are_named_synthetic_wherever_they_appear(tmp_path: Path, kin
     [
         ({"config": {"dataset.n_train": 120}}, r"of dataset=toy_birds that differ in dataset\.n_train: "),
         ({"fingerprint": "other"}, r"of dataset=toy_birds, dataset\.seed=0 that differ in data\.fingerprint: "),
-        ({"config": {"label_model.epochs": 5}}, r"differ in label_model\.epochs: "),
+        ({"config": {"label_model.max_iterations": 5}}, r"differ in label_model\.max_iterations: "),
     ],
 )
 def test_drawn_data_of_another_kind_are_not_averaged(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:

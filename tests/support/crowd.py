@@ -48,3 +48,28 @@ def one_sided_crowd(n: int, seed: int) -> tuple[LabelMatrix, np.ndarray]:
 def labeled(matrix: LabelMatrix, truth: np.ndarray, rows: int = 500) -> LabeledVotes:
     """Return the first rows as a labeled validation split."""
     return LabeledVotes(matrix=LabelMatrix(votes=matrix.votes[:rows], n_classes=matrix.n_classes), gold=truth[:rows])
+
+
+def biased_crowd(
+    n: int, programs: int, balance: list[float], coverage: float, seed: int
+) -> tuple[LabelMatrix, np.ndarray]:
+    """Simulate programs that favor a class: each has a separate accuracy, from .4 to .9, on the rows of each class."""
+    rng = np.random.default_rng(seed)
+    k = len(balance)
+    truth = rng.choice(k, size=n, p=balance)
+    accuracies = rng.uniform(0.4, 0.9, size=(programs, k))
+    wrong = (truth[:, np.newaxis] + rng.integers(1, k, size=(n, programs))) % k
+    votes = np.where(rng.random((n, programs)) < accuracies[:, truth].T, truth[:, np.newaxis], wrong)
+    votes[rng.random(votes.shape) > coverage] = -1
+    return LabelMatrix(votes=votes.astype(np.int8), n_classes=k), truth
+
+
+def one_sided_programs(n: int, programs: int, balance: list[float], seed: int) -> tuple[LabelMatrix, np.ndarray]:
+    """Simulate programs that vote for one class each: on 5% to 50% of its rows, and less often on the others."""
+    rng = np.random.default_rng(seed)
+    k = len(balance)
+    truth = rng.choice(k, size=n, p=balance)
+    recall, false_alarms = rng.uniform(0.05, 0.5, size=programs), rng.uniform(0.01, 0.6, size=programs)
+    own = np.arange(programs) % k
+    fires = rng.random((n, programs)) < recall * np.where(truth[:, np.newaxis] == own, 1.0, false_alarms)
+    return LabelMatrix(votes=np.where(fires, own, -1).astype(np.int8), n_classes=k), truth

@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
     "selection": {"name": "all"},
     "vetting": {"name": "basic"},
     "repair": {"name": "off"},
-    "label_model": {"name": "snorkel", "epochs": 100},
+    "label_model": {"name": "snorkel", "max_iterations": 100},
     "feature_extractor": {"name": "tfidf", "dimensions": 256},
     "end_model": {"name": "mlp", "max_epochs": 100},
     "seed": {"name": "five", "values": [0, 1, 2, 3, 4]},

@@ -159,10 +159,19 @@ def search(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., obj
         (("sweep.skip=['seed=s0']",), "sweep.skip chooses jobs, and so does hydra/sweeper=optuna"),
         (("gold=none,valid",), "gold=none,valid: a search cannot choose gold, because scores must be those of the"),
         (("dataset.limit=10,20",), "dataset.limit=10,20: a search cannot choose dataset.limit"),
-        (("label_model.l2=interval(1,1)",), "expected an interval from a number to a larger one, not from 1.0 to 1.0"),
-        (("label_model.l2=tag(x,interval(0,1))",), "the tag 'x' is unknown; the only tag of a search is log"),
-        (("label_model.l2=tag(log,interval(0,1))",), "an interval with the tag log has to begin above 0, not at 0.0"),
-        (("label_model.epochs=1",), "a search needs a key with several values, as in 'end_model.learning_rate="),
+        (
+            ("label_model.tolerance=interval(1,1)",),
+            "expected an interval from a number to a larger one, not from 1.0 to 1.0",
+        ),
+        (("label_model.tolerance=tag(x,interval(0,1))",), "the tag 'x' is unknown; the only tag of a search is log"),
+        (
+            ("label_model.tolerance=tag(log,interval(0,1))",),
+            "an interval with the tag log has to begin above 0, not at 0.0",
+        ),
+        (
+            ("label_model.max_iterations=1",),
+            "a search needs a key with several values, as in 'end_model.learning_rate=",
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_one_sentence(
@@ -172,7 +181,7 @@ def test_what_cannot_be_searched_is_one_sentence(
     for split in ("train", "valid", "test"):
         (tmp_path / f"{split}.csv").write_text(rows)
     files = ("dataset=files", "dataset.path=.", "dataset.prompt=p", "dataset.classes=[x,y]")
-    searched = () if "epochs" in overrides[0] else ("label_model.epochs=1,2",)
+    searched = () if "epochs" in overrides[0] else ("label_model.max_iterations=1,2",)
     with pytest.raises(ConfigError) as caught:
         search(*files, *searched, *overrides)
     assert message in str(caught.value)
@@ -182,10 +191,10 @@ def test_wrong_settings_and_a_missing_package_are_one_sentence(
     search: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="n_trials is 0; expected a whole number from 1 on"):
-        search("label_model.epochs=1,2", n_trials=0)
+        search("label_model.max_iterations=1,2", n_trials=0)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigError, match="hydra/sweeper=optuna needs the extra optuna: pip install"):
-        search("label_model.epochs=1,2")
+        search("label_model.max_iterations=1,2")
 
 
 def test_the_trials_of_a_search_are_not_listed(
