@@ -11,13 +11,8 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
-<<<<<<< HEAD
-from alchemist_exp.label_models.posterior import AdditivePosterior, Link, one_hot
-
-_ALTERNATIVE = "or use a label model that needs no gold labels, such as label_model=dawid_skene"
-=======
 from alchemist_exp.label_models.labeled_votes import check_gold, require_labeled
->>>>>>> main
+from alchemist_exp.label_models.posterior import AdditivePosterior, Link, one_hot
 
 
 @component("label_model", "accuracy_weighted")
