@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from alchemist_exp.core.atomic_io import read_json, write_bytes, write_json
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import sanitize
-from alchemist_exp.core.types import FloatArray, read_only
-from alchemist_exp.end_model.base import FittedEndModel, TrainingCurve
+from alchemist_exp.core.types import FloatArray, IntArray, read_only
+from alchemist_exp.end_model.base import FittedEndModel, Layer, TrainingCurve
 from alchemist_exp.end_model.settings import Device
+from alchemist_exp.end_model.temperature import fit_temperature
 
 _VERSION = 1
 """The version of the files of a saved model."""
@@ -133,6 +134,24 @@ class FittedStackedMLP(FittedEndModel):
             rows = to_tensor(features[start : start + _CHUNK], self._device)
             probs[:, start : start + _CHUNK] = self._network.logits(rows).softmax(dim=-1).cpu().numpy()
         return read_only(probs, np.float32)
+
+    def layers(self) -> list[Layer]:
+        """Return the layers; see `FittedEndModel.layers`."""
+        pairs = zip(self._network.weights, self._network.biases, strict=True)
+        return [Layer(weights=weight.cpu().numpy(), biases=bias.cpu().numpy()) for weight, bias in pairs]
+
+    def calibrate(self, features: FloatArray, gold: IntArray) -> None:
+        """Divide the logits by the temperature that fits gold labels best; it becomes part of the last layer.
+
+        Args:
+            features: float32 array of shape (n_rows, n_features).
+            gold: int64 array of shape (n_rows,).
+
+        """
+        logits = self._network.logits(to_tensor(features, self._device)).cpu().numpy()
+        self.temperature = fit_temperature(logits, gold)
+        for parameters in (self._network.weights, self._network.biases):
+            parameters[-1] /= self.temperature
 
     def save(self, directory: Path) -> None:
         """Write end_model.pt, tensors that `torch.load(weights_only=True)` reads, and end_model.json, sizes and curves.

@@ -22,6 +22,7 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline import artifacts, record_sections
+from alchemist_exp.pipeline.calibration_section import record_calibration
 from alchemist_exp.pipeline.concept_scores import name_and_score
 from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
@@ -164,6 +165,7 @@ def run_stages(
         probs = predict(model, features.by_split, progress)
         with progress.stage("evaluate", "scoring"):
             record_sections.record_predictions(record, experiment, data, context, result, model, probs)
+            record_calibration(record, data, result, experiment.end_model, model, probs)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
         with progress.stage("write", "writing labels and model"):
