@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.errors import AlchemistError, DataError
+from alchemist_exp.core.errors import AlchemistError, ConfigError, DataError
 from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, read_only
 
 

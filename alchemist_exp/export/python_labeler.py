@@ -60,8 +60,7 @@ def labeler_source(labeler: ProgramLabeler, label_model: str, run_key: str) -> s
     posterior = labeler.label_model.posterior(len(labeler.programs), len(labeler.classes))
     columns = {column.name: column.type for column in labeler.kind.columns} or None
     programs = "".join(
-        f"    ({ascii(name)}, {_literal(source)}),\n"
-        for name, source in zip(labeler.programs, labeler.sources, strict=True)
+        f"    ({name!a}, {_literal(source)}),\n" for name, source in zip(labeler.programs, labeler.sources, strict=True)
     )
     values: Mapping[str, Any] = {
         "CLASSES": labeler.classes,
@@ -70,7 +69,7 @@ def labeler_source(labeler: ProgramLabeler, label_model: str, run_key: str) -> s
         "BIAS": tuple(posterior.bias.tolist()),
         "LINK": posterior.link.value,
     }
-    of_programs = "".join(f"    {ascii(_as_tuples(of_program))},\n" for of_program in posterior.weights.tolist())
+    of_programs = "".join(f"    {_as_tuples(of_program)!a},\n" for of_program in posterior.weights.tolist())
     block = {name: ascii(value) for name, value in values.items()}
     block |= {"WEIGHTS": f"(\n{of_programs})", "PROGRAMS": f"(\n{programs})"}
     documentation = _DOCUMENTATION.format(
@@ -133,5 +132,5 @@ def _literal(source: str) -> str:
                     return literal
             except (SyntaxError, ValueError):
                 continue
-    lines = "".join(f"\n        {ascii(line)}" for line in source.splitlines(keepends=True))
+    lines = "".join(f"\n        {line!a}" for line in source.splitlines(keepends=True))
     return f"({lines}\n    )" if source else "''"

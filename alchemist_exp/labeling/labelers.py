@@ -275,14 +275,14 @@ def model_labeler(run: StoredRun, consent: Consent) -> ModelLabeler:
 
 
 def program_labeler(
-    run: StoredRun, consent: Consent, sandbox_mode: str, sandbox_workers: int | None = None
+    run: StoredRun, consent: Consent, sandbox_mode: str | None, sandbox_workers: int | None = None
 ) -> ProgramLabeler:
     """Return a labeler with the programs and the label model of a run.
 
     Args:
         run: The run, whose files were checked.
         consent: What the user allows.
-        sandbox_mode: The mode of the sandbox on this machine.
+        sandbox_mode: The mode of the sandbox on this machine; None if the labeler will not be applied.
         sandbox_workers: Programs that run at once; None for as many as there are CPU cores.
 
     Returns:
@@ -294,24 +294,7 @@ def program_labeler(
         ConfigError: A plugin, a package or weights are missing.
 
     """
-    path = run.label_model / PROGRAMS_FILE
-    if not path.exists():
-        if not (run.programs.is_dir() and any(run.programs.glob("*.py"))):
-            raise _without_programs(run)
-        raise StoreError(
-            f"{run.directory} has no directory label_model, because an earlier version of this program made it or its "
-            f"label model cannot be saved; {MADE_AGAIN}, or use --with model."
-        )
-    stored = read_object(path)
-    if take(stored, "version", int, path) != VERSION:
-        raise broken(path, f"its version is {stored['version']}; expected {VERSION}")
-    if checked_classes(stored.get("classes"), path) != run.classes:
-        raise broken(path, "it has other classes than the record")
-    programs = _read_programs(run, take(stored, "programs", list, path), path)
-    if not programs:
-        raise _without_programs(run)
-    if take(stored, "n_columns", int, path) != len(programs):
-        raise broken(path, f"it has {len(programs)} programs for {stored['n_columns']} columns of votes")
+    programs = read_programs(run)
     label_model = make_component(run, "label_model", consent)
     if not isinstance(label_model, LabelModel):
         raise TypeError(f"label_model became a {type(label_model).__name__}")
@@ -335,6 +318,40 @@ def program_labeler(
         program_rows=program_rows,
         notes=_notes(run, made),
     )
+
+
+def read_programs(run: StoredRun) -> list[Program]:
+    """Return the programs that voted in a run, in the order of their columns.
+
+    Args:
+        run: The run, whose files were checked.
+
+    Returns:
+        One or more programs, none of which was changed since the run.
+
+    Raises:
+        StoreError: The run has no programs, or a file of it is missing, broken or was changed.
+
+    """
+    path = run.label_model / PROGRAMS_FILE
+    if not path.exists():
+        if not (run.programs.is_dir() and any(run.programs.glob("*.py"))):
+            raise _without_programs(run)
+        raise StoreError(
+            f"{run.directory} has no directory label_model, because an earlier version of this program made it or its "
+            f"label model cannot be saved; {MADE_AGAIN}, or use --with model."
+        )
+    stored = read_object(path)
+    if take(stored, "version", int, path) != VERSION:
+        raise broken(path, f"its version is {stored['version']}; expected {VERSION}")
+    if checked_classes(stored.get("classes"), path) != run.classes:
+        raise broken(path, "it has other classes than the record")
+    programs = _read_programs(run, take(stored, "programs", list, path), path)
+    if not programs:
+        raise _without_programs(run)
+    if take(stored, "n_columns", int, path) != len(programs):
+        raise broken(path, f"it has {len(programs)} programs for {stored['n_columns']} columns of votes")
+    return programs
 
 
 def _unchanged(kind: RowKind) -> Callable[[Sequence[str]], tuple[Sequence[str], RowKind]]:
