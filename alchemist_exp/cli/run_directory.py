@@ -21,8 +21,8 @@ def find_run(outputs: Path, name: str | None = None) -> Path:
         StoreError: There is no such run, or the digits fit several.
 
     """
-    if name is not None and (found := run_in(Path(name))) is not None:
-        return found
+    if name is not None and (directory := run_in(Path(name))) is not None:
+        return directory
     runs = outputs / "runs"
     directories = [path.parent for path in runs.glob(f"*/{RECORD}") if not path.parent.name.startswith(".")]
     if not directories:

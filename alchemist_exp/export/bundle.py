@@ -1,4 +1,4 @@
-"""Makes an export: a directory with the labeled data, the card, the labeler, the distilled model and the run's files."""
+"""Makes an export: a directory with labeled data, card, labeler, distilled model and the files of the run."""
 
 import hashlib
 import os
@@ -58,11 +58,8 @@ def check_target(directory: Path, *, force: bool) -> None:
         return
     if not force:
         raise ConfigError(f"{str(directory)!r} exists; name another directory by -o DIR, or replace it by --force.")
-    if (
-        directory.is_symlink()
-        or not (directory / CROISSANT).is_file()
-        or not (directory / EXPORTED_RUN / RECORD).is_file()
-    ):
+    has_files = (directory / CROISSANT).is_file() and (directory / EXPORTED_RUN / RECORD).is_file()
+    if directory.is_symlink() or not has_files:
         raise ConfigError(
             f"{str(directory)!r} is not an export, so --force does not replace it; name another one by -o DIR."
         )

@@ -1,6 +1,6 @@
 """Writes README.md: the dataset card of the Hugging Face Hub, by which `load_dataset(DIR)` finds the splits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
@@ -78,21 +78,16 @@ def _sections(facts: Facts, files: Sequence[str]) -> list[str]:
         "## Columns",
         "",
         f"`label` is the gold label where it is known, else `weak_label`, else `predicted`; `label_source` says which "
-        f"({GOLD}, {plain(facts.weak_source)} or model), `label_confidence` is the probability of a machine-made label. "
-        "`weak_label` is the most probable class of `p(CLASS)`, the probabilities of the label model. `predicted` and "
+        f"({GOLD}, {plain(facts.weak_source)} or model), `label_confidence` is the probability of a label that is "
+        "made by a machine. `weak_label` is the most probable class of `p(CLASS)`, the probabilities of the label model. `predicted` and "
         "`confidence` are those of the distilled model. A column `vote NAME` has the vote of a program. `row` is the "
         "number of the row in its source, from 0.",
         "",
         table(
             ["split", "rows", "coverage of weak labels", "labels"],
             [
-                (
-                    s.name,
-                    s.rows,
-                    facts.coverage.get(_our_name(s.name)),
-                    ", ".join(f"{c}: {n}" for c, n in s.labels.items()),
-                )
-                for s in facts.splits
+                (one.name, one.rows, facts.coverage.get(_our_name(one.name)), _counts(one.labels))
+                for one in facts.splits
             ],
         ),
         "## Files",
@@ -112,8 +107,8 @@ def _sections(facts: Facts, files: Sequence[str]) -> list[str]:
         sections += [
             "## Scores and calibration",
             "",
-            "Accuracy over rows with a label and gold; the distilled model's is the mean over seeds. ECE is the expected "
-            f"calibration error with ten bins.{scaled}",
+            "Accuracy over rows with a label and gold; the distilled model's is the mean over seeds. ECE is the "
+            f"expected calibration error with ten bins.{scaled}",
             "",
             table(["labels", "split", "accuracy", "ECE"], [(s.what, s.split, s.accuracy, s.ece) for s in facts.scores]),
         ]
@@ -123,12 +118,16 @@ def _sections(facts: Facts, files: Sequence[str]) -> list[str]:
         "".join(f"- {plain(use)}\n" for use in facts.gold_used) or "None.\n",
         "## Licence",
         "",
-        f"Licence of the source: {plain(facts.license) if facts.license else 'not known'}. Its terms hold for the rows.",
+        f"Licence of the source: {plain(facts.license or 'not known')}. Its terms hold for the rows.",
         "",
     ]
     if facts.notes:
         sections += ["## Notes of the run", "", "".join(f"- {plain(note)}\n" for note in facts.notes)]
     return sections
+
+
+def _counts(labels: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in labels.items())
 
 
 def _our_name(split: str) -> str:

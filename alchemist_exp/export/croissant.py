@@ -99,7 +99,7 @@ def _responsible_ai(facts: Facts) -> dict[str, Any]:
         f"{one.what} on {one.split}: accuracy {one.accuracy:.3f}" for one in facts.scores if one.accuracy is not None
     )
     sources = ", ".join(f"{name}: {count}" for name, count in facts.sources.items())
-    made = {
+    made: dict[str, str | list[str]] = {
         "rai:dataCollection": f"The rows are those of the dataset {facts.name}; this export adds labels.",
         "rai:dataAnnotationProtocol": (
             f"{len(facts.programs)} programs vote on each row (method {method}, LLM {facts.llm or 'none'}); the label "
@@ -114,7 +114,7 @@ def _responsible_ai(facts: Facts) -> dict[str, Any]:
         "rai:dataBiases": "Programs have the biases of the LLM that wrote them, and of the words that they look for.",
         "rai:dataUseCases": "Training and evaluating models for the same task, with the errors of the labels in mind.",
     }
-    return {key: [*map(sanitize, value)] if isinstance(value, list) else sanitize(value) for key, value in made.items()}
+    return {key: sanitize(value) if isinstance(value, str) else [*map(sanitize, value)] for key, value in made.items()}
 
 
 def _file_object(split: str, directory: Path) -> dict[str, Any]:

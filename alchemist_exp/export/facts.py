@@ -134,7 +134,7 @@ def facts_of(run: StoredRun, splits: Sequence[WrittenSplit], keys: Mapping[str, 
         },
         scores=[*_scores(record.label_model, "label model"), *_scores(record.end_model, "distilled model")],
         programs=[
-            (file, key, *(_number(listed.get(file, {}).get(name)) for name in ("coverage", "accuracy")))
+            (file, key, _number(_of(listed.get(file), "coverage")), _number(_of(listed.get(file), "accuracy")))
             for file, key in keys.items()
         ],
         gold_used=[_text(use) for use in _list(data, "gold_used")],

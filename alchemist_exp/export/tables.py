@@ -206,7 +206,7 @@ def _vote_columns(schema: "pa.Schema") -> list[str]:
     import pyarrow as pa
 
     def is_vote(one: "pa.Field") -> bool:
-        return one.name.startswith("vote ") and pa.types.is_dictionary(one.type)
+        return bool(one.name.startswith("vote ") and pa.types.is_dictionary(one.type))
 
     after_gold = itertools.islice(schema, schema.get_field_index("gold"), None)
     from_votes = itertools.dropwhile(lambda one: not is_vote(one), after_gold)
