@@ -7,10 +7,13 @@ upward. Components that belong to one stage alone (vetting, repair, selection, .
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.progress import StageProgress
-from alchemist_exp.core.types import FloatArray, IntArray, Split
+from alchemist_exp.core.types import ABSTAIN, FloatArray, IntArray, LabelMatrix, Split
 from alchemist_exp.data.base import TextData
+from alchemist_exp.data.reviewed import ReviewedRows
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.llm.client import LLMClient
@@ -32,6 +35,7 @@ class UsableGold:
         labels: int64 array of shape (n_rows,) for each split whose labels may be used.
         uses: What was used for what, in order and without repetition, for example "valid: class balance (250 rows)".
             The number is that of the rows whose labels were needed: all that were handed out.
+        reviewed: Rows of train that a person labeled for this run (dataset.reviewed); gold=none does not exclude them.
 
     Example:
         >>> import numpy as np
@@ -46,6 +50,7 @@ class UsableGold:
 
     labels: Mapping[Split, IntArray]
     uses: list[str] = field(default_factory=list)
+    reviewed: ReviewedRows | None = None
 
     def available(self, split: Split) -> bool:
         """Return whether the labels of a split may be used.
@@ -75,6 +80,46 @@ class UsableGold:
             self._note(split, purpose, len(labels))
         return labels
 
+    def use_reviewed(self, purpose: str) -> ReviewedRows | None:
+        """Return the reviewed rows of train and note the purpose.
+
+        Args:
+            purpose: What the labels are used for, as the record names it.
+
+        Returns:
+            The rows and their labels; None without reviewed rows.
+
+        """
+        if self.reviewed is not None:
+            self._note("reviewed", purpose, len(self.reviewed.rows))
+        return self.reviewed
+
+    def labeled_votes(
+        self, purpose: str, train: LabelMatrix, valid: LabelMatrix | None
+    ) -> tuple[LabelMatrix | None, IntArray | None]:
+        """Return the votes on rows with a usable gold label: those of valid, then the reviewed ones of train.
+
+        Args:
+            purpose: What the labels are used for, as the record names it.
+            train: Votes on all rows of train.
+            valid: Votes of the same programs on valid; None when no program votes there.
+
+        Returns:
+            The votes, and int64 array of shape (n_labeled,); without reviewed rows they are `valid` and its labels,
+            each of which may be None.
+
+        """
+        gold, reviewed = self.use(Split.VALID, purpose), self.use_reviewed(purpose)
+        if reviewed is None:
+            return valid, gold
+        labeled = train.select(reviewed.rows)
+        if gold is None:
+            return labeled, reviewed.gold
+        # Labels of valid count for the class balance, also when no program votes there.
+        no_votes = np.full((len(gold), train.votes.shape[1]), ABSTAIN, dtype=np.int8)
+        votes = np.concatenate([no_votes if valid is None else valid.votes, labeled.votes])
+        return LabelMatrix(votes=votes, n_classes=train.n_classes), np.concatenate([gold, reviewed.gold])
+
     def note_scoring(self, split: Split, n_rows: int, what: str = "") -> None:
         """Note that labels were compared with results for people to read; no result depends on such a use.
 
@@ -86,7 +131,7 @@ class UsableGold:
         """
         self._note(split, f"scoring{f' of {what}' if what else ''}", n_rows)
 
-    def _note(self, split: Split, purpose: str, n_rows: int) -> None:
+    def _note(self, split: str, purpose: str, n_rows: int) -> None:
         if (use := f"{split}: {purpose} ({n_rows:,} rows)") not in self.uses:
             self.uses.append(use)
 
@@ -132,11 +177,12 @@ class RunContext:
         """The number of classes of the task."""
         return len(self.data.task.classes)
 
-    def answer(self, batch: RequestBatch) -> list[LLMCall]:
+    def answer(self, batch: RequestBatch, on_call: Callable[[LLMCall], None] = lambda call: None) -> list[LLMCall]:
         """Send a batch of requests and show its progress and cost.
 
         Args:
             batch: Requests that do not depend on each other's responses.
+            on_call: Called with each finished call, also before an error is raised.
 
         Returns:
             One call per request, in the order of the requests.
@@ -147,7 +193,8 @@ class RunContext:
         """
         with self.progress.stage("prompts", batch.description, len(batch.requests)) as advance:
 
-            def show(_: LLMCall) -> None:
+            def show(call: LLMCall) -> None:
+                on_call(call)
                 advance(1)
                 self.progress.note(self.llm_client.traffic.summary())
 

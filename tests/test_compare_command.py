@@ -304,7 +304,7 @@ def test_the_status_of_failed_and_killed_runs(tmp_path: Path) -> None:
     done = run_alchemist("status", "outputs", cwd=tmp_path)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("failed   failed          youtube · alchemist · snorkel · seed five")
+    assert lines[0].startswith("failed   failed          youtube · alchemist · snorkel · tfidf · seed five")
     assert lines[0].endswith("no\\x1b[2J programs")
     assert lines[1].startswith("killed   killed          sms")
     assert lines[2] == "1 failed, 1 killed"
@@ -324,13 +324,13 @@ def test_an_interrupted_run_is_named_so(tmp_path: Path) -> None:
 
 
 MEMBERS = {
-    "defaults": ({}, "youtube · alchemist · snorkel · seed five"),
+    "defaults": ({}, "youtube · alchemist · snorkel · tfidf · seed five"),
     "others": (
         {"llm": "openai", "supplement": "rag", "feature_extractor": "minilm", "gold": "none"},
         "youtube · alchemist · openai · rag · snorkel · minilm · seed five · gold none",
     ),
-    "no LLM": ({"method": "program_files", "llm": "openai"}, "youtube · program_files · snorkel · seed five"),
-    "own file": ({"dataset": "files"}, "files youtube · alchemist · snorkel · seed five"),
+    "no LLM": ({"method": "program_files", "llm": "openai"}, "youtube · program_files · snorkel · tfidf · seed five"),
+    "own file": ({"dataset": "files"}, "files youtube · alchemist · snorkel · tfidf · seed five"),
 }
 
 

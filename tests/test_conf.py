@@ -220,7 +220,7 @@ def test_wrong_providers_are_one_sentence(composed, overrides: list[str], messag
         ("llm.price.input_usd_per_million=nan", "llm.price"),
         ("end_model.batch_size=99999999999", "end_model.batch_size is 99999999999"),
         ("end_model.hidden=[99999999999]", "end_model.hidden has a layer of 99999999999"),
-        ("feature_extractor.n_components=99999999999", "feature_extractor.n_components=99999999999"),
+        ("feature_extractor.parts.words.n_components=99999999999", "feature_extractor.n_components=99999999999"),
         ("seed.values=[]", r"seed\.values is \[\]"),
         ("dataset.prompt=''", r"dataset\.prompt is empty"),
         ("paths.outputs=''", r"paths\.outputs is empty"),

@@ -142,7 +142,7 @@ HIDDEN_KEYS = {"name", "of", "models"}
 """Keys without a comment: the member's name, and `supplement.of` and `label_model.models`, which hold other members."""
 
 FIXED_KEYS = {
-    "image_files": {"columns", "show_examples", "human_votes_column", "zero_shot_prompt", "text_column"},
+    "image_files": {"columns", "show_examples", "human_votes_column", "reviewed", "zero_shot_prompt", "text_column"},
     "toy_birds": {"zero_shot_prompt"},
     "waterbirds": {"zero_shot_prompt"},
 }

@@ -124,14 +124,17 @@ class ArtifactCache:
 
 
 def _checksums(directory: Path) -> dict[str, str]:
-    """Return the sha256 of each file except the list of checksums itself."""
+    """Return the sha256 of each file, also of subdirectories, except the list of checksums itself."""
     sums = {}
-    for path in sorted(directory.iterdir()):
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_dir() and not path.is_symlink():
+            continue
         if not path.is_file():
-            sums[path.name] = "not a file"  # opening a named pipe would block
-        elif path.name != CHECKSUMS:
+            sums[name] = "not a file"  # opening a named pipe would block
+        elif name != CHECKSUMS:
             with path.open("rb") as file:
-                sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+                sums[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return sums
 
 

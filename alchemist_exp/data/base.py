@@ -21,6 +21,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.types import MAX_CLASSES, BoolArray, IntArray, Split, read_only
+from alchemist_exp.data.reviewed import ReviewedRows
 from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.data.text_column import LAZY_ROWS, TextColumn
 from alchemist_exp.data.text_rows import TextRows
@@ -77,6 +78,7 @@ class TextData:
             it.
         group_attribute: The attribute that, together with the class, makes the groups of which the worst counts.
         fit_rows: The most rows of train that features, label model and end model are fitted on; None for no limit.
+        reviewed: Rows of train that a person labeled for this dataset (dataset.reviewed); None for none.
 
     """
 
@@ -91,6 +93,7 @@ class TextData:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     group_attribute: str | None = None
     fit_rows: int | None = None
+    reviewed: ReviewedRows | None = None
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -191,7 +194,10 @@ class TextData:
         groups = {"attributes": attributes, "group_attribute": self.group_attribute} if attributes else {}
         sampled = self.fit_rows is not None and self.fit_rows < np.count_nonzero(self.has_text(Split.TRAIN))
         fit_rows = {"fit_rows": self.fit_rows} if sampled else {}
-        return key_of("dataset", {"classes": self.task.classes, "content": content, **groups, **fit_rows})
+        reviewed = {}
+        if (labeled := self.reviewed) is not None:
+            reviewed = {"reviewed": [labeled.rows.tolist(), labeled.gold.tolist()]}
+        return key_of("dataset", {"classes": self.task.classes, "content": content, **groups, **fit_rows, **reviewed})
 
     @cached_property
     def fit_sample(self) -> IntArray | None:
@@ -245,7 +251,11 @@ class TextData:
             name: replace(one, of_rows={split: of[rows[split]] for split, of in one.of_rows.items()})
             for name, one in self.attributes.items()
         }
-        kept = replace(self, table=table, other_columns={}, input_rows=numbers, attributes=attributes)
+        reviewed = self.reviewed
+        if reviewed is not None:  # none of these rows is without text, since their texts were compared
+            reviewed = ReviewedRows(rows=np.searchsorted(rows[Split.TRAIN], reviewed.rows), gold=reviewed.gold)
+        changed: dict[str, Any] = {"input_rows": numbers, "attributes": attributes, "reviewed": reviewed}
+        kept = replace(self, table=table, other_columns={}, **changed)
         kept.__dict__["_texts"] = texts
         return kept
 
@@ -268,12 +278,12 @@ class TextData:
         return find_repeats(rows, self.kind.repeat_key, self.kind.exact_key)
 
     def without_gold(self) -> "TextData":
-        """Return the same dataset without gold labels and attributes, as stages see it; texts and keys are shared."""
+        """Return the same dataset without gold labels, reviewed rows and attributes; texts and keys are shared."""
         labeled = [split for split in self.splits if LABEL in self.table[split].column_names]
         table = type(self.table)(
             {split: part.remove_columns(LABEL) if split in labeled else part for split, part in self.table.items()}
         )
-        hidden = replace(self, table=table, attributes={}, group_attribute=None)
+        hidden = replace(self, table=table, attributes={}, group_attribute=None, reviewed=None)
         for name in ("_texts", "_texts_keys"):
             hidden.__dict__[name] = getattr(self, name)
         return hidden

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from omegaconf import MISSING
 
+from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
@@ -27,6 +28,7 @@ from alchemist_exp.data.labels import (
 from alchemist_exp.data.other_columns import other_columns, unify_types
 from alchemist_exp.data.readers import Columns, is_untyped, similar_column
 from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
+from alchemist_exp.data.reviewed import read_reviewed
 from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.data.texts import as_text, has_text
@@ -91,6 +93,7 @@ class TableDataset(Dataset, ABC):
         columns: The columns of a record; None for rows that are texts.
         show_examples: Whether prompts show two values of each of `columns`.
         fit_rows: The most rows of train that features, label model and end model are fitted on; None for no limit.
+        reviewed: A file with labels that a person gave to rows of train; None for none.
 
     Example:
         >>> @dataclass(kw_only=True)
@@ -132,6 +135,7 @@ class TableDataset(Dataset, ABC):
     columns: list[str] | None = None
     show_examples: bool = False
     fit_rows: int | None = None
+    reviewed: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -182,7 +186,8 @@ class TableDataset(Dataset, ABC):
 
     def cache_key(self) -> dict[str, object]:
         """Return every value that alters more than the rows, which count by their fingerprint."""
-        left_out = ["labels", "test_share", "fit_rows"]  # fit_rows counts by the fingerprint, where it has an effect
+        # fit_rows and reviewed count by the fingerprint, where they have an effect.
+        left_out = ["labels", "test_share", "fit_rows", "reviewed"]
         if self.columns is None:
             left_out += ["columns", "show_examples"]
         return {name: value for name, value in super().cache_key().items() if name not in left_out}
@@ -244,7 +249,7 @@ class TableDataset(Dataset, ABC):
             splits[split] = self._columns(source.splits[of], contents[of], chosen, gold)
             others[split] = other_columns(source.splits[of].columns, used, chosen, source.splits[of].file)
         kind = self._row_kind({split: columns[TEXT] for split, columns in splits.items()})
-        return TextData(
+        data = TextData(
             task=replace(
                 self.describe_task(), parameter=kind.parameter, annotation=kind.annotation, columns=kind.columns
             ),
@@ -257,6 +262,10 @@ class TableDataset(Dataset, ABC):
             input_rows={split: np.array(chosen) for split, chosen in rows.items()} if moved else {},
             fit_rows=self.fit_rows,
         )
+        if self.reviewed is not None:
+            path, numbers = resolve_user_path(self.reviewed, "dataset.reviewed"), data.rows_of_input(Split.TRAIN)
+            return replace(data, reviewed=read_reviewed(path, data.texts(Split.TRAIN), numbers, kind, data.task))
+        return data
 
     def _read_labels(self, source: SplitTables, notes: list[str]) -> Mapping[str, list[int | None]]:
         """Return the class index of each row by split, and take the class names from the labels if none are given."""

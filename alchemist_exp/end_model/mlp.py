@@ -103,7 +103,7 @@ class Mlp(EndModel):
         validation: ValidationData | None,
         on_epoch: Callable[[int], None] | None = None,
     ) -> FittedEndModel:
-        """Train all seeds at once.
+        """Train all seeds in one fit.
 
         Args:
             features: See `EndModel.fit`.
@@ -165,6 +165,6 @@ class Mlp(EndModel):
             StoreError: A file is missing, broken or of another version.
 
         """
-        from alchemist_exp.end_model.network import load_stacked_mlp
+        from alchemist_exp.end_model.network import load_mlp_ensemble
 
-        return load_stacked_mlp(directory, self.device)
+        return load_mlp_ensemble(directory, self.device)

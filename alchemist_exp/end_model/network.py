@@ -1,17 +1,17 @@
-"""Multilayer perceptrons of one shape, one per seed, whose weights are stacked along a first axis of seeds.
+"""Multilayer perceptrons of one shape, one per seed.
 
-A layer of all seeds is one batched matrix product (`baddbmm`). These networks are so small that most of a step is the
-fixed time per operation: five seeds at once take about 40% of the time of five in turn (`python -m bench end_model`).
+Each seed has its own tensors and its own matrix products. One batched product over all seeds (`baddbmm`) is faster, but
+rounds a seed's values differently with the number of seeds, and hundreds of steps turn that into another score.
 """
 
 import io
 import math
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -32,84 +32,118 @@ _CHUNK = 8192
 """Rows predicted at once, so that memory does not grow with the size of a split."""
 
 
-class StackedMLP(nn.Module):
-    """One perceptron per seed, with ReLU between the layers.
+class MLP(nn.Module):
+    """One perceptron, with ReLU between the layers.
 
     Args:
         sizes: Number of features, widths of the hidden layers, number of classes.
-        n_seeds: How many perceptrons there are.
 
     Attributes:
-        weights: One parameter per layer, of shape (n_seeds, fan_in, fan_out).
-        biases: One parameter per layer, of shape (n_seeds, 1, fan_out), zero at first.
+        weights: One parameter per layer, of shape (fan_in, fan_out).
+        biases: One parameter per layer, of shape (fan_out,), zero at first.
 
     """
 
-    def __init__(self, sizes: Sequence[int], n_seeds: int) -> None:
+    def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         pairs = list(pairwise(sizes))
-        self.weights = nn.ParameterList([torch.zeros(n_seeds, fan_in, out) for fan_in, out in pairs])
-        self.biases = nn.ParameterList([torch.zeros(n_seeds, 1, out) for _, out in pairs])
+        self.weights = nn.ParameterList([torch.zeros(fan_in, out) for fan_in, out in pairs])
+        self.biases = nn.ParameterList([torch.zeros(out) for _, out in pairs])
 
     @torch.no_grad()
-    def initialize(self, generators: Sequence[torch.Generator]) -> None:
+    def initialize(self, generator: torch.Generator) -> None:
         """Draw the initial weights: uniform, scaled for ReLU (He et al., ICCV 2015).
 
         Args:
-            generators: One per seed. Since no generator is shared, a seed's weights do not depend on the other seeds.
+            generator: The source of the weights.
 
         """
-        for seed, generator in enumerate(generators):
-            for weight in self.weights:
-                bound = math.sqrt(6 / weight.shape[1])
-                weight[seed].uniform_(-bound, bound, generator=generator)
+        for weight in self.weights:
+            bound = math.sqrt(6 / weight.shape[0])
+            weight.uniform_(-bound, bound, generator=generator)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return the logits of rows that differ between seeds.
-
-        Args:
-            rows: float32 tensor of shape (n_seeds, n_rows, n_features).
-
-        Returns:
-            float32 tensor of shape (n_seeds, n_rows, n_classes).
-
-        """
-        *inner, last = zip(self.weights, self.biases, strict=True)
-        for weight, bias in inner:
-            # bias + rows @ weight for all seeds; ReLU in place saves a copy of the activations.
-            rows = torch.baddbmm(bias, rows, weight).relu_()
-        weight, bias = last
-        return torch.baddbmm(bias, rows, weight)
-
-    def logits(self, rows: Tensor) -> Tensor:
-        """Return the logits of rows that are the same for every seed, computed chunk by chunk.
+        """Return the logits of rows.
 
         Args:
             rows: float32 tensor of shape (n_rows, n_features).
 
         Returns:
-            float32 tensor of shape (n_seeds, n_rows, n_classes).
+            float32 tensor of shape (n_rows, n_classes).
 
         """
-        n_seeds = self.weights[0].shape[0]
-        # expand makes a view: the rows are not copied for each seed.
-        chunks = [self(chunk.expand(n_seeds, -1, -1)) for chunk in torch.split(rows, _CHUNK)]
-        return torch.cat(chunks, dim=1)
+        *inner, last = zip(self.weights, self.biases, strict=True)
+        for weight, bias in inner:
+            # ReLU in place saves a copy of the activations.
+            rows = torch.addmm(bias, rows, weight).relu_()
+        weight, bias = last
+        return torch.addmm(bias, rows, weight)
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """Return the logits of any number of rows, computed chunk by chunk; see `forward`."""
+        return torch.cat([self(chunk) for chunk in torch.split(rows, _CHUNK)])
 
 
-class FittedStackedMLP(FittedEndModel):
-    """A trained `StackedMLP` that takes unscaled features.
+class MLPEnsemble(nn.ModuleList):
+    """One perceptron of the same shape per seed.
 
     Args:
-        network: The networks; they are moved to the device.
+        sizes: Number of features, widths of the hidden layers, number of classes.
+        n_seeds: How many perceptrons there are.
+
+    """
+
+    def __init__(self, sizes: Sequence[int], n_seeds: int) -> None:
+        super().__init__(MLP(sizes) for _ in range(n_seeds))
+        self.sizes = list(sizes)
+
+    def __iter__(self) -> Iterator[MLP]:
+        """Yield the network of each seed."""
+        return cast(Iterator[MLP], super().__iter__())
+
+    def stacked(self) -> dict[str, Tensor]:
+        """Return the weights in the form of the file of a saved model.
+
+        Returns:
+            `weights.0`, ... of shape (n_seeds, fan_in, fan_out) and `biases.0`, ... of shape (n_seeds, 1, fan_out).
+
+        """
+        names = [name for name, _ in self[0].named_parameters()]
+        stacks = {name: torch.stack([mlp.get_parameter(name).detach().cpu() for mlp in self]) for name in names}
+        return {name: stack.unsqueeze(1) if name.startswith("biases") else stack for name, stack in stacks.items()}
+
+    @torch.no_grad()
+    def load_stacked(self, stored: Mapping[str, Tensor]) -> None:
+        """Copy the weights of `stacked` into the networks.
+
+        Args:
+            stored: What `stacked` returned.
+
+        Raises:
+            ValueError: A name or a shape does not fit these networks.
+
+        """
+        expected = {name: stack.shape for name, stack in self.stacked().items()}
+        if {name: stack.shape for name, stack in stored.items()} != expected:
+            raise ValueError("its weights do not have the shapes that its sizes name")
+        for seed, mlp in enumerate(self):
+            for name, weight in mlp.named_parameters():
+                weight.copy_(stored[name][seed].view_as(weight))
+
+
+class FittedMLPEnsemble(FittedEndModel):
+    """A trained `MLPEnsemble` that takes unscaled features.
+
+    Args:
+        networks: The networks; they are moved to the device.
         curves: One per seed.
         device: Where to compute.
 
     """
 
-    def __init__(self, network: StackedMLP, curves: Sequence[TrainingCurve], device: torch.device) -> None:
+    def __init__(self, networks: MLPEnsemble, curves: Sequence[TrainingCurve], device: torch.device) -> None:
         self.curves = tuple(curves)
-        self._network = network.to(device).requires_grad_(False)
+        self._networks = networks.to(device).requires_grad_(False)
         self._device = device
         self.device = str(device)
 
@@ -126,20 +160,23 @@ class FittedStackedMLP(FittedEndModel):
             ValueError: The number of features is not the one that the networks were trained on.
 
         """
-        n_features, *_, n_classes = self._sizes()
+        n_features, *_, n_classes = self._networks.sizes
         if features.ndim != 2 or features.shape[1] != n_features:
             raise ValueError(f"features have shape {features.shape}; expected (n_rows, {n_features})")
         probs = np.empty((len(self.curves), len(features), n_classes), dtype=np.float32)
         for start in range(0, len(features), _CHUNK):
             rows = to_tensor(features[start : start + _CHUNK], self._device)
-            probs[:, start : start + _CHUNK] = self._network.logits(rows).softmax(dim=-1).cpu().numpy()
+            for seed, mlp in enumerate(self._networks):
+                probs[seed, start : start + _CHUNK] = mlp(rows).softmax(dim=-1).cpu().numpy()
         return read_only(probs, np.float32)
 
     def layers(self) -> list[Layer]:
         """Return the layers; see `FittedEndModel.layers`."""
-        pairs = zip(self._network.weights, self._network.biases, strict=True)
-        return [Layer(weights=weight.cpu().numpy(), biases=bias.cpu().numpy()) for weight, bias in pairs]
+        stacks = {name: stack.numpy() for name, stack in self._networks.stacked().items()}
+        n_layers = len(self._networks.sizes) - 1
+        return [Layer(weights=stacks[f"weights.{i}"], biases=stacks[f"biases.{i}"]) for i in range(n_layers)]
 
+    @torch.no_grad()
     def calibrate(self, features: FloatArray, gold: IntArray) -> None:
         """Divide the logits by the temperature that fits gold labels best; it becomes part of the last layer.
 
@@ -148,10 +185,12 @@ class FittedStackedMLP(FittedEndModel):
             gold: int64 array of shape (n_rows,).
 
         """
-        logits = self._network.logits(to_tensor(features, self._device)).cpu().numpy()
+        rows = to_tensor(features, self._device)
+        logits = torch.stack([mlp.logits(rows) for mlp in self._networks]).cpu().numpy()
         self.temperature = fit_temperature(logits, gold)
-        for parameters in (self._network.weights, self._network.biases):
-            parameters[-1] /= self.temperature
+        for mlp in self._networks:
+            for parameter in (mlp.weights[-1], mlp.biases[-1]):
+                parameter /= self.temperature
 
     def save(self, directory: Path) -> None:
         """Write end_model.pt, tensors that `torch.load(weights_only=True)` reads, and end_model.json, sizes and curves.
@@ -164,18 +203,14 @@ class FittedStackedMLP(FittedEndModel):
 
         """
         raw = io.BytesIO()
-        torch.save({name: tensor.cpu() for name, tensor in self._network.state_dict().items()}, raw)
+        torch.save(self._networks.stacked(), raw)
         write_bytes(directory / "end_model.pt", raw.getvalue())
         curves = [asdict(curve) for curve in self.curves]
-        write_json(directory / "end_model.json", {"version": _VERSION, "sizes": self._sizes(), "curves": curves})
-
-    def _sizes(self) -> list[int]:
-        n_features = self._network.weights[0].shape[1]
-        return [n_features, *(weight.shape[2] for weight in self._network.weights)]
+        write_json(directory / "end_model.json", {"version": _VERSION, "sizes": self._networks.sizes, "curves": curves})
 
 
-def load_stacked_mlp(directory: Path, device: Device) -> FittedStackedMLP:
-    """Read what `FittedStackedMLP.save` wrote.
+def load_mlp_ensemble(directory: Path, device: Device) -> FittedMLPEnsemble:
+    """Read what `FittedMLPEnsemble.save` wrote.
 
     Args:
         directory: The directory that was passed to `save`.
@@ -203,19 +238,19 @@ def load_stacked_mlp(directory: Path, device: Device) -> FittedStackedMLP:
         ]
         path = directory / "end_model.pt"
         _check_sizes(stored["sizes"], len(curves), path.stat().st_size)
-        network = StackedMLP(stored["sizes"], len(curves))
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        networks = MLPEnsemble(stored["sizes"], len(curves))
+        networks.load_stacked(torch.load(path, map_location="cpu", weights_only=True))
     except StoreError:
         raise
     except pickle.UnpicklingError as error:  # the message of torch is long, and advises to run what is in the file
         raise StoreError(
             f"the end model in {directory} cannot be read: it is not tensors alone; fit it again."
         ) from error
-    except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise StoreError(
             f"the end model in {directory} cannot be read: {sanitize(str(error))}; fit it again."
         ) from error
-    return FittedStackedMLP(network, curves, resolve_device(device))
+    return FittedMLPEnsemble(networks, curves, resolve_device(device))
 
 
 def _check_sizes(sizes: object, n_seeds: int, n_bytes: int) -> None:

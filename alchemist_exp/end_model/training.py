@@ -1,7 +1,8 @@
 """Trains the MLPs of all seeds in one Lightning fit.
 
 The seeds share the rows and the epochs, and nothing else: each has its own random generator, its own order of the rows,
-its own best weights and its own end. A seed's result is therefore the same whichever seeds it is trained with.
+its own tensors, its own best weights and its own end. A seed's result is therefore the same, to the last bit, whichever
+seeds it is trained with. A batched matrix product of all seeds would be faster and would not keep that promise.
 """
 
 import logging
@@ -20,13 +21,13 @@ declare_torchvision_ops()  # pytorch_lightning imports torchvision if it is inst
 import pytorch_lightning as lightning
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
+from torch import Tensor, nn
 
 from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.end_model.base import TrainingCurve, ValidationData
 from alchemist_exp.end_model.early_stopping import BestWeights, ValidationSet
-from alchemist_exp.end_model.network import FittedStackedMLP, StackedMLP, resolve_device, to_tensor
+from alchemist_exp.end_model.network import MLP, FittedMLPEnsemble, MLPEnsemble, resolve_device, to_tensor
 from alchemist_exp.end_model.settings import TrainingSettings
 
 
@@ -37,7 +38,7 @@ def train(
     seeds: tuple[int, ...],
     validation: ValidationData,
     on_epoch: Callable[[int], None] | None,
-) -> FittedStackedMLP:
+) -> FittedMLPEnsemble:
     """Distil soft labels into one MLP per seed.
 
     Args:
@@ -60,27 +61,29 @@ def train(
     # A generator per seed, not the global one: it draws the initial weights first, then an order for each epoch, and
     # no other seed takes numbers from it.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    network = StackedMLP([features.shape[1], *settings.hidden, targets.shape[1]], len(seeds))
-    network.initialize(generators)
-    network.to(device)
+    networks = MLPEnsemble([features.shape[1], *settings.hidden, targets.shape[1]], len(seeds))
+    for network, generator in zip(networks, generators, strict=True):
+        network.initialize(generator)
+    networks.to(device)
     distillation = Distillation(
-        network,
+        networks,
         rows=to_tensor(features, device) / scale,
         targets=to_tensor(targets, device),
         validation=ValidationSet(
             to_tensor(validation.features, device) / scale, to_tensor(validation.gold, device), validation.positive
         ),
-        best=BestWeights(network, settings.patience),
+        best=BestWeights(networks, settings.patience),
         settings=settings,
         on_epoch=on_epoch,
     )
     batches = SeededBatches(len(features), settings.batch_size, generators, device)
     _run_lightning(distillation, batches, settings.max_epochs, device)
     curves = distillation.curves(seeds)
-    distillation.best.restore(network)
+    distillation.best.restore(networks)
     with torch.no_grad():
-        network.weights[0] /= scale  # so that the stored network takes unscaled features
-    return FittedStackedMLP(network, curves, device)
+        for network in networks:
+            network.weights[0] /= scale  # so that the stored network takes unscaled features
+    return FittedMLPEnsemble(networks, curves, device)
 
 
 class SeededBatches:
@@ -110,10 +113,10 @@ class SeededBatches:
 
 
 class Distillation(lightning.LightningModule):
-    """Soft-label cross-entropy of all seeds at once. All tensors are on the device already; Lightning moves nothing.
+    """Soft-label cross-entropy of each seed. All tensors are on the device already; Lightning moves nothing.
 
     Args:
-        network: The networks to train.
+        networks: The networks to train.
         rows: float32 tensor of shape (n_rows, n_features).
         targets: float32 tensor of shape (n_rows, n_classes).
         validation: Scores the networks after each epoch.
@@ -125,7 +128,7 @@ class Distillation(lightning.LightningModule):
 
     def __init__(
         self,
-        network: StackedMLP,
+        networks: MLPEnsemble,
         *,
         rows: Tensor,
         targets: Tensor,
@@ -135,16 +138,16 @@ class Distillation(lightning.LightningModule):
         on_epoch: Callable[[int], None] | None,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.networks = networks
         self.best = best
         self._rows = rows
         self._targets = targets
         self._validation = validation
         self._settings = settings
         self._on_epoch = on_epoch
-        self._loss = torch.zeros(len(best.epochs), device=rows.device)
-        self._losses: list[Tensor] = []
-        self._scores: list[Tensor] = []
+        self._loss = [torch.zeros((), device=rows.device) for _ in networks]
+        self._losses: list[list[float]] = [[] for _ in networks]
+        self._scores: list[list[float]] = [[] for _ in networks]
 
     def training_step(self, batch: Tensor) -> Tensor:
         """Compute the loss of one batch.
@@ -153,34 +156,45 @@ class Distillation(lightning.LightningModule):
             batch: Row indices of shape (n_seeds, batch_size).
 
         Returns:
-            The sum of the seeds' mean losses: a sum, so that no gradient depends on the number of seeds.
+            The sum of the mean losses of the seeds that have not stopped: a sum, so that no gradient depends on the
+            number of seeds.
 
         """
-        logits: Tensor = self.network(self._rows[batch])
-        log_probs = logits.log_softmax(dim=-1)
-        losses = -(self._targets[batch] * log_probs).sum(dim=-1).mean(dim=1)
-        # A sum over rows, since the last batch may be smaller. It stays on the device: reading it waits for the GPU.
-        self._loss += losses.detach() * batch.shape[1]
-        return losses.sum()
+        total = torch.zeros((), device=batch.device)
+        for seed, network in self._running():
+            # Rows of one seed at a time: each tensor begins at an aligned address, which BLAS rounds by.
+            rows = batch[seed]
+            loss = nn.functional.cross_entropy(network(self._rows[rows]), self._targets[rows])
+            # Weighted by rows, since the last batch may be smaller. It stays on the device: to read it, the CPU waits.
+            self._loss[seed] += loss.detach() * len(rows)
+            total = total + loss
+        return total
 
     @torch.no_grad()
     def on_train_epoch_end(self) -> None:
         """Score each seed, keep its weights when they are its best, end the fit when all seeds have stopped."""
-        score = self._validation.score(self.network)
-        self._losses.append(self._loss / len(self._rows))
-        self._scores.append(score)
-        self._loss = torch.zeros_like(self._loss)
-        self.best.update(self.network, score)
-        if self.best.all_stopped:
+        scores = [math.nan] * len(self.networks)
+        for seed, network in self._running():
+            scores[seed] = self._validation.score(network).item()
+            self._losses[seed].append(self._loss[seed].item() / len(self._rows))
+            self._scores[seed].append(scores[seed])
+            self._loss[seed].zero_()
+        self.best.update(self.networks, scores)
+        if not self._running():
             self.trainer.should_stop = True
         if self._on_epoch is not None:
             self._on_epoch(self.current_epoch)
+
+    def _running(self) -> list[tuple[int, MLP]]:
+        """Return place and network of each seed that has not stopped; the others are neither used nor changed."""
+        pairs = zip(self.networks, self.best.running, strict=True)
+        return [(seed, network) for seed, (network, running) in enumerate(pairs) if running]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return AdamW, which updates each weight on its own and therefore does not mix seeds."""
         rate, decay = self._settings.learning_rate, self._settings.weight_decay
         # fused: one operation per step for all weights, which matters where steps are this small.
-        return torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay, fused=True)
+        return torch.optim.AdamW(self.networks.parameters(), lr=rate, weight_decay=decay, fused=True)
 
     def curves(self, seeds: tuple[int, ...]) -> list[TrainingCurve]:
         """Return the curves of the finished training.
@@ -195,19 +209,18 @@ class Distillation(lightning.LightningModule):
             AlchemistError: A seed diverged in its first epoch, so that it has no weights to keep.
 
         """
-        diverged = [seed for seed, epochs in zip(seeds, self.best.epochs.tolist(), strict=True) if not epochs]
+        diverged = [seed for seed, epochs in zip(seeds, self.best.epochs, strict=True) if not epochs]
         if diverged:
             raise AlchemistError(
                 f"the end model's training diverged with seed {', '.join(map(str, diverged))}; "
                 f"lower end_model.learning_rate ({self._settings.learning_rate})."
             )
-        losses, scores = torch.stack(self._losses, dim=1).tolist(), torch.stack(self._scores, dim=1).tolist()
         return [
             TrainingCurve(
                 seed=seed,
-                train_loss=tuple(losses[i][: self.best.epochs[i]]),
-                valid_score=tuple(scores[i][: self.best.epochs[i]]),
-                best_epoch=int(self.best.best_epoch[i]),
+                train_loss=tuple(self._losses[i][: self.best.epochs[i]]),
+                valid_score=tuple(self._scores[i][: self.best.epochs[i]]),
+                best_epoch=self.best.best_epoch[i],
             )
             for i, seed in enumerate(seeds)
         ]

@@ -79,8 +79,8 @@ def _sections(facts: Facts, files: Sequence[str]) -> list[str]:
         "",
         f"`label` is the gold label where it is known, else `weak_label`, else `predicted`; `label_source` says which "
         f"({GOLD}, {plain(facts.weak_source)} or model), `label_confidence` is the probability of a label that is "
-        "made by a machine. `weak_label` is the most probable class of `p(CLASS)`, the probabilities of the label model. `predicted` and "
-        "`confidence` are those of the distilled model. A column `vote NAME` has the vote of a program. `row` is the "
+        "made by a machine. `weak_label` is the most probable class of `p(CLASS)`, the probabilities of the label "
+        "model. `predicted` and `confidence` are those of the distilled model. A column `vote NAME` has the vote of a program. `row` is the "
         "number of the row in its source, from 0.",
         "",
         table(

@@ -28,7 +28,7 @@ class Analyzer(StrEnum):
     """What a term is made of. Members have the names that scikit-learn uses."""
 
     word = "word"  # words of two or more letters or digits
-    char_wb = "char_wb"  # characters between two spaces: for texts without spaces between words
+    char_wb = "char_wb"  # characters between two spaces: for texts without spaces between words, spelling, emoji
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,8 +100,8 @@ class Tfidf(FeatureExtractor):
         if self.analyzer is Analyzer.char_wb:
             return super().advice_for_zeros
         return (
-            "set feature_extractor.analyzer=char_wb, which compares characters instead of words (for Chinese, Japanese "
-            f"and other texts without spaces), or {super().advice_for_zeros}"
+            "use feature_extractor=tfidf_chars, which compares characters instead of words (for Chinese, Japanese and "
+            f"other texts without spaces, and emoji), or {super().advice_for_zeros}"
         )
 
     def fit(self, texts: Sequence[str]) -> Self:

@@ -137,7 +137,7 @@ class Auto(LabelModel):
                 continue
             with naming_plugin(model, "fit"):
                 models[name] = copy(model).fit(matrix, class_balance, labeled if model.uses_gold else None)
-                convergence = getattr(models[name], "convergence", None)
+                convergence = models[name].convergence
                 if convergence is not None and not convergence.converged:
                     left_out[name] = f"has {convergence}"
                 elif labeled is None:

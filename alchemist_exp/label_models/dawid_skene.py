@@ -117,7 +117,7 @@ class _EMLabelModel(LabelModel):
             evidence = np.logaddexp.reduce(joint, axis=1, keepdims=True)
             posterior = np.exp(joint - evidence)
             likelihood = float(patterns.rows @ evidence[:, 0]) / n_rows
-            converged = likelihood - previous <= self.tolerance
+            converged = bool(likelihood - previous <= self.tolerance)
             self.convergence_ = Convergence(iterations=iteration, converged=converged)
             if converged:
                 break

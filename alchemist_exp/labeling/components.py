@@ -21,6 +21,7 @@ from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
 from alchemist_exp.core.source import source_fingerprint
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.end_model.settings import Device
+from alchemist_exp.features.combined import PARTS, Combined
 from alchemist_exp.labeling.run_files import StoredRun, broken, is_name, read_object, take
 from alchemist_exp.pipeline.saved_components import COMPONENTS, VERSION
 from alchemist_exp.results.record import RECORD
@@ -28,6 +29,9 @@ from alchemist_exp.sandbox.base import Sandbox
 
 MAX_CHARS: Final = 1_000_000
 """Characters of the stored values of a component, as JSON."""
+
+MAX_PARTS: Final = 100
+"""Parts of a combined feature extractor."""
 
 SANDBOXES: Final = ("auto", "seccomp", "bwrap", "none")
 
@@ -80,13 +84,39 @@ def make_component(run: StoredRun, group: str, consent: Consent) -> Component:
 
     """
     where, stored = _stored(run, group, consent.config_dir)
+    return _make(stored, group, consent, where)
+
+
+def _make(stored: Mapping[str, Any], group: str, consent: Consent, where: Path, key: str = "") -> Component:
+    """Make a component, and before it the components that it consists of.
+
+    Args:
+        stored: Its class and values.
+        group: The configuration group of its class.
+        consent: What the user allows.
+        where: The file with these values.
+        key: The key of a part in its group, such as parts.words; empty for the group's own component.
+
+    Returns:
+        The component; it has checked its values.
+
+    """
     name, values = stored.get("class"), take(stored, "values", dict, where)
     if not is_name(name):
         raise broken(where, f"the class of its {group} has no name")
     cls = _find_class(group, str(name), consent)
     if group == "end_model" and values.get("device") == Device.cuda.value:
         values = values | {"device": Device.auto.value}  # the model was trained elsewhere
-    return _build(cls, group, values, where)
+    if not issubclass(cls, Combined):
+        return _build(cls, group, values, where)
+    if key:
+        raise broken(where, f"{group}.{key} consists of parts itself")
+    found, parts = take(values, PARTS, dict, where), {}
+    if len(found) > MAX_PARTS:
+        raise broken(where, f"its {group} has {len(found)} parts; expected at most {MAX_PARTS}")
+    for part in found:
+        parts[part] = _make(take(found, part, dict, where), group, consent, where, f"{PARTS}.{part}")
+    return _build(cls, group, {**values, PARTS: {}}, where, parts)
 
 
 def _stored(run: StoredRun, group: str, config_dir_of_user: Path | None = None) -> tuple[Path, Mapping[str, Any]]:
@@ -136,8 +166,14 @@ def _find_class(group: str, name: str, consent: Consent) -> type[Component]:
     return found[name]
 
 
-def _build(cls: type[Component], group: str, values: Mapping[str, Any], where: Path) -> Component:
-    """Return a component of a class, made of values that are checked first."""
+def _build(
+    cls: type[Component],
+    group: str,
+    values: Mapping[str, Any],
+    where: Path,
+    parts: Mapping[str, Component] | None = None,
+) -> Component:
+    """Return a component of a class, made of values that are checked first, and of parts that were built before."""
     try:
         text = json.dumps(values, allow_nan=False)
     except (ValueError, RecursionError) as error:
@@ -148,7 +184,8 @@ def _build(cls: type[Component], group: str, values: Mapping[str, Any], where: P
     if unknown := next((key for key in values if key not in known), None):
         raise broken(where, unknown_name("the key", f"{group}.{unknown[:40]}", [f"{group}.{key}" for key in known]))
     try:
-        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), dict(values)))
+        given = dict(values) if parts is None else {**values, PARTS: dict(parts)}
+        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), given))
     except ConfigError as error:
         raise broken(where, str(error).removesuffix(".")) from error
     except (OmegaConfBaseException, TypeError, ValueError, OverflowError) as error:
@@ -231,6 +268,18 @@ def changed_plugins(run: StoredRun, made: Mapping[str, Component]) -> list[str]:
     if not path.exists():
         return []
     stored = take(read_object(path), "components", dict, path)
-    of_run = {group: entry.get("source_fingerprint") for group, entry in stored.items() if isinstance(entry, dict)}
-    now = {group: source_fingerprint(type(component)) for group, component in made.items()}
-    return [group for group, key in now.items() if key is not None and key != of_run.get(group)]
+    changed = []
+    for group, component in made.items():
+        pairs = [(component, stored.get(group))]
+        if isinstance(component, Combined):
+            found = _entry(_entry(stored.get(group), "values"), PARTS)
+            pairs += [(part, _entry(found, name)) for name, part in component.parts.items()]
+        now = [(source_fingerprint(type(one)), _entry(of_run, "source_fingerprint")) for one, of_run in pairs]
+        if any(key is not None and key != of_run for key, of_run in now):
+            changed.append(group)
+    return changed
+
+
+def _entry(found: object, key: str) -> Any:
+    """Return a value of a JSON object; None if there is no such object."""
+    return found.get(key) if isinstance(found, dict) else None

@@ -26,6 +26,7 @@ from alchemist_exp.data.kinds import KIND_FILE, load_kind
 from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.data.score_rows import ScoreRows, score_rows
 from alchemist_exp.end_model.base import EndModel, FittedEndModel
+from alchemist_exp.end_model.prediction import is_weight, mix
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.images.base import ImageTextEncoder
 from alchemist_exp.label_models.base import LabelModel, predict_labels
@@ -214,6 +215,34 @@ class ProgramLabeler(RowLabeler):
         )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CombinedLabeler(RowLabeler):
+    """Labels rows with the distilled model and, where programs vote, the label model, as a run with predict=combine.
+
+    Attributes:
+        model: Labels with the distilled model.
+        voting: Labels with the programs.
+        weight: The weight of the label model, 0 to 1.
+
+    """
+
+    model: ModelLabeler
+    voting: ProgramLabeler
+    weight: float
+
+    def _label(self, rows: Sequence[str], rng: np.random.Generator | None) -> RowLabels:
+        distilled, voted = self.model._label(rows, rng), self.voting._label(rows, rng)
+        labels = SoftLabels(probs=voted.probs, covered=np.any(voted.probs, axis=1))
+        probs = mix(distilled.probs, labels, self.weight)
+        return replace(
+            distilled,
+            classes=probs.argmax(axis=1).astype(np.int64),
+            probs=probs,
+            failures=voted.failures,
+            outcomes=voted.outcomes,
+        )
+
+
 def make_labeler(
     run: StoredRun, using: str, consent: Consent, sandbox_mode: str, sandbox_workers: int | None = None
 ) -> RowLabeler:
@@ -221,7 +250,7 @@ def make_labeler(
 
     Args:
         run: The run, whose files were checked.
-        using: "model" or "programs".
+        using: "model" (of a run with predict=combine, the mixture that it chose) or "programs".
         consent: What the user allows.
         sandbox_mode: See `program_labeler`.
         sandbox_workers: See `program_labeler`.
@@ -233,9 +262,40 @@ def make_labeler(
         AlchemistError: See `model_labeler` and `program_labeler`.
 
     """
-    if using == "model":
-        return model_labeler(run, consent)
-    return program_labeler(run, consent, sandbox_mode, sandbox_workers)
+    if using != "model":
+        return program_labeler(run, consent, sandbox_mode, sandbox_workers)
+    model, weight = model_labeler(run, consent), _mixing_weight(run)
+    if not weight:
+        return model
+    if not (run.label_model / PROGRAMS_FILE).exists():
+        note = (
+            "This run has predict=combine, but no programs that can vote on new rows: the distilled model labels alone."
+        )
+        return replace(model, notes=(*model.notes, note))
+    voting = program_labeler(run, consent, sandbox_mode, sandbox_workers)
+    note = (
+        f"This run has predict=combine: its programs run on the rows, and its label model has a weight of {weight:g}."
+    )
+    return CombinedLabeler(
+        kind=model.kind,
+        classes=model.classes,
+        notes=tuple(dict.fromkeys((*model.notes, *voting.notes, note))),
+        model=model,
+        voting=voting,
+        weight=weight,
+    )
+
+
+def _mixing_weight(run: StoredRun) -> float:
+    """Return the weight of the label model in a run with predict=combine; 0 for another run."""
+    section = run.record.end_model
+    combined = section.get("combined") if isinstance(section, dict) else None
+    if combined is None:
+        return 0.0
+    weight: Any = combined.get("weight") if isinstance(combined, dict) else None
+    if not is_weight(weight):
+        raise broken(run.directory, "the weight in its end_model.combined is not a number from 0 to 1")
+    return float(weight)
 
 
 def model_labeler(run: StoredRun, consent: Consent) -> ModelLabeler:

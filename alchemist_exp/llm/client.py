@@ -15,6 +15,7 @@ from alchemist_exp.core.hashing import key_of
 from alchemist_exp.llm.batch_calls import BatchCalls
 from alchemist_exp.llm.budget import BudgetLedger
 from alchemist_exp.llm.concurrent_calls import ConcurrentCalls
+from alchemist_exp.llm.cost import max_cost
 from alchemist_exp.llm.dialogue import RequestBatch
 from alchemist_exp.llm.providers.base import CacheMode, ProviderLLM
 from alchemist_exp.llm.response_cache import ResponseCache
@@ -60,6 +61,28 @@ class LLMClient:
             return 0.0
         totals = self._ledger.totals()
         return totals.spent + totals.unsettled
+
+    def affordable(self, requests: Sequence[Request]) -> int:
+        """Return how many requests one batch may have that is to stay within the budget.
+
+        A batch reserves the most that all of its requests may cost at once; single calls reserve one after another.
+
+        Args:
+            requests: Requests, most important first. A cached response costs nothing.
+
+        Returns:
+            The number of the first requests that fit; all of them without a batch API, a price or a cap.
+
+        """
+        price = self.llm.price
+        if not self.llm.uses_batch_api or price is None or math.isinf(self._cap_usd):
+            return len(requests)
+        left_usd = self._cap_usd - self.spent_usd
+        for n, request in enumerate(requests):
+            left_usd -= 0.0 if self.cached_response(request) else max_cost(request, price, batch=True)
+            if left_usd < 0:
+                return n
+        return len(requests)
 
     def cached_response(self, request: Request) -> Response | None:
         """Return the cached response that makes a call unnecessary.

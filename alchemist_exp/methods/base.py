@@ -111,6 +111,22 @@ class ProgramMethod(Method):
 
         """
 
+    def add_labels(self, context: RunContext, result: LabelingResult) -> LabelingResult:
+        """Label rows of train in addition to the label model; by default none.
+
+        Args:
+            context: What the stages of the run share.
+            result: The labels of the label model, and the votes they are made from.
+
+        Returns:
+            The result that the end model learns from.
+
+        Raises:
+            LLMError: The LLM cannot be reached.
+
+        """
+        return result
+
     @abstractmethod
     def n_requested(self, supplement: Supplement) -> int:
         """Return how many programs are wanted.

@@ -13,8 +13,7 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels, Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix, SoftLabels, Split
 from alchemist_exp.llm.dialogue import Dialogue, RequestBatch, run_dialogue
 from alchemist_exp.llm.types import FinishReason, LLMCall, Request, Response
 from alchemist_exp.methods.base import SoftLabelMethod
@@ -31,8 +30,6 @@ LABELED, UNPARSEABLE = "labeled", "unparseable"
 
 FAILED_KINDS: Final = frozenset(reason.value for reason in FinishReason if reason is not FinishReason.COMPLETE)
 """The kinds of responses that are not cached, so that the rows can be asked for again."""
-
-_RETRY_ADVICE: Final = " With llm.retry_failed=true the same run asks for these rows again."
 
 _MAX_REASONS: Final = 5
 _MAX_ROWS: Final = 10
@@ -96,13 +93,13 @@ class ZeroShotMethod(SoftLabelMethod):
         """Label train with one vote per row."""
         classes = context.data.task.classes
         calls = run_dialogue(self.dialogue(context), context.answer)
-        parsed = [_parse(call.response, classes) for call in calls]
+        parsed = [parse_response(call.response, classes) for call in calls]
         votes = np.array([vote for vote, _ in parsed], dtype=np.int8)
         kinds = Counter(kind for _, kind in parsed)
         covered = votes != ABSTAIN
-        failed = _describe_failed(context.data, calls)
+        failed = describe_failed(context, calls)
         if not covered.any():
-            raise LLMError(_explain_no_label(kinds, calls[0].response, failed))
+            raise LLMError(explain_no_label(kinds, calls[0].response, failed))
         probs = np.zeros((len(votes), len(classes)), dtype=np.float32)
         probs[np.flatnonzero(covered), votes[covered]] = 1.0
         model = (calls[0].response.model,)
@@ -119,13 +116,31 @@ class ZeroShotMethod(SoftLabelMethod):
             labeled_by=self.name,
             sources=sources,
             calls=tuple({call.request.key: call for call in calls}.values()),  # equal rows are asked about once
-            notes=(f"{failed}.{_RETRY_ADVICE * hasattr(context.llm, 'retry_failed')}",) if failed else (),
+            notes=(f"{failed}.{retry_advice(context)}",) if failed else (),
         )
 
 
-def _describe_failed(data: TextData, calls: Sequence[LLMCall]) -> str:
-    """Name the rows without a complete response, by their reasons; empty if there are none."""
+def retry_advice(context: RunContext) -> str:
+    """Return how rows without a response are asked for again, as a sentence after a blank; "" if they cannot be."""
+    return " With llm.retry_failed=true the same run asks for these rows again." * hasattr(context.llm, "retry_failed")
+
+
+def describe_failed(context: RunContext, calls: Sequence[LLMCall], rows_of_train: IntArray | None = None) -> str:
+    """Name the rows without a complete response, by their reasons.
+
+    Args:
+        context: What the stages of the run share.
+        calls: The calls, one per row.
+        rows_of_train: int64 array of shape (n_calls,): the row that each call is about; None for all rows in order.
+
+    Returns:
+        A sentence without its full stop; "" if there are none.
+
+    """
+    data = context.data
     numbers, rows = data.rows_of_input(Split.TRAIN), dict[str, list[str]]()
+    if rows_of_train is not None:
+        numbers = numbers[rows_of_train]
     for row, call in enumerate(calls):
         kind = call.response.finish_reason
         if kind.value in FAILED_KINDS:
@@ -146,8 +161,15 @@ def _describe_failed(data: TextData, calls: Sequence[LLMCall]) -> str:
     return f"{n_failed:,} of {len(calls):,} rows of {file} got no response: {shown}"
 
 
-def _explain_no_label(kinds: Mapping[str, int], first: Response, failed: str) -> str:
-    """Return the sentence for a run in which no row got a label, with the advice that fits the responses."""
+def explain_no_label(kinds: Mapping[str, int], first: Response, failed: str) -> str:
+    """Return the sentence for a run in which no row got a label, with the advice that fits the responses.
+
+    Args:
+        kinds: The number of responses of each kind.
+        first: The first response.
+        failed: What `describe_failed` returned.
+
+    """
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     problem = f"none of {sum(kinds.values())} responses names a class ({counts}"
     if kinds.get(UNPARSEABLE):
@@ -162,8 +184,17 @@ def _explain_no_label(kinds: Mapping[str, int], first: Response, failed: str) ->
     return f"{problem}){f'; {failed}' if failed else ''}{'; ' if fitting else ''}{', and '.join(fitting)}."
 
 
-def _parse(response: Response, classes: tuple[str, ...]) -> tuple[int, str]:
-    """The vote of a response, and the kind of response it is."""
+def parse_response(response: Response, classes: tuple[str, ...]) -> tuple[int, str]:
+    """Return the vote of a response, and the kind of response it is.
+
+    Args:
+        response: The response.
+        classes: The class names.
+
+    Returns:
+        The class index or `ABSTAIN`; and `LABELED`, `UNPARSEABLE` or one of `FAILED_KINDS`.
+
+    """
     if response.finish_reason is not FinishReason.COMPLETE:
         return ABSTAIN, response.finish_reason.value
     vote = prompts.parse_answer(response.text, classes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alchemist_exp.concepts.source import ScoredConcepts
+from alchemist_exp.core.artifact_cache import CHECKSUMS
 from alchemist_exp.core.atomic_io import write_bytes, write_directory, write_json
 from alchemist_exp.core.types import ABSTAIN, FloatArray, IntArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
@@ -79,29 +80,32 @@ def save_labels(path: Path, data: TextData, result: LabelingResult, probs: Mappi
         path: The file.
         data: The loaded dataset.
         result: The soft labels of the rows with text, and the votes.
-        probs: float32 arrays of shape (n_seeds, n_rows_with_text, n_classes), the end model's predictions by split.
+        probs: float32 arrays of shape (n_rows_with_text, n_classes), the run's predictions by split; empty without an
+            end model.
 
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = pa.concat_tables(_label_table(data, s, result, probs[s]) for s in data.splits)
+    table = pa.concat_tables(_label_table(data, s, result, probs.get(s)) for s in data.splits)
     raw = io.BytesIO()
     parquet.write_table(table, raw, compression="zstd", row_group_size=_GROUP_ROWS)
     write_bytes(path, raw.getvalue())
 
 
-def _label_table(data: TextData, split: Split, result: LabelingResult, probs: FloatArray) -> "pa.Table":
+def _label_table(data: TextData, split: Split, result: LabelingResult, probs: FloatArray | None) -> "pa.Table":
     """The rows of one split; what is not known is null, as are all labels of a row without text.
 
-    probs: float32 array of shape (n_seeds, n_rows_with_text, n_classes).
+    probs: float32 array of shape (n_rows_with_text, n_classes); None without an end model.
     """
     import pyarrow as pa
 
     classes, gold, has_text = data.task.classes, data.gold(split), data.has_text(split)
-    if (labels := result.labels.get(split)) is None:
+    labels = result.train_labels if split is Split.TRAIN else result.labels.get(split)
+    if labels is None:
+        n_rows = int(has_text.sum())
         labels = SoftLabels(
-            probs=np.zeros(probs.shape[1:], dtype=np.float32), covered=np.zeros(probs.shape[1], dtype=bool)
+            probs=np.zeros((n_rows, len(classes)), dtype=np.float32), covered=np.zeros(n_rows, dtype=bool)
         )
     shares = np.where(labels.covered[:, np.newaxis], labels.probs, np.nan)
     share = pa.float32()
@@ -110,10 +114,9 @@ def _label_table(data: TextData, split: Split, result: LabelingResult, probs: Fl
         "weak_label": _names(labels.hard(), classes),
         **{f"p({name})": pa.array(shares[:, i], share, from_pandas=True) for i, name in enumerate(classes)},
     }
-    if len(probs):
-        mean = probs.mean(axis=0)
-        labeled["predicted"] = _names(mean.argmax(axis=1), classes)
-        labeled["confidence"] = pa.array(mean.max(axis=1), share)
+    if probs is not None:
+        labeled["predicted"] = _names(probs.argmax(axis=1), classes)
+        labeled["confidence"] = pa.array(probs.max(axis=1), share)
     labeled |= _votes(result.sources, split, len(labels.covered), classes)
     # The place of each row among the rows with text. A null makes a row of nulls.
     places = pa.array(np.cumsum(has_text) - 1, mask=~has_text)
@@ -180,11 +183,25 @@ def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel, ki
         # The model first: a file that it wrote to the name of a link would change the cache.
         model.save(draft)
         save_kind(draft, kind)
-        for file in extractor_entry.iterdir():
-            if file.stem not in tuple(Split) and not (draft / file.name).exists():
-                _link_or_copy(file, draft / file.name)
+        link_state(extractor_entry, draft)
 
     write_directory(directory, fill)
+
+
+def link_state(entry: Path, target: Path) -> None:
+    """Link the state of a fitted extractor out of its cache entry, without the features of the splits.
+
+    Args:
+        entry: The cache entry.
+        target: An existing directory; a file that is already in it stays.
+
+    """
+    for file in sorted(entry.rglob("*")):
+        place, of_split = target / file.relative_to(entry), file.parent == entry and file.stem in tuple(Split)
+        if file.is_dir():
+            place.mkdir(exist_ok=True)
+        elif file.name != CHECKSUMS and not of_split and not place.exists():
+            _link_or_copy(file, place)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ def record_calibration(
     result: LabelingResult,
     end_model: EndModel,
     model: FittedEndModel,
-    probs: Mapping[Split, FloatArray],
+    predictions: Mapping[Split, FloatArray],
 ) -> None:
     """Fill `calibration` of the sections on label model and end model, and `temperature` of the latter.
 
@@ -28,7 +28,8 @@ def record_calibration(
         result: The soft labels; covered rows count.
         end_model: The configured end model.
         model: The distilled model.
-        probs: float32 arrays of shape (n_seeds, n_rows, n_classes); their mean over seeds is what is compared.
+        predictions: float32 arrays of shape (n_rows, n_classes), the run's predictions by split; empty without an end
+            model.
 
     """
     golds = {split: gold for split in data.splits if (gold := data.gold(split)) is not None}
@@ -39,10 +40,10 @@ def record_calibration(
     }
     record.end_model["calibration"] = {}
     record.end_model["temperature"] = model.temperature
-    for split, gold in golds.items():
-        if len(probs[split]):
-            mean = probs[split].mean(axis=0)
-            record.end_model["calibration"][split.value] = to_jsonable(calibration(mean, mean.argmax(axis=1), gold))
+    for split, probs in predictions.items():
+        if split in golds:
+            found = calibration(probs, probs.argmax(axis=1), golds[split])
+            record.end_model["calibration"][split.value] = to_jsonable(found)
     if isinstance(end_model, Mlp) and end_model.calibrate and model.temperature is None:
         record.notes.append(
             "end_model.calibrate=true had no effect: valid has no gold labels that tell the classes apart."

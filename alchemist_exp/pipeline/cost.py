@@ -7,7 +7,7 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.llm.cost import BreakEven, break_even, cost_of
 from alchemist_exp.llm.tokens import basis, count_tokens
-from alchemist_exp.llm.types import LLMCall, Usage
+from alchemist_exp.llm.types import LLM, LLMCall, Usage
 from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.methods.zero_shot import ZeroShotMethod
@@ -61,9 +61,7 @@ def compare_with_zero_shot(experiment: Experiment, context: RunContext, calls: S
     basis_of_counts = f"tokens counted by {basis(llm.encoding)}"
     usage = _metered_usage(calls)
     if usage is None:
-        output_tokens = sum(count_tokens(call.response.text, llm.encoding) for call in calls)
-        sent = [call.request for call in calls]
-        usage = Usage(input_tokens=input_tokens(sent, llm.encoding), output_tokens=output_tokens)
+        usage = _counted_usage(calls, llm)
     else:
         basis_of_counts = f"{'zero-shot' if by_rows else 'programs'} metered, the other's {basis_of_counts}"
     programs = (len(calls), usage)
@@ -75,6 +73,28 @@ def compare_with_zero_shot(experiment: Experiment, context: RunContext, calls: S
     elif not by_rows or not calls:
         rows = zero_shot_usage(zero_shot, context)
     return break_even(llm.price, programs=programs, zero_shot=rows, basis=basis_of_counts)
+
+
+def list_price(calls: Sequence[LLMCall], llm: LLM) -> float | None:
+    """Return what calls cost at the list price, with tokens counted here where the provider metered none.
+
+    Args:
+        calls: The calls, from the cache or not.
+        llm: The model that was called.
+
+    Returns:
+        USD; None if the price is not known.
+
+    """
+    if llm.price is None:
+        return None
+    return llm.price.usd(_metered_usage(calls) or _counted_usage(calls, llm))
+
+
+def _counted_usage(calls: Sequence[LLMCall], llm: LLM) -> Usage:
+    """The tokens of all prompts and responses, by our own count."""
+    output_tokens = sum(count_tokens(call.response.text, llm.encoding) for call in calls)
+    return Usage(input_tokens=input_tokens([call.request for call in calls], llm.encoding), output_tokens=output_tokens)
 
 
 def _metered_usage(calls: Sequence[LLMCall]) -> Usage | None:

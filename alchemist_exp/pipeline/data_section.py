@@ -34,6 +34,7 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         ],
         "rows": {split: len(data.texts(split)) for split in data.splits},
         "fit_rows": len(labeled.texts(Split.TRAIN)) if labeled.fit_sample is None else len(labeled.fit_sample),
+        "reviewed_rows": 0 if labeled.reviewed is None else len(labeled.reviewed.rows),
         "rows_without_text": {split: count for split, count in without_text.items() if count},
         "repeats": _repeats(labeled),
         "classes": list(dataset.classes),

@@ -15,6 +15,7 @@ from alchemist_exp.methods.base import Method
 from alchemist_exp.methods.zero_shot import RESPONSE_TOKENS, ZeroShotMethod
 from alchemist_exp.pipeline.concept_scores import plan_concepts
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.rounds import plan_rounds
 from alchemist_exp.programs.trials import AssumedTrials
 
 _COUNTED_REQUESTS: Final = 1000
@@ -28,7 +29,7 @@ class GuessedResponses:
         calls: Calls that have to be made.
         cached_calls: Calls that the cache answers.
         usage: Tokens of the calls that have to be made.
-        batch: Whether the last batch of requests goes through a batch API.
+        batch_usage: Tokens of those of them that go through a batch API.
         asked: The keys of the requests that have to be sent.
         cached: The calls with a cached response.
         too_long: The rows, counted from 0, whose requests do not fit into the context of the model.
@@ -58,8 +59,7 @@ class GuessedResponses:
         self._longest = longest
         self.calls = self.cached_calls = 0
         self.too_long: list[int] = []
-        self.usage = Usage(input_tokens=0, output_tokens=0)
-        self.batch = False
+        self.usage = self.batch_usage = Usage(input_tokens=0, output_tokens=0)
         self.asked: set[str] = set()
         self.cached: list[LLMCall] = []
 
@@ -80,9 +80,11 @@ class GuessedResponses:
         self.asked |= {request.key for request in missing}
         self.calls += len(missing)
         self.cached_calls += len(distinct) - len(missing)
-        self.batch = batch.per_row and self._llm.uses_batch_api
         output_tokens = sum(self._length(request, batch) for request in missing)
-        self.usage += Usage(input_tokens=input_tokens(missing, self._llm.encoding), output_tokens=output_tokens)
+        usage = Usage(input_tokens=input_tokens(missing, self._llm.encoding), output_tokens=output_tokens)
+        self.usage += usage
+        if batch.per_row and self._llm.uses_batch_api:
+            self.batch_usage += usage
         calls = [
             LLMCall(request=request, response=cached[request.key] or self._guess(request, batch))
             for request in batch.requests
@@ -140,7 +142,7 @@ def run_with_guesses(
 
     """
     # A copy of the gold labels: showing them in a guessed prompt is not a use that the record should name.
-    context = replace(context, gold=UsableGold(labels=context.gold.labels))
+    context = replace(context, gold=UsableGold(labels=context.gold.labels, reviewed=context.gold.reviewed))
     if experiment.scores_concepts and method.reads_scores:
         asked = plan_concepts(context, experiment.concepts, experiment.image_encoder, accepting=usable_concepts)
         context = run_dialogue(asked, guesses.answer)
@@ -148,6 +150,8 @@ def run_with_guesses(
     dialogue = method.dialogue(context, trials, experiment.supplement, experiment.repair)
     if dialogue is not None:
         run_dialogue(dialogue, guesses.answer)
+    if method is experiment.method:
+        plan_rounds(experiment, context, guesses.answer, accepting=accepting)
 
 
 def expected_usage(method: Method, experiment: Experiment, context: RunContext) -> tuple[int, Usage]:

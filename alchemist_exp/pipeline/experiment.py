@@ -16,6 +16,7 @@ from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.end_model.mlp import Mlp
+from alchemist_exp.end_model.prediction import CombinedPrediction, Prediction
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.images.base import ImageTextEncoder
 from alchemist_exp.label_models.auto import Auto
@@ -27,12 +28,14 @@ from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLM
 from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.base import Method, ProgramMethod
+from alchemist_exp.methods.hybrid import OVER_BUDGET
 from alchemist_exp.methods.zero_shot import FAILED_KINDS
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.types import FUNCTION
 from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.prompts.templates import PromptTemplates
+from alchemist_exp.refinement.settings import Refinement
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.sandbox.base import Sandbox
@@ -173,10 +176,12 @@ class Experiment:
     method: Method = MISSING
     vetting: Vetting = MISSING
     repair: Repair = MISSING
+    refine: Refinement = MISSING
     selection: Selection = MISSING
     label_model: LabelModel = MISSING
     feature_extractor: FeatureExtractor = MISSING
     end_model: EndModel = MISSING
+    predict: Prediction = MISSING
     seed: Seeds = MISSING
     sandbox: Sandbox = MISSING
     logger: Logger = MISSING
@@ -194,16 +199,20 @@ class Experiment:
             The group and the component; groups that the method does not use are left out.
 
         """
-        for group in ("dataset", "method", *self.used_groups, "feature_extractor", "end_model", "seed", "gold"):
+        last = ("feature_extractor", "end_model", "predict", "seed", "gold")
+        for group in ("dataset", "method", *self.used_groups, *last):
             yield group, getattr(self, group)
 
     @property
     def used_groups(self) -> tuple[str, ...]:
         """The groups that the method uses on this dataset."""
+        groups = self.method.used_groups
+        if self.refine.has_rounds and isinstance(self.method, ProgramMethod):
+            groups = (*dict.fromkeys((*groups, "llm", "prompt", "repair", "refine")),)
         if not self.scores_concepts:
-            return self.method.used_groups
+            return groups
         asked = ("llm", "prompt") if self.concepts.file is None else ()
-        return (*dict.fromkeys((*self.method.used_groups, *asked)), "concepts")
+        return (*dict.fromkeys((*groups, *asked)), "concepts")
 
     @property
     def scores_concepts(self) -> bool:
@@ -230,7 +239,7 @@ class Experiment:
         """Return whether a group can alter the result.
 
         Args:
-            group: A group of `METHOD_GROUPS`, or concepts.
+            group: A group of `METHOD_GROUPS`, concepts or refine.
 
         Returns:
             Whether the method uses it on this dataset.
@@ -246,8 +255,11 @@ class Experiment:
 
         """
         self._check_rows()
-        for _, used in self.used_components():
-            used.check()
+        reviewed = getattr(self.dataset, "reviewed", None) is not None
+        for group, used in self.used_components():
+            # A label model that learns from gold labels refuses gold=none, but reviewed rows are enough for it.
+            if not (group == "label_model" and self.label_model.uses_gold and reviewed):
+                used.check()
         self.logger.check()
         if self.uses("supplement") and self.supplement.needs_gold and not self.gold.use_valid:
             raise ConfigError(
@@ -259,6 +271,8 @@ class Experiment:
                 "end_model.calibrate=true fits a temperature on the gold labels of valid, and gold is none; use "
                 "gold=valid, or end_model.calibrate=false."
             )
+        if isinstance(self.predict, CombinedPrediction):
+            self._check_prediction(self.predict)
         if isinstance(self.method, ProgramMethod):
             self._check_programs(self.method)
         if isinstance(self.method, AlchemistMethod):
@@ -295,12 +309,22 @@ class Experiment:
                 rows.
 
         """
-        if isinstance(self.method, AlchemistMethod) and not self.scores_concepts:
+        if (
+            isinstance(self.predict, CombinedPrediction)
+            and self.predict.weight is None
+            and data.gold(Split.VALID) is None
+        ):
+            raise ConfigError(
+                f"predict=combine chooses the weight on labels of valid and {self.dataset.name} has none; label a "
+                "valid split, or set predict.weight, for example predict.weight=0.5."
+            )
+        if (isinstance(self.method, AlchemistMethod) or self.uses("refine")) and not self.scores_concepts:
             self.prompt.check_task(data.task)
         if self.scores_concepts:
             self.concepts.check_file(data.task)
         needs_gold = self.label_model.uses_gold and not isinstance(self.label_model, Auto)
-        if self.uses("label_model") and needs_gold and data.gold(Split.VALID) is None:
+        labeled = data.gold(Split.VALID) is not None or data.reviewed is not None
+        if self.uses("label_model") and needs_gold and not labeled:
             raise ConfigError(
                 f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "
                 "label a valid split, or use label_model=majority."
@@ -324,12 +348,32 @@ class Experiment:
                 f"supplement={self.supplement.name} shows rows in the prompt, and an image cannot be shown there; use "
                 "supplement=none, or supplement.source=llm."
             )
+        if images and self.uses("refine"):
+            raise ConfigError(
+                f"refine={self.refine.name} describes rows by their words, and the rows of dataset={self.dataset.name} "
+                "are images; use refine=none."
+            )
         if images:
             _ = self.image_encoder
         elif self.feature_extractor.reads != "texts":
             raise ConfigError(
                 f"feature_extractor={self.feature_extractor.name} reads {self.feature_extractor.reads}, and the rows "
-                f"of dataset={self.dataset.name} are not images; use feature_extractor=tfidf."
+                f"of dataset={self.dataset.name} are not images; use feature_extractor=combined."
+            )
+
+    def _check_prediction(self, predict: CombinedPrediction) -> None:
+        """Raise ConfigError when there is nothing to mix, or no labels to choose the weight by."""
+        if not self.end_model.trains:
+            raise ConfigError(f"predict=combine needs a distilled model, and end_model={self.end_model.name} has none.")
+        if not self.uses("label_model"):
+            raise ConfigError(
+                f"predict=combine mixes a label model in, and method={self.method.name} has none; use "
+                "predict=distilled."
+            )
+        if predict.weight is None and not self.gold.use_valid:
+            raise ConfigError(
+                "predict=combine chooses the weight on labels of valid, and gold is none; use gold=valid, or set "
+                "predict.weight, for example predict.weight=0.5."
             )
 
     def _check_programs(self, method: ProgramMethod) -> None:
@@ -386,7 +430,7 @@ class Experiment:
         by_group = {override.lstrip("+").partition("=")[0].partition(".")[0]: override for override in overrides}
         notes = [
             f"{by_group[group]} has no effect with method={self.method.name}."
-            for group in METHOD_GROUPS
+            for group in (*METHOD_GROUPS, *(["refine"] if self.refine.has_rounds else []))
             if group in by_group and not self.uses(group)
         ]
         reads_concepts = self.dataset.images and self.method.reads_scores  # concepts.use=false counts, too
@@ -411,9 +455,12 @@ class Experiment:
             Whether the run is repeated. What is in the cache is not asked for again.
 
         """
-        if self.runs_again or record is None or not getattr(self.llm, "retry_failed", False):
+        if self.runs_again or record is None:
             return self.runs_again
-        return not FAILED_KINDS.isdisjoint(record.programs.get("row_outcomes", {}))
+        outcomes = record.programs.get("asked_rows", {}).get("outcomes", record.programs.get("row_outcomes", {}))
+        if OVER_BUDGET in outcomes and record.config["budget"]["usd"] != self.budget.usd:
+            return True
+        return bool(getattr(self.llm, "retry_failed", False)) and not FAILED_KINDS.isdisjoint(outcomes)
 
     def llm_client(self) -> LLMClient:
         """Return a client of the configured LLM with the cache, budget and limits of the outputs directory.

@@ -81,7 +81,10 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     def cost(guesses: GuessedResponses) -> float | None:
         if llm.replays or not guesses.calls:
             return 0.0
-        return None if llm.price is None else llm.price.usd(guesses.usage, batch=guesses.batch)
+        if llm.price is None:
+            return None
+        price, in_batches = llm.price, guesses.batch_usage
+        return price.usd(guesses.usage) - price.usd(in_batches) + price.usd(in_batches, batch=True)
 
     max_usd = cost(most)
     return Plan(
@@ -117,6 +120,11 @@ def _warnings(
         warnings.append(
             f"{len(rows):,} rows of train are longer than the context of {experiment.llm.model} (row {shown}) and will "
             "be counted as refused; shorten them, or name an llm.model with a longer context."
+        )
+    if experiment.uses("refine"):
+        warnings.append(
+            "the prompts of rounds depend on votes, which a plan does not have: all rounds are counted with long "
+            "prompts, also those whose responses are in the cache."
         )
     limit = experiment.budget.usd
     if limit is not None and max_usd is not None and spent_usd + max_usd > limit:

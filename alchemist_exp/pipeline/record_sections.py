@@ -22,9 +22,12 @@ from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
 from alchemist_exp.label_models.majority import WeightedMajority
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import LabelingResult, LabelSources
+from alchemist_exp.pipeline.asked_section import asked_section
 from alchemist_exp.pipeline.cost import cost_section
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.prediction_stage import Predictions
 from alchemist_exp.pipeline.program_section import programs_section
+from alchemist_exp.pipeline.rounds_section import round_notes, rounds_section
 from alchemist_exp.pipeline.stages import can_stop
 from alchemist_exp.pipeline.training_warnings import coverage_warnings, one_class_warnings
 from alchemist_exp.pipeline.valid_warnings import check_on_valid, shows_no_loss
@@ -166,21 +169,23 @@ def _partly_unseen(data: TextData, split: Split) -> BoolArray | None:
 
 
 def end_model_section(
-    name: str, seeds: list[int], probs: Mapping[Split, FloatArray], data: TextData, positive: int | None
+    name: str, seeds: list[int], predictions: Predictions, data: TextData, positive: int | None
 ) -> Section:
     """Return the record's section on the end model.
 
     Args:
         name: The end model's name.
         seeds: Its seeds.
-        probs: float32 arrays of shape (n_seeds, n_rows, n_classes), the predictions on each split.
+        predictions: The predictions on each split.
         data: The dataset.
         positive: The class of the binary F1 score; None for the weighted F1 score.
 
     Returns:
         Mean and standard deviation over seeds of every score, on valid and test where there are gold labels; also on
-        the rows of a split whose text is in no earlier split, if it has others. The scores by class are those of the
-        mean over seeds, which labels.parquet has. No scores without seeds.
+        the rows of a split whose text is in no earlier split, if it has others. `ensemble` has the scores of the mean
+        over seeds of the probabilities; `combined`, with predict=combine, those of its mixture with the label model
+        and the `weight` of the latter, else it is None. The scores by class are those of the predictions in
+        labels.parquet. No scores without seeds.
 
     Raises:
         ValueError: A split has no rows.
@@ -190,17 +195,35 @@ def end_model_section(
     by_class: dict[str, Section] = {}
     for split in (Split.VALID, Split.TEST):
         if (gold := data.gold(split)) is not None and seeds:
-            metrics[split.value] = _score_seeds(gold, probs[split], positive)
-            by_class[split.value] = _by_class(gold, probs[split].mean(axis=0).argmax(axis=1), data)
+            probs = predictions.by_seed[split]
+            metrics[split.value] = _score_seeds(gold, probs, positive)
+            by_class[split.value] = _by_class(gold, predictions.final[split].argmax(axis=1), data)
             if (unseen := _partly_unseen(data, split)) is not None:
-                metrics_unseen[split.value] = _score_seeds(gold[unseen], probs[split][:, unseen], positive)
+                metrics_unseen[split.value] = _score_seeds(gold[unseen], probs[:, unseen], positive)
     return {
         "name": name,
         "seeds": seeds,
         "metrics": metrics,
         "metrics_unseen": metrics_unseen,
+        "ensemble": _scores_by_split(predictions.ensemble, data, positive),
+        "combined": None
+        if predictions.weight is None
+        else {"weight": predictions.weight} | _scores_by_split(predictions.combined, data, positive),
         "by_class": by_class,
     }
+
+
+def _scores_by_split(probs: Mapping[Split, FloatArray], data: TextData, positive: int | None) -> Section:
+    """Return the scores of one prediction on valid and test: `metrics`, and `metrics_unseen` where others repeat."""
+    metrics: dict[str, Any] = {}
+    metrics_unseen: dict[str, Any] = {}
+    for split in (Split.VALID, Split.TEST):
+        if (gold := data.gold(split)) is not None and split in probs:
+            predicted = probs[split].argmax(axis=1)
+            metrics[split.value] = _scores(gold, predicted, data, positive)
+            if (unseen := _partly_unseen(data, split)) is not None:
+                metrics_unseen[split.value] = _scores(gold[unseen], predicted[unseen], data, positive)
+    return {"metrics": metrics, "metrics_unseen": metrics_unseen}
 
 
 def _score_seeds(gold: IntArray, probs: FloatArray, positive: int | None) -> Section:
@@ -230,6 +253,8 @@ def record_labels(
     """
     with context.progress.stage("evaluate", "scoring programs and label model"):
         record.programs = programs_section(result, data, experiment.sandbox.effective_mode)
+        record.rounds = rounds_section(experiment, data, result.sources)
+        record.programs |= asked_section(result, data, experiment.llm)
         record.label_model = label_model_section(result, data, experiment.dataset.positive)
         if result.labeled_votes is not None:
             context.gold.use(Split.VALID, "warnings")
@@ -238,7 +263,8 @@ def record_labels(
         record.cost = cost_section(experiment, context, result)
     record.notes += result.notes
     if experiment.gold.use_valid and not context.gold.available(Split.VALID):
-        balance = "the class balance is estimated from the votes, and " * experiment.uses("label_model")
+        from_votes = experiment.uses("label_model") and context.gold.reviewed is None
+        balance = "the class balance is estimated from the votes, and " * from_votes
         record.notes.append(
             f"There are no validation labels: {balance}early stopping watches held-out pseudo-labels, as with "
             "gold=none."
@@ -271,22 +297,38 @@ def _tie_notes(result: LabelingResult, experiment: Experiment) -> list[str]:
     ]
 
 
-def feature_notes(extractor: FeatureExtractor, features: Mapping[Split, FloatArray]) -> list[str]:
+def count_zero_features(features: Mapping[Split, FloatArray]) -> dict[str, int]:
+    """Count the rows whose features are all zero.
+
+    Args:
+        features: float32 arrays of shape (n_rows, n_features), by split.
+
+    Returns:
+        The number of rows by split; empty for features of width 0.
+
+    """
+    return {
+        split.value: len(rows) - sum(int(np.count_nonzero(chunk.any(axis=1))) for chunk in row_chunks(rows))
+        for split, rows in features.items()
+        if rows.shape[1]
+    }
+
+
+def feature_notes(
+    extractor: FeatureExtractor, zeros: Mapping[str, int], features: Mapping[Split, FloatArray]
+) -> list[str]:
     """Return a note when the features of many texts are all zero, so that the end model cannot tell them apart.
 
     Args:
         extractor: The feature extractor.
+        zeros: See `count_zero_features`.
         features: float32 arrays of shape (n_rows, n_features).
 
     Returns:
         No note when each split has less than `MAX_ZERO_FEATURES`.
 
     """
-    shares = {
-        split: 1 - sum(np.count_nonzero(chunk.any(axis=1)) for chunk in row_chunks(rows)) / max(len(rows), 1)
-        for split, rows in features.items()
-        if rows.shape[1]
-    }
+    shares = {split: count / max(len(features[Split(split)]), 1) for split, count in zeros.items()}
     if max(shares.values(), default=0) < MAX_ZERO_FEATURES:
         return []
     listed = ", ".join(f"{share:.0%} of {split}" for split, share in shares.items())
@@ -303,7 +345,7 @@ def record_predictions(
     context: RunContext,
     result: LabelingResult,
     model: FittedEndModel,
-    probs: Mapping[Split, FloatArray],
+    predictions: Predictions,
 ) -> None:
     """Fill the section on the end model, the gold labels that were used, and the notes on both.
 
@@ -314,11 +356,13 @@ def record_predictions(
         context: What the stages of the run share.
         result: The soft labels.
         model: The distilled model.
-        probs: float32 arrays of shape (n_seeds, n_rows, n_classes), the model's predictions on each split.
+        predictions: The predictions on each split.
 
     """
     seeds = list(experiment.seed.values) if experiment.end_model.trains else []
-    record.end_model = end_model_section(experiment.end_model.name, seeds, probs, data, experiment.dataset.positive)
+    record.end_model = end_model_section(
+        experiment.end_model.name, seeds, predictions, data, experiment.dataset.positive
+    )
     record.host = host(model.device)
     for split in Split:
         if split in data.splits and split not in result.labels:
@@ -333,7 +377,7 @@ def record_predictions(
         record.notes.append(f"No vote on train is for the class {', '.join(silent)}.")
     record.notes += one_class_warnings(
         result.labels[Split.TRAIN],
-        probs[Split.TRAIN],
+        predictions.by_seed[Split.TRAIN],
         end_model=experiment.end_model.name,
         class_names=data.task.classes,
     )
@@ -364,7 +408,9 @@ def _program_notes(
             f"selection={experiment.selection.name} was to choose {wanted} programs; only {n_selected} were accepted."
         )
     notes += _type_notes(context.data, sources)
-    if experiment.vetting.reject_below_chance and not context.gold.available(Split.VALID):
+    notes += round_notes(context, sources)
+    gold = context.gold
+    if experiment.vetting.reject_below_chance and not gold.available(Split.VALID) and gold.reviewed is None:
         notes.append("Programs below chance were not rejected: that needs gold=valid and labels of valid.")
     if any(shown.startswith("valid:") for supplement in sources.supplements for shown in supplement.gold_used):
         notes.append("Rows of valid were shown to the LLM: scores on valid are not a fair estimate.")

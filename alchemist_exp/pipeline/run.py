@@ -26,15 +26,17 @@ from alchemist_exp.pipeline.calibration_section import record_calibration
 from alchemist_exp.pipeline.concept_scores import name_and_score
 from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.feature_stage import no_features
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
+from alchemist_exp.pipeline.prediction_stage import combine_predictions
+from alchemist_exp.pipeline.rounds import refine_programs
 from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL, save_components, save_label_model
 from alchemist_exp.pipeline.stages import (
     aggregate,
     distil,
     make_context,
-    no_features,
     predict,
     program_votes,
     require_programs,
@@ -152,6 +154,8 @@ def run_stages(
     context, extract_features = make_context(experiment, data, progress)
     try:
         result = label_rows(experiment, context)
+        if (reviewed := context.gold.use_reviewed("labels of their rows")) is not None:
+            result = result.replace_labels(reviewed.rows, reviewed.gold, 1.0)
         record_sections.record_labels(record, experiment, data, context, result)
         with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
@@ -160,17 +164,19 @@ def run_stages(
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
-        record.notes += record_sections.feature_notes(experiment.feature_extractor, features.by_split)
+        record.data["zero_features"] = zeros = record_sections.count_zero_features(features.by_split)
+        record.notes += record_sections.feature_notes(experiment.feature_extractor, zeros, features.by_split)
         model = distil(experiment, context, result, features.by_split)
         probs = predict(model, features.by_split, progress)
         with progress.stage("evaluate", "scoring"):
-            record_sections.record_predictions(record, experiment, data, context, result, model, probs)
-            record_calibration(record, data, result, experiment.end_model, model, probs)
+            predictions = combine_predictions(experiment, context, result, probs)
+            record_sections.record_predictions(record, experiment, data, context, result, model, predictions)
+            record_calibration(record, data, result, experiment.end_model, model, predictions.final)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
         with progress.stage("write", "writing labels and model"):
             save_image_figure(directory / artifacts.IMAGES, data, result)
-            artifacts.save_labels(directory / artifacts.LABELS, loaded, result, probs)
+            artifacts.save_labels(directory / artifacts.LABELS, loaded, result, predictions.final)
             if features.entry is not None:
                 artifacts.save_model(directory / artifacts.MODEL, features.entry, model, data.kind)
         with progress.stage("tracking", "logging scores"):
@@ -203,13 +209,14 @@ def label_rows(experiment: Experiment, context: RunContext) -> LabelingResult:
                 context, concepts = name_and_score(context, experiment.concepts, experiment.image_encoder)
             trials = RunTrials(context=context, vetter=Vetter(experiment.vetting, context))
             generated = method.generate(context, trials, experiment.supplement, experiment.repair)
+            generated = refine_programs(experiment, context, trials, generated)
             vetted = trials.vetter.vet_finally(generated.candidates)
             executed = execute(context, vetted.accepted)
             require_programs(context, method, experiment.repair, vetted, executed)
-            selected = select(context, experiment.selection, executed)
+            selected = select(context, experiment.selection, executed, generated.left_out)
             votes = program_votes(method, experiment.supplement, generated, vetted, executed, selected)
             calls = (*(concepts.named.calls if concepts else ()), *generated.calls)
-            return replace(aggregate(context, votes, calls), concepts=concepts)
+            return method.add_labels(context, replace(aggregate(context, votes, calls), concepts=concepts))
         case VoteMethod() as method:
             return aggregate(context, method.votes(context))
         case SoftLabelMethod() as method:

@@ -1,6 +1,6 @@
 """What a run stores so that `alchemist_exp.labeling` can label other rows without composing the configuration again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Final
@@ -56,12 +56,13 @@ def describe_component(component: Component) -> dict[str, Any]:
 
     Returns:
         The name under which its class is registered, or None; the fingerprint of the source of a plugin, or None; and
-        the values that differ from the defaults of the class, which may name files of the installed package.
+        the values that differ from the defaults of the class, which may name files of the installed package. A
+        component in a mapping, such as a part of a combined extractor, is described in the same way.
 
     """
     registered = registered_as(type(component))
     values = {
-        f.name: to_jsonable(value)
+        f.name: _describe(value)
         for f in fields(component)
         if (value := getattr(component, f.name)) != f.default or f.default is MISSING
     }
@@ -70,6 +71,13 @@ def describe_component(component: Component) -> dict[str, Any]:
         "source_fingerprint": source_fingerprint(type(component)),
         "values": values,
     }
+
+
+def _describe(value: Any) -> Any:
+    """Return a value of a component as JSON."""
+    if isinstance(value, Mapping) and any(isinstance(part, Component) for part in value.values()):
+        return {name: describe_component(part) for name, part in value.items()}
+    return to_jsonable(value)
 
 
 def save_label_model(directory: Path, result: LabelingResult, classes: Sequence[str]) -> list[str]:

@@ -1,53 +1,33 @@
-"""The stages of a run that are not a component of their own: context, votes, soft labels, features, distillation."""
+"""The stages of a run that are not a component of their own: context, votes, soft labels, distillation."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
-from itertools import count
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from alchemist_exp.context import RunContext, UsableGold
-from alchemist_exp.core.artifact_cache import ArtifactCache, read_array, row_chunks, take_rows
+from alchemist_exp.core.artifact_cache import ArtifactCache, row_chunks, take_rows
 from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
 from alchemist_exp.data.base import Dataset, Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
-from alchemist_exp.features.base import FeatureExtractor
-from alchemist_exp.features.chunk_cache import transform_in_chunks, write_rows
-from alchemist_exp.features.columns import ColumnFeatures
 from alchemist_exp.label_models.auto import Auto
-from alchemist_exp.label_models.base import fit_label_model, predict_labels
+from alchemist_exp.label_models.base import LabeledVotes, fit_label_model, predict_labels
 from alchemist_exp.label_models.labeled_votes import out_of_fold_labels
 from alchemist_exp.llm.types import LLMCall
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import GeneratedPrograms, LabelingResult, LabelSources
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.feature_stage import ExtractedFeatures, extract_features
 from alchemist_exp.programs.execution import ExecutionResult
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.types import VettingResult
 from alchemist_exp.supplements.base import Supplement
 
 _MAX_REASONS: Final = 10
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ExtractedFeatures:
-    """The features of every split.
-
-    Attributes:
-        by_split: float32 arrays of shape (n_rows, n_features), memory-mapped.
-        entry: The cache entry, a directory that also holds the fitted extractor; None for `no_features`.
-
-    """
-
-    by_split: Mapping[Split, FloatArray]
-    entry: Path | None
 
 
 def make_context(
@@ -71,12 +51,14 @@ def make_context(
     def extracted() -> ExtractedFeatures:
         if plan:
             raise RuntimeError("a plan extracts no features")
-        return _extract_features(experiment.feature_extractor, data, artifact_cache, progress)
+        return extract_features(experiment.feature_extractor, data, artifact_cache, progress)
 
     labels = {split: data.gold(split) for split in (Split.TRAIN, Split.VALID)} if experiment.gold.use_valid else {}
     context = RunContext(
         data=data.without_gold(),
-        gold=UsableGold(labels={split: gold for split, gold in labels.items() if gold is not None}),
+        gold=UsableGold(
+            labels={split: gold for split, gold in labels.items() if gold is not None}, reviewed=data.reviewed
+        ),
         llm_client=experiment.llm_client(),
         prompts=experiment.prompt,
         sandbox=experiment.sandbox,
@@ -87,55 +69,6 @@ def make_context(
         features=lambda: extracted().by_split,
     )
     return context, extracted
-
-
-def _extract_features(
-    extractor: FeatureExtractor, data: TextData, artifact_cache: ArtifactCache, progress: StageProgress
-) -> ExtractedFeatures:
-    """Fit the extractor on train and extract the features of every split, or find them in the cache."""
-    key = {"extractor": extractor.key(), "texts": {s.value: data.texts_key(s) for s in data.splits}}
-    if (sample := data.fit_sample) is not None:
-        key["fit_rows"] = {"rows": len(sample)}
-    if data.kind.columns:
-        key["columns"] = {column.name: [column.type, column.category] for column in data.kind.columns}
-    # Finished chunks are kept outside the entry, so that a killed run continues where it was.
-    chunks = artifact_cache.path_of("feature_parts", key)
-    n_rows = sum(len(data.texts(split)) for split in data.splits)
-    with progress.stage("features", f"extracting features by {extractor.name}", n_rows) as advance:
-
-        def make(directory: Path) -> None:
-            train, kind = data.texts(Split.TRAIN), data.kind
-            fit_on = train if sample is None else [train[row] for row in sample]
-            progress.note(f"learning from {len(fit_on):,} rows")
-            with naming_plugin(extractor, "fit"):
-                extractor.fit(kind.extractor_input(fit_on))
-            columns = ColumnFeatures.fit(kind.values(fit_on))
-            progress.note("")
-            for split in data.splits:
-                rows = data.texts(split)
-                parts = transform_in_chunks(extractor, kind.extractor_input(rows), chunks, split, advance)
-                write_rows(
-                    directory / f"{split}.npy",
-                    len(rows),
-                    (
-                        columns.append_to(part, kind.values(rows[start : start + len(part)]))
-                        for start, part in zip(count(0, extractor.CHUNK_ROWS), parts, strict=False)
-                    ),
-                )
-            extractor.save(directory)
-            columns.save(directory)
-
-        entry = artifact_cache.get_or_create("features", key, make)
-        shutil.rmtree(chunks, ignore_errors=True)
-        return ExtractedFeatures(
-            by_split={split: read_array(entry / f"{split}.npy") for split in data.splits}, entry=entry
-        )
-
-
-def no_features(data: TextData) -> ExtractedFeatures:
-    """Return features of width 0, for a run without an end model."""
-    empty = {split: np.zeros((len(data.texts(split)), 0), dtype=np.float32) for split in data.splits}
-    return ExtractedFeatures(by_split=empty, entry=None)
 
 
 def distil(
@@ -168,7 +101,7 @@ def distil(
             n_classes=context.n_classes,
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
         )
-    rows, labels = features[Split.TRAIN], result.labels[Split.TRAIN]
+    rows, labels = features[Split.TRAIN], result.train_labels
     with context.progress.stage("end_model", f"training {len(seeds)} seeds of {end_model.name}") as advance:
         if (sample := context.data.fit_sample) is not None:
             rows, labels = take_rows(rows, sample), labels.select(sample)
@@ -262,6 +195,7 @@ def program_votes(
         rejected=vetted.rejected + executed.rejected,
         supplements=generated.supplements,
         runs=executed.runs,
+        refined=generated.refined,
     )
 
 
@@ -318,13 +252,16 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
 
     """
     model, gold = context.label_model, context.gold.use(Split.VALID, "class balance")
-    if model.uses_gold:
-        context.gold.use(Split.VALID, "label model")
     with context.progress.stage("label_model", f"fitting the label model {model.name}"):
         train, valid = sources.matrices[Split.TRAIN], sources.matrices.get(Split.VALID)
         sample = context.data.fit_sample
         fit_on = train if sample is None else train.select(sample)
-        fitted, balance, labeled_votes = fit_label_model(model, fit_on, valid, gold)
+        labeled, labels_of_labeled = context.gold.labeled_votes("class balance", train, valid)
+        if model.uses_gold:
+            context.gold.labeled_votes("label model", train, valid)
+        fitted, balance, labeled_votes = fit_label_model(model, fit_on, labeled, labels_of_labeled)
+        if context.gold.reviewed is not None:  # diagnostics compare with valid alone
+            labeled_votes = None if valid is None or gold is None else LabeledVotes(matrix=valid, gold=gold)
         labeled_by, choice = model.name, None
         if isinstance(fitted, Auto):
             choice, fitted = fitted.choice, fitted.chosen

@@ -6,6 +6,7 @@ from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.methods.types import LabelSources
 from alchemist_exp.programs.types import Program
 from alchemist_exp.results.record import RunRecord
+from alchemist_exp.results.round_tables import round_metrics
 from alchemist_exp.tracking.base import Cell, Tracker
 
 _PROGRAM_COLUMNS: Final = ("coverage", "polarity", "overlap", "conflict", "accuracy", "influence", "wrong")
@@ -21,11 +22,13 @@ def track(tracker: Tracker, record: RunRecord, model: FittedEndModel, sources: L
         sources: The programs with their source code.
 
     """
-    for epoch in range(max((len(curve.train_loss) for curve in model.curves), default=0)):
+    of_rounds = round_metrics(record.rounds)
+    n_epochs = max((len(curve.train_loss) for curve in model.curves), default=0)
+    for epoch in range(max(n_epochs, len(of_rounds))):  # one step for both: W&B drops a step before the last one
         active = [curve for curve in model.curves if epoch < len(curve.train_loss)]
         losses = {f"train_loss/seed_{curve.seed}": curve.train_loss[epoch] for curve in active}
         scores = {f"valid_score/seed_{curve.seed}": curve.valid_score[epoch] for curve in active}
-        tracker.log_metrics(epoch, losses | scores)
+        tracker.log_metrics(epoch, losses | scores | (of_rounds[epoch] if epoch < len(of_rounds) else {}))
     metrics: list[tuple[str, str, str, float, float]] = []
     for split, split_scores in record.label_model["metrics"].items():
         if split_scores:
@@ -34,6 +37,13 @@ def track(tracker: Tracker, record: RunRecord, model: FittedEndModel, sources: L
             metrics += [("label model", split, name, split_scores[name], 0.0) for name in defined]
     for split, summaries in record.end_model["metrics"].items():
         metrics += [("end model", split, name, s["mean"], s["std"]) for name, s in summaries.items() if s is not None]
+    single = {"ensemble": record.end_model["ensemble"]["metrics"] if len(record.end_model["seeds"]) > 1 else {}}
+    single["combined"] = (record.end_model["combined"] or {}).get("metrics", {})
+    for stage, by_split in single.items():
+        for split, found in by_split.items():
+            metrics += [
+                (stage, split, n, found[n], 0.0) for n in ("accuracy", "f1", "macro_f1") if found[n] is not None
+            ]
     notes, programs, cost = record.notes + record.label_model["warnings"], record.programs, record.cost
     tracker.log_summary(
         {f"{stage}/{split}/{name}".replace(" ", "_"): mean for stage, split, name, mean, _ in metrics}

@@ -1,7 +1,7 @@
 """Selection: which of the accepted programs vote, all of them or a chosen few (paper, Section 4.4)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -80,26 +80,32 @@ class Selection(Component, ABC):
         """
 
 
-def select(context: RunContext, selection: Selection, executed: ExecutionResult) -> list[int]:
+def select(
+    context: RunContext, selection: Selection, executed: ExecutionResult, left_out: Container[str] = ()
+) -> list[int]:
     """Choose the programs that vote.
 
     Args:
         context: What the stages of the run share.
         selection: The way to choose.
         executed: The programs that ran to their end, and their votes.
+        left_out: The sources of programs that cannot be chosen.
 
     Returns:
         The columns of the chosen programs, ascending.
 
     """
-    gold = context.gold.use(Split.VALID, "selection") if selection.uses_gold else None
-    pool = ProgramPool(
-        programs=executed.programs,
-        train=executed.matrices[Split.TRAIN],
-        valid=None if gold is None else executed.matrices[Split.VALID],
-        gold=gold,
-    )
-    return selection.choose(pool)
+    columns = [column for column, program in enumerate(executed.programs) if program.source not in left_out]
+    matrices = {
+        split: LabelMatrix(votes=matrix.votes[:, columns], n_classes=matrix.n_classes)
+        for split, matrix in executed.matrices.items()
+    }
+    train, labeled, gold = matrices[Split.TRAIN], None, None
+    if selection.uses_gold:
+        labeled, gold = context.gold.labeled_votes("selection", train, matrices.get(Split.VALID))
+    programs = [executed.programs[column] for column in columns]
+    pool = ProgramPool(programs=programs, train=train, valid=None if gold is None else labeled, gold=gold)
+    return [columns[column] for column in selection.choose(pool)]
 
 
 @component("selection", "all")

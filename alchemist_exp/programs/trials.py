@@ -132,13 +132,13 @@ class RunTrials:
             of: LabelMatrix(votes=np.stack([made[i].votes for i in finished], axis=1), n_classes=context.n_classes)
             for of, made in runs.items()
         }
-        gold = context.gold.use(Split.VALID, "class balance")
+        train = matrices[Split.TRAIN]
+        labeled, gold = context.gold.labeled_votes("class balance", train, matrices.get(Split.VALID))
         if model.uses_gold:
-            context.gold.use(Split.VALID, "label model")
+            context.gold.labeled_votes("label model", train, matrices.get(Split.VALID))
         with context.progress.stage("label_model", f"fitting a first label model {model.name}"):
-            sample, train = context.data.fit_sample, matrices[Split.TRAIN]
-            train = train if sample is None else train.select(sample)
-            fitted, _, _ = fit_label_model(model, train, matrices.get(Split.VALID), gold)
+            sample = context.data.fit_sample
+            fitted, _, _ = fit_label_model(model, train if sample is None else train.select(sample), labeled, gold)
             labels = predict_labels(fitted, matrices[split])
         probs = np.where(labels.covered[:, np.newaxis], labels.probs, 1 / context.n_classes)
         entropy: FloatArray = -(probs * np.log(np.clip(probs, 1e-12, None))).sum(axis=1).astype(np.float32)

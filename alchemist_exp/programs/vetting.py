@@ -21,6 +21,7 @@ from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN, IntArray, Split
+from alchemist_exp.data.reviewed import ReviewedRows
 from alchemist_exp.programs.execution import failure_of_run, failure_of_votes, run_on_split, run_on_texts
 from alchemist_exp.programs.static_checks import CheckFailure, check_source, text_key
 from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, reject
@@ -106,11 +107,16 @@ class Vetter:
 
         """
         accepted, context = self.vet(candidates).accepted, self.context
-        if accepted and self._vetting.reject_below_chance and context.gold.available(Split.VALID):
-            runs = run_on_split(context, accepted, Split.VALID, f"running {len(accepted)} programs on {Split.VALID}")
-            gold = context.gold.use(Split.VALID, "vetting")
-            for program, run in zip(accepted, runs, strict=True):
-                if gold is not None and (failure := below_chance(run.votes, gold, context.n_classes)):
+        usable = context.gold.available(Split.VALID) or context.gold.reviewed is not None
+        if accepted and self._vetting.reject_below_chance and usable:
+            what = f"running {len(accepted)} programs on"
+            on_train = run_on_split(context, accepted, Split.TRAIN, f"{what} {Split.TRAIN}")  # again, from the cache
+            on_valid: Sequence[ProgramRun | None] = [None] * len(accepted)
+            if (gold := context.gold.use(Split.VALID, "vetting")) is not None:
+                on_valid = run_on_split(context, accepted, Split.VALID, f"{what} {Split.VALID}")
+            reviewed = context.gold.use_reviewed("vetting")
+            for program, train, valid in zip(accepted, on_train, on_valid, strict=True):
+                if failure := _failure_of_gold(train, valid, gold, reviewed, context.n_classes):
                     self._decisions[program] = reject(program, failure.stage, failure.reason)
         return self.vet(candidates)
 
@@ -196,6 +202,22 @@ class Vetter:
                     reason = f"votes as {origin} does on {share:.1%} of the rows either votes on"
                     return CheckFailure(RejectionStage.SAME_VOTES, reason)
         return None
+
+
+def _failure_of_gold(
+    on_train: ProgramRun,
+    on_valid: ProgramRun | None,
+    gold: IntArray | None,
+    reviewed: ReviewedRows | None,
+    n_classes: int,
+) -> CheckFailure | None:
+    """Return whether a program is below chance on the rows with usable gold labels: of valid, and reviewed ones."""
+    votes, labels = [], []
+    if on_valid is not None and gold is not None:
+        votes, labels = [on_valid.votes], [gold]
+    if reviewed is not None:
+        votes, labels = [*votes, on_train.votes[reviewed.rows]], [*labels, reviewed.gold]
+    return below_chance(np.concatenate(votes), np.concatenate(labels), n_classes) if votes else None
 
 
 def agreement(one: Votes, other: Votes) -> float:

@@ -15,6 +15,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.task import Column, Task
+from alchemist_exp.prompts.refine import REFINE_TEMPLATES, check_refine_templates
 
 MAX_EXEMPLAR_CHARACTERS: Final = 400
 """Characters of a row that an exemplar shows."""
@@ -54,6 +55,7 @@ _LATER_TEMPLATES: Final = (
     "spurious",
     "score_task",
     "score_scales",
+    "refine",
 )
 """Templates that were added when prompts were recorded already; with their defaults they are not part of keys."""
 _PARAMETER, _TEXT_PARAMETER = "[parameter]: [annotation]", "[subject]: str"
@@ -115,6 +117,7 @@ class PromptTemplates(Component):
             "image, close to 1 is highly related to the description, close to 0 is less related to it.",
         }
     )
+    refine: dict[str, str] = field(default_factory=lambda: dict(REFINE_TEMPLATES))
     performance_hint: str = MISSING
     variation: str = MISSING
     repair: str = MISSING
@@ -132,6 +135,7 @@ class PromptTemplates(Component):
             for name in names:
                 if f"[{name}]" not in getattr(self, key):
                     raise ConfigError(f"prompt.{key} has no [{name}]; write [{name}] where it belongs.")
+        check_refine_templates(self.refine)
         for name in ("task", "instructions", "signature"):
             if not any(f"[{name}]" in paragraph for paragraph in self.program):
                 raise ConfigError(f"prompt.program has no [{name}]; add '[{name}]' to its list of paragraphs.")
@@ -183,7 +187,7 @@ class PromptTemplates(Component):
             The lines, joined by line breaks.
 
         """
-        words = _words(task)
+        words = task_words(task)
         lines = [
             fill(self.class_instruction, words | {"class": name, "index": str(index)})
             for index, name in enumerate(task.classes)
@@ -202,7 +206,7 @@ class PromptTemplates(Component):
             The paragraphs of `program` that are not empty, joined by blank lines.
 
         """
-        words = _words(task) | {
+        words = task_words(task) | {
             "supplement": supplement.strip(),
             "row_description": self._row_description(task),
             "image_description": self.image_description if task.describes_image else "",
@@ -210,7 +214,7 @@ class PromptTemplates(Component):
             "performance_hint": self.performance_hint if performance_hint else "",
             "signature": fill(
                 self.signature if task.annotation else self.signature.replace(": [annotation]", ""),
-                _words(task) | {"parameter": task.parameter or task.subject, "annotation": task.annotation},
+                task_words(task) | {"parameter": task.parameter or task.subject, "annotation": task.annotation},
             ),
         }
         return "\n\n".join(text for paragraph in self.program if (text := fill(paragraph, words)))
@@ -224,13 +228,13 @@ class PromptTemplates(Component):
                 {
                     "name": json.dumps(column.name, ensure_ascii=False),
                     "type": column.type,
-                    "missing": _share(column.missing),
+                    "missing": share_text(column.missing),
                     "examples": self._examples(column),
                 },
             )
             for column in task.columns
         ]
-        return fill(self.record_description, _words(task) | {"columns": "\n".join(lines)})
+        return fill(self.record_description, task_words(task) | {"columns": "\n".join(lines)})
 
     def _examples(self, column: Column) -> str:
         values = (json.dumps(text, ensure_ascii=False) if column.type == "str" else text for text in column.examples)
@@ -276,7 +280,7 @@ class PromptTemplates(Component):
             The prompt.
 
         """
-        words = _words(task) | {"instruction": instruction}
+        words = task_words(task) | {"instruction": instruction}
         return fill(self.supplement, words) if passages is None else fill(self.summary, words | {"passages": passages})
 
     def exemplar_supplement(self, task: Task, rows: Sequence[tuple[str, int]]) -> str:
@@ -290,9 +294,9 @@ class PromptTemplates(Component):
             The supplement's text, at most `MAX_EXEMPLAR_CHARACTERS` characters of each row.
 
         """
-        words = _words(task)
+        words = task_words(task)
         lines = [
-            fill(self.exemplar_row, words | {"text": _shorten(text), "class": task.classes[label]})
+            fill(self.exemplar_row, words | {"text": shorten(text), "class": task.classes[label]})
             for text, label in rows
         ]
         return fill(self.exemplars, words | {"rows": "\n".join(lines)})
@@ -308,7 +312,7 @@ class PromptTemplates(Component):
             The supplement's text.
 
         """
-        words = _words(task)
+        words = task_words(task)
         parts = [fill(self.passage, words | {"text": text, "source": source}) for text, source in passages]
         return fill(self.passages, words | {"passages": "\n\n".join(parts)})
 
@@ -322,7 +326,7 @@ class PromptTemplates(Component):
             The prompt.
 
         """
-        return fill(self.concepts, _words(task))
+        return fill(self.concepts, task_words(task))
 
     def spurious_request(self, task: Task) -> str:
         """Return the prompt that asks for the spurious differences between images of the classes (method=roboshot).
@@ -334,7 +338,7 @@ class PromptTemplates(Component):
             The prompt. Its response has the form of the response to `concept_request`.
 
         """
-        return fill(self.spurious, _words(task))
+        return fill(self.spurious, task_words(task))
 
     def concept_repair_request(self, task: Task, request: str, response: str, reason: str) -> str:
         """Return the prompt that sends unusable concepts back to the LLM.
@@ -349,7 +353,7 @@ class PromptTemplates(Component):
             The prompt.
 
         """
-        words = _words(task) | {"request": request, "response": response.strip(), "reason": reason}
+        words = task_words(task) | {"request": request, "response": response.strip(), "reason": reason}
         return fill(self.concepts_repair, words)
 
     def score_description(self, task: Task, descriptions: Sequence[str], scale: str) -> str:
@@ -365,7 +369,7 @@ class PromptTemplates(Component):
 
         """
         listed = "; ".join(f"[{json.dumps(text, ensure_ascii=False)}]" for text in descriptions)
-        words = _words(task) | {"descriptions": listed, "scale": self.score_scales[scale]}
+        words = task_words(task) | {"descriptions": listed, "scale": self.score_scales[scale]}
         return fill(self.score_task, words)
 
     def zero_shot_instructions(self, task: Task) -> str:
@@ -378,7 +382,7 @@ class PromptTemplates(Component):
             The message, which names all classes.
 
         """
-        return fill(self.zero_shot_system, _words(task))
+        return fill(self.zero_shot_system, task_words(task))
 
 
 def fill(template: str, values: dict[str, str]) -> str:
@@ -395,24 +399,24 @@ def fill(template: str, values: dict[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
 
 
-def _words(task: Task) -> dict[str, str]:
-    """The placeholders that every template knows."""
+def task_words(task: Task) -> dict[str, str]:
+    """Return the placeholders that every template knows, with their texts."""
     return {
         "task": task.description,
         "classes": ", ".join(task.classes),
         "subject": task.subject,
         "relation": task.relation,
-        "quoted_classes": _listed([f'"{name}"' for name in task.classes]),
-        "plural_classes": _listed([name if name.endswith("s") else f"{name}s" for name in task.classes]),
+        "quoted_classes": listed([f'"{name}"' for name in task.classes]),
+        "plural_classes": listed([name if name.endswith("s") else f"{name}s" for name in task.classes]),
     }
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
     """Return words as a list in a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _share(share: float) -> str:
+def share_text(share: float) -> str:
     """Return a share in whole percent; neither none nor all by rounding only."""
     percent = round(100 * share)
     return (
@@ -420,7 +424,8 @@ def _share(share: float) -> str:
     )
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """Return a row on one line, at most `MAX_EXEMPLAR_CHARACTERS` characters of it."""
     line = " ".join(text.split())
     if len(line) <= MAX_EXEMPLAR_CHARACTERS:
         return line

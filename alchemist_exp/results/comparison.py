@@ -27,8 +27,8 @@ _AVERAGED = {
 """The quantity whose values the caption counts, and what they are over; other tables: the end model's seeds."""
 
 GROUPS = (
-    "dataset", "method", "llm", "prompt", "supplement", "vetting", "repair", "selection", "label_model", "sandbox",
-    "feature_extractor", "end_model", "gold",
+    "dataset", "method", "llm", "prompt", "supplement", "vetting", "repair", "refine", "selection", "label_model",
+    "sandbox", "feature_extractor", "end_model", "predict", "gold",
 )  # fmt: skip
 """The configuration groups that can tell runs apart, in the order of their columns."""
 
@@ -40,6 +40,8 @@ _FALLBACK = {
     for scores, end, names in (
         ("label_model.metrics.{split}", "", SCORES),
         ("end_model.metrics.{split}", ".per_seed", SCORES),
+        ("end_model.ensemble.metrics.{split}", "", SCORES),
+        ("end_model.combined.metrics.{split}", "", SCORES),
         ("groups.label_model.{split}", "", GROUP_SCORES),
         ("groups.end_model.{split}", ".per_seed", GROUP_SCORES),
     )
@@ -303,7 +305,7 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
         rows = lines[lines.groupby("dataset").cumcount() < per_dataset]
     texts = _texts_of(rows.drop(columns="best"))
     all_texts = _texts_of(lines.drop(columns="best"))
-    kept = {"dataset", "runs", "n", "label model", "distilled", *_GROUP_COLUMNS}
+    kept = {"dataset", "runs", "n", "label model", "distilled", "ensemble", "combined", *_GROUP_COLUMNS}
     scored = lines[lines["split"] != UNKNOWN]
     score_of = lines.groupby("dataset")["score"]
     if score_of.nunique().max() == 1:
@@ -470,6 +472,15 @@ def _results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
     results = results[(results["score"] == "") | own].pivot(index="cell", columns="quantity")
     results = results.reindex(index=cells.unique())
 
+    several = runs["end_model.seeds"].map(len) > 1  # with one seed it is the distilled score again
+    single = {
+        name: _mean_of_cells(runs, cells, metric, path, where)
+        for name, path, where in (
+            ("ensemble", "end_model.ensemble.metrics.test", several),
+            ("combined", "end_model.combined.metrics.test", several | True),
+        )
+    }
+
     def value(name: str, quantity: Quantity) -> pd.Series:
         found: pd.Series = results.get((name, quantity), pd.Series(np.nan, index=results.index))
         return found
@@ -484,10 +495,18 @@ def _results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
             "distilled": value("mean", Quantity.DISTILLED),
             "sd": value("sd", Quantity.DISTILLED),
             "n": value("n", Quantity.DISTILLED),
+            **{name: means for name, means in single.items() if means.notna().any()},
             **by_group,
             Quantity.DOLLARS.value: value("mean", Quantity.DOLLARS),
         }
     )
+
+
+def _mean_of_cells(runs: pd.DataFrame, cells: pd.Series, metric: pd.Series, path: str, where: pd.Series) -> pd.Series:
+    """Return each cell's mean of the dataset's own score under a path of the record; NaN where no run has it."""
+    scores = {name: runs.get(f"{path}.{name}", pd.Series(np.nan, index=runs.index)) for name in ("accuracy", "f1")}
+    own = scores["f1"].where(metric == "f1", scores["accuracy"])
+    return pd.to_numeric(own, errors="coerce").where(where).groupby(cells, sort=False).mean()
 
 
 def _texts_of(lines: pd.DataFrame) -> pd.DataFrame:
@@ -495,7 +514,7 @@ def _texts_of(lines: pd.DataFrame) -> pd.DataFrame:
     texts = lines.astype(object)
     distilled = zip(lines["distilled"], lines["sd"], strict=True)
     texts["distilled"] = [UNKNOWN if np.isnan(mean) else aggregate_text(mean, sd) for mean, sd in distilled]
-    for name in lines.columns.intersection(["label model", *_GROUP_COLUMNS]):
+    for name in lines.columns.intersection(["label model", "ensemble", "combined", *_GROUP_COLUMNS]):
         texts[name] = lines[name].map("{:.3f}".format, na_action="ignore")
     texts["coverage"] = lines["coverage"].map("{:.3f}".format)
     texts["programs"] = lines["programs"].map(lambda count: f"{count:.1f}".removesuffix(".0"))

@@ -14,6 +14,7 @@ from alchemist_exp.results.group_tables import concept_table, group_tables
 from alchemist_exp.results.layout import heading, mean_text, new_console, new_table, number_text
 from alchemist_exp.results.record import RunRecord, Section
 from alchemist_exp.results.report import UNKNOWN, usd_text
+from alchemist_exp.results.round_tables import rounds_table
 
 SHOWN_PROGRAMS = 12
 """Rows of the programs' table; the record has them all."""
@@ -125,6 +126,7 @@ def render(
             n_classes=n_classes,
             verbose=verbose,
         ),
+        *rounds_table(record.rounds),
         *_cost(record.cost, method, "programs" if has_votes else method),
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
         *(Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]),
@@ -165,6 +167,14 @@ def _scores(record: RunRecord) -> list[RenderableType]:
                 cells = [mean_text(scores[name], n_seeds) for name in _SCORES]
                 style = "bold" if split == "test" else ""
                 table.add_row(f"distilled {end_model['name']}, {split}{rows}", "", *cells, style=style)
+    ensemble, combined = end_model.get("ensemble") or {}, end_model.get("combined") or {}
+    kinds = {f"ensemble of {n_seeds} seeds": ensemble} if n_seeds > 1 else {}
+    kinds |= {f"combined, {label_model['name']} by {combined['weight']:g}": combined} if combined else {}
+    for kind, section in kinds.items():
+        for split, all_rows in section.get("metrics", {}).items():
+            for rows, scores in (("", all_rows), (f", {_UNSEEN}", _unseen(section).get(split))):
+                if scores:
+                    table.add_row(f"{kind}, {split}{rows}", "", *(number_text(scores[name]) for name in _SCORES))
     for split, share in record.data["most_frequent_class"].items():
         table.add_row(f"most frequent class, {split}", "", number_text(share), style="dim")
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"
@@ -245,7 +255,24 @@ def _programs(programs: Section, accuracy: str, *, votes: bool, n_classes: int, 
         *([Text(f"and {more} more; alchemist show -v lists all", style="dim")] if more > 0 else []),
         *(Text(f"rejected {one['origin']}: {one['reason']}", style="yellow") for one in rejected[:SHOWN_PROGRAMS]),
         *([Text(f"and {more_rejected} more rejected", style="yellow")] if more_rejected > 0 else []),
+        *_asked_rows(programs.get("asked_rows")),
     ]
+
+
+def _asked_rows(asked: Section | None) -> list[RenderableType]:
+    """Return what the LLM said about doubtful rows of train; nothing for methods that do not ask about them."""
+    if asked is None:
+        return []
+    counts = f"{asked['asked']:,} of {asked['doubtful']:,} doubtful rows of train, {usd_text(asked['list_price_usd'])}"
+    labels = (
+        f"{asked['labeled']:,} labeled ({asked['asked_uncovered']:,} asked rows are uncovered, {asked['changed']:,} "
+    )
+    labels += f"labels changed), coverage {number_text(asked['coverage'])}"
+    lines = [f"{labels}; responses: {_counts(asked['outcomes']) or 'none'}"]
+    if asked["accuracy"] is not None:
+        before = number_text(asked["label_model_accuracy"])
+        lines.append(f"accuracy on these rows: LLM {number_text(asked['accuracy'])}, label model {before}")
+    return [heading("Rows labeled by the LLM", counts), *map(Text, lines)]
 
 
 def _cost(cost: Section, method: str, compared: str) -> list[RenderableType]:

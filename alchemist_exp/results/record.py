@@ -70,16 +70,20 @@ class RunRecord:
         packages: Versions of the packages that can alter a number.
         host: Cores, accelerator and machine.
         data: Name, fingerprint, rows, classes, and which gold labels were used for what.
-        programs: Programs that voted, were not selected, or were rejected and why; errors; supplements.
+        programs: Programs that voted, were not selected, or were rejected and why; errors; supplements; for
+            method=hybrid also `asked_rows`, what the LLM said about doubtful rows.
         label_model: Labels, class balance, coverage and scores by split; warnings; for label_model=auto the `choice`:
             which model was `chosen`, `by` what, the `scores` of the candidates, and why others were `left_out`.
-        end_model: Mean, standard deviation and the score of each seed, by split.
+        end_model: Mean, standard deviation and the score of each seed, by split; scores of their `ensemble` and, with
+            predict=combine, of its mixture with the label model (`combined`).
         groups: Scores by group, each a class and a value of a spurious attribute: its name as `attribute`, the groups'
             `names` and `train_shares`, the stages to which group labels were known (`used_by`), and scores by split of
             `label_model` and `end_model`. Empty for a dataset without such an attribute.
         concepts: The concept descriptions of images: their `source`, the `scale` of their scores and, as `list`, each
             `concept` and `description`, its `class`, whether it was `kept` or the `reason`, and its `fidelity` to
             known attributes. Empty for a method without concepts.
+        rounds: Why the rounds of improvement ended (`stopped`) and, as `list`, the number of each `round`, what was
+            `asked` for, programs that were `accepted` or `left_out`, cost, coverage and scores. Empty without rounds.
         cost: Calls, tokens and dollars, and the break-even with zero-shot labeling.
         notes: What a reader of the results should know.
         seconds: Time of each stage.
@@ -107,6 +111,7 @@ class RunRecord:
     end_model: Section = field(default_factory=dict)
     groups: Section = field(default_factory=dict)
     concepts: Section = field(default_factory=dict)
+    rounds: Section = field(default_factory=dict)
     cost: Section = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: Section = field(default_factory=dict)

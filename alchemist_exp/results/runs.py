@@ -43,7 +43,7 @@ GROUP_SCORES = {
 _SETTINGS = ("components.", "packages.", "code", "data.fingerprint")
 """What can alter a result, as beginnings of a record's keys."""
 
-_USUAL = {"llm": "recorded", "supplement": "none", "feature_extractor": "tfidf", "gold": "valid"}
+_USUAL = {"llm": "recorded", "supplement": "none", "feature_extractor": "combined", "gold": "valid"}
 """Members that a run's name leaves out: those of the default configuration."""
 
 _NUMBER = int | float
@@ -201,7 +201,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
     if not 0 <= row.get("label_model.coverage.train", 0) <= 1:
         raise ValueError("label_model.coverage.train is not a share")
     # A record has no key of concepts if the method does not use them. Groups such as logger never have a key.
-    unused = {group for group, key in ({"concepts": None} | record.components).items() if key is None}
+    unused = {group for group, key in ({"concepts": None, "refine": None} | record.components).items() if key is None}
     return row | {group: row[path] for group, path in members.items() if group not in unused}
 
 

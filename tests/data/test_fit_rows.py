@@ -49,7 +49,7 @@ def test_a_run_is_fitted_on_the_sample_and_labels_all_rows(
 ) -> None:
     """The texts are lazy, and give the same votes and labels as a list."""
     overrides = ["dataset=youtube", "dataset.limit=400", "seed=s0", "label_model=majority", "end_model.max_epochs=5"]
-    overrides += ["feature_extractor.n_components=32", "sandbox.determinism_rows=0"]
+    overrides += ["feature_extractor=tfidf", "feature_extractor.n_components=32", "sandbox.determinism_rows=0"]
 
     def ran(outputs: str, *more: str):
         cfg = composed(*overrides, f"paths.outputs={tmp_path / outputs}", *more)

@@ -34,16 +34,28 @@ def all_covered(probs: np.ndarray) -> SoftLabels:
 # Seeds
 
 
-@pytest.mark.parametrize("seeds", [(3,), (0, 1, 2, 3, 4), (4, 3), (3, 11)])
-def test_a_seed_predicts_the_same_with_any_other_seeds(make: Make, toy: Toy, seeds: tuple[int, ...]) -> None:
-    alone = fit(make(), toy, 3)
-    among = fit(make(), toy, *seeds)
-    place = seeds.index(3)
-    assert among.seeds == seeds
-    difference = np.abs(alone.predict_proba(toy.features)[0] - among.predict_proba(toy.features)[place])
-    assert difference.max() < 1e-3
-    assert alone.curves[0].valid_score == among.curves[place].valid_score
-    assert alone.best_epoch[0] == among.best_epoch[place]
+@pytest.mark.parametrize(("rows", "columns", "classes"), [(180, 6, 2), (331, 259, 3), (150, 33, 5)])
+def test_a_seed_is_the_same_to_the_last_bit_with_any_other_seeds(
+    make: Make, rows: int, columns: int, classes: int
+) -> None:
+    rng = np.random.default_rng(rows)
+    gold = rng.integers(0, classes, 2 * rows)
+    features = (rng.normal(size=(2 * rows, columns)) + gold[:, np.newaxis] / 4).astype(np.float32)
+    labels = all_covered(np.eye(classes, dtype=np.float32)[gold[:rows]] * 0.8 + 0.2 / classes)
+    validation = ValidationData(features=features[rows:], gold=gold[rows:], n_classes=classes, positive=None)
+
+    def fitted(*seeds: int) -> FittedEndModel:
+        return make(patience=3).fit(features[:rows], labels, seeds=seeds, validation=validation)
+
+    together = fitted(0, 1, 2, 3, 4)
+    probs = together.predict_proba(features)
+    assert len({len(curve.train_loss) for curve in together.curves}) > 1  # also after some seeds have stopped
+    for seed in range(5):
+        alone = fitted(seed)
+        assert alone.curves[0] == together.curves[seed]
+        assert np.array_equal(alone.predict_proba(features)[0], probs[seed])
+    reordered = fitted(4, 9)
+    assert np.array_equal(reordered.predict_proba(features)[0], probs[4])
 
 
 def test_seeds_differ_and_are_reproducible(make: Make, toy: Toy) -> None:

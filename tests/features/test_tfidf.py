@@ -28,7 +28,7 @@ def make() -> Make:
     """The component of the YAML, some values replaced."""
 
     def made(**values: object) -> Tfidf:
-        component = config.build_component(compose_cached(), "feature_extractor")
+        component = config.build_component(compose_cached("feature_extractor=tfidf"), "feature_extractor")
         assert isinstance(component, Tfidf)
         return dataclasses.replace(component, **values)
 
@@ -191,5 +191,5 @@ def test_the_analyzer_is_saved_and_part_of_the_key_unless_it_is_words(make: Make
 
 
 def test_the_advice_for_features_of_zero_is_something_else(make: Make) -> None:
-    assert "feature_extractor.analyzer=char_wb" in make().advice_for_zeros
-    assert "analyzer" not in make(analyzer=Analyzer.char_wb).advice_for_zeros
+    assert "feature_extractor=tfidf_chars" in make().advice_for_zeros
+    assert "tfidf_chars" not in make(analyzer=Analyzer.char_wb).advice_for_zeros

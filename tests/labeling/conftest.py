@@ -9,7 +9,7 @@ from alchemist_exp import config
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.pipeline.run import run
 
-TINY = ("+experiment=tiny", "seed=s0", "logger=none", "label_model=one_coin", "feature_extractor.n_components=32")
+TINY = ("+experiment=tiny", "seed=s0", "logger=none", "label_model=one_coin", "feature_extractor=tfidf")
 
 
 @pytest.fixture(scope="session")

@@ -315,8 +315,8 @@ def test_dropped_concepts_are_in_the_record_and_not_in_the_prompt(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("dataset=toy_birds",), r"feature_extractor=tfidf reads texts.*; use feature_extractor=clip_toy\."),
-        (("feature_extractor=clip_toy",), r"feature_extractor=clip_toy reads images.*use feature_extractor=tfidf\."),
+        (("dataset=toy_birds",), r"feature_extractor=combined reads texts.*; use feature_extractor=clip_toy\."),
+        (("feature_extractor=clip_toy",), r"feature_extractor=clip_toy reads images.*use feature_extractor=combined\."),
         ((*TOY, "method=zero_shot"), r"method=zero_shot sends texts to an LLM.*use method=alchemist"),
         (("method=vanilla_image",), r"method=vanilla_image labels images.*use method=alchemist\."),
         (

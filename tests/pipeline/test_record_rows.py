@@ -37,6 +37,7 @@ FAST = (
     "logger=none",
     "seed=s0",
     "label_model=majority",
+    "feature_extractor=tfidf",
     "feature_extractor.n_components=64",
     "sandbox.determinism_rows=0",
 )

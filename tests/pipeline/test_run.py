@@ -232,7 +232,7 @@ def test_the_saved_model_predicts_as_the_labels_say(main_job, composed) -> None:
 def test_the_saved_programs_run_again_as_files_with_the_same_votes(main_job, ran) -> None:
     answer, _ = main_job
     programs = f"method.path={answer.directory / 'programs'}"
-    quick = ("seed=s0", "end_model.max_epochs=1", "feature_extractor.n_components=8")
+    quick = ("seed=s0", "end_model.max_epochs=1", "feature_extractor=tfidf", "feature_extractor.n_components=8")
     again = ran("method=program_files", programs, *quick).record
     assert again.label_model["metrics"] == answer.record.label_model["metrics"]
     assert again.cost["calls"] == 0
@@ -280,13 +280,19 @@ def test_a_seed_scores_the_same_alone_and_among_five(main_job, ran) -> None:
 def test_human_votes_cover_what_was_published(ran, dataset: str, coverage: float) -> None:
     record = ran(
         "method=human", f"dataset={dataset}", "label_model=majority", "seed=s0", "end_model.max_epochs=1",
-        "feature_extractor.n_components=8",
+        "feature_extractor=tfidf", "feature_extractor.n_components=8",
     ).record  # fmt: skip
     assert record.label_model["coverage"]["train"] == pytest.approx(coverage, abs=5e-4)
 
 
 def test_sms_reaches_its_figure(ran) -> None:
-    record = ran("dataset=sms", "seed=s0", "end_model.max_epochs=1", "feature_extractor.n_components=8").record
+    record = ran(
+        "dataset=sms",
+        "seed=s0",
+        "end_model.max_epochs=1",
+        "feature_extractor=tfidf",
+        "feature_extractor.n_components=8",
+    ).record
     assert record.label_model["metrics"]["test"]["f1"] >= 0.94
 
 
@@ -374,7 +380,7 @@ def test_rejected_programs_are_in_the_record_and_the_others_count(main_job, ran,
     (folder / "90.py").write_text("import os\ndef label_function(t):\n    os._exit(0)")
     (folder / "91.py").write_text("import socket\ndef label_function(t): return 1")
     (folder / "92.py").write_text("def other(t): return 1")
-    quick = ("seed=s0", "end_model.max_epochs=1", "feature_extractor.n_components=8")
+    quick = ("seed=s0", "end_model.max_epochs=1", "feature_extractor=tfidf", "feature_extractor.n_components=8")
     record = ran("method=program_files", f"method.path={folder}", *quick).record
     assert record.label_model["metrics"] == main_job[0].record.label_model["metrics"]
     reasons = {r["origin"]: r["reason"] for r in record.programs["rejected"]}
@@ -489,7 +495,7 @@ def test_repeated_texts_are_counted_and_the_other_rows_scored(main_job) -> None:
         "in_earlier_split": {"valid": {"rows": 17, "unchanged": 7}, "test": {"rows": 61, "unchanged": 28}},
     }
     assert record.label_model["metrics_unseen"]["test"]["rows"] == 250 - 61
-    assert 0.9 < record.end_model["metrics_unseen"]["test"]["accuracy"]["mean"] < 0.93
+    assert 0.9 < record.end_model["metrics_unseen"]["test"]["accuracy"]["mean"] < 0.96
     assert record.notes == [
         "Repeated texts, by letters and digits: 17 of 120 rows of valid are in train (17), 7 of them without a change; "
         "61 of 250 rows of test are in train (33) or valid (40), 28 of them without a change; rows that repeat an "
@@ -523,8 +529,9 @@ def test_features_of_zero_are_a_note_with_the_share(ran, tmp_path: Path) -> None
     chosen = [*files_of(data), "method=program_files", programs]
     (note,) = [note for note in ran(*chosen).record.notes if note.startswith("The features")]
     assert "100% of valid are all zero" in note
-    assert "feature_extractor.analyzer=char_wb" in note
-    characters = ran(*chosen, "feature_extractor.analyzer=char_wb").record
+    assert "feature_extractor=tfidf_chars" in note
+    characters = ran(*chosen, "feature_extractor=tfidf_chars").record
+    assert characters.data["zero_features"] == {"train": 0, "valid": 0}
     assert not any(note.startswith("The features") for note in characters.notes)
 
 

@@ -30,6 +30,7 @@ _ONLY_FOR_TEXTS: Final = {
     "show_examples": False,
     "human_votes_column": None,
     "zero_shot_prompt": "[text]",
+    "reviewed": None,
 }
 """Keys of `TableDataset` that images do not have, and their values."""
 

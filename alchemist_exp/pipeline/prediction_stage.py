@@ -1,0 +1,82 @@
+"""The prediction that a run reports and writes: the ensemble of its seeds, or its mixture with the label model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from alchemist_exp.context import RunContext
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.types import FloatArray, IntArray, Split
+from alchemist_exp.end_model.prediction import CombinedPrediction, choose_weight, mix
+from alchemist_exp.evaluation.metrics import score
+from alchemist_exp.methods.types import LabelingResult
+from alchemist_exp.pipeline.experiment import Experiment
+
+PURPOSE: Final = "mixing weight"
+"""What the gold labels of valid are used for, as the record names it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """The predictions of a run.
+
+    Attributes:
+        by_seed: float32 arrays of shape (n_seeds, n_rows, n_classes), by split.
+        ensemble: float32 arrays of shape (n_rows, n_classes), by split: the mean over seeds. Empty without end model.
+        combined: The same, mixed with the label model; empty without predict=combine.
+        weight: The weight of the label model in `combined`; None without predict=combine.
+
+    """
+
+    by_seed: Mapping[Split, FloatArray]
+    ensemble: Mapping[Split, FloatArray]
+    combined: Mapping[Split, FloatArray]
+    weight: float | None
+
+    @property
+    def final(self) -> Mapping[Split, FloatArray]:
+        """What is reported as the run's prediction: `combined` if there is one, else `ensemble`."""
+        return self.combined or self.ensemble
+
+
+def combine_predictions(
+    experiment: Experiment, context: RunContext, result: LabelingResult, by_seed: Mapping[Split, FloatArray]
+) -> Predictions:
+    """Average the predictions of the seeds and, with predict=combine, mix them with the label model.
+
+    Args:
+        experiment: The experiment.
+        context: What the stages of the run share.
+        result: The soft labels.
+        by_seed: float32 arrays of shape (n_seeds, n_rows, n_classes).
+
+    Returns:
+        The predictions. Gold labels of valid are used if the weight is not given.
+
+    Raises:
+        AlchemistError: The weight cannot be chosen on valid.
+
+    """
+    ensemble = {split: probs.mean(axis=0) for split, probs in by_seed.items() if len(probs)}
+    if not isinstance(predict := experiment.predict, CombinedPrediction) or not ensemble:
+        return Predictions(by_seed=by_seed, ensemble=ensemble, combined={}, weight=None)
+    if (weight := predict.weight) is None:
+        labels, gold = result.labels.get(Split.VALID), context.gold.use(Split.VALID, PURPOSE)
+        if labels is None or gold is None:
+            raise ConfigError(
+                "predict=combine chooses the weight on valid, which has no labels or no votes; set predict.weight, "
+                "for example predict.weight=0.5."
+            )
+        dataset = experiment.dataset
+
+        def own_score(predicted: IntArray) -> float | None:
+            found = score(gold, predicted, n_classes=context.n_classes, positive=dataset.positive)
+            value: float | None = None if found is None else getattr(found, dataset.metric.value)
+            return value
+
+        weight = choose_weight(ensemble[Split.VALID], labels, own_score)
+    combined = {
+        split: mix(probs, result.labels[split], weight) if split in result.labels else probs
+        for split, probs in ensemble.items()
+    }
+    return Predictions(by_seed=by_seed, ensemble=ensemble, combined=combined, weight=weight)
