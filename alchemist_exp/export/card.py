@@ -77,11 +77,11 @@ def _sections(facts: Facts, files: Sequence[str]) -> list[str]:
         "",
         "## Columns",
         "",
-        f"`label` is the gold label where it is known, else `weak_label`, else `predicted`; `label_source` says which "
-        f"({GOLD}, {plain(facts.weak_source)} or model), `label_confidence` is the probability of a label that is "
-        "made by a machine. `weak_label` is the most probable class of `p(CLASS)`, the probabilities of the label "
-        "model. `predicted` and `confidence` are those of the distilled model. A column `vote NAME` has the vote of a program. `row` is the "
-        "number of the row in its source, from 0.",
+        f"`label` is the gold label where it is known, else `weak_label`, else `predicted`. `label_source` says which: "
+        f"{GOLD}, {plain(facts.weak_source)} or model. `label_confidence` is the probability of a label made by a "
+        "machine. `weak_label` is the most probable class of `p(CLASS)`, the probabilities of the label model. "
+        "`predicted` and `confidence` are the prediction of the run. A column `vote NAME` has the vote of a program. "
+        "`row` is the number of the row in its source, from 0.",
         "",
         table(
             ["split", "rows", "coverage of weak labels", "labels"],
