@@ -19,7 +19,7 @@ from tests.support.commands import run_command
 from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
 
-TINY = ("+experiment=tiny", "label_model=majority", "sandbox.determinism_rows=0")
+TINY = ("+experiment=tiny", "method.n_programs=1", "label_model=majority", "sandbox.determinism_rows=0")
 
 MISTAKES = {
     "dataset=yotube": "dataset 'yotube' is unknown; did you mean 'youtube'? Known: cancer,",
@@ -27,6 +27,7 @@ MISTAKES = {
     "forse=true": "the key 'forse' is unknown; did you mean 'force'?",
     "label_model.start=3": "the key 'label_model.start' is unknown; did you mean 'label_model.starts'?",
     "+label_model.start=3": "the key 'label_model.start' is unknown; did you mean 'label_model.starts'?",
+    "feature_extractor.n_components=3": "such keys: write feature_extractor.parts.NAME.n_components.",
     "paths.output=x": "the key 'paths.output' is unknown; did you mean 'paths.outputs'?",
     "hydra.launcher.tme=3": "the key 'hydra.launcher.tme' is unknown; the keys of a launcher or sweeper are in",
     "label_model.max_iterations=x": "label_model.max_iterations is 'x'; expected a whole number.",
@@ -234,7 +235,7 @@ def test_help_lists_groups_members_and_no_parts(cli) -> None:
     done = cli("--help")
     assert done.returncode == 0
     assert "\nlabel_model: How votes become soft labels.\n" in done.stdout
-    assert "\n  snorkel            (default) Snorkel's generative label model; needs" in done.stdout
+    assert "\n  snorkel            (default) Snorkel's generative label model, fitted" in done.stdout
     assert "\n+experiment: " in done.stdout
     for group in config.groups():
         assert re.search(rf"^\+?{group}: \w.+", done.stdout, re.MULTILINE)

@@ -282,9 +282,10 @@ def test_comparing_needs_nothing_heavy(outputs: Path, arguments: tuple[str, ...]
 def test_a_sweep_its_status_and_its_table(
     cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = cli("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
+    tiny = ("+experiment=tiny", "method.n_programs=1", "end_model.max_epochs=1", "label_model=majority")
+    done = cli(*tiny)
     assert done.returncode == 0, done.stderr
-    sweep = ("-m", "+experiment=tiny", "end_model.max_epochs=1", "label_model=majority", "dataset=youtube,sms,cancer")
+    sweep = ("-m", *tiny, "dataset=youtube,sms,cancer")
     listed = run_alchemist("status", "outputs", *sweep, cwd=tmp_path)
     assert listed.returncode == 1, listed.stderr
     lines = listed.stdout.splitlines()

@@ -18,6 +18,7 @@ TINY = (
     "+experiment=tiny",
     "label_model=majority",
     "dataset.limit=30",
+    "method.n_programs=1",
     "end_model.max_epochs=1",
     "sandbox.determinism_rows=0",
 )

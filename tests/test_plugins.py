@@ -20,6 +20,7 @@ from tests.support.commands import run_command
 from tests.support.paths import REPOSITORY
 
 TINY = ("+experiment=tiny", "dataset.limit=30", "end_model.max_epochs=1", "sandbox.determinism_rows=0")
+ONE_PROGRAM = "method.n_programs=1"
 
 MODULE = """
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def test_a_module_beside_its_yaml_is_a_member(directory: Path) -> None:
 
 
 def test_a_run_uses_it_and_an_edit_of_what_it_imports_is_another_run(directory: Path, tmp_path: Path) -> None:
-    overrides = [*TINY, "label_model=mine", f"paths.outputs={tmp_path / 'outputs'}"]
+    overrides = [*TINY, ONE_PROGRAM, "label_model=mine", f"paths.outputs={tmp_path / 'outputs'}"]
     keys = []
     for file, text in (
         ("label_model/mine.py", MODULE),
@@ -136,7 +137,7 @@ def test_the_commands_take_it_with_config_dir(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = (*TINY, "--config-dir", directory.name, "label_model=mine,majority", "-m")
+    arguments = (*TINY, ONE_PROGRAM, "--config-dir", directory.name, "label_model=mine,majority", "-m")
     assert run_command(plan.main, monkeypatch, *arguments) == 0
     assert run_command(run.main, monkeypatch, *arguments) == 0
     assert run_command(status.main, monkeypatch, "outputs", *arguments) == 0

@@ -11,7 +11,7 @@ from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.results.record import SCHEMA_VERSION
 from tests.support.commands import run_command
 
-TINY = ("+experiment=tiny", "label_model=majority", "sandbox.determinism_rows=0")
+TINY = ("+experiment=tiny", "method.n_programs=1", "label_model=majority", "sandbox.determinism_rows=0")
 
 
 def test_the_default_directory_is_that_of_the_configuration(composed) -> None:

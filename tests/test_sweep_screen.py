@@ -11,7 +11,10 @@ from alchemist_exp.cli.sweep_screen import SweepScreen, duration
 from alchemist_exp.pipeline import run as pipeline
 from tests.support.commands import run_command
 
-TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1", "sandbox.determinism_rows=0")
+TINY = (
+    *("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1"),
+    *("method.n_programs=1", "sandbox.determinism_rows=0"),
+)
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def test_each_job_has_two_lines_and_the_end_has_a_table_reasons_and_commands(scr
     code, lines = screen(*TINY, "dataset=youtube,cancer,sms")
     assert code == 1
     assert lines[0] == "1 of 3  dataset=youtube"
-    score = r"   test accuracy: distilled 0\.\d{3}, label model 0\.\d{3}, coverage 1\.000; [\d.]+ s; run [0-9a-f]{12}"
+    score = r"   test accuracy: distilled 0\.\d{3}, label model 0\.\d{3}, coverage 0\.\d{3}; [\d.]+ s; run [0-9a-f]{12}"
     assert re.fullmatch(score, lines[1])
     assert re.fullmatch(r"2 of 3  dataset=cancer  about \d+ s left", lines[2])
     assert lines[3].startswith("   failed: the files of dataset 'cancer' are not at")
@@ -41,7 +44,7 @@ def test_each_job_has_two_lines_and_the_end_has_a_table_reasons_and_commands(scr
     assert [line.split()[:3] for line in rest[2:4]] == [["youtube", "test", "accuracy"], ["sms", "test", "F1"]]
     assert sum(line.startswith("failed    dataset=cancer: the files of dataset") for line in rest) == 1
     assert "continue  the same command again; one job is left, finished runs are loaded" in rest
-    filters = "label_model=majority end_model.max_epochs=1 sandbox.determinism_rows=0 dataset=youtube,cancer,sms"
+    filters = " ".join([*TINY[1:], "dataset=youtube,cancer,sms"])
     assert rest[-1] == f"compare   alchemist compare outputs {filters}"
 
 
@@ -50,7 +53,7 @@ def test_the_comparison_leaves_out_keys_that_only_some_jobs_have(screen, tmp_pat
     jobs.write_text("seed=s0\nseed=s1 end_model.patience=3\n")
     code, lines = screen(*TINY, f"sweep.file={jobs}")
     assert code == 0
-    filters = "label_model=majority end_model.max_epochs=1 sandbox.determinism_rows=0 seed=s0,s1"
+    filters = " ".join([*TINY[1:], "seed=s0,s1"])
     assert lines[-1] == f"compare   alchemist compare outputs {filters}"
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.paths import REPOSITORY
 
+ONE_PROGRAM = ("method.n_programs=1", "sandbox.determinism_rows=0")
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -27,7 +29,7 @@ def test_an_installed_wheel_runs_in_an_empty_directory(installed: Path, tmp_path
     script, module = [str(installed / "bin" / "alchemist"), "run"], ["-m", "alchemist_exp.run"]
     first, again = (
         subprocess.run(
-            [sys.executable, *command, "+experiment=tiny", "dataset=sms", "label_model=majority"],
+            [sys.executable, *command, "+experiment=tiny", "dataset=sms", "label_model=majority", *ONE_PROGRAM],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(installed)},
             capture_output=True,

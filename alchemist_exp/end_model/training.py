@@ -13,22 +13,20 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-
-from alchemist_exp.torchvision_ops import declare_torchvision_ops
-
-declare_torchvision_ops()  # pytorch_lightning imports torchvision if it is installed
-
-import pytorch_lightning as lightning
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.end_model.base import TrainingCurve, ValidationData
 from alchemist_exp.end_model.early_stopping import BestWeights, ValidationSet
+from alchemist_exp.end_model.lightning_import import without_optional_packages
 from alchemist_exp.end_model.network import MLP, FittedMLPEnsemble, MLPEnsemble, resolve_device, to_tensor
 from alchemist_exp.end_model.settings import TrainingSettings
+
+with without_optional_packages():
+    import pytorch_lightning as lightning
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 
 def train(

@@ -91,8 +91,6 @@ def run(
 
     """
     experiment.check()
-    # torchmetrics imports matplotlib where it is installed, which writes a cache of fonts.
-    os.environ.setdefault("MPLCONFIGDIR", str(experiment.paths.cache / "matplotlib"))
     stages = StageProgress(progress)
     with stages.stage("load", f"loading {experiment.dataset.name}"):
         data = experiment.dataset.load()

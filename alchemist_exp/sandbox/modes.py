@@ -33,20 +33,26 @@ _log = logging.getLogger(__name__)
 _PROBE = "def label_function(text):\n    return int(text == 'probe')\n"
 _SECCOMP_ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
 
+_passed: set[str] = set()
+"""The sandboxes, with their values, in which the trivial program has run in this process."""
+
 
 @dataclass(kw_only=True)
 class _WorkerSandbox(Sandbox):
     """A sandbox with one process per program and chunk; the modes differ in what the kernel denies that process."""
 
     def check(self) -> None:
-        """Run a trivial program in this mode; see `Sandbox.check`."""
+        """Run a trivial program in this mode, once for all jobs of a process; see `Sandbox.check`."""
         self._require_support()
+        if repr(self) in _passed:
+            return
         run = self.execute([_PROBE], ["probe"], 2)[0]
         if run.status is not ProgramStatus.OK or run.votes[0] != 1:
             reason = run.detail or next(iter(run.messages.values()), "it gave the wrong vote")
             raise SandboxError(
                 f"A trivial program fails in sandbox {self.name!r} ({reason}); raise the limits under sandbox."
             )
+        _passed.add(repr(self))
 
     def execute(
         self,

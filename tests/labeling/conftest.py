@@ -13,11 +13,8 @@ from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.pipeline.run import run
 
 TINY = (
-    "+experiment=tiny",
-    "seed=s0",
-    "logger=none",
-    "label_model=one_coin",
-    "feature_extractor=tfidf",
+    *("+experiment=tiny", "seed=s0", "logger=none", "label_model=one_coin", "method.n_programs=3"),
+    *("feature_extractor=tfidf", "feature_extractor.n_components=32", "sandbox.determinism_rows=0"),
     "end_model.calibrate=true",
 )
 

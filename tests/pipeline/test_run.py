@@ -22,6 +22,7 @@ from alchemist_exp.results.record import RunRecord, RunStatus
 
 # The check in new interpreters costs as much as all other runs of the programs together. The main job has it.
 QUICK = "sandbox.determinism_rows=0"
+TINY = ("+experiment=tiny", "label_model=majority", "method.n_programs=1")
 
 
 @pytest.fixture
@@ -151,13 +152,13 @@ def test_a_full_disk_leaves_a_failed_record(ran, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("alchemist_exp.pipeline.artifacts.save_programs", full)
     monkeypatch.setattr("alchemist_exp.tracking.csv_files.write_bytes", full_too)  # when the logger is closed
     with pytest.raises(StoreError, match="the disk is full"):
-        ran("+experiment=tiny", "logger=csv")
+        ran(*TINY, "logger=csv")
     (folder,) = (p for p in (tmp_path / "outputs" / "runs").iterdir() if not p.name.startswith("."))
     record = RunRecord.read(folder)
     assert record is not None
     assert (record.status, record.error) == (RunStatus.FAILED, "the disk is full")
     monkeypatch.undo()
-    again = ran("+experiment=tiny")
+    again = ran(*TINY)
     assert again.record.status is RunStatus.FINISHED
     assert not (again.directory / RESERVE).exists()
     assert not (again.directory / "programs" / "half.py").exists()
@@ -177,28 +178,28 @@ class Interfering(NoProgress):
 def test_a_run_whose_directory_is_removed_meanwhile_has_not_finished(ran, tmp_path: Path) -> None:
     runs = tmp_path / "outputs" / "runs"
     with pytest.raises(StoreError, match=r"was removed or changed while the run went on; run again"):
-        ran("+experiment=tiny", progress=Interfering(lambda: shutil.rmtree(runs)))
+        ran(*TINY, progress=Interfering(lambda: shutil.rmtree(runs)))
     (record_file,) = runs.glob("*/record.json")
     record = RunRecord.read(record_file.parent)
     assert record is not None
     assert record.status is RunStatus.FAILED
-    assert ran("+experiment=tiny").record.status is RunStatus.FINISHED
+    assert ran(*TINY).record.status is RunStatus.FINISHED
 
 
 def test_no_run_replaces_files_behind_a_symbolic_link(ran, tmp_path: Path) -> None:
-    first = ran("+experiment=tiny")
+    first = ran(*TINY)
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / ".hidden").mkdir(parents=True)
     shutil.rmtree(first.directory)
     first.directory.symlink_to(elsewhere)
     with pytest.raises(StoreError, match="is a symbolic link, and a run replaces files in its directory; remove"):
-        ran("+experiment=tiny")
+        ran(*TINY)
     assert [path.name for path in elsewhere.iterdir()] == [".hidden"]
     first.directory.unlink()
     first.directory.mkdir()
     (first.directory / "programs").symlink_to(elsewhere)
     (first.directory / ".hidden").symlink_to(elsewhere)
-    again = ran("+experiment=tiny")
+    again = ran(*TINY)
     assert not (again.directory / "programs").is_symlink()
     assert [path.name for path in elsewhere.iterdir()] == [".hidden"]
 
@@ -239,20 +240,19 @@ def test_the_saved_programs_run_again_as_files_with_the_same_votes(main_job, ran
 
 
 def test_a_finished_run_answers_from_its_record_and_force_runs_it_again(ran) -> None:
-    overrides = ("+experiment=tiny",)
-    first = ran(*overrides)
-    again = ran(*overrides)
+    first = ran(*TINY)
+    again = ran(*TINY)
     assert (first.reused, again.reused) == (False, True)
     assert again.record == first.record
     locks = first.directory.parent / ".locks"
     shutil.rmtree(locks)
     locks.touch()  # no lock can be made, as on a read-only file system
-    assert ran(*overrides).reused
+    assert ran(*TINY).reused
     locks.unlink()
     old = json.loads((first.directory / "record.json").read_text()) | {"schema_version": 1}
     (first.directory / "record.json").write_text(json.dumps(old))
-    assert not ran(*overrides).reused
-    forced = ran(*overrides, "force=true")
+    assert not ran(*TINY).reused
+    forced = ran(*TINY, "force=true")
     assert not forced.reused
     assert without_times(forced.record) | {"cost": None, "config": None, "overrides": None} == (
         without_times(first.record) | {"cost": None, "config": None, "overrides": None}
@@ -266,8 +266,7 @@ def test_the_whole_run_twice_gives_equal_records_apart_from_times(ran) -> None:
 
 @pytest.mark.parametrize("choice", ["logger=csv", "paths.data=elsewhere", "sandbox.workers=1", "debug=trace"])
 def test_what_does_not_matter_leaves_the_run_key(ran, choice: str) -> None:
-    tiny = ("dataset.limit=20", "end_model.max_epochs=1", "seed=s0", "label_model=majority")
-    assert ran(*tiny, choice).record.run_key == ran(*tiny).record.run_key
+    assert ran(*TINY, choice).record.run_key == ran(*TINY).record.run_key
 
 
 def test_a_seed_scores_the_same_alone_and_among_five(main_job, ran) -> None:
@@ -394,12 +393,12 @@ def interrupt() -> None:
 
 def test_ctrl_c_leaves_a_failed_record_that_says_so_and_the_next_run_goes_on(ran, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        ran("+experiment=tiny", progress=Interfering(interrupt))
+        ran(*TINY, progress=Interfering(interrupt))
     (folder,) = (p for p in (tmp_path / "outputs" / "runs").iterdir() if not p.name.startswith("."))
     record = RunRecord.read(folder)
     assert record is not None
     assert (record.status, record.error) == (RunStatus.FAILED, "interrupted")
-    assert ran("+experiment=tiny").record.status is RunStatus.FINISHED
+    assert ran(*TINY).record.status is RunStatus.FINISHED
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:

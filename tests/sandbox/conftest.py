@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from alchemist_exp.core.errors import SandboxError
+from alchemist_exp.sandbox import modes
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.sandbox.bubblewrap import require_namespaces
 from alchemist_exp.sandbox.modes import AutoSandbox, BwrapSandbox, SeccompSandbox, UnconfinedSandbox
@@ -59,6 +60,12 @@ def make_sandbox() -> Callable[..., Sandbox]:
 @pytest.fixture
 def sandbox(mode: str) -> Sandbox:
     return _make_sandbox(mode)
+
+
+@pytest.fixture(autouse=True)
+def _checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check in one test is not the check of another one."""
+    monkeypatch.setattr(modes, "_passed", set())
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ from typing import IO, Any, NoReturn
 
 from hydra.core.plugins import Plugins
 
-from alchemist_exp.torchvision_ops import declare_torchvision_ops
 from tests.support.paths import REPOSITORY
+from tests.support.remembered_groups import remember_groups
 
 TIMEOUT_S = 300
 FLAGS = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT)
@@ -93,9 +93,7 @@ def _server() -> tuple[IO[str], IO[str]]:
 def _serve() -> None:
     """Run one job per line of standard input, and print its exit code."""
     gc.disable()  # until the imports are done, as in conftest.py
-    declare_torchvision_ops()  # before pytorch_lightning
     import datasets  # noqa: F401
-    import pytorch_lightning  # noqa: F401
     import sklearn.feature_extraction.text  # noqa: F401
     import snorkel.labeling.model  # noqa: F401
 
@@ -108,9 +106,13 @@ def _serve() -> None:
 
     config.register()
     Plugins.instance()  # of Hydra
+    remember_groups()
+    for overrides in ([], ["sandbox.determinism_rows=0"]):
+        config.build(config.compose(overrides)).sandbox.check()  # once for all children
     count_tokens("", "cl100k_base")  # loads the tokenizer
     # Objects of the libraries stay shared with the children: a child would copy their pages to count references.
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)  # as in conftest.py
     gc.enable()
     os.fsync = lambda fd: None  # as in this process's tests
     for line in sys.stdin:

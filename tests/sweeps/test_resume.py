@@ -16,7 +16,7 @@ from tests.support.paths import REPOSITORY
 PROBE = str(REPOSITORY / "tests" / "sweeps" / "probe.py")
 WORDS = ("http", "check", "subscribe", "channel", "free", ".com", "visit", "please", "my", "out")
 TINY = ("dataset.limit=100", "logger=none", "label_model=majority", "end_model=none")
-THREE = "method.n_programs=3"
+ONE, THREE = "method.n_programs=1", "method.n_programs=3"
 HINTS = "method.performance_hint=false,true"
 
 
@@ -87,7 +87,7 @@ def test_a_killed_sweep_goes_on_where_it_was(server: Server, sweep: Probe, tmp_p
 
 
 def test_a_failed_job_is_run_again_alone(sweep: Probe, tmp_path: Path) -> None:
-    jobs = ("seed=s0,s1,s2",)
+    jobs = (ONE, "seed=s0,s1,s2")
     stopped = sweep(*jobs, "sweep.fail_fast=true", fail_seed="s1")
     assert stopped.returncode == 1
     assert "s2" not in (tmp_path / "log").read_text()
@@ -101,12 +101,12 @@ def test_a_failed_job_is_run_again_alone(sweep: Probe, tmp_path: Path) -> None:
     assert {job: counts[f"ended {job} False"] for job in ("s0", "s1", "s2")} == {"s0": 1, "s1": 1, "s2": 1}
     assert counts["begun s1 False"] == 2
 
-    assert sweep("seed=s0", "force=true").returncode == 0
+    assert sweep(ONE, "seed=s0", "force=true").returncode == 0
     assert trained(tmp_path)["ended s0 False"] == 2
 
 
 def test_two_sweeps_at_once_do_each_job_once(sweep: Probe, tmp_path: Path) -> None:
-    both = sweep("seed=s0,s1", sweeps=2, sleep_s=0.5)
+    both = sweep(ONE, "seed=s0,s1", sweeps=2, sleep_s=0.5)
     assert both.returncode == 0, both.stderr
     assert trained(tmp_path) == {f"{word} {seed} False": 1 for word in ("begun", "ended") for seed in ("s0", "s1")}
     assert "waiting for another job" in both.stderr

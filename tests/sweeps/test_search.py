@@ -26,7 +26,10 @@ from tests.support.commands import run_command
 pytest.importorskip("optuna", reason="the extra optuna is not installed")
 
 SEARCH = ("-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3")
-TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1", "sandbox.determinism_rows=0")
+TINY = (
+    *("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1"),
+    *("method.n_programs=1", "sandbox.determinism_rows=0"),
+)
 SPACE = ("end_model.learning_rate=tag(log, interval(0.001, 0.03))", "end_model.hidden=[4],[8]")
 
 

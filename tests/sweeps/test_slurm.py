@@ -25,7 +25,7 @@ from tests.support.slurm_node import TIMEOUT_S
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 
 PROBE = str(REPOSITORY / "tests" / "sweeps" / "cluster_probe.py")
-TINY = ("dataset.limit=100", "logger=none", "label_model=majority", "end_model=none")
+TINY = ("dataset.limit=100", "method.n_programs=1", "logger=none", "label_model=majority", "end_model=none")
 # Slurm looks for jobs near their time limits every 30 s.
 LIMITS = ("hydra.launcher.cpus=1", "hydra.launcher.time_min=2", "hydra.launcher.signal_delay_s=30")
 ON_SLURM = ("hydra/launcher=slurm", *LIMITS)

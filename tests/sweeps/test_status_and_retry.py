@@ -17,7 +17,7 @@ from alchemist_exp.sweeps.submissions import Submission, SubmittedJob
 from tests.support.commands import run_command
 from tests.support.records import record, write
 
-TINY = ("dataset.limit=100", "logger=none", "label_model=majority", "end_model=none")
+TINY = ("dataset.limit=100", "method.n_programs=1", "logger=none", "label_model=majority", "end_model=none")
 PAID = ("llm=openai_compatible", "llm.model=m", "llm.base_url=http://127.0.0.1:1/v1")
 
 Command = Callable[..., tuple[int, list[str], str]]

@@ -18,7 +18,7 @@ from alchemist_exp.sweeps.submissions import SubmittedJob, active_states, new_su
 from tests.support.commands import run_command
 from tests.support.llm_server import ReceivedRequest, ScriptedResponse, Server
 
-TINY = ("dataset.limit=100", "logger=none", "label_model=majority", "end_model=none")
+TINY = ("dataset.limit=100", "method.n_programs=1", "logger=none", "label_model=majority", "end_model=none")
 
 
 def program(request: ReceivedRequest) -> ScriptedResponse:

@@ -1,0 +1,85 @@
+"""Makes Hydra compose each choice of groups once for all processes of the tests; values are set in a copy.
+
+Composing takes 0.25 s of CPU, almost all of it for reading and merging the YAML files of the groups' members. Hydra
+sets the overrides of values after that, so the merged files can be kept, and the tests still run Hydra's own code for
+everything that an override changes. What depends on a directory of the user (--config-dir) or on an installed plugin
+is not kept. The files are kept in a directory that processes with the same environment share.
+"""
+
+import atexit
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.defaults_list import DefaultsList, Overrides, create_defaults_list
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
+
+from alchemist_exp import plugins, registry
+from alchemist_exp.core.config_dir import config_dir
+from alchemist_exp.core.hashing import key_of
+
+DIRECTORY_VARIABLE = "TESTS_REMEMBERED_GROUPS"
+"""The environment variable that names the directory. The process that has none makes one and removes it at its end."""
+
+_lists: dict[str, DefaultsList] = {}
+"""The files to merge, by the key of a choice of groups."""
+
+_merged: dict[str, bytes] = {}
+"""The merged files, by the same keys; pickled, because loading them is faster than a deep copy."""
+
+
+def remember_groups() -> None:
+    """Replace the functions of Hydra that read and merge files, for the rest of this process."""
+    if DIRECTORY_VARIABLE not in os.environ:
+        os.environ[DIRECTORY_VARIABLE] = tempfile.mkdtemp(prefix="alchemist_tests_")
+        atexit.register(shutil.rmtree, os.environ[DIRECTORY_VARIABLE])
+    directory = Path(os.environ[DIRECTORY_VARIABLE])
+    merge: Callable[..., DictConfig] = ConfigLoaderImpl._compose_config_from_defaults_list
+
+    def merge_once(self: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> Any:
+        key = next((key for key, known in _lists.items() if known.defaults is defaults), None)
+        if key is None:
+            return merge(self, defaults, repo)
+        if key not in _merged:
+            _merged[key] = pickle.dumps(merge(self, defaults, repo))
+            temporary = directory / f"{key}.{os.getpid()}"
+            temporary.write_bytes(pickle.dumps((_lists[key], _merged[key])))
+            temporary.rename(directory / key)
+        return pickle.loads(_merged[key])
+
+    config_loader_impl.create_defaults_list = partial(_list_once, directory)  # type: ignore[attr-defined]
+    ConfigLoaderImpl._compose_config_from_defaults_list = merge_once  # type: ignore[method-assign]
+    # Hydra copies its sources for each composition, and with them its store of schemas, which only hands out copies.
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+
+
+def _list_once(
+    directory: Path, repo: Any, config_name: str | None, overrides_list: list[Any], **options: Any
+) -> DefaultsList:
+    """Return the files to merge; equal choices of groups get the same list."""
+    paths = [source.path for source in repo.get_sources() if source.scheme() == "file"]
+    if paths != [config_dir()] or plugins.directory() or registry.installed_directories():
+        return create_defaults_list(repo, config_name, overrides_list, **options)
+    values = Overrides(repo=repo, overrides_list=overrides_list).config_overrides
+    # Hydra does not use overrides of a sweep here.
+    groups = [
+        override.input_line
+        for override in overrides_list
+        if override not in values and not override.is_sweep_override()
+    ]
+    key = key_of("groups", [config_name, groups, options])
+    if key not in _lists:
+        try:
+            _lists[key], _merged[key] = pickle.loads((directory / key).read_bytes())
+        except FileNotFoundError:
+            _lists[key] = create_defaults_list(repo, config_name, overrides_list, **options)
+    return replace(_lists[key], config_overrides=values)
