@@ -420,9 +420,10 @@ def _unchanged(kind: RowKind) -> Callable[[Sequence[str]], tuple[Sequence[str], 
 
 def _load_kind(run: StoredRun) -> RowKind:
     """Return the kind of the rows of a run, after a check of its columns."""
-    path = run.model / KIND_FILE
-    with _naming_files(path):
-        kind = load_kind(run.model)
+    # A run without an end model has no directory of a model.
+    directory = run.model if os.path.lexists(run.model) else run.label_model
+    with _naming_files(directory / KIND_FILE):
+        kind = load_kind(directory)
         names = [column.name for column in kind.columns]
         if not all(is_name(c.name) and c.type in COLUMN_TYPES and type(c.category) is bool for c in kind.columns):
             raise ValueError("a column has no name, type or category")

@@ -159,7 +159,7 @@ def run_stages(
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
             save_components(directory / COMPONENTS, experiment, result.label_model)
-            record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
+            record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes, data.kind)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
         record.data["zero_features"] = zeros = record_sections.count_zero_features(features.by_split)

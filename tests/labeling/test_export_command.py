@@ -148,6 +148,17 @@ def test_calibration_is_in_the_record_and_in_the_model(finished: Path, composed)
         experiment.check()
 
 
+def test_a_run_without_an_end_model_knows_the_kind_of_its_rows(copied: Path, tmp_path: Path, capsys: Capture) -> None:
+    shutil.rmtree(copied / "model")
+    write_json(
+        copied / "label_model" / "rows.json",
+        {"kind": "records", "columns": [{"name": "text", "type": "str", "category": False}]},
+    )
+    assert export.main([str(copied), "-o", str(tmp_path / "out")]) == 0
+    assert "model.safetensors and model.onnx are not written: the run has no" in capsys.readouterr().err
+    assert "{'text': 'str'}" in (tmp_path / "out" / "labeler.py").read_text(encoding="utf-8")
+
+
 def test_hostile_texts_are_not_markup(copied: Path, tmp_path: Path) -> None:
     path = copied / "record.json"
     record = read_json(path, what="the record")
