@@ -109,7 +109,7 @@ def _label_lines(output: TextIO) -> int:
         shown = "" if name is None else name.translate({9: "\\t", 10: "\\n", 13: "\\r"})
         print(shown, "" if name is None else f"{probability:.3f}", sep="\t", file=output)
     for name, count in errors.items():
-        print(f"note: {name} raised an error on {count} rows and abstains there", file=sys.stderr)
+        print(f"note: {name} raised an error on {count} row{'s' * (count != 1)} and abstains there", file=sys.stderr)
     return 0
 
 
