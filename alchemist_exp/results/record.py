@@ -21,6 +21,9 @@ RECORD = "record.json"
 EXPORTED_RUN = "run"
 """The directory of an export with the files of its run."""
 
+REPORT = "report.html"
+"""The report of a run, which `alchemist report` writes into its directory."""
+
 Section = dict[str, Any]
 """A part of the record, as JSON."""
 
