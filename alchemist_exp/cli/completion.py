@@ -29,6 +29,7 @@ OPTIONS = {
         *("--allow-module", "--cluster", "--config-dir", "--encoding", "--engine", "--force", "--help", "--keep"),
         *("--memory", "--out", "--outputs", "--sandbox", "--text", "--walltime", "--weights", "--with", "--workers"),
     ),
+    "export": ("--config-dir", "--force", "--help", "--out", "--outputs"),
     "compare": ("--format", "--help", "--out", "--table"),
     "report": ("--help", "--out", "--outputs"),
     "show": ("--help", "--outputs"),
@@ -140,9 +141,9 @@ def complete(line: str) -> list[str]:
             found = SCRIPTS
         case [command, *_, current] if current.startswith("-"):
             found = OPTIONS.get(command, ("--help",))
-        case ["show" | "review" | "report", *_] | ["apply", _] | ["programs", "diff", *_]:
+        case ["show" | "review" | "report", *_] | ["apply" | "export", _] | ["programs", "diff", *_]:
             found = [path.parent.name for path in OUTPUTS.glob("runs/*/record.json")]
-        case ["apply" | "wait" | "cancel", *_]:
+        case ["apply" | "export" | "wait" | "cancel", *_]:
             found = ()
         case [command, *before, current] if command in OPTIONS:
             found = _overrides(before, current)
