@@ -32,6 +32,7 @@ OPTIONS = {
     "compare": ("--format", "--help", "--out", "--table"),
     "show": ("--help", "--outputs"),
     "review": ("--force", "--help", "--output", "--outputs", "--rows", "--split"),
+    "worth": ("--config-dir", "--help", "--json", "--outputs", "--plot", "--rows", "--weights"),
 }
 """The options of each command that takes overrides, filters or a run."""
 
@@ -139,7 +140,7 @@ def complete(line: str) -> list[str]:
             found = SCRIPTS
         case [command, *_, current] if current.startswith("-"):
             found = OPTIONS.get(command, ("--help",))
-        case ["show" | "review", *_] | ["apply", _] | ["programs", "diff", *_]:
+        case ["show" | "review" | "worth", *_] | ["apply", _] | ["programs", "diff", *_]:
             found = [path.parent.name for path in OUTPUTS.glob("runs/*/record.json")]
         case ["apply" | "wait" | "cancel", *_]:
             found = ()

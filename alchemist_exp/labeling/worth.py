@@ -137,12 +137,14 @@ def measure_worth(run: StoredRun, consent: Consent, most: int, progress: Progres
             f"the run {where} has no distilled model, as with end_model=none, so there is nothing to compare; choose a "
             "run with another end_model."
         )
-    labeler, end_model = model_labeler(run, consent), make_component(run, "end_model", consent)
-    if labeler.kind.name == "images":
+    if run.record.data.get("kind") == "images":
         raise ConfigError(
             f"the rows of the run {where} are images, whose files are outside of the run, so their features cannot be "
             "computed again; alchemist worth is for runs on texts and records."
         )
+    labeler, end_model = model_labeler(run, consent), make_component(run, "end_model", consent)
+    if labeler.kind.name == "images":
+        raise broken(run.directory / RECORD, "its model is for images, its rows are not")
     if not isinstance(end_model, EndModel):
         raise TypeError(f"end_model became a {type(end_model).__name__}")
     measure, uses = _measure(run), _gold_uses(run)
