@@ -242,27 +242,26 @@ def _gold_uses(run: StoredRun) -> list[str]:
 
 def _read_gold(run: StoredRun, labeler: ModelLabeler) -> dict[Split, GoldRows]:
     """Return the rows of each split that have content and a gold label; none for a split that does not exist."""
-    import pandas as pd
+    from pyarrow import parquet
 
-    kind, columns = labeler.kind, stored_columns(labeler.kind)
+    kind, names, where = labeler.kind, stored_columns(labeler.kind), run.directory / LABELS
+    index, found = {name: i for i, name in enumerate(run.classes)}, {}
     try:
-        table = pd.read_parquet(run.directory / LABELS, columns=["split", *columns.values(), "gold"])
-        table["gold"] = pd.Categorical(table["gold"], categories=[*run.classes]).codes
+        # Not by pandas, which would read whole numbers next to missing values as floats: other features than the run's.
+        table = parquet.read_table(where, columns=["split", *names.values(), "gold"], partitioning=None)
+        splits, gold = table["split"].to_pylist(), [index.get(name, ABSTAIN) for name in table["gold"].to_pylist()]
+        columns = {name: table[stored] for name, stored in names.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"the labels in {run.directory} cannot be read ({single_line(str(error))}); run again with force=true."
         ) from error
-    table = table[table["gold"] != ABSTAIN]
-    found = {}
     for split in Split:
-        of_split = table[table["split"] == split.value]
-        part = TablePart(
-            file=run.directory / LABELS,
-            columns={name: of_split[stored].tolist() for name, stored in columns.items()},
-        )
-        rows = kind.parse_columns(part, [*columns])
+        places = [i for i, one in enumerate(splits) if one == split.value and gold[i] != ABSTAIN]
+        values = {name: column.take(places).to_pylist() if places else [] for name, column in columns.items()}
+        rows = kind.parse_columns(TablePart(file=where, columns=values), [*names])
         kept = [i for i, row in enumerate(rows) if not kind.is_empty(row)]
-        found[split] = GoldRows(rows=[rows[i] for i in kept], gold=of_split["gold"].to_numpy(np.int64)[kept])
+        of_split = np.array([gold[places[i]] for i in kept], np.int64)
+        found[split] = GoldRows(rows=[rows[i] for i in kept], gold=of_split)
     return found
 
 
