@@ -247,7 +247,6 @@ def _read_gold(run: StoredRun, labeler: ModelLabeler) -> dict[Split, GoldRows]:
     kind, names, where = labeler.kind, stored_columns(labeler.kind), run.directory / LABELS
     index, found = {name: i for i, name in enumerate(run.classes)}, {}
     try:
-        # Not by pandas, which would read whole numbers next to missing values as floats: other features than the run's.
         table = parquet.read_table(where, columns=["split", *names.values(), "gold"], partitioning=None)
         splits, gold = table["split"].to_pylist(), [index.get(name, ABSTAIN) for name in table["gold"].to_pylist()]
         columns = {name: table[stored] for name, stored in names.items()}
