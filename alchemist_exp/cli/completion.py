@@ -30,6 +30,7 @@ OPTIONS = {
         *("--memory", "--out", "--outputs", "--sandbox", "--text", "--walltime", "--weights", "--with", "--workers"),
     ),
     "compare": ("--format", "--help", "--out", "--table"),
+    "report": ("--help", "--out", "--outputs"),
     "show": ("--help", "--outputs"),
     "review": ("--force", "--help", "--output", "--outputs", "--rows", "--split"),
     "worth": ("--config-dir", "--help", "--json", "--outputs", "--plot", "--rows", "--weights"),
@@ -140,7 +141,7 @@ def complete(line: str) -> list[str]:
             found = SCRIPTS
         case [command, *_, current] if current.startswith("-"):
             found = OPTIONS.get(command, ("--help",))
-        case ["show" | "review" | "worth", *_] | ["apply", _] | ["programs", "diff", *_]:
+        case ["show" | "review" | "report" | "worth", *_] | ["apply", _] | ["programs", "diff", *_]:
             found = [path.parent.name for path in OUTPUTS.glob("runs/*/record.json")]
         case ["apply" | "wait" | "cancel", *_]:
             found = ()
@@ -201,6 +202,8 @@ def _keys(directory: Path, member: str) -> Iterator[str]:
     except (OSError, ValueError):
         return
     yield from (key for key in re.findall(r"^(\w+):", text, re.MULTILINE) if key not in ("defaults", "name"))
-    for parent in re.findall(r'(?:^  - |[\[ ])"?(\w+)"?', text.partition("defaults:")[2].partition("_self_")[0], re.M):
+    defaults = text.partition("defaults:")[2].partition("_self_")[0]
+    yield from dict.fromkeys(re.findall(r"@(\w+)", defaults))  # keys that hold other members
+    for parent in re.findall(r'(?:^  - |[\[ ])"?(\w+)"?', re.sub(r".*@.*", "", defaults), re.M):
         if parent != member:
             yield from _keys(directory, parent)
