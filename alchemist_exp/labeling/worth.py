@@ -5,6 +5,7 @@ Gold labels of train are used for this evaluation only; nothing of the run chang
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -167,37 +168,21 @@ def measure_worth(run: StoredRun, consent: Consent, most: int, progress: Progres
     inputs = {split: stored[split].rows for split in {*scored, Split.VALID}}
     inputs[Split.TRAIN] = [train.rows[row] for row in drawn]
     features = _features(labeler, inputs, progress)
-    stopping = None
-    if any(use.startswith(EARLY_STOPPING) for use in uses):
-        if not len(stored[Split.VALID].gold):
-            raise broken(run.directory / LABELS, "valid has no gold labels, by which the run stopped training")
-        stopping = ValidationData(
-            features=features[Split.VALID],
-            gold=stored[Split.VALID].gold,
-            n_classes=measure.n_classes,
-            positive=measure.positive if measure.metric == Metric.f1 else None,
-        )
+    stopping = _stopping(run, uses, stored[Split.VALID], features.get(Split.VALID), measure)
     distilled = {split: _score(labeler.model, features[split], stored[split].gold, measure) for split in scored}
-    found: dict[Split, list[list[float]]] = {split: [] for split in scored}
+    found: dict[Split, list[list[float]]] = {split: [[] for _ in sizes] for split in scored}
     seeds, one_hot = labeler.model.seeds, np.eye(measure.n_classes, dtype=np.float32)
-    progress.start(f"training {len(sizes) * N_DRAWS} models on gold labels", len(sizes) * N_DRAWS)
+    progress.start("training models on gold labels", len(sizes) * N_DRAWS)
     try:
-        for size in sizes:
+        for (i, size), (draw, order) in product(enumerate(sizes), enumerate(orders)):
+            rows = order[:size]
+            labels = SoftLabels(probs=one_hot[train.gold[rows]], covered=np.ones(size, np.bool_))
+            of_rows, seed = features[Split.TRAIN][np.searchsorted(drawn, rows)], seeds[draw % len(seeds)]
+            with naming_plugin(end_model, "fit"):
+                model = end_model.fit(of_rows, labels, seeds=[seed], validation=stopping)
             for split in scored:
-                found[split].append([])
-            for draw, order in enumerate(orders):
-                rows = order[:size]
-                labels = SoftLabels(probs=one_hot[train.gold[rows]], covered=np.ones(size, np.bool_))
-                with naming_plugin(end_model, "fit"):
-                    model = end_model.fit(
-                        features[Split.TRAIN][np.searchsorted(drawn, rows)],
-                        labels,
-                        seeds=[seeds[draw % len(seeds)]],
-                        validation=stopping,
-                    )
-                for split in scored:
-                    found[split][-1] += _score(model, features[split], stored[split].gold, measure)
-                progress.advance(1)
+                found[split][i] += _score(model, features[split], stored[split].gold, measure)
+            progress.advance(1)
     finally:
         progress.stop()
     of_draws, target = found[scored[0]], float(np.mean(distilled[scored[0]]))
@@ -215,6 +200,18 @@ def measure_worth(run: StoredRun, consent: Consent, most: int, progress: Progres
         n_stopping=0 if stopping is None else len(stopping.gold),
         gold_of_run=tuple(sanitize(use) for use in uses if ": scoring" not in use),
     )
+
+
+def _stopping(
+    run: StoredRun, uses: Sequence[str], valid: GoldRows, features: FloatArray | None, measure: _Measure
+) -> ValidationData | None:
+    """Return the rows of valid that stop training if they did in the run; features: of shape (n_rows, n_features)."""
+    if not any(use.startswith(EARLY_STOPPING) for use in uses):
+        return None
+    if features is None:
+        raise broken(run.directory / LABELS, "valid has no gold labels, by which the run stopped training")
+    positive = measure.positive if measure.metric == Metric.f1 else None
+    return ValidationData(features=features, gold=valid.gold, n_classes=measure.n_classes, positive=positive)
 
 
 def _measure(run: StoredRun) -> _Measure:
