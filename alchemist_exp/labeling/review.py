@@ -47,6 +47,20 @@ class RunRows:
     posterior: FloatArray
 
 
+def stored_columns(kind: RowKind) -> dict[str, str]:
+    """Return the names that the columns of the input have in the labels file of a run.
+
+    Args:
+        kind: The kind of the rows, which are not images.
+
+    Returns:
+        The name in the labels file by the name of the column.
+
+    """
+    columns = [column.name for column in kind.columns] or [_TEXT_COLUMN]
+    return {name: INPUT_PREFIX * (name in _RESERVED) + name for name in columns}
+
+
 def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
     """Read the rows of a run with their votes and labels.
 
@@ -66,8 +80,8 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
     import pandas as pd
 
     classes = run.classes
-    columns = [column.name for column in kind.columns] or [_TEXT_COLUMN]
-    stored = [INPUT_PREFIX * (name in _RESERVED) + name for name in columns]
+    stored = stored_columns(kind)
+    columns = [*stored]
     shares = [f"p({name})" for name in classes]
     listed = run.record.programs.get("list") or []
     programs = vote_columns(program.get("file") or program["origin"] for program in listed)
@@ -77,7 +91,7 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
             "method with votes, such as method=alchemist."
         )
     try:
-        labels = pd.read_parquet(run.directory / LABELS, columns=["split", "row", *stored, *shares, *programs])
+        labels = pd.read_parquet(run.directory / LABELS, columns=["split", "row", *stored.values(), *shares, *programs])
         labels = labels[labels["split"] == split.value]
         codes = [pd.Categorical(labels[name], categories=[*classes]).codes for name in programs]
     except (OSError, ValueError, KeyError) as error:
@@ -86,7 +100,7 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
         ) from error
     part = TablePart(
         file=run.directory / LABELS,
-        columns={name: labels[of].tolist() for name, of in zip(columns, stored, strict=True)},
+        columns={name: labels[of].tolist() for name, of in stored.items()},
     )
     rows = kind.parse_columns(part, columns)
     matrix = LabelMatrix(votes=np.stack(codes, axis=1).astype(np.int8), n_classes=len(classes))
