@@ -201,7 +201,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
     if not 0 <= row.get("label_model.coverage.train", 0) <= 1:
         raise ValueError("label_model.coverage.train is not a share")
     # A record has no key of concepts if the method does not use them. Groups such as logger never have a key.
-    unused = {group for group, key in ({"concepts": None, "refine": None} | record.components).items() if key is None}
+    unused = {group for group, key in ({"concepts": None} | record.components).items() if key is None}
     return row | {group: row[path] for group, path in members.items() if group not in unused}
 
 
