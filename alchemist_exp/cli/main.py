@@ -33,7 +33,7 @@ COMMANDS = {
 USAGE = f"""\
 alchemist: label datasets with programs that an LLM writes, and distil small models from their votes.
 
-{"".join(f"  alchemist {f'{name} {arguments}':<20}{text}{chr(10)}" for name, (arguments, text) in COMMANDS.items())}
+{"".join(f"  alchemist {f'{name} {arguments}':<25}{text}{chr(10)}" for name, (arguments, text) in COMMANDS.items())}
   alchemist COMMAND --help    show the arguments of a command
   alchemist --version
 """
