@@ -104,6 +104,24 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def natural(text: str) -> int:
+    """Convert an argument to a number that may be 0, for argparse.
+
+    Args:
+        text: The argument.
+
+    Returns:
+        A whole number, 0 or more.
+
+    Raises:
+        ArgumentTypeError: It is no such number.
+
+    """
+    if not text.isdecimal() or len(text) > 18:  # numbers of rows are int64
+        raise argparse.ArgumentTypeError(f"invalid number {text!r}; expected a whole number, 0 or more")
+    return int(text)
+
+
 def date(text: str) -> datetime:
     """Convert an argument to a time, for argparse.
 

@@ -29,6 +29,10 @@ OPTIONS = {
         *("--allow-module", "--cluster", "--config-dir", "--encoding", "--engine", "--force", "--help", "--keep"),
         *("--memory", "--out", "--outputs", "--sandbox", "--text", "--walltime", "--weights", "--with", "--workers"),
     ),
+    "explain": (
+        *("--allow-module", "--config-dir", "--help", "--json", "--outputs", "--row", "--sandbox", "--split", "--text"),
+        "--weights",
+    ),
     "compare": ("--format", "--help", "--out", "--table"),
     "show": ("--help", "--outputs"),
     "review": ("--force", "--help", "--output", "--outputs", "--rows", "--split"),

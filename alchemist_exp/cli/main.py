@@ -22,6 +22,7 @@ COMMANDS = {
     "cache": ("COMMAND", "list, show, check, delete and export cached LLM responses"),
     "clean": ("[OUTPUTS]", "list what is in a directory of outputs, with sizes, and delete parts of it"),
     "review": ("[RUN]", "write the rows of a run that are most worth labeling by hand"),
+    "explain": ("RUN --row N", "show why a row has its label: votes, weights, lines of programs"),
     "programs": ("diff A B", "compare the programs, labels and scores of two runs"),
     "completion": ("SHELL", "print the script that completes words in bash, zsh or fish"),
 }

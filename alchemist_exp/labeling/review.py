@@ -13,8 +13,9 @@ from alchemist_exp.data.reviewed import LABEL, ROW, TEXT, shown_text
 from alchemist_exp.data.row_kind import RowKind, TablePart
 from alchemist_exp.labeling.labelers import ModelLabeler
 from alchemist_exp.labeling.run_files import StoredRun
+from alchemist_exp.labeling.stored_rows import input_columns
 from alchemist_exp.methods.doubt import vote_entropy
-from alchemist_exp.pipeline.artifacts import INPUT_PREFIX, LABELS
+from alchemist_exp.pipeline.artifacts import LABELS
 from alchemist_exp.programs.files import vote_columns
 
 MAX_ROWS: Final = 50_000
@@ -22,9 +23,6 @@ MAX_ROWS: Final = 50_000
 
 MIN_WEIGHT: Final = 0.2
 """Weight of a row without doubt, when a row without a vote has about 1."""
-
-_RESERVED: Final = ("split", "row", "gold", "weak_label", "predicted", "confidence")
-_TEXT_COLUMN: Final = "text"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,8 +64,7 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
     import pandas as pd
 
     classes = run.classes
-    columns = [column.name for column in kind.columns] or [_TEXT_COLUMN]
-    stored = [INPUT_PREFIX * (name in _RESERVED) + name for name in columns]
+    columns = input_columns(kind)
     shares = [f"p({name})" for name in classes]
     listed = run.record.programs.get("list") or []
     programs = vote_columns(program.get("file") or program["origin"] for program in listed)
@@ -77,7 +74,9 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
             "method with votes, such as method=alchemist."
         )
     try:
-        labels = pd.read_parquet(run.directory / LABELS, columns=["split", "row", *stored, *shares, *programs])
+        labels = pd.read_parquet(
+            run.directory / LABELS, columns=["split", "row", *columns.values(), *shares, *programs]
+        )
         labels = labels[labels["split"] == split.value]
         codes = [pd.Categorical(labels[name], categories=[*classes]).codes for name in programs]
     except (OSError, ValueError, KeyError) as error:
@@ -86,9 +85,9 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
         ) from error
     part = TablePart(
         file=run.directory / LABELS,
-        columns={name: labels[of].tolist() for name, of in zip(columns, stored, strict=True)},
+        columns={name: labels[of].tolist() for name, of in columns.items()},
     )
-    rows = kind.parse_columns(part, columns)
+    rows = kind.parse_columns(part, [*columns])
     matrix = LabelMatrix(votes=np.stack(codes, axis=1).astype(np.int8), n_classes=len(classes))
     if not matrix.covered.any():
         raise ConfigError(f"the run {single_line(str(run.directory))} has no votes on {split}; choose another --split.")

@@ -211,7 +211,9 @@ class Sandbox(Component, ABC):
             ValueError: `n_classes` is out of range.
         """
 
-    def execute_traced(self, sources: Sequence[str], inputs: Sequence[str] | Inputs, n_classes: int) -> list[ProgramRun]:
+    def execute_traced(
+        self, sources: Sequence[str], inputs: Sequence[str] | Inputs, n_classes: int
+    ) -> list[ProgramRun]:
         """Run every program on a few rows, slower, to learn at which of its lines each program ended.
 
         Args:

@@ -195,7 +195,7 @@ class _Execution:
     inputs: Inputs
     n_classes: int
     isolation: IsolationPolicy
-    trace: bool
+    trace: bool = False
 
     def __post_init__(self) -> None:
         self.cancelled = threading.Event()

@@ -78,7 +78,9 @@ class _WorkerSandbox(Sandbox):
             on_progress=on_progress,
         )
 
-    def execute_traced(self, sources: Sequence[str], inputs: Sequence[str] | Inputs, n_classes: int) -> list[ProgramRun]:
+    def execute_traced(
+        self, sources: Sequence[str], inputs: Sequence[str] | Inputs, n_classes: int
+    ) -> list[ProgramRun]:
         """Run every program on a few rows and trace it; see `Sandbox.execute_traced`."""
         self._require_support()
         from alchemist_exp.sandbox.execution import run_programs
