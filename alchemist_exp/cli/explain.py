@@ -40,7 +40,8 @@ A run may be from another person: its files are data, and its programs run in th
 SHOWN_CHARS: Final = 4_000
 """Characters of the row that are shown on the terminal; --json has all of them."""
 
-SHOWN_LINE_CHARS: Final = 160
+SHOWN_LINE_CHARS: Final = 100
+"""Characters of a line and of a condition that are shown on the terminal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -189,12 +190,19 @@ def _votes(explanation: "Explanation") -> Table:
     table.add_column("source", overflow="fold")
     for vote in sorted(explanation.votes, key=lambda one: (one.vote is None, -(one.influence or 0.0))):
         shown = vote.outcome.replace("_", " ") if vote.vote is None else single_line(vote.vote)
-        source = single_line(vote.source.strip())[:SHOWN_LINE_CHARS]
+        source = _shorten(single_line(vote.source.strip()))
+        if vote.condition:
+            source += f"  ({_shorten(single_line(vote.condition))})"
         if vote.message:
             source += f"  {single_line(vote.message)}" if source else single_line(vote.message)
         cells = [shown, number_text(vote.influence), _without(vote.without, label), str(vote.line or UNKNOWN), source]
         table.add_row(single_line(vote.program), *cells, style="dim" if vote.vote is None else "")
     return table
+
+
+def _shorten(text: str) -> str:
+    """Return the beginning of a text."""
+    return text if len(text) <= SHOWN_LINE_CHARS else f"{text[:SHOWN_LINE_CHARS]}..."
 
 
 def _without(belief: "Belief | None", label: str | None) -> str:

@@ -1,8 +1,11 @@
 """Explains the labels of a row: the votes, the line that each program returned at, and what the label depends on."""
 
+import ast
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -27,6 +30,9 @@ from alchemist_exp.pipeline.saved_components import PROGRAMS_FILE
 from alchemist_exp.programs.files import vote_columns
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, source_lines
 from alchemist_exp.sandbox.inputs import INPUTS
+
+MAX_PARSED_CHARS: Final = 100_000
+"""A larger program is not parsed, because that takes much memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,7 @@ class ExplainedVote:
         line: The number of the line at which the program ended, from 1; None where it is not known. It is what the
             process of the program reports, so a hostile program may name another of its lines.
         source: The text of that line.
+        condition: The condition of the innermost `if` around that line; "" for none.
         without: The belief of the label model when the program abstains on the row; None where it has no vote.
 
     """
@@ -69,6 +76,7 @@ class ExplainedVote:
     message: str
     line: int | None
     source: str
+    condition: str
     without: Belief | None = None
 
 
@@ -166,7 +174,7 @@ class Explainer:
         (outcome,) = run.outcomes
         line = 0 if run.lines is None else int(run.lines[0])
         voted = outcome is Outcome.VOTE and run.status is ProgramStatus.OK
-        name = self.voting.programs[column]
+        name, source = self.voting.programs[column], self.voting.sources[column]
         return ExplainedVote(
             program=name,
             influence=self.influences.get(name),
@@ -174,7 +182,8 @@ class Explainer:
             outcome=str(outcome),
             message=run.messages.get(outcome, run.detail).removeprefix("row 0: "),
             line=line or None,
-            source=source_lines(self.voting.sources[column])[line - 1] if line else "",
+            source=source_lines(source)[line - 1] if line else "",
+            condition=enclosing_condition(source, line) if line else "",
             without=without if voted else None,
         )
 
@@ -226,6 +235,39 @@ def make_explainer(run: StoredRun, consent: Consent, sandbox_mode: str) -> Expla
         influences=_influences(run),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def enclosing_condition(source: str, line: int) -> str:
+    r"""Return the condition of the innermost `if` statement around a line of a program.
+
+    Args:
+        source: The program.
+        line: The number of the line, from 1.
+
+    Returns:
+        The condition on one line, in "else of if ..." for a line after its else; "" without one, or for a program that
+        is too large to be parsed here.
+
+    Example:
+        >>> enclosing_condition("if a and (\n    b):\n    x = 1\nelse:\n    x = 2\n", 5)
+        'else of if a and ( b)'
+
+    """
+    if len(source) > MAX_PARSED_CHARS:
+        return ""
+    try:
+        with warnings.catch_warnings():  # of escapes in strings
+            warnings.simplefilter("ignore")
+            nodes = [*ast.walk(ast.parse(source))]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    around = [one for one in nodes if isinstance(one, ast.If) and one.body[0].lineno <= line <= (one.end_lineno or 0)]
+    if not around:
+        return ""
+    found = max(around, key=lambda one: one.lineno)
+    condition = " ".join((ast.get_source_segment(source, found.test) or "").split())
+    is_else = bool(found.orelse) and line >= found.orelse[0].lineno
+    return f"else of if {condition}" if is_else else f"if {condition}"
 
 
 def differences(explanation: Explanation, stored: StoredRow, columns: Sequence[str]) -> list[str]:

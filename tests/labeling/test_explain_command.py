@@ -13,7 +13,7 @@ from alchemist_exp.cli.explain import main
 from alchemist_exp.core.terminal import escape_controls
 from alchemist_exp.core.types import Split
 from alchemist_exp.labeling.components import Consent
-from alchemist_exp.labeling.explanation import Explainer, make_explainer
+from alchemist_exp.labeling.explanation import Explainer, enclosing_condition, make_explainer
 from alchemist_exp.labeling.run_files import open_run
 from alchemist_exp.labeling.stored_rows import read_row
 
@@ -71,6 +71,13 @@ def test_leaving_out_the_only_vote_leaves_no_label(explainer: Explainer, labels:
     (vote,) = (vote for vote in explanation.votes if vote.vote)
     assert vote.without is not None
     assert vote.without.label is None
+
+
+def test_the_condition_around_a_line() -> None:
+    source = "def f(t):\n  if '\\d' in t:\n    return 1\n  elif (a or\n    b):\n    return 0\n  return -1\n"
+    conditions = [enclosing_condition(source, line) for line in (3, 6, 7)]
+    assert conditions == ["if '\\d' in t", "if a or b", ""]
+    assert enclosing_condition("def (", 1) == ""
 
 
 def test_json_and_screen(finished: Path, labels: pd.DataFrame, capsys: Capture) -> None:
