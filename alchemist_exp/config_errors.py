@@ -165,7 +165,15 @@ def _no_key(match: re.Match[str]) -> str:
     known = [f"{prefix}.{k}" for k in config.known_keys(match["schema"])]
     if f"{prefix}.".startswith("hydra."):
         return _UNKNOWN_HYDRA_KEY.format(f"{prefix}.{match['part']}")
+    of_others = {key for cls in REGISTRY.get(prefix, {}).values() for key in config.known_keys(cls.__name__)}
+    nested = [f"{key}.NAME.{match['part']}" for key in known if key.endswith(_COMPONENTS_BY_NAME)]
+    if nested and match["part"] in of_others:
+        return f"the key '{prefix}.{match['part']}' is unknown; the components in it have such keys: write {nested[0]}."
     return unknown_name("the key", f"{prefix}.{match['part']}", known)
+
+
+_COMPONENTS_BY_NAME = (".parts", ".models")
+"""The ends of keys that hold components of the same group by name: feature_extractor.parts, label_model.models."""
 
 
 def _no_root_key(match: re.Match[str]) -> str:

@@ -83,12 +83,16 @@ def groups() -> list[str]:
 
 
 def defaults(path: Path) -> dict[str, str]:
-    """Return the entries of a defaults list: the group and its member, or the name of a parent and ""."""
+    """Return the entries of a defaults list: the group and its member, or the name of a parent and "".
+
+    Entries with an "@" are left out: they put a member below a key, as `tfidf` below `feature_extractor.parts.words`.
+    """
     entries = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("defaults", [])
     found: dict[str, str] = {}
     for entry in entries:
         for name, member in entry.items() if isinstance(entry, dict) else [(entry, "")]:
-            found[str(name)] = "off" if member is False else str(member)
+            if "@" not in str(name):
+                found[str(name)] = "off" if member is False else str(member)
     return found
 
 

@@ -27,6 +27,7 @@ MISTAKES = {
     "forse=true": "the key 'forse' is unknown; did you mean 'force'?",
     "label_model.start=3": "the key 'label_model.start' is unknown; did you mean 'label_model.starts'?",
     "+label_model.start=3": "the key 'label_model.start' is unknown; did you mean 'label_model.starts'?",
+    "feature_extractor.n_components=3": "such keys: write feature_extractor.parts.NAME.n_components.",
     "paths.output=x": "the key 'paths.output' is unknown; did you mean 'paths.outputs'?",
     "hydra.launcher.tme=3": "the key 'hydra.launcher.tme' is unknown; the keys of a launcher or sweeper are in",
     "label_model.max_iterations=x": "label_model.max_iterations is 'x'; expected a whole number.",

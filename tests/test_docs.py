@@ -138,8 +138,9 @@ def test_links_to_conf_lead_to_the_generated_pages_on_the_site(hooks) -> None:
     assert found == "[a](configuration/index.md) [b](configuration/llm.md) [c](runs.md) [d](../conf/config.yaml)"
 
 
-HIDDEN_KEYS = {"name", "of", "models"}
-"""Keys without a comment: the member's name, and `supplement.of` and `label_model.models`, which hold other members."""
+HIDDEN_KEYS = {"name", "of", "models", "parts"}
+"""Keys without a comment: the member's name, and `supplement.of`, `label_model.models` and `feature_extractor.parts`, which
+hold other members."""
 
 FIXED_KEYS = {
     "image_files": {"columns", "show_examples", "human_votes_column", "reviewed", "zero_shot_prompt", "text_column"},

@@ -22,11 +22,13 @@ def test_a_run_is_printed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_command(run.main, monkeypatch, *TINY) == 0
+    assert run_command(run.main, monkeypatch, *TINY, "report=true") == 0
     first, next_steps = capsys.readouterr().out.split("this screen again  ")
-    command, labels, _ = next_steps.split("\n", 2)
+    command, report, labels, _ = next_steps.split("\n", 3)
     key = command.removeprefix("alchemist show ")
     (directory,) = (tmp_path / "outputs" / "runs").glob(f"{key}*")
+    assert report == f"the report         {directory}/report.html"
+    assert "Wrong votes: " in (directory / "report.html").read_text("utf-8")
     assert labels.startswith("the labels         in Python: pandas.read_parquet('")
     assert run_command(run.main, monkeypatch, *TINY, "seed=s1", "paths.outputs=a b") == 0
     assert re.search(rf"alchemist show \w{{12}} --outputs '{tmp_path}/a b'\n", capsys.readouterr().out)

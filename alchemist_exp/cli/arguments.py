@@ -69,6 +69,16 @@ def show_command(directory: Path) -> str:
     return f"alchemist show {_run_arguments(directory)}"
 
 
+def report_command(directory: Path) -> str:
+    """Return the command that writes the report of a run.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    return f"alchemist report {_run_arguments(directory)}"
+
+
 def apply_command(directory: Path) -> str:
     """Return the command that labels new rows with a run.
 

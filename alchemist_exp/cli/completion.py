@@ -34,6 +34,7 @@ OPTIONS = {
         "--weights",
     ),
     "compare": ("--format", "--help", "--out", "--table"),
+    "report": ("--help", "--out", "--outputs"),
     "show": ("--help", "--outputs"),
     "review": ("--force", "--help", "--output", "--outputs", "--rows", "--split"),
 }
@@ -143,7 +144,7 @@ def complete(line: str) -> list[str]:
             found = SCRIPTS
         case [command, *_, current] if current.startswith("-"):
             found = OPTIONS.get(command, ("--help",))
-        case ["show" | "review", *_] | ["apply", _] | ["programs", "diff", *_]:
+        case ["show" | "review" | "report", *_] | ["apply", _] | ["programs", "diff", *_]:
             found = [path.parent.name for path in OUTPUTS.glob("runs/*/record.json")]
         case ["apply" | "wait" | "cancel", *_]:
             found = ()

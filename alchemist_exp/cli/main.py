@@ -19,6 +19,7 @@ COMMANDS = {
     "wait": ("[SWEEP]", "wait until the submitted jobs of a sweep have ended"),
     "cancel": ("[SWEEP]", "end the submitted jobs of a sweep"),
     "compare": ("[OUTPUTS]", "make tables of finished runs, next to the paper's numbers"),
+    "report": ("[RUN|OUTPUTS]", "write the report of a run or a sweep as one HTML file"),
     "cache": ("COMMAND", "list, show, check, delete and export cached LLM responses"),
     "clean": ("[OUTPUTS]", "list what is in a directory of outputs, with sizes, and delete parts of it"),
     "review": ("[RUN]", "write the rows of a run that are most worth labeling by hand"),

@@ -11,13 +11,15 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp import config
-from alchemist_exp.cli.arguments import apply_command, show_command
+from alchemist_exp.cli.arguments import apply_command, report_command, show_command
 from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, option_parser, shown, task_overrides
 from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
 from alchemist_exp.config_errors import sentence
 from alchemist_exp.core.errors import AlchemistError
+from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
+from alchemist_exp.results.record import REPORT
 from alchemist_exp.sweeps.fail_fast import NotStartedError, stop_jobs, stopped
 from alchemist_exp.sweeps.overrides import without_sweep_keys
 from alchemist_exp.sweeps.process import prepare_process
@@ -72,8 +74,20 @@ def job(cfg: DictConfig) -> "RunResult":
         result = run(experiment, config.to_container(cfg), overrides, progress, sweep=sweep)
         if not sweep:
             show(result.record, str(result.directory), reused=result.reused, logger=experiment.logger.name)
+            if experiment.report and not result.reused:
+                _write_report(result.directory)
             print(next_steps(result.directory))
         return result
+
+
+def _write_report(directory: Path) -> None:
+    """Write the report of a finished run; a failure is printed and does not fail the run."""
+    from alchemist_exp.cli.report import write_run_report
+
+    try:
+        write_run_report(directory)
+    except AlchemistError as error:
+        print_error(f"the run has finished, but its report could not be written: {error}")
 
 
 @contextmanager
@@ -104,7 +118,10 @@ def next_steps(directory: Path) -> str:
     again, new_rows = show_command(directory), apply_command(directory)
     files = offline_files(directory)
     upload = f"upload to W&B      wandb sync {files}\n" if files else ""
-    return f"this screen again  {again}\nthe labels         {labels}\nlabel new rows     {new_rows}\n{upload}"
+    report = directory / REPORT
+    seen = str(report) if report.exists() else report_command(directory)
+    lines = {"this screen again": again, "the report": seen, "the labels": labels, "label new rows": new_rows}
+    return "".join(f"{what:<19}{how}\n" for what, how in lines.items()) + upload
 
 
 @exits_cleanly

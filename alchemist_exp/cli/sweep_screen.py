@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SHOWN_JOBS = 40
 """Rows of the table; `alchemist compare` has the others."""
 
-_NO_FILTERS = ("hydra", "paths", "logger", "force", "budget", "debug", "experiment")
+_NO_FILTERS = ("hydra", "paths", "logger", "force", "report", "budget", "debug", "experiment")
 """Overrides that no result depends on, or that `alchemist compare` does not know."""
 
 _LAUNCHER_LOG = logging.getLogger("hydra._internal.core_plugins.basic_launcher")

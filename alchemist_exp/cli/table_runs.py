@@ -19,7 +19,7 @@ from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.runs import REPLICATES, as_text, select, settings, settings_of
 
-ALTERS_NOTHING = ("hydra", "paths", "logger", "force", "budget", "debug", "experiment")
+ALTERS_NOTHING = ("hydra", "paths", "logger", "force", "report", "budget", "debug", "experiment")
 """Overrides that alter no result, so that they choose no runs."""
 
 _DRAWN = REPLICATES | {"selection.n"}

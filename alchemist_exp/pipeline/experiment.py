@@ -163,6 +163,7 @@ class Experiment:
     Attributes:
         budget: How much may be spent on LLMs.
         force: Whether to run again although the run's record is finished.
+        report: Whether a run that is not part of a sweep writes its report.
         sweep: How the jobs of a sweep are chosen.
 
     """
@@ -189,6 +190,7 @@ class Experiment:
     paths: Paths = MISSING
     budget: Budget = MISSING
     force: bool = MISSING
+    report: bool = MISSING
     sweep: SweepSettings = MISSING
 
     def used_components(self) -> Iterator[tuple[str, Component]]:

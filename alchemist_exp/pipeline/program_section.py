@@ -95,11 +95,17 @@ def _provenance(program: Program | None) -> Section:
 
 
 def _outcomes(runs: Sequence[ProgramRun]) -> Section:
-    """One program's errors over all splits, the first message of each kind, and whether its votes differ."""
+    """One program's errors over all splits, the first message of each kind, whether its votes differ, its CPU time."""
     errors: Counter[str] = Counter()
     messages: dict[str, str] = {}
     for run in runs:
         errors.update({o.value: n for o, n in run.outcomes.items() if n and o.value not in ("vote", "abstain")})
         messages = to_jsonable(run.messages) | messages
     nondeterministic = any(run.nondeterministic for run in runs)
-    return {"errors": dict(errors), "error_messages": messages, "nondeterministic": nondeterministic}
+    seconds = [run.cpu_seconds for run in runs if run.cpu_seconds is not None]
+    return {
+        "errors": dict(errors),
+        "error_messages": messages,
+        "nondeterministic": nondeterministic,
+        "cpu_seconds": sum(seconds) if seconds else None,
+    }

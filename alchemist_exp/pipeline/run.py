@@ -46,7 +46,7 @@ from alchemist_exp.programs.selection import select
 from alchemist_exp.programs.trials import RunTrials
 from alchemist_exp.programs.vetting import Vetter
 from alchemist_exp.results.provenance import git_state, package_versions
-from alchemist_exp.results.record import STOPPED_BY_TIME_LIMIT, RunRecord, RunStatus, utc_now
+from alchemist_exp.results.record import REPORT, STOPPED_BY_TIME_LIMIT, RunRecord, RunStatus, utc_now
 from alchemist_exp.results.record import RunResult as RunResult
 from alchemist_exp.tracking.base import RunInfo, Tracker
 
@@ -58,6 +58,7 @@ CREATED = (
     artifacts.CONCEPTS,
     LABEL_MODEL,
     COMPONENTS,
+    REPORT,
     "csv",
     "wandb",
 )

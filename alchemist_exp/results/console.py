@@ -188,8 +188,8 @@ def _scores(record: RunRecord) -> list[RenderableType]:
 
 
 def _unseen(section: Section) -> Mapping[str, Any]:
-    """Return the scores on rows whose text is in no earlier split, by split; empty when no split has repeats."""
-    return section.get("metrics_unseen") or {}
+    """Return the scores on rows of test whose text is in no earlier split; those of valid are in the record only."""
+    return {split: scores for split, scores in (section.get("metrics_unseen") or {}).items() if split == "test"}
 
 
 def _choice(label_model: Section) -> list[Text]:

@@ -105,4 +105,4 @@ def _is_kept(override: str, run: pd.Series, members: Mapping[str, Any]) -> bool:
     if group in ("dataset", "method", "supplement", "selection", "label_model"):
         same_member = members.get(group, run[group]) == run[group]
         return key == "dataset.limit" or ("." in key and same_member and key not in REPLICATES | {"selection.n"})
-    return group not in ("gold", "seed", "paths", "force", "hydra")
+    return group not in ("gold", "seed", "paths", "force", "report", "hydra")

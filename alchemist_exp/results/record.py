@@ -18,6 +18,9 @@ SCHEMA_VERSION = 2
 
 RECORD = "record.json"
 
+REPORT = "report.html"
+"""The report of a run, which `alchemist report` writes into its directory."""
+
 Section = dict[str, Any]
 """A part of the record, as JSON."""
 

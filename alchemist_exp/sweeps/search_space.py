@@ -16,7 +16,9 @@ from alchemist_exp.core.errors import ConfigError
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-FIXED_GROUPS: Final = ("dataset", "gold", "seed", "experiment", "paths", "logger", "hydra", "sweep", "force", "budget")
+FIXED_GROUPS: Final = (
+    *("dataset", "gold", "seed", "experiment", "paths", "logger", "hydra", "sweep", "force", "report", "budget"),
+)
 """Keys that a search does not choose: scores are compared on the same rows of valid, and others alter no score."""
 
 _DIGITS: Final = 4

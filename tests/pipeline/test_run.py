@@ -39,6 +39,8 @@ def without_times(record: RunRecord) -> dict[str, Any]:
     for name in ("started_at", "finished_at", "seconds"):
         plain.pop(name)
     plain["config"].pop("paths")
+    for program in plain["programs"]["list"]:
+        assert program.pop("cpu_seconds") > 0
     return plain
 
 

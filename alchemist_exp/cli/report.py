@@ -1,0 +1,107 @@
+"""`alchemist report`: writes the report of a run, or of all runs of an outputs directory, as one HTML file."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.run_directory import find_run
+from alchemist_exp.core.atomic_io import write_bytes
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.exit_codes import print_error
+from alchemist_exp.results.record import RECORD, REPORT
+
+DESCRIPTION = """\
+Write the report of a run, or of all runs of an outputs directory, as one HTML file that needs no network.
+
+  alchemist report                    the last run; the file is report.html in its directory
+  alchemist report 1a2b3c             a run: its key, the first digits of it, or its directory
+  alchemist report 1a2b3c -o my.html  into another file
+  alchemist report outputs            all runs of a directory of outputs: settings, seeds, cost
+
+Makes no LLM call and runs no program. The file contains rows of the dataset and the sources of the programs.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `alchemist report`.
+
+    Args:
+        arguments: The command line after the command's name; None takes it from sys.argv.
+
+    Returns:
+        The exit code. An error ends the process, after a message on standard error.
+
+    """
+    parser = Parser(
+        prog="alchemist report", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", metavar="RUN|OUTPUTS", nargs="?", help="a run, or a directory of outputs")
+    parser.add_argument("-o", "--out", metavar="FILE", type=Path, help="the file; its name ends in .html")
+    parser.add_argument(
+        "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
+    )
+    return run_command(lambda: _report(parser.parse_args(arguments)))
+
+
+def _report(chosen: argparse.Namespace) -> int:
+    if chosen.out is not None and chosen.out.suffix not in (".html", ".htm"):
+        raise ConfigError(f"-o {chosen.out} has to end in .html; a report is an HTML file.")
+    given = None if chosen.what is None else Path(chosen.what)
+    if given is not None and (given / "runs").is_dir() and not (given / RECORD).exists():
+        path = write_sweep_report(given, chosen.out)
+    else:
+        path = write_run_report(find_run(chosen.outputs, chosen.what).resolve(), chosen.out)
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def write_run_report(directory: Path, path: Path | None = None) -> Path:
+    """Write the report of a run.
+
+    Args:
+        directory: The run's directory.
+        path: The file; None for `REPORT` in the run's directory.
+
+    Returns:
+        The file.
+
+    Raises:
+        StoreError: The run has not finished, a file of it is broken, or the report cannot be written.
+
+    """
+    # Imported here: --help needs neither numpy nor pandas.
+    from alchemist_exp.labeling.run_files import check_run_files, stored_run
+    from alchemist_exp.report.run_page import run_report
+    from alchemist_exp.results.record import read_finished
+
+    check_run_files(directory)
+    run = stored_run(directory, read_finished(directory, "a report is made of a finished run"))
+    path = path or directory / REPORT
+    write_bytes(path, run_report(run).encode())
+    return path
+
+
+def write_sweep_report(outputs: Path, path: Path | None = None) -> Path:
+    """Write the report of all runs of an outputs directory.
+
+    Args:
+        outputs: The directory.
+        path: The file; None for `REPORT` in the directory.
+
+    Returns:
+        The file.
+
+    Raises:
+        StoreError: No run has finished, or the report cannot be written.
+
+    """
+    from alchemist_exp.report.sweep_page import sweep_report
+    from alchemist_exp.results.runs import index_runs
+
+    index = index_runs(outputs)
+    for sentence in index.errors:
+        print_error(sentence)
+    path = path or outputs / REPORT
+    write_bytes(path, sweep_report(index, outputs).encode())
+    return path

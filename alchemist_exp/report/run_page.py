@@ -1,0 +1,81 @@
+"""Composes the page of a run."""
+
+from functools import partial
+
+from alchemist_exp.labeling.run_files import StoredRun, broken
+from alchemist_exp.report.blocks import Page, Section, shorten
+from alchemist_exp.report.html import render_within_limit
+from alchemist_exp.report.model_sections import (
+    calibration_section,
+    classes_section,
+    curves_section,
+    slices_section,
+)
+from alchemist_exp.report.pictures import Pictures
+from alchemist_exp.report.program_sections import funnel_section, programs_section
+from alchemist_exp.report.rows import LabeledRows, read_rows
+from alchemist_exp.report.samples import RowSampler
+from alchemist_exp.report.score_sections import cost_section, notes_section, repeat_section, scores_section
+from alchemist_exp.results.record import RECORD
+
+
+def run_report(run: StoredRun) -> str:
+    """Return the report of a run as HTML.
+
+    Args:
+        run: A finished run, whose files have been checked.
+
+    Returns:
+        One HTML file that needs no other file and no network.
+
+    Raises:
+        StoreError: A file of the run is broken.
+
+    """
+    try:
+        names = [str(program.get("file") or program["origin"]) for program in run.record.programs["list"]]
+        rows = read_rows(run.directory, run.classes, names)
+        return render_within_limit(partial(_page, run, rows, names))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise broken(run.directory / RECORD, f"{type(error).__name__}: {error}") from error
+
+
+def _page(run: StoredRun, rows: LabeledRows | None, names: list[str], share: float) -> Page:
+    """Return the page; `share` is the share of the usual number of rows and amount of source code."""
+    record = run.record
+    pictures = Pictures(run.config("dataset")) if record.data.get("kind") == "images" else None
+    sampler = None
+    if rows is not None:
+        sampler = RowSampler(rows=rows, classes=run.classes, programs=names, pictures=pictures, share=share)
+    has_votes = record.label_model["name"] != record.programs["source"]  # else the method gave the soft labels itself
+    sections = [
+        repeat_section(record),
+        scores_section(record),
+        cost_section(record),
+        *([funnel_section(record)] if record.programs["sandbox"] else []),
+        *([programs_section(record, run.programs, sampler, share)] if has_votes else []),
+        classes_section(record, rows),
+        calibration_section(record, rows),
+        curves_section(run),
+        slices_section(record, rows),
+        _rows_section(sampler, rows),
+        notes_section(record),
+    ]
+    parts = (record.config["dataset"]["name"], record.config["method"]["name"], record.label_model["name"])
+    trained = [record.end_model["name"]] * bool(record.end_model["seeds"])
+    return Page(
+        title=" · ".join(shorten(part) for part in dict.fromkeys((*parts, *trained))),
+        subtitle=f"Run {record.run_key[:12]}, finished {record.finished_at}",
+        sections=[section for section in sections if section.blocks],
+    )
+
+
+def _rows_section(sampler: RowSampler | None, rows: LabeledRows | None) -> Section:
+    """Return a sample of rows with filters."""
+    if sampler is None or rows is None:
+        return Section(id="rows", title="Rows", blocks=[])
+    splits = " and ".join(dict.fromkeys(rows.split[sampler.audited].tolist()))
+    lead = f"A sample of the rows of {splits}: some at random, and some for each filter."
+    if len(rows) < rows.n_total:
+        lead += f" Rows, slices and calibration are taken from {len(rows):,} of {rows.n_total:,} rows."
+    return Section(id="rows", title="Rows", lead=lead, blocks=[sampler.sample()])

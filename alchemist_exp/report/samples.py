@@ -1,0 +1,171 @@
+"""Chooses the rows that a report shows: those that programs get wrong, and a sample with filters."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from alchemist_exp.core.types import ABSTAIN, BoolArray, FloatArray, IntArray, Split
+from alchemist_exp.report.blocks import Filter, Rows, RowVote, Sample, ShownRow, shorten
+from alchemist_exp.report.pictures import Pictures
+from alchemist_exp.report.rows import LabeledRows
+
+UNCERTAIN: Final = 0.7
+"""A label with a lower probability is uncertain."""
+
+ROWS_PER_FILTER: Final = 60
+"""Rows of the sample that are chosen for each filter, and as many at random."""
+
+ROWS_PER_PROGRAM: Final = 6
+TEXT_CHARS: Final = 600
+MAX_VOTES: Final = 40
+
+_MEANINGS: Final = {
+    "wrong": "a label differs from gold",
+    "uncertain": f"a label has a probability below {UNCERTAIN}",
+    "conflicting": "programs vote for different classes",
+    "uncovered": "the label model gives no label",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RowSampler:
+    """Chooses rows and prepares them for a page.
+
+    Attributes:
+        rows: All rows of the run.
+        classes: The class names.
+        programs: The names of the programs that voted, in the order of the columns of votes.
+        pictures: The pictures of image rows; None for other rows.
+        share: The share of the usual number of rows that is shown, at most 1.
+
+    """
+
+    rows: LabeledRows
+    classes: Sequence[str]
+    programs: Sequence[str]
+    pictures: Pictures | None
+    share: float = 1.0
+
+    @cached_property
+    def audited(self) -> BoolArray:
+        """The rows that are shown: those of train and valid.
+
+        Programs that are corrected by rows of test would make its scores too high. Test is shown where no other split
+        has gold labels.
+        """
+        labeled = {*self.rows.split[self.rows.gold != ABSTAIN].tolist()}
+        if labeled == {Split.TEST.value}:
+            return np.ones(len(self.rows), dtype=bool)
+        return ~self.rows.of_split(Split.TEST.value)
+
+    @cached_property
+    def flags(self) -> Mapping[str, BoolArray]:
+        """Which rows pass each filter."""
+        rows, voted = self.rows, self.rows.votes != ABSTAIN
+        lowest = np.where(voted, rows.votes, np.int8(127)).min(axis=1, initial=127)
+        with np.errstate(invalid="ignore"):  # NaN is not below
+            uncertain = (rows.weak_share < UNCERTAIN) | (rows.confidence < UNCERTAIN)
+        return {
+            "wrong": rows.wrong,
+            "uncertain": uncertain,
+            "conflicting": rows.votes.max(axis=1, initial=ABSTAIN) > lowest,
+            "uncovered": rows.weak == ABSTAIN,
+        }
+
+    def sample(self) -> Sample:
+        """Return rows for each filter, and some at random."""
+        rng, n = np.random.default_rng(0), max(1, round(ROWS_PER_FILTER * self.share))
+        chosen = {*self._draw(self.audited, n, rng)}
+        for flag in self.flags.values():
+            chosen |= {*self._draw(flag & self.audited, n, rng)}
+        order = sorted(chosen)
+        counts = {name: (int(flag[order].sum()), int((flag & self.audited).sum())) for name, flag in self.flags.items()}
+        filters = [
+            Filter(flag=name, title=_MEANINGS[name], n_shown=shown, n_total=total)
+            for name, (shown, total) in counts.items()
+            if total
+        ]
+        n_all = int(self.audited.sum()) + self.rows.n_total - len(self.rows)
+        everything = Filter(flag="", title="all rows of the sample", n_shown=len(order), n_total=n_all)
+        shown_classes = [f"{number} {shorten(name, 30)}" for number, name in enumerate(self.classes[:12])]
+        more = f" and {len(self.classes) - 12} more" if len(self.classes) > 12 else ""
+        return Sample(
+            rows=[self.show(row) for row in order],
+            filters=[everything, *filters],
+            legend=", ".join(shown_classes) + more if self.rows.votes.shape[1] else "",
+        )
+
+    def wrong_rows(self, program: int) -> Rows | None:
+        """Return rows on which a program votes for another class than gold; None without gold labels or votes.
+
+        Args:
+            program: The column of its votes.
+
+        """
+        if program >= self.rows.votes.shape[1]:
+            return None
+        votes = self.rows.votes[:, program]
+        compared = self.audited & (self.rows.gold != ABSTAIN) & (votes != ABSTAIN)
+        wrong = compared & (votes != self.rows.gold)
+        if not compared.any():
+            return None
+        drawn = self._draw(wrong, max(1, round(ROWS_PER_PROGRAM * self.share)), np.random.default_rng(0))
+        splits = " and ".join(dict.fromkeys(self.rows.split[compared].tolist()))
+        total = int(wrong.sum())
+        counted = f"{len(drawn)} of {total:,}" if len(drawn) < total else f"all {total:,}" if total else "none"
+        title = f"Wrong votes: {counted} ({int(compared.sum()):,} votes on rows of {splits} with gold labels)"
+        return Rows(rows=[self.show(int(row), vote=int(votes[row])) for row in drawn], title=title)
+
+    def _draw(self, which: BoolArray, n: int, rng: np.random.Generator) -> list[int]:
+        places: IntArray = np.flatnonzero(which)
+        drawn = places if len(places) <= n else np.sort(rng.choice(places, n, replace=False))
+        return [int(row) for row in drawn]
+
+    def show(self, row: int, vote: int | None = None) -> ShownRow:
+        """Return a row for a page.
+
+        Args:
+            row: Its position in `rows`.
+            vote: The vote of one program, which then takes the place of all labels and votes.
+
+        """
+        rows = self.rows
+        text = rows.text(row)
+        labels: list[tuple[str, IntArray, FloatArray | None]] = [("gold", rows.gold, None)]
+        if vote is None:
+            labels += [("label model", rows.weak, rows.weak_share), ("distilled", rows.predicted, rows.confidence)]
+        facts, wrong = [], []
+        for name, of_rows, shares in labels:
+            if (label := int(of_rows[row])) != ABSTAIN:
+                share = "" if shares is None else f" {float(shares[row]):.2f}"
+                facts.append((name, shorten(self.classes[label], 40) + share))
+                wrong += [name] if rows.gold[row] not in (ABSTAIN, label) else []
+            elif name == "label model":
+                facts.append((name, "no label"))
+        if vote is not None:
+            facts.append(("vote", shorten(self.classes[vote], 40)))
+            wrong.append("vote")
+        return ShownRow(
+            place=f"{rows.split[row]} {int(rows.number[row]):,}",
+            content=shorten(text, TEXT_CHARS),
+            image="" if self.pictures is None else self.pictures.uri(text),
+            facts=facts,
+            wrong=wrong,
+            votes=[] if vote is not None else [self._vote(row, column) for column in range(self._n_votes)],
+            flags=[name for name, flag in self.flags.items() if flag[row]],
+        )
+
+    @property
+    def _n_votes(self) -> int:
+        return min(MAX_VOTES, len(self.programs) if self.rows.votes.size else 0)
+
+    def _vote(self, row: int, column: int) -> RowVote:
+        vote, gold = int(self.rows.votes[row, column]), int(self.rows.gold[row])
+        program = shorten(self.programs[column], 40)
+        if vote == ABSTAIN:
+            return RowVote(program=program, number="", name="abstains", wrong=False)
+        name = shorten(self.classes[vote], 40)
+        return RowVote(program=program, number=str(vote), name=name, wrong=gold not in (ABSTAIN, vote))
