@@ -40,7 +40,7 @@ OPTIONS = {
 }
 """The options of each command that takes overrides, filters or a run."""
 
-SUBCOMMANDS = {"cache": ("export", "ls", "prune", "show", "verify"), "programs": ("diff",)}
+SUBCOMMANDS = {"cache": ("export", "ls", "prune", "show", "verify"), "programs": ("diff", "edit")}
 
 BASH = r"""
 _alchemist() {
