@@ -17,7 +17,7 @@ from alchemist_exp.cli.main import COMMANDS
     [
         ("alchemist st", ["status"]),
         (".venv/bin/alchemist  --v", ["--version"]),
-        ("alchemist run label_model=s", ["label_model=snorkel"]),
+        ("alchemist run label_model=s", ["label_model=snorkel", "label_model=stacked"]),
         ("alchemist plan -m dataset=sms,y", ["dataset=sms,yelp", "dataset=sms,youtube"]),
         ("alchemist run +experiment=ti", ["+experiment=tiny"]),
         ("alchemist run label_m", ["label_model.", "label_model="]),
@@ -89,7 +89,7 @@ complete -p alchemist
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("PYTHON -m alchemist_exp.run label_model=s", ["snorkel"]),
+        ("PYTHON -m alchemist_exp.run label_model=s", ["snorkel", "stacked"]),
         ("PYTHON -m alchemist_exp.run -m dataset=sms,y", ["sms,yelp", "sms,youtube"]),
         ("PYTHON -m alchemist_exp.run label_model.max_it", ["label_model.max_iterations="]),
         ("PYTHON script.py label_model=s", [""]),

@@ -139,8 +139,7 @@ def test_links_to_conf_lead_to_the_generated_pages_on_the_site(hooks) -> None:
 
 
 HIDDEN_KEYS = {"name", "of", "models", "parts"}
-"""Keys without a comment: the member's name, and `supplement.of`, `label_model.models` and `feature_extractor.parts`, which
-hold other members."""
+"""Keys without a comment: the member's name, and keys that hold other members, as `label_model.models` does."""
 
 FIXED_KEYS = {
     "image_files": {"columns", "show_examples", "human_votes_column", "reviewed", "zero_shot_prompt", "text_column"},

@@ -205,6 +205,8 @@ def _keys(directory: Path, member: str) -> Iterator[str]:
     except (OSError, ValueError):
         return
     yield from (key for key in re.findall(r"^(\w+):", text, re.MULTILINE) if key not in ("defaults", "name"))
-    for parent in re.findall(r'(?:^  - |[\[ ])"?(\w+)"?', text.partition("defaults:")[2].partition("_self_")[0], re.M):
+    defaults = text.partition("defaults:")[2].partition("_self_")[0]
+    yield from dict.fromkeys(re.findall(r"@(\w+)", defaults))  # keys that hold other members
+    for parent in re.findall(r'(?:^  - |[\[ ])"?(\w+)"?', re.sub(r".*@.*", "", defaults), re.M):
         if parent != member:
             yield from _keys(directory, parent)
