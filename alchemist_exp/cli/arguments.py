@@ -79,6 +79,16 @@ def report_command(directory: Path) -> str:
     return f"alchemist report {_run_arguments(directory)}"
 
 
+def explain_command(directory: Path) -> str:
+    """Return the command that explains a row of a run.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    return f"alchemist explain {_run_arguments(directory)} --row N"
+
+
 def apply_command(directory: Path) -> str:
     """Return the command that labels new rows with a run.
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, explain_command, run_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import escape_controls, sanitize
@@ -96,15 +96,18 @@ def _edit(chosen: argparse.Namespace) -> int:
     before = _find_run(chosen.outputs, chosen.run)
     made = run_edited(before.directory, before.record, chosen.outputs, chosen.program, chosen.file, chosen.config_dir)
     after = DiffedRun(directory=made.directory, record=made.record, programs=made.record.programs["list"])
-    return _show(before, after, source=True)
+    _show(before, after, source=True)
+    print(f"why a row changed  {explain_command(after.directory)}")
+    return 0
 
 
 def _diff(chosen: argparse.Namespace) -> int:
     before, after = (_find_run(chosen.outputs, name) for name in (chosen.a, chosen.b))
-    return _show(before, after, source=chosen.source)
+    _show(before, after, source=chosen.source)
+    return 0
 
 
-def _show(before: DiffedRun, after: DiffedRun, *, source: bool) -> int:
+def _show(before: DiffedRun, after: DiffedRun, *, source: bool) -> None:
     """Print the comparison of two runs."""
     from alchemist_exp.results.runs import members_of, run_name
 
@@ -118,7 +121,6 @@ def _show(before: DiffedRun, after: DiffedRun, *, source: bool) -> int:
         console.print(part)
     if source:
         console.print(Text(escape_controls("".join(_sources(before, after)))))
-    return 0
 
 
 def _find_run(outputs: Path, name: str) -> DiffedRun:
