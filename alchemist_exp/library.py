@@ -23,7 +23,7 @@ from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.run import RunResult
 from alchemist_exp.pipeline.run import run as run_experiment
 from alchemist_exp.registry import base_classes
-from alchemist_exp.results.record import RunRecord
+from alchemist_exp.results.record import RunRecord, run_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +119,8 @@ def apply(
         weights=tuple(map(Path, weights)),
         modules=tuple(allow_modules),
     )
-    stored = open_run((run.directory if isinstance(run, RunResult) else Path(run)).absolute())
+    directory = run.directory if isinstance(run, RunResult) else Path(run)
+    stored = open_run((run_in(directory) or directory).absolute())
     labeler = make_labeler(stored, with_, consent, sandbox)
     labeled, summary = label_frame(stored, labeler, rows, text)
     for note in labeler.notes:

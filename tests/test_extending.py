@@ -125,6 +125,12 @@ def test_a_command_runs(command: str, place: Path, server: OllamaServer, monkeyp
         assert result.record.end_model["seeds"] == [10, 11, 12]
 
 
+def test_more_rounds_are_planned(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    assert "alchemist plan --config-dir my refine=mine" in PAGE
+    assert config.build(config.compose(["refine=mine"], "my")).refine.rounds == 4
+
+
 def test_every_group_has_an_example() -> None:
     assert {name.partition("/")[0] for name in FILES if "/" in name} == {*config.groups()} - {"gold", "debug"}
     named = set(re.findall(r"^\| (.*?) \|", PAGE, re.MULTILINE)) - {"Group", "---"}

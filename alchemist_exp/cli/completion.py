@@ -33,6 +33,7 @@ OPTIONS = {
         *("--allow-module", "--config-dir", "--help", "--json", "--outputs", "--row", "--sandbox", "--split", "--text"),
         "--weights",
     ),
+    "export": ("--config-dir", "--force", "--help", "--out", "--outputs"),
     "compare": ("--format", "--help", "--out", "--table"),
     "report": ("--help", "--out", "--outputs"),
     "show": ("--help", "--outputs"),
@@ -144,9 +145,9 @@ def complete(line: str) -> list[str]:
             found = SCRIPTS
         case [command, *_, current] if current.startswith("-"):
             found = OPTIONS.get(command, ("--help",))
-        case ["show" | "review" | "report", *_] | ["apply", _] | ["programs", "diff", *_]:
+        case ["show" | "review" | "report", *_] | ["apply" | "export", _] | ["programs", "diff", *_]:
             found = [path.parent.name for path in OUTPUTS.glob("runs/*/record.json")]
-        case ["apply" | "wait" | "cancel", *_]:
+        case ["apply" | "export" | "wait" | "cancel", *_]:
             found = ()
         case [command, *before, current] if command in OPTIONS:
             found = _overrides(before, current)

@@ -10,6 +10,7 @@ from alchemist_exp.core.exit_codes import clean_exit, print_error
 COMMANDS = {
     "label": ("FILE", "label the rows of a CSV, JSONL or Parquet file and write them as a table"),
     "apply": ("RUN [FILE]", "label new rows with a finished run: lines, or the rows of a file"),
+    "export": ("RUN -o DIR", "write labels, programs and model of a run for use without Alchemist"),
     "run": ("[overrides]", "run an experiment, or a sweep (-m)"),
     "plan": ("[overrides]", "show what a run would ask the LLM and cost, without asking"),
     "show": ("[KEY]", "print a finished run again, the last one without KEY"),

@@ -216,7 +216,9 @@ def _flipped_rows(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]
     from alchemist_exp.data.kinds import load_kind
     from alchemist_exp.labeling.stored_rows import input_columns
 
-    names = input_columns(load_kind(after.directory / "model"))
+    # A run without an end model has no directory of a model.
+    places = (after.directory / "model", after.directory / "label_model")
+    names = input_columns(load_kind(next(filter(Path.is_dir, places), places[0])))
     columns = ("split", "row", "gold", "weak_label", *names.values())
     old, new = _labels(before, ("weak_label",))["weak_label"], _labels(after, columns)
     flipped = [i for i, (a, b) in enumerate(zip(old, new["weak_label"], strict=True)) if a != b]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.results.record import RECORD, RunRecord
+from alchemist_exp.results.record import RECORD, RunRecord, run_in
 
 
 def find_run(outputs: Path, name: str | None = None) -> Path:
@@ -11,7 +11,8 @@ def find_run(outputs: Path, name: str | None = None) -> Path:
 
     Args:
         outputs: The directory that the run had as `paths.outputs`.
-        name: The run's key, the first digits of it, or its directory; None for the run that began last.
+        name: The run's key, the first digits of it, or the directory of a run or an export; None for the run that began
+            last.
 
     Returns:
         A directory with a record.
@@ -20,8 +21,8 @@ def find_run(outputs: Path, name: str | None = None) -> Path:
         StoreError: There is no such run, or the digits fit several.
 
     """
-    if name is not None and (Path(name) / RECORD).is_file():
-        return Path(name)
+    if name is not None and (directory := run_in(Path(name))) is not None:
+        return directory
     runs = outputs / "runs"
     directories = [path.parent for path in runs.glob(f"*/{RECORD}") if not path.parent.name.startswith(".")]
     if not directories:

@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 
 from alchemist_exp.core.component import Component
-from alchemist_exp.core.errors import AlchemistError, DataError
+from alchemist_exp.core.errors import AlchemistError, ConfigError, DataError
 from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, read_only
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ValidationData:
-    """Rows with gold labels that decide when to stop training; their gold labels serve no other purpose.
+    """Rows with gold labels that decide when to stop training, and that calibrate the model if it is configured.
 
     Attributes:
         features: float32 array of shape (n_rows, n_features).
@@ -69,17 +69,33 @@ class TrainingCurve:
     best_epoch: int
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layer:
+    """A fully connected layer of all seeds; ReLU is between layers.
+
+    Attributes:
+        weights: float32 array of shape (n_seeds, fan_in, fan_out).
+        biases: float32 array of shape (n_seeds, 1, fan_out).
+
+    """
+
+    weights: FloatArray
+    biases: FloatArray
+
+
 class FittedEndModel(ABC):
     """One trained model per seed; `EndModel` has an example.
 
     Attributes:
         curves: One per seed, in the order of the seeds passed to `EndModel.fit`.
         device: Where it computes ("cpu", "cuda:0").
+        temperature: What logits were divided by to calibrate the model on gold labels; None if it was not calibrated.
 
     """
 
     curves: tuple[TrainingCurve, ...]
     device: str
+    temperature: float | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -102,6 +118,15 @@ class FittedEndModel(ABC):
             Read-only float32 array of shape (n_seeds, n_rows, n_classes); sums to 1 over the classes.
 
         """
+
+    def layers(self) -> Sequence["Layer"]:
+        """Return the fully connected layers of all seeds, from the features to the logits, for `alchemist export`.
+
+        Raises:
+            ConfigError: The model does not consist of such layers.
+
+        """
+        raise ConfigError(f"{type(self).__name__} does not define its layers, so its weights cannot be exported.")
 
     @abstractmethod
     def save(self, directory: Path) -> None:

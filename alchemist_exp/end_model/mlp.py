@@ -36,6 +36,7 @@ class Mlp(EndModel):
         patience: A seed stops after this many epochs without a better validation score.
         holdout: Share of the covered rows that decides when to stop, when no validation data is given.
         device: Where to train.
+        calibrate: Divide the logits by a temperature that is fitted on the gold labels of valid.
 
     Example:
         >>> features = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
@@ -61,6 +62,11 @@ class Mlp(EndModel):
     patience: int = MISSING
     holdout: float = MISSING
     device: Device = MISSING
+    calibrate: bool = False
+
+    def cache_key(self) -> dict[str, object]:
+        """Return the values that alter the model; keys of uncalibrated models are those of earlier versions."""
+        return {name: value for name, value in super().cache_key().items() if name != "calibrate" or value}
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value out of range, and for CUDA where there is none."""
@@ -115,6 +121,7 @@ class Mlp(EndModel):
 
         """
         rows = covered_rows(features, labels)
+        has_gold = validation is not None
         if validation is None:
             # The same rows for every seed: the spread over seeds then measures the training alone.
             rows, validation = hold_out(features, labels, share=self.holdout, rng=np.random.default_rng(0))
@@ -136,7 +143,10 @@ class Mlp(EndModel):
             patience=self.patience,
             device=self.device,
         )
-        return train(settings, features[rows], labels.probs[rows], tuple(seeds), validation, on_epoch)
+        fitted = train(settings, features[rows], labels.probs[rows], tuple(seeds), validation, on_epoch)
+        if self.calibrate and has_gold:
+            fitted.calibrate(validation.features, validation.gold)
+        return fitted
 
     def _rows_per_step(self, n_rows: int) -> int:
         """Return `batch_size`, or more with many rows, so that an epoch has at most `_MAX_STEPS` steps."""

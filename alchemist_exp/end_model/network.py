@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from alchemist_exp.core.atomic_io import read_json, write_bytes, write_json
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import sanitize
-from alchemist_exp.core.types import FloatArray, read_only
-from alchemist_exp.end_model.base import FittedEndModel, TrainingCurve
+from alchemist_exp.core.types import FloatArray, IntArray, read_only
+from alchemist_exp.end_model.base import FittedEndModel, Layer, TrainingCurve
 from alchemist_exp.end_model.settings import Device
+from alchemist_exp.end_model.temperature import fit_temperature
 
 _VERSION = 1
 """The version of the files of a saved model."""
@@ -168,6 +169,28 @@ class FittedMLPEnsemble(FittedEndModel):
             for seed, mlp in enumerate(self._networks):
                 probs[seed, start : start + _CHUNK] = mlp(rows).softmax(dim=-1).cpu().numpy()
         return read_only(probs, np.float32)
+
+    def layers(self) -> list[Layer]:
+        """Return the layers; see `FittedEndModel.layers`."""
+        stacks = {name: stack.numpy() for name, stack in self._networks.stacked().items()}
+        n_layers = len(self._networks.sizes) - 1
+        return [Layer(weights=stacks[f"weights.{i}"], biases=stacks[f"biases.{i}"]) for i in range(n_layers)]
+
+    @torch.no_grad()
+    def calibrate(self, features: FloatArray, gold: IntArray) -> None:
+        """Divide the logits by the temperature that fits gold labels best; it becomes part of the last layer.
+
+        Args:
+            features: float32 array of shape (n_rows, n_features).
+            gold: int64 array of shape (n_rows,).
+
+        """
+        rows = to_tensor(features, self._device)
+        logits = torch.stack([mlp.logits(rows) for mlp in self._networks]).cpu().numpy()
+        self.temperature = fit_temperature(logits, gold)
+        for mlp in self._networks:
+            for parameter in (mlp.weights[-1], mlp.biases[-1]):
+                parameter /= self.temperature
 
     def save(self, directory: Path) -> None:
         """Write end_model.pt, tensors that `torch.load(weights_only=True)` reads, and end_model.json, sizes and curves.

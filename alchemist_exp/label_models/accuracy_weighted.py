@@ -12,6 +12,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
 from alchemist_exp.label_models.labeled_votes import check_gold, require_labeled
+from alchemist_exp.label_models.posterior import AdditivePosterior, Link, one_hot
 
 
 @component("label_model", "accuracy_weighted")
@@ -100,3 +101,8 @@ class AccuracyWeighted(LabelModel):
     def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
         """Return the shape of the weights of the programs; see `LabelModel.parameter_shapes`."""
         return {"weights_": (n_programs,)}
+
+    def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
+        """Return the weight of each program's votes; see `LabelModel.posterior`."""
+        weights = one_hot(np.tile(self.weights_[:, np.newaxis], (1, n_classes)))
+        return AdditivePosterior(bias=np.zeros(n_classes), weights=weights, link=Link.EXP)

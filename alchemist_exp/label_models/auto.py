@@ -15,6 +15,7 @@ from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, predict_labels
 from alchemist_exp.label_models.held_out_votes import held_out_vote_gain, most_left_out
 from alchemist_exp.label_models.labeled_votes import log_loss, out_of_fold_labels
+from alchemist_exp.label_models.posterior import AdditivePosterior
 
 METRICS: Final = ("accuracy", "f1")
 
@@ -183,6 +184,10 @@ class Auto(LabelModel):
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """Return the soft labels of the chosen model; see `LabelModel.predict_proba`."""
         return self.chosen.predict_proba(matrix)
+
+    def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
+        """Return the posterior of the chosen model; see `LabelModel.posterior`."""
+        return self.chosen.posterior(n_programs, n_classes)
 
     def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
         """Return the shape of the number of the chosen candidate; `save` adds what that model has learned."""

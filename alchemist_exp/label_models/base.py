@@ -19,6 +19,7 @@ from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.npy import read_npy
 from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, read_only
+from alchemist_exp.label_models.posterior import AdditivePosterior
 
 ClassBalance = npt.NDArray[np.float64]
 """float64 array of shape (n_classes,): the frequency of each class; positive, sums to 1."""
@@ -185,6 +186,27 @@ class LabelModel(Component, ABC):
         for name, shape in self.parameter_shapes(n_programs, n_classes).items():
             setattr(self, name, read_npy(directory / f"{name}.npy", shape))
         return self
+
+    def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
+        """Return the fitted posterior in a form that Python without packages can compute, for `alchemist export`.
+
+        A model overrides this if its posterior has such a form. The labels are those of `predict_proba`.
+
+        Args:
+            n_programs: The number of programs that the model was fitted on.
+            n_classes: The number of classes.
+
+        Returns:
+            What each outcome of each program adds to the score of each class.
+
+        Raises:
+            ConfigError: The model has no such form.
+
+        """
+        raise ConfigError(
+            f"label_model={self.name} does not define its posterior for Python without packages; use a label model of "
+            "this package, or override LabelModel.posterior."
+        )
 
     def require_programs(self, matrix: LabelMatrix) -> None:
         """Check that there are as many programs as the model needs.

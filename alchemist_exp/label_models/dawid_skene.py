@@ -19,6 +19,7 @@ from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
+from alchemist_exp.label_models.posterior import AdditivePosterior, Link
 from alchemist_exp.label_models.vote_patterns import VotePatterns
 
 if TYPE_CHECKING:
@@ -139,6 +140,11 @@ class _EMLabelModel(LabelModel):
     def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
         """Return the shapes of the logarithms of the prior and of the outcome probabilities."""
         return {"log_prior_": (n_classes,), "log_outcome_probs_": (n_programs * (1 + n_classes), n_classes)}
+
+    def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
+        """Return the logarithms of prior and outcome probabilities; see `LabelModel.posterior`."""
+        weights = self.log_outcome_probs_.reshape(n_programs, 1 + n_classes, n_classes)
+        return AdditivePosterior(bias=self.log_prior_, weights=weights, link=Link.EXP)
 
 
 @component("label_model", "dawid_skene")

@@ -21,6 +21,7 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
+from alchemist_exp.label_models.posterior import AdditivePosterior, Link, with_silent_abstain
 from alchemist_exp.label_models.vote_patterns import VotePatterns
 
 _Floats = npt.NDArray[np.float64]
@@ -99,6 +100,12 @@ class FlyingSquid(LabelModel):
     def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
         """Return the shapes of the log odds of the classes, and of the weights of votes for and against each class."""
         return {"log_odds_": (n_classes,), "weights_": (n_classes, 2, n_programs)}
+
+    def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
+        """Return the log odds of each class against the rest; see `LabelModel.posterior`."""
+        for_class, for_rest = self.weights_.transpose(1, 2, 0)[:, :, np.newaxis, :]
+        weights = np.where(np.eye(n_classes, dtype=bool), for_class, for_rest)
+        return AdditivePosterior(bias=self.log_odds_, weights=with_silent_abstain(weights), link=Link.SIGMOID)
 
     def _weights(self, signs: _Floats, rows: _Floats, share: float) -> tuple[_Floats, _Floats]:
         """Return what a vote for the class, and a vote for another, adds to the log odds of the class.

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from alchemist_exp.core.component import component
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_weights
+from alchemist_exp.label_models.posterior import AdditivePosterior, Link, one_hot
 
 
 @component("label_model", "majority")
@@ -33,6 +36,11 @@ class Majority(LabelModel):
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """Return the shares of votes; see `LabelModel.predict_proba`."""
         return labels_from_weights(matrix.counts().astype(float), matrix.covered)
+
+    def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
+        """Return the shares of votes; see `LabelModel.posterior`."""
+        weights = one_hot(np.ones((n_programs, n_classes)))
+        return AdditivePosterior(bias=np.zeros(n_classes), weights=weights, link=Link.IDENTITY)
 
 
 @component("label_model", "weighted_majority")
@@ -63,3 +71,8 @@ class WeightedMajority(LabelModel):
     def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
         """Return the shape of the weights of the classes; see `LabelModel.parameter_shapes`."""
         return {"weights_": (n_classes,)}
+
+    def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
+        """Return the shares of weighted votes; see `LabelModel.posterior`."""
+        weights = one_hot(np.tile(self.weights_, (n_programs, 1)))
+        return AdditivePosterior(bias=np.zeros(n_classes), weights=weights, link=Link.IDENTITY)

@@ -23,6 +23,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.random_state import preserve_global_random_state
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel
+from alchemist_exp.label_models.posterior import AdditivePosterior, Link, with_silent_abstain
 from alchemist_exp.label_models.vote_patterns import VotePatterns
 
 _Floats = npt.NDArray[np.float64]
@@ -134,6 +135,13 @@ class Snorkel(LabelModel):
     def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
         """Return the shapes of the probabilities of each program's votes by class, and of the class balance."""
         return {"vote_probs_": (n_programs * n_classes, n_classes), "class_balance_": (n_classes,)}
+
+    def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
+        """Return the logarithms that `predict_proba` adds up; see `LabelModel.posterior`."""
+        log_probs = np.log(self.vote_probs_.astype(np.float32)).reshape(n_programs, n_classes, n_classes)
+        return AdditivePosterior(
+            bias=np.log(self.class_balance_), weights=with_silent_abstain(log_probs), link=Link.EXP
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,6 +13,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
 from alchemist_exp.label_models.labeled_votes import check_gold, log_loss, out_of_fold_labels, require_labeled
+from alchemist_exp.label_models.posterior import AdditivePosterior, Link, with_silent_abstain
 
 _MAX_ITERATIONS = 10_000
 """Steps of the solver (L-BFGS). The loss is convex, so the fit converges; most fits need fewer than 100."""
@@ -126,6 +127,10 @@ class Stacked(LabelModel):
     def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
         """Return the shapes of the weights, by program, vote and class, and of the intercepts of the classes."""
         return {"weights_": (n_programs, n_classes, n_classes), "intercepts_": (n_classes,)}
+
+    def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
+        """Return the weights of the regression; see `LabelModel.posterior`."""
+        return AdditivePosterior(bias=self.intercepts_, weights=with_silent_abstain(self.weights_), link=Link.EXP)
 
 
 def _one_hot(votes: npt.NDArray[np.int8], n_classes: int) -> npt.NDArray[np.float64]:

@@ -351,14 +351,14 @@ def model_labeler(run: StoredRun, consent: Consent) -> ModelLabeler:
 
 
 def program_labeler(
-    run: StoredRun, consent: Consent, sandbox_mode: str, sandbox_workers: int | None = None
+    run: StoredRun, consent: Consent, sandbox_mode: str | None, sandbox_workers: int | None = None
 ) -> ProgramLabeler:
     """Return a labeler with the programs and the label model of a run.
 
     Args:
         run: The run, whose files were checked.
         consent: What the user allows.
-        sandbox_mode: The mode of the sandbox on this machine.
+        sandbox_mode: The mode of the sandbox on this machine; None if the labeler will not be applied.
         sandbox_workers: Programs that run at once; None for as many as there are CPU cores.
 
     Returns:
@@ -370,24 +370,7 @@ def program_labeler(
         ConfigError: A plugin, a package or weights are missing.
 
     """
-    path = run.label_model / PROGRAMS_FILE
-    if not path.exists():
-        if not (run.programs.is_dir() and any(run.programs.glob("*.py"))):
-            raise _without_programs(run)
-        raise StoreError(
-            f"{run.directory} has no directory label_model, because an earlier version of this program made it or its "
-            f"label model cannot be saved; {MADE_AGAIN}, or use --with model."
-        )
-    stored = read_object(path)
-    if take(stored, "version", int, path) != VERSION:
-        raise broken(path, f"its version is {stored['version']}; expected {VERSION}")
-    if checked_classes(stored.get("classes"), path) != run.classes:
-        raise broken(path, "it has other classes than the record")
-    programs = _read_programs(run, take(stored, "programs", list, path), path)
-    if not programs:
-        raise _without_programs(run)
-    if take(stored, "n_columns", int, path) != len(programs):
-        raise broken(path, f"it has {len(programs)} programs for {stored['n_columns']} columns of votes")
+    programs = read_programs(run)
     label_model = make_component(run, "label_model", consent)
     if not isinstance(label_model, LabelModel):
         raise TypeError(f"label_model became a {type(label_model).__name__}")
@@ -413,15 +396,50 @@ def program_labeler(
     )
 
 
+def read_programs(run: StoredRun) -> list[Program]:
+    """Return the programs that voted in a run, in the order of their columns.
+
+    Args:
+        run: The run, whose files were checked.
+
+    Returns:
+        One or more programs, none of which was changed since the run.
+
+    Raises:
+        StoreError: The run has no programs, or a file of it is missing, broken or was changed.
+
+    """
+    path = run.label_model / PROGRAMS_FILE
+    if not path.exists():
+        if not (run.programs.is_dir() and any(run.programs.glob("*.py"))):
+            raise _without_programs(run)
+        raise StoreError(
+            f"{run.directory} has no directory label_model, because an earlier version of this program made it or its "
+            f"label model cannot be saved; {MADE_AGAIN}, or use --with model."
+        )
+    stored = read_object(path)
+    if take(stored, "version", int, path) != VERSION:
+        raise broken(path, f"its version is {stored['version']}; expected {VERSION}")
+    if checked_classes(stored.get("classes"), path) != run.classes:
+        raise broken(path, "it has other classes than the record")
+    programs = _read_programs(run, take(stored, "programs", list, path), path)
+    if not programs:
+        raise _without_programs(run)
+    if take(stored, "n_columns", int, path) != len(programs):
+        raise broken(path, f"it has {len(programs)} programs for {stored['n_columns']} columns of votes")
+    return programs
+
+
 def _unchanged(kind: RowKind) -> Callable[[Sequence[str]], tuple[Sequence[str], RowKind]]:
     return lambda rows: (rows, kind)
 
 
 def _load_kind(run: StoredRun) -> RowKind:
     """Return the kind of the rows of a run, after a check of its columns."""
-    path = run.model / KIND_FILE
-    with naming_files(path):
-        kind = load_kind(run.model)
+    # A run without an end model has no directory of a model.
+    directory = run.model if os.path.lexists(run.model) else run.label_model
+    with naming_files(directory / KIND_FILE):
+        kind = load_kind(directory)
         names = [column.name for column in kind.columns]
         if not all(is_name(c.name) and c.type in COLUMN_TYPES and type(c.category) is bool for c in kind.columns):
             raise ValueError("a column has no name, type or category")

@@ -77,7 +77,7 @@ def check_run_files(directory: Path) -> None:
             numbers of the size that its header names.
 
     """
-    for path in _entries(directory):
+    for path in run_files(directory):
         status = path.lstat()
         limit = MAX_RECORD_BYTES if path.name == RECORD else MAX_BYTES.get(path.suffix)
         if not stat.S_ISREG(status.st_mode):
@@ -89,8 +89,19 @@ def check_run_files(directory: Path) -> None:
             check_npy(path)
 
 
-def _entries(directory: Path) -> Iterator[Path]:
-    """Yield the files of a run that may be read, and entries that are neither files nor directories."""
+def run_files(directory: Path) -> Iterator[Path]:
+    """Yield the files that label other rows, and entries that are neither files nor directories.
+
+    Args:
+        directory: The run's directory.
+
+    Yields:
+        Paths, of record, components, model, label model and programs that vote.
+
+    Raises:
+        StoreError: There are too many files.
+
+    """
     places = [directory / MODEL, directory / LABEL_MODEL, directory / PROGRAMS]
     yield from (path for name in (RECORD, COMPONENTS) if os.path.lexists(path := directory / name))
     n_files = 0

@@ -15,6 +15,7 @@ from alchemist_exp.core.hashing import code_fingerprint, key_of, to_jsonable
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset, TextData
 from alchemist_exp.end_model.base import EndModel
+from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.end_model.prediction import CombinedPrediction, Prediction
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.images.base import ImageTextEncoder
@@ -266,6 +267,11 @@ class Experiment:
             raise ConfigError(
                 "supplement.source is data, which shows labeled rows, and gold is none; use gold=valid, or "
                 "supplement.source=llm."
+            )
+        if isinstance(self.end_model, Mlp) and self.end_model.calibrate and not self.gold.use_valid:
+            raise ConfigError(
+                "end_model.calibrate=true fits a temperature on the gold labels of valid, and gold is none; use "
+                "gold=valid, or end_model.calibrate=false."
             )
         if isinstance(self.predict, CombinedPrediction):
             self._check_prediction(self.predict)

@@ -124,6 +124,8 @@ def _combine(
     """Return the features of all parts, scaled, followed by those of the columns."""
     key = _key(extractor, data, with_columns=True)
     if (known := artifact_cache.get("features", key)) is not None:
+        for part in extractor.parts.values():  # so that the record names the same entries as that of the first run
+            artifact_cache.get("features", _key(part, data, with_columns=False))
         return _read(known, data)
     parts = {
         name: _extract(part, data, artifact_cache, progress, with_columns=False)

@@ -125,7 +125,8 @@ def _order_split(result: LabelingResult, data: TextData) -> Split | None:
 def _note_scoring(context: RunContext, result: LabelingResult, data: TextData) -> None:
     """Note the gold labels that `record_labels` compares with programs and labels."""
     accuracy_split = Split.TRAIN if data.gold(Split.TRAIN) is not None else Split.VALID  # as in `programs_section`
-    for split, what in ((accuracy_split, "programs"), (_order_split(result, data), "the class order")):
+    voters = "programs" if result.sources.programs else "votes"
+    for split, what in ((accuracy_split, voters), (_order_split(result, data), "the class order")):
         if split and split in result.sources.matrices and (gold := data.gold(split)) is not None:
             context.gold.note_scoring(split, len(gold), what)
 

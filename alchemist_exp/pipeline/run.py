@@ -22,6 +22,7 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline import artifacts, record_sections
+from alchemist_exp.pipeline.calibration_section import record_calibration
 from alchemist_exp.pipeline.concept_scores import name_and_score
 from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
@@ -159,7 +160,7 @@ def run_stages(
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
             save_components(directory / COMPONENTS, experiment, result.label_model)
-            record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes)
+            record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes, data.kind)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
         record.data["zero_features"] = zeros = record_sections.count_zero_features(features.by_split)
@@ -169,6 +170,7 @@ def run_stages(
         with progress.stage("evaluate", "scoring"):
             predictions = combine_predictions(experiment, context, result, probs)
             record_sections.record_predictions(record, experiment, data, context, result, model, predictions)
+            record_calibration(record, data, result, experiment.end_model, model, predictions.final)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
         with progress.stage("write", "writing labels and model"):

@@ -12,6 +12,8 @@ from alchemist_exp.core.component import Component, naming_plugin, registered_as
 from alchemist_exp.core.hashing import key_of, to_jsonable
 from alchemist_exp.core.source import source_fingerprint
 from alchemist_exp.core.types import Split
+from alchemist_exp.data.kinds import save_kind
+from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline.experiment import Experiment
@@ -80,13 +82,14 @@ def _describe(value: Any) -> Any:
     return to_jsonable(value)
 
 
-def save_label_model(directory: Path, result: LabelingResult, classes: Sequence[str]) -> list[str]:
+def save_label_model(directory: Path, result: LabelingResult, classes: Sequence[str], kind: RowKind) -> list[str]:
     """Write the fitted label model, the programs in the order of its columns, and the scale of concept scores.
 
     Args:
         directory: The directory; it must not exist. Nothing is written without a label model.
         result: The labels, which have the fitted model.
         classes: The class names.
+        kind: The kind of the rows, which a run without an end model stores nowhere else.
 
     Returns:
         A note for the record if the model cannot be saved.
@@ -109,6 +112,7 @@ def save_label_model(directory: Path, result: LabelingResult, classes: Sequence[
     def fill(draft: Path) -> None:
         with naming_plugin(model, "save"):
             model.save(draft)
+        save_kind(draft, kind)
         stored = {"classes": list(classes), "method": sources.method, "programs": programs, "version": VERSION}
         write_json(draft / PROGRAMS_FILE, stored | {"n_columns": len(sources.ids)})
         if result.concepts is not None:

@@ -105,13 +105,16 @@ def distil(
     with context.progress.stage("end_model", f"training {len(seeds)} seeds of {end_model.name}") as advance:
         if (sample := context.data.fit_sample) is not None:
             rows, labels = take_rows(rows, sample), labels.select(sample)
-        return end_model.fit(
+        fitted = end_model.fit(
             rows,
             labels,
             seeds=seeds,
             validation=validation,
             on_epoch=lambda _: advance(1),
         )
+    if fitted.temperature is not None:
+        context.gold.use(Split.VALID, "calibration")
+    return fitted
 
 
 def predict(

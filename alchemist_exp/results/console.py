@@ -184,7 +184,22 @@ def _scores(record: RunRecord) -> list[RenderableType]:
         labels += f"; the fit has {Convergence(**convergence)}"
     has_unseen = any(_unseen(section) for section in (label_model, end_model))
     explained = [Text(f"{_UNSEEN}: rows whose text is in no earlier split", style="dim")] if has_unseen else []
-    return [heading("Scores", what), table, *explained, Text(labels)]
+    return [heading("Scores", what), table, *explained, Text(labels), *_calibration(record)]
+
+
+def _calibration(record: RunRecord) -> list[RenderableType]:
+    """Return the calibration errors on one split: test, or else valid or train; nothing without gold labels."""
+    errors: dict[str, str] = {}
+    for split in ("test", "valid", "train"):
+        for section in (record.label_model, record.end_model):
+            if found := section.get("calibration", {}).get(split):
+                errors[section["name"]] = number_text(found["ece"])
+        if errors:
+            temperature = record.end_model.get("temperature")
+            scaled = "" if temperature is None else f" (temperature {temperature:.2f})"
+            listed = ", ".join(f"{name} {error}" for name, error in errors.items())
+            return [Text(f"expected calibration error on {split}: {listed}{scaled}")]
+    return []
 
 
 def _unseen(section: Section) -> Mapping[str, Any]:

@@ -18,6 +18,9 @@ SCHEMA_VERSION = 2
 
 RECORD = "record.json"
 
+EXPORTED_RUN = "run"
+"""The directory of an export with the files of its run."""
+
 REPORT = "report.html"
 """The report of a run, which `alchemist report` writes into its directory."""
 
@@ -200,6 +203,19 @@ class RunRecord:
             return record
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"the record {path} is broken ({error}); delete it and run again.") from error
+
+
+def run_in(directory: Path) -> Path | None:
+    """Return the directory of a run, which may be inside an export.
+
+    Args:
+        directory: The directory of a run or of an export.
+
+    Returns:
+        The directory that has the record; None if there is none.
+
+    """
+    return next((path for path in (directory, directory / EXPORTED_RUN) if (path / RECORD).is_file()), None)
 
 
 def read_finished(directory: Path, purpose: str) -> RunRecord:

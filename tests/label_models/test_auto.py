@@ -133,7 +133,7 @@ def test_f1_needs_the_class_names(composed) -> None:
 
 def test_the_values_of_a_candidate_are_set_by_its_name_and_others_are_in_no_key(composed) -> None:
     model = config.build(
-        composed("label_model=auto", "label_model.candidates=[snorkel]", "label_model.models.snorkel.l2=0.5")
+        composed("label_model=auto", "label_model.candidates=[snorkel]", "label_model.models.snorkel.starts=3")
     ).label_model
-    assert model.models["snorkel"].l2 == 0.5
+    assert model.models["snorkel"].starts == 3
     assert [*model.key()["models"]] == ["snorkel"]

@@ -15,6 +15,7 @@ from alchemist_exp.cli.arguments import apply_command
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.data import part_writers, table_stream
+from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.label_models.majority import Majority
 from alchemist_exp.labeling.labelers import ModelLabeler, ProgramLabeler
 from alchemist_exp.labeling.tables import output_names
@@ -222,7 +223,7 @@ def test_a_label_model_that_does_not_say_what_it_learns_is_not_saved(tmp_path: P
     model.learned = 1
     sources = LabelSources(method="m", n_requested=1, ids=("a",), origins=("a",), matrices={Split.TRAIN: matrix})
     result = LabelingResult(labels={}, labeled_by="majority", sources=sources, label_model=model)
-    (note,) = save_label_model(tmp_path / "label_model", result, ["ham", "spam"])
+    (note,) = save_label_model(tmp_path / "label_model", result, ["ham", "spam"], TextRows())
     assert note.endswith("its parameter_shapes does not have learned.")
     assert not (tmp_path / "label_model").exists()
 

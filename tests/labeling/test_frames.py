@@ -56,7 +56,7 @@ def test_a_program_that_does_not_finish_is_a_warning(finished: Path, tmp_path: P
     stored = read_json(run / "components.json", what="")
     stored["components"]["sandbox"]["values"] |= {"max_source_bytes": 100}
     write_json(run / "components.json", stored)
-    with pytest.warns(UserWarning, match="the program 'general .* did not finish and abstains on some rows"):
+    with pytest.warns(UserWarning, match="the program 'general_.* did not finish and abstains on some rows"):
         labels = alchemist_exp.apply(run, ["subscribe"], with_="programs")
     assert labels["label"].isna().all()
     with pytest.raises(alchemist_exp.StoreError, match="has no record"):

@@ -368,7 +368,8 @@ def test_a_limit_takes_evenly_spaced_images(composed) -> None:
 def test_a_run_without_an_end_model_ends_with_the_labels(ran: Run) -> None:
     result = ran()
     record = result.record
-    assert record.end_model == {"name": "none", "seeds": [], "metrics": {}, "metrics_unseen": {}, "by_class": {}}
+    empty = {"metrics": {}, "metrics_unseen": {}}
+    assert record.end_model == {"name": "none", "seeds": [], "by_class": {}, "ensemble": empty, "combined": None} | empty
     assert record.groups["end_model"] == {}
     assert record.groups["label_model"]["test"]["worst_accuracy"] > 0.8
     assert not any("early stopping" in use for use in record.data["gold_used"])

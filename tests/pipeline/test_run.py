@@ -74,9 +74,12 @@ def test_the_main_job_reaches_its_figures(main_job) -> None:
 def test_a_run_shares_the_files_of_its_extractor_with_the_cache_and_names_its_entries(main_job) -> None:
     result, root = main_job
     model = result.directory / "model"
-    (features,) = [entry for entry in result.record.cache_entries if entry.startswith("features/")]
+    features = [root / "cache" / entry for entry in result.record.cache_entries if entry.startswith("features/")]
+    assert len(features) == 3  # of words, of characters, and of both
     assert len([entry for entry in result.record.cache_entries if entry.startswith("votes/")]) == 40
-    assert (model / "components.npy").samefile(root / "cache" / features / "components.npy")
+    shared = [entry for entry in features if (entry / "components.npy").exists()]
+    for part in ("words", "chars"):
+        assert any((model / "parts" / part / "components.npy").samefile(entry / "components.npy") for entry in shared)
     assert (model / "end_model.pt").stat().st_nlink == 1
 
 
@@ -180,7 +183,7 @@ class Interfering(NoProgress):
 def test_a_run_whose_directory_is_removed_meanwhile_has_not_finished(ran, tmp_path: Path) -> None:
     runs = tmp_path / "outputs" / "runs"
     with pytest.raises(StoreError, match=r"was removed or changed while the run went on; run again"):
-        ran(*TINY, progress=Interfering(lambda: shutil.rmtree(runs)))
+        ran(*TINY, progress=Interfering(lambda: shutil.rmtree(runs, ignore_errors=True)))
     (record_file,) = runs.glob("*/record.json")
     record = RunRecord.read(record_file.parent)
     assert record is not None
@@ -528,7 +531,8 @@ def test_features_of_zero_are_a_note_with_the_share(ran, tmp_path: Path) -> None
         write_jsonl(data / f"{split}.jsonl", chinese)
     programs = programs_in(tmp_path / "p", "def label_function(t): return 1 if '领奖' in t else 0")
     chosen = [*files_of(data), "method=program_files", programs]
-    (note,) = [note for note in ran(*chosen).record.notes if note.startswith("The features")]
+    words = ran(*chosen, "feature_extractor=tfidf").record
+    (note,) = [note for note in words.notes if note.startswith("The features")]
     assert "100% of valid are all zero" in note
     assert "feature_extractor=tfidf_chars" in note
     characters = ran(*chosen, "feature_extractor=tfidf_chars").record

@@ -16,7 +16,7 @@ yaml = pytest.importorskip("yaml", reason="the extra docs is not installed")
 
 def test_the_command_of_the_agent_gets_the_values_and_logs_the_metric(tmp_path: Path) -> None:
     sweep: dict[str, Any] = yaml.safe_load((REPOSITORY / "examples" / "wandb_sweep.yaml").read_text())
-    values = {"end_model.learning_rate": 0.0123, "feature_extractor.n_components": 64}
+    values = {"end_model.learning_rate": 0.0123, "feature_extractor.parts.words.n_components": 64}
     assert values.keys() == sweep["parameters"].keys()
     substituted = {
         "env": ["/usr/bin/env"],

@@ -1,0 +1,160 @@
+"""Makes an export: a directory with labeled data, card, labeler, distilled model and the files of the run."""
+
+import hashlib
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from alchemist_exp.core.atomic_io import explain_write_errors, write_bytes, write_directory
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.end_model.base import EndModel
+from alchemist_exp.export.card import FILES, card
+from alchemist_exp.export.croissant import CROISSANT, croissant_bytes
+from alchemist_exp.export.facts import facts_of, weak_source
+from alchemist_exp.export.networks import ONNX, SAFETENSORS, write_onnx, write_safetensors
+from alchemist_exp.export.python_labeler import LABELER, labeler_source
+from alchemist_exp.export.tables import write_tables
+from alchemist_exp.labeling.components import Consent, make_component
+from alchemist_exp.labeling.labelers import program_labeler, read_programs
+from alchemist_exp.labeling.run_files import StoredRun, read_object, run_files
+from alchemist_exp.pipeline.saved_components import PROGRAMS_FILE
+from alchemist_exp.programs.files import file_names
+from alchemist_exp.results.record import EXPORTED_RUN, RECORD
+
+CARD: Final = "README.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSummary:
+    """What was written.
+
+    Attributes:
+        n_rows: Rows of all splits.
+        sources: Rows by `label_source`.
+        notes: What is not in the export and why, one sentence each.
+
+    """
+
+    n_rows: int
+    sources: dict[str, int]
+    notes: list[str]
+
+
+def check_target(directory: Path, *, force: bool) -> None:
+    """Check that an export can be written.
+
+    Args:
+        directory: The directory to write.
+        force: Whether an earlier export there is replaced.
+
+    Raises:
+        ConfigError: It exists and is not to be replaced, or is not an export.
+
+    """
+    if not os.path.lexists(directory):
+        return
+    if not force:
+        raise ConfigError(f"{str(directory)!r} exists; name another directory by -o DIR, or replace it by --force.")
+    has_files = (directory / CROISSANT).is_file() and (directory / EXPORTED_RUN / RECORD).is_file()
+    if directory.is_symlink() or not has_files:
+        raise ConfigError(
+            f"{str(directory)!r} is not an export, so --force does not replace it; name another one by -o DIR."
+        )
+
+
+def export_run(run: StoredRun, directory: Path, consent: Consent) -> ExportSummary:
+    """Write the export of a run; the directory appears when it is complete.
+
+    Args:
+        run: The run, whose files were checked.
+        directory: The directory; an earlier export there is replaced, see `check_target`.
+        consent: What the user allows the files of the run to do.
+
+    Returns:
+        What was written.
+
+    Raises:
+        AlchemistError: A file of the run is missing or broken, or the export cannot be written.
+
+    """
+    summaries: list[ExportSummary] = []
+    if not directory.exists():
+        write_directory(directory, lambda draft: summaries.append(_fill(run, draft, consent)))
+        return summaries[0]
+    draft, old = (directory.with_name(f".{directory.name}.{word}-{os.getpid()}") for word in ("new", "old"))
+    write_directory(draft, lambda inner: summaries.append(_fill(run, inner, consent)))
+    with explain_write_errors(directory):
+        directory.rename(old)
+        draft.rename(directory)
+        shutil.rmtree(old)
+    return summaries[0]
+
+
+def _fill(run: StoredRun, directory: Path, consent: Consent) -> ExportSummary:
+    """Write the files of an export into a new directory."""
+    splits = write_tables(run, directory, weak_source(run))
+    keys: dict[str, str] = {}
+    notes: list[str] = []
+    if _has_programs(run):
+        programs = read_programs(run)
+        digests = [hashlib.sha256(program.source.encode("utf-8", "surrogatepass")).hexdigest() for program in programs]
+        keys = dict(zip(file_names(program.origin for program in programs), digests, strict=True))
+        notes += _write_labeler(run, directory / LABELER, consent)
+    else:
+        notes.append(f"{LABELER} is not written: no program voted in this run.")
+    notes += _write_networks(run, directory, consent)
+    for path in run_files(run.directory):
+        copy = directory / EXPORTED_RUN / path.relative_to(run.directory)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    facts = facts_of(run, splits, keys)
+    write_bytes(directory / CROISSANT, croissant_bytes(facts, directory))
+    files = [name for name in FILES if (directory / name).exists()]
+    write_bytes(directory / CARD, card(facts, files).encode("utf-8", "replace"))
+    sources: Counter[str] = sum((split.sources for split in splits), Counter())
+    return ExportSummary(n_rows=sum(split.rows for split in splits), sources=dict(sources), notes=notes)
+
+
+def _has_programs(run: StoredRun) -> bool:
+    path = run.label_model / PROGRAMS_FILE
+    return path.exists() and bool(read_object(path).get("programs"))
+
+
+def _write_labeler(run: StoredRun, path: Path, consent: Consent) -> list[str]:
+    """Write labeler.py; return why it cannot be written, if so."""
+    if run.record.data.get("kind") == "images":  # before the encoder is loaded, which takes long
+        return [f"{LABELER} is not written: programs of this run receive images or scores of concepts."]
+    labeler = program_labeler(run, consent, None)
+    try:
+        source = labeler_source(labeler, str(run.record.label_model.get("name", "")), run.record.run_key)
+    except ConfigError as error:
+        return [f"{LABELER} is not written: {error}"]
+    write_bytes(path, source.encode("utf-8"))
+    return []
+
+
+def _write_networks(run: StoredRun, directory: Path, consent: Consent) -> list[str]:
+    """Write the distilled model; return why it is not written, if so."""
+    if not os.path.lexists(run.model):
+        return [f"{SAFETENSORS} and {ONNX} are not written: the run has no distilled model."]
+    end_model = make_component(run, "end_model", consent)
+    if not isinstance(end_model, EndModel):
+        raise TypeError(f"end_model became a {type(end_model).__name__}")
+    fitted = end_model.load(run.model)
+    try:
+        layers = fitted.layers()
+    except ConfigError as error:
+        return [f"{SAFETENSORS} and {ONNX} are not written: {error}"]
+    notes = []
+    try:
+        write_safetensors(directory / SAFETENSORS, layers, run.classes, fitted.seeds)
+    except ConfigError as error:
+        notes.append(f"{SAFETENSORS} is not written: {error}")
+    try:
+        write_onnx(directory / ONNX, layers, run.classes)
+    except ConfigError as error:
+        notes.append(f"{ONNX} is not written: {error}")
+    return notes

@@ -1,0 +1,50 @@
+"""Adds the calibration of soft labels and of the distilled model to the record, on each split with gold labels."""
+
+from collections.abc import Mapping
+
+from alchemist_exp.core.hashing import to_jsonable
+from alchemist_exp.core.types import FloatArray, Split
+from alchemist_exp.data.base import TextData
+from alchemist_exp.end_model.base import EndModel, FittedEndModel
+from alchemist_exp.end_model.mlp import Mlp
+from alchemist_exp.evaluation.calibration import calibration
+from alchemist_exp.methods.types import LabelingResult
+from alchemist_exp.results.record import RunRecord
+
+
+def record_calibration(
+    record: RunRecord,
+    data: TextData,
+    result: LabelingResult,
+    end_model: EndModel,
+    model: FittedEndModel,
+    predictions: Mapping[Split, FloatArray],
+) -> None:
+    """Fill `calibration` of the sections on label model and end model, and `temperature` of the latter.
+
+    Args:
+        record: The record, whose other sections are filled.
+        data: The dataset with its gold labels.
+        result: The soft labels; covered rows count.
+        end_model: The configured end model.
+        model: The distilled model.
+        predictions: float32 arrays of shape (n_rows, n_classes), the run's predictions by split; empty without an end
+            model.
+
+    """
+    golds = {split: gold for split in data.splits if (gold := data.gold(split)) is not None}
+    record.label_model["calibration"] = {
+        split.value: to_jsonable(calibration(labels.probs, labels.hard(), golds[split]))
+        for split, labels in result.labels.items()
+        if split in golds
+    }
+    record.end_model["calibration"] = {}
+    record.end_model["temperature"] = model.temperature
+    for split, probs in predictions.items():
+        if split in golds:
+            found = calibration(probs, probs.argmax(axis=1), golds[split])
+            record.end_model["calibration"][split.value] = to_jsonable(found)
+    if isinstance(end_model, Mlp) and end_model.calibrate and model.temperature is None:
+        record.notes.append(
+            "end_model.calibrate=true had no effect: valid has no gold labels that tell the classes apart."
+        )
