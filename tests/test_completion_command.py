@@ -66,9 +66,10 @@ def test_own_members_and_runs_are_completed(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_lists_are_those_of_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert {*OPTIONS, *SUBCOMMANDS} <= {*COMMANDS}
-    from alchemist_exp.cli import cache, compare, label, show
+    from alchemist_exp.cli import cache, compare, label, show, worth
 
-    for name, command in (("label", label), ("compare", compare), ("show", show), ("cache", cache)):
+    commands = {"label": label, "compare": compare, "show": show, "cache": cache, "worth": worth}
+    for name, command in commands.items():
         with pytest.raises(SystemExit):
             command.main(["--help"])
         text = capsys.readouterr().out

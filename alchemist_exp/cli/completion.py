@@ -38,6 +38,7 @@ OPTIONS = {
     "report": ("--help", "--out", "--outputs"),
     "show": ("--help", "--outputs"),
     "review": ("--force", "--help", "--output", "--outputs", "--rows", "--split"),
+    "worth": ("--config-dir", "--help", "--json", "--outputs", "--plot", "--rows", "--weights"),
 }
 """The options of each command that takes overrides, filters or a run."""
 
@@ -145,7 +146,7 @@ def complete(line: str) -> list[str]:
             found = SCRIPTS
         case [command, *_, current] if current.startswith("-"):
             found = OPTIONS.get(command, ("--help",))
-        case ["show" | "review" | "report", *_] | ["apply" | "export", _] | ["programs", "diff", *_]:
+        case ["show" | "review" | "report" | "worth", *_] | ["apply" | "export", _] | ["programs", "diff", *_]:
             found = [path.parent.name for path in OUTPUTS.glob("runs/*/record.json")]
         case ["apply" | "export" | "wait" | "cancel", *_]:
             found = ()

@@ -214,11 +214,11 @@ def _flipped_rows(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]
     if before.record.data["fingerprint"] != after.record.data["fingerprint"]:
         return
     from alchemist_exp.data.kinds import load_kind
-    from alchemist_exp.labeling.stored_rows import input_columns
+    from alchemist_exp.labeling.review import stored_columns
 
     # A run without an end model has no directory of a model.
     places = (after.directory / "model", after.directory / "label_model")
-    names = input_columns(load_kind(next(filter(Path.is_dir, places), places[0])))
+    names = stored_columns(load_kind(next(filter(Path.is_dir, places), places[0])))
     columns = ("split", "row", "gold", "weak_label", *names.values())
     old, new = _labels(before, ("weak_label",))["weak_label"], _labels(after, columns)
     flipped = [i for i, (a, b) in enumerate(zip(old, new["weak_label"], strict=True)) if a != b]

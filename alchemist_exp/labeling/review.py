@@ -13,9 +13,8 @@ from alchemist_exp.data.reviewed import LABEL, ROW, TEXT, shown_text
 from alchemist_exp.data.row_kind import RowKind, TablePart
 from alchemist_exp.labeling.labelers import ModelLabeler
 from alchemist_exp.labeling.run_files import StoredRun
-from alchemist_exp.labeling.stored_rows import input_columns
 from alchemist_exp.methods.doubt import vote_entropy
-from alchemist_exp.pipeline.artifacts import LABELS
+from alchemist_exp.pipeline.artifacts import INPUT_PREFIX, LABELS
 from alchemist_exp.programs.files import vote_columns
 
 MAX_ROWS: Final = 50_000
@@ -23,6 +22,9 @@ MAX_ROWS: Final = 50_000
 
 MIN_WEIGHT: Final = 0.2
 """Weight of a row without doubt, when a row without a vote has about 1."""
+
+_RESERVED: Final = ("split", "row", "gold", "weak_label", "predicted", "confidence")
+_TEXT_COLUMN: Final = "text"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +47,20 @@ class RunRows:
     posterior: FloatArray
 
 
+def stored_columns(kind: RowKind) -> dict[str, str]:
+    """Return the names that the columns of the input have in the labels file of a run.
+
+    Args:
+        kind: The kind of the rows, which are not images.
+
+    Returns:
+        The name in the labels file by the name of the column.
+
+    """
+    columns = [column.name for column in kind.columns] or [_TEXT_COLUMN]
+    return {name: INPUT_PREFIX * (name in _RESERVED) + name for name in columns}
+
+
 def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
     """Read the rows of a run with their votes and labels.
 
@@ -64,7 +80,8 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
     import pandas as pd
 
     classes = run.classes
-    columns = input_columns(kind)
+    stored = stored_columns(kind)
+    columns = [*stored]
     shares = [f"p({name})" for name in classes]
     listed = run.record.programs.get("list") or []
     programs = vote_columns(program.get("file") or program["origin"] for program in listed)
@@ -74,9 +91,7 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
             "method with votes, such as method=alchemist."
         )
     try:
-        labels = pd.read_parquet(
-            run.directory / LABELS, columns=["split", "row", *columns.values(), *shares, *programs]
-        )
+        labels = pd.read_parquet(run.directory / LABELS, columns=["split", "row", *stored.values(), *shares, *programs])
         labels = labels[labels["split"] == split.value]
         codes = [pd.Categorical(labels[name], categories=[*classes]).codes for name in programs]
     except (OSError, ValueError, KeyError) as error:
@@ -85,9 +100,9 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
         ) from error
     part = TablePart(
         file=run.directory / LABELS,
-        columns={name: labels[of].tolist() for name, of in columns.items()},
+        columns={name: labels[of].tolist() for name, of in stored.items()},
     )
-    rows = kind.parse_columns(part, [*columns])
+    rows = kind.parse_columns(part, columns)
     matrix = LabelMatrix(votes=np.stack(codes, axis=1).astype(np.int8), n_classes=len(classes))
     if not matrix.covered.any():
         raise ConfigError(f"the run {single_line(str(run.directory))} has no votes on {split}; choose another --split.")

@@ -3,17 +3,15 @@
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.row_kind import RowKind, TablePart
+from alchemist_exp.labeling.review import stored_columns
 from alchemist_exp.labeling.run_files import MADE_AGAIN, StoredRun, broken
-from alchemist_exp.pipeline.artifacts import INPUT_PREFIX, LABELS
-
-_RESERVED: Final = ("split", "row", "gold", "weak_label", "predicted", "confidence")
-_TEXT_COLUMN: Final = "text"
+from alchemist_exp.pipeline.artifacts import LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +32,6 @@ class StoredRow:
     votes: Mapping[str, str | None]
 
 
-def input_columns(kind: RowKind) -> dict[str, str]:
-    """Return the columns of the labels file that rows are made of.
-
-    Args:
-        kind: The kind of the rows.
-
-    Returns:
-        The column of the file by the name of the column of the input.
-
-    """
-    names = [column.name for column in kind.columns] or [_TEXT_COLUMN]
-    return {name: INPUT_PREFIX * (name in _RESERVED) + name for name in names}
-
-
 def read_row(run: StoredRun, kind: RowKind, split: Split, number: int, vote_columns: list[str]) -> StoredRow:
     """Read a row of a run.
 
@@ -66,7 +50,7 @@ def read_row(run: StoredRun, kind: RowKind, split: Split, number: int, vote_colu
         StoreError: The file is missing or broken.
 
     """
-    columns = input_columns(kind)
+    columns = stored_columns(kind)
     wanted = ["gold", "weak_label", *columns.values(), *vote_columns]
     found = _read(run, wanted, [("split", "==", split.value), ("row", "==", number)])
     if not found["gold"]:

@@ -1,12 +1,12 @@
-"""Figure 5 as a picture: the label model's test score by the number of programs drawn from each strategy."""
+"""Curves as pictures: figure 5 (the label model's test score by the number of programs), and scores by hand labels."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from alchemist_exp.core.errors import ConfigError, install_command
+from alchemist_exp.core.errors import ConfigError, install_command, require_packages
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.paper import score_of
@@ -93,3 +93,47 @@ def _draw(axes: "Axes", filled: FilledTable, dataset: str, gold: str, **style: A
         bar = {"yerr": spread[alone], "fmt": "none", "ecolor": style["color"], "elinewidth": 1, "capsize": 2}
         axes.errorbar(counts[alone], means[alone], **bar)
     axes.plot(counts, means, linewidth=1.3, markersize=4, label=label, **style)
+
+
+def label_curve(
+    *, sizes: Sequence[int], means: Sequence[float], deviations: Sequence[float], target: float, score: str, kind: str
+) -> bytes:
+    """Draw the score of a model by its number of hand labels, and the score of the distilled model as a line.
+
+    Args:
+        sizes: Numbers of hand labels, ascending.
+        means: The mean score at each.
+        deviations: The standard deviation at each.
+        target: The score of the distilled model.
+        score: The name of the score.
+        kind: "png" (300 dots per inch) or "svg".
+
+    Returns:
+        The picture.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+
+    """
+    require_packages("the picture", "figures", "matplotlib")
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "alchemist", "text.parse_math": False, "font.size": 8, "axes.linewidth": 0.6}):
+        picture = Figure(figsize=_INCHES, layout="constrained")
+        axes, (colour, mark, stroke), (other, _, dashed) = picture.add_subplot(), *_STYLES[:2]
+        low, high = np.subtract(means, deviations), np.add(means, deviations)
+        axes.fill_between(sizes, low, high, color=colour, alpha=0.16, linewidth=0)
+        axes.plot(sizes, means, color=colour, marker=mark, linestyle=stroke, markersize=4, label="hand labels")
+        axes.axhline(target, color=other, linestyle=dashed, linewidth=1.3, label="distilled")
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=6)
+        axes.minorticks_off()
+        axes.set_xlabel("hand labels of train")
+        axes.set_ylabel(score)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", linewidth=0.4, alpha=0.4)
+        picture.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=7)
+        raw = io.BytesIO()
+        picture.savefig(raw, format=kind, dpi=300, metadata={"Date": None} if kind == "svg" else {})
+        return raw.getvalue()

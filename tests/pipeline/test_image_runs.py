@@ -369,7 +369,8 @@ def test_a_run_without_an_end_model_ends_with_the_labels(ran: Run) -> None:
     result = ran()
     record = result.record
     empty = {"metrics": {}, "metrics_unseen": {}}
-    assert record.end_model == {"name": "none", "seeds": [], "by_class": {}, "ensemble": empty, "combined": None} | empty
+    ends = {"name": "none", "seeds": [], "by_class": {}, "ensemble": empty, "combined": None} | empty
+    assert {name: record.end_model[name] for name in ends} == ends
     assert record.groups["end_model"] == {}
     assert record.groups["label_model"]["test"]["worst_accuracy"] > 0.8
     assert not any("early stopping" in use for use in record.data["gold_used"])
