@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas
 import pytest
 
 from alchemist_exp import config
@@ -137,3 +138,38 @@ def test_wrong_arguments_are_one_sentence(outputs: Path, capsys, arguments: list
     assert message in text
     assert text.startswith("error: ")
     assert text.count("\n") == 1
+
+
+def test_an_edited_program_is_a_new_run_with_its_parent(outputs: Path, capsys, tmp_path: Path) -> None:
+    before, changed = (outputs / "before").resolve(), tmp_path / "changed.py"
+    changed.write_text("def label_function(comment):\n    return 1 if 'check' in comment.lower() else -1\n")
+    arguments = [before.name[:12], str(changed), "--program", "general_00", "--outputs", str(outputs / "outputs")]
+    assert main(["edit", *arguments]) == 0
+    text = capsys.readouterr().out
+    assert "9 the same, 1 changed" in text or "1 changed, 9 the same" in text
+    assert "+    return 1 if 'check' in comment.lower() else -1" in text
+    (record,) = (
+        found
+        for path in (outputs / "outputs" / "runs").glob("*/record.json")
+        if (found := json.loads(path.read_text()))["config"]["method"].get("edited_from")
+    )
+    assert record["config"]["method"]["edited_from"] == before.name
+    parents = {program["origin"]: program["parent_id"] for program in record["programs"]["list"]}
+    old = json.loads((before / "record.json").read_text())
+    assert parents["general_00.py"] == old["programs"]["list"][0]["id"]
+    new_rows, old_rows = (
+        pandas.read_parquet(path / "labels.parquet")
+        for path in (outputs / "outputs" / "runs" / record["run_key"], before)
+    )
+    flipped = int((new_rows["weak_label"].fillna("") != old_rows["weak_label"].fillna("")).sum())
+    assert (f"of {flipped:,} rows" in text) == bool(flipped)
+    for wrong, message in (
+        ([*arguments[:3], "mine", *arguments[4:]], "no program has this in the name of the file"),
+        ([*arguments[:3], "general", *arguments[4:]], "10 programs have this in the name of the file"),
+        ([arguments[0], str(before / "programs" / "general_00.py"), *arguments[2:]], "is equal to the program"),
+        ([arguments[0], "none.py", *arguments[2:]], "'none.py' is not a file; name the changed program."),
+        ([str(before), *arguments[1:5], str(tmp_path)], "only runs of the directory --outputs can be edited"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["edit", *wrong])
+        assert message in capsys.readouterr().err

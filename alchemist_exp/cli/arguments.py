@@ -79,6 +79,16 @@ def report_command(directory: Path) -> str:
     return f"alchemist report {_run_arguments(directory)}"
 
 
+def explain_command(directory: Path) -> str:
+    """Return the command that explains a row of a run.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    return f"alchemist explain {_run_arguments(directory)} --row N"
+
+
 def apply_command(directory: Path) -> str:
     """Return the command that labels new rows with a run.
 
@@ -111,6 +121,24 @@ def positive(text: str) -> int:
     """
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"invalid number {text!r}; expected a whole number, 1 or more")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """Convert an argument to a number that may be 0, for argparse.
+
+    Args:
+        text: The argument.
+
+    Returns:
+        A whole number, 0 or more.
+
+    Raises:
+        ArgumentTypeError: It is no such number.
+
+    """
+    if not text.isdecimal() or len(text) > 18:  # numbers of rows are int64
+        raise argparse.ArgumentTypeError(f"invalid number {text!r}; expected a whole number, 0 or more")
     return int(text)
 
 

@@ -29,6 +29,10 @@ OPTIONS = {
         *("--allow-module", "--cluster", "--config-dir", "--encoding", "--engine", "--force", "--help", "--keep"),
         *("--memory", "--out", "--outputs", "--sandbox", "--text", "--walltime", "--weights", "--with", "--workers"),
     ),
+    "explain": (
+        *("--allow-module", "--config-dir", "--help", "--json", "--outputs", "--row", "--sandbox", "--split", "--text"),
+        "--weights",
+    ),
     "export": ("--config-dir", "--force", "--help", "--out", "--outputs"),
     "compare": ("--format", "--help", "--out", "--table"),
     "report": ("--help", "--out", "--outputs"),
@@ -38,7 +42,7 @@ OPTIONS = {
 }
 """The options of each command that takes overrides, filters or a run."""
 
-SUBCOMMANDS = {"cache": ("export", "ls", "prune", "show", "verify"), "programs": ("diff",)}
+SUBCOMMANDS = {"cache": ("export", "ls", "prune", "show", "verify"), "programs": ("diff", "edit")}
 
 BASH = r"""
 _alchemist() {

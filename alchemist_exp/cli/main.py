@@ -24,8 +24,9 @@ COMMANDS = {
     "cache": ("COMMAND", "list, show, check, delete and export cached LLM responses"),
     "clean": ("[OUTPUTS]", "list what is in a directory of outputs, with sizes, and delete parts of it"),
     "review": ("[RUN]", "write the rows of a run that are most worth labeling by hand"),
+    "explain": ("RUN --row N", "show why a row has its label: votes, weights, lines of programs"),
     "worth": ("[RUN]", "tell how many hand labels give the scores of a run's distilled model"),
-    "programs": ("diff A B", "compare the programs, labels and scores of two runs"),
+    "programs": ("diff | edit", "compare the programs, labels and scores of two runs; change a program"),
     "completion": ("SHELL", "print the script that completes words in bash, zsh or fish"),
 }
 """Each command is the module of its name, whose `main` reads sys.argv."""

@@ -1,4 +1,4 @@
-"""`alchemist programs diff A B`: compares the programs, labels and scores of two runs by their records and files."""
+"""`alchemist programs diff A B` compares two runs by their records and files; `programs edit` changes a program."""
 
 import argparse
 import difflib
@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, explain_command, run_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import escape_controls, sanitize
@@ -26,45 +26,9 @@ from alchemist_exp.results.report import UNKNOWN
 SHOWN_FLIPS = 6
 """Kinds of changed labels that are named for a split."""
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `alchemist programs`.
-
-    Args:
-        arguments: The command line after the command's name; None takes it from sys.argv.
-
-    Returns:
-        The exit code. An error ends the process, after a message on standard error.
-
-    """
-    parser = Parser(prog="alchemist programs", description="Compare the programs of runs.")
-    commands = parser.add_subparsers(required=True, metavar="diff A B")
-    diff = commands.add_parser(
-        "diff",
-        help="which programs changed, which rows have another label, scores before and after",
-        prog="alchemist programs diff",
-    )
-    for name in ("a", "b"):
-        diff.add_argument(name, metavar=name.upper(), help="a run: its key, the first digits of it, or its directory")
-    diff.add_argument("--outputs", type=Path, default=OUTPUTS, help="the outputs directory (outputs)")
-    diff.add_argument("--source", action="store_true", help="also show the lines that changed")
-    return run_command(lambda: _diff(parser.parse_args(arguments)))
-
-
-def _diff(chosen: argparse.Namespace) -> int:
-    from alchemist_exp.results.runs import members_of, run_name
-
-    before, after = (_find_run(chosen.outputs, name) for name in (chosen.a, chosen.b))
-    console = new_console()
-    for name, run in (("A", before), ("B", after)):
-        shown = sanitize(run_name(members_of(run.record)))
-        head = Text.assemble((f"{name}  ", "bold cyan"), (run.record.run_key[:12], "bold"), f"  {shown}")
-        console.print(head)
-    for part in (*_programs(before, after), *_flips(before, after), *_scores(before, after)):
-        console.print(part)
-    if chosen.source:
-        console.print(Text(escape_controls("".join(_sources(before, after)))))
-    return 0
+SHOWN_ROWS = 20
+SHOWN_CHARS = 100
+"""Rows with another label that are shown, and the characters of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +45,82 @@ class DiffedRun:
     directory: Path
     record: RunRecord
     programs: Sequence[Section]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `alchemist programs`.
+
+    Args:
+        arguments: The command line after the command's name; None takes it from sys.argv.
+
+    Returns:
+        The exit code. An error ends the process, after a message on standard error.
+
+    """
+    parser = Parser(prog="alchemist programs", description="Compare the programs of runs, or change a program.")
+    commands = parser.add_subparsers(required=True, metavar="diff A B | edit RUN")
+    diff = commands.add_parser(
+        "diff",
+        help="which programs changed, which rows have another label, scores before and after",
+        prog="alchemist programs diff",
+    )
+    for name in ("a", "b"):
+        diff.add_argument(name, metavar=name.upper(), help="a run: its key, the first digits of it, or its directory")
+    diff.add_argument("--outputs", type=Path, default=OUTPUTS, help="the outputs directory (outputs)")
+    diff.add_argument("--source", action="store_true", help="also show the lines that changed")
+    diff.set_defaults(do=_diff)
+    edit = commands.add_parser(
+        "edit",
+        help="run again with one changed program, and show which rows and scores change",
+        prog="alchemist programs edit",
+    )
+    edit.add_argument("run", metavar="RUN", help="a run: its key, the first digits of it, or its directory")
+    edit.add_argument("file", metavar="FILE", type=Path, help="the changed program")
+    edit.add_argument(
+        "--program", metavar="NAME", required=True, help="the program's file in RUN, or a part of its name"
+    )
+    edit.add_argument("--outputs", type=Path, default=OUTPUTS, help="the outputs directory (outputs)")
+    edit.add_argument("--config-dir", metavar="DIR", type=Path, help="your own members, as in the command of RUN")
+    edit.set_defaults(do=_edit)
+
+    def do() -> int:
+        chosen = parser.parse_args(arguments)
+        return int(chosen.do(chosen))
+
+    return run_command(do)
+
+
+def _edit(chosen: argparse.Namespace) -> int:
+    from alchemist_exp.cli.program_edit import run_edited
+
+    before = _find_run(chosen.outputs, chosen.run)
+    made = run_edited(before.directory, before.record, chosen.outputs, chosen.program, chosen.file, chosen.config_dir)
+    after = DiffedRun(directory=made.directory, record=made.record, programs=made.record.programs["list"])
+    _show(before, after, source=True)
+    print(f"why a row changed  {explain_command(after.directory)}")
+    return 0
+
+
+def _diff(chosen: argparse.Namespace) -> int:
+    before, after = (_find_run(chosen.outputs, name) for name in (chosen.a, chosen.b))
+    _show(before, after, source=chosen.source)
+    return 0
+
+
+def _show(before: DiffedRun, after: DiffedRun, *, source: bool) -> None:
+    """Print the comparison of two runs."""
+    from alchemist_exp.results.runs import members_of, run_name
+
+    console = new_console()
+    for name, run in (("A", before), ("B", after)):
+        shown = sanitize(run_name(members_of(run.record)))
+        head = Text.assemble((f"{name}  ", "bold cyan"), (run.record.run_key[:12], "bold"), f"  {shown}")
+        console.print(head)
+    parts = (*_programs(before, after), *_flips(before, after), *_flipped_rows(before, after), *_scores(before, after))
+    for part in parts:
+        console.print(part)
+    if source:
+        console.print(Text(escape_controls("".join(_sources(before, after)))))
 
 
 def _find_run(outputs: Path, name: str) -> DiffedRun:
@@ -151,7 +191,7 @@ def _flips(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
     if before.record.data["fingerprint"] != after.record.data["fingerprint"]:
         yield Text("the runs used different data, so rows cannot be compared", style="yellow")
         return
-    old, new = _labels(before), _labels(after)
+    old, new = (_labels(run, ("split", "weak_label", "predicted")) for run in (before, after))
     table = new_table("", "weak label", "of rows", "", "distilled", "of rows", "")
     for split in before.record.data["rows"]:
         cells = []
@@ -169,14 +209,39 @@ def _flips(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
     yield table
 
 
-def _labels(run: DiffedRun) -> dict[str, list[Any]]:
+def _flipped_rows(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
+    """Yield the first rows with another weak label; `alchemist explain` shows why."""
+    if before.record.data["fingerprint"] != after.record.data["fingerprint"]:
+        return
+    from alchemist_exp.data.kinds import load_kind
+    from alchemist_exp.labeling.review import stored_columns
+
+    # A run without an end model has no directory of a model.
+    places = (after.directory / "model", after.directory / "label_model")
+    names = stored_columns(load_kind(next(filter(Path.is_dir, places), places[0])))
+    columns = ("split", "row", "gold", "weak_label", *names.values())
+    old, new = _labels(before, ("weak_label",))["weak_label"], _labels(after, columns)
+    flipped = [i for i, (a, b) in enumerate(zip(old, new["weak_label"], strict=True)) if a != b]
+    table = new_table("", "row", "A", "B", "gold")
+    table.add_column("text", overflow="fold")
+    for i in flipped[:SHOWN_ROWS]:
+        labels = (
+            UNKNOWN if name is None else sanitize(name) for name in (old[i], new["weak_label"][i], new["gold"][i])
+        )
+        text = "; ".join(str(new[name][i]) for name in names.values() if new[name][i] is not None)
+        table.add_row(new["split"][i], str(new["row"][i]), *labels, sanitize(text)[:SHOWN_CHARS])
+    if flipped:
+        shown = f"{len(flipped[:SHOWN_ROWS]):,} of {len(flipped):,} rows"
+        yield Text(f"\nRows with another weak label  {shown}", style="bold cyan")
+        yield table
+
+
+def _labels(run: DiffedRun, names: Sequence[str]) -> dict[str, list[Any]]:
     from pyarrow import ArrowException, parquet
 
     path = run.directory / "labels.parquet"
     try:
-        columns: dict[str, list[Any]] = parquet.read_table(
-            path, columns=["split", "weak_label", "predicted"]
-        ).to_pydict()
+        columns: dict[str, list[Any]] = parquet.read_table(path, columns=[*names]).to_pydict()
     except (OSError, ArrowException) as error:
         reason = re.sub(r"\s+", " ", str(error))[:200]
         raise StoreError(f"the labels {path} cannot be read ({reason}); run it again with force=true.") from error

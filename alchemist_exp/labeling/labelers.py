@@ -132,8 +132,16 @@ class RowLabeler(ABC):
 
 
 @contextmanager
-def _naming_files(path: Path) -> Iterator[None]:
-    """Turn any error of files that may be broken or hostile into one sentence that names them."""
+def naming_files(path: Path) -> Iterator[None]:
+    """Turn any error of files that may be broken or hostile into one sentence that names them.
+
+    Args:
+        path: The files.
+
+    Raises:
+        StoreError: The files are broken.
+
+    """
     try:
         yield
     except AlchemistError:
@@ -163,7 +171,7 @@ class ModelLabeler(RowLabeler):
 
     def _label(self, rows: Sequence[str], rng: np.random.Generator | None) -> RowLabels:
         features = self.features(rows)
-        with _naming_files(self.directory), np.errstate(all="ignore"):
+        with naming_files(self.directory), np.errstate(all="ignore"):
             probs = self.model.predict_proba(features).mean(axis=0)
             if probs.shape != (len(rows), len(self.classes)):
                 raise ValueError(f"it predicts {probs.shape[-1]} classes; the record has {len(self.classes)}")
@@ -208,7 +216,7 @@ class ProgramLabeler(RowLabeler):
             else:  # a part of its votes would look like abstaining on the others
                 failures[name] = f"{run.status.replace('_', ' ')}: {sanitize(run.detail)}"
         matrix = LabelMatrix(votes=votes, n_classes=len(self.classes))
-        with _naming_files(self.directory), np.errstate(all="ignore"):
+        with naming_files(self.directory), np.errstate(all="ignore"):
             labels: SoftLabels = predict_labels(self.label_model, matrix)
         return RowLabels(
             classes=labels.hard(rng), probs=labels.probs, votes=votes, failures=failures, outcomes=+outcomes
@@ -264,7 +272,7 @@ def make_labeler(
     """
     if using != "model":
         return program_labeler(run, consent, sandbox_mode, sandbox_workers)
-    model, weight = model_labeler(run, consent), _mixing_weight(run)
+    model, weight = model_labeler(run, consent), mixing_weight(run)
     if not weight:
         return model
     if not (run.label_model / PROGRAMS_FILE).exists():
@@ -286,8 +294,16 @@ def make_labeler(
     )
 
 
-def _mixing_weight(run: StoredRun) -> float:
-    """Return the weight of the label model in a run with predict=combine; 0 for another run."""
+def mixing_weight(run: StoredRun) -> float:
+    """Return the weight of the label model in a run with predict=combine; 0 for another run.
+
+    Args:
+        run: The run.
+
+    Raises:
+        StoreError: The record is broken.
+
+    """
     section = run.record.end_model
     combined = section.get("combined") if isinstance(section, dict) else None
     if combined is None:
@@ -322,7 +338,7 @@ def model_labeler(run: StoredRun, consent: Consent) -> ModelLabeler:
     end_model = make_component(run, "end_model", consent)
     if not isinstance(end_model, EndModel):
         raise TypeError(f"end_model became a {type(end_model).__name__}")
-    with _naming_files(run.model), naming_plugin(end_model, "load"):
+    with naming_files(run.model), naming_plugin(end_model, "load"):
         model = end_model.load(run.model)
     return ModelLabeler(
         kind=kind,
@@ -358,7 +374,7 @@ def program_labeler(
     label_model = make_component(run, "label_model", consent)
     if not isinstance(label_model, LabelModel):
         raise TypeError(f"label_model became a {type(label_model).__name__}")
-    with _naming_files(run.label_model), naming_plugin(label_model, "load"):
+    with naming_files(run.label_model), naming_plugin(label_model, "load"):
         fitted = label_model.load(run.label_model, n_programs=len(programs), n_classes=len(run.classes))
     made: dict[str, Component] = {"label_model": label_model}
     kind = _load_kind(run)
@@ -422,7 +438,7 @@ def _load_kind(run: StoredRun) -> RowKind:
     """Return the kind of the rows of a run, after a check of its columns."""
     # A run without an end model has no directory of a model.
     directory = run.model if os.path.lexists(run.model) else run.label_model
-    with _naming_files(directory / KIND_FILE):
+    with naming_files(directory / KIND_FILE):
         kind = load_kind(directory)
         names = [column.name for column in kind.columns]
         if not all(is_name(c.name) and c.type in COLUMN_TYPES and type(c.category) is bool for c in kind.columns):
@@ -474,7 +490,7 @@ def _load_features(
     if not isinstance(extractor, FeatureExtractor):
         raise TypeError(f"feature_extractor became a {type(extractor).__name__}")
     trusted = [path.expanduser().absolute() for path in consent.weights]
-    with _naming_files(run.model), naming_plugin(extractor, "load"):
+    with naming_files(run.model), naming_plugin(extractor, "load"):
         for path in extractor.external_files(run.model):
             if path not in trusted:
                 raise StoreError(
@@ -487,7 +503,7 @@ def _load_features(
         _require_weights(run, extractor)
 
     def of_rows(rows: Sequence[str]) -> FloatArray:
-        with _naming_files(run.model):
+        with naming_files(run.model):
             return features(rows)
 
     return kind, extractor, of_rows
@@ -528,7 +544,7 @@ def _concept_scores(
         kept += [take(concept, "kept", bool, path)] * len(of)
     if not any(kept):
         raise broken(path, "it has no concepts")
-    with _naming_files(path):
+    with naming_files(path):
         # All together, as in the run: the vector of a text depends on the texts in its batch in the last digit.
         vectors = extractor.encode_texts(descriptions)[np.array(kept)]
         fitted = FittedScale.load(

@@ -25,19 +25,21 @@ class ProgramFilesMethod(ProgramMethod):
 
     Attributes:
         path: The directory.
+        edited_from: The key of the run whose programs the directory has with changes, for the record; None for none.
 
     """
 
     advice_for_more_programs = "add programs to the directory method.path"
     reads_scores = True
     path: str = MISSING
+    edited_from: str | None = None
 
     def check(self) -> None:
         """Raise ProgramsError when there are no files."""
         _ = self._candidates
 
     def cache_key(self) -> dict[str, object]:
-        """Return the programs' content; neither their directory nor the headers alter a run."""
+        """Return the programs' content; neither their directory nor the headers nor their origin alter a run."""
         return {"name": self.name, "programs": [to_jsonable(c) | {"header": None} for c in self._candidates]}
 
     def generate(

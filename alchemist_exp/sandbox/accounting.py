@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
+from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox, source_lines
 from alchemist_exp.sandbox.worker import protocol
 from alchemist_exp.sandbox.worker_report import (
     CRASH,
@@ -63,6 +63,7 @@ class ChunkAccount:
 
     Attributes:
         codes: Vote codes, int8 array of shape (rows,); NOT_RUN where there is none yet.
+        lines: The lines that traced workers report, int32 array of shape (rows,), not checked; None without trace.
         status: Status of the program after this chunk.
         detail: Why the status is not OK.
         messages: The first message of each outcome.
@@ -87,6 +88,7 @@ class ChunkAccount:
         self._initial_timeouts_left = timeouts_left
         self._initial_wall_left_s = wall_left_s
         self.codes = np.full(rows, NOT_RUN, dtype=np.int8)
+        self.lines: npt.NDArray[np.int32] | None = None
         self.status = ProgramStatus.OK
         self.detail = ""
         self.messages: dict[Outcome, str] = {}
@@ -129,6 +131,17 @@ class ChunkAccount:
         # limited by CPU time, which other processes do not affect.
         expected = ~np.isin(codes, _MACHINE_DEPENDENT_CODES)
         return bool((self.codes == codes)[expected].all())
+
+    def add_lines(self, start: int, lines: npt.NDArray[np.int32]) -> None:
+        """Add the lines that a traced worker reports.
+
+        Args:
+            start: Index in the chunk of the worker's first row.
+            lines: int32 array, one element per row that the worker was given.
+        """
+        if self.lines is None:
+            self.lines = np.zeros(len(self.codes), dtype=np.int32)
+        self.lines[start:] = lines
 
     def add_time(self, *, wall_s: float, cpu_s: float) -> None:
         """Add the time that a worker has used.
@@ -223,6 +236,7 @@ class ProgramAccount:
     def __init__(self, source: str, limits: Sandbox, used_wall_s: float = 0.0) -> None:
         self._limits = limits
         self._used_wall_s = used_wall_s
+        self._source = source
         # Worker threads add chunks while another thread opens one. Each ChunkAccount itself belongs to one thread.
         self._lock = threading.Lock()
         self._chunks: dict[int, ChunkAccount] = {}
@@ -333,9 +347,22 @@ class ProgramAccount:
             cpu_seconds=sum(account.cpu_s for account in accounts),
             wall_seconds=sum(account.wall_s for account in accounts),
             nondeterministic=nondeterministic,
+            lines=None if without_votes else self._checked_lines(rows),
             repeatable=self._status in _REPEATABLE
             and all(account.status in _REPEATABLE and not account.early_exits for account in accounts),
         )
+
+    def _checked_lines(self, rows: int) -> npt.NDArray[np.int32] | None:
+        """Return the lines of all chunks; 0 for a number that is not a line of the source."""
+        traced = {first: chunk.lines for first, chunk in self._chunks.items() if chunk.lines is not None}
+        if not traced:
+            return None
+        lines = np.zeros(rows, dtype=np.int32)
+        for first, found in traced.items():
+            lines[first : first + len(found)] = found
+        # A hostile program can write any number into its memory.
+        lines[(lines < 1) | (lines > len(source_lines(self._source)))] = 0
+        return lines
 
     def _is_stopped(self, chunks: Sequence[ChunkAccount]) -> bool:
         """Whether the program has been stopped, or has reached a limit, in these chunks."""

@@ -73,6 +73,8 @@ class ProgramRun:
         restarts: Number of workers started after another one ended in the middle of a row.
         cpu_seconds: User and system time of all the program's workers in seconds, without the shared import of modules.
         wall_seconds: Wall time of all the program's workers in seconds, which sandbox.program_wall_s limits.
+        lines: int32 array of shape (n,), from 1: the line at which the program ended on each row; 0 where it is not
+            known; None if the program was not traced. A hostile program may report another of its lines.
         nondeterministic: Whether some votes differ when the first rows are labeled again in reverse order.
         repeatable: Whether the result depends on the program alone; False after a stall or a crash, whose cause may be
             the machine.
@@ -89,6 +91,7 @@ class ProgramRun:
     restarts: int
     cpu_seconds: float | None
     wall_seconds: float = 0.0
+    lines: npt.NDArray[np.int32] | None = None
     nondeterministic: bool = False
     repeatable: bool = True
 
@@ -208,6 +211,21 @@ class Sandbox(Component, ABC):
             ValueError: `n_classes` is out of range.
         """
 
+    def execute_traced(
+        self, sources: Sequence[str], inputs: Sequence[str] | Inputs, n_classes: int
+    ) -> list[ProgramRun]:
+        """Run every program on a few rows, slower, to learn at which of its lines each program ended.
+
+        Args:
+            sources: See `execute`.
+            inputs: See `execute`.
+            n_classes: See `execute`.
+
+        Returns:
+            One result per program, with `lines` if the sandbox can trace.
+        """
+        return self.execute(sources, inputs, n_classes)
+
     def cache_key(self, inputs: type[Inputs] = TextInputs) -> dict[str, object]:
         """Return all that can alter votes, as JSON. `workers` and `zygote` cannot, as programs share nothing.
 
@@ -271,6 +289,22 @@ class Sandbox(Component, ABC):
                     f"sandbox.allowed_modules contains {name!r}, which is not in the standard library; "
                     "if you trust that package, move it to sandbox.extra_modules."
                 )
+
+
+def source_lines(source: str) -> list[str]:
+    r"""Return the lines of a program, numbered as Python does, which does not end lines at other separators.
+
+    Args:
+        source: The program.
+
+    Returns:
+        Its lines without their ends.
+
+    Example:
+        >>> source_lines("a = 1\r\nb = 2\n")
+        ['a = 1', 'b = 2', '']
+    """
+    return source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _package_version(module: str) -> str | None:

@@ -42,6 +42,7 @@ def run_programs(
     *,
     used_wall_s: Sequence[float] | None = None,
     on_progress: ProgressCallback | None = None,
+    trace: bool = False,
 ) -> list[ProgramRun]:
     """Do the work of `Sandbox.execute`. After any error, including Ctrl-C, no worker is left.
 
@@ -53,6 +54,7 @@ def run_programs(
         isolation: What the kernel must deny workers.
         used_wall_s: See `Sandbox.execute`.
         on_progress: See `Sandbox.execute`.
+        trace: See `Sandbox.execute_traced`.
 
     Returns:
         One result per program.
@@ -65,7 +67,7 @@ def run_programs(
         raise ValueError(f"n_classes is {n_classes}; expected 1..{MAX_CLASSES}")
     used = used_wall_s or [0.0] * len(sources)
     accounts = [ProgramAccount(source, sandbox, used_s) for source, used_s in zip(sources, used, strict=True)]
-    execution = _Execution(sandbox, inputs, n_classes, isolation)
+    execution = _Execution(sandbox, inputs, n_classes, isolation, trace)
     report_progress = on_progress or (lambda finished: None)
     # Enough chunks that every worker has one when there are few programs, and one more in preparation.
     max_open = 1 + math.ceil(sandbox.n_workers / max(1, len(sources)))
@@ -193,6 +195,7 @@ class _Execution:
     inputs: Inputs
     n_classes: int
     isolation: IsolationPolicy
+    trace: bool = False
 
     def __post_init__(self) -> None:
         self.cancelled = threading.Event()
@@ -283,7 +286,7 @@ class _Execution:
         """
         with ExitStack() as stack:
             zygote = chunk.zygote or stack.enter_context(self.zygote(chunk.rows))
-            votes = stack.enter_context(VotesArea(chunk.rows.n_rows - first))
+            votes = stack.enter_context(VotesArea(chunk.rows.n_rows - first, trace=self.trace))
             process = stack.enter_context(WorkerProcess(zygote, self.cancelled))
             process.start(
                 self._job(account, chunk.rows, first, zygote.control_fd),
@@ -300,6 +303,8 @@ class _Execution:
             worker_exit = process.end()
             account.add_time(wall_s=time.monotonic() - started, cpu_s=worker_exit.cpu_seconds)
             codes, report = votes.copy()
+            if self.trace:
+                account.add_lines(first, votes.copy_lines())
         done = account.add_worker(
             first, codes, parse_report(report), stop_reason, worker_exit.returncode, self.n_classes
         )
@@ -341,6 +346,7 @@ class _Execution:
             timeouts_left=account.timeouts_left,
             seccomp_number=ARCHITECTURES[machine].seccomp if self.isolation.confined else 0,
             seccomp_filter=build_filter(machine, control_fd).hex() if self.isolation.confined else "",
+            trace=self.trace,
         )
 
 

@@ -78,6 +78,15 @@ class _WorkerSandbox(Sandbox):
             on_progress=on_progress,
         )
 
+    def execute_traced(
+        self, sources: Sequence[str], inputs: Sequence[str] | Inputs, n_classes: int
+    ) -> list[ProgramRun]:
+        """Run every program on a few rows and trace it; see `Sandbox.execute_traced`."""
+        self._require_support()
+        from alchemist_exp.sandbox.execution import run_programs
+
+        return run_programs(self, sources, as_inputs(inputs), n_classes, self._isolation(), trace=True)
+
     @abstractmethod
     def _isolation(self) -> IsolationPolicy:
         """What the kernel must deny workers."""

@@ -123,6 +123,7 @@ class VotesArea:
 
     Args:
         n_rows: Number of rows, one int8 code each; REPORT_BYTES bytes follow.
+        trace: Whether an int32 line of each row follows, see `WorkerJob.trace`.
 
     Attributes:
         n_rows: Number of rows.
@@ -132,13 +133,14 @@ class VotesArea:
         SandboxError: The kernel does not seal the memory.
     """
 
-    def __init__(self, n_rows: int) -> None:
+    def __init__(self, n_rows: int, *, trace: bool = False) -> None:
         self.n_rows = n_rows
+        size = protocol.area_bytes(n_rows, trace=trace)
         self.fd = create_memory_file("votes")
         try:
-            os.ftruncate(self.fd, n_rows + protocol.REPORT_BYTES)
+            os.ftruncate(self.fd, size)
             _seal(self.fd, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-            self._memory = mmap.mmap(self.fd, n_rows + protocol.REPORT_BYTES)
+            self._memory = mmap.mmap(self.fd, size)
             self._memory[:n_rows] = _UNSET_BYTE * n_rows
         except BaseException:
             os.close(self.fd)
@@ -177,4 +179,12 @@ class VotesArea:
             The codes, int8 of shape (n_rows,), and the report, REPORT_BYTES long.
         """
         codes = np.frombuffer(self._memory[: self.n_rows], dtype=np.int8).copy()
-        return codes, self._memory[self.n_rows :]
+        return codes, self._memory[self.n_rows : self.n_rows + protocol.REPORT_BYTES]
+
+    def copy_lines(self) -> npt.NDArray[np.int32]:
+        """Copy the lines, after the worker has ended; they are any numbers.
+
+        Returns:
+            int32 array of shape (n_rows,); empty without `trace`.
+        """
+        return np.frombuffer(self._memory[self.n_rows + protocol.REPORT_BYTES :], dtype=np.int32)

@@ -62,6 +62,7 @@ def test_filled_rows_are_gold_labels_with_gold_none(finished, composed, data, tm
     chosen += [
         "label_model=accuracy_weighted",
         "gold=none",
+        "end_model.calibrate=false",
         "vetting.reject_below_chance=true",
         "end_model.max_epochs=1",
         f"dataset.reviewed={file}",

@@ -218,7 +218,7 @@ def test_the_memory_limit_is_not_raised_above_the_hard_limit(
 def test_missing_resources_of_the_machine_are_one_clear_error(
     make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none_left(*arguments: Any) -> Any:
+    def none_left(*arguments: Any, **named: Any) -> Any:
         raise OSError(24, "Too many open files")
 
     def no_thread(*arguments: Any) -> Any:

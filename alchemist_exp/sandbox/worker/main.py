@@ -27,13 +27,13 @@ from alchemist_exp.sandbox.worker.protocol import (
     MESSAGE_BYTES,
     READY,
     REFUSED,
-    REPORT_BYTES,
     RUNNING,
     SETUP,
     WAIT,
     WAIT_RESPONSE,
     WorkerJob,
     ZygoteSetup,
+    area_bytes,
 )
 from alchemist_exp.sandbox.worker.rows import DecodedTexts, WorkerRows, open_rows
 
@@ -143,7 +143,7 @@ def _run_worker(
                 os._exit(1)
             os.setsid()
             job = WorkerJob(**json.loads(message))
-            votes = mmap.mmap(votes_fd, job.rows + REPORT_BYTES)
+            votes = mmap.mmap(votes_fd, area_bytes(job.rows, trace=job.trace))
             sys.stdin = None
             sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = SilentStream()  # type: ignore[misc, assignment]
             lock_down(libc, job, control_fd)

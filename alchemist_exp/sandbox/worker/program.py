@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from alchemist_exp.sandbox.worker.line_trace import trace_lines
 from alchemist_exp.sandbox.worker.protocol import (
     BAD_TYPE,
     EXCEPTION,
@@ -22,6 +23,7 @@ from alchemist_exp.sandbox.worker.protocol import (
     LOADED,
     MESSAGE_SLOTS,
     OUT_OF_RANGE,
+    REPORT_BYTES,
     SLOT_BYTES,
     TIMEOUT,
     UNSET,
@@ -154,7 +156,7 @@ def run_program(setup: ZygoteSetup, job: WorkerJob, source: bytes, rows: WorkerR
         job: The rows to label, and the limits.
         source: The program in UTF-8.
         rows: All rows of the zygote.
-        votes: Shared memory: one int8 per row of the job, then the report.
+        votes: Shared memory: one int8 per row of the job, then the report, then the lines if the job has `trace`.
     """
     report = ReportWriter(memoryview(votes)[job.rows :], job.row_offset)
     timer = RowTimer(votes, job.rows)
@@ -168,6 +170,9 @@ def run_program(setup: ZygoteSetup, job: WorkerJob, source: bytes, rows: WorkerR
     except BaseException as error:  # noqa: BLE001
         report.write(LOAD_MESSAGE, None, _explain(error))
         return
+    if job.trace:
+        lines = memoryview(votes)[job.rows + REPORT_BYTES :].cast("i")
+        label = trace_lines(label, lines, f"<{MODULE_NAME}>")
     report.set_loaded()
     timer.start(job.call_cpu_s)
     _label_rows(job, label, rows, votes, report, timer)

@@ -25,6 +25,23 @@ MESSAGE_SLOTS: Final[Mapping[str, int]] = {
     "out_of_range": 5,
 }
 
+LINE_BYTES: Final = 4
+"""Bytes of the line of each row, which follow the report in the jobs with `WorkerJob.trace`."""
+
+
+def area_bytes(rows: int, *, trace: bool) -> int:
+    """Return the size of the memory that a worker writes.
+
+    Args:
+        rows: Number of rows of the job.
+        trace: Whether it has a line for each row.
+
+    Returns:
+        The number of bytes of votes, report and lines.
+    """
+    return rows + REPORT_BYTES + rows * LINE_BYTES * trace
+
+
 # First byte of the message that a zygote or a worker sends after its set-up. The reason follows REFUSED.
 READY: Final = b"R"
 REFUSED: Final = b"E"
@@ -95,6 +112,7 @@ class WorkerJob(NamedTuple):
         timeouts_left: Number of timeouts after which the worker stops.
         seccomp_number: Number of the system call seccomp(2) on this machine.
         seccomp_filter: System call filter in hexadecimal; empty for limits only, without a filter.
+        trace: Store the line at which the program ended on each row, int32, after the report. It slows calls down.
     """
 
     first: int
@@ -108,3 +126,4 @@ class WorkerJob(NamedTuple):
     timeouts_left: int
     seccomp_number: int
     seccomp_filter: str
+    trace: bool

@@ -1,0 +1,132 @@
+"""Runs a finished run again with one changed program, as a new run; the votes of the others come from the cache."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from alchemist_exp.core.atomic_io import read_prefix, write_bytes, write_directory
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.hashing import key_of
+from alchemist_exp.core.overrides import override
+from alchemist_exp.core.terminal import single_line
+from alchemist_exp.programs.files import split_header
+from alchemist_exp.results.record import RunRecord
+from alchemist_exp.results.report import SHOWN_KEY_DIGITS
+from alchemist_exp.sweeps.overrides import key_of_override, without_sweep_keys
+
+if TYPE_CHECKING:
+    from alchemist_exp.results.record import RunResult
+
+EDITED: Final = "edited"
+"""The directory in an outputs directory that has the programs of edited runs."""
+
+METHODS: Final = ("alchemist", "program_files")
+"""The methods whose votes are those of programs alone."""
+
+MAX_FILE_BYTES: Final = 1 << 24
+
+REPLACED: Final = ("method", "supplement", "selection", "refine", "repair", "paths.outputs", "force")
+"""Groups and keys whose overrides are not repeated: the programs of the new run are those that voted, and
+no LLM is asked for others."""
+
+
+def run_edited(
+    parent: Path, record: RunRecord, outputs: Path, program: str, file: Path, own: Path | None
+) -> "RunResult":
+    """Make a run with one changed program.
+
+    Args:
+        parent: The directory of the run.
+        record: Its record.
+        outputs: The outputs directory of both runs.
+        program: The file name of the program, or a part of it that no other has.
+        file: The changed program.
+        own: The user's --config-dir.
+
+    Returns:
+        The new run, or the existing run with these programs.
+
+    Raises:
+        AlchemistError: The run cannot be edited, or the new run fails.
+
+    """
+    # The overrides of a run are executed, so it must be one of the user's own.
+    if parent.resolve().parent != (outputs / "runs").resolve():
+        raise ConfigError(
+            f"the run {single_line(str(parent))} is not in {outputs / 'runs'}; only runs of the directory --outputs "
+            "can be edited, because their command is run again."
+        )
+    method = record.config.get("method", {}).get("name")
+    if method not in METHODS or record.data.get("kind") == "images":
+        what = "the rows are images" if method in METHODS else f"method={single_line(str(method))}"
+        raise ConfigError(f"only runs of {' or '.join(METHODS)} on texts or records can be edited; here {what}.")
+    directory = _write_programs(parent, outputs, program, file)
+    kept = [
+        text
+        for text in without_sweep_keys(record.overrides)
+        if key_of_override(text) not in REPLACED and key_of_override(text).partition(".")[0] not in REPLACED
+    ]
+    added = [
+        *("method=program_files", "supplement=none", "selection=all", "refine=none", "repair=off"),
+        override("method.path", str(directory)),
+        override("method.edited_from", record.run_key),
+        override("paths.outputs", str(outputs.resolve())),
+    ]
+    from alchemist_exp import library
+    from alchemist_exp.results.progress import RichProgress
+
+    return library.run([*kept, *added], config_dir=own, progress=RichProgress())
+
+
+def _write_programs(parent: Path, outputs: Path, program: str, file: Path) -> Path:
+    """Write the programs of a run with one of them changed.
+
+    Returns:
+        Their directory.
+
+    """
+    texts = {path.name: _read(path) for path in sorted((parent / "programs").glob("*.py"))}
+    name = _named(program, [*texts])
+    source = split_header(_read(file))[1]
+    earlier = split_header(texts[name])[1]
+    if source == earlier:
+        raise ConfigError(f"{single_line(str(file))!r} is equal to the program {name}; change it first.")
+    # The header stays: by it the new program has the old one as its parent.
+    texts[name] = texts[name].removesuffix(earlier) + source
+    key = key_of("edited programs", texts)[:SHOWN_KEY_DIGITS]
+    directory = outputs.resolve() / EDITED / f"{parent.name[:SHOWN_KEY_DIGITS]}_{Path(name).stem}_{key}"
+
+    def fill(draft: Path) -> None:
+        for each, text in texts.items():
+            write_bytes(draft / each, text.encode("utf-8"))
+
+    if not directory.is_dir():
+        write_directory(directory, fill)
+    return directory
+
+
+def _named(program: str, names: Sequence[str]) -> str:
+    """Return the file of a program that the user names."""
+    fitting = [name for name in names if program in (name, Path(name).stem)] or [n for n in names if program in n]
+    if len(fitting) != 1:
+        found = f"{len(fitting)} programs have" if fitting else "no program has"
+        raise ConfigError(
+            f"--program is {single_line(program)!r}, but {found} this in the name of the file; the files are "
+            f"{', '.join(map(single_line, names))}."
+        )
+    return fitting[0]
+
+
+def _read(file: Path) -> str:
+    """Return the text of a program's file."""
+    try:
+        if not file.is_file():
+            raise ConfigError(f"{single_line(str(file))!r} is not a file; name the changed program.")
+        raw = read_prefix(file, MAX_FILE_BYTES + 1)
+        if len(raw) > MAX_FILE_BYTES:
+            raise ConfigError(f"{single_line(str(file))!r} has more than {MAX_FILE_BYTES:,} bytes.")
+        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{single_line(str(file))!r} is not UTF-8 (byte {error.start}).") from error
+    except OSError as error:
+        raise ConfigError(f"{single_line(str(file))!r} cannot be read: {error.strerror}.") from error
