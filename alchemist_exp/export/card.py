@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from alchemist_exp.core.terminal import sanitize
-from alchemist_exp.export.facts import Facts
+from alchemist_exp.export.facts import ExportFacts
 from alchemist_exp.export.markdown import plain, table
 from alchemist_exp.export.networks import ONNX, SAFETENSORS
 from alchemist_exp.export.python_labeler import LABELER
@@ -25,7 +25,7 @@ FILES = {
 """The files of an export and what they are; some are left out."""
 
 
-def card(facts: Facts, files: Sequence[str]) -> str:
+def card(facts: ExportFacts, files: Sequence[str]) -> str:
     """Return the text of README.md.
 
     Args:
@@ -39,7 +39,7 @@ def card(facts: Facts, files: Sequence[str]) -> str:
     return f"---\n{_front_matter(facts)}---\n\n" + "\n".join(_sections(facts, files))
 
 
-def _front_matter(facts: Facts) -> str:
+def _front_matter(facts: ExportFacts) -> str:
     """Return the metadata of the Hugging Face Hub as YAML."""
     name = sanitize(facts.name)
     values = {
@@ -62,7 +62,7 @@ def _front_matter(facts: Facts) -> str:
     return text
 
 
-def _sections(facts: Facts, files: Sequence[str]) -> list[str]:
+def _sections(facts: ExportFacts, files: Sequence[str]) -> list[str]:
     by_source = ", ".join(f"{plain(name)} {count:,}" for name, count in facts.sources.items()) or "none"
     choices = [(group.replace("_", " "), name) for group, name in facts.choices.items()]
     provenance = [("run", facts.run_key), ("finished", facts.date), ("alchemist", facts.version), ("code", facts.code)]

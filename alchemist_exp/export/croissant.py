@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from alchemist_exp.core.terminal import sanitize
-from alchemist_exp.export.facts import Facts
+from alchemist_exp.export.facts import ExportFacts
 from alchemist_exp.export.tables import DATA, GOLD, JSONL, LABEL, LABEL_CONFIDENCE, LABEL_SOURCE
 
 CROISSANT: Final = "croissant.json"
@@ -64,7 +64,7 @@ _TYPES: Final = {
 }
 
 
-def croissant_bytes(facts: Facts, directory: Path) -> bytes:
+def croissant_bytes(facts: ExportFacts, directory: Path) -> bytes:
     """Return the metadata as JSON-LD.
 
     Args:
@@ -92,7 +92,7 @@ def croissant_bytes(facts: Facts, directory: Path) -> bytes:
     return json.dumps(metadata, indent=2, allow_nan=False).replace("<", "\\u003c").encode()
 
 
-def _responsible_ai(facts: Facts) -> dict[str, Any]:
+def _responsible_ai(facts: ExportFacts) -> dict[str, Any]:
     """Return the fields of the responsible-AI vocabulary that a run answers."""
     label_model, method = facts.choices.get("label_model", ""), facts.choices.get("method", "")
     scores = "; ".join(

@@ -9,8 +9,8 @@ from alchemist_exp.labeling.run_files import StoredRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Scores of labels on one split, where there are gold labels.
+class SplitScores:
+    """SplitScores of labels on one split, where there are gold labels.
 
     Attributes:
         what: What the labels are from: the label model, or the distilled model.
@@ -27,7 +27,7 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class ExportFacts:
     """What card and metadata say.
 
     Attributes:
@@ -43,7 +43,7 @@ class Facts:
         weak_source: What gave the weak labels, as `label_source` names it.
         classes: The class names.
         coverage: The share of rows with a weak label, by split.
-        scores: Scores where there are gold labels.
+        scores: SplitScores where there are gold labels.
         programs: Of each program that votes: file, key, and its coverage and accuracy if they are known.
         gold_used: What gold labels were used for.
         temperature: The temperature of the distilled model; None if it is not calibrated.
@@ -64,7 +64,7 @@ class Facts:
     weak_source: str
     classes: Sequence[str]
     coverage: Mapping[str, float]
-    scores: Sequence[Scores]
+    scores: Sequence[SplitScores]
     programs: Sequence[tuple[str, str, float | None, float | None]]
     gold_used: Sequence[str]
     temperature: float | None
@@ -98,7 +98,7 @@ def weak_source(run: StoredRun) -> str:
     return PROGRAMS if only_programs or not method else method
 
 
-def facts_of(run: StoredRun, splits: Sequence[WrittenSplit], keys: Mapping[str, str]) -> Facts:
+def facts_of(run: StoredRun, splits: Sequence[WrittenSplit], keys: Mapping[str, str]) -> ExportFacts:
     """Collect what card and metadata say.
 
     Args:
@@ -115,7 +115,7 @@ def facts_of(run: StoredRun, splits: Sequence[WrittenSplit], keys: Mapping[str, 
     listed = {_text(one.get("file")): one for one in _list(record.programs, "list") if isinstance(one, dict)}
     groups = ("method", "llm", "supplement", "selection", "label_model", "feature_extractor", "end_model", "gold")
     coverage = _of(record.label_model, "coverage")
-    return Facts(
+    return ExportFacts(
         name=_text(data.get("name")) or "dataset",
         license=_text(data.get("license")),
         kind=_text(data.get("kind")),
@@ -144,7 +144,7 @@ def facts_of(run: StoredRun, splits: Sequence[WrittenSplit], keys: Mapping[str, 
     )
 
 
-def _scores(section: object, what: str) -> list[Scores]:
+def _scores(section: object, what: str) -> list[SplitScores]:
     """Return the scores of a section of the record by split; those of seeds are means."""
     metrics, calibration = _of(section, "metrics"), _of(section, "calibration")
     found = []
@@ -153,7 +153,7 @@ def _scores(section: object, what: str) -> list[Scores]:
         accuracy = _of(accuracy, "mean") if isinstance(accuracy, dict) else accuracy
         ece = _of(_of(calibration, split), "ece")
         if accuracy is not None or ece is not None:
-            found.append(Scores(what=what, split=split, accuracy=_number(accuracy), ece=_number(ece)))
+            found.append(SplitScores(what=what, split=split, accuracy=_number(accuracy), ece=_number(ece)))
     return found
 
 

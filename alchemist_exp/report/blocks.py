@@ -48,7 +48,7 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class TableColumn:
     """A column of a table.
 
     Attributes:
@@ -64,11 +64,11 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class PageTable:
     """A table, which a click on a heading sorts."""
 
     kind: ClassVar = "table"
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
 
@@ -83,7 +83,7 @@ class Paragraph:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class BulletList:
     """A list of sentences."""
 
     kind: ClassVar = "listing"
@@ -111,7 +111,7 @@ class Code:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class FactList:
     """Names with their values, as many on a line as fit."""
 
     kind: ClassVar = "facts"
@@ -146,7 +146,7 @@ class RowVote:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownRow:
+class RowCard:
     """A row of the dataset.
 
     Attributes:
@@ -184,7 +184,7 @@ class Sample:
     """Rows with a search field and filters."""
 
     kind: ClassVar = "sample"
-    rows: Sequence[ShownRow]
+    rows: Sequence[RowCard]
     filters: Sequence[Filter]
     legend: str
 
@@ -205,7 +205,7 @@ class Rows:
     """Rows without a search field."""
 
     kind: ClassVar = "rows"
-    rows: Sequence[ShownRow]
+    rows: Sequence[RowCard]
     title: str
 
 
@@ -217,11 +217,11 @@ class Columns:
     blocks: Sequence["Block"]
 
 
-Block = Table | Facts | Paragraph | Listing | Figure | Code | Tiles | Sample | Rows | Details | Columns
+Block = PageTable | FactList | Paragraph | BulletList | Figure | Code | Tiles | Sample | Rows | Details | Columns
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
+class PageSection:
     """A section of a page."""
 
     id: str
@@ -243,4 +243,4 @@ class Page:
 
     title: str
     subtitle: str
-    sections: Sequence[Section] = field(default_factory=tuple)
+    sections: Sequence[PageSection] = field(default_factory=tuple)

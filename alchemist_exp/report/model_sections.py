@@ -8,9 +8,19 @@ import numpy as np
 
 from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.labeling.run_files import StoredRun, read_object
-from alchemist_exp.report.blocks import Block, Cell, Column, Columns, Figure, Paragraph, Section, Table, shorten
+from alchemist_exp.report.blocks import (
+    Block,
+    Cell,
+    Columns,
+    Figure,
+    PageSection,
+    PageTable,
+    Paragraph,
+    TableColumn,
+    shorten,
+)
 from alchemist_exp.report.measures import Reliability, reliability, slices
-from alchemist_exp.report.plots import Axis, Line, axis_over, plot
+from alchemist_exp.report.plots import Axis, PlotLine, axis_over, plot
 from alchemist_exp.report.rows import LabeledRows
 from alchemist_exp.report.score_sections import SPLITS
 from alchemist_exp.results.layout import mean_text, number_text
@@ -24,7 +34,7 @@ MAX_EPOCHS: Final = 2_000
 _DASHES: Final = ("", "6 3", "2 3", "8 3 2 3", "1 2")
 
 
-def classes_section(record: RunRecord, rows: LabeledRows | None) -> Section:
+def classes_section(record: RunRecord, rows: LabeledRows | None) -> PageSection:
     """Return precision, recall and coverage of each class, and the confusion matrices.
 
     Args:
@@ -49,7 +59,7 @@ def classes_section(record: RunRecord, rows: LabeledRows | None) -> Section:
             )
         )
     lead = "Recall is the accuracy on the rows of a class. A confusion matrix counts rows by gold class and label."
-    return Section(id="classes", title="Classes", lead=lead, blocks=blocks)
+    return PageSection(id="classes", title="Classes", lead=lead, blocks=blocks)
 
 
 def _class_coverage(rows: LabeledRows | None, split: str, classes: Sequence[str]) -> Mapping[str, float]:
@@ -61,7 +71,7 @@ def _class_coverage(rows: LabeledRows | None, split: str, classes: Sequence[str]
     return {name: float((rows.weak[part] != ABSTAIN).mean()) for name, part in parts.items() if part.any()}
 
 
-def _class_table(by_class: Mapping[str, Any], covered: Mapping[str, float], caption: str) -> Table:
+def _class_table(by_class: Mapping[str, Any], covered: Mapping[str, float], caption: str) -> PageTable:
     keys = ("precision", "recall", "f1")
     rows = [
         [
@@ -73,8 +83,8 @@ def _class_table(by_class: Mapping[str, Any], covered: Mapping[str, float], capt
         for name, scores in by_class.items()
     ]
     names = ["rows", *(["coverage"] if covered else []), "precision", "recall", "F1"]
-    columns = [Column(name="class", numeric=False), *(Column(name=name) for name in names)]
-    return Table(columns=columns, rows=rows, caption=caption)
+    columns = [TableColumn(name="class", numeric=False), *(TableColumn(name=name) for name in names)]
+    return PageTable(columns=columns, rows=rows, caption=caption)
 
 
 def _confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], caption: str) -> Block:
@@ -87,11 +97,14 @@ def _confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], capti
         ]
         for row, (name, counts) in enumerate(zip(classes, confusion, strict=True))
     ]
-    columns = [Column(name="gold \\ label", numeric=False), *(Column(name=shorten(name, 30)) for name in classes)]
-    return Table(columns=columns, rows=rows, caption=f"confusion, {caption}")
+    columns = [
+        TableColumn(name="gold \\ label", numeric=False),
+        *(TableColumn(name=shorten(name, 30)) for name in classes),
+    ]
+    return PageTable(columns=columns, rows=rows, caption=f"confusion, {caption}")
 
 
-def calibration_section(record: RunRecord, rows: LabeledRows | None) -> Section:
+def calibration_section(record: RunRecord, rows: LabeledRows | None) -> PageSection:
     """Return how well the probabilities of soft labels and of the distilled model fit the share of right labels.
 
     Args:
@@ -117,7 +130,7 @@ def calibration_section(record: RunRecord, rows: LabeledRows | None) -> Section:
     lead = (
         "On the diagonal, labels with a probability of 0.8 are right in 80 % of the rows. Below it, they are too sure."
     )
-    return Section(
+    return PageSection(
         id="calibration", title="Calibration", lead=lead, blocks=[Columns(blocks=figures)] if figures else []
     )
 
@@ -143,8 +156,8 @@ def _reliability_chart(found: Reliability, name: str, split: str) -> Figure:
     n_rows = sum(found.n_rows)
     text = f"{name}, {split}: expected calibration error {found.error:.3f} over {n_rows:,} rows."
     lines = [
-        Line(xs=[0.0, 1.0], ys=[0.0, 1.0], style="plain", dash="4 4"),
-        Line(xs=found.confidence, ys=found.accuracy, marks=range(len(found.n_rows))),
+        PlotLine(xs=[0.0, 1.0], ys=[0.0, 1.0], style="plain", dash="4 4"),
+        PlotLine(xs=found.confidence, ys=found.accuracy, marks=range(len(found.n_rows))),
     ]
     x, y = Axis(name="mean probability", low=0.0, high=1.0), Axis(name="share of right labels", low=0.0, high=1.02)
     counts = ", ".join(f"{n:,}" for n in found.n_rows)
@@ -152,7 +165,7 @@ def _reliability_chart(found: Reliability, name: str, split: str) -> Figure:
     return Figure(svg=plot(lines, x, y, description), caption=description)
 
 
-def slices_section(record: RunRecord, rows: LabeledRows | None) -> Section:
+def slices_section(record: RunRecord, rows: LabeledRows | None) -> PageSection:
     """Return accuracies of parts of a split: by length, by columns of the input, by group.
 
     Args:
@@ -177,13 +190,15 @@ def slices_section(record: RunRecord, rows: LabeledRows | None) -> Section:
             blocks.append(_slice_table(shorten(title), cells, f"by {shorten(title)}, {split}"))
     blocks += _groups(record)
     blocks = [Columns(blocks=blocks[place : place + 2]) for place in range(0, len(blocks), 2)]
-    return Section(id="slices", title="Slices", lead="Accuracy on parts of the rows.", blocks=blocks)
+    return PageSection(id="slices", title="Slices", lead="Accuracy on parts of the rows.", blocks=blocks)
 
 
-def _slice_table(name: str, cells: Sequence[Sequence[Cell]], caption: str) -> Table:
+def _slice_table(name: str, cells: Sequence[Sequence[Cell]], caption: str) -> PageTable:
     names = ("rows", "coverage", "label model", "distilled")
-    return Table(
-        columns=[Column(name=name, numeric=False), *(Column(name=name) for name in names)], rows=cells, caption=caption
+    return PageTable(
+        columns=[TableColumn(name=name, numeric=False), *(TableColumn(name=name) for name in names)],
+        rows=cells,
+        caption=caption,
     )
 
 
@@ -219,7 +234,7 @@ def _groups(record: RunRecord) -> list[Block]:
     return tables
 
 
-def curves_section(run: StoredRun) -> Section:
+def curves_section(run: StoredRun) -> PageSection:
     """Return the learning curves of all seeds of the distilled model.
 
     Args:
@@ -232,11 +247,11 @@ def curves_section(run: StoredRun) -> Section:
     path = run.model / "end_model.json"
     curves = _curves(path) if path.is_file() else []
     if not curves:
-        return Section(id="training", title="Training", blocks=[])
+        return PageSection(id="training", title="Training", blocks=[])
     figures: list[Block] = []
     for key, name in (("train_loss", "training loss (nats)"), ("valid_score", "score on valid")):
         lines = [
-            Line(
+            PlotLine(
                 xs=[*range(1, len(curve[key]) + 1)],
                 ys=curve[key],
                 dash=_DASHES[number % len(_DASHES)],
@@ -253,7 +268,7 @@ def curves_section(run: StoredRun) -> Section:
         text = f"{name} by epoch, seed {seeds}; a dot marks the epoch whose weights are kept."
         y = axis_over(name, [value for line in lines for value in line.ys])
         figures.append(Figure(svg=plot(lines, x, y, text), caption=text))
-    return Section(id="training", title="Training of the distilled model", blocks=[Columns(blocks=figures)])
+    return PageSection(id="training", title="Training of the distilled model", blocks=[Columns(blocks=figures)])
 
 
 def _curves(path: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 14, 30, 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class PlotLine:
     """A line of a plot.
 
     Attributes:
@@ -92,7 +92,7 @@ def tick_text(value: float) -> str:
 
 
 def plot(
-    lines: Sequence[Line],
+    lines: Sequence[PlotLine],
     x: Axis,
     y: Axis,
     description: str,
@@ -136,7 +136,7 @@ def plot(
     return picture(*size, description, *parts)
 
 
-def _line(line: Line, points: Sequence[tuple[float, float]], y_unit: float) -> list[Markup]:
+def _line(line: PlotLine, points: Sequence[tuple[float, float]], y_unit: float) -> list[Markup]:
     parts = []
     if len(points) > 1 and line.dash != "none":
         path = " ".join(f"{px},{py}" for px, py in points)

@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from alchemist_exp.report.blocks import (
     Block,
+    BulletList,
     Cell,
     Code,
-    Column,
     Columns,
     Details,
     Figure,
-    Listing,
+    PageSection,
+    PageTable,
     Paragraph,
-    Section,
-    Table,
+    TableColumn,
     shorten,
 )
 from alchemist_exp.report.charts import Bar, bars, heat_map
@@ -45,7 +45,7 @@ _EXPLAINED: Final = {
 }
 
 
-def funnel_section(record: RunRecord) -> Section:
+def funnel_section(record: RunRecord) -> PageSection:
     """Return how many programs were requested, written, accepted and selected, and why others were not.
 
     Args:
@@ -77,9 +77,9 @@ def funnel_section(record: RunRecord) -> Section:
     ]
     n_more = len(rejected) - MAX_REJECTED
     listed = rejected[:MAX_REJECTED] + ([f"and {n_more:,} more, see record.json"] if n_more > 0 else [])
-    reasons = Listing(items=listed, title=f"Rejected programs ({len(rejected):,})")
+    reasons = BulletList(items=listed, title=f"Rejected programs ({len(rejected):,})")
     none = Paragraph(text="No program was rejected.")
-    return Section(
+    return PageSection(
         id="funnel",
         title="From requests to programs",
         lead=f"Sandbox: {programs['sandbox']}.",
@@ -94,7 +94,7 @@ def funnel_section(record: RunRecord) -> Section:
     )
 
 
-def programs_section(record: RunRecord, directory: Path, sampler: RowSampler | None, share: float) -> Section:
+def programs_section(record: RunRecord, directory: Path, sampler: RowSampler | None, share: float) -> PageSection:
     """Return the table of programs, and the source and wrong rows of each.
 
     Args:
@@ -114,7 +114,7 @@ def programs_section(record: RunRecord, directory: Path, sampler: RowSampler | N
         messages = program.get("error_messages") or {}
         if messages:
             items = [f"{shorten(kind)}: {shorten(text, _REASON_CHARS)}" for kind, text in messages.items()]
-            inner.append(Listing(items=items, title="First error of each kind", warning=True))
+            inner.append(BulletList(items=items, title="First error of each kind", warning=True))
         source = read_source(directory, program.get("file"))
         if source is not None:
             left_out = len(source) > budget
@@ -130,7 +130,7 @@ def programs_section(record: RunRecord, directory: Path, sampler: RowSampler | N
         blocks.append(Paragraph(text=f"Sources of {n_more:,} more programs are in the directory of the run."))
     if sampler and sampler.rows.votes.shape[1] > 1:
         blocks.append(_agreement(sampler))
-    return Section(
+    return PageSection(
         id="programs",
         title="Programs",
         lead="Shares are over rows of train. Open a program to read its source and rows that it gets wrong. Wrong rows "
@@ -156,7 +156,7 @@ def _summary(program: Mapping[str, Any]) -> str:
     return ", ".join(parts + [f"{count:,} {shorten(kind)}" for kind, count in program["errors"].items()])
 
 
-def _table(programs: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Table:
+def _table(programs: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> PageTable:
     seconds = any(program.get("cpu_seconds") is not None for program in programs)
     rows = []
     for number, program in enumerate(programs):
@@ -177,13 +177,13 @@ def _table(programs: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Tab
             Cell(text=", ".join(errors) or "none", wrong=bool(errors)),
         ]
         rows.append(cells)
-    return Table(
+    return PageTable(
         columns=[
-            Column(name="program", numeric=False),
-            *(Column(name=key, title=_EXPLAINED[key]) for key in _NUMBERS),
-            Column(name="votes for", numeric=False),
-            *([Column(name="CPU seconds", title="of all rows of all splits")] if seconds else []),
-            Column(name="errors", numeric=False, title="rows without a usable return value"),
+            TableColumn(name="program", numeric=False),
+            *(TableColumn(name=key, title=_EXPLAINED[key]) for key in _NUMBERS),
+            TableColumn(name="votes for", numeric=False),
+            *([TableColumn(name="CPU seconds", title="of all rows of all splits")] if seconds else []),
+            TableColumn(name="errors", numeric=False, title="rows without a usable return value"),
         ],
         rows=rows,
     )

@@ -3,7 +3,7 @@
 from functools import partial
 
 from alchemist_exp.labeling.run_files import StoredRun, broken
-from alchemist_exp.report.blocks import Page, Section, shorten
+from alchemist_exp.report.blocks import Page, PageSection, shorten
 from alchemist_exp.report.html import render_within_limit
 from alchemist_exp.report.model_sections import (
     calibration_section,
@@ -70,12 +70,12 @@ def _page(run: StoredRun, rows: LabeledRows | None, names: list[str], share: flo
     )
 
 
-def _rows_section(sampler: RowSampler | None, rows: LabeledRows | None) -> Section:
+def _rows_section(sampler: RowSampler | None, rows: LabeledRows | None) -> PageSection:
     """Return a sample of rows with filters."""
     if sampler is None or rows is None:
-        return Section(id="rows", title="Rows", blocks=[])
+        return PageSection(id="rows", title="Rows", blocks=[])
     splits = " and ".join(dict.fromkeys(rows.split[sampler.audited].tolist()))
     lead = f"A sample of the rows of {splits}: some at random, and some for each filter."
     if len(rows) < rows.n_total:
         lead += f" Rows, slices and calibration are taken from {len(rows):,} of {rows.n_total:,} rows."
-    return Section(id="rows", title="Rows", lead=lead, blocks=[sampler.sample()])
+    return PageSection(id="rows", title="Rows", lead=lead, blocks=[sampler.sample()])

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from alchemist_exp.core.types import ABSTAIN, BoolArray, FloatArray, IntArray, Split
-from alchemist_exp.report.blocks import Filter, Rows, RowVote, Sample, ShownRow, shorten
+from alchemist_exp.report.blocks import Filter, RowCard, Rows, RowVote, Sample, shorten
 from alchemist_exp.report.pictures import Pictures
 from alchemist_exp.report.rows import LabeledRows
 
@@ -124,7 +124,7 @@ class RowSampler:
         drawn = places if len(places) <= n else np.sort(rng.choice(places, n, replace=False))
         return [int(row) for row in drawn]
 
-    def show(self, row: int, vote: int | None = None) -> ShownRow:
+    def show(self, row: int, vote: int | None = None) -> RowCard:
         """Return a row for a page.
 
         Args:
@@ -148,7 +148,7 @@ class RowSampler:
         if vote is not None:
             facts.append(("vote", shorten(self.classes[vote], 40)))
             wrong.append("vote")
-        return ShownRow(
+        return RowCard(
             place=f"{rows.split[row]} {int(rows.number[row]):,}",
             content=shorten(text, TEXT_CHARS),
             image="" if self.pictures is None else self.pictures.uri(text),

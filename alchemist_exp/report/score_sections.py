@@ -6,23 +6,23 @@ from typing import Any, Final
 
 from alchemist_exp.report.blocks import (
     Block,
+    BulletList,
     Cell,
     Code,
-    Column,
     Columns,
-    Facts,
+    FactList,
     Figure,
-    Listing,
+    PageSection,
+    PageTable,
     Paragraph,
-    Section,
-    Table,
+    TableColumn,
     Tile,
     Tiles,
     shorten,
 )
 from alchemist_exp.report.charts import Bar, bars
 from alchemist_exp.report.measures import score_interval
-from alchemist_exp.report.plots import Axis, Line, plot
+from alchemist_exp.report.plots import Axis, PlotLine, plot
 from alchemist_exp.results.layout import mean_text, number_text
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.results.report import UNKNOWN, usd_text
@@ -34,7 +34,7 @@ _SCORES: Final = (("accuracy", "accuracy"), ("f1", "F1"), ("macro_f1", "macro F1
 _NOTE_CHARS: Final = 2_000
 
 
-def repeat_section(record: RunRecord) -> Section:
+def repeat_section(record: RunRecord) -> PageSection:
     """Return the command, versions and keys that repeat a run.
 
     Args:
@@ -53,8 +53,8 @@ def repeat_section(record: RunRecord) -> Section:
         "machine": ", ".join(f"{key} {value}" for key, value in record.host.items()),
     }
     shown = {shorten(name): shorten(value, 200) for name, value in facts.items()}
-    return Section(
-        id="repeat", title="Repeat this run", blocks=[Code(source=command, label="Command"), Facts(items=shown)]
+    return PageSection(
+        id="repeat", title="Repeat this run", blocks=[Code(source=command, label="Command"), FactList(items=shown)]
     )
 
 
@@ -67,7 +67,7 @@ def own_score(record: RunRecord) -> tuple[str, str, int | None]:
     return "f1", "weighted F1" if positive is None else f"F1 of {shorten(positive, 20)}", index
 
 
-def scores_section(record: RunRecord) -> Section:
+def scores_section(record: RunRecord) -> PageSection:
     """Return the scores of a run, and those on rows without repeats in earlier splits.
 
     Args:
@@ -78,7 +78,7 @@ def scores_section(record: RunRecord) -> Section:
     blocks: list[Block] = [_tiles(record), _score_table(record)]
     if unseen := _unseen_text(record, key, name):
         blocks.append(Paragraph(text=unseen))
-    return Section(
+    return PageSection(
         id="scores",
         title="Scores",
         lead="Intervals are over rows: 95 % of the scores when the rows of the split are drawn again with replacement. "
@@ -135,7 +135,7 @@ def _range(record: RunRecord, model: str, split: str) -> str:
     return f"{interval[0]:.3f} to {interval[1]:.3f} over {record.data['rows'][split]:,} rows" if interval else ""
 
 
-def _score_table(record: RunRecord) -> Table:
+def _score_table(record: RunRecord) -> PageTable:
     label_model, end_model = record.label_model, record.end_model
     _, own, _ = own_score(record)
     rows = []
@@ -159,16 +159,16 @@ def _score_table(record: RunRecord) -> Table:
             [Cell(text=text) for text in ("most frequent class", split, "all", number_text(share), *4 * UNKNOWN)]
         )
     f1 = "F1" if record.data.get("positive_class") else "weighted F1"
-    return Table(
+    return PageTable(
         columns=[
-            Column(name="labels by", numeric=False),
-            Column(name="split", numeric=False),
-            Column(name="rows", numeric=False, title="unseen: rows whose text is in no earlier split"),
-            Column(name="accuracy"),
-            Column(name="95 % interval", title=f"of the {own}, over rows"),
-            Column(name=f1, title=str(record.data.get("positive_class") or "")),
-            Column(name="macro F1"),
-            Column(name="coverage"),
+            TableColumn(name="labels by", numeric=False),
+            TableColumn(name="split", numeric=False),
+            TableColumn(name="rows", numeric=False, title="unseen: rows whose text is in no earlier split"),
+            TableColumn(name="accuracy"),
+            TableColumn(name="95 % interval", title=f"of the {own}, over rows"),
+            TableColumn(name=f1, title=str(record.data.get("positive_class") or "")),
+            TableColumn(name="macro F1"),
+            TableColumn(name="coverage"),
         ],
         rows=rows,
     )
@@ -188,7 +188,7 @@ def _unseen_text(record: RunRecord, key: str, name: str) -> str:
     )
 
 
-def cost_section(record: RunRecord) -> Section:
+def cost_section(record: RunRecord) -> PageSection:
     """Return what programs and zero-shot labeling cost at the same price.
 
     Args:
@@ -201,8 +201,12 @@ def cost_section(record: RunRecord) -> Section:
         ("zero-shot labeling", estimate["zero_shot_calls"], estimate["zero_shot_usd"]),
         ("zero-shot labeling, batch API", estimate["zero_shot_calls"], estimate["zero_shot_batch_usd"]),
     ]
-    table = Table(
-        columns=[Column(name="labels by", numeric=False), Column(name="LLM calls"), Column(name="list price")],
+    table = PageTable(
+        columns=[
+            TableColumn(name="labels by", numeric=False),
+            TableColumn(name="LLM calls"),
+            TableColumn(name="list price"),
+        ],
         rows=[
             [Cell(text=name), Cell(text=f"{calls:,}", sort=calls), Cell(text=usd_text(usd), sort=usd or 0.0)]
             for name, calls, usd in entries
@@ -215,7 +219,7 @@ def cost_section(record: RunRecord) -> Section:
     spent = f"This run has spent {usd_text(cost['spent_usd'])}"
     spent += " (the responses are recorded)." if cost["replayed"] and cost["calls"] else "."
     chart = _cost_chart(estimate)
-    return Section(
+    return PageSection(
         id="cost",
         title="Cost",
         lead=f"Estimated from {estimate['basis']}. {prices} {spent}",
@@ -231,15 +235,15 @@ def _cost_chart(estimate: Mapping[str, Any]) -> Figure | None:
     crossing = programs / per_row
     first, last = min(1.0, crossing / 10), max(10.0 * n_rows, 10.0 * crossing)
     lines = [
-        Line(
+        PlotLine(
             xs=[first, last],
             ys=[per_row * first, per_row * last],
             label="zero-shot labeling",
             style="plain",
             dash="5 4",
         ),
-        Line(xs=[first, last], ys=[programs, programs], label="programs"),
-        Line(xs=[crossing], ys=[programs], style="ours", marks=[0]),
+        PlotLine(xs=[first, last], ys=[programs, programs], label="programs"),
+        PlotLine(xs=[crossing], ys=[programs], style="ours", marks=[0]),
     ]
     x = Axis(name="rows", low=first, high=last, logarithmic=True)
     y = Axis(name="US dollars", low=min(programs, per_row * first) / 2, high=per_row * last * 2, logarithmic=True)
@@ -247,7 +251,7 @@ def _cost_chart(estimate: Mapping[str, Any]) -> Figure | None:
     return Figure(svg=plot(lines, x, y, text, y_text=lambda usd: f"${usd:,.4g}"), caption=text)
 
 
-def notes_section(record: RunRecord) -> Section:
+def notes_section(record: RunRecord) -> PageSection:
     """Return the notes and warnings of a run, and the gold labels that it used.
 
     Args:
@@ -263,15 +267,20 @@ def notes_section(record: RunRecord) -> Section:
     longest = max((value for _, value in seconds), default=0.0)
     chart = [Bar(label=shorten(name, 24), value=value, text=f"{value:.1f} s") for name, value in seconds]
     caption = f"Seconds of each stage; {record.seconds['total']:.1f} in total."
-    gold = [Column(name="split", numeric=False), Column(name="what its gold labels were used for", numeric=False)]
-    return Section(
+    gold = [
+        TableColumn(name="split", numeric=False),
+        TableColumn(name="what its gold labels were used for", numeric=False),
+    ]
+    return PageSection(
         id="notes",
         title="Notes and gold labels",
         blocks=[
-            Listing(items=notes, title="Notes and warnings", warning=True) if notes else Paragraph(text="No warnings."),
+            BulletList(items=notes, title="Notes and warnings", warning=True)
+            if notes
+            else Paragraph(text="No warnings."),
             Columns(
                 blocks=[
-                    Table(columns=gold, rows=ledger, caption="Gold ledger"),
+                    PageTable(columns=gold, rows=ledger, caption="Gold ledger"),
                     *(
                         [Figure(svg=bars(chart, maximum=longest, description=caption), caption=caption)]
                         if chart
@@ -284,7 +293,7 @@ def notes_section(record: RunRecord) -> Section:
     )
 
 
-def _repeats(record: RunRecord) -> Sequence[Table]:
+def _repeats(record: RunRecord) -> Sequence[PageTable]:
     """Return the counts of rows that repeat a text, by split."""
     found = record.data.get("repeats") or {}
     rows = []
@@ -295,5 +304,5 @@ def _repeats(record: RunRecord) -> Sequence[Table]:
         cells = [split, f"{total:,}", f"{within:,}", earlier or UNKNOWN]
         rows.append([Cell(text=cell) for cell in cells])
     names = ("rows", "repeats in the split itself", "repeats of earlier splits")
-    columns = [Column(name="split", numeric=False), *(Column(name=name) for name in names)]
-    return [Table(columns=columns, rows=rows, caption="Repeated rows")] if rows else []
+    columns = [TableColumn(name="split", numeric=False), *(TableColumn(name=name) for name in names)]
+    return [PageTable(columns=columns, rows=rows, caption="Repeated rows")] if rows else []

@@ -10,21 +10,21 @@ import pandas as pd
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.report.blocks import (
     Block,
+    BulletList,
     Cell,
-    Column,
     Columns,
     Figure,
-    Listing,
     Page,
+    PageSection,
+    PageTable,
     Paragraph,
-    Section,
-    Table,
+    TableColumn,
     Tile,
     Tiles,
     shorten,
 )
 from alchemist_exp.report.html import render_within_limit
-from alchemist_exp.report.plots import Line, axis_over, plot, strips
+from alchemist_exp.report.plots import PlotLine, axis_over, plot, strips
 from alchemist_exp.results.aggregate import measurements
 from alchemist_exp.results.comparison import compare_runs
 from alchemist_exp.results.filled_table import fill
@@ -88,22 +88,22 @@ def _page(index: RunIndex, report: Report, outputs: Path, n_lines: int) -> Page:
     spread = [chart for name, lines in of_datasets if (chart := _spread(name, lines, labels, points))]
     cost = [chart for name, lines in of_datasets if (chart := _cost(name, lines, labels))]
     sections = [
-        Section(id="runs", title="Runs", blocks=_overview(index, report)),
-        Section(id="settings", title="Settings", lead=" ".join(report.captions), blocks=_table(report, n_lines)),
-        Section(
+        PageSection(id="runs", title="Runs", blocks=_overview(index, report)),
+        PageSection(id="settings", title="Settings", lead=" ".join(report.captions), blocks=_table(report, n_lines)),
+        PageSection(
             id="spread",
             title="Spread over seeds",
             lead="A point is the test score of the distilled model with one seed; a bar is their mean.",
             blocks=spread,
         ),
-        Section(
+        PageSection(
             id="cost",
             title="Cost and score",
             lead="The list price of the LLM calls and the test score of each setting.",
             blocks=[Columns(blocks=cost)] if cost else [],
         ),
-        Section(id="figure5", title="Number of programs", blocks=[*_figure5(runs)]),
-        Section(id="notes", title="Notes", blocks=_notes(index, report)),
+        PageSection(id="figure5", title="Number of programs", blocks=[*_figure5(runs)]),
+        PageSection(id="notes", title="Notes", blocks=_notes(index, report)),
     ]
     return Page(
         title=report.title,
@@ -136,8 +136,10 @@ def _table(report: Report, n_lines: int) -> list[Block]:
     names = [*grid.stubs, *(name if not group else f"{group} {name}" for group, name in grid.columns)]
     texts = [[*labels, *cells] for labels, cells in grid.rows]
     numeric = [all(_NUMBER.fullmatch(row[number]) for row in texts) for number in range(len(names))]
-    table = Table(
-        columns=[Column(name=shorten(name), numeric=is_number) for name, is_number in zip(names, numeric, strict=True)],
+    table = PageTable(
+        columns=[
+            TableColumn(name=shorten(name), numeric=is_number) for name, is_number in zip(names, numeric, strict=True)
+        ],
         rows=[[Cell(text=shorten(text)) for text in row] for row in texts[:n_lines]],
     )
     more = len(texts) - n_lines
@@ -189,7 +191,7 @@ def _cost(dataset: str, lines: pd.DataFrame, labels: list[str]) -> Figure | None
         # A label that would cover another one is left out; the table of settings has all of them.
         covered = any(other / 3 < price < 3 * other and abs(of_other - score) < near for other, of_other in labeled)
         labeled += [] if covered else [(price, score)]
-        points.append(Line(xs=[price], ys=[score], label="" if covered else shorten(label, 40), marks=[0]))
+        points.append(PlotLine(xs=[price], ys=[score], label="" if covered else shorten(label, 40), marks=[0]))
     name = f"{lines['score'].iloc[0]} on test"
     text = f"{shorten(dataset)}: {name} by list price."
     x = axis_over("US dollars", [price for price, *_ in shown], logarithmic=True)
@@ -215,7 +217,7 @@ def _figure5(runs: pd.DataFrame) -> Iterator[Block]:
         low = [mean - sd for mean, sd in zip(means, spread, strict=True)]
         high = [mean + sd for mean, sd in zip(means, spread, strict=True)]
         text = f"{dataset}, gold={gold}: {name} by programs drawn from each strategy; a bar is one standard deviation."
-        line = Line(xs=counts, ys=means, marks=range(len(counts)), spread=spread)
+        line = PlotLine(xs=counts, ys=means, marks=range(len(counts)), spread=spread)
         x, y = axis_over("programs of each strategy", counts), axis_over(name, [*low, *high])
         figures.append(Figure(svg=plot([line], x, y, text), caption=text))
     if figures:
@@ -225,7 +227,7 @@ def _figure5(runs: pd.DataFrame) -> Iterator[Block]:
 def _notes(index: RunIndex, report: Report) -> list[Block]:
     blocks: list[Block] = []
     if notes := [shorten(note, 1_000) for note in [*report.notes, *index.errors]]:
-        blocks.append(Listing(items=notes[:MAX_LISTED], title="Notes and warnings", warning=True))
+        blocks.append(BulletList(items=notes[:MAX_LISTED], title="Notes and warnings", warning=True))
     others: list[Mapping[str, Any]] = index.runs[index.runs["state"] != RunState.DONE].reset_index().to_dict("records")
     if others:
         rows = [
@@ -237,7 +239,7 @@ def _notes(index: RunIndex, report: Report) -> list[Block]:
             ]
             for run in others[:MAX_LISTED]
         ]
-        columns = [Column(name=name, numeric=False) for name in ("run", "state", "error", "overrides")]
+        columns = [TableColumn(name=name, numeric=False) for name in ("run", "state", "error", "overrides")]
         caption = f"Runs without a result ({len(rows):,} of {len(others):,})"
-        blocks.append(Table(columns=columns, rows=rows, caption=caption))
+        blocks.append(PageTable(columns=columns, rows=rows, caption=caption))
     return blocks
