@@ -132,27 +132,34 @@ def _interval(record: RunRecord, model: str, split: str) -> tuple[float, float] 
 def _range(record: RunRecord, model: str, split: str) -> str:
     """Return the interval as a text; "" without one."""
     interval = _interval(record, model, split)
-    return f"{interval[0]:.3f} to {interval[1]:.3f} over {record.data['rows'][split]:,} rows" if interval else ""
+    of = "ensemble: " if model == "end" and len(record.end_model["seeds"]) > 1 else ""
+    return f"{of}{interval[0]:.3f} to {interval[1]:.3f} over {record.data['rows'][split]:,} rows" if interval else ""
 
 
 def _score_table(record: RunRecord) -> PageTable:
     label_model, end_model = record.label_model, record.end_model
     _, own, _ = own_score(record)
+    n_seeds = len(end_model["seeds"])
+    sections = [(end_model, "distilled " + end_model["name"]), (label_model, label_model["name"])]
+    if n_seeds > 1 and (ensemble := end_model.get("ensemble")):  # records of earlier versions have none
+        sections.insert(1, (ensemble, f"ensemble of {n_seeds} seeds"))
     rows = []
     for split in SPLITS:
-        for section, name, model in ((end_model, "distilled " + end_model["name"], "end"), (label_model, "", "label")):
+        for section, name in sections:
+            # The confusion matrices of the end model are those of the ensemble.
+            of_seeds, of_votes = section is end_model and len(sections) > 2, section is label_model
             for of_rows, key in (("all", "metrics"), ("unseen", "metrics_unseen")):
                 if not (scores := (section.get(key) or {}).get(split)):
                     continue
                 texts = [
-                    mean_text(scores[key], len(end_model["seeds"])) if model == "end" else number_text(scores[key])
+                    mean_text(scores[key], n_seeds) if section is end_model else number_text(scores[key])
                     for key, _ in _SCORES
                 ]
                 whole = of_rows == "all"
-                interval = _interval(record, model, split) if whole else None
+                interval = _interval(record, "label" if of_votes else "end", split) if whole and not of_seeds else None
                 shown = UNKNOWN if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
-                coverage = number_text(label_model["coverage"].get(split)) if whole and model == "label" else UNKNOWN
-                names = [name or label_model["name"], split, of_rows]
+                coverage = number_text(label_model["coverage"].get(split)) if whole and of_votes else UNKNOWN
+                names = [name, split, of_rows]
                 rows.append([Cell(text=text) for text in (*names, texts[0], shown, *texts[1:], coverage)])
     for split, share in record.data["most_frequent_class"].items():
         rows.append(
