@@ -176,7 +176,7 @@ def sentence(worth: "LabelWorth") -> str:
     lowest, *_, highest = sorted(worth.crossings, key=lambda one: (one.rows, one.relation))
     between = f" (in single draws: {lowest} to {highest})" if str(lowest) != str(highest) else ""
     return (
-        f"The distilled model scores as the same end model trained on {worth.crossing} hand labels{between}, by "
+        f"The distilled model scores the same as this end model trained on {worth.crossing} hand labels{between}, by "
         f"{_score_name(worth, worth.split)}."
     )
 

@@ -51,7 +51,7 @@ def round_notes(context: RunContext, sources: LabelSources) -> list[str]:
     if refined is None:
         return []
     if context.gold.available(Split.VALID):
-        notes.append("The programs of the rounds were chosen by the labels of valid: its scores are too good.")
+        notes.append("The programs of the rounds were chosen by the labels of valid: its scores are optimistic.")
     if any(use.startswith(f"{Split.VALID}: {SHOWN_ROWS}") for use in context.gold.uses):
         notes.append("Rows of valid were shown to the LLM: scores on valid are not a fair estimate.")
     if refined.out_of_budget:

@@ -102,7 +102,9 @@ def distil(
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
         )
     rows, labels = features[Split.TRAIN], result.train_labels
-    with context.progress.stage("end_model", f"training {len(seeds)} seeds of {end_model.name}") as advance:
+    with context.progress.stage(
+        "end_model", f"training {len(seeds)} seed{'s' * (len(seeds) != 1)} of {end_model.name}"
+    ) as advance:
         if (sample := context.data.fit_sample) is not None:
             rows, labels = take_rows(rows, sample), labels.select(sample)
         fitted = end_model.fit(

@@ -48,6 +48,8 @@ _RESULTS: Final = {
     "split",
     "label model",
     "distilled",
+    "ensemble",
+    "combined",
     "n",
     "spent",
     "list price",
