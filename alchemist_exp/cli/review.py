@@ -74,8 +74,7 @@ def _review(chosen: argparse.Namespace) -> int:
     write_table(chosen.output, table)
     where = single_line(str(chosen.output))
     use = f"dataset.reviewed={where}" if chosen.split == Split.TRAIN else "your test; dataset.reviewed is for train"
-    print(
-        f"{len(table['row'])} rows of {chosen.split} in {where}; fill in the column label ({', '.join(run.classes)})."
-    )
+    classes = single_line(", ".join(run.classes))
+    print(f"{len(table['row'])} rows of {chosen.split} in {where}; fill in the column label ({classes}).")
     print(f"Then add to the command of the run: {use}" if chosen.split == Split.TRAIN else f"Use them for {use}.")
     return 0

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from alchemist_exp.core.errors import StoreError
-from alchemist_exp.results.record import RECORD, RunRecord, run_in
+from alchemist_exp.results.record import RECORD, RunRecord, RunStatus, run_in
 
 
 def find_run(outputs: Path, name: str | None = None) -> Path:
@@ -11,8 +11,8 @@ def find_run(outputs: Path, name: str | None = None) -> Path:
 
     Args:
         outputs: The directory that the run had as `paths.outputs`.
-        name: The run's key, the first digits of it, or the directory of a run or an export; None for the run that began
-            last.
+        name: The run's key, the first digits of it, or the directory of a run or an export; None for the finished run
+            that began last, or, if none has finished, the run that began last.
 
     Returns:
         A directory with a record.
@@ -39,11 +39,13 @@ def find_run(outputs: Path, name: str | None = None) -> Path:
     return fitting[0]
 
 
-def _began(directory: Path) -> tuple[str, int]:
-    """Return when a run began, to the second, then when its record was written, to order runs of one second."""
+def _began(directory: Path) -> tuple[bool, str, int]:
+    """Return whether a run has finished, when it began, to the second, then when its record was written."""
     written = (directory / RECORD).stat().st_mtime_ns
     try:
         record = RunRecord.read(directory)
     except StoreError:  # of another version, or broken; the command that shows it says so
         record = None
-    return (record.started_at if record else "", written)
+    if record is None:
+        return False, "", written
+    return record.status is RunStatus.FINISHED, record.started_at, written

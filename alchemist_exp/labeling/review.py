@@ -94,7 +94,8 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
         labels = pd.read_parquet(run.directory / LABELS, columns=["split", "row", *stored.values(), *shares, *programs])
         labels = labels[labels["split"] == split.value]
         codes = [pd.Categorical(labels[name], categories=[*classes]).codes for name in programs]
-    except (OSError, ValueError, KeyError) as error:
+        numbers, posterior = labels["row"].to_numpy(np.int64), labels[shares].to_numpy(np.float32)
+    except (OSError, TypeError, ValueError, KeyError) as error:
         raise StoreError(
             f"the labels in {run.directory} cannot be read ({single_line(str(error))}); run again with force=true."
         ) from error
@@ -107,12 +108,14 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
     if not matrix.covered.any():
         raise ConfigError(f"the run {single_line(str(run.directory))} has no votes on {split}; choose another --split.")
     kept = np.flatnonzero([not kind.is_empty(row) for row in rows])
+    if not len(kept):
+        raise ConfigError(f"the run {single_line(str(run.directory))} has no row with content in {split}.")
     return RunRows(
-        numbers=labels["row"].to_numpy(np.int64)[kept],
+        numbers=numbers[kept],
         rows=[rows[i] for i in kept],
         matrix=matrix.select(kept),
         programs=programs,
-        posterior=labels[shares].to_numpy(np.float32)[kept],
+        posterior=posterior[kept],
     )
 
 
@@ -186,7 +189,7 @@ def review_table(run: StoredRun, labeler: ModelLabeler, split: Split, n: int) ->
     }
     for c, name in enumerate(run.classes):
         shares = found.posterior[chosen, c]
-        columns[f"p({name})"] = ["" if np.isnan(share) else f"{share:.3f}" for share in shares]
+        columns[single_line(f"p({name})")] = ["" if np.isnan(share) else f"{share:.3f}" for share in shares]
     for program, votes in zip(found.programs, found.matrix.votes[chosen].T, strict=True):
-        columns[program] = [without_formula(names[vote + 1]) for vote in votes]
+        columns[single_line(program)] = [without_formula(single_line(names[vote + 1])) for vote in votes]
     return columns

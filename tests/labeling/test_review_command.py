@@ -1,9 +1,11 @@
 """`alchemist review` writes rows to label by hand, and dataset.reviewed reads their labels as gold labels."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from alchemist_exp import config
@@ -123,6 +125,25 @@ def test_an_existing_file_is_not_replaced(finished, tmp_path, capsys) -> None:
         main([str(finished), "-o", str(file)])
     assert "exists and may have your labels" in capsys.readouterr().err
     assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [("text", None, "has no row with content in train"), ("p(ham)", "x", "could not convert string to float: 'x'")],
+)
+def test_broken_labels_of_a_run_are_one_sentence(
+    finished, tmp_path, capsys, column: str, value: object, message: str
+) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(finished, copied)
+    labels = pd.read_parquet(copied / "labels.parquet")
+    labels[column] = pd.Series([value] * len(labels), dtype="string")
+    labels.to_parquet(copied / "labels.parquet")
+    with pytest.raises(SystemExit):
+        main([str(copied), "-o", str(tmp_path / "review.csv")])
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
 
 
 def test_doubtful_regions_get_more_of_the_chosen_rows() -> None:
