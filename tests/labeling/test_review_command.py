@@ -129,7 +129,7 @@ def test_an_existing_file_is_not_replaced(finished, tmp_path, capsys) -> None:
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
-    [("text", None, "has no row with content in train"), ("p(ham)", "x", "could not convert string to float: 'x'")],
+    [("text", " ", "has no row with content in train"), ("p(ham)", "x", "could not convert string to float: 'x'")],
 )
 def test_broken_labels_of_a_run_are_one_sentence(
     finished, tmp_path, capsys, column: str, value: object, message: str
@@ -137,7 +137,7 @@ def test_broken_labels_of_a_run_are_one_sentence(
     copied = tmp_path / "run"
     shutil.copytree(finished, copied)
     labels = pd.read_parquet(copied / "labels.parquet")
-    labels[column] = pd.Series([value] * len(labels), dtype="string")
+    labels[column] = np.array([value] * len(labels), dtype=object)
     labels.to_parquet(copied / "labels.parquet")
     with pytest.raises(SystemExit):
         main([str(copied), "-o", str(tmp_path / "review.csv")])
