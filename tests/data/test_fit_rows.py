@@ -59,6 +59,9 @@ def test_a_run_is_fitted_on_the_sample_and_labels_all_rows(
     monkeypatch.setattr(base, "LAZY_ROWS", 100)
     assert isinstance(config.build(composed("dataset=youtube")).dataset.load().texts(Split.TRAIN), TextColumn)
     lazy, sampled = ran("lazy"), ran("sampled", "dataset.fit_rows=200")
+    for one in (lazy, whole):
+        for program in one.record.programs["list"]:
+            assert program.pop("cpu_seconds") >= 0
     for section in ("programs", "label_model", "end_model", "data"):
         assert getattr(lazy.record, section) == getattr(whole.record, section)
     files = [(one.directory / "labels.parquet").read_bytes() for one in (whole, lazy)]

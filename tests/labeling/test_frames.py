@@ -60,4 +60,4 @@ def test_a_program_that_does_not_finish_is_a_warning(finished: Path, tmp_path: P
         labels = alchemist_exp.apply(run, ["subscribe"], with_="programs")
     assert labels["label"].isna().all()
     with pytest.raises(alchemist_exp.StoreError, match="has no record"):
-        alchemist_exp.apply(tmp_path, ["subscribe"])
+        alchemist_exp.apply(run / "programs", ["subscribe"])

@@ -145,9 +145,10 @@ def test_after_an_error_calls_in_flight_are_kept_and_no_new_ones_start(llm, llm_
     model = llm("llm.max_in_flight=3").say("yes", LLMError("no credit"), "yes")
     with pytest.raises(LLMError, match="no credit"):
         llm_client(model).complete(request_batch(model, 30))
-    assert len(model.sent) == 3
+    # On a busy machine the first call can end, and a fourth begin, before the second one fails.
+    assert 3 <= len(model.sent) <= 5
     kept = [request for request in model.sent if llm_client(model).cached_response(request)]
-    assert len(kept) == 2
+    assert len(kept) == len(model.sent) - 1
 
 
 def test_a_run_stops_at_the_budget_and_continues_when_it_is_raised(llm, llm_client, tmp_path: Path) -> None:
