@@ -1,4 +1,4 @@
-"""Computes what a report shows and the record does not have: intervals, agreement, reliability and slices."""
+"""Computes what a report shows and the record does not have: intervals, agreement and slices."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from alchemist_exp.core.types import ABSTAIN, BoolArray, IntArray
 from alchemist_exp.report.rows import LabeledRows
 
 N_DRAWS: Final = 2_000
-N_BINS: Final = 10
 MAX_VALUES: Final = 12
 """Different values of a column that gives slices."""
 
@@ -74,46 +73,6 @@ def agreement(votes: npt.NDArray[np.int8]) -> list[list[float | None]]:
         same += of_class.T @ of_class
     shares = np.divide(same, together, out=np.full_like(same, np.nan), where=together > 0)
     return [[None if np.isnan(value) else round(float(value), 4) for value in row] for row in shares]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reliability:
-    """How well probabilities fit the share of right labels.
-
-    Attributes:
-        confidence: Mean probability of the rows of each bin that has rows.
-        accuracy: Share of right labels in these bins.
-        n_rows: Rows of these bins.
-        error: The expected calibration error: mean difference of both, weighted by rows.
-
-    """
-
-    confidence: Sequence[float]
-    accuracy: Sequence[float]
-    n_rows: Sequence[int]
-    error: float
-
-
-def reliability(confidence: npt.NDArray[np.float32], right: BoolArray) -> Reliability | None:
-    """Compare the probabilities of labels with how often they are right, in ten bins of equal width.
-
-    Args:
-        confidence: float32 array of shape (n_rows,): the probability of each row's label.
-        right: Boolean array of shape (n_rows,): whether the label is the gold class.
-
-    Returns:
-        The comparison; None without rows.
-
-    """
-    if not len(confidence):
-        return None
-    bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
-    n_rows = np.bincount(bins, minlength=N_BINS)
-    used = n_rows > 0
-    means = np.bincount(bins, weights=confidence, minlength=N_BINS)[used] / n_rows[used]
-    shares = np.bincount(bins, weights=right, minlength=N_BINS)[used] / n_rows[used]
-    error = float(np.abs(means - shares) @ n_rows[used] / len(confidence))
-    return Reliability(confidence=means.tolist(), accuracy=shares.tolist(), n_rows=n_rows[used].tolist(), error=error)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from alchemist_exp.report.blocks import (
     TableColumn,
     shorten,
 )
-from alchemist_exp.report.measures import Reliability, reliability, slices
+from alchemist_exp.report.measures import slices
 from alchemist_exp.report.plots import Axis, PlotLine, axis_over, plot
 from alchemist_exp.report.rows import LabeledRows
 from alchemist_exp.report.score_sections import SPLITS
@@ -104,12 +104,11 @@ def _confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], capti
     return PageTable(columns=columns, rows=rows, caption=f"confusion, {caption}")
 
 
-def calibration_section(record: RunRecord, rows: LabeledRows | None) -> PageSection:
+def calibration_section(record: RunRecord) -> PageSection:
     """Return how well the probabilities of soft labels and of the distilled model fit the share of right labels.
 
     Args:
-        record: The record of a run.
-        rows: Its rows; None if they are not known.
+        record: The record of a run; those of earlier versions have no calibration.
 
     """
     figures: list[Block] = []
@@ -120,29 +119,12 @@ def calibration_section(record: RunRecord, rows: LabeledRows | None) -> PageSect
         by_split = section.get("calibration") or {}
         split = next((split for split in SPLITS if by_split.get(split)), None)
         if split is not None:
-            figures.append(_reliability_chart(_recorded_reliability(by_split[split]), name, split))
-        elif rows is not None:  # a record of an earlier version
-            split, is_end = _scored_split(rows), section is record.end_model
-            labels, shares = (rows.predicted, rows.confidence) if is_end else (rows.weak, rows.weak_share)
-            used = rows.of_split(split) & (rows.gold != ABSTAIN) & (labels != ABSTAIN) & ~np.isnan(shares)
-            if found := reliability(np.clip(shares[used], 0, 1), (labels == rows.gold)[used]):
-                figures.append(_reliability_chart(found, name, split))
+            figures.append(_reliability_chart(by_split[split], name, split))
     lead = (
         "On the diagonal, labels with a probability of 0.8 are right in 80 % of the rows. Below it, they are too sure."
     )
     return PageSection(
         id="calibration", title="Calibration", lead=lead, blocks=[Columns(blocks=figures)] if figures else []
-    )
-
-
-def _recorded_reliability(found: Mapping[str, Any]) -> Reliability:
-    """Return the calibration of a split in a record."""
-    bins = found["bins"]
-    return Reliability(
-        confidence=[float(one["confidence"]) for one in bins],
-        accuracy=[float(one["accuracy"]) for one in bins],
-        n_rows=[int(one["rows"]) for one in bins],
-        error=float(found["ece"]),
     )
 
 
@@ -152,15 +134,16 @@ def _scored_split(rows: LabeledRows) -> str:
     return next((split for split in SPLITS if split in labeled), "train")
 
 
-def _reliability_chart(found: Reliability, name: str, split: str) -> Figure:
-    n_rows = sum(found.n_rows)
-    text = f"{name}, {split}: expected calibration error {found.error:.3f} over {n_rows:,} rows."
+def _reliability_chart(found: Mapping[str, Any], name: str, split: str) -> Figure:
+    """Draw the calibration of a split in a record."""
+    confidence, accuracy, n_rows = ([one[key] for one in found["bins"]] for key in ("confidence", "accuracy", "rows"))
+    text = f"{name}, {split}: expected calibration error {found['ece']:.3f} over {sum(n_rows):,} rows."
     lines = [
         PlotLine(xs=[0.0, 1.0], ys=[0.0, 1.0], style="plain", dash="4 4"),
-        PlotLine(xs=found.confidence, ys=found.accuracy, marks=range(len(found.n_rows))),
+        PlotLine(xs=confidence, ys=accuracy, marks=range(len(n_rows))),
     ]
     x, y = Axis(name="mean probability", low=0.0, high=1.0), Axis(name="share of right labels", low=0.0, high=1.02)
-    counts = ", ".join(f"{n:,}" for n in found.n_rows)
+    counts = ", ".join(f"{n:,}" for n in n_rows)
     description = f"{text} Rows of each point from the left: {counts}."
     return Figure(svg=plot(lines, x, y, description), caption=description)
 

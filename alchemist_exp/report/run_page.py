@@ -55,7 +55,7 @@ def _page(run: StoredRun, rows: LabeledRows | None, names: list[str], share: flo
         *([funnel_section(record)] if record.programs["sandbox"] else []),
         *([programs_section(record, run.programs, sampler, share)] if has_votes else []),
         classes_section(record, rows),
-        calibration_section(record, rows),
+        calibration_section(record),
         curves_section(run),
         slices_section(record, rows),
         _rows_section(sampler, rows),

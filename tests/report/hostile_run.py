@@ -91,6 +91,8 @@ def _record() -> dict[str, Any]:
     bins = [{"low": 0.9, "rows": 40, "confidence": 0.95, "accuracy": 0.925}]
     made["end_model"] |= {"metrics": {"test": means}, "metrics_unseen": {"test": means}, "by_class": by_class}
     made["end_model"]["calibration"] = {"test": {"ece": 0.0251, "rows": 40, "bins": bins}}
+    of_votes = {"low": 0.5, "rows": 39, "confidence": 0.6, "accuracy": 1.0}
+    made["label_model"]["calibration"] = {"test": {"ece": 0.4, "rows": 39, "bins": [of_votes]}}
     made["label_model"] |= {
         "labels": dict.fromkeys(CLASSES, 20),
         "metrics_unseen": {},
