@@ -163,7 +163,7 @@ def _score_table(record: RunRecord) -> PageTable:
                 rows.append([Cell(text=text) for text in (*names, texts[0], shown, *texts[1:], coverage)])
     for split, share in record.data["most_frequent_class"].items():
         rows.append(
-            [Cell(text=text) for text in ("most frequent class", split, "all", number_text(share), *4 * UNKNOWN)]
+            [Cell(text=text) for text in ("most frequent class", split, "all", number_text(share), *(UNKNOWN,) * 4)]
         )
     f1 = "F1" if record.data.get("positive_class") else "weighted F1"
     return PageTable(
