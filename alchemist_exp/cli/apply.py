@@ -20,7 +20,7 @@ from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.core.types import ABSTAIN
 
 if TYPE_CHECKING:
-    from alchemist_exp.labeling.labelers import RowLabeler
+    from alchemist_exp.labeling.row_labeler import RowLabeler
     from alchemist_exp.labeling.run_files import StoredRun
 
 DESCRIPTION = """\

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _review(chosen: argparse.Namespace) -> int:
     from alchemist_exp.data.writers import check_output, write_table
     from alchemist_exp.labeling.components import Consent
-    from alchemist_exp.labeling.labelers import model_labeler
+    from alchemist_exp.labeling.model_labeler import model_labeler
     from alchemist_exp.labeling.review import review_table
     from alchemist_exp.labeling.run_files import open_run
 

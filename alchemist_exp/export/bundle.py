@@ -18,7 +18,7 @@ from alchemist_exp.export.networks import ONNX, SAFETENSORS, write_onnx, write_s
 from alchemist_exp.export.python_labeler import LABELER, labeler_source
 from alchemist_exp.export.tables import write_tables
 from alchemist_exp.labeling.components import Consent, make_component
-from alchemist_exp.labeling.labelers import program_labeler, read_programs
+from alchemist_exp.labeling.program_labeler import program_labeler, read_programs
 from alchemist_exp.labeling.run_files import StoredRun, read_object, run_files
 from alchemist_exp.pipeline.saved_components import PROGRAMS_FILE
 from alchemist_exp.programs.files import file_names

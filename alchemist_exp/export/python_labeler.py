@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import sanitize
-from alchemist_exp.labeling.labelers import ProgramLabeler
+from alchemist_exp.labeling.program_labeler import ProgramLabeler
 
 LABELER: Final = "labeler.py"
 

@@ -16,14 +16,10 @@ from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.end_model.prediction import mix
 from alchemist_exp.label_models.base import predict_labels
 from alchemist_exp.labeling.components import Consent
-from alchemist_exp.labeling.labelers import (
-    ModelLabeler,
-    ProgramLabeler,
-    mixing_weight,
-    model_labeler,
-    naming_files,
-    program_labeler,
-)
+from alchemist_exp.labeling.labelers import mixing_weight
+from alchemist_exp.labeling.model_labeler import ModelLabeler, model_labeler
+from alchemist_exp.labeling.program_labeler import ProgramLabeler, program_labeler
+from alchemist_exp.labeling.row_labeler import naming_files
 from alchemist_exp.labeling.run_files import StoredRun, read_object, take
 from alchemist_exp.labeling.stored_rows import StoredRow
 from alchemist_exp.pipeline.saved_components import PROGRAMS_FILE

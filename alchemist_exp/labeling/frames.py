@@ -9,7 +9,7 @@ import numpy as np
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.data.row_kind import TablePart
 from alchemist_exp.data.table_base import MemoryTable
-from alchemist_exp.labeling.labelers import RowLabeler
+from alchemist_exp.labeling.row_labeler import RowLabeler
 from alchemist_exp.labeling.run_files import StoredRun
 from alchemist_exp.labeling.tables import (
     LabelSummary,

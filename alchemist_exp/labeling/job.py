@@ -8,7 +8,8 @@ from typing import Any, Final
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.labeling.components import Consent
-from alchemist_exp.labeling.labelers import RowLabeler, make_labeler
+from alchemist_exp.labeling.labelers import make_labeler
+from alchemist_exp.labeling.row_labeler import RowLabeler
 from alchemist_exp.labeling.run_files import StoredRun, check_run_files, stored_run
 from alchemist_exp.labeling.sources import Source
 from alchemist_exp.results.record import RunRecord

@@ -11,7 +11,7 @@ from alchemist_exp.core.terminal import single_line, without_formula
 from alchemist_exp.core.types import FloatArray, IntArray, LabelMatrix, Split
 from alchemist_exp.data.reviewed import LABEL, ROW, TEXT, shown_text
 from alchemist_exp.data.row_kind import RowKind, TablePart
-from alchemist_exp.labeling.labelers import ModelLabeler
+from alchemist_exp.labeling.model_labeler import ModelLabeler
 from alchemist_exp.labeling.run_files import StoredRun
 from alchemist_exp.methods.doubt import vote_entropy
 from alchemist_exp.pipeline.artifacts import INPUT_PREFIX, LABELS

@@ -17,7 +17,7 @@ from alchemist_exp.data.part_writers import write_parts
 from alchemist_exp.data.readers import Columns, extension, similar_column
 from alchemist_exp.data.row_kind import TablePart
 from alchemist_exp.data.table_base import TableStream
-from alchemist_exp.labeling.labelers import RowLabeler, RowLabels
+from alchemist_exp.labeling.row_labeler import RowLabeler, RowLabels
 from alchemist_exp.labeling.run_files import StoredRun
 from alchemist_exp.programs.files import vote_columns
 

@@ -21,7 +21,7 @@ from alchemist_exp.end_model.base import EndModel, FittedEndModel, ValidationDat
 from alchemist_exp.evaluation.label_worth import FIRST_ROWS, Crossing, draw_rows, find_crossing, training_sizes
 from alchemist_exp.evaluation.metrics import SeedSummary, score, summarize_values
 from alchemist_exp.labeling.components import Consent, make_component
-from alchemist_exp.labeling.labelers import ModelLabeler, model_labeler
+from alchemist_exp.labeling.model_labeler import ModelLabeler, model_labeler
 from alchemist_exp.labeling.review import stored_columns
 from alchemist_exp.labeling.run_files import StoredRun, broken
 from alchemist_exp.pipeline.artifacts import LABELS

@@ -18,7 +18,7 @@ from alchemist_exp.data.score_rows import ScoreRows
 from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.export.python_labeler import labeler_source
 from alchemist_exp.label_models.majority import Majority
-from alchemist_exp.labeling.labelers import ProgramLabeler
+from alchemist_exp.labeling.program_labeler import ProgramLabeler
 
 HEAD = "def label_function(row):\n    "
 COLUMNS = (

@@ -17,9 +17,9 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.labeling import local_engine
 from alchemist_exp.labeling.job import LabelingJob
-from alchemist_exp.labeling.labelers import ProgramLabeler
 from alchemist_exp.labeling.local_engine import TaskStatus, label_locally, label_task
 from alchemist_exp.labeling.plan import LabelingTask, find_tasks
+from alchemist_exp.labeling.program_labeler import ProgramLabeler
 from alchemist_exp.results.record import RunRecord
 from tests.support.commands import apply_lines
 

@@ -12,7 +12,9 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.labeling.components import Consent
-from alchemist_exp.labeling.labelers import CombinedLabeler, ModelLabeler, RowLabeler, make_labeler
+from alchemist_exp.labeling.labelers import CombinedLabeler, make_labeler
+from alchemist_exp.labeling.model_labeler import ModelLabeler
+from alchemist_exp.labeling.row_labeler import RowLabeler
 from alchemist_exp.labeling.run_files import check_run_files, stored_run
 from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.results.comparison import compare_runs

@@ -22,7 +22,7 @@ from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.export.networks import write_onnx, write_safetensors
 from alchemist_exp.labeling.components import Consent
-from alchemist_exp.labeling.labelers import model_labeler
+from alchemist_exp.labeling.model_labeler import model_labeler
 from alchemist_exp.labeling.run_files import open_run
 from tests.support.commands import apply_lines, run_command
 

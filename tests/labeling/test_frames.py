@@ -9,7 +9,8 @@ import pytest
 import alchemist_exp
 from alchemist_exp.cli import apply
 from alchemist_exp.core.atomic_io import read_json, write_json
-from alchemist_exp.labeling.labelers import ModelLabeler, ProgramLabeler
+from alchemist_exp.labeling.model_labeler import ModelLabeler
+from alchemist_exp.labeling.program_labeler import ProgramLabeler
 
 TEXTS = ["check out my channel and subscribe", " ", "i love this song so much", "free cash"]
 

@@ -16,7 +16,9 @@ from alchemist_exp.cli import apply
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.labeling import run_files
 from alchemist_exp.labeling.components import Consent, make_component, make_sandbox
-from alchemist_exp.labeling.labelers import RowLabels, model_labeler, program_labeler
+from alchemist_exp.labeling.model_labeler import model_labeler
+from alchemist_exp.labeling.program_labeler import program_labeler
+from alchemist_exp.labeling.row_labeler import RowLabels
 from alchemist_exp.labeling.run_files import check_run_files, stored_run
 from alchemist_exp.results.record import RunRecord
 

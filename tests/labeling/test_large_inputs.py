@@ -8,7 +8,7 @@ import pytest
 
 from alchemist_exp.cli import apply
 from alchemist_exp.labeling import plan
-from alchemist_exp.labeling.labelers import ModelLabeler
+from alchemist_exp.labeling.model_labeler import ModelLabeler
 from tests.labeling.test_apply_files import TEXTS, times
 
 Capture = pytest.CaptureFixture[str]

@@ -16,7 +16,8 @@ from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
 from alchemist_exp.core.progress import NoProgress, StageProgress
 from alchemist_exp.core.types import Split
 from alchemist_exp.labeling.components import Consent
-from alchemist_exp.labeling.labelers import model_labeler, program_labeler
+from alchemist_exp.labeling.model_labeler import model_labeler
+from alchemist_exp.labeling.program_labeler import program_labeler
 from alchemist_exp.labeling.run_files import check_run_files, stored_run
 from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.dialogue import run_dialogue
