@@ -28,6 +28,7 @@ from alchemist_exp.prompts.templates import PromptTemplates
 from tests.support.composing import compose_cached
 from tests.support.forking import run_forked
 from tests.support.remembered_groups import remember_groups
+from tests.support.shared_stages import share_stages
 from tests.support.slurm_node import start_slurm, stop_slurm
 
 config.register()
@@ -75,6 +76,13 @@ def _drawn_once() -> Iterator[None]:
     drawn = cache(draw_row)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("alchemist_exp.data.images.rows.draw_row", lambda *bird: drawn(*bird).copy())
+        yield
+
+
+@pytest.fixture
+def shared_stages() -> Iterator[None]:
+    """Let runs take votes and features from equal runs of other tests."""
+    with share_stages():
         yield
 
 

@@ -19,6 +19,8 @@ from tests.support.commands import run_command
 from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 TINY = ("+experiment=tiny", "method.n_programs=1", "label_model=majority", "sandbox.determinism_rows=0")
 
 MISTAKES = {

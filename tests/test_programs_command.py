@@ -12,6 +12,8 @@ from alchemist_exp.cli.programs import main
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.pipeline.run import run
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 
 @pytest.fixture(scope="module")
 def outputs(composed, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -13,6 +13,8 @@ from alchemist_exp.cli import main as console
 from tests.support.commands import run_command
 from tests.support.paths import REPOSITORY
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 PAGE = (REPOSITORY / "docs" / "walk.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 

@@ -29,6 +29,7 @@ from hydra.core.plugins import Plugins
 
 from tests.support.paths import REPOSITORY
 from tests.support.remembered_groups import DIRECTORY_VARIABLE, remember_groups
+from tests.support.shared_stages import VARIABLE, use_shared_stages
 
 TIMEOUT_S = 300
 FLAGS = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT | os.O_APPEND, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -244,7 +245,7 @@ def _start(line: bytes, connection: socket.socket, selector: selectors.BaseSelec
     if child == 0:
         # Inherited connections would not end with the process at their other side.
         for key in [*selector.get_map().values()]:
-            os.close(key.fd) if isinstance(key.fileobj, int) else key.fileobj.close()
+            key.fileobj.close() if isinstance(key.fileobj, socket.socket) else os.close(key.fd)
         _become(json.loads(line))
     connection.sendall(f"{child}\n".encode())
     ended = os.pidfd_open(child)
@@ -274,6 +275,8 @@ def _become(job: Mapping[str, Any]) -> NoReturn:
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     os.environ.clear()
     os.environ.update(job["environment"])
+    if VARIABLE in os.environ:
+        use_shared_stages()
     os.chdir(job["cwd"])
     sys.argv = job["command"]
     returncode = 0

@@ -21,6 +21,8 @@ from tests.support.forking import ForkedProcess, run_forked
 from tests.support.paths import REPOSITORY
 from tests.support.slurm_node import TIMEOUT_S
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 
 PROBE = str(REPOSITORY / "tests" / "sweeps" / "cluster_probe.py")

@@ -12,6 +12,8 @@ from tests.support.forking import run_forked
 from tests.support.paths import REPOSITORY
 from tests.support.wandb_files import read_offline_run
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 # The agent of W&B is imported in a process of its own: next to the libraries of all tests, that takes 2.3 s instead of
 # 1 s, because pydantic searches all modules for the source of each of its classes.
 AGENT = """
