@@ -2,8 +2,8 @@
 
 Composing takes 0.25 s of CPU, almost all of it for reading and merging the YAML files of the groups' members. Hydra
 sets the overrides of values after that, so the merged files can be kept, and the tests still run Hydra's own code for
-everything that an override changes. What depends on a directory of the user (--config-dir) or on an installed plugin
-is not kept. The files are kept in a directory that processes with the same environment share.
+everything that an override changes. Files of a directory of the user (--config-dir) or of an installed plugin are not
+kept. The files are kept in a directory that processes with the same environment share.
 
 A choice of groups that no test has made before needs half of that time: each file is read once per process, and the
 files of a member are merged once, because members of different groups have no key in common.
@@ -23,10 +23,11 @@ from typing import Any
 
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides, create_defaults_list
 from hydra.core.config_store import ConfigStore
 from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
@@ -64,7 +65,7 @@ def remember_groups() -> None:
     def merge_once(self: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> Any:
         key = next((key for key, known in _lists.items() if known.defaults is defaults), None)
         if key is None:
-            return _merge(self, defaults, repo)
+            return _merge_members(self, defaults, repo)
         if key not in _merged:
             _merged[key] = pickle.dumps(_merge_members(self, defaults, repo))
             temporary = directory / f"{key}.{os.getpid()}"
@@ -85,9 +86,19 @@ def _has_own_files_only(repo: Any) -> bool:
     return paths == [config_dir()] and not plugins.directory() and not registry.installed_directories()
 
 
+def _is_own(repo: ConfigRepository, config_path: str) -> bool:
+    """Return whether a file or a schema is neither a user's nor a plugin's, and so stays as it is."""
+    source = repo._find_object_source(config_path, ObjectType.CONFIG)
+    if source is None:
+        return False
+    if source.scheme() == "structured":
+        return config_path in _files or _has_own_files_only(repo)
+    return source.scheme() != "file" or source.path == config_dir()
+
+
 def _load_once(self: ConfigRepository, config_path: str) -> ConfigResult | None:
     """Return the content of a file, which the caller may change."""
-    if not _has_own_files_only(self):
+    if not _is_own(self, config_path):
         return _load(self, config_path)
     if config_path not in _files:
         _files[config_path] = pickle.dumps(_load(self, config_path))
@@ -95,13 +106,16 @@ def _load_once(self: ConfigRepository, config_path: str) -> ConfigResult | None:
     return found
 
 
-def _merge_members(self: ConfigLoaderImpl, defaults: list[ResultDefault], repo: Any) -> DictConfig:
+def _merge_members(self: ConfigLoaderImpl, defaults: list[ResultDefault], repo: CachingConfigRepository) -> DictConfig:
     """Merge files as Hydra does; those of a group are consecutive, and are merged with each other first."""
     merged = OmegaConf.create()
     try:
         with flag_override(merged, "no_deepcopy_set_nodes", True):
             for _, files in groupby(defaults, key=_group_of):
                 member = [*files]
+                if not all(_is_own(repo.delegate, str(file.config_path)) for file in member):
+                    merged.merge_with(_merge(self, member, repo))
+                    continue
                 key = tuple((file.config_path, file.package) for file in member)
                 if key not in _members:
                     _members[key] = pickle.dumps(_merge(self, member, repo))
