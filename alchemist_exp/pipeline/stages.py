@@ -11,7 +11,7 @@ from alchemist_exp.core.artifact_cache import ArtifactCache, row_chunks, take_ro
 from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.progress import StageProgress
-from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
+from alchemist_exp.core.types import FloatArray, Split
 from alchemist_exp.data.base import Dataset, Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.label_models.auto import Auto
@@ -187,10 +187,7 @@ def program_votes(
         n_requested=method.n_requested(supplement),
         ids=tuple(program.id for program in programs),
         origins=tuple(program.origin for program in programs),
-        matrices={
-            split: LabelMatrix(votes=matrix.votes[:, list(selected)], n_classes=matrix.n_classes)
-            for split, matrix in executed.matrices.items()
-        },
+        matrices={split: matrix.take_programs(selected) for split, matrix in executed.matrices.items()},
         n_candidates=len(generated.candidates),
         programs=programs,
         unselected=tuple(p for column, p in enumerate(executed.programs) if column not in selected),
