@@ -147,7 +147,9 @@ class SetMatrix(LabelMatrix):
         """Check the votes and make them read-only."""
         given = np.asarray(self.votes)
         if given.ndim != 2 or not np.issubdtype(given.dtype, np.integer):
-            raise ValueError(f"votes of type {given.dtype} have shape {given.shape}; expected int64 (n_rows, n_programs)")
+            raise ValueError(
+                f"votes of type {given.dtype} have shape {given.shape}; expected int64 (n_rows, n_programs)"
+            )
         votes = read_only(given, np.int64)
         if votes.size and (votes.min() < ABSTAIN or votes.max() >> self.n_classes):
             raise ValueError(f"votes are in {votes.min()}..{votes.max()}; expected masks of {self.n_classes} classes")
@@ -213,7 +215,8 @@ class SetLabels(SoftLabels):
     @property
     def tied(self) -> BoolArray:
         """Boolean array of shape (n_rows,): covered rows of which a class is as probable as not."""
-        return self.covered & (self.probs == THRESHOLD).any(axis=1)
+        tied: BoolArray = self.covered & (self.probs == THRESHOLD).any(axis=1)
+        return tied
 
     def hard(self, rng: np.random.Generator | None = None) -> IntArray:
         """Return the predicted set of each row.

@@ -80,8 +80,9 @@ class LabelColumn:
                 texts.append(None)
             elif _as_index(index, len(self.class_names)) is None:
                 raise DataError(
-                    f"{self.where}: row {self.row(row)} has the label {(value or '')[:80]!r}, and the file has the class names "
-                    f"{', '.join(self.class_names)} for the indices 0..{len(self.class_names) - 1}; correct the label."
+                    f"{self.where}: row {self.row(row)} has the label {(value or '')[:80]!r}, and the file has the "
+                    f"class names {', '.join(self.class_names)} for the indices 0..{len(self.class_names) - 1}; "
+                    "correct the label."
                 )
             else:
                 texts.append(index if reading is LabelReading.indices else self.class_names[int(index)])
@@ -410,7 +411,9 @@ def _first(names: Iterable[str]) -> str:
 
 def _missing_as_class(text: str, columns: Sequence[LabelColumn], texts: Sequence[Sequence[str | None]]) -> DataError:
     where, row = next(
-        (column.where, column.row(found.index(text) + 1)) for column, found in zip(columns, texts, strict=True) if text in found
+        (column.where, column.row(found.index(text) + 1))
+        for column, found in zip(columns, texts, strict=True)
+        if text in found
     )
     return DataError(
         f"{where}: row {row}: the label {text[:80]!r} seems to mean that there is no label. Leave the field empty in a "

@@ -95,7 +95,9 @@ def _labels_of(value: object, row: int, where: str) -> list[Any] | None:
             )
 
 
-def masks_by_split(columns: Mapping[str, SetColumn], indices: Mapping[str, Sequence[int | None]]) -> dict[str, list[int | None]]:
+def masks_by_split(
+    columns: Mapping[str, SetColumn], indices: Mapping[str, Sequence[int | None]]
+) -> dict[str, list[int | None]]:
     """Return the mask of each row by split.
 
     Args:

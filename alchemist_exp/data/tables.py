@@ -274,7 +274,7 @@ class TableDataset(Dataset, ABC):
         return data
 
     def _read_labels(self, source: SplitTables, notes: list[str]) -> Mapping[str, list[int | None]]:
-        """Return the class index (or mask) of each row by split; class names are those of the labels if none are given."""
+        """Return the class index or mask of each row by split; take class names from the labels if none are given."""
         columns = {
             split.value: LabelColumn(
                 where=table.where,

@@ -30,6 +30,7 @@ from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.base import Method, ProgramMethod
 from alchemist_exp.methods.hybrid import OVER_BUDGET
 from alchemist_exp.methods.zero_shot import FAILED_KINDS
+from alchemist_exp.pipeline.multi_label_checks import check_multi_label
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.types import FUNCTION
@@ -257,6 +258,17 @@ class Experiment:
 
         """
         self._check_rows()
+        if self.dataset.several_classes:
+            check_multi_label(
+                dataset=self.dataset,
+                method=self.method,
+                supplement=self.supplement if self.uses("supplement") else None,
+                refine=self.refine,
+                selection=self.selection,
+                label_model=self.label_model,
+                end_model=self.end_model,
+                predict=self.predict,
+            )
         reviewed = getattr(self.dataset, "reviewed", None) is not None
         for group, used in self.used_components():
             # A label model that learns from gold labels refuses gold=none, but reviewed rows are enough for it.
@@ -413,10 +425,14 @@ class Experiment:
                     f"prompt={self.prompt.name} has no {placeholder} in prompt.program, so {choice} would have no "
                     f"effect; add '{placeholder}' to the list, or leave out {choice}."
                 )
-        if FUNCTION not in self.prompt.signature:
+        several = self.dataset.several_classes
+        key, signature = "signature", self.prompt.signature
+        if several:
+            key, signature = "multi_label.signature", self.prompt.multi_label["signature"]
+        if FUNCTION not in signature:
             raise ConfigError(
-                f"prompt.signature is {self.prompt.signature!r}; the function must be called {FUNCTION}, as in "
-                f"'def {FUNCTION}([subject]: str) -> int:'."
+                f"prompt.{key} is {signature!r}; the function must be called {FUNCTION}, as in "
+                f"'def {FUNCTION}([subject]: str) -> {'list[int]' if several else 'int'}:'."
             )
 
     def unused_overrides(self, overrides: Sequence[str]) -> list[str]:

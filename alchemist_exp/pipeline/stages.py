@@ -22,6 +22,7 @@ from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import GeneratedPrograms, LabelingResult, LabelSources
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.feature_stage import ExtractedFeatures, extract_features
+from alchemist_exp.pipeline.set_labels import aggregate_sets
 from alchemist_exp.programs.execution import ExecutionResult
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.types import VettingResult
@@ -100,6 +101,7 @@ def distil(
             gold=gold,
             n_classes=context.n_classes,
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
+            sets=dataset.several_classes,
         )
     rows, labels = features[Split.TRAIN], result.train_labels
     with context.progress.stage(
@@ -250,6 +252,8 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
         ProgramsError: There are fewer programs than the label model needs.
 
     """
+    if context.data.task.multi_label:
+        return aggregate_sets(context, sources, calls)
     model, gold = context.label_model, context.gold.use(Split.VALID, "class balance")
     with context.progress.stage("label_model", f"fitting the label model {model.name}"):
         train, valid = sources.matrices[Split.TRAIN], sources.matrices.get(Split.VALID)
