@@ -209,7 +209,11 @@ def summarize(rows: Sequence[str], found: RowLabels, labeler: RowLabeler) -> Lab
     """
     return LabelSummary(
         n_rows=len(rows),
-        labels=Counter(shown_label(c, labeler) for c in found.classes.tolist() if c != ABSTAIN),
+        labels=Counter(
+            "no class" if labeler.multi_label and c == 0 else shown_label(c, labeler)
+            for c in found.classes.tolist()
+            if c != ABSTAIN
+        ),
         reasons=Counter(filter(None, map(labeler.kind.reason_without_content, rows))),
         failures={name: (1, reason) for name, reason in found.failures.items()},
         outcomes=found.outcomes,
