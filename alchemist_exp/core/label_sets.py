@@ -151,7 +151,7 @@ class SetMatrix(LabelMatrix):
                 f"votes of type {given.dtype} have shape {given.shape}; expected int64 (n_rows, n_programs)"
             )
         votes = read_only(given, np.int64)
-        if votes.size and (votes.min() < ABSTAIN or votes.max() >> self.n_classes):
+        if votes.size and (votes.min() < ABSTAIN or votes.max() >= 1 << self.n_classes):
             raise ValueError(f"votes are in {votes.min()}..{votes.max()}; expected masks of {self.n_classes} classes")
         object.__setattr__(self, "votes", votes)
 

@@ -30,7 +30,7 @@ def check_multi_label_templates(templates: Mapping[str, str]) -> None:
     """
     for key in templates:
         if key not in MULTI_LABEL_TEMPLATES:
-            raise ConfigError(unknown_name("the key prompt.multi_label.", key, MULTI_LABEL_TEMPLATES))
+            raise ConfigError(unknown_name("the key of prompt.multi_label", key, MULTI_LABEL_TEMPLATES))
     for key in MULTI_LABEL_TEMPLATES:
         if key not in templates:
             raise ConfigError(f"prompt.multi_label.{key} is missing; add it as in conf/prompt/paper.yaml.")
