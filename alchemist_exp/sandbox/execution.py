@@ -66,7 +66,8 @@ def run_programs(
         SandboxError: Workers cannot be started or isolated.
         ValueError: `n_classes` is out of range.
     """
-    if not 1 <= n_classes <= (most := MAX_SET_CLASSES if sets else MAX_CLASSES):
+    most = MAX_SET_CLASSES if sets else MAX_CLASSES
+    if not 1 <= n_classes <= most:
         raise ValueError(f"n_classes is {n_classes}; expected 1..{most}")
     used = used_wall_s or [0.0] * len(sources)
     accounts = [ProgramAccount(source, sandbox, used_s) for source, used_s in zip(sources, used, strict=True)]
