@@ -258,17 +258,7 @@ class Experiment:
 
         """
         self._check_rows()
-        if self.dataset.several_classes:
-            check_multi_label(
-                dataset=self.dataset,
-                method=self.method,
-                supplement=self.supplement if self.uses("supplement") else None,
-                refine=self.refine,
-                selection=self.selection,
-                label_model=self.label_model,
-                end_model=self.end_model,
-                predict=self.predict,
-            )
+        self.check_several_classes()
         reviewed = getattr(self.dataset, "reviewed", None) is not None
         for group, used in self.used_components():
             # A label model that learns from gold labels refuses gold=none, but reviewed rows are enough for it.
@@ -296,6 +286,20 @@ class Experiment:
             raise ConfigError(
                 f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
                 "'llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}', or set budget.usd=null."
+            )
+
+    def check_several_classes(self) -> None:
+        """Raise ConfigError for what cannot label several classes per row, if the dataset has them."""
+        if self.dataset.several_classes:
+            check_multi_label(
+                dataset=self.dataset,
+                method=self.method,
+                supplement=self.supplement if self.uses("supplement") else None,
+                refine=self.refine,
+                selection=self.selection,
+                label_model=self.label_model,
+                end_model=self.end_model,
+                predict=self.predict,
             )
 
     def missing_packages(self) -> list[str]:
