@@ -73,7 +73,7 @@ def score_classes(gold: IntArray, predicted: IntArray, *, n_classes: int) -> tup
 
 
 def most_frequent_set(gold: IntArray) -> float:
-    """Return the share of rows that have the most frequent set: the subset accuracy of always predicting it."""
+    """Return the share of rows that have the most frequent class or set: the accuracy of always predicting it."""
     return float(np.unique(gold, return_counts=True)[1].max() / len(gold))
 
 

@@ -27,7 +27,7 @@ def check_multi_label(
 
     Args:
         dataset: A dataset with multi_label=true.
-        method: The method of the
+        method: The method of the experiment.
         supplement: Its supplement; None if the method uses none.
         refine: Its rounds of improvement.
         selection: Its selection of programs.
@@ -42,7 +42,7 @@ def check_multi_label(
     reviewed = getattr(dataset, "reviewed", None)
     human_votes = getattr(dataset, "human_votes_column", None)
     refused = (
-        (dataset.images, f"dataset={dataset.name} has images", "use a dataset of texts or records"),
+        (dataset.images, f"the images of dataset={dataset.name}", "use a dataset of texts or records"),
         (
             not method.labels_sets,
             f"method={method.name}",
