@@ -21,6 +21,7 @@ from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.char_ngrams import CharNgrams
 from alchemist_exp.features.chunk_cache import write_array
+from alchemist_exp.features.randomized_svd import right_singular_vectors
 
 _SMALLEST_SHARE = 1e-4
 """A direction whose singular value is below this share of the largest one is rounding noise."""
@@ -217,14 +218,8 @@ class Tfidf(FeatureExtractor):
 
     def _components(self, weights: Any) -> FloatArray:
         """Return the main directions of `weights` (n_texts, n_terms) as (n_terms, n_components), padded with zeros."""
-        from sklearn.utils.extmath import randomized_svd
-        from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
-
         rank = min(self.n_components, *weights.shape)
-        # The seed is part of the method, as the number of iterations is: features must not differ between runs.
-        # More threads gain nothing here, and cost much where jobs share the cores.
-        with threadpool_limits(1):
-            _, singular_values, directions = randomized_svd(weights, n_components=rank, random_state=0)
+        singular_values, directions = right_singular_vectors(weights, rank)
         kept = singular_values > _SMALLEST_SHARE * singular_values[0]
         components = np.zeros((weights.shape[1], self.n_components), np.float32)
         components[:, :rank][:, kept] = directions[kept].T
