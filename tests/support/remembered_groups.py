@@ -86,7 +86,7 @@ def _has_own_files_only(repo: Any) -> bool:
     return paths == [config_dir()] and not plugins.directory() and not registry.installed_directories()
 
 
-def _is_own(repo: ConfigRepository, config_path: str) -> bool:
+def _is_own(repo: Any, config_path: str) -> bool:
     """Return whether a file or a schema is neither a user's nor a plugin's, and so stays as it is."""
     source = repo._find_object_source(config_path, ObjectType.CONFIG)
     if source is None:
