@@ -93,7 +93,7 @@ def _is_own(repo: Any, config_path: str) -> bool:
         return False
     if source.scheme() == "structured":
         return config_path in _files or _has_own_files_only(repo)
-    return source.scheme() != "file" or source.path == config_dir()
+    return bool(source.scheme() != "file" or source.path == config_dir())
 
 
 def _load_once(self: ConfigRepository, config_path: str) -> ConfigResult | None:
