@@ -46,7 +46,7 @@ def test_an_installed_wheel_runs_in_an_empty_directory(installed: Path, tmp_path
 
     first = run("-m", "alchemist_exp.run", *TINY)
     assert first.returncode == 0, first.stderr
-    assert "label model, test" in first.stdout
+    assert "majority: rows with a label" in first.stdout
     record = next((tmp_path / "outputs" / "runs").glob("*/record.json"))
     assert '"commit": null' in record.read_text()
     assert (installed / "alchemist_exp" / "conf" / "experiment" / "tiny.yaml").is_file()

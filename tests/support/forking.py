@@ -10,7 +10,6 @@ import gc
 import json
 import os
 import runpy
-import select
 import selectors
 import signal
 import socket
@@ -32,6 +31,7 @@ from tests.support.remembered_groups import DIRECTORY_VARIABLE, remember_groups
 from tests.support.shared_stages import VARIABLE, use_shared_stages
 
 TIMEOUT_S = 300
+ACCEPTED = b"accepted\n"
 FLAGS = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT | os.O_APPEND, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
@@ -140,14 +140,13 @@ def _address() -> str:
     return f"\0{Path(os.environ[DIRECTORY_VARIABLE]).name}"
 
 
-def _lock() -> FileLock:
-    return FileLock(Path(os.environ[DIRECTORY_VARIABLE], "forking.lock"))
-
-
 def _connect() -> socket.socket:
+    """Connect to the server; an OSError if there is none, or one that ends."""
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(_address())
+        if connection.recv(len(ACCEPTED)) != ACCEPTED:
+            raise ConnectionResetError
     except OSError:
         connection.close()
         raise
@@ -157,7 +156,7 @@ def _connect() -> socket.socket:
 @cache
 def _keep_server() -> socket.socket:
     """Start the process if no other process of the tests has, and keep it until this one ends."""
-    with _lock():
+    with FileLock(Path(os.environ[DIRECTORY_VARIABLE], "forking.lock")):
         try:
             return _connect()
         except OSError:
@@ -211,7 +210,9 @@ def _serve() -> None:
     while True:
         for key, _ in selector.select():
             if key.fileobj is listener:
-                selector.register(listener.accept()[0], selectors.EVENT_READ)
+                connection, _ = listener.accept()
+                connection.sendall(ACCEPTED)
+                selector.register(connection, selectors.EVENT_READ)
                 connections += 1
             elif isinstance(key.fileobj, socket.socket):
                 if line := _read_line(key.fileobj):
@@ -223,10 +224,7 @@ def _serve() -> None:
             else:
                 key.data()
         if connections == 0:
-            with _lock():
-                if not select.select([listener], [], [], 0)[0]:
-                    listener.close()
-                    return
+            return
 
 
 def _read_line(connection: socket.socket) -> bytes:
@@ -247,7 +245,8 @@ def _start(line: bytes, connection: socket.socket, selector: selectors.BaseSelec
         for key in [*selector.get_map().values()]:
             key.fileobj.close() if isinstance(key.fileobj, socket.socket) else os.close(key.fd)
         _become(json.loads(line))
-    connection.sendall(f"{child}\n".encode())
+    with suppress(OSError):  # as below
+        connection.sendall(f"{child}\n".encode())
     ended = os.pidfd_open(child)
 
     def answer() -> None:
