@@ -20,7 +20,7 @@ from alchemist_exp.core.types import Split
 from alchemist_exp.programs.files import file_names, split_header
 from alchemist_exp.programs.types import Program
 from alchemist_exp.results.layout import new_console, new_table, number_text
-from alchemist_exp.results.record import RunRecord, Section, read_finished
+from alchemist_exp.results.record import REPORT, RunRecord, Section, read_finished
 from alchemist_exp.results.report import UNKNOWN
 
 SHOWN_FLIPS = 6
@@ -92,11 +92,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _edit(chosen: argparse.Namespace) -> int:
     from alchemist_exp.cli.program_edit import run_edited
+    from alchemist_exp.cli.report import try_run_report
 
     before = _find_run(chosen.outputs, chosen.run)
     made = run_edited(before.directory, before.record, chosen.outputs, chosen.program, chosen.file, chosen.config_dir)
     after = DiffedRun(directory=made.directory, record=made.record, programs=made.record.programs["list"])
     _show(before, after, source=True)
+    if made.record.config["report"]:
+        try_run_report(after.directory)
+    if (before.directory / REPORT).exists():  # made again, because it now says which run outdates it
+        try_run_report(before.directory)
     print(f"why a row changed  {explain_command(after.directory)}")
     return 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.atomic_io import write_bytes
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.results.record import RECORD, REPORT
 
@@ -80,6 +80,19 @@ def write_run_report(directory: Path, path: Path | None = None) -> Path:
     path = path or directory / REPORT
     write_bytes(path, run_report(run).encode())
     return path
+
+
+def try_run_report(directory: Path) -> None:
+    """Write the report of a run that has just finished; a failure is printed and does not fail the command.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    try:
+        write_run_report(directory)
+    except AlchemistError as error:
+        print_error(f"the run has finished, but its report could not be written: {error}")
 
 
 def write_sweep_report(outputs: Path, path: Path | None = None) -> Path:

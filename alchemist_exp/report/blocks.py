@@ -237,10 +237,12 @@ class Page:
     Attributes:
         title: Its title.
         subtitle: When and by what it was made.
+        warnings: What a reader has to know first.
         sections: Its sections; those without blocks are left out.
 
     """
 
     title: str
     subtitle: str
+    warnings: Sequence[str] = ()
     sections: Sequence[PageSection] = field(default_factory=tuple)

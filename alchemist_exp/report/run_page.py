@@ -16,6 +16,7 @@ from alchemist_exp.report.program_sections import funnel_section, programs_secti
 from alchemist_exp.report.rows import LabeledRows, read_rows
 from alchemist_exp.report.samples import RowSampler
 from alchemist_exp.report.score_sections import cost_section, notes_section, repeat_section, scores_section
+from alchemist_exp.results.edits import edit_notes
 from alchemist_exp.results.record import RECORD
 
 
@@ -66,6 +67,7 @@ def _page(run: StoredRun, rows: LabeledRows | None, names: list[str], share: flo
     return Page(
         title=" · ".join(shorten(part) for part in dict.fromkeys((*parts, *trained))),
         subtitle=f"Run {record.run_key[:12]}, finished {record.finished_at}",
+        warnings=[shorten(note[:1].upper() + note[1:], 300) for note in edit_notes(run.directory, record)],
         sections=[section for section in sections if section.blocks],
     )
 
