@@ -141,6 +141,11 @@ def _label(program: Section) -> str:
     return f"{provenance['strategy']} {provenance['sample']}" if provenance else program["origin"]
 
 
+def _file(program: Section) -> str:
+    """Return the name by which a program is shown: that of its file, because an edited program has no other."""
+    return str(program.get("file") or file_names([_label(program)])[0])
+
+
 def _programs(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
     table = new_table("", "A", "B", "coverage", "accuracy", "")
     counts: Counter[str] = Counter()
@@ -155,7 +160,7 @@ def _programs(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
                 " to ".join(number_text(program[key]) for program in (old, new) if program is not None)
                 for key in ("coverage", "accuracy")
             )
-            table.add_row(sanitize(_label(there)), *ids, *steps, f"{kind}{lost}")
+            table.add_row(sanitize(_file(there)), *ids, *steps, f"{kind}{lost}")
     yield Text(f"\nPrograms  {', '.join(f'{count} {kind}' for kind, count in counts.items())}", style="bold cyan")
     if table.row_count:
         yield table
@@ -287,8 +292,7 @@ def _sources(before: DiffedRun, after: DiffedRun) -> Iterator[str]:
     for old, new in changed:
         yield "\n"
         lines = _lines(before, old), _lines(after, new)
-        # The names of files: an edited program has no other, and one heading should not have two kinds of names.
-        names = f"A: {file_names([_label(old)])[0]}", f"B: {file_names([_label(new)])[0]}"
+        names = f"A: {_file(old)}", f"B: {_file(new)}"
         if not all(lines):
             changed_name = names[0 if not lines[0] else 1]
             yield f"{changed_name}: its file was changed or removed after the run, so the lines are not known\n"
