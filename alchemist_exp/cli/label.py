@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alchemist_exp.cli.arguments import Parser, apply_command, run_command, show_command
+from alchemist_exp.cli.arguments import Parser, apply_command, report_command, run_command, show_command
 from alchemist_exp.cli.confirm import may_send_calls
 from alchemist_exp.cli.labeled_table import LabeledTable, label_rows
 from alchemist_exp.core.atomic_io import write_bytes
@@ -391,6 +391,7 @@ def _show_next(
         print(f"  correct a program in {single_line(chosen.programs)} and run the same command again")
     print(f"  the same run, with any setting:  {_run_command(chosen, overrides)}")
     print(f"  this screen again:               {show_command(directory)}")
+    print(f"  a page with rows and programs:   {report_command(directory)}")
     print(f"  label other rows:                {apply_command(directory)}")
 
 

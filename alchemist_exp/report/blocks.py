@@ -186,6 +186,11 @@ class RowExplanation:
     reasons: Sequence[RowReason]
     notes: Sequence[str] = ()
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether the line of at least one vote is known."""
+        return any(one.line for one in self.reasons)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RowCard:
