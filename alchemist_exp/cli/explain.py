@@ -55,12 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    parser = Parser(
-        prog="alchemist explain",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="alchemist explain", description=DESCRIPTION)
     parser.add_argument("run", metavar="RUN", help="a run: its key, the first digits of it, or its directory")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--row", metavar="N", type=natural, help="the number of a row in the input of the run, from 0")

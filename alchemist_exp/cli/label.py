@@ -87,12 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    parser = Parser(
-        prog="alchemist label",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="alchemist label", description=DESCRIPTION)
     parser.add_argument("file", metavar="FILE", help="the file with one row per line or record")
     parser.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="any override of alchemist run")
     parser.add_argument("--task", required=True, help="what the LLM is to do, in one sentence")

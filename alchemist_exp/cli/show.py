@@ -26,7 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="alchemist show",
         description="Print scores, programs and cost of a finished run again.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "run",

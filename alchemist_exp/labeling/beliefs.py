@@ -41,7 +41,7 @@ def leave_one_out(
         1 + n_left_out labels for each row, one after the other: first with all votes, then without each program.
 
     """
-    n_rows, n_programs = votes.shape
+    n_programs = votes.shape[1]
     columns = np.arange(n_programs if n_left_out is None else n_left_out)
     without = np.repeat(votes[:, np.newaxis], 1 + len(columns), axis=1)
     without[:, 1 + columns, columns] = ABSTAIN

@@ -184,8 +184,10 @@ def _lines(
     sources = [program.source for program in programs[:MAX_PROGRAMS]]
     lines = {}
     for column, traced in enumerate(sandbox.execute_traced(sources, inputs, len(run.classes))):
+        if traced.lines is None:  # a sandbox that cannot trace
+            continue
         described = cache(lambda line, source=sources[column]: _described(source, line))
-        for place, vote, line in zip(with_content, traced.votes, [] if traced.lines is None else traced.lines):
+        for place, vote, line in zip(with_content, traced.votes, traced.lines, strict=True):
             if line and vote == rows.votes[chosen[place], column]:
                 lines[int(chosen[place]), column] = int(line), described(int(line))
     return lines

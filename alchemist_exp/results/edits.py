@@ -1,7 +1,7 @@
 """Finds the runs that `alchemist programs edit` has made of a run.
 
-Nothing is written into the directory of a finished run: an edited run names its parent, and the parent's edits are found
-by a search of the runs in the same outputs directory.
+Nothing is written into the directory of a finished run: an edited run names its parent, and the edits of a run are
+found by a search of the runs in the same outputs directory.
 """
 
 import os

@@ -110,7 +110,7 @@ def test_an_export_labels_rows_as_its_run(exported: Path, finished: Path, tmp_pa
     Path("in.csv").write_text("text\ncheck out my channel\nlunch?\n", encoding="utf-8")
     for using in ("model", "programs"):
         for run, out in ((exported, "a.csv"), (finished, "b.csv")):
-            assert apply.main([str(run), "in.csv", "-o", out, "--with", using, "--force"]) == 0
+            assert apply.main([str(run), "in.csv", "-o", out, "--with", using, "--overwrite"]) == 0
         assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
 
 
@@ -193,12 +193,15 @@ def test_what_cannot_be_exported_is_one_sentence(
     (tmp_path / "mine").mkdir()
     (copied / "labels.parquet").write_bytes(b"PAR1")
     for arguments, message in (
-        ([str(copied), "-o", str(exported)], "exists; name another directory by -o DIR, or replace it by --force"),
-        ([str(copied), "-o", str(tmp_path / "mine"), "--force"], "is not an export, so --force does not replace it"),
+        ([str(copied), "-o", str(exported)], "exists; name another directory by -o DIR, or replace it by --overwrite"),
+        (
+            [str(copied), "-o", str(tmp_path / "mine"), "--overwrite"],
+            "is not an export, so --overwrite does not replace it",
+        ),
         ([str(copied)], "the following arguments are required: -o/--out"),
         (["absent", "-o", "x", "--outputs", str(tmp_path)], "there is no run under"),
         ([str(copied), "-o", str(tmp_path / "out")], "labels.parquet is broken"),
-        ([str(copied), "-o", str(exported), "--force"], "labels.parquet is broken"),
+        ([str(copied), "-o", str(exported), "--overwrite"], "labels.parquet is broken"),
     ):
         before = sorted(exported.rglob("*"))
         assert run_command(lambda arguments=arguments: export.main(arguments), monkeypatch) == 1
@@ -225,7 +228,7 @@ def test_what_is_left_out_is_a_note(copied: Path, tmp_path: Path, monkeypatch: P
     ]
     assert not any((target / name).exists() for name in ("labeler.py", "model.onnx", "model.safetensors"))
     assert "labeler.py" not in (target / "README.md").read_text(encoding="utf-8")
-    assert export.main([str(copied), "-o", str(target), "--force"]) == 0
+    assert export.main([str(copied), "-o", str(target), "--overwrite"]) == 0
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     with pytest.raises(ConfigError, match="needs the package safetensors"):
         write_safetensors(tmp_path / "x", [], [], [])

@@ -43,7 +43,10 @@ def run_page(
         # A program of Python in quotes has several lines.
         is_python = block.startswith(".venv/bin/python ")
         for line in [block] if is_python else block.replace("\\\n", "").splitlines():
-            _run(re.sub("|".join(runs), lambda word: keys.get(word[0], word[0]), line), monkeypatch)
+            filled = line
+            for word, key in keys.items():
+                filled = filled.replace(word, key)
+            _run(filled, monkeypatch)
             found = {path.parent.name for path in Path("outputs/runs").glob("*/record.json")} - {*keys.values()}
             keys |= zip(runs[len(keys) :], found, strict=False)
         printed.append(capfd.readouterr().out)
