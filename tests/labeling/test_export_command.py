@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -213,6 +214,23 @@ def test_what_cannot_be_exported_is_one_sentence(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("shares", [(np.nan, 1.0), (1.5, -0.5), (0.2, 0.2)])
+def test_values_that_are_no_probabilities_are_refused(
+    copied: Path, tmp_path: Path, monkeypatch: Patch, capsys: Capture, shares: tuple[float, float]
+) -> None:
+    labels = pd.read_parquet(copied / "labels.parquet")
+    row = int(labels["weak_label"].first_valid_index())
+    for name, share in zip(("p(ham)", "p(spam)"), shares, strict=True):
+        labels.loc[row, name] = share
+    labels.to_parquet(copied / "labels.parquet")
+    arguments = [str(copied), "-o", str(tmp_path / "out")]
+    assert run_command(lambda: export.main(arguments), monkeypatch) == 1
+    said = capsys.readouterr().err
+    assert f"p(CLASS) of row {labels['row'][row]} is [" in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("*out*"))
+
+
 def test_what_is_left_out_is_a_note(copied: Path, tmp_path: Path, monkeypatch: Patch, capsys: Capture) -> None:
     found = importlib.util.find_spec
     absent = ("onnx", "safetensors")
@@ -228,7 +246,15 @@ def test_what_is_left_out_is_a_note(copied: Path, tmp_path: Path, monkeypatch: P
     ]
     assert not any((target / name).exists() for name in ("labeler.py", "model.onnx", "model.safetensors"))
     assert "labeler.py" not in (target / "README.md").read_text(encoding="utf-8")
+    # Drafts of killed exports are removed; those of a running process are not.
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    drafts = [
+        tmp_path / f".{name}" for name in (f"out.{ended.pid}-0a1b", f"out.old-{ended.pid}", f"out.{os.getpid()}-0a")
+    ]
+    for draft in drafts:
+        draft.mkdir()
     assert export.main([str(copied), "-o", str(target), "--overwrite"]) == 0
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == drafts[2:]
     with pytest.raises(ConfigError, match="needs the package safetensors"):
         write_safetensors(tmp_path / "x", [], [], [])
