@@ -38,7 +38,10 @@ class Parser(argparse.ArgumentParser):
             options: As for argparse.
 
         """
-        chosen = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False} | options
+        chosen: dict[str, Any] = {
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            "allow_abbrev": False,
+        } | options
         super().__init__(prog=prog, description=description, **chosen)
 
     def error(self, message: str) -> Never:

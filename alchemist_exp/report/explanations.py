@@ -125,7 +125,7 @@ def explain_rows(run: StoredRun, rows: LabeledRows, names: Sequence[str], chosen
 
     """
     listed = run.record.programs["list"]
-    influences = [value if isinstance(value := one.get("influence"), float) else None for one in listed]
+    influences = [value if type(value := one.get("influence")) in (int, float) else None for one in listed]
     found = Explanations(rows=rows, classes=run.classes, programs=names, influences=influences)
     if not chosen or not rows.votes.shape[1]:
         return found
@@ -164,7 +164,8 @@ def _lines(
         AlchemistError: The programs cannot run on this machine, or would take too long.
 
     """
-    if run.record.data.get("kind") == "images":
+    kind = load_row_kind(run)
+    if kind.name == "images":
         raise AlchemistError("images would have to be encoded; alchemist explain RUN --text IMAGE shows them.")
     took = [one.get("cpu_seconds") for one in run.record.programs["list"]]
     seconds = sum(value for value in took if isinstance(value, float)) * len(chosen) / max(1, rows.n_total)
@@ -173,12 +174,12 @@ def _lines(
             f"the programs would take about {seconds:.0f} CPU seconds; alchemist explain RUN --row N shows those of "
             "one row."
         )
-    kind = load_row_kind(run)
-    columns = stored_columns(kind)
-    values = {name: rows.content[of].take(chosen).to_pylist() for name, of in columns.items()}
-    parsed = kind.parse_columns(TablePart(file=run.directory / LABELS, columns=values), [*columns])
-    with_content = [place for place, row in enumerate(parsed) if not kind.is_empty(row)]
-    inputs = INPUTS[kind.name](kind.program_input([parsed[place] for place in with_content]))
+    path, columns = run.directory / LABELS, stored_columns(kind)
+    with naming_files(path):  # its columns may have other types
+        values = {name: rows.content[of].take(chosen).to_pylist() for name, of in columns.items()}
+        parsed = kind.parse_columns(TablePart(file=path, columns=values), [*columns])
+        with_content = [place for place, row in enumerate(parsed) if not kind.is_empty(row)]
+        inputs = INPUTS[kind.name](kind.program_input([parsed[place] for place in with_content]))
     sandbox = make_sandbox(run, "auto", Consent())
     sandbox = replace(sandbox, program_wall_s=min(sandbox.program_wall_s, PROGRAM_WALL_S))
     sources = [program.source for program in programs[:MAX_PROGRAMS]]
