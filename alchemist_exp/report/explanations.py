@@ -127,7 +127,7 @@ def explain_rows(run: StoredRun, rows: LabeledRows, names: Sequence[str], chosen
     listed = run.record.programs["list"]
     influences = [value if type(value := one.get("influence")) in (int, float) else None for one in listed]
     found = Explanations(rows=rows, classes=run.classes, programs=names, influences=influences)
-    if not chosen or not rows.votes.shape[1]:
+    if not chosen or not rows.votes.shape[1] or not any(one.get("file") for one in listed):  # votes of people
         return found
     try:
         programs = read_programs(run)
