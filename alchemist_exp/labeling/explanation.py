@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -223,21 +224,26 @@ def enclosing_condition(source: str, line: int) -> str:
         'else of if a and ( b)'
 
     """
-    if len(source) > MAX_PARSED_CHARS:
-        return ""
-    try:
-        with warnings.catch_warnings():  # of escapes in strings
-            warnings.simplefilter("ignore")
-            nodes = [*ast.walk(ast.parse(source))]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ""
-    around = [one for one in nodes if isinstance(one, ast.If) and one.body[0].lineno <= line <= (one.end_lineno or 0)]
+    around = [one for one in _if_statements(source) if one.body[0].lineno <= line <= (one.end_lineno or 0)]
     if not around:
         return ""
     found = max(around, key=lambda one: one.lineno)
     condition = " ".join((ast.get_source_segment(source, found.test) or "").split())
     is_else = bool(found.orelse) and line >= found.orelse[0].lineno
     return f"else of if {condition}" if is_else else f"if {condition}"
+
+
+@lru_cache(maxsize=4)  # a report asks for many lines of a program
+def _if_statements(source: str) -> tuple[ast.If, ...]:
+    """Return the `if` statements of a program; none of a program that cannot be parsed here."""
+    if len(source) > MAX_PARSED_CHARS:
+        return ()
+    try:
+        with warnings.catch_warnings():  # of escapes in strings
+            warnings.simplefilter("ignore")
+            return tuple(one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.If))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
 
 
 def differences(explanation: Explanation, stored: StoredRow, columns: Sequence[str]) -> list[str]:

@@ -179,6 +179,8 @@ def _lines(
         values = {name: rows.content[of].take(chosen).to_pylist() for name, of in columns.items()}
         parsed = kind.parse_columns(TablePart(file=path, columns=values), [*columns])
         with_content = [place for place, row in enumerate(parsed) if not kind.is_empty(row)]
+        if not with_content:
+            return {}
         inputs = INPUTS[kind.name](kind.program_input([parsed[place] for place in with_content]))
     sandbox = make_sandbox(run, "auto", Consent())
     sandbox = replace(sandbox, program_wall_s=min(sandbox.program_wall_s, PROGRAM_WALL_S))
