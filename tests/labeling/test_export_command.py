@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import absl.logging
 import datasets
 import mlcroissant
 import numpy as np
@@ -26,6 +27,10 @@ from alchemist_exp.labeling.components import Consent
 from alchemist_exp.labeling.model_labeler import model_labeler
 from alchemist_exp.labeling.run_files import open_run
 from tests.support.commands import apply_lines, run_command
+
+# The handler of absl, which mlcroissant imports, closes its stream when Hydra configures logging in this process. It has
+# the standard error of pytest's capture, without which no later test runs.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
