@@ -14,8 +14,8 @@ class ValidationSet:
 
     Args:
         rows: float32 tensor of shape (n_rows, n_features), scaled like the training rows.
-        gold: int64 tensor of shape (n_rows,).
-        positive: The class whose F1 is the score; None for accuracy.
+        gold: int64 tensor of shape (n_rows,); boolean of shape (n_rows, n_classes) if several classes may hold.
+        positive: The class whose F1 is the score; None for accuracy, or for macro-F1 if several classes may hold.
 
     """
 
@@ -31,10 +31,12 @@ class ValidationSet:
             network: The seed's network.
 
         Returns:
-            float64 tensor without dimensions: accuracy or F1; NaN if the seed's training diverged.
+            float64 tensor without dimensions: accuracy, F1 or macro-F1; NaN if the seed's training diverged.
 
         """
         logits = network.logits(self._rows)
+        if self._gold.dtype == torch.bool:
+            return self._macro_f1(logits).where(logits.isfinite().all(), torch.nan)
         # float64, the precision of the scores in the record.
         predicted = logits.argmax(dim=-1)
         if self._positive is None:
@@ -44,6 +46,13 @@ class ValidationSet:
             hits = (predicted_positive & gold_positive).sum().double()
             score = 2 * hits / (predicted_positive.sum() + gold_positive.sum()).clamp_min(1)
         return score.where(logits.isfinite().all(), torch.nan)
+
+    def _macro_f1(self, logits: Tensor) -> Tensor:
+        """Return the mean F1 of the classes that occur in gold or predictions."""
+        predicted = logits >= 0  # a probability of 0.5
+        hits = (predicted & self._gold).sum(dim=0).double()
+        total = predicted.sum(dim=0) + self._gold.sum(dim=0)
+        return (2 * hits / total.clamp_min(1)).sum() / (total > 0).sum().clamp_min(1)
 
 
 class BestWeights:

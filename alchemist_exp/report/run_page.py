@@ -36,7 +36,8 @@ def run_report(run: StoredRun) -> str:
     """
     try:
         names = [str(program.get("file") or program["origin"]) for program in run.record.programs["list"]]
-        rows = read_rows(run.directory, run.classes, names)
+        # The sections on rows are about single classes.
+        rows = None if run.record.multi_label else read_rows(run.directory, run.classes, names)
         explanations = None
         if rows is not None:
             sampler = RowSampler(rows=rows, classes=run.classes, programs=names, pictures=None)

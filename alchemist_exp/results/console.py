@@ -20,6 +20,7 @@ SHOWN_PROGRAMS = 12
 """Rows of the programs' table; the record has them all."""
 
 _SCORES = ("accuracy", "f1", "macro_f1")
+_METRIC_NAMES = {"accuracy": "accuracy", "f1": "F1", "macro_f1": "macro F1"}
 _UNSEEN = "unseen"
 _PROGRAM_NUMBERS = ("coverage", "overlap", "conflict", "accuracy", "influence")
 
@@ -36,7 +37,7 @@ def headline(record: RunRecord, splits: Sequence[str] = ("test", "valid")) -> di
         `coverage` of train; "-" for what is not known.
 
     """
-    name = "f1" if record.config["dataset"]["metric"] == "f1" else "accuracy"
+    name = record.metric
     scored = record.end_model["metrics"] or record.label_model["metrics"]
     split = next((split for split in splits if scored.get(split)), None)
     coverage = number_text(record.label_model["coverage"]["train"])
@@ -44,7 +45,7 @@ def headline(record: RunRecord, splits: Sequence[str] = ("test", "valid")) -> di
         return {"score": UNKNOWN, "distilled": UNKNOWN, "label model": UNKNOWN, "coverage": coverage}
     distilled, of_votes = record.end_model["metrics"].get(split), record.label_model["metrics"].get(split)
     return {
-        "score": f"{split} {'F1' if name == 'f1' else name}",
+        "score": f"{split} {_METRIC_NAMES[name]}",
         "distilled": mean_text(distilled[name], len(record.end_model["seeds"])) if distilled else UNKNOWN,
         "label model": number_text(of_votes and of_votes[name]),
         "coverage": coverage,
@@ -121,7 +122,7 @@ def render(
         *concept_table(record.concepts, spurious=record.groups.get("attribute", "background")),
         *_programs(
             record.programs,
-            accuracy=f"accuracy{' on valid' * on_valid}",
+            accuracy=f"{'micro F1' if record.multi_label else 'accuracy'}{' on valid' * on_valid}",
             votes=has_votes,
             n_classes=n_classes,
             verbose=verbose,
@@ -153,7 +154,8 @@ def _printable(value: Any) -> Any:
 def _scores(record: RunRecord) -> list[RenderableType]:
     label_model, end_model, positive = record.label_model, record.end_model, record.data["positive_class"]
     n_seeds = len(end_model["seeds"])
-    table = new_table("", "coverage", "accuracy", f"F1 of {positive}" if positive else "weighted F1", "macro F1")
+    accuracy, f1 = ("subset accuracy", "micro F1") if record.multi_label else ("accuracy", "weighted F1")
+    table = new_table("", "coverage", accuracy, f"F1 of {positive}" if positive else f1, "macro F1")
     for split in record.data["rows"]:
         scores = label_model["metrics"].get(split) or dict.fromkeys(_SCORES)
         coverage = number_text(label_model["coverage"].get(split))
@@ -176,7 +178,8 @@ def _scores(record: RunRecord) -> list[RenderableType]:
                 if scores:
                     table.add_row(f"{kind}, {split}{rows}", "", *(number_text(scores[name]) for name in _SCORES))
     for split, share in record.data["most_frequent_class"].items():
-        table.add_row(f"most frequent class, {split}", "", number_text(share), style="dim")
+        what = "most frequent set of classes" if record.multi_label else "most frequent class"
+        table.add_row(f"{what}, {split}", "", number_text(share), style="dim")
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"
     what = f"{label_model['name']}: rows with a label" + (f"; {end_model['name']}: {over}" if n_seeds else "")
     labels = f"labels by {label_model['name']} on train: {_counts(label_model['labels'])}"

@@ -28,8 +28,8 @@ from alchemist_exp.labeling.model_labeler import model_labeler
 from alchemist_exp.labeling.run_files import open_run
 from tests.support.commands import apply_lines, run_command
 
-# The handler of absl, which mlcroissant imports, closes its stream when Hydra configures logging in this process. It has
-# the standard error of pytest's capture, without which no later test runs.
+# The handler of absl, which mlcroissant imports, closes its stream when Hydra configures logging in this process: it is
+# the standard error of the capture of pytest, without which no later test runs.
 absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 Capture = pytest.CaptureFixture[str]
