@@ -28,7 +28,8 @@ from alchemist_exp.prompts.templates import PromptTemplates
 from tests.support.composing import compose_cached
 from tests.support.forking import run_forked
 from tests.support.remembered_groups import remember_groups
-from tests.support.slurm_node import slurm_node
+from tests.support.shared_stages import share_stages
+from tests.support.slurm_node import start_slurm, stop_slurm
 
 config.register()
 remember_groups()
@@ -42,6 +43,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)  # with the default, 700, composing a configuration takes 5% more time
     gc.enable()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what all processes of the tests share, at the end of the process that has started the others."""
+    if not hasattr(config, "workerinput"):
+        stop_slurm()
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +79,13 @@ def _drawn_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def shared_stages() -> Iterator[None]:
+    """Let runs take votes and features from equal runs of other tests."""
+    with share_stages():
+        yield
+
+
 @pytest.fixture(scope="session")
 def composed() -> Callable[..., DictConfig]:
     """Composes the configuration with overrides, as the command line does."""
@@ -98,10 +112,9 @@ def prompts(composed) -> PromptTemplates:
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The configuration of a Slurm of one node, which all tests of a process share."""
-    with slurm_node(tmp_path_factory.mktemp("slurm")) as configuration:
-        yield configuration
+def slurm() -> Path:
+    """The configuration of a Slurm of one node, which all tests share."""
+    return start_slurm()
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ from alchemist_exp.cli import run
 from alchemist_exp.cli.hydra_command import hydra_arguments
 from alchemist_exp.core.atomic_io import read_json
 from tests.support.commands import run_command
-from tests.support.forking import run_alchemist
+from tests.support.forking import ForkedProcess, run_alchemist
 from tests.support.paths import REPOSITORY
+
+pytestmark = pytest.mark.usefixtures("shared_stages")
 
 TINY = ("+experiment=tiny", "method.n_programs=1", "label_model=majority", "sandbox.determinism_rows=0")
 
@@ -170,6 +172,22 @@ def test_the_second_time_answers_from_the_record(cli) -> None:
     assert first.stdout.splitlines()[3:] == again.stdout.splitlines()[4:]
 
 
+def _start_interpreter(overrides: tuple[str, ...], cwd: Path) -> subprocess.Popen[bytes]:
+    with (cwd / "stderr").open("wb") as stderr:
+        return subprocess.Popen(
+            [sys.executable, "-m", "alchemist_exp.run", *overrides],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
+
+
+def _start_forked(overrides: tuple[str, ...], cwd: Path) -> ForkedProcess:
+    return ForkedProcess("alchemist_exp.run", *overrides, cwd=cwd, files=(os.devnull, os.devnull, str(cwd / "stderr")))
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_run_leaves_evidence_and_one_after_a_kill_finishes(cli, tmp_path: Path, sent: signal.Signals) -> None:
     programs = tmp_path / "programs"
@@ -178,20 +196,15 @@ def test_a_stopped_run_leaves_evidence_and_one_after_a_kill_finishes(cli, tmp_pa
     for i in range(3):
         (programs / f"{i}.py").write_text(slow.format(i % 2))
     overrides = ("method=program_files", "method.path=programs", "logger=none", "label_model=majority")
-    job = subprocess.Popen(
-        [sys.executable, "-m", "alchemist_exp.run", *overrides],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
+    # Ctrl-C needs a new interpreter, whose handlers no test process has changed; the others need only the signal.
+    start = _start_interpreter if sent is signal.SIGINT else _start_forked
+    job = start(overrides, tmp_path)
     record = next(_appears(tmp_path / "outputs" / "runs", "*/record.json"))
     assert read_json(record, what="")["status"] == "started"
     time.sleep(1)
     job.send_signal(sent)
-    _, stderr = job.communicate(timeout=60)
+    job.wait(timeout=60)
+    stderr = (tmp_path / "stderr").read_text()
     status = read_json(record, what="")
     word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}.get(sent)
     if word:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.paths import REPOSITORY
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 EXAMPLES = REPOSITORY / "examples"
 
 PRINTED = {

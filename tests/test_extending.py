@@ -18,6 +18,8 @@ from alchemist_exp.pipeline.artifacts import MODEL
 from alchemist_exp.results.record import RunStatus
 from tests.support.paths import REPOSITORY
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r'^```(?:python|yaml) title="([\w/.]+)"\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL))
 COMMANDS = re.findall(r"^```bash\nalchemist run --config-dir my (.*?)\n```", PAGE, re.MULTILINE | re.DOTALL)

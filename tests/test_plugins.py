@@ -19,6 +19,8 @@ from alchemist_exp.core.errors import ConfigError
 from tests.support.commands import run_command
 from tests.support.paths import REPOSITORY
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 TINY = ("+experiment=tiny", "dataset.limit=30", "end_model.max_epochs=1", "sandbox.determinism_rows=0")
 ONE_PROGRAM = "method.n_programs=1"
 

@@ -16,6 +16,8 @@ from alchemist_exp.pipeline.run import run
 from alchemist_exp.results.edits import edits_of
 from alchemist_exp.results.record import RunRecord
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 
 @pytest.fixture(scope="module")
 def outputs(composed, tmp_path_factory: pytest.TempPathFactory) -> Path:

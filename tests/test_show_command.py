@@ -11,6 +11,8 @@ from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.results.record import SCHEMA_VERSION
 from tests.support.commands import run_command
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 TINY = ("+experiment=tiny", "method.n_programs=1", "label_model=majority", "sandbox.determinism_rows=0")
 
 

@@ -11,6 +11,8 @@ from alchemist_exp.cli.sweep_screen import SweepScreen, duration
 from alchemist_exp.pipeline import run as pipeline
 from tests.support.commands import run_command
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 TINY = (
     *("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1"),
     *("method.n_programs=1", "sandbox.determinism_rows=0"),

@@ -9,6 +9,8 @@ from alchemist_exp import config
 from tests.support.page_commands import page_text, run_page
 from tests.support.paths import REPOSITORY
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

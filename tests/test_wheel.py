@@ -9,7 +9,14 @@ import pytest
 
 from tests.support.paths import REPOSITORY
 
-ONE_PROGRAM = ("method.n_programs=1", "sandbox.determinism_rows=0")
+TINY = (
+    "dataset=sms",
+    "dataset.limit=100",
+    "method.n_programs=1",
+    "label_model=majority",
+    "end_model=none",
+    "logger=none",
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,32 +33,25 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_installed_wheel_runs_in_an_empty_directory(installed: Path, tmp_path: Path) -> None:
-    script, module = [str(installed / "bin" / "alchemist"), "run"], ["-m", "alchemist_exp.run"]
-    first, again = (
-        subprocess.run(
-            [sys.executable, *command, "+experiment=tiny", "dataset=sms", "label_model=majority", *ONE_PROGRAM],
+    def run(*command: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(installed)},
+            input=text,
             capture_output=True,
             text=True,
             timeout=120,
         )
-        for command in (script, module)
-    )
+
+    first = run("-m", "alchemist_exp.run", *TINY)
     assert first.returncode == 0, first.stderr
-    assert "distilled mlp, test" in first.stdout
-    assert (again.returncode, "loaded from the existing record" in again.stdout) == (0, True), again.stderr
+    assert "majority: rows with a label" in first.stdout
     record = next((tmp_path / "outputs" / "runs").glob("*/record.json"))
     assert '"commit": null' in record.read_text()
+    assert (installed / "alchemist_exp" / "conf" / "experiment" / "tiny.yaml").is_file()
     assert (installed / "alchemist_exp" / "py.typed").is_file()
     assert (installed / "hydra_plugins" / "alchemist_sweeper.py").is_file()
-    applied = subprocess.run(
-        [sys.executable, script[0], "apply", record.parent.name[:8], "--with", "programs"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(installed)},
-        input="call 09061 now to claim your prize\n",
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert applied.stdout.endswith("\tcall 09061 now to claim your prize\n"), applied.stderr
+    script, text = str(installed / "bin" / "alchemist"), "call 09061 now to claim your prize\n"
+    applied = run(script, "apply", record.parent.name[:8], "--with", "programs", text=text)
+    assert applied.stdout.endswith(f"\t{text}"), applied.stderr

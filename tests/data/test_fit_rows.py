@@ -48,8 +48,9 @@ def test_a_run_is_fitted_on_the_sample_and_labels_all_rows(
     composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The texts are lazy, and give the same votes and labels as a list."""
-    overrides = ["dataset=youtube", "dataset.limit=400", "seed=s0", "label_model=majority", "end_model.max_epochs=5"]
+    overrides = ["dataset=youtube", "dataset.limit=200", "seed=s0", "label_model=majority", "end_model.max_epochs=5"]
     overrides += ["feature_extractor=tfidf", "feature_extractor.n_components=32", "sandbox.determinism_rows=0"]
+    overrides += ["method.n_programs=4"]
 
     def ran(outputs: str, *more: str):
         cfg = composed(*overrides, f"paths.outputs={tmp_path / outputs}", *more)
@@ -58,7 +59,7 @@ def test_a_run_is_fitted_on_the_sample_and_labels_all_rows(
     whole = ran("list")
     monkeypatch.setattr(base, "LAZY_ROWS", 100)
     assert isinstance(config.build(composed("dataset=youtube")).dataset.load().texts(Split.TRAIN), TextColumn)
-    lazy, sampled = ran("lazy"), ran("sampled", "dataset.fit_rows=200")
+    lazy, sampled = ran("lazy"), ran("sampled", "dataset.fit_rows=100")
     for one in (lazy, whole):
         for program in one.record.programs["list"]:
             assert program.pop("cpu_seconds") >= 0
@@ -68,9 +69,9 @@ def test_a_run_is_fitted_on_the_sample_and_labels_all_rows(
     assert files[0] == files[1]
     record = sampled.record
     assert record.status is RunStatus.FINISHED
-    assert (whole.record.data["fit_rows"], record.data["fit_rows"]) == (400, 200)
+    assert (whole.record.data["fit_rows"], record.data["fit_rows"]) == (200, 100)
     assert record.label_model["coverage"] == whole.record.label_model["coverage"]
-    assert any("200 of 400 rows" in note for note in record.notes)
+    assert any("100 of 200 rows" in note for note in record.notes)
     assert record.end_model["metrics"]["test"]["accuracy"]["mean"] > 0.6
 
 

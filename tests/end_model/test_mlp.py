@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import pytorch_lightning
 import torch
 
 from alchemist_exp import config
@@ -24,6 +23,7 @@ from alchemist_exp.end_model import network
 from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.end_model.settings import Device
+from alchemist_exp.end_model.training import lightning  # imported without what the package does not need
 
 if TYPE_CHECKING:
     from tests.end_model.conftest import Toy
@@ -49,7 +49,7 @@ def test_no_output_no_files_and_no_changed_settings(
     monkeypatch.chdir(empty)
     threads = torch.get_num_threads() + 1
     torch.set_num_threads(threads)
-    level = logging.getLogger(pytorch_lightning.__name__).level
+    level = logging.getLogger(lightning.__name__).level
     validation = dataclasses.replace(toy.validation, features=features[:60], gold=toy.gold[:60])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -58,7 +58,7 @@ def test_no_output_no_files_and_no_changed_settings(
         make(max_epochs=2).fit(features, toy.labels, seeds=[0], validation=None)
     assert capfd.readouterr() == ("", "")
     assert not list(empty.iterdir())
-    assert (torch.get_num_threads(), logging.getLogger(pytorch_lightning.__name__).level) == (threads, level)
+    assert (torch.get_num_threads(), logging.getLogger(lightning.__name__).level) == (threads, level)
     torch.set_num_threads(threads - 1)
     assert np.array_equal(features, toy.features)
 

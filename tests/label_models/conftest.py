@@ -17,7 +17,7 @@ def _of_yaml(name: str) -> LabelModel:
         return config.build(compose("config", overrides=[f"label_model={name}"])).label_model
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Callable[..., LabelModel]:
     """Makes an unfitted label model by its name, with some values replaced."""
     return lambda name, **values: dataclasses.replace(_of_yaml(name), **values)

@@ -97,12 +97,19 @@ EDGES = {
 }
 
 
+@pytest.fixture(scope="module", params=MODELS)
+def fitted(request: pytest.FixtureRequest, make) -> tuple[LabelModel, LabeledVotes]:
+    """A model that is fitted on usual votes, which tests only read, and its labeled votes."""
+    matrix, truth = crowd(200, [0.8] * 4, [0.5, 0.5], 0.7, seed=4)
+    exam = labeled(matrix, truth)
+    return make(request.param).fit(matrix, UNIFORM, exam), exam
+
+
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_edge_cases_give_valid_labels(model: LabelModel, edge: str) -> None:
-    matrix, truth = crowd(200, [0.8] * 4, [0.5, 0.5], 0.7, seed=4)
-    exam, odd = labeled(matrix, truth), LabelMatrix(votes=EDGES[edge], n_classes=2)
-    labels = model.fit(matrix, UNIFORM, exam).predict_proba(odd)
+def test_edge_cases_give_valid_labels(fitted: tuple[LabelModel, LabeledVotes], make, edge: str) -> None:
+    (usual, exam), odd = fitted, LabelMatrix(votes=EDGES[edge], n_classes=2)
+    labels, model = usual.predict_proba(odd), make(usual.name)
     assert labels.covered.tolist() == odd.covered.tolist()
     if edge == "no rows" and model.name in ("snorkel", "auto"):
         return  # nothing to fit; the pipeline refuses a split without rows

@@ -22,13 +22,18 @@ def votes() -> tuple[LabelMatrix, np.ndarray]:
     return crowd(400, [0.9, 0.8, 0.8, 0.7, 0.6], [0.5, 0.3, 0.2], 0.6, seed=4)
 
 
-@pytest.fixture(params=MODELS)
-def saved(request: pytest.FixtureRequest, make, tmp_path: Path) -> tuple[LabelModel, LabelModel, Path]:
-    """A fitted model, an unfitted one of the same values, and the directory where the first is saved."""
+@pytest.fixture(scope="module", params=MODELS)
+def fitted(request: pytest.FixtureRequest, make) -> LabelModel:
+    """A fitted model, which tests only read."""
     matrix, truth = votes()
-    fitted = make(request.param).fit(matrix, np.array([0.5, 0.3, 0.2]), labeled(matrix, truth))
+    return make(request.param).fit(matrix, np.array([0.5, 0.3, 0.2]), labeled(matrix, truth))
+
+
+@pytest.fixture
+def saved(fitted: LabelModel, make, tmp_path: Path) -> tuple[LabelModel, LabelModel, Path]:
+    """A fitted model, an unfitted one of the same values, and the directory where the first is saved."""
     fitted.save(tmp_path)
-    return fitted, make(request.param), tmp_path
+    return fitted, make(fitted.name), tmp_path
 
 
 def test_a_loaded_model_gives_equal_labels(saved) -> None:

@@ -18,6 +18,8 @@ from tests.support.batch_job import Job, llm_of
 from tests.support.batch_server import BatchServer, Script, serving
 from tests.support.paths import REPOSITORY
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 TEXTS = [f"text {i} ü\ud800\u2028" for i in range(7)]
 
 

@@ -19,6 +19,8 @@ from alchemist_exp.llm.dialogue import RequestBatch
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLMCall, Usage
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 MODULE = '''
 """A provider that POSTs each prompt to a server of its own."""
 

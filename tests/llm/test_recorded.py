@@ -11,6 +11,8 @@ from alchemist_exp.llm.types import FinishReason, LLMCall
 from alchemist_exp.programs.trials import AssumedTrials
 from tests.support.contexts import run_context, text_data
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 
 @pytest.fixture
 def recorded(composed):

@@ -25,6 +25,8 @@ from alchemist_exp.results.record import RunRecord, RunStatus
 from tests.support.batch_server import Script, serving
 from tests.support.llm_server import ReceivedRequest, ScriptedResponse, Server, Tokens, failing
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 KEY = "sk-planted-0123456789-secret"
 PRICE = "llm.price={input_usd_per_million:1000,output_usd_per_million:1000,as_of:today}"
 PROGRAM = "```python\ndef label_function(comment):\n    return 1 if {!r} in comment.lower() else 0\n```"

@@ -27,6 +27,8 @@ from alchemist_exp.pipeline.stages import make_context
 from alchemist_exp.results.console import render
 from tests.methods.test_methods import Scripted
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 CLASSES = ("landbird", "waterbird")
 BIRDS = ("dataset=toy_birds", "feature_extractor=clip_toy", "logger=none", "seed=s0")
 SMALL = (*BIRDS, "dataset.n_train=200", "dataset.n_valid=40", "dataset.n_test=80", "end_model.max_epochs=3")

@@ -19,6 +19,8 @@ from alchemist_exp.pipeline.run import run
 from alchemist_exp.results.record import RunRecord
 from tests.methods.test_methods import Repetitive, Scripted
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 PROGRAM = "```python\ndef label_function(row):\n    return {}\n```"
 VOTES = (
     "1 if 'http' in row else 0",

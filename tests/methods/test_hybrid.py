@@ -20,6 +20,8 @@ from alchemist_exp.results.record import RunRecord, RunStatus
 from tests.methods.test_methods import Scripted
 from tests.support.contexts import run_context, text_data
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 # "hello" is uncovered, "win a car" and "win" are contested, and both programs agree on the others.
 SPAM = "```python\ndef label_function(text):\n    return 1 if 'win' in text or 'buy' in text else -1\n```"
 HAM = "```python\ndef label_function(text):\n    return 0 if 'win' in text else 1 if 'buy' in text else -1\n```"

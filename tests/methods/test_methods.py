@@ -20,6 +20,8 @@ from alchemist_exp.pipeline.run import label_rows
 from alchemist_exp.pipeline.stages import aggregate
 from tests.support.contexts import run_context, text_data
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 CODE = "```python\ndef label_function(text):\n    return {} if 'win' in text else {}\n```"
 MATRIX = LabelMatrix(votes=np.array([[0], [1], [1]], dtype=np.int8), n_classes=2)
 

@@ -32,6 +32,8 @@ from alchemist_exp.pipeline.stages import make_context
 from alchemist_exp.results.console import headline
 from alchemist_exp.results.image_grid import GridCell
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 TOY = ("dataset=toy_birds", "feature_extractor=clip_toy", "logger=none", "seed=s0", "sandbox.determinism_rows=0")
 SMALL = ("dataset.n_train=200", "dataset.n_valid=80", "dataset.n_test=200", "end_model=none", "label_model=majority")
 BACKGROUND = {"place": {"landbird": "a bird in a forest", "waterbird": "a bird on the water"}}

@@ -16,6 +16,8 @@ from alchemist_exp.pipeline.run import label_rows
 from alchemist_exp.results.round_tables import round_metrics, rounds_table
 from tests.support.contexts import run_context, text_data
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 ROWS = ["win a prize"] * 12 + ["see you soon"] * 12 + ["urgent reply jo@example.org"] * 12
 GOLD = np.repeat([1, 0, 1], 12)
 FIRST = "```python\ndef label_function(text):\n    return 1 if 'win' in text else 0 if 'see' in text else -1\n```"

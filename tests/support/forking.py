@@ -1,7 +1,8 @@
 """Runs commands in children of one process that has imported the heavy libraries, which saves seconds per command.
 
 Each child has its own command line, directory, environment and output files, as a command in a shell has. What depends
-on a new interpreter (start-up, imports, signals of a terminal) is tested with `subprocess` instead.
+on a new interpreter (start-up, imports, signals of a terminal) is tested with `subprocess` instead. All processes of
+the tests share the one that forks: it ends when the last of them has ended.
 """
 
 import atexit
@@ -9,23 +10,91 @@ import gc
 import json
 import os
 import runpy
+import selectors
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
+from filelock import FileLock
 from hydra.core.plugins import Plugins
 
 from tests.support.paths import REPOSITORY
-from tests.support.remembered_groups import remember_groups
+from tests.support.remembered_groups import DIRECTORY_VARIABLE, remember_groups
+from tests.support.shared_stages import VARIABLE, use_shared_stages
 
 TIMEOUT_S = 300
-FLAGS = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT)
+ACCEPTED = b"accepted\n"
+FLAGS = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT | os.O_APPEND, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+class ForkedProcess:
+    """A command that runs, with the methods of `subprocess.Popen` that tests need.
+
+    Args:
+        command: A module, such as alchemist_exp.run, or the path of a script.
+        arguments: The command line.
+        cwd: The directory that it runs in.
+        files: The files for standard input, output and errors.
+        environment: Variables in addition to those of this process.
+
+    Attributes:
+        pid: Its process, which leads a session of its own.
+        returncode: Its exit code (negative: a signal); None before `wait` has returned.
+
+    """
+
+    def __init__(
+        self, command: str, *arguments: str, cwd: Path, files: tuple[str, str, str], environment: Mapping[str, str] = {}
+    ) -> None:
+        job = {
+            "command": [command, *arguments],
+            "cwd": str(cwd),
+            "files": files,
+            "environment": {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        }
+        _keep_server()
+        self._connection = _connect()
+        self._lines: BinaryIO = self._connection.makefile("rb")
+        self._connection.sendall(json.dumps(job).encode() + b"\n")
+        self.pid = int(self._lines.readline())
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            TimeoutError: It has not ended.
+
+        """
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            self.returncode = int(self._lines.readline())
+            self._lines.close()
+            self._connection.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it is known to have ended."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it, unless it is known to have ended."""
+        self.send_signal(signal.SIGKILL)
 
 
 def run_forked(
@@ -45,17 +114,9 @@ def run_forked(
 
     """
     with TemporaryDirectory() as directory:
-        files = [f"{directory}/{name}" for name in ("stdin", "stdout", "stderr")]
+        files = (f"{directory}/stdin", f"{directory}/stdout", f"{directory}/stderr")
         Path(files[0]).write_bytes(stdin.encode())
-        job = {
-            "command": [command, *arguments],
-            "cwd": str(cwd),
-            "files": files,
-            "environment": {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
-        }
-        requests, returncodes = _server()
-        print(json.dumps(job), file=requests, flush=True)
-        returncode = int(returncodes.readline())
+        returncode = ForkedProcess(command, *arguments, cwd=cwd, files=files, environment=environment).wait()
         stdout, stderr = (Path(file).read_bytes().decode() for file in files[1:])
     return subprocess.CompletedProcess([command, *arguments], returncode, stdout, stderr)
 
@@ -74,24 +135,47 @@ def run_alchemist(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str
     return run_forked("tests.support.console_script", *arguments, cwd=cwd)
 
 
+def _address() -> str:
+    """Return the name of the server's socket, which is not a file (see unix(7), "abstract")."""
+    return f"\0{Path(os.environ[DIRECTORY_VARIABLE]).name}"
+
+
+def _connect() -> socket.socket:
+    """Connect to the server; an OSError if there is none, or one that ends."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(_address())
+        if connection.recv(len(ACCEPTED)) != ACCEPTED:
+            raise ConnectionResetError
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
 @cache
-def _server() -> tuple[IO[str], IO[str]]:
-    """Start the process; it ends with its standard input."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.forking"],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    atexit.register(server.communicate)
-    return server.stdin, server.stdout
+def _keep_server() -> socket.socket:
+    """Start the process if no other process of the tests has, and keep it until this one ends."""
+    with FileLock(Path(os.environ[DIRECTORY_VARIABLE], "forking.lock")):
+        try:
+            return _connect()
+        except OSError:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.forking"],
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+            server.stdout.close()
+            server.returncode = 0  # nothing waits for it
+            return _connect()
 
 
 def _serve() -> None:
-    """Run one job per line of standard input, and print its exit code."""
+    """Run the command of each line that a connection sends, and answer with its process and its exit code."""
     gc.disable()  # until the imports are done, as in conftest.py
     import datasets  # noqa: F401
     import sklearn.feature_extraction.text  # noqa: F401
@@ -115,12 +199,64 @@ def _serve() -> None:
     gc.set_threshold(20_000, 10, 10)  # as in conftest.py
     gc.enable()
     os.fsync = lambda fd: None  # as in this process's tests
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            _become(json.loads(line))
+    selector = selectors.DefaultSelector()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(_address())
+    listener.listen()
+    selector.register(listener, selectors.EVENT_READ)
+    os.write(sys.stdout.fileno(), b"ready\n")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    connections = 0
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is listener:
+                connection, _ = listener.accept()
+                connection.sendall(ACCEPTED)
+                selector.register(connection, selectors.EVENT_READ)
+                connections += 1
+            elif isinstance(key.fileobj, socket.socket):
+                if line := _read_line(key.fileobj):
+                    _start(line, key.fileobj, selector)
+                else:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()
+                    connections -= 1
+            else:
+                key.data()
+        if connections == 0:
+            return
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    """Return a line, or nothing where the other side has ended."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (part := connection.recv(1 << 20)):
+            return b""
+        line += part
+    return line
+
+
+def _start(line: bytes, connection: socket.socket, selector: selectors.BaseSelector) -> None:
+    """Fork the command of a line, and send its process and, at its end, its exit code."""
+    child = os.fork()
+    if child == 0:
+        # Inherited connections would not end with the process at their other side.
+        for key in [*selector.get_map().values()]:
+            key.fileobj.close() if isinstance(key.fileobj, socket.socket) else os.close(key.fd)
+        _become(json.loads(line))
+    with suppress(OSError):  # as below
+        connection.sendall(f"{child}\n".encode())
+    ended = os.pidfd_open(child)
+
+    def answer() -> None:
+        selector.unregister(ended)
+        os.close(ended)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        with suppress(OSError):  # the test may have ended without waiting for it
+            connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+    selector.register(ended, selectors.EVENT_READ, answer)
 
 
 def _become(job: Mapping[str, Any]) -> NoReturn:
@@ -130,6 +266,7 @@ def _become(job: Mapping[str, Any]) -> NoReturn:
     every object of the libraries, and so copies their memory first, which takes 0.5 s.
     """
     signal.alarm(TIMEOUT_S)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where the tests were started
     os.setsid()
     for number, (file, flags) in enumerate(zip(job["files"], FLAGS, strict=True)):
         os.dup2(os.open(file, flags), number)
@@ -137,6 +274,8 @@ def _become(job: Mapping[str, Any]) -> NoReturn:
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     os.environ.clear()
     os.environ.update(job["environment"])
+    if VARIABLE in os.environ:
+        use_shared_stages()
     os.chdir(job["cwd"])
     sys.argv = job["command"]
     returncode = 0

@@ -12,6 +12,8 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.sweeps.job_list import JobList, list_jobs, read_jobs
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., JobList]:

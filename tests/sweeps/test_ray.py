@@ -12,6 +12,8 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.sweeps.ray_launcher import RaySettings, launch_on_ray
 from tests.support.forking import run_alchemist
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 TINY = ("+experiment=tiny", "label_model=majority", "end_model.max_epochs=1")
 ON_RAY = ("hydra/launcher=ray", "hydra.launcher.num_cpus=2")
 

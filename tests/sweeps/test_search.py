@@ -23,6 +23,8 @@ from alchemist_exp.sweeps.search import SearchSettings, run_search, valid_score
 from alchemist_exp.sweeps.search_space import read_search_space
 from tests.support.commands import run_command
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 pytest.importorskip("optuna", reason="the extra optuna is not installed")
 
 SEARCH = ("-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3")

@@ -17,6 +17,8 @@ from alchemist_exp.sweeps.submissions import Submission, SubmittedJob
 from tests.support.commands import run_command
 from tests.support.records import record, write
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 TINY = ("dataset.limit=100", "method.n_programs=1", "logger=none", "label_model=majority", "end_model=none")
 PAID = ("llm=openai_compatible", "llm.model=m", "llm.base_url=http://127.0.0.1:1/v1")
 

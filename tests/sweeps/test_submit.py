@@ -18,6 +18,8 @@ from alchemist_exp.sweeps.submissions import SubmittedJob, active_states, new_su
 from tests.support.commands import run_command
 from tests.support.llm_server import ReceivedRequest, ScriptedResponse, Server
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 TINY = ("dataset.limit=100", "method.n_programs=1", "logger=none", "label_model=majority", "end_model=none")
 
 

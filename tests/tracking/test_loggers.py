@@ -17,6 +17,8 @@ from alchemist_exp.tracking.base import Logger, RunInfo, Tracker
 from alchemist_exp.tracking.wandb_run import WandbLogger
 from tests.support.wandb_files import read_offline_run
 
+pytestmark = pytest.mark.usefixtures("shared_stages")
+
 
 @pytest.fixture(params=config.members("logger"))
 def logger(request: pytest.FixtureRequest, composed) -> Logger:

@@ -9,17 +9,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
-
-pytest.importorskip("open_clip")
-
-import huggingface_hub.constants
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import FloatArray, Split
 from alchemist_exp.data.images.toy_birds import TRAITS, Bird, toy_birds
 from alchemist_exp.features.images.clip import TOY_CHECKPOINT, Clip, ClipToy, ClipVitB32, ClipVitL14
+
+# It is not imported here: that takes 2 s in each process of the tests.
+pytestmark = pytest.mark.skipif(not importlib.util.find_spec("open_clip"), reason="needs the extra images")
 
 N_ROWS, SEEDS = 240, (0, 1, 2)
 CONCEPTS = {
