@@ -249,7 +249,7 @@ def _labels(run: DiffedRun, names: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
-    metric = "accuracy" if before.record.data["metric"] == "accuracy" else "f1"
+    metric = "f1" if before.record.data["metric"] == "f1" else "accuracy"
     table = new_table("", metric, "", "macro F1", "")
     for split in Split:
         for what, section in (("label model", "label_model"), ("distilled", "end_model")):

@@ -22,6 +22,7 @@ class ValidationData:
         gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1.
         n_classes: How many classes there are.
         positive: The class whose binary F1 is the score; None for accuracy.
+        macro: Whether the score is macro-F1. A model whose labels are gold then gets class offsets.
 
     Raises:
         DataError: There are no rows.
@@ -33,6 +34,7 @@ class ValidationData:
     gold: IntArray
     n_classes: int
     positive: int | None
+    macro: bool = False
 
     def __post_init__(self) -> None:
         """Check the values and make the gold labels read-only."""
@@ -90,12 +92,15 @@ class FittedEndModel(ABC):
         curves: One per seed, in the order of the seeds passed to `EndModel.fit`.
         device: Where it computes ("cpu", "cuda:0").
         temperature: What logits were divided by to calibrate the model on gold labels; None if it was not calibrated.
+        class_offsets: By seed, what was added to the logit of each class for a better macro-F1 on gold labels; None if
+            the score was another one.
 
     """
 
     curves: tuple[TrainingCurve, ...]
     device: str
     temperature: float | None = None
+    class_offsets: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:

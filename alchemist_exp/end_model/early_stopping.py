@@ -16,13 +16,15 @@ class ValidationSet:
         rows: float32 tensor of shape (n_rows, n_features), scaled like the training rows.
         gold: int64 tensor of shape (n_rows,).
         positive: The class whose F1 is the score; None for accuracy.
+        macro: Whether the score is macro-F1.
 
     """
 
-    def __init__(self, rows: Tensor, gold: Tensor, positive: int | None) -> None:
+    def __init__(self, rows: Tensor, gold: Tensor, positive: int | None, *, macro: bool = False) -> None:
         self._rows = rows
         self._gold = gold
         self._positive = positive
+        self._macro = macro
 
     def score(self, network: MLP) -> Tensor:
         """Score the current weights of one seed.
@@ -31,13 +33,20 @@ class ValidationSet:
             network: The seed's network.
 
         Returns:
-            float64 tensor without dimensions: accuracy or F1; NaN if the seed's training diverged.
+            float64 tensor without dimensions: accuracy, F1 or macro-F1; NaN if the seed's training diverged.
 
         """
         logits = network.logits(self._rows)
         # float64, the precision of the scores in the record.
         predicted = logits.argmax(dim=-1)
-        if self._positive is None:
+        if self._macro:
+            hits, of_gold, of_predicted = (
+                torch.bincount(classes, minlength=logits.shape[1]).double()
+                for classes in (self._gold[predicted == self._gold], self._gold, predicted)
+            )
+            rows = of_gold + of_predicted
+            score = (2 * hits[rows > 0] / rows[rows > 0]).mean()
+        elif self._positive is None:
             score = (predicted == self._gold).double().mean()
         else:
             predicted_positive, gold_positive = predicted == self._positive, self._gold == self._positive

@@ -68,7 +68,10 @@ def train(
         rows=to_tensor(features, device) / scale,
         targets=to_tensor(targets, device),
         validation=ValidationSet(
-            to_tensor(validation.features, device) / scale, to_tensor(validation.gold, device), validation.positive
+            to_tensor(validation.features, device) / scale,
+            to_tensor(validation.gold, device),
+            validation.positive,
+            macro=validation.macro,
         ),
         best=BestWeights(networks, settings.patience),
         settings=settings,

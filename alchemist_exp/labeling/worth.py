@@ -211,7 +211,10 @@ def _stopping(
     if features is None:
         raise broken(run.directory / LABELS, "valid has no gold labels, by which the run stopped training")
     positive = measure.positive if measure.metric == Metric.f1 else None
-    return ValidationData(features=features, gold=valid.gold, n_classes=measure.n_classes, positive=positive)
+    macro = measure.metric == Metric.macro_f1
+    return ValidationData(
+        features=features, gold=valid.gold, n_classes=measure.n_classes, positive=positive, macro=macro
+    )
 
 
 def _measure(run: StoredRun) -> _Measure:

@@ -100,6 +100,7 @@ def distil(
             gold=gold,
             n_classes=context.n_classes,
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
+            macro=dataset.metric is Metric.macro_f1,
         )
     rows, labels = features[Split.TRAIN], result.train_labels
     with context.progress.stage(
@@ -116,6 +117,8 @@ def distil(
         )
     if fitted.temperature is not None:
         context.gold.use(Split.VALID, "calibration")
+    if fitted.class_offsets is not None:
+        context.gold.use(Split.VALID, "class offsets")
     return fitted
 
 

@@ -1,0 +1,88 @@
+"""A decision rule for macro-F1: an offset for the logit of each class, chosen on rows with gold labels.
+
+A model that names the most probable class seldom names a rare one: that is best for accuracy, not for macro-F1.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from alchemist_exp.core.types import IntArray, SoftLabels
+
+GRID: Final = np.arange(-30, 31) / 10
+"""The offsets that are tried, in nats; e^3 = 20 is the largest factor of a probability."""
+
+MAX_OFFSET: Final = 6.0
+"""The largest offset, since their mean is subtracted."""
+
+_PASSES: Final = 3
+"""How often each class is visited; a third pass changed the score on valid by less than .001."""
+
+
+def choose_offsets(logits: npt.NDArray[np.floating], gold: IntArray) -> npt.NDArray[np.float64]:
+    """Return the offsets with the largest macro-F1 of the rows, by coordinate ascent on `GRID`.
+
+    Args:
+        logits: Array of shape (n_rows, n_classes).
+        gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1.
+
+    Returns:
+        float64 array of shape (n_classes,) whose mean is 0: what is added to the logits. Of equal scores the offset
+        nearest to that of the step before is taken, so a model that gains nothing keeps its classes.
+
+    Example:
+        >>> logits = np.array([[2.0, 0.0], [2.0, 1.0], [2.0, 1.45], [2.0, 1.8]])
+        >>> offsets = choose_offsets(logits, np.array([0, 0, 1, 1]))
+        >>> (logits + offsets).argmax(axis=1).tolist()
+        [0, 0, 1, 1]
+
+    """
+    logits = logits.astype(np.float64)
+    rows, n_classes = np.arange(len(gold)), logits.shape[1]
+    offsets = np.zeros(n_classes)
+    best = _macro_f1(gold, logits.argmax(axis=1), n_classes)
+    for _ in range(_PASSES):
+        for c in range(n_classes):
+            others = logits + offsets
+            others[:, c] = -np.inf
+            rival = others.argmax(axis=1)
+            margin = others[rows, rival] - logits[:, c]
+            start = offsets[c]
+            for offset in sorted(GRID, key=lambda value: abs(value - start)):
+                score = _macro_f1(gold, np.where(offset > margin, c, rival), n_classes)
+                if score > best:
+                    best, offsets[c] = score, offset
+    offsets -= offsets.mean()
+    return offsets
+
+
+def add_offsets(labels: SoftLabels, offsets: Sequence[float]) -> SoftLabels:
+    """Return soft labels with offsets added to the logarithms of their probabilities.
+
+    Args:
+        labels: The labels.
+        offsets: One per class; none for the same labels.
+
+    Returns:
+        Labels of the same rows.
+
+    Example:
+        >>> labels = SoftLabels(probs=np.array([[0.75, 0.25]]), covered=np.array([True]))
+        >>> add_offsets(labels, [0.0, np.log(3)]).probs.tolist()
+        [[0.5, 0.5]]
+
+    """
+    if not len(offsets):
+        return labels
+    weighted = labels.probs * np.exp(offsets).astype(np.float32)
+    total = weighted.sum(axis=1, keepdims=True)
+    return SoftLabels(probs=weighted / np.where(total > 0, total, 1.0), covered=labels.covered)
+
+
+def _macro_f1(gold: IntArray, predicted: npt.NDArray[np.int64], n_classes: int) -> float:
+    """Return the mean F1 of the classes that occur in gold or predictions."""
+    hits = np.bincount(gold[gold == predicted], minlength=n_classes)
+    rows = np.bincount(gold, minlength=n_classes) + np.bincount(predicted, minlength=n_classes)
+    return float((2 * hits[rows > 0] / rows[rows > 0]).mean())
