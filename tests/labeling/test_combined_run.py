@@ -1,4 +1,4 @@
-"""A run with several feature extractors, predict=combine and macro-F1: its record, its cache, and how it labels other rows."""
+"""A run with several extractors, predict=combine and macro-F1: its record, its cache, and how it labels other rows."""
 
 import json
 import shutil
@@ -24,7 +24,8 @@ from alchemist_exp.results.runs import index_runs
 PART = "feature_extractor.parts"
 COMBINED = (
     "+experiment=tiny", "seed=five", "logger=none", "label_model=majority", "feature_extractor=combined",
-    "predict=combine", "dataset.metric=macro_f1", f"{PART}.words.n_components=8", f"{PART}.chars.n_components=8", f"{PART}.chars.max_ngram=3",
+    "predict=combine", "dataset.metric=macro_f1",
+    f"{PART}.words.n_components=8", f"{PART}.chars.n_components=8", f"{PART}.chars.max_ngram=3",
 )  # fmt: skip
 
 
