@@ -76,9 +76,10 @@ def add_offsets(labels: SoftLabels, offsets: Sequence[float]) -> SoftLabels:
     """
     if not len(offsets):
         return labels
-    weighted = labels.probs * np.exp(offsets).astype(np.float32)
+    weighted = labels.probs * np.exp(offsets)
     total = weighted.sum(axis=1, keepdims=True)
-    return SoftLabels(probs=weighted / np.where(total > 0, total, 1.0), covered=labels.covered)
+    probs = (weighted / np.where(total > 0, total, 1.0)).astype(np.float32)
+    return SoftLabels(probs=probs, covered=labels.covered)
 
 
 def _macro_f1(gold: IntArray, predicted: npt.NDArray[np.int64], n_classes: int) -> float:
