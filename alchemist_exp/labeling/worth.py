@@ -67,7 +67,7 @@ class LabelWorth:
     """What a run is worth in hand labels.
 
     Attributes:
-        metric: The score: accuracy or f1.
+        metric: The score: accuracy, f1 or macro_f1.
         split: The split on which scores are compared.
         distilled: By split, the score of the run's distilled model over its seeds.
         curve: The scores of the end model trained on gold rows, by their number, ascending.
