@@ -294,6 +294,10 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
     lines["spent"] = of_cell["cost.spent_usd"].max()
     # What replayed responses would have cost is estimated.
     lines["list price"] = of_cell["cost.list_price_usd"].last().fillna(lines.pop(Quantity.DOLLARS.value))
+    zero_shot_usd = pd.to_numeric(
+        runs.get("cost.break_even.zero_shot_usd", pd.Series(np.nan, index=runs.index)), errors="coerce"
+    )
+    zero_shot_usd = zero_shot_usd.groupby(cells, sort=False).last()
     if "programs.asked_rows.calls" in runs:
         lines[ASKED] = of_cell["programs.asked_rows.calls"].last()
     run_keys = pd.Series(runs.index, index=runs.index).groupby(cells, sort=False)
@@ -334,7 +338,7 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
         ],
         grids=[
             Grid(title="", frame=texts.set_index(stubs)[columns].rename(columns={"runs": "run"})),
-            *cost_grids(lines),
+            *cost_grids(lines, zero_shot_usd),
         ],
         notes=[*_run_notes(lines, names, runs, versions, n_hidden=len(lines) - len(rows))],
         missing=[],

@@ -30,7 +30,8 @@ def cost_curves(lines: pd.DataFrame) -> list[pd.DataFrame]:
     """
     if "method" not in lines or ASKED not in lines:
         return []
-    settings = [name for name in lines if name not in _RESULTS and name.partition(".")[0] != "method"]
+    skipped = ("method", "code", "packages")
+    settings = [name for name in lines if name not in _RESULTS and name.partition(".")[0] not in skipped]
     curves = []
     for key, hybrid in lines[lines["method"] == "hybrid"].groupby(settings, sort=False):
         # A method without programs has no label model, vetting and the like.
@@ -44,11 +45,12 @@ def cost_curves(lines: pd.DataFrame) -> list[pd.DataFrame]:
     return curves
 
 
-def cost_grids(lines: pd.DataFrame) -> list[Grid]:
+def cost_grids(lines: pd.DataFrame, zero_shot_usd: pd.Series) -> list[Grid]:
     """Return the table of the curves; none without runs with method=hybrid.
 
     Args:
         lines: The lines of `compare_runs`.
+        zero_shot_usd: For each line the estimated list price of asking an LLM about all rows; NaN if it is unknown.
 
     """
     curves = cost_curves(lines)
@@ -68,6 +70,13 @@ def cost_grids(lines: pd.DataFrame) -> list[Grid]:
         )
         for curve in curves
     ]
+    for frame, curve in zip(frames, curves, strict=True):
+        estimate = zero_shot_usd.reindex(curve.index).max()
+        if (curve["method"] != "zero_shot").all() and estimate == estimate:
+            first = curve.iloc[0]
+            frame.loc[len(lines)] = [
+                first["dataset"], _METHODS["zero_shot"], "all", usd_text(estimate), UNKNOWN, first["score"], UNKNOWN
+            ]  # fmt: skip
     frame = pd.concat(frames).set_index(["dataset", "labeled by", ASKED])
     return [
         Grid(title="Score against dollars: an LLM labels the rows of train that programs leave in doubt", frame=frame)

@@ -14,6 +14,8 @@ def lines(*rows: tuple[object, ...]) -> pd.DataFrame:
     return found.assign(sd=0.01, score="accuracy", split="test", spent=0.0, runs=[f"run{i}" for i in range(len(found))])
 
 
+NO_ESTIMATE = pd.Series(NAN, index=range(6))
+
 ALL = lines(
     ("news", "zero_shot", "-", "-", 0.2, 0.76, NAN),
     ("news", "hybrid", "100", "snorkel", 0.02, 0.73, 97),
@@ -28,7 +30,7 @@ def test_the_curve_begins_with_programs_and_ends_with_zero_shot() -> None:
     (curve,) = cost_curves(ALL)
     assert curve["method"].tolist() == ["alchemist", "hybrid", "hybrid", "zero_shot"]
     assert curve["distilled"].tolist() == [0.72, 0.73, 0.74, 0.76]
-    (grid,) = cost_grids(ALL)
+    (grid,) = cost_grids(ALL, NO_ESTIMATE)
     assert grid.frame.reset_index()["asked rows"].tolist() == ["0", "97", "1,168", "all"]
     assert grid.frame["list price"].tolist() == ["$0.0100", "$0.0200", "$0.0800", "$0.2000"]
 
@@ -41,6 +43,12 @@ def test_the_plot_names_both_ends() -> None:
 
 
 def test_without_hybrid_runs_or_their_programs_there_is_no_curve() -> None:
-    assert cost_grids(ALL[ALL["method"] != "hybrid"]) == []
-    assert cost_grids(ALL.drop(columns="asked rows")) == []
-    assert cost_grids(ALL.iloc[[1]]) == []
+    assert cost_grids(ALL[ALL["method"] != "hybrid"], NO_ESTIMATE) == []
+    assert cost_grids(ALL.drop(columns="asked rows"), NO_ESTIMATE) == []
+    assert cost_grids(ALL.iloc[[1]], NO_ESTIMATE) == []
+
+
+def test_without_a_zero_shot_run_the_last_line_is_its_estimated_price() -> None:
+    (grid,) = cost_grids(ALL.iloc[1:], pd.Series(0.25, index=range(6)))
+    last = grid.frame.reset_index().iloc[-1]
+    assert last[["labeled by", "asked rows", "list price", "distilled"]].tolist() == ["LLM", "all", "$0.2500", "-"]
