@@ -33,6 +33,8 @@ def test_rare_classes_gain_and_a_model_that_is_right_keeps_its_classes() -> None
     before, after = (macro_f1(gold, one.argmax(axis=1), 3) for one in (logits, logits + offsets))
     assert after > before + 0.05
     assert choose_offsets(np.eye(3)[gold], gold).tolist() == [0, 0, 0]
+    noise = rng.normal(size=(600, 3))  # in sample, some offset is always better
+    assert choose_offsets(noise, rng.integers(0, 3, 600)).tolist() == [0, 0, 0]
     assert choose_offsets(np.zeros((1, 2)), np.array([0])).tolist() == [0, 0]
 
 
