@@ -16,12 +16,18 @@ from omegaconf import MISSING
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, StoreError
+from alchemist_exp.core.parallel import map_in_threads
 from alchemist_exp.core.types import FloatArray, read_only
 from alchemist_exp.features.base import FeatureExtractor
+from alchemist_exp.features.char_ngrams import CharNgrams
 from alchemist_exp.features.chunk_cache import write_array
+from alchemist_exp.features.randomized_svd import right_singular_vectors
 
 _SMALLEST_SHARE = 1e-4
 """A direction whose singular value is below this share of the largest one is rounding noise."""
+
+_BLOCK_ROWS = 1000
+"""Texts that a thread transforms at once: their arrays fit into the processor's cache."""
 
 
 class Analyzer(StrEnum):
@@ -84,7 +90,6 @@ class Tfidf(FeatureExtractor):
             if not 1 <= value <= largest:
                 raise ConfigError(f"feature_extractor.{key}={value}; expected a whole number from 1 to {largest}.")
         self._fitted: _Fitted | None = None
-        self._vectorizer: Any = None
 
     def cache_key(self) -> dict[str, object]:
         """Return every value under the name it had when the first features were stored, so that those stay valid."""
@@ -114,17 +119,20 @@ class Tfidf(FeatureExtractor):
             The extractor itself.
 
         """
+        from sklearn.feature_extraction.text import TfidfTransformer
+
         vectorizer = self._new_vectorizer()
         analyze = vectorizer.build_analyzer()
         if not any(analyze(text) for text in texts):  # scikit-learn refuses an empty vocabulary
             components = np.zeros((0, self.n_components), np.float32)
             return self._set_state(_Fitted(terms=[], idf=np.zeros(0, np.float32), components=components))
-        weights = vectorizer.fit_transform(texts)
+        weights = TfidfTransformer(sublinear_tf=True)
+        weighted = weights.fit_transform(vectorizer.fit_transform(texts))
         return self._set_state(
             _Fitted(
                 terms=vectorizer.get_feature_names_out().tolist(),
-                idf=vectorizer.idf_.astype(np.float32),
-                components=self._components(weights),
+                idf=weights.idf_.astype(np.float32),
+                components=self._components(weighted),
             )
         )
 
@@ -143,10 +151,14 @@ class Tfidf(FeatureExtractor):
 
         """
         fitted = self._require_fitted()
-        if fitted.terms and len(texts):
-            rows = self._vectorizer.transform(texts) @ fitted.components
-        else:
-            rows = np.zeros((len(texts), self.n_components))
+        rows = np.zeros((len(texts), self.n_components), np.float32)
+
+        def fill(start: int) -> None:
+            block = slice(start, start + _BLOCK_ROWS)
+            rows[block] = self._weigh(self._count(texts[block])) @ fitted.components
+
+        if fitted.terms:
+            map_in_threads(fill, range(0, len(texts), _BLOCK_ROWS))
         if on_progress is not None:
             on_progress(len(texts))
         return read_only(rows, np.float32)
@@ -181,6 +193,7 @@ class Tfidf(FeatureExtractor):
         terms = stored.get("terms") if is_state else None
         if (
             not isinstance(terms, list)
+            or not all(isinstance(term, str) for term in terms)
             or idf.shape != (len(terms),)
             or components.shape != (len(terms), self.n_components)
         ):
@@ -193,27 +206,20 @@ class Tfidf(FeatureExtractor):
         )
 
     def _new_vectorizer(self, **learned: Any) -> Any:
-        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.feature_extraction.text import CountVectorizer
 
-        return TfidfVectorizer(
+        return CountVectorizer(
             analyzer=self.analyzer.value,
             ngram_range=(1, self.max_ngram),
             max_features=self.max_features,
-            sublinear_tf=True,
             dtype=np.float32,
             **learned,
         )
 
     def _components(self, weights: Any) -> FloatArray:
         """Return the main directions of `weights` (n_texts, n_terms) as (n_terms, n_components), padded with zeros."""
-        from sklearn.utils.extmath import randomized_svd
-        from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
-
         rank = min(self.n_components, *weights.shape)
-        # The seed is part of the method, as the number of iterations is: features must not differ between runs.
-        # More threads gain nothing here, and cost much where jobs share the cores.
-        with threadpool_limits(1):
-            _, singular_values, directions = randomized_svd(weights, n_components=rank, random_state=0)
+        singular_values, directions = right_singular_vectors(weights, rank)
         kept = singular_values > _SMALLEST_SHARE * singular_values[0]
         components = np.zeros((weights.shape[1], self.n_components), np.float32)
         components[:, :rank][:, kept] = directions[kept].T
@@ -221,10 +227,17 @@ class Tfidf(FeatureExtractor):
 
     def _set_state(self, fitted: _Fitted) -> Self:
         """Make `fitted` the state, with a new vectorizer, so that a loaded extractor equals the saved one."""
+        from sklearn.feature_extraction.text import TfidfTransformer
+
         self._fitted = fitted
+        if self.analyzer is Analyzer.char_wb:
+            self._count = CharNgrams(fitted.terms, self.max_ngram).count
+        else:
+            self._count = self._new_vectorizer(vocabulary=fitted.terms).transform
+        weights = TfidfTransformer(sublinear_tf=True)
         if fitted.terms:
-            self._vectorizer = self._new_vectorizer(vocabulary=fitted.terms)
-            self._vectorizer.idf_ = fitted.idf
+            weights.idf_ = fitted.idf
+        self._weigh = weights.transform
         return self
 
     def _require_fitted(self) -> _Fitted:
