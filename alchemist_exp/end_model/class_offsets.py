@@ -41,18 +41,18 @@ def choose_offsets(logits: npt.NDArray[np.floating], gold: IntArray) -> npt.NDAr
         [0, 0, 1, 1]
 
     """
-    logits = logits.astype(np.float64)
-    n_classes = logits.shape[1]
+    precise: npt.NDArray[np.float64] = logits.astype(np.float64)
+    n_classes = precise.shape[1]
     folds = np.random.default_rng(0).permutation(len(gold)) % _FOLDS
     predicted = np.empty(len(gold), np.int64)
     for fold in range(_FOLDS):
         inside = folds == fold
         if inside.all():  # a single row
             return np.zeros(n_classes)
-        predicted[inside] = (logits[inside] + _best_offsets(logits[~inside], gold[~inside])).argmax(axis=1)
-    if _macro_f1(gold, predicted, n_classes) <= _macro_f1(gold, logits.argmax(axis=1), n_classes):
+        predicted[inside] = (precise[inside] + _best_offsets(precise[~inside], gold[~inside])).argmax(axis=1)
+    if _macro_f1(gold, predicted, n_classes) <= _macro_f1(gold, precise.argmax(axis=1), n_classes):
         return np.zeros(n_classes)
-    return _best_offsets(logits, gold)
+    return _best_offsets(precise, gold)
 
 
 def _best_offsets(logits: npt.NDArray[np.float64], gold: IntArray) -> npt.NDArray[np.float64]:
