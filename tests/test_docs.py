@@ -142,7 +142,15 @@ HIDDEN_KEYS = {"name", "of", "models", "parts"}
 """Keys without a comment: the member's name, and keys that hold other members, as `label_model.models` does."""
 
 FIXED_KEYS = {
-    "image_files": {"columns", "show_examples", "human_votes_column", "reviewed", "zero_shot_prompt", "text_column"},
+    "image_files": {
+        "columns",
+        "show_examples",
+        "human_votes_column",
+        "reviewed",
+        "multi_label",
+        "zero_shot_prompt",
+        "text_column",
+    },
     "toy_birds": {"zero_shot_prompt"},
     "waterbirds": {"zero_shot_prompt"},
 }

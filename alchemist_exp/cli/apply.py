@@ -16,6 +16,7 @@ from alchemist_exp.cli.apply_warnings import note_reasons, warn_of, warn_of_prog
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive, run_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.label_sets import SEPARATOR, classes_of
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.core.types import ABSTAIN
 
@@ -31,6 +32,9 @@ Label new rows with a finished run. Nothing is sent to an LLM, and nothing is fi
   alchemist apply RUN tickets.csv --with programs also a column for the vote of each program
   alchemist apply RUN 'shards/*.parquet' -o DIR   many files: one Parquet file in DIR for each
   alchemist apply RUN hub:NAME:SPLIT -o DIR       a dataset of the Hugging Face Hub, streamed
+
+Of a run with dataset.multi_label=true, a label is a list of classes, in lines, CSV and Excel with | between their names
+(| alone: no class); there is no confidence, since each class has its own probability.
 
 A line is a text, a JSON object if the run has several columns, or the path of an image. A line ends at a newline
 character only. A row without content has an empty class and probability.
@@ -184,6 +188,8 @@ def _label_lines(labeler: "RowLabeler") -> int:
             stream.reconfigure(encoding="utf-8", errors=errors, newline="\n")
     if sys.stdin.isatty():
         print("reading one row per line; Ctrl-D ends the input", file=sys.stderr)
+    from alchemist_exp.labeling.tables import shown_label
+
     classes = [single_line(name) for name in labeler.classes]
     rng = np.random.default_rng(0)
     failed: dict[str, str] = {}
@@ -195,8 +201,11 @@ def _label_lines(labeler: "RowLabeler") -> int:
         found = labeler.label(rows, rng)
         failed = {**found.failures, **failed}
         reasons.update(filter(None, map(labeler.kind.reason_without_content, rows)))
-        for line, c, share in zip(part, found.classes.tolist(), found.probs.max(axis=1).tolist(), strict=True):
-            print(*(("", "") if c == ABSTAIN else (classes[c], f"{share:.3f}")), line, sep="\t")
+        for line, label, probs in zip(part, found.classes.tolist(), found.probs.tolist(), strict=True):
+            # Of several classes, the probability of each one that holds.
+            shares = [probs[c] for c in classes_of(label)] if labeler.multi_label and label != ABSTAIN else [max(probs)]
+            shown = shown_label(label, labeler, classes), SEPARATOR.join(f"{share:.3f}" for share in shares)
+            print(*(("", "") if label == ABSTAIN else shown), line, sep="\t")
         sys.stdout.flush()
         first += len(part)
     note_reasons(reasons)

@@ -90,10 +90,11 @@ def _explain(chosen: argparse.Namespace) -> int:
         raise ConfigError("--split is for --row; a text is in no split.")
     from alchemist_exp.labeling.components import Consent
     from alchemist_exp.labeling.explanation import differences, make_explainer
-    from alchemist_exp.labeling.run_files import open_run
+    from alchemist_exp.labeling.run_files import open_run, refuse_multi_label
     from alchemist_exp.labeling.stored_rows import read_row
 
     run = open_run(find_run(chosen.outputs, chosen.run).absolute())
+    refuse_multi_label(run, "alchemist explain")
     consent = Consent(config_dir=chosen.config_dir, weights=chosen.weights, modules=chosen.allow_module)
     explainer = make_explainer(run, consent, chosen.sandbox)
     split = None if chosen.text is not None else Split(chosen.split or Split.TRAIN)

@@ -55,11 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _export(chosen: argparse.Namespace) -> int:
     from alchemist_exp.export.bundle import check_target, export_run
     from alchemist_exp.labeling.components import Consent
-    from alchemist_exp.labeling.run_files import open_run
+    from alchemist_exp.labeling.run_files import open_run, refuse_multi_label
 
     directory = resolve_user_path(chosen.out, "--out").absolute()
     check_target(directory, force=chosen.force)
     run = open_run(find_run(chosen.outputs, chosen.run).absolute())
+    refuse_multi_label(run, "alchemist export")
     summary = export_run(run, directory, Consent(config_dir=chosen.config_dir))
     for note in summary.notes:
         print(f"note: {single_line(note)}", file=sys.stderr)

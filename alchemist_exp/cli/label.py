@@ -205,6 +205,11 @@ def _run(chosen: argparse.Namespace, table: Table, row_columns: list[str], out: 
     saved = None if chosen.save is None else _member_file(chosen)
     config_dir = chosen.config_dir if saved is None or Path(chosen.config_dir or "").is_dir() else None
     experiment, container = compose_experiment(overrides, config_dir)
+    if experiment.dataset.several_classes:
+        raise ConfigError(
+            "alchemist label is for one class per row; with dataset.multi_label=true use alchemist run, whose "
+            "labels.parquet has the classes of each row."
+        )
     _show_found(chosen.file, table, row_columns, container["dataset"]["label_column"])
     written = experiment.paths.root / WRITTEN / bytes_fingerprint(os.fsencode(out.resolve()))
     if not _may_replace(chosen, out, written) or not _agreed(chosen, experiment):

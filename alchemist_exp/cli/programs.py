@@ -15,6 +15,7 @@ from rich.text import Text
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, explain_command, run_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.label_sets import SEPARATOR
 from alchemist_exp.core.terminal import escape_controls, sanitize
 from alchemist_exp.core.types import Split
 from alchemist_exp.programs.files import file_names, split_header
@@ -245,7 +246,12 @@ def _labels(run: DiffedRun, names: Sequence[str]) -> dict[str, list[Any]]:
     except (OSError, ArrowException) as error:
         reason = re.sub(r"\s+", " ", str(error))[:200]
         raise StoreError(f"the labels {path} cannot be read ({reason}); run it again with force=true.") from error
-    return columns
+    return {name: [_hashable(value) for value in values] for name, values in columns.items()}
+
+
+def _hashable(value: Any) -> Any:
+    """Return a label; a list of classes, as a run with dataset.multi_label=true has it, as one text."""
+    return (SEPARATOR.join(value) or SEPARATOR) if isinstance(value, list) else value
 
 
 def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:

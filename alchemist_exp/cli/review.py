@@ -57,7 +57,7 @@ def _review(chosen: argparse.Namespace) -> int:
     from alchemist_exp.labeling.components import Consent
     from alchemist_exp.labeling.model_labeler import model_labeler
     from alchemist_exp.labeling.review import review_table
-    from alchemist_exp.labeling.run_files import open_run
+    from alchemist_exp.labeling.run_files import open_run, refuse_multi_label
 
     if chosen.rows < 1:
         raise ConfigError(f"--rows is {chosen.rows}; expected 1 or more rows.")
@@ -68,6 +68,7 @@ def _review(chosen: argparse.Namespace) -> int:
         )
     check_output(chosen.output, {})
     run = open_run(find_run(chosen.outputs, chosen.run))
+    refuse_multi_label(run, "alchemist review")
     if run.record.data.get("kind") == "images":
         raise ConfigError("alchemist review writes texts, and the rows of this run are images; label images yourself.")
     table = review_table(run, model_labeler(run, Consent()), Split(chosen.split), chosen.rows)

@@ -81,7 +81,7 @@ def _worth(chosen: argparse.Namespace) -> int:
     from alchemist_exp.core.hashing import to_jsonable
     from alchemist_exp.evaluation.label_worth import FIRST_ROWS
     from alchemist_exp.labeling.components import Consent
-    from alchemist_exp.labeling.run_files import open_run
+    from alchemist_exp.labeling.run_files import open_run, refuse_multi_label
     from alchemist_exp.labeling.worth import measure_worth
     from alchemist_exp.results.layout import new_console
     from alchemist_exp.results.plots import label_curve
@@ -95,6 +95,7 @@ def _worth(chosen: argparse.Namespace) -> int:
             raise ConfigError(f"--plot is {single_line(str(plot))!r}; expected a name that ends in .png or .svg.")
         require_packages("--plot", "figures", "matplotlib")
     run = open_run(find_run(chosen.outputs, chosen.run).absolute())
+    refuse_multi_label(run, "alchemist worth")
     consent = Consent(config_dir=chosen.config_dir, weights=chosen.weights)
     worth = measure_worth(run, consent, chosen.rows, RichProgress())
     if chosen.json:

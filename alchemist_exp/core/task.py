@@ -37,6 +37,7 @@ class Task:
         parameter: The name of a program's parameter; None for the subject.
         annotation: The type of a row in a program; "" for none.
         columns: The columns of the rows, if rows are records.
+        multi_label: Whether several classes, or none, may hold for a row.
 
     """
 
@@ -49,6 +50,7 @@ class Task:
     parameter: str | None = None
     annotation: str = "str"
     columns: tuple[Column, ...] = ()
+    multi_label: bool = False
 
     @property
     def describes_image(self) -> bool:

@@ -3,9 +3,10 @@
 Each checks its shapes when it is made, and its arrays are read-only from then on: a stage can rely on its arguments.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -134,7 +135,7 @@ class LabelMatrix:
         """Share of rows with at least one vote (paper, Section 4.1); 0 when there are no rows."""
         return float(self.covered.mean()) if len(self.votes) else 0.0
 
-    def select(self, rows: IntArray) -> "LabelMatrix":
+    def select(self, rows: IntArray) -> Self:
         """Return the votes on some rows.
 
         Args:
@@ -144,7 +145,19 @@ class LabelMatrix:
             The votes of the same programs, a row for each number.
 
         """
-        return LabelMatrix(votes=self.votes[rows], n_classes=self.n_classes)
+        return replace(self, votes=self.votes[rows])
+
+    def take_programs(self, columns: Sequence[int]) -> Self:
+        """Return the votes of some programs.
+
+        Args:
+            columns: The columns of the programs, in the order of the result.
+
+        Returns:
+            The votes on the same rows.
+
+        """
+        return replace(self, votes=self.votes[:, list(columns)])
 
     def counts(self) -> IntArray:
         """Count the votes of each row by class.
@@ -202,7 +215,7 @@ class SoftLabels:
         """Boolean array of shape (n_rows,): covered rows of which no single class is the most probable."""
         return self.covered & tied_rows(self.probs)
 
-    def select(self, rows: IntArray) -> "SoftLabels":
+    def select(self, rows: IntArray) -> Self:
         """Return the labels of some rows.
 
         Args:
@@ -212,7 +225,7 @@ class SoftLabels:
             The labels, a row for each number.
 
         """
-        return SoftLabels(probs=self.probs[rows], covered=self.covered[rows])
+        return replace(self, probs=self.probs[rows], covered=self.covered[rows])
 
     def hard(self, rng: np.random.Generator | None = None) -> IntArray:
         """Return the most probable class of each row.

@@ -19,6 +19,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import key_of
+from alchemist_exp.core.label_sets import MAX_SET_CLASSES, SEPARATOR
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.types import MAX_CLASSES, BoolArray, IntArray, Split, read_only
 from alchemist_exp.data.reviewed import ReviewedRows
@@ -121,7 +122,8 @@ class TextData:
             split: Any split.
 
         Returns:
-            Read-only int64 array of shape (n_rows,), or None if the split is absent or unlabeled.
+            Read-only int64 array of shape (n_rows,): classes, or with `task.multi_label` masks of classes (see
+            `core.label_sets`). None if the split is absent or unlabeled.
 
         """
         if split not in self.table or LABEL not in self.table[split].column_names:
@@ -198,7 +200,9 @@ class TextData:
         reviewed = {}
         if (labeled := self.reviewed) is not None:
             reviewed = {"reviewed": [labeled.rows.tolist(), labeled.gold.tolist()]}
-        return key_of("dataset", {"classes": self.task.classes, "content": content, **groups, **fit_rows, **reviewed})
+        several = {"multi_label": True} if self.task.multi_label else {}
+        rest = groups | fit_rows | reviewed | several
+        return key_of("dataset", {"classes": self.task.classes, "content": content, **rest})
 
     @cached_property
     def fit_sample(self) -> IntArray | None:
@@ -400,10 +404,17 @@ class Dataset(Component, ABC):
             ConfigError: They are not.
 
         """
-        if not 2 <= len(self.classes) <= MAX_CLASSES:
+        most = MAX_SET_CLASSES if self.several_classes else MAX_CLASSES
+        if not 2 <= len(self.classes) <= most:
+            several = " with multi_label=true" * self.several_classes
             raise ConfigError(
-                f"dataset.classes has {len(self.classes)} names; expected 2 to {MAX_CLASSES}, in the order of their "
+                f"dataset.classes has {len(self.classes)} names; expected 2 to {most}{several}, in the order of their "
                 "indices, as in 'dataset.classes=[ham,spam]'."
+            )
+        if self.several_classes and (name := next((name for name in self.classes if SEPARATOR in name), None)):
+            raise ConfigError(
+                f"dataset.classes has {name!r}, and with multi_label=true {SEPARATOR} is between the names of classes; "
+                "give the class another name."
             )
         if len(set(self.classes)) < len(self.classes) or not all(c.strip() for c in self.classes):
             raise ConfigError(
@@ -414,6 +425,11 @@ class Dataset(Component, ABC):
                 f"dataset.positive_class={self.positive_class!r} is not in dataset.classes={self.classes}; set one of "
                 "them, or null."
             )
+
+    @property
+    def several_classes(self) -> bool:
+        """Whether several classes, or none, may hold for a row."""
+        return bool(getattr(self, "multi_label", False))
 
     @property
     def positive(self) -> int | None:
@@ -429,6 +445,7 @@ class Dataset(Component, ABC):
             subject=self.subject,
             relation=self.relation,
             zero_shot_prompt=self.zero_shot_prompt,
+            multi_label=self.several_classes,
         )
 
     def cache_key(self) -> dict[str, object]:

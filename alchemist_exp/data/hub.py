@@ -125,7 +125,7 @@ class HubDataset(TableDataset):
         }
         if self.label_column and label and label in columns:
             kept[self.label_column] = columns[label]
-            if names := _class_names(features, label):
+            if names := self._label_names(features, label):
                 class_names[self.label_column] = tuple(map(str, names))
         return SplitTable(where=where, columns=kept, class_names=class_names)
 
@@ -149,7 +149,7 @@ class HubDataset(TableDataset):
         if self.label_column is None or self.label_column in columns:
             return self.label_column
         others = [name for name in columns if name != text and name not in (self.columns or ())]
-        named = [name for name in others if _class_names(features, name)]
+        named = [name for name in others if self._label_names(features, name)]
         found = named or [name for name in others if LABEL_NAME.fullmatch(name)]
         if len(found) > 1 or self.label_column != LABEL:
             raise DataError(
@@ -162,6 +162,11 @@ class HubDataset(TableDataset):
                 f"'dataset.classes=[ham,spam]'; or set dataset.label_column to one of {', '.join(columns)}."
             )
         return found[0] if found else None
+
+    def _label_names(self, features: Mapping[str, Any], name: str) -> Sequence[str] | None:
+        """Return the class names of a column that may have the labels; with multi_label also of a list of indices."""
+        of_lists = {key: getattr(feature, "feature", None) for key, feature in features.items()}
+        return _class_names(features, name) or (_class_names(of_lists, name) if self.multi_label else None)
 
     def _notes(
         self, found: Iterable[object], names: Mapping[Split, str | None], text: str | None, label: str | None

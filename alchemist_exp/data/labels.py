@@ -37,12 +37,18 @@ class LabelColumn:
         where: The file, for messages.
         values: One value per row, as the file has it.
         class_names: The class names that the file itself has for its class indices; None for none.
+        rows: The row of each value, from 1; None if each row has one value.
 
     """
 
     where: str
     values: Sequence[object]
     class_names: tuple[str, ...] | None = None
+    rows: Sequence[int] | None = None
+
+    def row(self, number: int) -> int:
+        """Return the row of a value, from 1; `number` counts values from 1."""
+        return number if self.rows is None else self.rows[number - 1]
 
     def texts(self, reading: LabelReading) -> list[str | None]:
         """Return the label of each row as a text.
@@ -61,7 +67,9 @@ class LabelColumn:
         if row := next((i for i, value in enumerate(self.values, 1) if isinstance(value, not_one)), None):
             value = self.values[row - 1]
             expected = "a text; store the column as strings" if isinstance(value, bytes) else "one class per row"
-            raise DataError(f"{self.where}: row {row} has the label {str(value)[:60]}; expected {expected}.")
+            if isinstance(value, list):
+                expected += ", or dataset.multi_label=true for several"
+            raise DataError(f"{self.where}: row {self.row(row)} has the label {str(value)[:60]}; expected {expected}.")
         values = [None if is_missing(value) or not _stripped(str(value)) else str(value) for value in self.values]
         if self.class_names is None:
             return list(values)
@@ -72,8 +80,9 @@ class LabelColumn:
                 texts.append(None)
             elif _as_index(index, len(self.class_names)) is None:
                 raise DataError(
-                    f"{self.where}: row {row} has the label {(value or '')[:80]!r}, and the file has the class names "
-                    f"{', '.join(self.class_names)} for the indices 0..{len(self.class_names) - 1}; correct the label."
+                    f"{self.where}: row {self.row(row)} has the label {(value or '')[:80]!r}, and the file has the "
+                    f"class names {', '.join(self.class_names)} for the indices 0..{len(self.class_names) - 1}; "
+                    "correct the label."
                 )
             else:
                 texts.append(index if reading is LabelReading.indices else self.class_names[int(index)])
@@ -402,7 +411,9 @@ def _first(names: Iterable[str]) -> str:
 
 def _missing_as_class(text: str, columns: Sequence[LabelColumn], texts: Sequence[Sequence[str | None]]) -> DataError:
     where, row = next(
-        (column.where, found.index(text) + 1) for column, found in zip(columns, texts, strict=True) if text in found
+        (column.where, column.row(found.index(text) + 1))
+        for column, found in zip(columns, texts, strict=True)
+        if text in found
     )
     return DataError(
         f"{where}: row {row}: the label {text[:80]!r} seems to mean that there is no label. Leave the field empty in a "
@@ -413,6 +424,7 @@ def _missing_as_class(text: str, columns: Sequence[LabelColumn], texts: Sequence
 def _unknown_label(
     column: LabelColumn, row: int, text: str, classes: Sequence[str], reading: LabelReading
 ) -> DataError:
+    row = column.row(row)
     if reading is LabelReading.indices:
         return DataError(
             f"{column.where}: row {row}: the label {text[:80]!r} is no class index; dataset.labels=indices needs "

@@ -427,10 +427,11 @@ def _read_parquet(path: Path) -> Table:
 
 
 def stored_class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
-    """Return the class names of the columns that the library `datasets` stored as ClassLabel."""
+    """Return the class names of the columns that the library `datasets` stored as ClassLabel, or as lists of it."""
     try:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-        labels = {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
+        items = {name: one.get("feature", one) for name, one in features.items()}
+        labels = {name: one["names"] for name, one in items.items() if one.get("_type") == "ClassLabel"}
         return {name: tuple(map(str, names)) for name, names in labels.items() if names}
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}  # without names, the column has class indices

@@ -11,6 +11,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.errors import ConfigError, DataError
+from alchemist_exp.core.label_sets import SEPARATOR
 from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData
@@ -30,6 +31,7 @@ from alchemist_exp.data.readers import Columns, is_untyped, similar_column
 from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
 from alchemist_exp.data.reviewed import read_reviewed
 from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.set_labels import masks_by_split, split_labels
 from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.data.texts import as_text, has_text
 
@@ -94,6 +96,7 @@ class TableDataset(Dataset, ABC):
         show_examples: Whether prompts show two values of each of `columns`.
         fit_rows: The most rows of train that features, label model and end model are fitted on; None for no limit.
         reviewed: A file with labels that a person gave to rows of train; None for none.
+        multi_label: Whether the labels of a row are a list of classes.
 
     Example:
         >>> @dataclass(kw_only=True)
@@ -136,6 +139,7 @@ class TableDataset(Dataset, ABC):
     show_examples: bool = False
     fit_rows: int | None = None
     reviewed: str | None = None
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -190,6 +194,8 @@ class TableDataset(Dataset, ABC):
         left_out = ["labels", "test_share", "fit_rows", "reviewed"]
         if self.columns is None:
             left_out += ["columns", "show_examples"]
+        if not self.multi_label:
+            left_out.append("multi_label")
         return {name: value for name, value in super().cache_key().items() if name not in left_out}
 
     @property
@@ -268,7 +274,7 @@ class TableDataset(Dataset, ABC):
         return data
 
     def _read_labels(self, source: SplitTables, notes: list[str]) -> Mapping[str, list[int | None]]:
-        """Return the class index of each row by split, and take the class names from the labels if none are given."""
+        """Return the class index or mask of each row by split; take class names from the labels if none are given."""
         columns = {
             split.value: LabelColumn(
                 where=table.where,
@@ -278,6 +284,8 @@ class TableDataset(Dataset, ABC):
             for split, table in source.splits.items()
             if (name := self.label_column) is not None and name in table.columns
         }
+        sets = {split: split_labels(column) for split, column in columns.items()} if self.multi_label else {}
+        columns = {split: one.labels for split, one in sets.items()} or columns
         columns, secret = without_secret_labels(columns, self.classes if self._classes_given else [])
         notes += secret
         if not self._classes_given and not columns:
@@ -292,7 +300,7 @@ class TableDataset(Dataset, ABC):
             )
         labels = read_labels(columns, self.classes, self.labels)
         notes += labels.notes
-        return labels.by_split
+        return masks_by_split(sets, labels.by_split) if sets else labels.by_split
 
     def _check_splits(self, source: SplitTables, labels: Mapping[str, list[int | None]]) -> None:
         """Refuse a split of which only some rows have a label, and a test share where the source has splits."""
@@ -306,8 +314,14 @@ class TableDataset(Dataset, ABC):
                 raise DataError(
                     f"{source.splits[Split(split)].where}: row {found.index(None) + 1} has no label, but other rows "
                     f"have one ({n_missing:,} of {len(found):,} have none); label every row, or move the labeled rows "
-                    "to a valid or test split and remove the column here."
+                    f"to a valid or test split and remove the column here.{self._advice_for_empty_sets}"
                 )
+
+    @property
+    def _advice_for_empty_sets(self) -> str:
+        if not self.multi_label:
+            return ""
+        return f" For a row of no class write {SEPARATOR} in a CSV file, and [] in the other formats."
 
     def _read_rows(self, source: SplitTables, notes: list[str]) -> dict[Split, Sequence[Any]]:
         """Return the rows of each split, and add notes on their columns."""
@@ -463,7 +477,7 @@ class TableDataset(Dataset, ABC):
                 )
         types = {
             TEXT: datasets.Value("string"),
-            LABEL: datasets.ClassLabel(names=self.classes),
+            LABEL: datasets.Value("int64") if self.multi_label else datasets.ClassLabel(names=self.classes),
             HUMAN_VOTES: datasets.List(datasets.Value("int8")),
         }
         table = datasets.DatasetDict()

@@ -10,6 +10,7 @@ import numpy as np
 
 from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import AlchemistError, ConfigError, DataError
+from alchemist_exp.core.label_sets import SetLabels
 from alchemist_exp.core.types import FloatArray, IntArray, SoftLabels, read_only
 
 
@@ -19,10 +20,11 @@ class ValidationData:
 
     Attributes:
         features: float32 array of shape (n_rows, n_features).
-        gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1.
+        gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1, or with `sets` a mask of classes.
         n_classes: How many classes there are.
         positive: The class whose binary F1 is the score; None for accuracy.
         macro: Whether the score is macro-F1. A model whose labels are gold then gets class offsets.
+        sets: Whether several classes may hold for a row; the score is then the macro-F1 over the classes.
 
     Raises:
         DataError: There are no rows.
@@ -35,6 +37,7 @@ class ValidationData:
     n_classes: int
     positive: int | None
     macro: bool = False
+    sets: bool = False
 
     def __post_init__(self) -> None:
         """Check the values and make the gold labels read-only."""
@@ -46,8 +49,9 @@ class ValidationData:
             )
         if not len(gold):
             raise DataError("the validation split has no rows for early stopping; give it some, or set gold=none.")
-        if not 0 <= gold.min() <= gold.max() < self.n_classes:
-            raise ValueError(f"gold labels are in {gold.min()}..{gold.max()}; expected 0..{self.n_classes - 1}")
+        highest = (1 << self.n_classes if self.sets else self.n_classes) - 1
+        if not 0 <= gold.min() <= gold.max() <= highest:
+            raise ValueError(f"gold labels are in {gold.min()}..{gold.max()}; expected 0..{highest}")
         if self.positive is not None and not 0 <= self.positive < self.n_classes:
             raise ValueError(f"the positive class is {self.positive}; expected 0..{self.n_classes - 1}")
         object.__setattr__(self, "gold", gold)
@@ -120,7 +124,8 @@ class FittedEndModel(ABC):
             features: float32 array of shape (n_rows, n_features).
 
         Returns:
-            Read-only float32 array of shape (n_seeds, n_rows, n_classes); sums to 1 over the classes.
+            Read-only float32 array of shape (n_seeds, n_rows, n_classes); sums to 1 over the classes, unless the model
+            was fitted on `SetLabels`, whose classes are independent.
 
         """
 
@@ -180,6 +185,8 @@ class EndModel(Component, ABC):
 
     trains: ClassVar[bool] = True
     """Whether there is a model at all."""
+    learns_sets: ClassVar[bool] = False
+    """Whether `fit` also takes `SetLabels`, the labels of a dataset with multi_label=true."""
 
     @abstractmethod
     def fit(
@@ -282,6 +289,10 @@ def hold_out(
     train = rows[n_held_out:] if len(rows) > 1 else rows
     classes = labels.hard()[held_out]
     validation = ValidationData(
-        features=features[held_out], gold=classes, n_classes=labels.probs.shape[1], positive=None
+        features=features[held_out],
+        gold=classes,
+        n_classes=labels.probs.shape[1],
+        positive=None,
+        sets=isinstance(labels, SetLabels),
     )
     return train, validation

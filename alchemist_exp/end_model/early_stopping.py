@@ -14,9 +14,9 @@ class ValidationSet:
 
     Args:
         rows: float32 tensor of shape (n_rows, n_features), scaled like the training rows.
-        gold: int64 tensor of shape (n_rows,).
-        positive: The class whose F1 is the score; None for accuracy.
-        macro: Whether the score is macro-F1.
+        gold: int64 tensor of shape (n_rows,); boolean of shape (n_rows, n_classes) if several classes may hold.
+        positive: The class whose F1 is the score; None for accuracy, or for macro-F1 if several classes may hold.
+        macro: Whether the score is macro-F1 although one class holds for a row.
 
     """
 
@@ -37,15 +37,14 @@ class ValidationSet:
 
         """
         logits = network.logits(self._rows)
+        if self._gold.dtype == torch.bool:
+            score = _macro_f1(logits >= 0, self._gold)  # a probability of 0.5
+            return score.where(logits.isfinite().all(), torch.nan)
         # float64, the precision of the scores in the record.
         predicted = logits.argmax(dim=-1)
         if self._macro:
-            hits, of_gold, of_predicted = (
-                torch.bincount(classes, minlength=logits.shape[1]).double()
-                for classes in (self._gold[predicted == self._gold], self._gold, predicted)
-            )
-            rows = of_gold + of_predicted
-            score = (2 * hits[rows > 0] / rows[rows > 0]).mean()
+            classes = torch.arange(logits.shape[1], device=logits.device)
+            score = _macro_f1(predicted[:, None] == classes, self._gold[:, None] == classes)
         elif self._positive is None:
             score = (predicted == self._gold).double().mean()
         else:
@@ -53,6 +52,13 @@ class ValidationSet:
             hits = (predicted_positive & gold_positive).sum().double()
             score = 2 * hits / (predicted_positive.sum() + gold_positive.sum()).clamp_min(1)
         return score.where(logits.isfinite().all(), torch.nan)
+
+
+def _macro_f1(predicted: Tensor, gold: Tensor) -> Tensor:
+    """Return the mean F1 of the classes that occur; boolean tensors of shape (n_rows, n_classes)."""
+    hits = (predicted & gold).sum(dim=0).double()
+    total = predicted.sum(dim=0) + gold.sum(dim=0)
+    return (2 * hits / total.clamp_min(1)).sum() / (total > 0).sum().clamp_min(1)
 
 
 class BestWeights:

@@ -10,6 +10,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.label_sets import SetLabels
 from alchemist_exp.core.types import FloatArray, SoftLabels
 from alchemist_exp.end_model.base import EndModel, FittedEndModel, ValidationData, covered_rows, hold_out
 from alchemist_exp.end_model.settings import Device, TrainingSettings
@@ -26,6 +27,8 @@ and the mean accuracy on the 250 rows of test was .943 and .930."""
 @dataclass(kw_only=True)
 class Mlp(EndModel):
     """Fully connected layers with ReLU between them and no normalisation, trained with soft-label cross-entropy.
+
+    Where several classes may hold for a row, each output is a sigmoid, trained with binary cross-entropy.
 
     Attributes:
         hidden: Width of each hidden layer; empty for logistic regression.
@@ -53,6 +56,8 @@ class Mlp(EndModel):
         True
 
     """
+
+    learns_sets = True
 
     hidden: list[int] = MISSING
     learning_rate: float = MISSING
@@ -142,6 +147,7 @@ class Mlp(EndModel):
             max_epochs=self.max_epochs,
             patience=self.patience,
             device=self.device,
+            sets=isinstance(labels, SetLabels),
         )
         fitted = train(settings, features[rows], labels.probs[rows], tuple(seeds), validation, on_epoch)
         if self.calibrate and has_gold:

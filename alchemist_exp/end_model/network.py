@@ -91,12 +91,14 @@ class MLPEnsemble(nn.ModuleList):
     Args:
         sizes: Number of features, widths of the hidden layers, number of classes.
         n_seeds: How many perceptrons there are.
+        sets: Whether several classes may hold for a row: probabilities are then sigmoids, else they sum to 1.
 
     """
 
-    def __init__(self, sizes: Sequence[int], n_seeds: int) -> None:
+    def __init__(self, sizes: Sequence[int], n_seeds: int, *, sets: bool = False) -> None:
         super().__init__(MLP(sizes) for _ in range(n_seeds))
         self.sizes = list(sizes)
+        self.sets = sets
 
     def __iter__(self) -> Iterator[MLP]:
         """Yield the network of each seed."""
@@ -168,7 +170,9 @@ class FittedMLPEnsemble(FittedEndModel):
         for start in range(0, len(features), _CHUNK):
             rows = to_tensor(features[start : start + _CHUNK], self._device)
             for seed, mlp in enumerate(self._networks):
-                probs[seed, start : start + _CHUNK] = mlp(rows).softmax(dim=-1).cpu().numpy()
+                logits = mlp(rows)
+                of_rows = logits.sigmoid() if self._networks.sets else logits.softmax(dim=-1)
+                probs[seed, start : start + _CHUNK] = of_rows.cpu().numpy()
         return read_only(probs, np.float32)
 
     def layers(self) -> list[Layer]:
@@ -222,7 +226,8 @@ class FittedMLPEnsemble(FittedEndModel):
         torch.save(self._networks.stacked(), raw)
         write_bytes(directory / "end_model.pt", raw.getvalue())
         curves = [asdict(curve) for curve in self.curves]
-        write_json(directory / "end_model.json", {"version": _VERSION, "sizes": self._networks.sizes, "curves": curves})
+        stored = {"version": _VERSION, "sizes": self._networks.sizes, "curves": curves}
+        write_json(directory / "end_model.json", stored | ({"sets": True} if self._networks.sets else {}))
 
 
 def load_mlp_ensemble(directory: Path, device: Device) -> FittedMLPEnsemble:
@@ -254,7 +259,7 @@ def load_mlp_ensemble(directory: Path, device: Device) -> FittedMLPEnsemble:
         ]
         path = directory / "end_model.pt"
         _check_sizes(stored["sizes"], len(curves), path.stat().st_size)
-        networks = MLPEnsemble(stored["sizes"], len(curves))
+        networks = MLPEnsemble(stored["sizes"], len(curves), sets=stored.get("sets") is True)
         networks.load_stacked(torch.load(path, map_location="cpu", weights_only=True))
     except StoreError:
         raise

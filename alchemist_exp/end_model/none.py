@@ -35,6 +35,7 @@ class NoEndModel(EndModel):
     """A member that trains no model."""
 
     trains = False
+    learns_sets = True
 
     def fit(
         self,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from alchemist_exp.core.errors import AlchemistError, Terminated
+from alchemist_exp.core.label_sets import members
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.end_model.base import TrainingCurve, ValidationData
 from alchemist_exp.end_model.early_stopping import BestWeights, ValidationSet
@@ -59,7 +60,8 @@ def train(
     # A generator per seed, not the global one: it draws the initial weights first, then an order for each epoch, and
     # no other seed takes numbers from it.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    networks = MLPEnsemble([features.shape[1], *settings.hidden, targets.shape[1]], len(seeds))
+    sizes = [features.shape[1], *settings.hidden, targets.shape[1]]
+    networks = MLPEnsemble(sizes, len(seeds), sets=settings.sets)
     for network, generator in zip(networks, generators, strict=True):
         network.initialize(generator)
     networks.to(device)
@@ -69,7 +71,7 @@ def train(
         targets=to_tensor(targets, device),
         validation=ValidationSet(
             to_tensor(validation.features, device) / scale,
-            to_tensor(validation.gold, device),
+            to_tensor(members(validation.gold, validation.n_classes) if settings.sets else validation.gold, device),
             validation.positive,
             macro=validation.macro,
         ),
@@ -165,7 +167,7 @@ class Distillation(lightning.LightningModule):
         for seed, network in self._running():
             # Rows of one seed at a time: each tensor begins at an aligned address, which BLAS rounds by.
             rows = batch[seed]
-            loss = nn.functional.cross_entropy(network(self._rows[rows]), self._targets[rows])
+            loss = self._loss_of(network(self._rows[rows]), self._targets[rows])
             # Weighted by rows, since the last batch may be smaller. It stays on the device: to read it, the CPU waits.
             self._loss[seed] += loss.detach() * len(rows)
             total = total + loss
@@ -185,6 +187,13 @@ class Distillation(lightning.LightningModule):
             self.trainer.should_stop = True
         if self._on_epoch is not None:
             self._on_epoch(self.current_epoch)
+
+    def _loss_of(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of rows; of independent classes the binary cross-entropies are added up."""
+        if not self._settings.sets:
+            return nn.functional.cross_entropy(logits, targets)
+        losses = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return losses.sum(dim=1).mean()
 
     def _running(self) -> list[tuple[int, MLP]]:
         """Return place and network of each seed that has not stopped; the others are neither used nor changed."""

@@ -6,7 +6,7 @@ Every model masks uncovered rows: a row without a vote gets no label, never the 
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -275,12 +275,13 @@ def predict_labels(model: LabelModel, matrix: LabelMatrix) -> SoftLabels:
         parts = []
         for start in range(0, max(len(matrix.votes), 1), _CHUNK_ROWS):
             votes = matrix.votes[start : start + _CHUNK_ROWS]
-            parts.append(model.predict_proba(LabelMatrix(votes=votes, n_classes=matrix.n_classes)))
+            parts.append(model.predict_proba(replace(matrix, votes=votes)))
             if not isinstance(parts[-1], SoftLabels):
                 raise TypeError(f"expected SoftLabels, not {type(parts[-1]).__name__}")
         labels = parts[0]
         if len(parts) > 1:
-            labels = SoftLabels(
+            labels = replace(
+                labels,
                 probs=np.concatenate([part.probs for part in parts]),
                 covered=np.concatenate([part.covered for part in parts]),
             )

@@ -9,6 +9,7 @@ import numpy as np
 
 from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.label_sets import predicted_sets
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import FloatArray
 from alchemist_exp.end_model.base import EndModel, FittedEndModel
@@ -44,7 +45,8 @@ class ModelLabeler(RowLabeler):
             if not np.isfinite(probs).all():
                 raise ValueError("it predicts values that are not finite")
         votes = np.zeros((len(rows), 0), np.int8)
-        return RowLabels(classes=probs.argmax(axis=1).astype(np.int64), probs=probs, votes=votes)
+        classes = predicted_sets(probs) if self.multi_label else probs.argmax(axis=1).astype(np.int64)
+        return RowLabels(classes=classes, probs=probs, votes=votes)
 
 
 def model_labeler(run: StoredRun, consent: Consent) -> ModelLabeler:
@@ -79,5 +81,6 @@ def model_labeler(run: StoredRun, consent: Consent) -> ModelLabeler:
         directory=run.model,
         features=features,
         model=model,
+        multi_label=run.multi_label,
         notes=change_notes(run, {"feature_extractor": extractor, "end_model": end_model}),
     )

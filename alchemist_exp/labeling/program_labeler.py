@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from alchemist_exp.concepts.scales import FittedScale, ScoreScale
 from alchemist_exp.core.component import Component, naming_plugin
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.hashing import key_of
+from alchemist_exp.core.label_sets import SetMatrix
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN, FloatArray, LabelMatrix, SoftLabels
 from alchemist_exp.data.row_kind import RowKind
@@ -18,6 +20,7 @@ from alchemist_exp.data.score_rows import ScoreRows, score_rows
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.images.base import ImageTextEncoder
 from alchemist_exp.label_models.base import LabelModel, predict_labels
+from alchemist_exp.label_models.per_class import PerClassModel
 from alchemist_exp.labeling.components import Consent, make_component, make_sandbox
 from alchemist_exp.labeling.fitted_features import change_notes, load_features, load_row_kind
 from alchemist_exp.labeling.row_labeler import RowLabeler, RowLabels, naming_files
@@ -61,8 +64,10 @@ class ProgramLabeler(RowLabeler):
     def _label(self, rows: Sequence[str], rng: np.random.Generator | None) -> RowLabels:
         given, kind = self.program_rows(rows)
         inputs = INPUTS[kind.name](kind.program_input(given))
-        runs = self.sandbox.execute(self.sources, inputs, len(self.classes))
-        votes = np.full((len(rows), len(runs)), ABSTAIN, np.int8)
+        # The argument is passed only where it is needed: the sandbox of a plugin may not have it.
+        execute = partial(self.sandbox.execute, multi_label=True) if self.multi_label else self.sandbox.execute
+        runs = execute(self.sources, inputs, len(self.classes))
+        votes = np.full((len(rows), len(runs)), ABSTAIN, np.int64 if self.multi_label else np.int8)
         failures = {}
         outcomes: Counter[str] = Counter()
         for column, (name, run) in enumerate(zip(self.programs, runs, strict=True)):
@@ -71,7 +76,7 @@ class ProgramLabeler(RowLabeler):
                 votes[:, column] = run.votes
             else:  # a part of its votes would look like abstaining on the others
                 failures[name] = f"{run.status.replace('_', ' ')}: {sanitize(run.detail)}"
-        matrix = LabelMatrix(votes=votes, n_classes=len(self.classes))
+        matrix = (SetMatrix if self.multi_label else LabelMatrix)(votes=votes, n_classes=len(self.classes))
         with naming_files(self.directory), np.errstate(all="ignore"):
             labels: SoftLabels = predict_labels(self.label_model, matrix)
         return RowLabels(
@@ -103,8 +108,9 @@ def program_labeler(
     label_model = make_component(run, "label_model", consent)
     if not isinstance(label_model, LabelModel):
         raise TypeError(f"label_model became a {type(label_model).__name__}")
+    unfitted = PerClassModel.of(label_model, len(run.classes)) if run.multi_label else label_model
     with naming_files(run.label_model), naming_plugin(label_model, "load"):
-        fitted = label_model.load(run.label_model, n_programs=len(programs), n_classes=len(run.classes))
+        fitted = unfitted.load(run.label_model, n_programs=len(programs), n_classes=len(run.classes))
     made: dict[str, Component] = {"label_model": label_model}
     kind = load_row_kind(run)
     program_rows = _unchanged(kind)
@@ -121,6 +127,7 @@ def program_labeler(
         sandbox=make_sandbox(run, sandbox_mode, consent, sandbox_workers),
         label_model=fitted,
         program_rows=program_rows,
+        multi_label=run.multi_label,
         notes=change_notes(run, made),
     )
 

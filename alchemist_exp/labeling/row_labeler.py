@@ -27,9 +27,11 @@ class RowLabels:
     """The labels of a part of the rows.
 
     Attributes:
-        classes: int64 array of shape (n_rows,); -1 (`ABSTAIN`) for a row without a label.
+        classes: int64 array of shape (n_rows,), of a run with multi_label masks of classes; -1 (`ABSTAIN`) for a row
+            without a label.
         probs: float32 array of shape (n_rows, n_classes); all zero for a row without a label.
-        votes: int8 array of shape (n_rows, n_programs); no columns where no program was asked.
+        votes: int8 array of shape (n_rows, n_programs), of a run with multi_label int64 masks; no columns where no
+            program was asked.
         failures: By program, why it did not finish on these rows, where it abstains on all of them.
         outcomes: The number of rows by outcome, added up over the programs; empty where no program was asked.
 
@@ -37,7 +39,7 @@ class RowLabels:
 
     classes: IntArray
     probs: FloatArray
-    votes: npt.NDArray[np.int8]
+    votes: npt.NDArray[np.int8] | npt.NDArray[np.int64]
     failures: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[str, int] = field(default_factory=dict)
 
@@ -52,6 +54,7 @@ class RowLabeler(ABC):
         classes: The class names.
         programs: A name for each program that votes, in the order of the columns of votes.
         notes: What the user should know, one sentence each.
+        multi_label: Whether several classes may hold for a row.
 
     """
 
@@ -60,6 +63,7 @@ class RowLabeler(ABC):
     classes: tuple[str, ...]
     programs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    multi_label: bool = False
 
     @property
     def chunk_rows(self) -> int:
@@ -87,7 +91,7 @@ class RowLabeler(ABC):
             return found
         classes = np.full(len(rows), ABSTAIN, np.int64)
         probs = np.zeros((len(rows), len(self.classes)), np.float32)
-        votes = np.full((len(rows), len(self.programs)), ABSTAIN, np.int8)
+        votes = np.full((len(rows), found.votes.shape[1]), ABSTAIN, found.votes.dtype)
         classes[places], probs[places], votes[places] = found.classes, found.probs, found.votes
         return replace(found, classes=classes, probs=probs, votes=votes)
 

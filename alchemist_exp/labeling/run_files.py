@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from alchemist_exp.core.atomic_io import read_json
-from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.npy import check_npy
-from alchemist_exp.core.terminal import sanitize
+from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.core.types import MAX_CLASSES
 from alchemist_exp.pipeline.artifacts import MODEL, PROGRAMS
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL
@@ -44,6 +44,11 @@ class StoredRun:
     directory: Path
     record: RunRecord
     classes: tuple[str, ...]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether several classes may hold for a row."""
+        return self.record.multi_label
 
     @property
     def model(self) -> Path:
@@ -137,6 +142,24 @@ def open_run(directory: Path) -> StoredRun:
     """
     check_run_files(directory)
     return stored_run(directory, read_finished(directory, "only a finished run can label rows"))
+
+
+def refuse_multi_label(run: StoredRun, command: str) -> None:
+    """Refuse a run on a dataset with several classes per row.
+
+    Args:
+        run: The run.
+        command: What cannot use it, such as "alchemist explain".
+
+    Raises:
+        ConfigError: Several classes may hold for a row of the run.
+
+    """
+    if run.multi_label:
+        raise ConfigError(
+            f"{command} is for runs with one class per row, and {single_line(str(run.directory))} has "
+            "dataset.multi_label=true; use alchemist show -v, alchemist apply, or labels.parquet in its directory."
+        )
 
 
 def stored_run(directory: Path, record: RunRecord) -> StoredRun:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from alchemist_exp.core.errors import AlchemistError, ConfigError
+from alchemist_exp.core.label_sets import SEPARATOR, names_of
 from alchemist_exp.core.terminal import sanitize, without_formula
 from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.data.part_writers import write_parts
@@ -144,7 +145,10 @@ class TableLabeler:
                 )
                 rows = labeler.kind.parse_columns(part, self.row_columns)
                 found = labeler.label(rows, rng)
-                labels = label_columns(found, labeler, spreadsheet=out.suffix.lower() in (".csv", ".tsv"))
+                ending = out.suffix.lower()
+                labels = label_columns(
+                    found, labeler, spreadsheet=ending in (".csv", ".tsv"), joined=ending in (".csv", ".tsv", ".xlsx")
+                )
                 write({names[name]: columns[name] for name in names} | labels)
                 summary += summarize(rows, found, labeler)
                 advance(len(rows))
@@ -163,7 +167,8 @@ class TableLabeler:
         found, ours = self.table.arrow_types(), own_columns(self.labeler)
         of_input = {written: found[name] for name, written in self._names.items()}
         numbers = {name for name in ours if name == CONFIDENCE or name.startswith("p(")}
-        return of_input | {name: pa.float64() if name in numbers else pa.string() for name in ours}
+        label = pa.list_(pa.string()) if self.labeler.multi_label else pa.string()
+        return of_input | {name: pa.float64() if name in numbers else label for name in ours}
 
 
 def open_labeler(
@@ -204,7 +209,11 @@ def summarize(rows: Sequence[str], found: RowLabels, labeler: RowLabeler) -> Lab
     """
     return LabelSummary(
         n_rows=len(rows),
-        labels=Counter(labeler.classes[c] for c in found.classes.tolist() if c != ABSTAIN),
+        labels=Counter(
+            "no class" if labeler.multi_label and c == 0 else shown_label(c, labeler)
+            for c in found.classes.tolist()
+            if c != ABSTAIN
+        ),
         reasons=Counter(filter(None, map(labeler.kind.reason_without_content, rows))),
         failures={name: (1, reason) for name, reason in found.failures.items()},
         outcomes=found.outcomes,
@@ -235,11 +244,28 @@ def own_columns(labeler: RowLabeler) -> list[str]:
         labeler: Labels the rows.
 
     Returns:
-        Different names.
+        Different names. Where several classes may hold for a row, there is no confidence.
 
     """
     shares = (f"p({name})" for name in labeler.classes)
-    return [LABEL, CONFIDENCE, *shares, *vote_columns(labeler.programs)]
+    confidence = [] if labeler.multi_label else [CONFIDENCE]
+    return [LABEL, *confidence, *shares, *vote_columns(labeler.programs)]
+
+
+def shown_label(label: int, labeler: RowLabeler, classes: Sequence[str] | None = None) -> str:
+    """Return a label as one text.
+
+    Args:
+        label: A class, or of a run with multi_label the mask of a set of classes.
+        labeler: What has labeled the row.
+        classes: The names of the classes; None for those of the labeler.
+
+    Returns:
+        The name; several names with `SEPARATOR` between them, which stands alone for the empty set.
+
+    """
+    classes = labeler.classes if classes is None else classes
+    return (SEPARATOR.join(names_of(label, classes)) or SEPARATOR) if labeler.multi_label else classes[label]
 
 
 def output_names(columns: Sequence[str], ours: Sequence[str]) -> dict[str, str]:
@@ -266,13 +292,16 @@ def output_names(columns: Sequence[str], ours: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def label_columns(found: RowLabels, labeler: RowLabeler, *, spreadsheet: bool = False) -> dict[str, list[Any]]:
+def label_columns(
+    found: RowLabels, labeler: RowLabeler, *, spreadsheet: bool = False, joined: bool = False
+) -> dict[str, list[Any]]:
     """Return the columns that are added to a table.
 
     Args:
         found: The labels of some rows.
         labeler: What has labeled them.
         spreadsheet: Whether the names of classes, which a stranger's run may have, must not act as formulas.
+        joined: Whether several classes of a row are one text, see `shown_label`; else they are a list.
 
     Returns:
         By name, one value per row; None for a row without a label, and where a program abstains.
@@ -283,11 +312,16 @@ def label_columns(found: RowLabels, labeler: RowLabeler, *, spreadsheet: bool = 
     probs = found.probs.astype(np.float64).round(DECIMALS)
     shares = [
         [share if has_label else None for share, has_label in zip(column, labeled.tolist(), strict=True)]
-        for column in (probs.max(axis=1).tolist(), *probs.T.tolist())
+        for column in (*([] if labeler.multi_label else [probs.max(axis=1).tolist()]), *probs.T.tolist())
     ]
-    votes = [[None if vote == ABSTAIN else classes[vote] for vote in column] for column in found.votes.T.tolist()]
-    label = [None if c == ABSTAIN else classes[c] for c in found.classes.tolist()]
-    return dict(zip(own_columns(labeler), [label, *shares, *votes], strict=True))
+
+    def named(labels: Sequence[int]) -> list[Any]:
+        if labeler.multi_label and not joined:
+            return [None if label == ABSTAIN else names_of(label, classes) for label in labels]
+        return [None if label == ABSTAIN else shown_label(label, labeler, classes) for label in labels]
+
+    votes = [named(column) for column in found.votes.T.tolist()]
+    return dict(zip(own_columns(labeler), [named(found.classes.tolist()), *shares, *votes], strict=True))
 
 
 def wanted_columns(run: StoredRun, labeler: RowLabeler, asked: str | None) -> tuple[str, ...]:

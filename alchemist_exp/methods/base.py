@@ -31,6 +31,8 @@ class Method(Component, ABC):
     """Whether it can label image datasets."""
     labels_texts: ClassVar[bool] = True
     """Whether it can label datasets of texts or records."""
+    labels_sets: ClassVar[bool] = False
+    """Whether it can label datasets with several classes per row (dataset.multi_label=true)."""
 
     @property
     def used_groups(self) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ class HybridMethod(AlchemistMethod):
     """
 
     labels_images = False
+    labels_sets = False
     n_rows: int | None = MISSING
     llm_confidence: float = MISSING
     max_output_tokens: int = MISSING

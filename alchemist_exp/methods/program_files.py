@@ -31,6 +31,7 @@ class ProgramFilesMethod(ProgramMethod):
 
     advice_for_more_programs = "add programs to the directory method.path"
     reads_scores = True
+    labels_sets = True
     path: str = MISSING
     edited_from: str | None = None
 

@@ -11,6 +11,7 @@ import numpy as np
 from alchemist_exp.concepts.source import ScoredConcepts
 from alchemist_exp.core.artifact_cache import CHECKSUMS
 from alchemist_exp.core.atomic_io import write_bytes, write_directory, write_json
+from alchemist_exp.core.label_sets import SetLabels, SetMatrix, names_of, predicted_sets
 from alchemist_exp.core.types import ABSTAIN, FloatArray, IntArray, SoftLabels, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.data.kinds import load_kind, save_kind
@@ -102,19 +103,23 @@ def _label_table(data: TextData, split: Split, result: LabelingResult, probs: Fl
 
     classes, gold, has_text = data.task.classes, data.gold(split), data.has_text(split)
     labels = result.train_labels if split is Split.TRAIN else result.labels.get(split)
+    sets = data.task.multi_label
     if labels is None:
         n_rows = int(has_text.sum())
-        labels = SoftLabels(
+        labels = (SetLabels if sets else SoftLabels)(
             probs=np.zeros((n_rows, len(classes)), dtype=np.float32), covered=np.zeros(n_rows, dtype=bool)
         )
     shares = np.where(labels.covered[:, np.newaxis], labels.probs, np.nan)
     share = pa.float32()
     # Of the rows with text. from_pandas: NaN becomes null
     labeled = {
-        "weak_label": _names(labels.hard(), classes),
+        "weak_label": _names(labels.hard(), classes, sets=sets),
         **{f"p({name})": pa.array(shares[:, i], share, from_pandas=True) for i, name in enumerate(classes)},
     }
-    if probs is not None:
+    if probs is not None and sets:
+        labeled["predicted"] = _names(predicted_sets(probs), classes, sets=True)
+        labeled |= {f"predicted p({name})": pa.array(probs[:, i], share) for i, name in enumerate(classes)}
+    elif probs is not None:
         labeled["predicted"] = _names(probs.argmax(axis=1), classes)
         labeled["confidence"] = pa.array(probs.max(axis=1), share)
     labeled |= _votes(result.sources, split, len(labels.covered), classes)
@@ -124,7 +129,8 @@ def _label_table(data: TextData, split: Split, result: LabelingResult, probs: Fl
         "split": pa.repeat(pa.scalar(split.value, pa.string()), len(has_text)),
         "row": pa.array(data.rows_of_input(split), pa.int64()),
     }
-    golds = pa.nulls(len(has_text), pa.large_string()) if gold is None else _names(gold, classes)
+    unknown = pa.nulls(len(has_text), pa.list_(pa.large_string()) if sets else pa.large_string())
+    golds = unknown if gold is None else _names(gold, classes, sets=sets)
     ours = {"gold": golds} | {name: column.take(places) for name, column in labeled.items()}
     for name, column in data.kind.arrow_columns(data.texts(split)).items():
         columns[_free_name(name, (*columns, *ours))] = column
@@ -136,11 +142,13 @@ def _label_table(data: TextData, split: Split, result: LabelingResult, probs: Fl
 
 
 def _votes(sources: LabelSources, split: Split, n_rows: int, classes: Sequence[str]) -> dict[str, "pa.Array"]:
-    """Return the class that each program votes for on each row with text; null where it abstains."""
+    """Return the class, or list of classes, that each program votes for on each row with text; null if it abstains."""
     import pyarrow as pa
 
     names = vote_columns(sources.names if sources.matrices else ())
     values = pa.array(classes, pa.large_string())
+    if isinstance(matrix := sources.matrices.get(split), SetMatrix):
+        return {name: _names(matrix.votes[:, i], classes, sets=True) for i, name in enumerate(names)}
     if split not in sources.matrices:  # the votes of people may be on train only
         kind = pa.dictionary(pa.int8(), pa.large_string())
         return {name: pa.nulls(n_rows, kind) for name in names}
@@ -151,10 +159,13 @@ def _votes(sources: LabelSources, split: Split, n_rows: int, classes: Sequence[s
     }
 
 
-def _names(indices: IntArray, classes: Sequence[str]) -> "pa.Array":
-    """Return the name of each class as large_string; null for `ABSTAIN`."""
+def _names(indices: IntArray, classes: Sequence[str], *, sets: bool = False) -> "pa.Array":
+    """Return the name of each class as large_string, of masks as lists of them; null for `ABSTAIN`."""
     import pyarrow as pa
 
+    if sets:
+        named = {mask: None if mask == ABSTAIN else names_of(mask, classes) for mask in np.unique(indices).tolist()}
+        return pa.array([named[mask] for mask in indices.tolist()], pa.list_(pa.large_string()))
     return pa.array(classes, pa.large_string()).take(pa.array(indices, mask=indices == ABSTAIN))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset, TextData
+from alchemist_exp.evaluation.label_sets import most_frequent_set
 from alchemist_exp.results.record import Section
 
 
@@ -19,7 +20,8 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
 
     Returns:
         Name, fingerprint, origin, kind of the rows, columns of records, rows, how many of train are fitted on, rows
-        without text, repeats, classes, licence, and the accuracy of always predicting the most frequent class.
+        without text, repeats, classes, licence, and the accuracy of always predicting the most frequent class or set of
+        classes.
     """
     labeled = data.rows_with_text
     golds = {split: labeled.gold(split) for split in (Split.VALID, Split.TEST)}
@@ -38,11 +40,12 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         "rows_without_text": {split: count for split, count in without_text.items() if count},
         "repeats": _repeats(labeled),
         "classes": list(dataset.classes),
-        "metric": dataset.metric.value,
+        "multi_label": dataset.several_classes,
+        "metric": "macro_f1" if dataset.several_classes else dataset.metric.value,
         "positive_class": dataset.positive_class,
         "license": dataset.license,
         "most_frequent_class": {
-            split.value: float(np.bincount(gold).max() / len(gold)) for split, gold in golds.items() if gold is not None
+            split.value: most_frequent_set(gold) for split, gold in golds.items() if gold is not None
         },
         "gold_used": [],
     }

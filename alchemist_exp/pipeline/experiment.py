@@ -30,6 +30,7 @@ from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.base import Method, ProgramMethod
 from alchemist_exp.methods.hybrid import OVER_BUDGET
 from alchemist_exp.methods.zero_shot import FAILED_KINDS
+from alchemist_exp.pipeline.multi_label_checks import check_multi_label
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
 from alchemist_exp.programs.types import FUNCTION
@@ -257,6 +258,7 @@ class Experiment:
 
         """
         self._check_rows()
+        self.check_several_classes()
         reviewed = getattr(self.dataset, "reviewed", None) is not None
         for group, used in self.used_components():
             # A label model that learns from gold labels refuses gold=none, but reviewed rows are enough for it.
@@ -284,6 +286,20 @@ class Experiment:
             raise ConfigError(
                 f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
                 "'llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}', or set budget.usd=null."
+            )
+
+    def check_several_classes(self) -> None:
+        """Raise ConfigError for what cannot label several classes per row, if the dataset has them."""
+        if self.dataset.several_classes:
+            check_multi_label(
+                dataset=self.dataset,
+                method=self.method,
+                supplement=self.supplement if self.uses("supplement") else None,
+                refine=self.refine,
+                selection=self.selection,
+                label_model=self.label_model,
+                end_model=self.end_model,
+                predict=self.predict,
             )
 
     def missing_packages(self) -> list[str]:
@@ -413,10 +429,14 @@ class Experiment:
                     f"prompt={self.prompt.name} has no {placeholder} in prompt.program, so {choice} would have no "
                     f"effect; add '{placeholder}' to the list, or leave out {choice}."
                 )
-        if FUNCTION not in self.prompt.signature:
+        several = self.dataset.several_classes
+        key, signature = "signature", self.prompt.signature
+        if several:
+            key, signature = "multi_label.signature", self.prompt.multi_label["signature"]
+        if FUNCTION not in signature:
             raise ConfigError(
-                f"prompt.signature is {self.prompt.signature!r}; the function must be called {FUNCTION}, as in "
-                f"'def {FUNCTION}([subject]: str) -> int:'."
+                f"prompt.{key} is {signature!r}; the function must be called {FUNCTION}, as in "
+                f"'def {FUNCTION}([subject]: str) -> {'list[int]' if several else 'int'}:'."
             )
 
     def unused_overrides(self, overrides: Sequence[str]) -> list[str]:

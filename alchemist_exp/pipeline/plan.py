@@ -63,9 +63,11 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
         Calls, tokens and dollars.
 
     Raises:
+        ConfigError: The dataset has several classes per row, and the experiment is for one.
         DataError: The column of the texts has nearly no texts, or other values than texts.
 
     """
+    experiment.check_several_classes()
     context, _ = make_context(experiment, data.rows_with_text, StageProgress(NoProgress()), plan=True)
     llm, client = experiment.llm, context.llm_client
     if getattr(llm, "cache", None) is CacheMode.refresh:

@@ -11,11 +11,13 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.artifact_cache import row_chunks
 from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.hashing import to_jsonable
+from alchemist_exp.core.label_sets import members, predicted_sets
 from alchemist_exp.core.types import BoolArray, FloatArray, IntArray, Split, tied_rows
 from alchemist_exp.data.base import Metric, TextData
 from alchemist_exp.data.labels import numbered
 from alchemist_exp.end_model.base import FittedEndModel
-from alchemist_exp.evaluation.metrics import class_scores, confusion_matrix, score, summarize
+from alchemist_exp.evaluation.label_sets import score_classes, score_sets
+from alchemist_exp.evaluation.metrics import Scores, class_scores, confusion_matrix, score, summarize
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
@@ -67,13 +69,15 @@ def label_model_section(result: LabelingResult, data: TextData, positive: int | 
         "choice": None if result.choice is None else to_jsonable(result.choice),
         "class_balance": None if result.class_balance is None else list(result.class_balance),
         "convergence": None if (convergence := _convergence(result)) is None else asdict(convergence),
-        "labels": {name: int(np.count_nonzero(train == c)) for c, name in enumerate(data.task.classes)},
+        "labels": dict(zip(data.task.classes, _rows_by_class(train, data), strict=True)),
         "coverage": {split.value: float(labels.covered.mean()) for split, labels in result.labels.items()},
         "tied": {split.value: int(labels.tied.sum()) for split, labels in result.labels.items()},
         "metrics": metrics,
         "metrics_unseen": metrics_unseen,
         "by_class": by_class,
-        "warnings": [
+        "warnings": [*coverage_warnings(result.labels[Split.TRAIN])]
+        if data.task.multi_label
+        else [
             *coverage_warnings(result.labels[Split.TRAIN]),
             *_class_order_warnings(result, data),
             *_valid_warnings(result, data),
@@ -126,7 +130,8 @@ def _note_scoring(context: RunContext, result: LabelingResult, data: TextData) -
     """Note the gold labels that `record_labels` compares with programs and labels."""
     accuracy_split = Split.TRAIN if data.gold(Split.TRAIN) is not None else Split.VALID  # as in `programs_section`
     voters = "programs" if result.sources.programs else "votes"
-    for split, what in ((accuracy_split, voters), (_order_split(result, data), "the class order")):
+    order_split = None if data.task.multi_label else _order_split(result, data)
+    for split, what in ((accuracy_split, voters), (order_split, "the class order")):
         if split and split in result.sources.matrices and (gold := data.gold(split)) is not None:
             context.gold.note_scoring(split, len(gold), what)
 
@@ -152,15 +157,38 @@ def _is_good_on_valid(result: LabelingResult) -> bool:
 
 
 def _by_class(gold: IntArray, predicted: IntArray, data: TextData) -> Section:
-    """Return the confusion matrix (a line per gold class) and the scores of each class."""
+    """Return the scores of each class, and of single classes the confusion matrix (a line per gold class)."""
+    if data.task.multi_label:
+        of_classes = score_classes(gold, predicted, n_classes=len(data.task.classes))
+        return {"classes": to_jsonable(dict(zip(data.task.classes, of_classes, strict=True)))}
     confusion = confusion_matrix(gold, predicted, len(data.task.classes))
     scores = dict(zip(data.task.classes, class_scores(confusion), strict=True))
     return {"confusion": confusion.tolist(), "classes": to_jsonable(scores)}
 
 
 def _scores(gold: IntArray, predicted: IntArray, data: TextData, positive: int | None) -> Section | None:
-    scores = score(gold, predicted, n_classes=len(data.task.classes), positive=positive)
+    scores = _score(gold, predicted, data, positive)
     return None if scores is None else to_jsonable(scores)
+
+
+def _score(gold: IntArray, predicted: IntArray, data: TextData, positive: int | None) -> Scores | None:
+    n_classes = len(data.task.classes)
+    if data.task.multi_label:
+        return score_sets(gold, predicted, n_classes=n_classes)
+    return score(gold, predicted, n_classes=n_classes, positive=positive)
+
+
+def _predicted(probs: FloatArray, data: TextData) -> IntArray:
+    """Return the class of each row, or its set of classes."""
+    return predicted_sets(probs) if data.task.multi_label else probs.argmax(axis=1).astype(np.int64)
+
+
+def _rows_by_class(labels: IntArray, data: TextData) -> list[int]:
+    """Return the number of rows of each class."""
+    n_classes = len(data.task.classes)
+    if data.task.multi_label:
+        return [int(count) for count in members(labels, n_classes).sum(axis=0)]
+    return [int(np.count_nonzero(labels == c)) for c in range(n_classes)]
 
 
 def _partly_unseen(data: TextData, split: Split) -> BoolArray | None:
@@ -197,10 +225,10 @@ def end_model_section(
     for split in (Split.VALID, Split.TEST):
         if (gold := data.gold(split)) is not None and seeds:
             probs = predictions.by_seed[split]
-            metrics[split.value] = _score_seeds(gold, probs, positive)
-            by_class[split.value] = _by_class(gold, predictions.final[split].argmax(axis=1), data)
+            metrics[split.value] = _score_seeds(gold, probs, data, positive)
+            by_class[split.value] = _by_class(gold, _predicted(predictions.final[split], data), data)
             if (unseen := _partly_unseen(data, split)) is not None:
-                metrics_unseen[split.value] = _score_seeds(gold[unseen], probs[:, unseen], positive)
+                metrics_unseen[split.value] = _score_seeds(gold[unseen], probs[:, unseen], data, positive)
     return {
         "name": name,
         "seeds": seeds,
@@ -221,18 +249,17 @@ def _scores_by_split(probs: Mapping[Split, FloatArray], data: TextData, positive
     metrics_unseen: dict[str, Any] = {}
     for split in (Split.VALID, Split.TEST):
         if (gold := data.gold(split)) is not None and split in probs:
-            predicted = probs[split].argmax(axis=1)
+            predicted = _predicted(probs[split], data)
             metrics[split.value] = _scores(gold, predicted, data, positive)
             if (unseen := _partly_unseen(data, split)) is not None:
                 metrics_unseen[split.value] = _scores(gold[unseen], predicted[unseen], data, positive)
     return {"metrics": metrics, "metrics_unseen": metrics_unseen}
 
 
-def _score_seeds(gold: IntArray, probs: FloatArray, positive: int | None) -> Section:
+def _score_seeds(gold: IntArray, probs: FloatArray, data: TextData, positive: int | None) -> Section:
     per_seed = []
     for seed_probs in probs:
-        predicted = seed_probs.argmax(axis=1).astype(np.int64)
-        scores = score(gold, predicted, n_classes=seed_probs.shape[1], positive=positive)
+        scores = _score(gold, _predicted(seed_probs, data), data, positive)
         if scores is None:
             raise ValueError("a split has no rows")
         per_seed.append(scores)
@@ -286,6 +313,8 @@ def record_labels(
 def _tie_notes(result: LabelingResult, experiment: Experiment) -> list[str]:
     """Return a note on training rows whose label is not decided by their votes."""
     labels, votes = result.labels[Split.TRAIN], result.sources.matrices[Split.TRAIN]
+    if experiment.dataset.several_classes:
+        return []
     tied, n_labeled = labels.tied, int(labels.covered.sum())
     how = "their soft labels are equal for these classes, and their hard labels are one of them at random"
     if experiment.uses("label_model") and isinstance(result.label_model, WeightedMajority):
@@ -377,6 +406,9 @@ def record_predictions(
     counts = result.sources.matrices[Split.TRAIN].counts().sum(axis=0)
     if silent := [name for name, count in zip(data.task.classes, counts, strict=True) if not count]:
         record.notes.append(f"No vote on train is for the class {', '.join(silent)}.")
+    if data.task.multi_label:
+        record.notes += high_seed_variance(record.end_model["metrics"], "macro_f1")
+        return
     record.notes += one_class_warnings(
         result.labels[Split.TRAIN],
         predictions.by_seed[Split.TRAIN],
@@ -434,7 +466,10 @@ def _type_notes(data: TextData, sources: LabelSources) -> list[str]:
     if not found:
         return []
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    expected, what = "class index", "Return"
+    if data.task.multi_label:
+        expected, what = "list of class indices", "Return a list of"
     return [
-        f"Not counted as votes, because they are no class index: values returned by {', '.join(found[:3])}{more}. "
-        f"Return {numbered(data.task.classes)}, or -1 to abstain."
+        f"Not counted as votes, because they are no {expected}: values returned by {', '.join(found[:3])}{more}. "
+        f"{what} {numbered(data.task.classes)}, or -1 to abstain."
     ]

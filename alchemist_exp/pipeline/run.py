@@ -159,7 +159,8 @@ def run_stages(
         with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
-            save_components(directory / COMPONENTS, experiment, result.label_model)
+            chosen = None if data.task.multi_label else result.label_model  # of several classes, one model for each
+            save_components(directory / COMPONENTS, experiment, chosen)
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes, data.kind)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
@@ -170,7 +171,8 @@ def run_stages(
         with progress.stage("evaluate", "scoring"):
             predictions = combine_predictions(experiment, context, result, probs)
             record_sections.record_predictions(record, experiment, data, context, result, model, predictions)
-            record_calibration(record, data, result, experiment.end_model, model, predictions.final)
+            if not data.task.multi_label:
+                record_calibration(record, data, result, experiment.end_model, model, predictions.final)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
         with progress.stage("write", "writing labels and model"):

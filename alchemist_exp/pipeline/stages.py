@@ -11,7 +11,7 @@ from alchemist_exp.core.artifact_cache import ArtifactCache, row_chunks, take_ro
 from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.progress import StageProgress
-from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
+from alchemist_exp.core.types import FloatArray, Split
 from alchemist_exp.data.base import Dataset, Metric, TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.label_models.auto import Auto
@@ -22,6 +22,7 @@ from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import GeneratedPrograms, LabelingResult, LabelSources
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.feature_stage import ExtractedFeatures, extract_features
+from alchemist_exp.pipeline.set_labels import aggregate_sets
 from alchemist_exp.programs.execution import ExecutionResult
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.types import VettingResult
@@ -100,7 +101,8 @@ def distil(
             gold=gold,
             n_classes=context.n_classes,
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
-            macro=dataset.metric is Metric.macro_f1,
+            sets=dataset.several_classes,
+            macro=dataset.metric is Metric.macro_f1 and not dataset.several_classes,
         )
     rows, labels = features[Split.TRAIN], result.train_labels
     with context.progress.stage(
@@ -190,10 +192,7 @@ def program_votes(
         n_requested=method.n_requested(supplement),
         ids=tuple(program.id for program in programs),
         origins=tuple(program.origin for program in programs),
-        matrices={
-            split: LabelMatrix(votes=matrix.votes[:, list(selected)], n_classes=matrix.n_classes)
-            for split, matrix in executed.matrices.items()
-        },
+        matrices={split: matrix.take_programs(selected) for split, matrix in executed.matrices.items()},
         n_candidates=len(generated.candidates),
         programs=programs,
         unselected=tuple(p for column, p in enumerate(executed.programs) if column not in selected),
@@ -256,6 +255,8 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
         ProgramsError: There are fewer programs than the label model needs.
 
     """
+    if context.data.task.multi_label:
+        return aggregate_sets(context, sources, calls)
     model, gold = context.label_model, context.gold.use(Split.VALID, "class balance")
     with context.progress.stage("label_model", f"fitting the label model {model.name}"):
         train, valid = sources.matrices[Split.TRAIN], sources.matrices.get(Split.VALID)

@@ -68,7 +68,7 @@ def track(tracker: Tracker, record: RunRecord, model: FittedEndModel, sources: L
     tried += [(one.program, f"rejected: {one.stage}") for one in sources.rejected]
     written: list[list[Cell]] = [[p.id, p.origin, fate, p.source] for p, fate in tried if p is not None]
     tracker.log_table("program_sources", ["id", "origin", "fate", "source"], written)
-    if (of_test := record.end_model["by_class"].get("test")) is not None:
+    if "confusion" in (of_test := record.end_model["by_class"].get("test", {})):  # several classes per row have none
         classes = list(of_test["classes"])
         cells: list[list[Cell]] = [
             [gold, predicted, count]

@@ -17,6 +17,7 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
 from alchemist_exp.core.atomic_io import read_json
 from alchemist_exp.core.hashing import key_of, to_jsonable
+from alchemist_exp.core.label_sets import SetMatrix
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.data.row_kind import RowKind
@@ -69,6 +70,7 @@ def execute(context: RunContext, programs: Sequence[Program]) -> ExecutionResult
                 data.texts_key(split),
                 kind=data.kind,
                 n_classes=context.n_classes,
+                multi_label=data.task.multi_label,
                 sandbox=context.sandbox,
                 clock=context.clock,
                 cache=context.cache,
@@ -84,10 +86,11 @@ def execute(context: RunContext, programs: Sequence[Program]) -> ExecutionResult
     finished = tuple(program for program in programs if failures[program.source] is None)
     matrices = {}
     for split in data.splits:
-        votes = np.empty((len(data.texts(split)), len(finished)), dtype=np.int8)
+        votes = np.empty((len(data.texts(split)), len(finished)), dtype=np.int64 if data.task.multi_label else np.int8)
         for column, program in enumerate(finished):
             votes[:, column] = runs[program.source][split].votes
-        matrices[split] = LabelMatrix(votes=votes, n_classes=context.n_classes)
+        matrix = SetMatrix if data.task.multi_label else LabelMatrix
+        matrices[split] = matrix(votes=votes, n_classes=context.n_classes)
     rejected = tuple(reject(p, *failure) for p in programs if (failure := failures[p.source]))
     return ExecutionResult(programs=finished, rejected=rejected, matrices=matrices, runs=runs)
 
@@ -142,6 +145,7 @@ def run_on_texts(
             texts_key,
             kind=context.data.kind,
             n_classes=context.n_classes,
+            multi_label=context.data.task.multi_label,
             sandbox=context.sandbox,
             clock=context.clock,
             cache=context.cache,
@@ -195,6 +199,7 @@ def cached_runs(
     clock: ProgramClock,
     cache: ArtifactCache,
     on_progress: Callable[[int], None],
+    multi_label: bool = False,
 ) -> list[ProgramRun]:
     """Run programs on rows; runs that are in the cache are not repeated.
 
@@ -208,6 +213,7 @@ def cached_runs(
         clock: How long each program has run on other rows; these runs are added.
         cache: Holds the runs of earlier jobs.
         on_progress: Is called with the number of further votes that are done.
+        multi_label: Whether a program returns a list of classes.
 
     Returns:
         One run per program.
@@ -220,7 +226,8 @@ def cached_runs(
     sandbox_key = sandbox.key()
     if isinstance(inputs, Inputs) and inputs.modules:
         sandbox_key |= sandbox.cache_key(type(inputs))
-    common = {"texts": texts_key, "n_classes": n_classes, "sandbox": sandbox_key}
+    several = {"multi_label": True} if multi_label else {}
+    common = {"texts": texts_key, "n_classes": n_classes, "sandbox": sandbox_key, **several}
     keys = [common | {"program": program.source} for program in programs]
     # One job executes; another that wants the same votes waits and then finds them in the cache.
     with locked(cache.root / "locks" / f"executing-{key_of('executing', common)}.lock"):
@@ -230,7 +237,9 @@ def cached_runs(
         if missing:
             sources = [programs[i].source for i in missing]
             used_wall_s = [clock.used_s(source, besides=texts_key) for source in sources]
-            executed = sandbox.execute(sources, inputs, n_classes, used_wall_s=used_wall_s, on_progress=on_progress)
+            # The argument is passed only where it is needed: the sandbox of a plugin may not have it.
+            execute_all = partial(sandbox.execute, multi_label=True) if multi_label else sandbox.execute
+            executed = execute_all(sources, inputs, n_classes, used_wall_s=used_wall_s, on_progress=on_progress)
             for i, run in zip(missing, executed, strict=True):
                 runs[i] = run
                 # A stall or a crash may not happen on another machine, so its votes are not kept.
@@ -252,7 +261,7 @@ def _write(run: ProgramRun, directory: Path) -> None:
         "cpu_seconds": run.cpu_seconds,
         "wall_seconds": run.wall_seconds,
         "nondeterministic": run.nondeterministic,
-    }
+    } | ({"sets": True} if run.sets else {})
     (directory / "run.json").write_text(json.dumps(rest, indent=2), encoding="utf-8")
 
 
@@ -268,4 +277,5 @@ def _read(directory: Path) -> ProgramRun:
         cpu_seconds=rest["cpu_seconds"],
         wall_seconds=rest.get("wall_seconds", rest["cpu_seconds"] or 0.0),  # version 0.1 kept the CPU time only
         nondeterministic=rest["nondeterministic"],
+        sets=rest.get("sets", False),
     )

@@ -96,10 +96,7 @@ def select(
 
     """
     columns = [column for column, program in enumerate(executed.programs) if program.source not in left_out]
-    matrices = {
-        split: LabelMatrix(votes=matrix.votes[:, columns], n_classes=matrix.n_classes)
-        for split, matrix in executed.matrices.items()
-    }
+    matrices = {split: matrix.take_programs(columns) for split, matrix in executed.matrices.items()}
     train, labeled, gold = matrices[Split.TRAIN], None, None
     if selection.uses_gold:
         labeled, gold = context.gold.labeled_votes("selection", train, matrices.get(Split.VALID))

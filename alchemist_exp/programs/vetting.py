@@ -10,7 +10,7 @@ choice of what is repaired or asked for again can reach a prompt.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from omegaconf import MISSING
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.label_sets import classes_of, members
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN, IntArray, Split
 from alchemist_exp.data.reviewed import ReviewedRows
@@ -32,7 +33,7 @@ MIN_LABELED_VOTES: Final = 10
 
 _SAME_PROGRAM = "the same program as"
 _VALID_OUTCOMES: Final = (Outcome.VOTE, Outcome.ABSTAIN)
-Votes = npt.NDArray[np.int8]
+Votes = npt.NDArray[np.int8] | npt.NDArray[np.int64]
 
 
 @component("vetting", "vetting")
@@ -192,7 +193,8 @@ class Vetter:
 
     def _failure_of_train(self, run: ProgramRun) -> CheckFailure | None:
         if self._vetting.reject_constant and (run.votes == run.votes[0]).all():
-            return CheckFailure(RejectionStage.CONSTANT, f"the vote is {run.votes[0]} on every training row")
+            vote = list(classes_of(int(run.votes[0]))) if run.sets else run.votes[0]
+            return CheckFailure(RejectionStage.CONSTANT, f"the vote is {vote} on every training row")
         coverage, needed = float((run.votes != ABSTAIN).mean()), self._vetting.min_coverage
         if coverage < needed:
             return CheckFailure(RejectionStage.COVERAGE, f"votes on {coverage:.2%} of train; {needed:.2%} is needed")
@@ -212,12 +214,14 @@ def _failure_of_gold(
     n_classes: int,
 ) -> CheckFailure | None:
     """Return whether a program is below chance on the rows with usable gold labels: of valid, and reviewed ones."""
-    votes, labels = [], []
+    votes: list[npt.NDArray[Any]] = []
+    labels: list[IntArray] = []
     if on_valid is not None and gold is not None:
         votes, labels = [on_valid.votes], [gold]
     if reviewed is not None:
         votes, labels = [*votes, on_train.votes[reviewed.rows]], [*labels, reviewed.gold]
-    return below_chance(np.concatenate(votes), np.concatenate(labels), n_classes) if votes else None
+    check = below_chance_on_sets if on_train.sets else below_chance
+    return check(np.concatenate(votes), np.concatenate(labels), n_classes) if votes else None
 
 
 def agreement(one: Votes, other: Votes) -> float:
@@ -260,4 +264,31 @@ def below_chance(votes: Votes, gold: IntArray, n_classes: int) -> CheckFailure |
     if accuracy >= chance:
         return None
     reason = f"right on {accuracy:.1%} of {voted.sum()} valid rows; chance gives {chance:.1%}"
+    return CheckFailure(RejectionStage.BELOW_CHANCE, reason)
+
+
+def below_chance_on_sets(votes: Votes, gold: IntArray, n_classes: int) -> CheckFailure | None:
+    """Return whether a program decides on classes worse than its own votes would in random order.
+
+    Each pair of a row and a class is a decision, and chance follows from the share of each class in votes and gold.
+
+    Args:
+        votes: int64 array of shape (n_rows,), masks or -1 (`ABSTAIN`).
+        gold: int64 array of shape (n_rows,), masks.
+        n_classes: The number of classes.
+
+    Returns:
+        The failure, or None when the program is at least as good as chance or has fewer than `MIN_LABELED_VOTES` votes.
+
+    """
+    voted = votes != ABSTAIN
+    if voted.sum() < MIN_LABELED_VOTES:
+        return None
+    named, holds = members(votes[voted], n_classes), members(gold, n_classes)
+    right = float((named == holds[voted]).mean())
+    named_shares, gold_shares = named.mean(axis=0), holds.mean(axis=0)
+    chance = float((named_shares * gold_shares + (1 - named_shares) * (1 - gold_shares)).mean())
+    if right >= chance:
+        return None
+    reason = f"right on {right:.1%} of the classes of {voted.sum()} valid rows; chance gives {chance:.1%}"
     return CheckFailure(RejectionStage.BELOW_CHANCE, reason)

@@ -15,6 +15,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.task import Column, Task
+from alchemist_exp.prompts.multi_label import MULTI_LABEL_TEMPLATES, check_multi_label_templates
 from alchemist_exp.prompts.refine import REFINE_TEMPLATES, check_refine_templates
 
 MAX_EXEMPLAR_CHARACTERS: Final = 400
@@ -56,6 +57,7 @@ _LATER_TEMPLATES: Final = (
     "score_task",
     "score_scales",
     "refine",
+    "multi_label",
 )
 """Templates that were added when prompts were recorded already; with their defaults they are not part of keys."""
 _PARAMETER, _TEXT_PARAMETER = "[parameter]: [annotation]", "[subject]: str"
@@ -118,6 +120,7 @@ class PromptTemplates(Component):
         }
     )
     refine: dict[str, str] = field(default_factory=lambda: dict(REFINE_TEMPLATES))
+    multi_label: dict[str, str] = field(default_factory=lambda: dict(MULTI_LABEL_TEMPLATES))
     performance_hint: str = MISSING
     variation: str = MISSING
     repair: str = MISSING
@@ -136,6 +139,7 @@ class PromptTemplates(Component):
                 if f"[{name}]" not in getattr(self, key):
                     raise ConfigError(f"prompt.{key} has no [{name}]; write [{name}] where it belongs.")
         check_refine_templates(self.refine)
+        check_multi_label_templates(self.multi_label)
         for name in ("task", "instructions", "signature"):
             if not any(f"[{name}]" in paragraph for paragraph in self.program):
                 raise ConfigError(f"prompt.program has no [{name}]; add '[{name}]' to its list of paragraphs.")
@@ -161,9 +165,10 @@ class PromptTemplates(Component):
             ConfigError: The rows are not texts, and the templates are for texts only.
 
         """
-        if task.parameter is not None and "[parameter]" not in self.signature:
+        signature = self.signature_of(task)
+        if task.parameter is not None and "[parameter]" not in signature:
             raise ConfigError(
-                f"prompt.signature={self.signature!r} is for texts, and these programs get {task.parameter}, a "
+                f"prompt.signature={signature!r} is for texts, and these programs get {task.parameter}, a "
                 f"{task.annotation}; use 'def label_function({_PARAMETER}) -> int:'."
             )
         if task.columns and not any(_ROW_DESCRIPTION in paragraph for paragraph in self.program):
@@ -180,6 +185,8 @@ class PromptTemplates(Component):
     def labeling_instructions(self, task: Task) -> str:
         """Return one line per class and one for abstaining, which say what the function returns.
 
+        If several classes may hold, a line before the last one says so.
+
         Args:
             task: The labeling task.
 
@@ -187,12 +194,23 @@ class PromptTemplates(Component):
             The lines, joined by line breaks.
 
         """
-        words = task_words(task)
+        words, several = task_words(task), self.multi_label
+        of_class, last = self.class_instruction, [self.abstain_instruction]
+        if task.multi_label:
+            of_class, last = several["class_instruction"], [several["set_instruction"], several["abstain_instruction"]]
         lines = [
-            fill(self.class_instruction, words | {"class": name, "index": str(index)})
-            for index, name in enumerate(task.classes)
+            fill(of_class, words | {"class": name, "index": str(index)}) for index, name in enumerate(task.classes)
         ]
-        return "\n".join([*lines, fill(self.abstain_instruction, words)])
+        return "\n".join([*lines, *(fill(template, words) for template in last)])
+
+    def signature_of(self, task: Task) -> str:
+        """Return the template of the function's head.
+
+        Args:
+            task: The labeling task.
+
+        """
+        return self.multi_label["signature"] if task.multi_label else self.signature
 
     def program_request(self, task: Task, supplement: str = "", *, performance_hint: bool = False) -> str:
         """Return the prompt that asks for one labeling program (paper, Section 3.1).
@@ -206,6 +224,7 @@ class PromptTemplates(Component):
             The paragraphs of `program` that are not empty, joined by blank lines.
 
         """
+        signature = self.signature_of(task)
         words = task_words(task) | {
             "supplement": supplement.strip(),
             "row_description": self._row_description(task),
@@ -213,7 +232,7 @@ class PromptTemplates(Component):
             "instructions": self.labeling_instructions(task),
             "performance_hint": self.performance_hint if performance_hint else "",
             "signature": fill(
-                self.signature if task.annotation else self.signature.replace(": [annotation]", ""),
+                signature if task.annotation else signature.replace(": [annotation]", ""),
                 task_words(task) | {"parameter": task.parameter or task.subject, "annotation": task.annotation},
             ),
         }

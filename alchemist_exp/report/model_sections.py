@@ -50,15 +50,14 @@ def classes_section(record: RunRecord, rows: LabeledRows | None) -> PageSection:
         if split is None:
             continue
         covered = _class_coverage(rows, split, record.data["classes"]) if section is record.label_model else {}
-        blocks.append(
-            Columns(
-                blocks=[
-                    _class_table(by_class[split]["classes"], covered, f"{name}, {split}"),
-                    _confusion(by_class[split]["confusion"], record.data["classes"], f"{name}, {split}"),
-                ]
-            )
-        )
+        found, caption = by_class[split], f"{name}, {split}"
+        tables: list[Block] = [_class_table(found["classes"], covered, caption)]
+        if "confusion" in found:
+            tables.append(_confusion(found["confusion"], record.data["classes"], caption))
+        blocks.append(Columns(blocks=tables))
     lead = "Recall is the accuracy on the rows of a class. A confusion matrix counts rows by gold class and label."
+    if record.multi_label:
+        lead = "Each class is scored as a task of its own, because several may hold for a row."
     return PageSection(id="classes", title="Classes", lead=lead, blocks=blocks)
 
 

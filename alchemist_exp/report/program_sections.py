@@ -41,6 +41,7 @@ _EXPLAINED: Final = {
     "overlap": "share of rows on which it and another program vote",
     "conflict": "share of rows on which another program votes for another class",
     "accuracy": "share of its votes that are right; on valid if train has no gold labels",
+    "micro F1": "over the rows on which the program votes; on valid if train has no gold labels",
     "influence": "share of labeled rows whose label changes or is lost without its votes",
 }
 
@@ -105,7 +106,8 @@ def programs_section(record: RunRecord, directory: Path, sampler: RowSampler | N
 
     """
     programs = record.programs["list"]
-    blocks: list[Block] = [_table(programs, record.data["classes"])]
+    of_votes = "micro F1" if record.multi_label else "accuracy"
+    blocks: list[Block] = [_table(programs, record.data["classes"], of_votes)]
     budget = SOURCE_CHARS * share
     for number, program in enumerate(programs[:MAX_PROGRAMS]):
         inner: list[Block] = []
@@ -125,7 +127,9 @@ def programs_section(record: RunRecord, directory: Path, sampler: RowSampler | N
         if sampler and (wrong := sampler.wrong_rows(number)):
             inner.append(wrong)
         if inner:
-            blocks.append(Details(id=_id(number), summary=_name(program), detail=_summary(program), blocks=inner))
+            blocks.append(
+                Details(id=_id(number), summary=_name(program), detail=_summary(program, of_votes), blocks=inner)
+            )
     if (n_more := len(programs) - MAX_PROGRAMS) > 0:
         blocks.append(Paragraph(text=f"Sources of {n_more:,} more programs are in the directory of the run."))
     if sampler and sampler.rows.votes.shape[1] > 1:
@@ -151,12 +155,14 @@ def _code(source: str, label: str) -> Code:
     return Code(source=highlight(source), label=shorten(label))
 
 
-def _summary(program: Mapping[str, Any]) -> str:
-    parts = [f"{key} {program[key]:.3f}" for key in ("coverage", "accuracy") if program.get(key) is not None]
+def _summary(program: Mapping[str, Any], of_votes: str) -> str:
+    names = {"coverage": "coverage", "accuracy": of_votes}
+    parts = [f"{name} {program[key]:.3f}" for key, name in names.items() if program.get(key) is not None]
     return ", ".join(parts + [f"{count:,} {shorten(kind)}" for kind, count in program["errors"].items()])
 
 
-def _table(programs: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> PageTable:
+def _table(programs: Sequence[Mapping[str, Any]], classes: Sequence[str], of_votes: str) -> PageTable:
+    """Return the table of programs; `of_votes` names the score in `accuracy`."""
     seconds = any(program.get("cpu_seconds") is not None for program in programs)
     rows = []
     for number, program in enumerate(programs):
@@ -180,7 +186,10 @@ def _table(programs: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Pag
     return PageTable(
         columns=[
             TableColumn(name="program", numeric=False),
-            *(TableColumn(name=key, title=_EXPLAINED[key]) for key in _NUMBERS),
+            *(
+                TableColumn(name=name, title=_EXPLAINED[name])
+                for name in (of_votes if key == "accuracy" else key for key in _NUMBERS)
+            ),
             TableColumn(name="votes for", numeric=False),
             *([TableColumn(name="CPU seconds", title="of all rows of all splits")] if seconds else []),
             TableColumn(name="errors", numeric=False, title="rows without a usable return value"),

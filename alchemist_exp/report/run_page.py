@@ -34,7 +34,8 @@ def run_report(run: StoredRun) -> str:
     """
     try:
         names = [str(program.get("file") or program["origin"]) for program in run.record.programs["list"]]
-        rows = read_rows(run.directory, run.classes, names)
+        # The sections on rows are about single classes.
+        rows = None if run.record.multi_label else read_rows(run.directory, run.classes, names)
         return render_within_limit(partial(_page, run, rows, names))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise broken(run.directory / RECORD, f"{type(error).__name__}: {error}") from error

@@ -60,6 +60,8 @@ def repeat_section(record: RunRecord) -> PageSection:
 
 def own_score(record: RunRecord) -> tuple[str, str, int | None]:
     """Return the score by which a dataset is judged: its key, its name, and its positive class or None."""
+    if record.multi_label:
+        return "macro_f1", "macro F1", None
     positive = record.data.get("positive_class")
     index = record.data["classes"].index(positive) if positive is not None else None
     if (metric := record.config["dataset"]["metric"]) != "f1":
@@ -125,8 +127,8 @@ def _interval(record: RunRecord, model: str, split: str) -> tuple[float, float] 
     """Return the interval of the dataset's own score over rows; None for records without confusion matrices."""
     key, _, positive = own_score(record)
     section = record.end_model if model == "end" else record.label_model
-    of_split = section.get("by_class", {}).get(split)
-    return score_interval(of_split["confusion"], key, positive) if of_split else None
+    confusion = section.get("by_class", {}).get(split, {}).get("confusion")
+    return score_interval(confusion, key, positive) if confusion else None
 
 
 def _range(record: RunRecord, model: str, split: str) -> str:
@@ -161,17 +163,18 @@ def _score_table(record: RunRecord) -> PageTable:
                 coverage = number_text(label_model["coverage"].get(split)) if whole and of_votes else UNKNOWN
                 names = [name, split, of_rows]
                 rows.append([Cell(text=text) for text in (*names, texts[0], shown, *texts[1:], coverage)])
+    most_frequent = "most frequent set of classes" if record.multi_label else "most frequent class"
     for split, share in record.data["most_frequent_class"].items():
-        rows.append(
-            [Cell(text=text) for text in ("most frequent class", split, "all", number_text(share), *(UNKNOWN,) * 4)]
-        )
-    f1 = "F1" if record.data.get("positive_class") else "weighted F1"
+        rows.append([Cell(text=text) for text in (most_frequent, split, "all", number_text(share), *(UNKNOWN,) * 4)])
+    accuracy, f1 = "accuracy", "F1" if record.data.get("positive_class") else "weighted F1"
+    if record.multi_label:
+        accuracy, f1 = "subset accuracy", "micro F1"
     return PageTable(
         columns=[
             TableColumn(name="labels by", numeric=False),
             TableColumn(name="split", numeric=False),
             TableColumn(name="rows", numeric=False, title="unseen: rows whose text is in no earlier split"),
-            TableColumn(name="accuracy"),
+            TableColumn(name=accuracy),
             TableColumn(name="95 % interval", title=f"of the {own}, over rows"),
             TableColumn(name=f1, title=str(record.data.get("positive_class") or "")),
             TableColumn(name="macro F1"),

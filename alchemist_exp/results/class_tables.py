@@ -26,8 +26,11 @@ def by_class_tables(record: RunRecord) -> list[RenderableType]:
 
 def _table(of_split: Section) -> RenderableType:
     classes = of_split["classes"]
-    table = new_table("", "precision", "recall", "F1", "rows", *(f"as {name}" for name in classes))
-    for (name, scores), counts in zip(classes.items(), of_split["confusion"], strict=True):
+    # Where several classes may hold for a row, there is no confusion matrix.
+    confusion = of_split.get("confusion") or [()] * len(classes)
+    as_classes = [f"as {name}" for name in classes if any(confusion)]
+    table = new_table("", "precision", "recall", "F1", "rows", *as_classes)
+    for (name, scores), counts in zip(classes.items(), confusion, strict=True):
         shares = (number_text(scores[key]) for key in ("precision", "recall", "f1"))
         table.add_row(name, *shares, f"{scores['rows']:,}", *(f"{count:,}" for count in counts))
     return table

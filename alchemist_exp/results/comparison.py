@@ -289,7 +289,7 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
     of_cell = runs.groupby(cells, sort=False)
     lines = pd.concat([keys.groupby(cells, sort=False).first(), _results_of(runs, cells)], axis=1)
     metric = of_cell["config.dataset.metric"].last()
-    lines["score"] = metric.where(metric.isin([*SCORES]), "accuracy").map(SCORES)
+    lines["score"] = metric.where(metric.isin(SCORES), "accuracy").map(SCORES)
     lines["split"] = splits.groupby(cells, sort=False).first()
     lines["spent"] = of_cell["cost.spent_usd"].max()
     # What replayed responses would have cost is estimated.
@@ -472,7 +472,7 @@ def _results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
 
     Worst groups and gaps are columns if a run has groups.
     """
-    metric = runs["config.dataset.metric"].where(runs["config.dataset.metric"].isin([*SCORES]), "accuracy")
+    metric = runs["config.dataset.metric"].where(runs["config.dataset.metric"].isin(SCORES), "accuracy")
     results = aggregate(pd.DataFrame({"cell": cells.to_numpy(), "run": runs.index}), runs, set(Quantity))
     own = results["score"] == results["cell"].map(dict(zip(cells, metric, strict=True)))
     of_groups = results[results["score"].isin(GROUP_SCORES)]
@@ -516,7 +516,7 @@ def _mean_of_cells(runs: pd.DataFrame, cells: pd.Series, metric: pd.Series, path
     """Return each cell's mean of the dataset's own score under a path of the record; NaN where no run has it."""
     own = pd.Series(np.nan, index=runs.index, dtype=object)
     for name in SCORES:
-        own = own.mask(metric == name, runs.get(f"{path}.{name}", np.nan))
+        own = own.mask(metric == name, runs.get(f"{path}.{name}", own))
     return pd.to_numeric(own, errors="coerce").where(where).groupby(cells, sort=False).mean()
 
 

@@ -37,8 +37,7 @@ def headline(record: RunRecord, splits: Sequence[str] = ("test", "valid")) -> di
         `coverage` of train; "-" for what is not known.
 
     """
-    metric = record.config["dataset"]["metric"]
-    name = metric if metric in SCORE_NAMES else "accuracy"
+    name = record.metric
     scored = record.end_model["metrics"] or record.label_model["metrics"]
     split = next((split for split in splits if scored.get(split)), None)
     coverage = number_text(record.label_model["coverage"]["train"])
@@ -123,7 +122,7 @@ def render(
         *concept_table(record.concepts, spurious=record.groups.get("attribute", "background")),
         *_programs(
             record.programs,
-            accuracy=f"accuracy{' on valid' * on_valid}",
+            accuracy=f"{'micro F1' if record.multi_label else 'accuracy'}{' on valid' * on_valid}",
             votes=has_votes,
             n_classes=n_classes,
             verbose=verbose,
@@ -155,7 +154,8 @@ def _printable(value: Any) -> Any:
 def _scores(record: RunRecord) -> list[RenderableType]:
     label_model, end_model, positive = record.label_model, record.end_model, record.data["positive_class"]
     n_seeds = len(end_model["seeds"])
-    table = new_table("", "coverage", "accuracy", f"F1 of {positive}" if positive else "weighted F1", "macro F1")
+    accuracy, f1 = ("subset accuracy", "micro F1") if record.multi_label else ("accuracy", "weighted F1")
+    table = new_table("", "coverage", accuracy, f"F1 of {positive}" if positive else f1, "macro F1")
     for split in record.data["rows"]:
         scores = label_model["metrics"].get(split) or dict.fromkeys(SCORE_NAMES)
         coverage = number_text(label_model["coverage"].get(split))
@@ -178,7 +178,8 @@ def _scores(record: RunRecord) -> list[RenderableType]:
                 if scores:
                     table.add_row(f"{kind}, {split}{rows}", "", *(number_text(scores[name]) for name in SCORE_NAMES))
     for split, share in record.data["most_frequent_class"].items():
-        table.add_row(f"most frequent class, {split}", "", number_text(share), style="dim")
+        what = "most frequent set of classes" if record.multi_label else "most frequent class"
+        table.add_row(f"{what}, {split}", "", number_text(share), style="dim")
     over = f"mean ± sd over {n_seeds} seeds" if n_seeds > 1 else "one seed"
     what = f"{label_model['name']}: rows with a label" + (f"; {end_model['name']}: {over}" if n_seeds else "")
     labels = f"labels by {label_model['name']} on train: {_counts(label_model['labels'])}"

@@ -132,6 +132,16 @@ class RunRecord:
         self.status, self.error, self.finished_at = status, error, max(utc_now(), self.started_at)
 
     @property
+    def multi_label(self) -> bool:
+        """Whether several classes may hold for a row; `f1` is then the micro-F1, and `accuracy` the subset accuracy."""
+        return self.data.get("multi_label") is True
+
+    @property
+    def metric(self) -> str:
+        """The score by which the dataset is judged: accuracy, f1, or with several classes per row macro_f1."""
+        return "macro_f1" if self.multi_label else str(self.config["dataset"]["metric"])
+
+    @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C, SIGTERM or the time limit of a job has ended the run."""
         return self.status is RunStatus.FAILED and self.error in INTERRUPTIONS

@@ -181,6 +181,8 @@ def _row(record: RunRecord) -> dict[str, Any]:
         if not isinstance(getattr(record, name), Mapping):
             raise TypeError(f"{name} is not a mapping")
     row = dict(_flat(vars(record)))
+    if record.multi_label:
+        row["config.dataset.metric"] = record.metric  # the configuration has that of single classes
     members = {path.split(".")[1]: path for path in row if path.startswith("config.") and path.endswith(".name")}
     members |= {group: f"config.{group}.name" for group in record.components}
     types = _TYPES | dict.fromkeys(members.values(), str)

@@ -63,6 +63,7 @@ class ChunkAccount:
 
     Attributes:
         codes: Vote codes, int8 array of shape (rows,); NOT_RUN where there is none yet.
+        masks: The masks of votes for several classes, int64 array of shape (rows,); None for votes for one class.
         lines: The lines that traced workers report, int32 array of shape (rows,), not checked; None without trace.
         status: Status of the program after this chunk.
         detail: Why the status is not OK.
@@ -88,6 +89,7 @@ class ChunkAccount:
         self._initial_timeouts_left = timeouts_left
         self._initial_wall_left_s = wall_left_s
         self.codes = np.full(rows, NOT_RUN, dtype=np.int8)
+        self.masks: npt.NDArray[np.int64] | None = None
         self.lines: npt.NDArray[np.int32] | None = None
         self.status = ProgramStatus.OK
         self.detail = ""
@@ -116,21 +118,25 @@ class ChunkAccount:
         within_limits = self.timeouts_left > 0 and len(self.early_exits) <= self._limits.max_restarts
         return within_limits and self.status is ProgramStatus.OK
 
-    def repeats(self, codes: npt.NDArray[np.int8]) -> bool:
+    def repeats(self, codes: npt.NDArray[np.int8], masks: npt.NDArray[np.int64] | None = None) -> bool:
         """Compare this account with the codes of another run on the same rows, in the same order.
 
         Args:
             codes: int8 array of shape (rows,).
+            masks: int64 array of shape (rows,), for votes for several classes.
 
         Returns:
-            Whether this account has the same code wherever `codes` does not depend on the machine's speed.
+            Whether this account has the same code and mask wherever `codes` does not depend on the machine's speed.
         """
         # The comparison is one-sided. Where `codes` has a timeout or a crash, this run may have any code: a slow
         # machine explains the difference. Where only this run has one, they differ: a program could fake a timeout or a
         # crash to hide that it votes otherwise here. Honest programs are seldom flagged for this, because rows are
         # limited by CPU time, which other processes do not affect.
         expected = ~np.isin(codes, _MACHINE_DEPENDENT_CODES)
-        return bool((self.codes == codes)[expected].all())
+        same = self.codes == codes
+        if masks is not None and self.masks is not None:
+            same &= (codes != protocol.SET) | (self.masks == masks)
+        return bool(same[expected].all())
 
     def add_lines(self, start: int, lines: npt.NDArray[np.int32]) -> None:
         """Add the lines that a traced worker reports.
@@ -161,6 +167,7 @@ class ChunkAccount:
         stop_reason: StopReason,
         returncode: int,
         n_classes: int,
+        masks: npt.NDArray[np.int64] | None = None,
     ) -> int:
         """Judge what one worker has left, and add it to the account.
 
@@ -171,6 +178,7 @@ class ChunkAccount:
             stop_reason: Why the parent killed it.
             returncode: Its exit status, or minus the number of the signal that ended it.
             n_classes: Number of classes.
+            masks: Masks it left, int64 array of the same shape; None for votes for one class.
 
         Returns:
             Number of rows that need no other worker: those with a code, and the row at which the worker ended early.
@@ -184,19 +192,22 @@ class ChunkAccount:
             row = self._first_row + (len(self.codes) - 1 - index if self.reverse else index)
             where = f"at row {row}" if report.loaded else "while it was loaded"
             # The votes will be void, but the codes may show that a limit was reached at an earlier row.
-            if is_well_formed(codes, n_classes):
+            if is_well_formed(codes, n_classes, masks):
                 self.codes[start : start + done] = codes[:done]
             self._stop(ProgramStatus.VIOLATION, f"it made a forbidden system call {where}", Outcome.VIOLATION)
         elif not report.loaded and stop_reason is not StopReason.WALL:
             detail = report.messages.get(protocol.LOAD_MESSAGE)
             detail = detail or f"loading it ended in {_describe_end(stop_reason, returncode)}"
             self._stop(ProgramStatus.LOAD_ERROR, detail, Outcome.NOT_RUN)
-        elif not is_well_formed(codes, n_classes):
+        elif not is_well_formed(codes, n_classes, masks):
             self._stop(
                 ProgramStatus.INVALID_OUTPUT, "it wrote over the memory its votes are kept in", Outcome.INVALID_OUTPUT
             )
         else:
             self.codes[start : start + done] = codes[:done]
+            if masks is not None:
+                self.masks = np.zeros(len(self.codes), dtype=np.int64) if self.masks is None else self.masks
+                self.masks[start : start + done] = masks[:done]
             if done < len(codes):
                 return done + self._add_early_exit(start + done, stop_reason, returncode)
         return done
@@ -307,12 +318,13 @@ class ProgramAccount:
         """
         self._repetition = repetition
 
-    def result(self, rows: int, n_classes: int) -> ProgramRun:
+    def result(self, rows: int, n_classes: int, *, sets: bool = False) -> ProgramRun:
         """Return the program's result. To be called once, after the last chunk.
 
         Args:
             rows: Number of rows of all chunks.
             n_classes: Number of classes.
+            sets: Whether votes are for several classes.
 
         Returns:
             The result over all rows.
@@ -326,19 +338,26 @@ class ProgramAccount:
         if self._repetition is not None:
             repetition = self._repetition
             accounts.append(repetition)
-            codes_in_order = self._chunks[0].codes[: len(repetition.codes)]
-            nondeterministic = not repetition.repeats(codes_in_order[::-1])
+            first, n_rows = self._chunks[0], len(repetition.codes)
+            masks_in_order = None if first.masks is None else first.masks[:n_rows]
+            nondeterministic = not repetition.repeats(
+                first.codes[:n_rows][::-1], None if masks_in_order is None else masks_in_order[::-1]
+            )
             # A program that attacks only in the repetition is no better than one that attacks at once.
             if repetition.status in _ATTACKS and self._status not in _OUTCOME_WITHOUT_VOTES:
                 detail = f"{repetition.detail}, when the first rows were given in reverse order"
                 self._stop(repetition.status, detail, _OUTCOME_WITHOUT_VOTES[repetition.status])
         without_votes = self._status in _OUTCOME_WITHOUT_VOTES
         is_vote = (codes >= 0) & (codes < n_classes) & (not without_votes)
+        votes = np.where(is_vote, codes, np.int8(ABSTAIN))
+        if sets:
+            votes = np.where(is_vote, self._masks(rows), np.int64(ABSTAIN))
         outcomes = count_outcomes(codes)
         if without_votes:
             outcomes = {_OUTCOME_WITHOUT_VOTES[self._status]: rows} if rows else {}
         return ProgramRun(
-            votes=np.where(is_vote, codes, np.int8(ABSTAIN)),
+            votes=votes,
+            sets=sets,
             status=self._status,
             outcomes=outcomes,
             messages={kind: text for kind, text in self._messages.items() if kind in outcomes or without_votes},
@@ -351,6 +370,14 @@ class ProgramAccount:
             repeatable=self._status in _REPEATABLE
             and all(account.status in _REPEATABLE and not account.early_exits for account in accounts),
         )
+
+    def _masks(self, rows: int) -> npt.NDArray[np.int64]:
+        """Return the masks of all chunks; they count where the code is that of a vote."""
+        masks = np.zeros(rows, dtype=np.int64)
+        for first, chunk in self._chunks.items():
+            if chunk.masks is not None:
+                masks[first : first + len(chunk.masks)] = chunk.masks
+        return masks
 
     def _checked_lines(self, rows: int) -> npt.NDArray[np.int32] | None:
         """Return the lines of all chunks; 0 for a number that is not a line of the source."""

@@ -64,7 +64,8 @@ class ProgramRun:
     """The result of one program over n rows.
 
     Attributes:
-        votes: int8 array of shape (n,), a class, or ABSTAIN (-1) where there is no valid vote; read-only.
+        votes: int8 array of shape (n,), a class, or ABSTAIN (-1) where there is no valid vote; read-only. With `sets`
+            int64 masks of classes (see `core.label_sets`), or ABSTAIN.
         status: State in which the program ended.
         outcomes: Number of rows by outcome; the numbers sum to n.
         messages: First message of each outcome. The program may have written it, so it may try to mislead a reader or
@@ -76,6 +77,7 @@ class ProgramRun:
         lines: int32 array of shape (n,), from 1: the line at which the program ended on each row; 0 where it is not
             known; None if the program was not traced. A hostile program may report another of its lines.
         nondeterministic: Whether some votes differ when the first rows are labeled again in reverse order.
+        sets: Whether a vote is for several classes (dataset.multi_label).
         repeatable: Whether the result depends on the program alone; False after a stall or a crash, whose cause may be
             the machine.
 
@@ -83,7 +85,7 @@ class ProgramRun:
         ValueError: `votes` is not one-dimensional, or `outcomes` do not sum to its length.
     """
 
-    votes: npt.NDArray[np.int8]
+    votes: npt.NDArray[np.int8] | npt.NDArray[np.int64]
     status: ProgramStatus
     outcomes: dict[Outcome, int]
     messages: dict[Outcome, str]
@@ -94,9 +96,10 @@ class ProgramRun:
     lines: npt.NDArray[np.int32] | None = None
     nondeterministic: bool = False
     repeatable: bool = True
+    sets: bool = False
 
     def __post_init__(self) -> None:
-        votes = read_only(self.votes, np.int8)
+        votes = read_only(self.votes, np.int64 if self.sets else np.int8)
         if votes.ndim != 1 or sum(self.outcomes.values()) != len(votes):
             raise ValueError(
                 f"votes of shape {votes.shape} do not fit outcomes {self.outcomes}; expected votes of shape (n,) and "
@@ -193,6 +196,7 @@ class Sandbox(Component, ABC):
         *,
         used_wall_s: Sequence[float] | None = None,
         on_progress: ProgressCallback | None = None,
+        multi_label: bool = False,
     ) -> list[ProgramRun]:
         """Run every program on every row. Errors of a program are part of its result.
 
@@ -202,6 +206,8 @@ class Sandbox(Component, ABC):
             n_classes: Number of classes, 1..MAX_CLASSES.
             used_wall_s: Seconds of `program_wall_s` that each program has used before, on other rows; None for 0.
             on_progress: Called from the calling thread with the number of rows finished since its last call.
+            multi_label: Whether a program returns a list of classes, of which there are at most `MAX_SET_CLASSES`. It
+                is passed only if it is true.
 
         Returns:
             One result per program, in the order of `sources`.

@@ -62,6 +62,7 @@ class _WorkerSandbox(Sandbox):
         *,
         used_wall_s: Sequence[float] | None = None,
         on_progress: ProgressCallback | None = None,
+        multi_label: bool = False,
     ) -> list[ProgramRun]:
         """Run every program on every row; see `Sandbox.execute`."""
         self._require_support()
@@ -76,6 +77,7 @@ class _WorkerSandbox(Sandbox):
             self._isolation(),
             used_wall_s=used_wall_s,
             on_progress=on_progress,
+            sets=multi_label,
         )
 
     def execute_traced(

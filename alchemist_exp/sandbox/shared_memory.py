@@ -124,6 +124,7 @@ class VotesArea:
     Args:
         n_rows: Number of rows, one int8 code each; REPORT_BYTES bytes follow.
         trace: Whether an int32 line of each row follows, see `WorkerJob.trace`.
+        sets: Whether an int64 mask of each row follows, see `WorkerJob.sets`.
 
     Attributes:
         n_rows: Number of rows.
@@ -133,9 +134,10 @@ class VotesArea:
         SandboxError: The kernel does not seal the memory.
     """
 
-    def __init__(self, n_rows: int, *, trace: bool = False) -> None:
+    def __init__(self, n_rows: int, *, trace: bool = False, sets: bool = False) -> None:
         self.n_rows = n_rows
-        size = protocol.area_bytes(n_rows, trace=trace)
+        self._masks_at = protocol.masks_at(n_rows, trace=trace)
+        size = protocol.area_bytes(n_rows, trace=trace, sets=sets)
         self.fd = create_memory_file("votes")
         try:
             os.ftruncate(self.fd, size)
@@ -187,4 +189,12 @@ class VotesArea:
         Returns:
             int32 array of shape (n_rows,); empty without `trace`.
         """
-        return np.frombuffer(self._memory[self.n_rows + protocol.REPORT_BYTES :], dtype=np.int32)
+        return np.frombuffer(self._memory[self.n_rows + protocol.REPORT_BYTES : self._masks_at], dtype=np.int32)
+
+    def copy_masks(self) -> npt.NDArray[np.int64]:
+        """Copy the masks, after the worker has ended; they are any numbers.
+
+        Returns:
+            int64 array of shape (n_rows,); empty without `sets`.
+        """
+        return np.frombuffer(self._memory[self._masks_at :], dtype=np.int64)

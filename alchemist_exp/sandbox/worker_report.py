@@ -59,18 +59,21 @@ def parse_report(area: bytes) -> WorkerReport:
     return WorkerReport(loaded=area[:1] == bytes([protocol.LOADED]), messages=messages)
 
 
-def is_well_formed(codes: npt.NDArray[np.int8], n_classes: int) -> bool:
+def is_well_formed(codes: npt.NDArray[np.int8], n_classes: int, masks: npt.NDArray[np.int64] | None = None) -> bool:
     """Return whether an untampered worker can have left these codes.
 
     Args:
         codes: int8 array of shape (rows,).
         n_classes: Number of classes.
+        masks: int64 array of shape (rows,), the masks of votes for several classes; None for votes for one.
 
     Returns:
-        Whether valid codes come first, and then only rows without a code.
+        Whether valid codes come first, each vote with a mask of the classes, and then only rows without a code.
     """
     done = n_leading_codes(codes)
-    valid = (codes[:done] >= protocol.OUT_OF_RANGE) & (codes[:done] < n_classes)
+    valid = (codes[:done] >= protocol.OUT_OF_RANGE) & (codes[:done] < (n_classes if masks is None else 1))
+    if masks is not None:
+        valid &= (codes[:done] != protocol.SET) | (masks[:done] >> n_classes == 0)
     return bool(valid.all() and (codes[done:] == protocol.UNSET).all())
 
 

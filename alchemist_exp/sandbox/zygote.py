@@ -42,7 +42,7 @@ _ENVIRONMENT: Final = {
 }
 
 # In the order of their imports: each module finds those before it in `sys.modules`.
-_WORKER_MODULES: Final = ("protocol", "rows", "lock_down", "line_trace", "program", "main")
+_WORKER_MODULES: Final = ("protocol", "rows", "lock_down", "label_sets", "line_trace", "program", "main")
 
 # The new interpreter receives compiled code on standard input, so it need not find, read or compile a file of this
 # package (bubblewrap does not show it the package at all).

@@ -133,7 +133,7 @@ def valid_score(record: RunRecord) -> float | None:
         score is not defined, such as an F1 score without rows of the positive class.
 
     """
-    metric = str(record.config["dataset"]["metric"])
+    metric = record.metric
     if record.end_model["seeds"]:
         summary = record.end_model["metrics"].get(Split.VALID.value) or {}
         value = (summary.get(metric) or {}).get("mean")

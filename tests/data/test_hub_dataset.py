@@ -31,6 +31,15 @@ def table(names: Sequence[str] | None, label: str = "label", text: str = "text",
     return raw.getvalue()
 
 
+def lists_of_labels(names: Sequence[str], labels: list[list[int]]) -> bytes:
+    """Return a Parquet file whose label column is a list of class indices."""
+    features = {"text": datasets.Value("string"), "topics": datasets.List(datasets.ClassLabel(names=list(names)))}
+    rows = {"text": [f"text {i}" for i in range(len(labels))], "topics": labels}
+    raw = io.BytesIO()
+    datasets.Dataset.from_dict(rows, features=datasets.Features(features)).to_parquet(raw)
+    return raw.getvalue()
+
+
 NEWS = ["World", "Sports"]
 CARD = """---
 configs:
@@ -68,6 +77,7 @@ REPOSITORIES = {
         "one/train.parquet": table(["a", "b"], labels=[0, 1]),
         "two/train.parquet": table(["c", "d"], labels=[0, 1]),
     },
+    "me/topics": {"train.parquet": lists_of_labels(NEWS, [[1], [0, 1], []])},
     "me/script": {"script.py": b"import datasets", "README.md": b"# nothing"},
     "me/is_gated": {"train.parquet": table(["a", "b"], labels=[0, 1])},
     "me/broken": {"train.parquet": b"nothing"},
@@ -80,6 +90,7 @@ CASES = {
     "reordered": ["dataset.repo=me/news", "dataset.classes=[Sports,World]"],
     "named": ["dataset.repo=me/named"],
     "share": ["dataset.repo=me/plain", "dataset.test_share=0.2", "dataset.classes=[no,yes]"],
+    "several": ["dataset.repo=me/topics", "dataset.multi_label=true"],
     "unlabeled": ["dataset.repo=me/unlabeled", "dataset.classes=[a,b]"],
     "config": ["dataset.repo=me/configs", "dataset.config=two"],
     "no config": ["dataset.repo=me/configs"],
@@ -173,6 +184,10 @@ def test_columns_of_other_names_are_found_and_said(loaded) -> None:
     assert "The texts are from the column 'sentence', the labels from 'topic'." in found["notes"]
     assert loaded["unlabeled"]["gold"] == {"train": None}
     assert loaded["config"]["classes"] == ["c", "d"]
+
+
+def test_lists_of_class_indices_are_sets_of_classes(loaded) -> None:
+    assert (loaded["several"]["gold"], loaded["several"]["classes"]) == ({"train": [2, 3, 0]}, NEWS)
 
 
 def test_pairs_of_texts_are_rows_of_two_columns(loaded) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.types import Split
+from alchemist_exp.core.types import ABSTAIN, Split
 from alchemist_exp.programs.types import Program, Rejected, RejectionStage
-from alchemist_exp.programs.vetting import Vetter, agreement, below_chance
+from alchemist_exp.programs.vetting import Vetter, agreement, below_chance, below_chance_on_sets
 from tests.support.contexts import run_context, text_data
 
 TRAIN = [f"{'win' if n % 2 else 'hello'} {n}" for n in range(300)]
@@ -174,3 +174,14 @@ def test_chance_is_what_the_classes_give() -> None:
 def test_thresholds_that_cannot_be_are_refused(composed, override: str) -> None:
     with pytest.raises(ConfigError, match=override.partition("=")[0]):
         config.build(composed(override))
+
+
+def test_programs_for_several_classes_are_compared_with_chance() -> None:
+    gold = np.tile([1, 2, 3, 0], 10)
+    assert below_chance_on_sets(gold, gold, 2) is None
+    assert below_chance_on_sets(np.full(40, 1), gold, 2) is None  # as good as the share of its class
+    failure = below_chance_on_sets(3 - gold, gold, 2)
+    assert failure is not None
+    assert failure.reason == "right on 0.0% of the classes of 40 valid rows; chance gives 50.0%"
+    few = np.where(np.arange(40) < 9, 3 - gold, ABSTAIN)
+    assert below_chance_on_sets(few, gold, 2) is None

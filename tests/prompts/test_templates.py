@@ -1,5 +1,8 @@
 """Prompt templates: what is replaced, what is refused, and that a changed prompt is another run."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from alchemist_exp import config
@@ -67,3 +70,43 @@ def test_the_template_of_spurious_differences_alters_no_key_unless_it_is_changed
     assert "spurious" not in config.build(composed()).prompt.cache_key()
     changed = config.build(composed("prompt.spurious='Which backgrounds have [quoted_classes]?'")).prompt
     assert "spurious" in changed.cache_key()
+
+
+def test_the_prompt_for_several_classes_asks_for_a_list(composed, prompts) -> None:
+    single = config.build(composed("dataset=youtube")).dataset.describe_task()
+    text = prompts.program_request(replace(single, multi_label=True))
+    assert text == (
+        f"{single.description}\n\n"
+        "If the comment is ham, the list that the function returns contains 0.\n"
+        "If the comment is spam, the list that the function returns contains 1.\n"
+        "Several of the classes may hold for one comment, and then the list contains the index of each of them. If "
+        "none of the classes holds, the list is empty.\n"
+        "If the classes of the comment cannot be determined, the function returns -1 instead of a list.\n\n"
+        "def label_function(comment: str) -> list[int]:"
+    )
+    assert "multi_label" not in prompts.cache_key()
+    changed = config.build(composed("prompt.multi_label.set_instruction='Name all classes.'")).prompt
+    assert "multi_label" in changed.cache_key()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("prompt.multi_label.class_instruction='[class] is a class'", r"class_instruction has no \[index\]"),
+        ("+prompt.multi_label.other=x", "the key of prompt.multi_label 'other' is unknown"),
+        ("prompt.multi_label.signature='def f([parameter]):'", "must be called label_function"),
+    ],
+)
+def test_an_unusable_template_for_several_classes_is_refused(
+    composed, override: str, message: str, tmp_path: Path
+) -> None:
+    (path := tmp_path / "a.csv").write_text("text,label\nx,a\n")
+    chosen = (
+        "dataset=files",
+        f"dataset.path={path}",
+        "dataset.prompt=x",
+        "dataset.classes=[a,b]",
+        "llm.recording=youtube",
+    )
+    with pytest.raises(ConfigError, match=message):
+        config.build(composed(*chosen, "dataset.multi_label=true", override)).check()

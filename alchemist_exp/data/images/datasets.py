@@ -31,6 +31,7 @@ _ONLY_FOR_TEXTS: Final = {
     "human_votes_column": None,
     "zero_shot_prompt": "[text]",
     "reviewed": None,
+    "multi_label": False,
 }
 """Keys of `TableDataset` that images do not have, and their values."""
 

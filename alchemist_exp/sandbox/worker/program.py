@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from alchemist_exp.sandbox.worker.label_sets import check_set
 from alchemist_exp.sandbox.worker.line_trace import trace_lines
 from alchemist_exp.sandbox.worker.protocol import (
     BAD_TYPE,
@@ -21,6 +22,7 @@ from alchemist_exp.sandbox.worker.protocol import (
     IMPORTED_BY_INTERPRETER,
     LOAD_MESSAGE,
     LOADED,
+    MASK_BYTES,
     MESSAGE_SLOTS,
     OUT_OF_RANGE,
     REPORT_BYTES,
@@ -29,6 +31,7 @@ from alchemist_exp.sandbox.worker.protocol import (
     UNSET,
     WorkerJob,
     ZygoteSetup,
+    masks_at,
 )
 from alchemist_exp.sandbox.worker.rows import WorkerRows
 
@@ -156,7 +159,8 @@ def run_program(setup: ZygoteSetup, job: WorkerJob, source: bytes, rows: WorkerR
         job: The rows to label, and the limits.
         source: The program in UTF-8.
         rows: All rows of the zygote.
-        votes: Shared memory: one int8 per row of the job, then the report, then the lines if the job has `trace`.
+        votes: Shared memory: one int8 per row of the job, then the report, then the lines if the job has `trace`, and
+            the masks if it has `sets`.
     """
     report = ReportWriter(memoryview(votes)[job.rows :], job.row_offset)
     timer = RowTimer(votes, job.rows)
@@ -171,7 +175,7 @@ def run_program(setup: ZygoteSetup, job: WorkerJob, source: bytes, rows: WorkerR
         report.write(LOAD_MESSAGE, None, _explain(error))
         return
     if job.trace:
-        lines = memoryview(votes)[job.rows + REPORT_BYTES :].cast("i")
+        lines = memoryview(votes)[job.rows + REPORT_BYTES : masks_at(job.rows, trace=True)].cast("i")
         label = trace_lines(label, lines, f"<{MODULE_NAME}>")
     report.set_loaded()
     timer.start(job.call_cpu_s)
@@ -215,6 +219,9 @@ def _label_rows(
     """Vote row by row. The innermost loop is all the cost per row: about 0.2 microseconds plus the decoding."""
     codes = memoryview(votes)[: job.rows].cast("b")
     highest = job.n_classes - 1
+    check: Callable[[object, int, WorkerJob, ReportWriter], int] = _check_vote
+    if job.sets:  # no vote is its own code
+        highest, check = -2, _set_check(memoryview(votes)[masks_at(job.rows, trace=job.trace) :])
     timeouts_left = job.timeouts_left
     row = first = 0
     for batch in _without_timer(rows.batches(job.first, job.first + job.rows, job.reverse), timer):
@@ -226,9 +233,7 @@ def _label_rows(
                 # `numbered` is an iterator: after a row that raised, the loop continues with the next row.
                 for row, value in numbered:
                     vote = label(value)
-                    codes[row] = (
-                        vote if type(vote) is int and -1 <= vote <= highest else _check_vote(vote, row, job, report)
-                    )
+                    codes[row] = vote if type(vote) is int and -1 <= vote <= highest else check(vote, row, job, report)
                 finished = True
             except RowTimeoutError as error:
                 report.write("timeout", row, _explain(error, f"more than {job.call_cpu_s:g} s of CPU time"))
@@ -264,6 +269,19 @@ def _check_vote(vote: object, row: int, job: WorkerJob, report: ReportWriter) ->
     shown = str(number) if abs(number) < 10**9 else "huge"
     report.write("out_of_range", row, lambda: f"the vote is {shown}; -1..{job.n_classes - 1} is allowed")
     return OUT_OF_RANGE
+
+
+def _set_check(area: memoryview) -> Callable[[object, int, WorkerJob, ReportWriter], int]:
+    """Return what takes the place of `_check_vote` for lists of classes; it stores the mask of each row in `area`."""
+    masks = area[: len(area) // MASK_BYTES * MASK_BYTES].cast("q")
+
+    def check(vote: object, row: int, job: WorkerJob, report: ReportWriter) -> int:
+        def store(mask: int) -> None:
+            masks[row] = mask
+
+        return check_set(vote, job.n_classes, store, lambda kind, explain: report.write(kind, row, explain))
+
+    return check
 
 
 def _explain(error: BaseException, text: str = "") -> Callable[[], str]:

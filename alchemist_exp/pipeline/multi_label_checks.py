@@ -1,0 +1,82 @@
+"""What an experiment on a dataset with several classes per row (dataset.multi_label=true) cannot use."""
+
+from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.data.base import Dataset
+from alchemist_exp.end_model.base import EndModel
+from alchemist_exp.end_model.mlp import Mlp
+from alchemist_exp.end_model.prediction import Prediction
+from alchemist_exp.label_models.base import LabelModel
+from alchemist_exp.methods.base import Method
+from alchemist_exp.programs.selection import Selection
+from alchemist_exp.refinement.settings import Refinement
+from alchemist_exp.supplements.base import Supplement
+
+
+def check_multi_label(
+    *,
+    dataset: Dataset,
+    method: Method,
+    supplement: Supplement | None,
+    refine: Refinement,
+    selection: Selection,
+    label_model: LabelModel,
+    end_model: EndModel,
+    predict: Prediction,
+) -> None:
+    """Refuse what cannot label several classes per row, before anything is spent.
+
+    Args:
+        dataset: A dataset with multi_label=true.
+        method: The method of the experiment.
+        supplement: Its supplement; None if the method uses none.
+        refine: Its rounds of improvement.
+        selection: Its selection of programs.
+        label_model: Its label model.
+        end_model: Its end model.
+        predict: What it predicts.
+
+    Raises:
+        ConfigError: A component or a value does not support it; the message names the alternative.
+
+    """
+    reviewed = getattr(dataset, "reviewed", None)
+    human_votes = getattr(dataset, "human_votes_column", None)
+    refused = (
+        (dataset.images, f"the images of dataset={dataset.name}", "use a dataset of texts or records"),
+        (
+            not method.labels_sets,
+            f"method={method.name}",
+            "use method=alchemist or method=program_files",
+        ),
+        (
+            label_model.uses_gold,
+            f"label_model={label_model.name}, which learns from gold labels",
+            "use label_model=snorkel",
+        ),
+        (not end_model.learns_sets, f"end_model={end_model.name}", "use end_model=mlp or end_model=none"),
+        (
+            isinstance(end_model, Mlp) and end_model.calibrate,
+            "end_model.calibrate=true",
+            "use end_model.calibrate=false",
+        ),
+        (predict.combines, f"predict={predict.name}", "use predict=distilled"),
+        (refine.has_rounds, f"refine={refine.name}", "use refine=none and more programs"),
+        (
+            selection.uses_gold,
+            f"selection={selection.name}",
+            "use selection=all, diverse or random",
+        ),
+        (
+            supplement is not None and supplement.needs_gold,
+            "supplement.source=data",
+            "use supplement.source=llm",
+        ),
+        (reviewed is not None, "dataset.reviewed", "leave it out"),
+        (human_votes is not None, "dataset.human_votes_column", "leave it out"),
+        (dataset.positive_class is not None, "dataset.positive_class", "set it to null"),
+    )
+    for applies, what, advice in refused:
+        if applies:
+            raise ConfigError(
+                f"dataset.multi_label=true does not work with {what}; {advice}, or set dataset.multi_label=false."
+            )
