@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     if not chosen.source and not chosen.hub:
         print(_describe_sources(name, RECIPES[name], dataset))
         return
-    require_free(out / name, chosen.force)
+    require_free(out / name, chosen.overwrite)
     with tempfile.TemporaryDirectory() as directory:
         raw_files = RawFiles(chosen.source, None)
         if chosen.hub:
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
             raw_files.paths,
             classes=dataset.classes,
             out=out,
-            force=chosen.force,
+            force=chosen.overwrite,
             origin=raw_files.origin,
         )
     print(_summary(prepared, dataset, chosen.out))
@@ -99,7 +99,7 @@ def _main_waterbirds(chosen: argparse.Namespace, dataset: WaterbirdsDataset, out
             f"or --hub downloads a copy from the Hugging Face Hub: {dataset.hub.repo} at {dataset.hub.revision}"
         )
         return
-    prepared = waterbirds.prepare_waterbirds(dataset.hub, license_=dataset.license, out=out, force=chosen.force)
+    prepared = waterbirds.prepare_waterbirds(dataset.hub, license_=dataset.license, out=out, force=chosen.overwrite)
     print(_summary(prepared, dataset, chosen.out))
 
 
@@ -137,8 +137,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="prepare_data.py",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("name", metavar="NAME", help=", ".join(_NAMES))
     parser.add_argument(
@@ -153,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="the directory of the datasets; default: $ALCHEMIST_DATA, or data"
     )
-    parser.add_argument("--force", action="store_true", help="replace DIR/NAME if this script has made it")
+    parser.add_argument("--overwrite", action="store_true", help="replace DIR/NAME if this script has made it")
     return parser
 
 

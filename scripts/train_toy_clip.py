@@ -93,20 +93,20 @@ def main() -> None:
     """Draw, train and write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="default: 0, the seed of the shipped checkpoint")
-    parser.add_argument("--output", type=Path, default=TOY_CHECKPOINT, help="directory (default: the package's)")
+    parser.add_argument("--out", type=Path, default=TOY_CHECKPOINT, help="directory (default: the package's)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(arguments.seed)
     rng = np.random.default_rng(arguments.seed)
-    write_bytes(arguments.output / "open_clip_config.json", (json.dumps(CONFIG, indent=2) + "\n").encode())
-    write_bytes(arguments.output / "bpe.txt.gz", gzip.compress(_merges().encode(), mtime=0))
+    write_bytes(arguments.out / "open_clip_config.json", (json.dumps(CONFIG, indent=2) + "\n").encode())
+    write_bytes(arguments.out / "bpe.txt.gz", gzip.compress(_merges().encode(), mtime=0))
     birds, kinds = draw_training_birds(rng)
     pixels = torch.from_numpy(np.stack([draw(bird, rng) for bird in birds])).permute(0, 3, 1, 2)
-    model = train(pixels, birds, kinds, arguments.output, rng)
+    model = train(pixels, birds, kinds, arguments.out, rng)
     weights = {name: w.half().contiguous() if w.is_floating_point() else w for name, w in model.state_dict().items()}
-    write_bytes(arguments.output / "open_clip_model.safetensors", save(weights))
-    print(f"{arguments.output}: seed {arguments.seed}, {time.process_time():.0f} CPU seconds")
+    write_bytes(arguments.out / "open_clip_model.safetensors", save(weights))
+    print(f"{arguments.out}: seed {arguments.seed}, {time.process_time():.0f} CPU seconds")
 
 
 def _merges() -> str:

@@ -282,9 +282,9 @@ def test_export_chooses_and_overwrites_only_by_force(cache: ResponseCache, said,
     pack = tmp_path / "pack.jsonl"
     assert said("export", str(pack), "--grep", "TWO").startswith("1 response in ")
     written = pack.read_bytes()
-    assert f"{pack} exists already; name another file, or use --force." in refused("export", str(pack))
+    assert f"{pack} exists already; name another file, or use --overwrite." in refused("export", str(pack))
     assert pack.read_bytes() == written
-    assert said("export", str(pack), "--force").startswith("2 responses in ")
+    assert said("export", str(pack), "--overwrite").startswith("2 responses in ")
     assert len(pack.read_text().splitlines()) == 2
 
 
@@ -299,7 +299,7 @@ def test_export_refuses_two_responses_to_one_prompt(cache: ResponseCache, said, 
     said("export", str(pack), "--model", "claude")
     assert replayed(pack, request()).text == "second"
     cache.write(request(parameters={}), reply("third"))
-    assert "both by gpt-1, with other parameters" in refused("export", str(pack), "--force", "--model", "gpt")
+    assert "both by gpt-1, with other parameters" in refused("export", str(pack), "--overwrite", "--model", "gpt")
 
 
 def test_export_refuses_what_a_recording_cannot_replay(cache: ResponseCache, refused) -> None:

@@ -94,6 +94,20 @@ def test_cache_entries_that_no_remaining_run_names_are_deleted(outputs: Path, ca
     assert all((outputs / name).exists() for name in KEPT)
 
 
+def test_programs_of_edited_runs_that_no_run_uses_are_deleted(outputs: Path, capsys) -> None:
+    directories = [outputs / "edited" / name for name in ("used", "unused")]
+    write(outputs, "child", record({"method": "program_files"}, config={"method.path": str(directories[0])}))
+    for directory in directories:
+        directory.mkdir(parents=True)
+    assert main([str(outputs)]) == 0
+    assert "programs of edited runs" in capsys.readouterr().out
+    assert main([str(outputs), "edited", "--yes"]) == 0
+    assert [path.exists() for path in directories] == [True, False]
+    assert main([str(outputs), "edited", "runs", "method=program_files", "--yes"]) == 0
+    assert not directories[0].exists()
+    assert (outputs / "runs" / "done").exists()
+
+
 def test_a_run_that_begins_meanwhile_is_kept(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with locked(outputs / "runs" / ".locks" / "done.lock"):
         assert main([str(outputs), "runs", "dataset=youtube", "--yes"]) == 0

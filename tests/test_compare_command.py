@@ -124,6 +124,13 @@ def test_without_a_table_every_finished_run_has_a_line(outputs: Path, capsys: py
     assert [line.split()[0] for line in lines if "0.936" in line or "0.926" in line] == ["sms", "youtube"]
 
 
+def test_a_line_of_several_runs_names_the_one_with_the_most_seeds(tmp_path: Path, capsys) -> None:
+    for number, (key, seeds) in enumerate({"old": (0, 1, 2, 3, 4), "five": (0, 1, 2, 3, 4), "one": (0,)}.items()):
+        write(tmp_path, key, record(seeds=seeds, started_at=f"2026-11-2{number}T10:00:00+00:00"))
+    assert main([str(tmp_path), "--format", "csv"]) == 0
+    assert "five old one" in capsys.readouterr().out
+
+
 def test_runs_are_compared_on_unseen_rows(tmp_path: Path, swept: Callable[..., dict[str, Any]], capsys) -> None:
     repeated, other = swept(), swept("dataset=sms")
     repeated["label_model"]["metrics_unseen"] = {"test": scores(0.712), "valid": None}

@@ -8,9 +8,13 @@ import pandas
 import pytest
 
 from alchemist_exp import config
+from alchemist_exp.cli import show
 from alchemist_exp.cli.programs import main
+from alchemist_exp.cli.report import write_run_report
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.pipeline.run import run
+from alchemist_exp.results.edits import edits_of
+from alchemist_exp.results.record import RunRecord
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +65,8 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
 def test_changed_programs_are_listed_and_equal_ones_counted(outputs: Path, capsys) -> None:
     text = said(capsys, str(outputs / "before"), str(outputs / "after"))
     assert "Programs  1 changed, 8 the same, 1 only in A" in text
-    assert "general 0" in text
-    assert "general 1" not in text
+    assert "general_00.py" in text
+    assert "general_01.py" not in text
     assert "Rows with another label" in text
     assert "label model, test" in text
 
@@ -144,6 +148,7 @@ def test_an_edited_program_is_a_new_run_with_its_parent(outputs: Path, capsys, t
     before, changed = (outputs / "before").resolve(), tmp_path / "changed.py"
     changed.write_text("def label_function(comment):\n    return 1 if 'check' in comment.lower() else -1\n")
     arguments = [before.name[:12], str(changed), "--program", "general_00", "--outputs", str(outputs / "outputs")]
+    (before / "report.html").write_text("made before the edit", encoding="utf-8")
     assert main(["edit", *arguments]) == 0
     text = capsys.readouterr().out
     assert "9 the same, 1 changed" in text or "1 changed, 9 the same" in text
@@ -163,6 +168,28 @@ def test_an_edited_program_is_a_new_run_with_its_parent(outputs: Path, capsys, t
     )
     flipped = int((new_rows["weak_label"].fillna("") != old_rows["weak_label"].fillna("")).sum())
     assert (f"of {flipped:,} rows" in text) == bool(flipped)
+    outdated = f"utdated by {record['run_key'][:12]}, which changes general_00.py; finished "
+    assert outdated in (before / "report.html").read_text(encoding="utf-8")
+    child = outputs / "outputs" / "runs" / record["run_key"]
+    edited = f"dited from {before.name[:12]}: this run has other programs"
+    assert edited in write_run_report(child).read_text(encoding="utf-8")
+    for directory, note in ((before, outdated), (child, edited)):
+        assert show.main([str(directory)]) == 0
+        assert note in capsys.readouterr().out
+    # A run elsewhere has no edits, and a broken record is none.
+    copy = Path(shutil.copytree(before, tmp_path / "runs" / before.name))
+    assert edits_of(copy, RunRecord.read(copy)) == []
+    (child / "record.json").rename(child / "away.json")
+    (child / "record.json").write_text("[")
+    assert edits_of(before, RunRecord.read(before)) == []
+    (child / "away.json").rename(child / "record.json")
+
+    directories = sorted((outputs / "outputs" / "edited").iterdir())
+    changed.write_text("def label_function(comment):\n    return 1\n")
+    with pytest.raises(SystemExit):
+        main(["edit", *arguments])
+    assert "rejects general_00.py (constant: the vote is 1 on every training row)" in capsys.readouterr().err
+    assert sorted((outputs / "outputs" / "edited").iterdir()) == directories
     for wrong, message in (
         ([*arguments[:3], "mine", *arguments[4:]], "no program has this in the name of the file"),
         ([*arguments[:3], "general", *arguments[4:]], "10 programs have this in the name of the file"),

@@ -29,7 +29,7 @@ def test_raw_files_become_a_dataset_that_loads(composed, tmp_path: Path, monkeyp
     assert [len(data.texts(split)) for split in Split] == [3488, 388, 970]
     again = prepare_data(tmp_path, "finance", "--source", "Sentences_50Agree.txt", "--out", "sets")
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
-    assert "exists already; use --force" in again.stderr
+    assert "exists already; use --overwrite" in again.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,13 @@
-"""Every command of docs/walk.md, run in its order."""
+"""Every command of docs/walk.md and docs/tour.md, run in its order."""
 
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from alchemist_exp import config
-from alchemist_exp.cli import main as console
-from tests.support.commands import run_command
+from tests.support.page_commands import page_text, run_page
 from tests.support.paths import REPOSITORY
-
-PAGE = (REPOSITORY / "docs" / "walk.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -28,37 +21,13 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config.register()
 
 
-def test_each_command_works_and_prints_what_the_page_says(
+def test_each_command_of_the_walk_prints_what_the_page_says(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    keys: dict[str, str] = {}  # of the runs, by the word that the page has for each
-    printed: list[str] = []
-
-    def with_keys(text: str) -> str:
-        return re.sub("FIRST|SECOND", lambda word: keys.get(word[0], word[0]), text)
-
-    for block in BLOCKS:
-        commands = block.replace("\\\n", "").splitlines()
-        if read := re.fullmatch(r"\.venv/bin/alchemist (.*) < (\S+)\n", with_keys(block)):
-            with Path(read[2]).open() as stdin:
-                monkeypatch.setattr(sys, "stdin", stdin)
-                assert run_command(console.main, monkeypatch, *read[1].split()) == 0
-            commands = []
-        elif not commands[0].startswith(".venv/bin/alchemist "):
-            shell = with_keys(block).replace(".venv/bin/python", sys.executable)
-            subprocess.run(["bash", "-euc", shell], check=True, timeout=120)
-            commands = []
-        for command in commands:
-            _, *arguments = shlex.split(with_keys(command))
-            if arguments[0] == "run":
-                arguments += ["logger=none", "seed=s0", "feature_extractor=tfidf"]  # faster; same labels
-            assert run_command(console.main, monkeypatch, *arguments) == 0
-            found = {path.parent.name for path in Path("outputs/runs").glob("*/record.json")} - {*keys.values()}
-            keys |= zip(("FIRST", "SECOND")[len(keys) :], found, strict=False)
-        printed.append(capfd.readouterr().out)
+    printed = run_page("walk.md", ("FIRST", "SECOND"), monkeypatch, capfd)
     plan, first, look, _, second, *_ = printed
     assert "\n10 " in plan
-    shown = re.findall(r"^(?:majority|general).*$", PAGE, re.MULTILINE)
+    shown = re.findall(r"^(?:majority|general).*$", page_text("walk.md"), re.MULTILINE)
     assert len(shown) == 6
     assert [line for line in shown if line.split() not in map(str.split, first.splitlines())] == []
     assert len(look.splitlines()) == 6
@@ -71,4 +40,30 @@ def test_each_command_works_and_prints_what_the_page_says(
 
 def test_the_description_of_the_dataset_on_the_page_is_the_file() -> None:
     file = REPOSITORY / "examples" / "comments" / "dataset" / "comments.yaml"
-    assert f"```yaml\n{file.read_text(encoding='utf-8')}```" in PAGE
+    assert f"```yaml\n{file.read_text(encoding='utf-8')}```" in page_text("walk.md")
+
+
+def test_each_command_of_the_tour_prints_what_the_page_says(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    labeled, reported, explained, edited, exported = run_page("tour.md", ("RUN", "EDITED"), monkeypatch, capfd)
+    page = page_text("tour.md")
+    for printed, start in (
+        (labeled, "labels by"),
+        (labeled, "general_0"),
+        (explained, "label model "),
+        (edited, "Rows with another weak"),
+        (edited, "train "),
+        (exported, "spam\t"),
+    ):
+        expected = [line.split() for line in page.splitlines() if line.startswith(start)]
+        assert expected
+        assert [line for line in expected if line not in [shown.split() for shown in printed.splitlines()]] == []
+    assert re.search(r"general_09.py +ham .* 27 +return 0", explained)
+    first, second = sorted(Path("outputs/runs").glob("*/record.json"), key=lambda path: path.stat().st_mtime)
+    assert f"{first.parent}/report.html (0." in reported
+    assert f"Outdated by {second.parent.name[:12]}, which changes general_09.py" in (
+        first.with_name("report.html").read_text(encoding="utf-8")
+    )
+    assert "Edited from" in second.with_name("report.html").read_text(encoding="utf-8")
+    assert Path("labels.csv").read_text(encoding="utf-8").startswith("text,label,confidence,labeled_by,vote ")

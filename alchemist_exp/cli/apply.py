@@ -64,12 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    parser = Parser(
-        prog="alchemist apply",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="alchemist apply", description=DESCRIPTION)
     parser.add_argument("run", metavar="RUN", help="a run: its key, the first digits of it, or its directory")
     parser.add_argument(
         "files",
@@ -81,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "-o", "--out", metavar="OUT", help=f"the table (default: FILE{SUFFIX} in this directory), or a directory"
     )
-    parser.add_argument("--force", action="store_true", help="replace OUT, or the files in it, if they exist")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT, or the files in it, if they exist")
     parser.add_argument(
         "--keep", metavar="COLUMN", action="append", help="write only this column of FILE beside the labels; repeatable"
     )
@@ -120,8 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _apply(chosen: argparse.Namespace) -> int:
-    if not chosen.files and (chosen.out or chosen.text or chosen.encoding or chosen.force or chosen.keep):
-        raise ConfigError("-o, --force, --text, --keep and --encoding are for a FILE; name one after RUN.")
+    if not chosen.files and (chosen.out or chosen.text or chosen.encoding or chosen.overwrite or chosen.keep):
+        raise ConfigError("-o, --overwrite, --text, --keep and --encoding are for a FILE; name one after RUN.")
     _check_engine(chosen)
     if _has_tasks(chosen):
         from alchemist_exp.cli.apply_files import label_files
@@ -235,8 +230,8 @@ def _output(chosen: argparse.Namespace, file: Path) -> Path:
     check_output(out, {})
     if out.exists() and out.samefile(file):
         raise ConfigError(f"{str(out)!r} is the file that is read; name another one by -o FILE.")
-    if out.exists() and not chosen.force:
-        raise ConfigError(f"{str(out)!r} exists; name another file by -o FILE, or replace it by --force.")
+    if out.exists() and not chosen.overwrite:
+        raise ConfigError(f"{str(out)!r} exists; name another file by -o FILE, or replace it by --overwrite.")
     return out
 
 

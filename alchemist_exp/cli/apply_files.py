@@ -91,13 +91,13 @@ def _results(
 ) -> Generator[TaskResult]:
     """Yield what became of each task."""
     if chosen.engine == "local":
-        yield from label_locally(job, tasks, force=chosen.force, advance=progress.advance)
+        yield from label_locally(job, tasks, force=chosen.overwrite, advance=progress.advance)
         return
     from alchemist_exp.labeling.dask_engine import ClusterOptions, label_with_dask
 
     given = {"n_workers": chosen.workers, "walltime": chosen.walltime, "memory": chosen.memory}
     options = ClusterOptions(cluster=chosen.cluster, **{key: value for key, value in given.items() if value})
-    yield from label_with_dask(job, tasks, options, force=chosen.force)
+    yield from label_with_dask(job, tasks, options, force=chosen.overwrite)
 
 
 class _ProgressLine:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Never
+from typing import Any, Final, Never
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.exit_codes import clean_exit
@@ -19,8 +19,30 @@ OUTPUTS = Path("outputs")
 """The value of paths.outputs in conf/config.yaml."""
 
 
+RENAMED: Final = {"--force": "--overwrite", "--output": "--out"}
+"""The present name of each option that had another one in a command."""
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser that raises ConfigError for a wrong argument; argparse prints its usage and exits."""
+    """A parser that raises ConfigError for a wrong argument, where argparse prints its usage and exits.
+
+    It prints a description with its lines as they are, and takes no part of an option's name for the option.
+    """
+
+    def __init__(self, *, prog: str, description: str | None = None, **options: Any) -> None:
+        """Take the name and the description of a command.
+
+        Args:
+            prog: The words of the command.
+            description: What the command does.
+            options: As for argparse.
+
+        """
+        chosen: dict[str, Any] = {
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            "allow_abbrev": False,
+        } | options
+        super().__init__(prog=prog, description=description, **chosen)
 
     def error(self, message: str) -> Never:
         """Refuse the arguments.
@@ -35,6 +57,8 @@ class Parser(argparse.ArgumentParser):
         unknown = [word for word in message.removeprefix("unrecognized arguments: ").split() if word.startswith("-")]
         if message.startswith("unrecognized arguments: ") and unknown:
             name = unknown[0].partition("=")[0]
+            if (new := RENAMED.get(name)) in self._option_string_actions:
+                raise ConfigError(f"the option {name!r} is now called {new!r}.")
             close = get_close_matches(name, self._option_string_actions, n=1)
             message = f"the option {name!r} is unknown" + (f"; did you mean {close[0]!r}?" if close else "")
             raise ConfigError(f"{message} See {self.prog} --help." if close else f"{message}; see {self.prog} --help.")

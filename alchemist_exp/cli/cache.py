@@ -178,7 +178,7 @@ def prune(cache: ResponseCache, chosen: argparse.Namespace) -> int:
 
 def export(cache: ResponseCache, chosen: argparse.Namespace) -> int:
     """Write the chosen responses to a recording, and print the command that replays it."""
-    written = write_recording(_chosen(cache, chosen), chosen.pack, force=chosen.force)
+    written = write_recording(_chosen(cache, chosen), chosen.pack, force=chosen.overwrite)
     if not written:
         raise StoreError(f"no response in {cache.root} is chosen; alchemist cache ls lists them all.")
     print(f"{_count(written, 'response')} in {single_line(str(chosen.pack))}; replay with")
@@ -210,7 +210,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="alchemist cache",
         description="The LLM responses that were paid for and kept. Times are UTC.",
-        allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -221,7 +220,6 @@ def _parser() -> argparse.ArgumentParser:
             aliases=["list"] if run is ls else [],
             help=text,
             description=f"{text[0].upper()}{text[1:]}.",
-            allow_abbrev=False,
         )
         sub.set_defaults(command=run)
         sub.add_argument(
@@ -253,7 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = _add(export, "write the responses to a recording, which llm=recorded replays without API key and network")
     sub.add_argument("pack", metavar="PACK.jsonl", type=Path, help="the file to write")
     _add_choice(sub)
-    sub.add_argument("--force", action="store_true", help="replace PACK.jsonl if it exists")
+    sub.add_argument("--overwrite", action="store_true", help="replace PACK.jsonl if it exists")
     return parser
 
 

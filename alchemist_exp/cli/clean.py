@@ -23,6 +23,7 @@ from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
 from alchemist_exp.core.hashing import KEY_LENGTH
 from alchemist_exp.core.locks import close_locked, try_open_locked
 from alchemist_exp.core.terminal import single_line
+from alchemist_exp.results.edits import EDITED
 from alchemist_exp.results.layout import new_console, new_table
 from alchemist_exp.results.record import RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
@@ -37,12 +38,13 @@ List what is in a directory of outputs, and how large it is. With WHAT, delete a
   alchemist clean outputs runs --older-than 30d        finished runs that began more than 30 days ago
   alchemist clean outputs sweeps                       Hydra's notes on sweeps (multirun/), not their runs
   alchemist clean outputs cache                        votes, features and indexes that no remaining run has used
+  alchemist clean outputs edited                       programs of alchemist programs edit that no remaining run uses
   alchemist clean outputs unfinished cache --yes       several, without a question
 
 A running run is never deleted. LLM responses and the budget ledger stay: alchemist cache prune deletes responses.
 """
 
-WHAT = ("runs", "unfinished", "sweeps", "cache")
+WHAT = ("runs", "unfinished", "sweeps", "cache", EDITED)
 
 CACHE_KINDS = ("votes", "features", "feature_parts", "passages")
 """The kinds of cache entries that can be made again without an LLM."""
@@ -91,7 +93,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="alchemist clean",
         usage="alchemist clean [OUTPUTS] [WHAT ...] [key=value ...] [options]",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "words",
@@ -195,8 +196,14 @@ def _choose(
         for path in _directories(outputs / "multirun"):
             if before is None or path.stat().st_mtime < before.timestamp():
                 chosen.items.append(Item(path=path, name=f"sweep of {path.name}"))
+    remaining = runs[~runs.index.isin(of_runs.index)]
+    if EDITED in kinds and not _leads_elsewhere(outputs, outputs / EDITED, chosen):
+        paths = remaining.get("config.method.path", ())
+        used = {Path(path).name for path in paths if isinstance(path, str)}
+        unused = [path for path in _directories(outputs / EDITED) if path.name not in used]
+        chosen.items += [Item(path=path, name="programs of edited runs") for path in unused]
     if "cache" in kinds:
-        _choose_cache(outputs, runs[~runs.index.isin(of_runs.index)], chosen)
+        _choose_cache(outputs, remaining, chosen)
     return chosen
 
 
@@ -342,6 +349,8 @@ def _list(outputs: Path, runs: pd.DataFrame) -> None:
             table.add_row(f"runs, {state}", f"{len(paths):,}", decimal(size_of(paths)))
     sweeps = _directories(outputs / "multirun")
     table.add_row("sweeps (Hydra's notes)", f"{len(sweeps):,}", decimal(size_of(sweeps)))
+    if edited := _directories(outputs / EDITED):
+        table.add_row("programs of edited runs", f"{len(edited):,}", decimal(size_of(edited)))
     by_kind = Counter(kind for kind in CACHE_KINDS for _ in _entries(outputs / "cache", kind))
     for kind, count in by_kind.items():
         table.add_row(f"cache, {kind}", f"{count:,}", decimal(size_of([outputs / "cache" / kind])))

@@ -57,9 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    parser = Parser(
-        prog="alchemist compare", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="alchemist compare", description=DESCRIPTION)
     outputs_help = f"the directory that the runs had as paths.outputs (default: {OUTPUTS})"
     parser.add_argument("outputs", nargs="?", metavar="OUTPUTS", help=outputs_help)
     parser.add_argument("--outputs", dest="named", metavar="DIR", type=Path, help="the directory, as in other commands")

@@ -23,21 +23,21 @@ OPTIONS = {
     "cancel": ("--help", "--outputs"),
     "label": (
         *("--budget", "--classes", "--config-dir", "--help", "--label", "--llm", "--model", "--out", "--programs"),
-        *("--save", "--task", "--text", "--yes"),
+        *("--overwrite", "--save", "--task", "--text", "--yes"),
     ),
     "apply": (
-        *("--allow-module", "--cluster", "--config-dir", "--encoding", "--engine", "--force", "--help", "--keep"),
-        *("--memory", "--out", "--outputs", "--sandbox", "--text", "--walltime", "--weights", "--with", "--workers"),
+        *("--allow-module", "--cluster", "--config-dir", "--encoding", "--engine", "--help", "--keep", "--memory"),
+        *("--out", "--outputs", "--overwrite", "--sandbox", "--text", "--walltime", "--weights", "--with", "--workers"),
     ),
     "explain": (
         *("--allow-module", "--config-dir", "--help", "--json", "--outputs", "--row", "--sandbox", "--split", "--text"),
         "--weights",
     ),
-    "export": ("--config-dir", "--force", "--help", "--out", "--outputs"),
+    "export": ("--config-dir", "--help", "--out", "--outputs", "--overwrite"),
     "compare": ("--format", "--help", "--out", "--table"),
-    "report": ("--help", "--out", "--outputs"),
+    "report": ("--help", "--out", "--outputs", "--overwrite"),
     "show": ("--help", "--outputs"),
-    "review": ("--force", "--help", "--output", "--outputs", "--rows", "--split"),
+    "review": ("--help", "--out", "--outputs", "--overwrite", "--rows", "--split"),
     "worth": ("--config-dir", "--help", "--json", "--outputs", "--plot", "--rows", "--weights"),
 }
 """The options of each command that takes overrides, filters or a run."""
@@ -103,12 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    parser = Parser(
-        prog="alchemist completion",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="alchemist completion", description=DESCRIPTION)
     parser.add_argument("shell", choices=[*SCRIPTS, "words"], help="words: the completions of LINE, for these scripts")
     parser.add_argument("line", metavar="LINE", nargs="?", default="", help="a command line up to the cursor")
     return run_command(lambda: _print(parser.parse_args(arguments)))

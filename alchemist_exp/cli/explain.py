@@ -19,7 +19,8 @@ from alchemist_exp.results.layout import heading, new_console, new_table, number
 from alchemist_exp.results.report import UNKNOWN
 
 if TYPE_CHECKING:
-    from alchemist_exp.labeling.explanation import Belief, Explainer, Explanation
+    from alchemist_exp.labeling.beliefs import Belief
+    from alchemist_exp.labeling.explanation import Explainer, Explanation
     from alchemist_exp.labeling.stored_rows import StoredRow
 
 DESCRIPTION = """\
@@ -54,12 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    parser = Parser(
-        prog="alchemist explain",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="alchemist explain", description=DESCRIPTION)
     parser.add_argument("run", metavar="RUN", help="a run: its key, the first digits of it, or its directory")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--row", metavar="N", type=natural, help="the number of a row in the input of the run, from 0")
@@ -185,6 +181,8 @@ def _labels(classes: Sequence[str], beliefs: "Mapping[str, Belief]", stored: "St
 
 def _votes(explanation: "Explanation") -> Table:
     """Return the table of the programs; the most influential ones first, those without a vote last."""
+    from alchemist_exp.labeling.beliefs import effect_text
+
     label = explanation.label_model.label if explanation.label_model else None
     table = new_table("", "vote", "influence", "without it")
     table.add_column("line", justify="right")
@@ -196,7 +194,8 @@ def _votes(explanation: "Explanation") -> Table:
             source += f"  ({_shorten(single_line(vote.condition))})"
         if vote.message:
             source += f"  {single_line(vote.message)}" if source else single_line(vote.message)
-        cells = [shown, number_text(vote.influence), _without(vote.without, label), str(vote.line or UNKNOWN), source]
+        without = "" if vote.without is None or label is None else single_line(effect_text(vote.without, label))
+        cells = [shown, number_text(vote.influence), without, str(vote.line or UNKNOWN), source]
         table.add_row(single_line(vote.program), *cells, style="dim" if vote.vote is None else "")
     return table
 
@@ -204,13 +203,3 @@ def _votes(explanation: "Explanation") -> Table:
 def _shorten(text: str) -> str:
     """Return the beginning of a text."""
     return text if len(text) <= SHOWN_LINE_CHARS else f"{text[:SHOWN_LINE_CHARS]}..."
-
-
-def _without(belief: "Belief | None", label: str | None) -> str:
-    """Return the probability of the label without a vote, and the other label that the row would then have."""
-    if belief is None or label is None:
-        return ""
-    if belief.label is None:
-        return "no label"
-    other = "a tie" if belief.tied else single_line(belief.label) if belief.label != label else ""
-    return number_text(belief.probs[label]) + (f", {other}" if other else "")

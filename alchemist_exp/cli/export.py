@@ -36,15 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    parser = Parser(
-        prog="alchemist export",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="alchemist export", description=DESCRIPTION)
     parser.add_argument("run", metavar="RUN", help="a run: its key, the first digits of it, or its directory")
     parser.add_argument("-o", "--out", metavar="DIR", required=True, help="the directory to write")
-    parser.add_argument("--force", action="store_true", help="replace DIR if it is an export")
+    parser.add_argument("--overwrite", action="store_true", help="replace DIR if it is an export")
     parser.add_argument(
         "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
     )
@@ -58,7 +53,7 @@ def _export(chosen: argparse.Namespace) -> int:
     from alchemist_exp.labeling.run_files import open_run, refuse_multi_label
 
     directory = resolve_user_path(chosen.out, "--out").absolute()
-    check_target(directory, force=chosen.force)
+    check_target(directory, force=chosen.overwrite)
     run = open_run(find_run(chosen.outputs, chosen.run).absolute())
     refuse_multi_label(run, "alchemist export")
     summary = export_run(run, directory, Consent(config_dir=chosen.config_dir))

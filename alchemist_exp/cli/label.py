@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alchemist_exp.cli.arguments import Parser, apply_command, run_command, show_command
+from alchemist_exp.cli.arguments import Parser, apply_command, report_command, run_command, show_command
 from alchemist_exp.cli.confirm import may_send_calls
 from alchemist_exp.cli.labeled_table import LabeledTable, label_rows
 from alchemist_exp.core.atomic_io import write_bytes
@@ -87,12 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    parser = Parser(
-        prog="alchemist label",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="alchemist label", description=DESCRIPTION)
     parser.add_argument("file", metavar="FILE", help="the file with one row per line or record")
     parser.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="any override of alchemist run")
     parser.add_argument("--task", required=True, help="what the LLM is to do, in one sentence")
@@ -396,6 +391,7 @@ def _show_next(
         print(f"  correct a program in {single_line(chosen.programs)} and run the same command again")
     print(f"  the same run, with any setting:  {_run_command(chosen, overrides)}")
     print(f"  this screen again:               {show_command(directory)}")
+    print(f"  a page with rows and programs:   {report_command(directory)}")
     print(f"  label other rows:                {apply_command(directory)}")
 
 

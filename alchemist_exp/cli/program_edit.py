@@ -1,24 +1,25 @@
 """Runs a finished run again with one changed program, as a new run; the votes of the others come from the cache."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from alchemist_exp.core.atomic_io import read_prefix, write_bytes, write_directory
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.errors import AlchemistError, ConfigError, ProgramsError
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.overrides import override
+from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.programs.files import split_header
+from alchemist_exp.results.edits import EDITED
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 from alchemist_exp.sweeps.overrides import key_of_override, without_sweep_keys
 
 if TYPE_CHECKING:
+    from alchemist_exp.core.progress import Progress
     from alchemist_exp.results.record import RunResult
-
-EDITED: Final = "edited"
-"""The directory in an outputs directory that has the programs of edited runs."""
 
 METHODS: Final = ("alchemist", "program_files")
 """The methods whose votes are those of programs alone."""
@@ -47,7 +48,7 @@ def run_edited(
         The new run, or the existing run with these programs.
 
     Raises:
-        AlchemistError: The run cannot be edited, or the new run fails.
+        AlchemistError: The run cannot be edited, vetting rejects the changed program, or the new run fails.
 
     """
     # The overrides of a run are executed, so it must be one of the user's own.
@@ -60,7 +61,7 @@ def run_edited(
     if method not in METHODS or record.data.get("kind") == "images":
         what = "the rows are images" if method in METHODS else f"method={single_line(str(method))}"
         raise ConfigError(f"only runs of {' or '.join(METHODS)} on texts or records can be edited; here {what}.")
-    directory = _write_programs(parent, outputs, program, file)
+    directory, is_new = _write_programs(parent, outputs, program, file)
     kept = [
         text
         for text in without_sweep_keys(record.overrides)
@@ -75,14 +76,45 @@ def run_edited(
     from alchemist_exp import library
     from alchemist_exp.results.progress import RichProgress
 
-    return library.run([*kept, *added], config_dir=own, progress=RichProgress())
+    progress = RichProgress()
+    try:
+        _vet([*kept, *added], own, progress)
+    except AlchemistError:
+        if is_new:
+            shutil.rmtree(directory)
+        raise
+    return library.run([*kept, *added], config_dir=own, progress=progress)
 
 
-def _write_programs(parent: Path, outputs: Path, program: str, file: Path) -> Path:
+def _vet(overrides: Sequence[str], own: Path | None, progress: "Progress") -> None:
+    """Vet the programs of a run before it begins; their votes on train and valid are then in the cache.
+
+    Raises:
+        ProgramsError: Vetting rejects one of them, which the run would leave out.
+
+    """
+    from alchemist_exp import library
+    from alchemist_exp.methods.program_files import ProgramFilesMethod
+    from alchemist_exp.pipeline.stages import make_context
+    from alchemist_exp.programs.vetting import Vetter
+
+    experiment, _ = library.compose_experiment(overrides, own)
+    experiment.check()
+    context, _ = make_context(experiment, experiment.dataset.load().rows_with_text, StageProgress(progress))
+    assert isinstance(experiment.method, ProgramFilesMethod)
+    rejected = Vetter(experiment.vetting, context).vet_finally(experiment.method.candidates).rejected
+    if rejected:
+        reasons = "; ".join(f"{one.origin} ({one.stage.replace('_', ' ')}: {one.reason})" for one in rejected)
+        raise ProgramsError(
+            f"vetting={experiment.vetting.name} rejects {reasons}; correct the program. Nothing was changed."
+        )
+
+
+def _write_programs(parent: Path, outputs: Path, program: str, file: Path) -> tuple[Path, bool]:
     """Write the programs of a run with one of them changed.
 
     Returns:
-        Their directory.
+        Their directory, and whether it did not exist before.
 
     """
     texts = {path.name: _read(path) for path in sorted((parent / "programs").glob("*.py"))}
@@ -100,9 +132,10 @@ def _write_programs(parent: Path, outputs: Path, program: str, file: Path) -> Pa
         for each, text in texts.items():
             write_bytes(draft / each, text.encode("utf-8"))
 
-    if not directory.is_dir():
+    is_new = not directory.is_dir()
+    if is_new:
         write_directory(directory, fill)
-    return directory
+    return directory, is_new
 
 
 def _named(program: str, names: Sequence[str]) -> str:

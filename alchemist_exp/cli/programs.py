@@ -21,7 +21,7 @@ from alchemist_exp.core.types import Split
 from alchemist_exp.programs.files import file_names, split_header
 from alchemist_exp.programs.types import Program
 from alchemist_exp.results.layout import new_console, new_table, number_text
-from alchemist_exp.results.record import RunRecord, Section, read_finished
+from alchemist_exp.results.record import REPORT, RunRecord, Section, read_finished
 from alchemist_exp.results.report import UNKNOWN
 
 SHOWN_FLIPS = 6
@@ -93,11 +93,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _edit(chosen: argparse.Namespace) -> int:
     from alchemist_exp.cli.program_edit import run_edited
+    from alchemist_exp.cli.report import try_run_report
 
     before = _find_run(chosen.outputs, chosen.run)
     made = run_edited(before.directory, before.record, chosen.outputs, chosen.program, chosen.file, chosen.config_dir)
     after = DiffedRun(directory=made.directory, record=made.record, programs=made.record.programs["list"])
     _show(before, after, source=True)
+    if made.record.config["report"]:
+        try_run_report(after.directory)
+    if (before.directory / REPORT).exists():  # made again, because it now says which run outdates it
+        try_run_report(before.directory)
     print(f"why a row changed  {explain_command(after.directory)}")
     return 0
 
@@ -137,6 +142,11 @@ def _label(program: Section) -> str:
     return f"{provenance['strategy']} {provenance['sample']}" if provenance else program["origin"]
 
 
+def _file(program: Section) -> str:
+    """Return the name by which a program is shown: that of its file, because an edited program has no other."""
+    return str(program.get("file") or file_names([_label(program)])[0])
+
+
 def _programs(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
     table = new_table("", "A", "B", "coverage", "accuracy", "")
     counts: Counter[str] = Counter()
@@ -151,7 +161,7 @@ def _programs(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
                 " to ".join(number_text(program[key]) for program in (old, new) if program is not None)
                 for key in ("coverage", "accuracy")
             )
-            table.add_row(sanitize(_label(there)), *ids, *steps, f"{kind}{lost}")
+            table.add_row(sanitize(_file(there)), *ids, *steps, f"{kind}{lost}")
     yield Text(f"\nPrograms  {', '.join(f'{count} {kind}' for kind, count in counts.items())}", style="bold cyan")
     if table.row_count:
         yield table
@@ -288,8 +298,7 @@ def _sources(before: DiffedRun, after: DiffedRun) -> Iterator[str]:
     for old, new in changed:
         yield "\n"
         lines = _lines(before, old), _lines(after, new)
-        # The names of files: an edited program has no other, and one heading should not have two kinds of names.
-        names = f"A: {file_names([_label(old)])[0]}", f"B: {file_names([_label(new)])[0]}"
+        names = f"A: {_file(old)}", f"B: {_file(new)}"
         if not all(lines):
             changed_name = names[0 if not lines[0] else 1]
             yield f"{changed_name}: its file was changed or removed after the run, so the lines are not known\n"

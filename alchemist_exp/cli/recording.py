@@ -30,7 +30,7 @@ def write_recording(entries: Iterable[Entry], path: Path, *, force: bool) -> int
     if path.suffix != ".jsonl":
         raise ConfigError(f"invalid name {str(path)!r} of a recording; it has to end in .jsonl.")
     if path.exists() and not force:
-        raise StoreError(f"{path} exists already; name another file, or use --force.")
+        raise StoreError(f"{path} exists already; name another file, or use --overwrite.")
     chosen: dict[RecordedPrompt, Entry] = {}
     for entry in sorted(entries, key=lambda entry: (entry.time, entry.key)):
         match entry.request.messages:

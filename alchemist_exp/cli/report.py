@@ -6,8 +6,8 @@ from pathlib import Path
 
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
 from alchemist_exp.cli.run_directory import find_run
-from alchemist_exp.core.atomic_io import write_bytes
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.atomic_io import read_prefix, write_bytes
+from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.results.record import RECORD, REPORT
 
@@ -19,8 +19,12 @@ Write the report of a run, or of all runs of an outputs directory, as one HTML f
   alchemist report 1a2b3c -o my.html  into another file
   alchemist report outputs            all runs of a directory of outputs: settings, seeds, cost
 
-Makes no LLM call and runs no program. The file contains rows of the dataset and the sources of the programs.
+Makes no LLM call. The programs run again on the sampled rows, in the sandbox, to find the lines that returned their
+votes. The file contains rows of the dataset and the sources of the programs.
 """
+
+GENERATOR = b'<meta name="generator" content="alchemist '
+"""A line at the beginning of each report; see templates/page.html."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,11 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    parser = Parser(
-        prog="alchemist report", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="alchemist report", description=DESCRIPTION)
     parser.add_argument("what", metavar="RUN|OUTPUTS", nargs="?", help="a run, or a directory of outputs")
     parser.add_argument("-o", "--out", metavar="FILE", type=Path, help="the file; its name ends in .html")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE, also if it is not a report")
     parser.add_argument(
         "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
     )
@@ -47,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(chosen: argparse.Namespace) -> int:
     if chosen.out is not None and chosen.out.suffix not in (".html", ".htm"):
         raise ConfigError(f"-o {chosen.out} has to end in .html; a report is an HTML file.")
+    if chosen.out is not None and not chosen.overwrite and chosen.out.exists() and not is_report(chosen.out):
+        raise ConfigError(
+            f"{str(chosen.out)!r} exists and is not a report; name another file by -o FILE, or replace it by "
+            "--overwrite."
+        )
     given = None if chosen.what is None else Path(chosen.what)
     if given is not None and (given / "runs").is_dir() and not (given / RECORD).exists():
         path = write_sweep_report(given, chosen.out)
@@ -54,6 +62,16 @@ def _report(chosen: argparse.Namespace) -> int:
         path = write_run_report(find_run(chosen.outputs, chosen.what).resolve(), chosen.out)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
+
+
+def is_report(path: Path) -> bool:
+    """Return whether a file that exists is a report, by its first bytes.
+
+    Args:
+        path: The file.
+
+    """
+    return path.is_file() and GENERATOR in read_prefix(path, 4_096)
 
 
 def write_run_report(directory: Path, path: Path | None = None) -> Path:
@@ -80,6 +98,19 @@ def write_run_report(directory: Path, path: Path | None = None) -> Path:
     path = path or directory / REPORT
     write_bytes(path, run_report(run).encode())
     return path
+
+
+def try_run_report(directory: Path) -> None:
+    """Write the report of a run that has just finished; a failure is printed and does not fail the command.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    try:
+        write_run_report(directory)
+    except AlchemistError as error:
+        print_error(f"the run has finished, but its report could not be written: {error}")
 
 
 def write_sweep_report(outputs: Path, path: Path | None = None) -> Path:

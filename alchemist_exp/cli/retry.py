@@ -49,7 +49,7 @@ def main() -> None:
     if {"--help", "-h"} & {*sys.argv[1:]}:
         print(USAGE, end="")
         return
-    parser = Parser(prog="alchemist retry", add_help=False, allow_abbrev=False)
+    parser = Parser(prog="alchemist retry", add_help=False)
     parser.add_argument("--outputs", type=Path)
     parser.add_argument("--yes", action="store_true")
     chosen, arguments = parser.parse_known_args(sys.argv[1:])

@@ -25,9 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = Parser(
         prog="alchemist review",
-        description="Write the rows of a finished run that are most worth labeling by hand, with the votes of the "
+        description="Write the rows of a finished run that are most worth labeling by hand, with the votes of the\n"
         "programs. Fill in the column label and run again with dataset.reviewed=FILE.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "run",
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", metavar="N", type=int, default=_ROWS, help=f"the rows to write ({_ROWS})")
     parser.add_argument(
         "-o",
-        "--output",
+        "--out",
         metavar="FILE",
         type=Path,
         default=Path("review.csv"),
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
     )
-    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     return run_command(lambda: _review(parser.parse_args(arguments)))
 
 
@@ -61,19 +60,19 @@ def _review(chosen: argparse.Namespace) -> int:
 
     if chosen.rows < 1:
         raise ConfigError(f"--rows is {chosen.rows}; expected 1 or more rows.")
-    if chosen.output.exists() and not chosen.force:
+    if chosen.out.exists() and not chosen.overwrite:
         raise ConfigError(
-            f"{single_line(str(chosen.output))!r} exists and may have your labels; name another file by -o FILE, or "
-            "replace it by --force."
+            f"{single_line(str(chosen.out))!r} exists and may have your labels; name another file by -o FILE, or "
+            "replace it by --overwrite."
         )
-    check_output(chosen.output, {})
+    check_output(chosen.out, {})
     run = open_run(find_run(chosen.outputs, chosen.run))
     refuse_multi_label(run, "alchemist review")
     if run.record.data.get("kind") == "images":
         raise ConfigError("alchemist review writes texts, and the rows of this run are images; label images yourself.")
     table = review_table(run, model_labeler(run, Consent()), Split(chosen.split), chosen.rows)
-    write_table(chosen.output, table)
-    where = single_line(str(chosen.output))
+    write_table(chosen.out, table)
+    where = single_line(str(chosen.out))
     use = f"dataset.reviewed={where}" if chosen.split == Split.TRAIN else "your test; dataset.reviewed is for train"
     classes = single_line(", ".join(run.classes))
     print(f"{len(table['row'])} rows of {chosen.split} in {where}; fill in the column label ({classes}).")

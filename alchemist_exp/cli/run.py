@@ -16,7 +16,6 @@ from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, opti
 from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
 from alchemist_exp.config_errors import sentence
 from alchemist_exp.core.errors import AlchemistError
-from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.results.console import show
 from alchemist_exp.results.progress import RichProgress
 from alchemist_exp.results.record import REPORT
@@ -75,19 +74,11 @@ def job(cfg: DictConfig) -> "RunResult":
         if not sweep:
             show(result.record, str(result.directory), reused=result.reused, logger=experiment.logger.name)
             if experiment.report and not result.reused:
-                _write_report(result.directory)
+                from alchemist_exp.cli.report import try_run_report
+
+                try_run_report(result.directory)
             print(next_steps(result.directory))
         return result
-
-
-def _write_report(directory: Path) -> None:
-    """Write the report of a finished run; a failure is printed and does not fail the run."""
-    from alchemist_exp.cli.report import write_run_report
-
-    try:
-        write_run_report(directory)
-    except AlchemistError as error:
-        print_error(f"the run has finished, but its report could not be written: {error}")
 
 
 @contextmanager

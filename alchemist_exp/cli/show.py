@@ -9,6 +9,7 @@ from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.console import show
+from alchemist_exp.results.edits import edit_notes
 from alchemist_exp.results.record import read_finished
 
 
@@ -25,7 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="alchemist show",
         description="Print scores, programs and cost of a finished run again.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "run",
@@ -45,6 +45,8 @@ def _show(chosen: argparse.Namespace) -> int:
     record = read_finished(directory, "alchemist status lists the runs")
     try:
         show(record, str(directory), reused=False, verbose=chosen.verbose)
+        for note in edit_notes(directory, record):
+            print(f"! {single_line(note)}")
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise StoreError(
             f"the record in {directory} is broken ({type(error).__name__}: {single_line(str(error))}); "

@@ -49,7 +49,7 @@ def main() -> None:
     if {"--help", "-h"} & {*sys.argv[1:]}:
         print(USAGE, end="")
         return
-    parser = Parser(prog="alchemist status", add_help=False, allow_abbrev=False)
+    parser = Parser(prog="alchemist status", add_help=False)
     parser.add_argument("--outputs", type=Path)
     parser.add_argument("--watch", nargs="?", const=EVERY_S, default=None)
     chosen, overrides = parser.parse_known_args(sys.argv[1:])

@@ -87,7 +87,7 @@ def main() -> None:
     if {"--help", "-h"} & {*sys.argv[1:]}:
         print(USAGE, end="")
         return
-    parser = Parser(prog="alchemist submit", add_help=False, allow_abbrev=False)
+    parser = Parser(prog="alchemist submit", add_help=False)
     parser.add_argument("--yes", action="store_true")
     asking = parser.add_mutually_exclusive_group()
     asking.add_argument("--ask-here", action="store_true")

@@ -1,6 +1,5 @@
 """`alchemist wait`: waits until the submitted jobs of a sweep have ended, and prints what came of them."""
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -52,9 +51,7 @@ def parse(prog: str, description: str, arguments: Sequence[str] | None = None) -
         ConfigError: There is no such sweep.
 
     """
-    parser = Parser(
-        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(prog=prog, description=description)
     parser.add_argument("sweep", nargs="?", help="its name, or the beginning of it; the last sweep by default")
     parser.add_argument("--outputs", type=Path, default=OUTPUTS, help="the directory of outputs")
     chosen = parser.parse_args(arguments)

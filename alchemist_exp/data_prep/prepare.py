@@ -141,7 +141,7 @@ def require_free(target: Path, force: bool, own_files: Collection[str] = _OWN_FI
     if not target.is_dir():
         raise StoreError(f"{target} is a file; move it, or set another directory by --out.")
     if not force:
-        raise StoreError(f"{target} exists already; use --force to replace it, or set another directory by --out.")
+        raise StoreError(f"{target} exists already; use --overwrite to replace it, or set another directory by --out.")
     made_here = own_files if (target / MANIFEST).is_file() else ()
     others = [path.name for path in sorted(target.iterdir()) if path.name not in made_here]
     if others:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -57,11 +58,11 @@ def check_target(directory: Path, *, force: bool) -> None:
     if not os.path.lexists(directory):
         return
     if not force:
-        raise ConfigError(f"{str(directory)!r} exists; name another directory by -o DIR, or replace it by --force.")
+        raise ConfigError(f"{str(directory)!r} exists; name another directory by -o DIR, or replace it by --overwrite.")
     has_files = (directory / CROISSANT).is_file() and (directory / EXPORTED_RUN / RECORD).is_file()
     if directory.is_symlink() or not has_files:
         raise ConfigError(
-            f"{str(directory)!r} is not an export, so --force does not replace it; name another one by -o DIR."
+            f"{str(directory)!r} is not an export, so --overwrite does not replace it; name another one by -o DIR."
         )
 
 
@@ -83,6 +84,7 @@ def export_run(run: StoredRun, directory: Path, consent: Consent) -> ExportSumma
     summaries: list[ExportSummary] = []
     if not directory.exists():
         write_directory(directory, lambda draft: summaries.append(_fill(run, draft, consent)))
+        _remove_drafts(directory)
         return summaries[0]
     draft, old = (directory.with_name(f".{directory.name}.{word}-{os.getpid()}") for word in ("new", "old"))
     write_directory(draft, lambda inner: summaries.append(_fill(run, inner, consent)))
@@ -90,7 +92,28 @@ def export_run(run: StoredRun, directory: Path, consent: Consent) -> ExportSumma
         directory.rename(old)
         draft.rename(directory)
         shutil.rmtree(old)
+    _remove_drafts(directory)
     return summaries[0]
+
+
+def _remove_drafts(directory: Path) -> None:
+    """Remove the directories that killed exports have left next to this one."""
+    name = re.escape(directory.name)
+    pattern = re.compile(rf"\.{name}\.(?:new-|old-)?(\d+)(?:-[0-9a-f]+)?|\.\.{name}\.new-(\d+)\.\d+-[0-9a-f]+")
+    for path in directory.parent.glob(".*"):
+        found = pattern.fullmatch(path.name)
+        if found and path.is_dir() and not path.is_symlink() and not _is_running(int(found[1] or found[2])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # a process of another user
+        return True
+    return True
 
 
 def _fill(run: StoredRun, directory: Path, consent: Consent) -> ExportSummary:

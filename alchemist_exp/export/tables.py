@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from alchemist_exp.core.types import Split
+import numpy as np
+import numpy.typing as npt
+
+from alchemist_exp.core.types import BoolArray, Split
 from alchemist_exp.data.writers import jsonl_bytes
 from alchemist_exp.labeling.run_files import StoredRun, broken
 from alchemist_exp.pipeline.artifacts import INPUT_PREFIX, LABELS
@@ -30,6 +33,9 @@ GOLD, PROGRAMS, MODEL = "gold", "programs", "model"
 """Values of `label_source`."""
 
 _BATCH_ROWS: Final = 16_384
+
+_TOLERANCE: Final = 1e-3
+"""By how much a sum of float32 probabilities may differ from 1."""
 
 
 @dataclass(kw_only=True)
@@ -92,6 +98,9 @@ def write_tables(run: StoredRun, directory: Path, weak_source: str) -> list[Writ
                     writers[name].write(_labeled(table, run.classes, weak_source))
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise broken(path, f"{type(error).__name__}: {error}") from error
+    for written in splits.values():
+        written.labels = Counter({name: n for name in run.classes if (n := written.labels[name])})
+        written.sources = Counter({name: n for name in (GOLD, weak_source, MODEL) if (n := written.sources[name])})
     return list(splits.values())
 
 
@@ -122,6 +131,8 @@ def _labeled(table: "pa.Table", classes: Sequence[str], weak_source: str) -> "pa
     shares = [columns[f"p({name})"] for name in classes]
     confidence = columns["confidence"] if "confidence" in columns else pa.nulls(n_rows, number)
     has_gold, has_weak, has_model = (pc.is_valid(column) for column in (gold, weak, predicted))
+    _check_probabilities(table["row"], np.column_stack(shares), np.asarray(has_weak), "p(CLASS)")
+    _check_probabilities(table["row"], np.asarray(confidence), np.asarray(has_model), "confidence")
     chosen = pc.coalesce(gold, weak, predicted)
     source = pc.case_when(pc.make_struct(has_gold, has_weak, has_model), GOLD, weak_source, MODEL)
     sure = pc.if_else(has_gold, pa.scalar(None, number), pc.if_else(has_weak, pc.max_element_wise(*shares), confidence))
@@ -129,6 +140,30 @@ def _labeled(table: "pa.Table", classes: Sequence[str], weak_source: str) -> "pa
     first_of_run = list(columns).index("gold")
     names = [*list(columns)[:first_of_run], *ours, *list(columns)[first_of_run:]]
     return pa.table({name: (ours | columns)[name] for name in names})
+
+
+def _check_probabilities(
+    numbers: "pa.ChunkedArray", values: npt.NDArray[np.floating[Any]], labeled: BoolArray, name: str
+) -> None:
+    """Check the probabilities of labels, which a Parquet file of another person may have.
+
+    Args:
+        numbers: The number of each row in its input, for the message.
+        values: Float array of shape (n_rows, n_classes), whose rows sum to 1, or (n_rows,).
+        labeled: Boolean array of shape (n_rows,): the rows that have a label.
+        name: The columns, for the message.
+
+    Raises:
+        ValueError: A row with a label has a value that is missing or not from 0 to 1, or a sum that is not 1.
+
+    """
+    with np.errstate(invalid="ignore"):  # NaN is not from 0 to 1
+        valid = (values >= -_TOLERANCE) & (values <= 1 + _TOLERANCE)
+        if values.ndim > 1:
+            valid = valid.all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= _TOLERANCE)
+    wrong = np.flatnonzero(labeled & ~valid)
+    if len(wrong):
+        raise ValueError(f"{name} of row {numbers[int(wrong[0])]} is {values[wrong[0]]}; expected probabilities")
 
 
 @contextmanager

@@ -5,17 +5,18 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.core.types import ABSTAIN, FloatArray, LabelMatrix, tied_rows
+from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.end_model.class_offsets import add_offsets
 from alchemist_exp.end_model.prediction import mix
-from alchemist_exp.label_models.base import predict_labels
+from alchemist_exp.labeling.beliefs import Belief, belief_of, beliefs_of, leave_one_out
 from alchemist_exp.labeling.components import Consent
 from alchemist_exp.labeling.labelers import label_offsets, mixing_weight
 from alchemist_exp.labeling.model_labeler import ModelLabeler, model_labeler
@@ -30,22 +31,6 @@ from alchemist_exp.sandbox.inputs import INPUTS
 
 MAX_PARSED_CHARS: Final = 100_000
 """A larger program is not parsed, because that takes much memory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Belief:
-    """The probability of each class on a row.
-
-    Attributes:
-        label: The most probable class, one of them if several are; None for a row without a label.
-        probs: The probability of each class; empty for a row without a label.
-        tied: Whether several classes are the most probable.
-
-    """
-
-    label: str | None
-    probs: Mapping[str, float]
-    tied: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +124,7 @@ class Explainer:
 
         """
         probs = None if self.model is None else self.model.label([row]).probs
-        distilled = None if probs is None else self._belief(probs[0], int(probs[0].argmax()))
+        distilled = None if probs is None else belief_of(probs[0], int(probs[0].argmax()), self.classes)
         if self.voting is None:
             return Explanation(votes=(), label_model=None, distilled=distilled, combined=None)
         given, kind = self.voting.program_rows([row])
@@ -147,16 +132,13 @@ class Explainer:
         runs = self.voting.sandbox.execute_traced(self.voting.sources, inputs, len(self.classes))
         # As in `ProgramLabeler`: a program that did not finish abstains.
         votes = np.array([run.votes[0] if run.status is ProgramStatus.OK else ABSTAIN for run in runs], np.int8)
-        # The first row has all votes, each other row has all but those of one program.
-        without = np.repeat(votes[np.newaxis], 1 + len(votes), axis=0)
-        without[1 + np.arange(len(votes)), np.arange(len(votes))] = ABSTAIN
-        with naming_files(self.voting.directory), np.errstate(all="ignore"):
-            labels = predict_labels(self.voting.label_model, LabelMatrix(votes=without, n_classes=len(self.classes)))
-        beliefs = [self._belief(*one) for one in zip(labels.probs, labels.hard().tolist(), strict=True)]
+        with naming_files(self.voting.directory):
+            labels = leave_one_out(self.voting.label_model, votes[np.newaxis], len(self.classes))
+        beliefs = beliefs_of(labels, self.classes)
         combined = None
         if probs is not None and self.weight:
             mixed = mix(probs, add_offsets(labels.select(np.array([0])), self.class_offsets), self.weight)[0]
-            combined = self._belief(mixed, int(mixed.argmax()))
+            combined = belief_of(mixed, int(mixed.argmax()), self.classes)
         return Explanation(
             votes=[
                 self._explain_vote(column, run, belief)
@@ -185,13 +167,6 @@ class Explainer:
             condition=enclosing_condition(source, line) if line else "",
             without=without if voted else None,
         )
-
-    def _belief(self, probs: FloatArray, label: int) -> Belief:
-        """Return the belief in float32 probabilities of shape (n_classes,); the label is `ABSTAIN` for none."""
-        if label == ABSTAIN:
-            return Belief(label=None, probs={}, tied=False)
-        shares = dict(zip(self.classes, probs.tolist(), strict=True))
-        return Belief(label=self.classes[label], probs=shares, tied=bool(tied_rows(probs[np.newaxis])[0]))
 
 
 def make_explainer(run: StoredRun, consent: Consent, sandbox_mode: str) -> Explainer:
@@ -253,21 +228,26 @@ def enclosing_condition(source: str, line: int) -> str:
         'else of if a and ( b)'
 
     """
-    if len(source) > MAX_PARSED_CHARS:
-        return ""
-    try:
-        with warnings.catch_warnings():  # of escapes in strings
-            warnings.simplefilter("ignore")
-            nodes = [*ast.walk(ast.parse(source))]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ""
-    around = [one for one in nodes if isinstance(one, ast.If) and one.body[0].lineno <= line <= (one.end_lineno or 0)]
+    around = [one for one in _if_statements(source) if one.body[0].lineno <= line <= (one.end_lineno or 0)]
     if not around:
         return ""
     found = max(around, key=lambda one: one.lineno)
     condition = " ".join((ast.get_source_segment(source, found.test) or "").split())
     is_else = bool(found.orelse) and line >= found.orelse[0].lineno
     return f"else of if {condition}" if is_else else f"if {condition}"
+
+
+@lru_cache(maxsize=4)  # a report asks for many lines of a program
+def _if_statements(source: str) -> tuple[ast.If, ...]:
+    """Return the `if` statements of a program; none of a program that cannot be parsed here."""
+    if len(source) > MAX_PARSED_CHARS:
+        return ()
+    try:
+        with warnings.catch_warnings():  # of escapes in strings
+            warnings.simplefilter("ignore")
+            return tuple(one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.If))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
 
 
 def differences(explanation: Explanation, stored: StoredRow, columns: Sequence[str]) -> list[str]:

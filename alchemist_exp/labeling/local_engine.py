@@ -242,7 +242,7 @@ class _Writing:
         task = self.task
         output = task.output(number)
         if not self.force and output.exists() and source_of(output) is None:
-            raise ConfigError(f"{output} exists and is not an output of alchemist apply; --force replaces it.")
+            raise ConfigError(f"{output} exists and is not an output of alchemist apply; --overwrite replaces it.")
         with explain_write_errors(output.parent):
             output.parent.mkdir(parents=True, exist_ok=True)
         remove_partial_files(output)

@@ -105,12 +105,7 @@ def program_labeler(
 
     """
     programs = read_programs(run)
-    label_model = make_component(run, "label_model", consent)
-    if not isinstance(label_model, LabelModel):
-        raise TypeError(f"label_model became a {type(label_model).__name__}")
-    unfitted = PerClassModel.of(label_model, len(run.classes)) if run.multi_label else label_model
-    with naming_files(run.label_model), naming_plugin(label_model, "load"):
-        fitted = unfitted.load(run.label_model, n_programs=len(programs), n_classes=len(run.classes))
+    label_model, fitted = load_label_model(run, consent, len(programs))
     made: dict[str, Component] = {"label_model": label_model}
     kind = load_row_kind(run)
     program_rows = _unchanged(kind)
@@ -130,6 +125,31 @@ def program_labeler(
         multi_label=run.multi_label,
         notes=change_notes(run, made),
     )
+
+
+def load_label_model(run: StoredRun, consent: Consent, n_programs: int) -> tuple[LabelModel, LabelModel]:
+    """Return the label model of a run.
+
+    Args:
+        run: The run, whose files were checked.
+        consent: What the user allows.
+        n_programs: The number of programs that voted.
+
+    Returns:
+        The component, and the model that was fitted.
+
+    Raises:
+        StoreError: A file of it is missing, broken or was changed.
+        ConfigError: A plugin or a package is missing.
+
+    """
+    label_model = make_component(run, "label_model", consent)
+    if not isinstance(label_model, LabelModel):
+        raise TypeError(f"label_model became a {type(label_model).__name__}")
+    unfitted = PerClassModel.of(label_model, len(run.classes)) if run.multi_label else label_model
+    with naming_files(run.label_model), naming_plugin(label_model, "load"):
+        fitted = unfitted.load(run.label_model, n_programs=n_programs, n_classes=len(run.classes))
+    return label_model, fitted
 
 
 def read_programs(run: StoredRun) -> list[Program]:

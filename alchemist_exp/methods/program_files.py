@@ -37,23 +37,24 @@ class ProgramFilesMethod(ProgramMethod):
 
     def check(self) -> None:
         """Raise ProgramsError when there are no files."""
-        _ = self._candidates
+        _ = self.candidates
 
     def cache_key(self) -> dict[str, object]:
         """Return the programs' content; neither their directory nor the headers nor their origin alter a run."""
-        return {"name": self.name, "programs": [to_jsonable(c) | {"header": None} for c in self._candidates]}
+        return {"name": self.name, "programs": [to_jsonable(c) | {"header": None} for c in self.candidates]}
 
     def generate(
         self, context: RunContext, trials: ProgramTrials, supplement: Supplement, repair: Repair
     ) -> GeneratedPrograms:
         """Return the programs of the directory; makes no LLM call."""
-        return GeneratedPrograms(candidates=tuple(self._candidates))
+        return GeneratedPrograms(candidates=tuple(self.candidates))
 
     def n_requested(self, supplement: Supplement) -> int:
         """Return the number of files."""
-        return len(self._candidates)
+        return len(self.candidates)
 
     @cached_property
-    def _candidates(self) -> list[Candidate]:
+    def candidates(self) -> list[Candidate]:
+        """The programs of the directory."""
         # Read once, so that the programs that run are those in the run's key.
         return read_directory(resolve_user_path(self.path, "method.path"))

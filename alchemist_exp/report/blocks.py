@@ -146,6 +146,53 @@ class RowVote:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RowReason:
+    """What the vote of a program does to the label of a row.
+
+    Attributes:
+        program: The name of its file.
+        href: The id on this page of its source; "" for none.
+        vote: The class.
+        wrong: Whether the vote differs from gold.
+        influence: The share of labels of train that depend on the program.
+        without: The probability of the row's label if the program abstained.
+        line: The number of the line that returned the vote; "" if it is not known.
+        source: That line, and the condition around it.
+
+    """
+
+    program: str
+    href: str
+    vote: str
+    wrong: bool
+    influence: str
+    without: str
+    line: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowExplanation:
+    """Why the label model gives a row its label.
+
+    Attributes:
+        posterior: The most probable classes with their probabilities.
+        reasons: The programs that vote.
+        notes: Sentences.
+
+    """
+
+    posterior: Sequence[tuple[str, str]]
+    reasons: Sequence[RowReason]
+    notes: Sequence[str] = ()
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether the line of at least one vote is known."""
+        return any(one.line for one in self.reasons)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RowCard:
     """A row of the dataset.
 
@@ -157,6 +204,7 @@ class RowCard:
         wrong: The names of facts that differ from gold.
         votes: The programs' votes.
         flags: The filters that the row passes.
+        explanation: Why the row has its label; None if it is not known.
 
     """
 
@@ -167,6 +215,7 @@ class RowCard:
     wrong: Sequence[str] = ()
     votes: Sequence[RowVote] = ()
     flags: Sequence[str] = ()
+    explanation: RowExplanation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,10 +286,12 @@ class Page:
     Attributes:
         title: Its title.
         subtitle: When and by what it was made.
+        warnings: What a reader has to know first.
         sections: Its sections; those without blocks are left out.
 
     """
 
     title: str
     subtitle: str
+    warnings: Sequence[str] = ()
     sections: Sequence[PageSection] = field(default_factory=tuple)

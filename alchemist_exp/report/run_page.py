@@ -3,7 +3,8 @@
 from functools import partial
 
 from alchemist_exp.labeling.run_files import StoredRun, broken
-from alchemist_exp.report.blocks import Page, PageSection, shorten
+from alchemist_exp.report.blocks import Block, Page, PageSection, Paragraph, shorten
+from alchemist_exp.report.explanations import Explanations, explain_rows
 from alchemist_exp.report.html import render_within_limit
 from alchemist_exp.report.model_sections import (
     calibration_section,
@@ -13,9 +14,10 @@ from alchemist_exp.report.model_sections import (
 )
 from alchemist_exp.report.pictures import Pictures
 from alchemist_exp.report.program_sections import funnel_section, programs_section
-from alchemist_exp.report.rows import LabeledRows, read_rows
+from alchemist_exp.report.rows import read_rows
 from alchemist_exp.report.samples import RowSampler
 from alchemist_exp.report.score_sections import cost_section, notes_section, repeat_section, scores_section
+from alchemist_exp.results.edits import edit_notes
 from alchemist_exp.results.record import RECORD
 
 
@@ -36,16 +38,20 @@ def run_report(run: StoredRun) -> str:
         names = [str(program.get("file") or program["origin"]) for program in run.record.programs["list"]]
         # The sections on rows are about single classes.
         rows = None if run.record.multi_label else read_rows(run.directory, run.classes, names)
-        return render_within_limit(partial(_page, run, rows, names))
+        explanations = None
+        if rows is not None:
+            sampler = RowSampler(rows=rows, classes=run.classes, programs=names, pictures=None)
+            explanations = explain_rows(run, rows, names, sampler.chosen)
+        return render_within_limit(partial(_page, run, explanations, names))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise broken(run.directory / RECORD, f"{type(error).__name__}: {error}") from error
 
 
-def _page(run: StoredRun, rows: LabeledRows | None, names: list[str], share: float) -> Page:
+def _page(run: StoredRun, explanations: Explanations | None, names: list[str], share: float) -> Page:
     """Return the page; `share` is the share of the usual number of rows and amount of source code."""
     record = run.record
     pictures = Pictures(run.config("dataset")) if record.data.get("kind") == "images" else None
-    sampler = None
+    sampler, rows = None, None if explanations is None else explanations.rows
     if rows is not None:
         sampler = RowSampler(rows=rows, classes=run.classes, programs=names, pictures=pictures, share=share)
     has_votes = record.label_model["name"] != record.programs["source"]  # else the method gave the soft labels itself
@@ -59,7 +65,7 @@ def _page(run: StoredRun, rows: LabeledRows | None, names: list[str], share: flo
         calibration_section(record),
         curves_section(run),
         slices_section(record, rows),
-        _rows_section(sampler, rows),
+        _rows_section(sampler, explanations),
         notes_section(record),
     ]
     parts = (record.config["dataset"]["name"], record.config["method"]["name"], record.label_model["name"])
@@ -67,16 +73,21 @@ def _page(run: StoredRun, rows: LabeledRows | None, names: list[str], share: flo
     return Page(
         title=" · ".join(shorten(part) for part in dict.fromkeys((*parts, *trained))),
         subtitle=f"Run {record.run_key[:12]}, finished {record.finished_at}",
+        warnings=[shorten(note[:1].upper() + note[1:], 300) for note in edit_notes(run.directory, record)],
         sections=[section for section in sections if section.blocks],
     )
 
 
-def _rows_section(sampler: RowSampler | None, rows: LabeledRows | None) -> PageSection:
+def _rows_section(sampler: RowSampler | None, explanations: Explanations | None) -> PageSection:
     """Return a sample of rows with filters."""
-    if sampler is None or rows is None:
+    if sampler is None or explanations is None:
         return PageSection(id="rows", title="Rows", blocks=[])
+    rows = sampler.rows
     splits = " and ".join(dict.fromkeys(rows.split[sampler.audited].tolist()))
     lead = f"A sample of the rows of {splits}: some at random, and some for each filter."
+    if explanations.beliefs:
+        lead += " Open a row to read why the label model gives it its label."
     if len(rows) < rows.n_total:
         lead += f" Rows, slices and calibration are taken from {len(rows):,} of {rows.n_total:,} rows."
-    return PageSection(id="rows", title="Rows", lead=lead, blocks=[sampler.sample()])
+    notes: list[Block] = [Paragraph(text=shorten(note, 400)) for note in explanations.notes]
+    return PageSection(id="rows", title="Rows", lead=lead, blocks=[*notes, sampler.sample(explanations)])

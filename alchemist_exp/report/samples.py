@@ -1,7 +1,7 @@
 """Chooses the rows that a report shows: those that programs get wrong, and a sample with filters."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from alchemist_exp.core.types import ABSTAIN, BoolArray, FloatArray, IntArray, Split
 from alchemist_exp.report.blocks import Filter, RowCard, Rows, RowVote, Sample, shorten
+from alchemist_exp.report.explanations import Explanations
 from alchemist_exp.report.pictures import Pictures
 from alchemist_exp.report.rows import LabeledRows
 
@@ -75,13 +76,26 @@ class RowSampler:
             "uncovered": rows.weak == ABSTAIN,
         }
 
-    def sample(self) -> Sample:
-        """Return rows for each filter, and some at random."""
+    @cached_property
+    def chosen(self) -> list[int]:
+        """The positions of the rows of the sample: some for each filter, and some at random.
+
+        The rows of a smaller share are among those of a larger one.
+        """
         rng, n = np.random.default_rng(0), max(1, round(ROWS_PER_FILTER * self.share))
-        chosen = {*self._draw(self.audited, n, rng)}
+        drawn = {*self._draw(self.audited, n, rng)}
         for flag in self.flags.values():
-            chosen |= {*self._draw(flag & self.audited, n, rng)}
-        order = sorted(chosen)
+            drawn |= {*self._draw(flag & self.audited, n, rng)}
+        return sorted(drawn)
+
+    def sample(self, explanations: Explanations) -> Sample:
+        """Return the rows of the sample.
+
+        Args:
+            explanations: The explanations of these rows.
+
+        """
+        order = self.chosen
         counts = {name: (int(flag[order].sum()), int((flag & self.audited).sum())) for name, flag in self.flags.items()}
         filters = [
             Filter(flag=name, title=_MEANINGS[name], n_shown=shown, n_total=total)
@@ -93,7 +107,7 @@ class RowSampler:
         shown_classes = [f"{number} {shorten(name, 30)}" for number, name in enumerate(self.classes[:12])]
         more = f" and {len(self.classes) - 12} more" if len(self.classes) > 12 else ""
         return Sample(
-            rows=[self.show(row) for row in order],
+            rows=[replace(self.show(row), explanation=explanations.of_row(row)) for row in order],
             filters=[everything, *filters],
             legend=", ".join(shown_classes) + more if self.rows.votes.shape[1] else "",
         )
@@ -120,8 +134,8 @@ class RowSampler:
         return Rows(rows=[self.show(int(row), vote=int(votes[row])) for row in drawn], title=title)
 
     def _draw(self, which: BoolArray, n: int, rng: np.random.Generator) -> list[int]:
-        places: IntArray = np.flatnonzero(which)
-        drawn = places if len(places) <= n else np.sort(rng.choice(places, n, replace=False))
+        """Return the positions of n rows; with the same generator, those of a smaller n are among them."""
+        drawn: IntArray = np.sort(rng.permutation(np.flatnonzero(which))[:n])
         return [int(row) for row in drawn]
 
     def show(self, row: int, vote: int | None = None) -> RowCard:

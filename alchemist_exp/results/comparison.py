@@ -300,8 +300,10 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
     zero_shot_usd = zero_shot_usd.groupby(cells, sort=False).last()
     if "programs.asked_rows.calls" in runs:
         lines[ASKED] = of_cell["programs.asked_rows.calls"].last()
-    run_keys = pd.Series(runs.index, index=runs.index).groupby(cells, sort=False)
-    lines["runs"] = run_keys.agg(lambda of_cell: " ".join(reversed([*of_cell])))  # the newest first
+    # The run with the most seeds first, whose ensemble is shown; of several the newest.
+    n_seeds = runs["end_model.seeds"].map(len)
+    run_keys = pd.Series(runs.index, index=runs.index)[::-1].groupby(cells, sort=False)
+    lines["runs"] = run_keys.agg(lambda of_cell: " ".join(sorted(of_cell, key=lambda run: -n_seeds[run])))
     best = lines["distilled"].fillna(lines["label model"]).rename("best")
     lines = lines.join(best).sort_values(
         ["dataset", "best", "runs"], ascending=[True, False, True], kind="stable", na_position="last"

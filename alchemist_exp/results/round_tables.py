@@ -22,7 +22,8 @@ def rounds_table(rounds: Section) -> list[RenderableType]:
     """
     if not rounds:
         return []
-    split = next((split for split in ("test", "valid", "train") if rounds["list"][0]["metrics"].get(split)), None)
+    # Valid first: the rounds are decided by it, and a curve on test would invite to choose by test.
+    split = next((split for split in ("valid", "test", "train") if rounds["list"][0]["metrics"].get(split)), None)
     on = f" on {split}" if split else ""
     table = new_table(
         "", "LLM calls", "list price", "joined", "left out", "programs", "coverage", f"accuracy{on}", "macro F1"

@@ -251,7 +251,7 @@ def test_rows_that_no_split_takes_are_counted(make, raw) -> None:
 def test_what_was_made_is_replaced_only_when_asked(make, raw, tmp_path: Path) -> None:
     paths = raw("sms")
     made = make("sms", paths)
-    with pytest.raises(StoreError, match=r"sms exists already; use --force"):
+    with pytest.raises(StoreError, match=r"sms exists already; use --overwrite"):
         make("sms", paths)
     paths[0].write_text(paths[0].read_text(encoding="utf-8").replace("text 1,", "other 1,"), encoding="utf-8")
     assert make("sms", paths, force=True).manifest != made.manifest

@@ -214,7 +214,7 @@ def test_a_killed_preparation_leaves_no_directory_and_can_be_repeated(prepare, t
 
 def test_only_a_directory_that_the_script_made_is_replaced(prepare, tmp_path: Path) -> None:
     prepare(copy())
-    with pytest.raises(StoreError, match="exists already; use --force"):
+    with pytest.raises(StoreError, match="exists already; use --overwrite"):
         prepare(copy())
     assert prepare(copy(), force=True).directory.is_dir()
     (tmp_path / "data/waterbirds/mine.txt").write_text("")

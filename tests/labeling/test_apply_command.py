@@ -83,7 +83,7 @@ def test_the_training_file_gets_the_labels_of_the_run(
     monkeypatch.setattr(ModelLabeler, "CHUNK_ROWS", 33)
     monkeypatch.setattr(ProgramLabeler, "CHUNK_ROWS", 40)
     for using, column in (("model", "predicted"), ("programs", "weak_label")):
-        assert apply.main([str(finished), f"train.{ending}", "-o", "out.parquet", "--force", "--with", using]) == 0
+        assert apply.main([str(finished), f"train.{ending}", "-o", "out.parquet", "--overwrite", "--with", using]) == 0
         assert capsys.readouterr().out.startswith("wrote out.parquet: 100 rows: ")
         found = pd.read_parquet("out.parquet")
         names = ["text", "input_label", "id", "label", "confidence", "p(ham)", "p(spam)"]
@@ -136,7 +136,7 @@ def test_what_cannot_be_labeled_is_one_sentence(
         (["bad.csv"], "bad.csv cannot be read: line 3 has 1 fields and the header 2"),
         (["number.jsonl"], "number.jsonl: row 2 has int '5'; expected a text."),
         (["absent.csv"], "'absent.csv' is not a file"),
-        (["--force"], "are for a FILE"),
+        (["--overwrite"], "are for a FILE"),
         (["--with", "both"], "invalid choice: 'both'"),
     ):
         before = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}

@@ -94,7 +94,7 @@ def test_each_file_has_an_output_which_is_made_once(
     assert capsys.readouterr().out.startswith("wrote 1 file in out; 3 finished before")
     assert apply.main([*command, "--keep", "text"]) == 0  # other options
     assert capsys.readouterr().out.startswith("wrote 4 files in out; 0 finished before")
-    assert apply.main([*command, "--keep", "text", "--force"]) == 0
+    assert apply.main([*command, "--keep", "text", "--overwrite"]) == 0
     assert capsys.readouterr().out.startswith("wrote 4 files in out; 0 finished before")
     assert "id" not in pd.read_parquet("out/a.parquet").columns
 
@@ -117,7 +117,7 @@ def test_bad_files_are_listed_and_skipped(
     assert [Path(re.split("[: ]+", line)[1]).name for line in lines] == [
         *("c.jsonl", "columns.csv", "cut.parquet", "damaged.parquet", "latin.csv", "row.csv")
     ]
-    assert "is not an output of alchemist apply; --force replaces it" in lines[0]
+    assert "is not an output of alchemist apply; --overwrite replaces it" in lines[0]
     assert "has no column 'text'" in lines[1]
     assert "set --encoding, as in --encoding cp1252" in lines[4]
     assert Path("out/c.parquet").read_bytes() == raw

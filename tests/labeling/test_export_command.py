@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import absl.logging
 import datasets
 import mlcroissant
 import numpy as np
@@ -25,6 +27,10 @@ from alchemist_exp.labeling.components import Consent
 from alchemist_exp.labeling.model_labeler import model_labeler
 from alchemist_exp.labeling.run_files import open_run
 from tests.support.commands import apply_lines, run_command
+
+# The handler of absl, which mlcroissant imports, closes its stream when Hydra configures logging in this process: it is
+# the standard error of the capture of pytest, without which no later test runs.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -110,7 +116,7 @@ def test_an_export_labels_rows_as_its_run(exported: Path, finished: Path, tmp_pa
     Path("in.csv").write_text("text\ncheck out my channel\nlunch?\n", encoding="utf-8")
     for using in ("model", "programs"):
         for run, out in ((exported, "a.csv"), (finished, "b.csv")):
-            assert apply.main([str(run), "in.csv", "-o", out, "--with", using, "--force"]) == 0
+            assert apply.main([str(run), "in.csv", "-o", out, "--with", using, "--overwrite"]) == 0
         assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
 
 
@@ -193,12 +199,15 @@ def test_what_cannot_be_exported_is_one_sentence(
     (tmp_path / "mine").mkdir()
     (copied / "labels.parquet").write_bytes(b"PAR1")
     for arguments, message in (
-        ([str(copied), "-o", str(exported)], "exists; name another directory by -o DIR, or replace it by --force"),
-        ([str(copied), "-o", str(tmp_path / "mine"), "--force"], "is not an export, so --force does not replace it"),
+        ([str(copied), "-o", str(exported)], "exists; name another directory by -o DIR, or replace it by --overwrite"),
+        (
+            [str(copied), "-o", str(tmp_path / "mine"), "--overwrite"],
+            "is not an export, so --overwrite does not replace it",
+        ),
         ([str(copied)], "the following arguments are required: -o/--out"),
         (["absent", "-o", "x", "--outputs", str(tmp_path)], "there is no run under"),
         ([str(copied), "-o", str(tmp_path / "out")], "labels.parquet is broken"),
-        ([str(copied), "-o", str(exported), "--force"], "labels.parquet is broken"),
+        ([str(copied), "-o", str(exported), "--overwrite"], "labels.parquet is broken"),
     ):
         before = sorted(exported.rglob("*"))
         assert run_command(lambda arguments=arguments: export.main(arguments), monkeypatch) == 1
@@ -208,6 +217,23 @@ def test_what_cannot_be_exported_is_one_sentence(
         assert sorted(exported.rglob("*")) == before
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("shares", [(np.nan, 1.0), (1.5, -0.5), (0.2, 0.2)])
+def test_values_that_are_no_probabilities_are_refused(
+    copied: Path, tmp_path: Path, monkeypatch: Patch, capsys: Capture, shares: tuple[float, float]
+) -> None:
+    labels = pd.read_parquet(copied / "labels.parquet")
+    row = int(labels["weak_label"].first_valid_index())
+    for name, share in zip(("p(ham)", "p(spam)"), shares, strict=True):
+        labels.loc[row, name] = share
+    labels.to_parquet(copied / "labels.parquet")
+    arguments = [str(copied), "-o", str(tmp_path / "out")]
+    assert run_command(lambda: export.main(arguments), monkeypatch) == 1
+    said = capsys.readouterr().err
+    assert f"p(CLASS) of row {labels['row'][row]} is [" in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("*out*"))
 
 
 def test_what_is_left_out_is_a_note(copied: Path, tmp_path: Path, monkeypatch: Patch, capsys: Capture) -> None:
@@ -225,7 +251,15 @@ def test_what_is_left_out_is_a_note(copied: Path, tmp_path: Path, monkeypatch: P
     ]
     assert not any((target / name).exists() for name in ("labeler.py", "model.onnx", "model.safetensors"))
     assert "labeler.py" not in (target / "README.md").read_text(encoding="utf-8")
-    assert export.main([str(copied), "-o", str(target), "--force"]) == 0
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    # Drafts of killed exports are removed; those of a running process are not.
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    drafts = [
+        tmp_path / f".{name}" for name in (f"out.{ended.pid}-0a1b", f"out.old-{ended.pid}", f"out.{os.getpid()}-0a")
+    ]
+    for draft in drafts:
+        draft.mkdir()
+    assert export.main([str(copied), "-o", str(target), "--overwrite"]) == 0
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == drafts[2:]
     with pytest.raises(ConfigError, match="needs the package safetensors"):
         write_safetensors(tmp_path / "x", [], [], [])

@@ -22,7 +22,7 @@ def test_a_frame_gets_the_labels_of_a_table(finished: Path, tmp_path: Path, monk
     frame = pd.DataFrame({"label": [1, 2, 3, 4], "body": TEXTS}, index=[10, 20, 20, 30])
     frame.to_parquet("in.parquet", index=False)
     for using in ("model", "programs"):
-        command = [str(finished), "in.parquet", "-o", "out.parquet", "--force", "--text", "body", "--with", using]
+        command = [str(finished), "in.parquet", "-o", "out.parquet", "--overwrite", "--text", "body", "--with", using]
         assert apply.main(command) == 0
         found = alchemist_exp.apply(finished, frame, text="body", with_=using)
         assert found.index.tolist() == [10, 20, 20, 30]

@@ -5,7 +5,7 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from alchemist_exp.cli import apply
+from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.labeling import run_files
 from alchemist_exp.labeling.components import Consent, make_component, make_sandbox
@@ -223,6 +224,41 @@ def test_any_type_of_any_value_is_usable_or_refused(copied: Path, using: str, fi
         assert "\n" not in message
         assert "\x1b" not in message
         assert len(message) < 1500
+
+
+def places(stored: object, keys: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Yield the keys of each value in a JSON document, of the inner ones too."""
+    inner = stored.items() if isinstance(stored, dict) else enumerate(stored[:2]) if isinstance(stored, list) else ()
+    for key, value in inner:
+        yield (*keys, key)
+        yield from places(value, (*keys, key))
+
+
+@pytest.mark.parametrize("group", ["end_model", "feature_extractor", "label_model", "sandbox"])
+def test_any_value_of_any_component_is_usable_or_refused(copied: Path, group: str) -> None:
+    path = copied / "components.json"
+    whole = path.read_text(encoding="utf-8")
+    record = RunRecord.read(copied)
+    assert record is not None
+    stored = json.loads(whole)["components"][group]
+    for keys in [(), *places(stored)]:
+        for value in (None, True, -1, 1e308, 10**400, float("nan"), "\x1b[31m\n", ["a"], {"a": {}}, "${oc.env:HOME}"):
+            path.write_text(whole, encoding="utf-8")
+            change(copied, "components.json", "components", group, *keys, to=value)
+            run = stored_run(copied, record)
+            try:
+                made = (
+                    make_sandbox(run, "auto", NO_CONSENT)
+                    if group == "sandbox"
+                    else make_component(run, group, NO_CONSENT)
+                )
+            except AlchemistError as error:
+                message = str(error)
+                assert message.isprintable(), (keys, value)
+                assert len(message) < 1500
+                assert str(Path.home()) not in message.replace(str(copied), "")
+            else:
+                assert isinstance(made, Component)
 
 
 @pytest.mark.parametrize(

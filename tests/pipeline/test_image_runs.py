@@ -11,7 +11,8 @@ from pyarrow import parquet
 
 import alchemist_exp
 from alchemist_exp import config
-from alchemist_exp.cli import apply
+from alchemist_exp.cli import apply, explain
+from alchemist_exp.cli.report import write_run_report
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
 from alchemist_exp.core.progress import NoProgress, StageProgress
 from alchemist_exp.core.types import Split
@@ -119,7 +120,9 @@ def test_recorded_concepts_and_programs_label_drawn_birds(ran: Run, tmp_path: Pa
 def test_the_distilled_model_labels_other_images(
     ran: Run, composed, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = ran("end_model=mlp")
+    result = ran("end_model=mlp", "end_model.calibrate=true")
+    assert result.record.end_model["temperature"] != 1
+    assert 0 <= result.record.end_model["calibration"]["test"]["ece"] < 0.2
     directory = result.directory / MODEL
     experiment = config.build(composed(*TOY))
     kind, features = load_extractor(directory, experiment.feature_extractor)
@@ -149,6 +152,15 @@ def test_the_distilled_model_labels_other_images(
     printed = capsys.readouterr()
     assert printed.out.startswith("\t\tno.jpg\n")
     assert "1 row cannot be labeled: the file does not exist" in printed.err
+    # The report has pictures and explanations without lines; `alchemist explain` has the lines of one image.
+    page = write_run_report(result.directory).read_text("utf-8")
+    assert 'src="data:image/jpeg;base64,' in page
+    assert 'class="why"' in page
+    assert "images would have to be encoded; alchemist explain RUN --text IMAGE shows them" in page
+    assert explain.main([str(result.directory), "--text", str(tmp_path / "a.ppm"), "--json"]) == 0
+    explained = json.loads(capsys.readouterr().out)
+    assert {vote["line"] is not None for vote in explained["votes"]} == {True}
+    assert sum(explained["distilled"]["probs"].values()) == pytest.approx(1)
     for file, broken in (("concepts.json", b'{"scale": "rank", "concepts": []}'), ("scale.npy", b"")):
         before = (stored.label_model / file).read_bytes()
         (stored.label_model / file).write_bytes(broken)

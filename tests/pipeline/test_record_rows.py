@@ -164,7 +164,7 @@ def test_new_records_are_labeled(
         alchemist_exp.apply(ran, ["hi"])
     for file in (root / "data" / "train.jsonl", Path("train.csv")):
         for using, column in (("model", "predicted"), ("programs", "weak_label")):
-            assert apply.main([str(ran.directory), str(file), "-o", "out.parquet", "--force", "--with", using]) == 0
+            assert apply.main([str(ran.directory), str(file), "-o", "out.parquet", "--overwrite", "--with", using]) == 0
             found = pd.read_parquet("out.parquet")
             assert found["label"].fillna("").tolist() == labels[column].fillna("").tolist()
             assert apply.main([str(ran.directory), str(file), "-o", "many/", "--with", using]) == 0

@@ -9,6 +9,7 @@ import pytest
 from alchemist_exp.cli import report
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.report import html
+from alchemist_exp.report.blocks import Page, PageSection, RowCard, RowExplanation, RowReason, Rows
 from alchemist_exp.results.paper_tables import TABLES
 from tests.report.hostile_run import ATTACK, CLASSES, write_run
 from tests.results.test_tables import write_all
@@ -117,6 +118,20 @@ def test_the_page_works_in_a_browser_without_a_request(tmp_path: Path) -> None:
         assert page.messages == []
 
 
+def test_texts_of_explanations_are_escaped() -> None:
+    texts = ("program", "href", "vote", "influence", "without", "line", "source")
+    reason = RowReason(wrong=True, **dict.fromkeys(texts, ATTACK))
+    explanation = RowExplanation(posterior=[(ATTACK, ATTACK)], reasons=[reason], notes=[ATTACK])
+    rows = Rows(rows=[RowCard(place=ATTACK, content=ATTACK, explanation=explanation)], title=ATTACK)
+    section = PageSection(id="rows", title=ATTACK, blocks=[rows])
+    elements = Elements(html.render(Page(title=ATTACK, subtitle=ATTACK, warnings=[ATTACK], sections=[section])))
+    tags = [tag for tag, _ in elements.found]
+    assert tags.count("script") == 1
+    assert "img" not in tags
+    assert tags.count("td") == len(texts) - 1
+    assert not {name for _, of_tag in elements.found for name in of_tag if name.startswith("on")}
+
+
 def test_a_large_report_shows_fewer_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = write_run(tmp_path / "run")
     whole = report.write_run_report(directory).read_text("utf-8")
@@ -162,6 +177,13 @@ def test_what_cannot_be_reported_is_one_sentence(
 def test_files_of_others_that_are_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = write_run(tmp_path / "run")
     refuse([str(directory), "-o", "report.pdf"], "has to end in .html", capsys)
+    other = tmp_path / "mine.html"
+    other.write_text("<!doctype html>\n", encoding="utf-8")
+    refuse([str(directory), "-o", str(other)], "exists and is not a report; name another file by -o FILE", capsys)
+    refuse([str(directory), "-o", str(other), "--force"], "'--force' is now called '--overwrite'", capsys)
+    for arguments in (["--overwrite"], []):  # the second one replaces a report
+        assert report.main([str(directory), "-o", str(other), *arguments]) == 0
+    capsys.readouterr()
     refuse([str(tmp_path / "absent")], "there is no run", capsys)
     labels = directory / "labels.parquet"
     labels.rename(tmp_path / "elsewhere.parquet")

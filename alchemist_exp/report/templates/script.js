@@ -1,6 +1,6 @@
 "use strict";
 // Tables sort by a click on a heading, and the sample of rows has a search field and filters.
-for (const table of document.querySelectorAll("main table")) {
+for (const table of document.querySelectorAll(".scroll table")) {
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((heading, column) => {
     const button = document.createElement("button");
@@ -39,7 +39,8 @@ for (const sample of document.querySelectorAll(".sample")) {
   const buttons = [...sample.querySelectorAll("button")];
   const output = sample.querySelector("output");
   const rows = [...sample.querySelectorAll(".row")].map((row) => ({
-    element: row, flags: row.dataset.flags.split(" "), text: row.textContent.toLowerCase(),
+    element: row, flags: row.dataset.flags.split(" "),
+    text: [...row.querySelectorAll(":scope > .content, :scope > .facts")].map((part) => part.textContent).join(" ").toLowerCase(),
   }));
   const update = () => {
     const flag = buttons.find((button) => button.getAttribute("aria-pressed") === "true").dataset.flag;

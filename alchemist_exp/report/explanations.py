@@ -1,0 +1,203 @@
+"""Explains the rows that a report shows: what each vote does to the label, and the line that returned it.
+
+The label model of the run is loaded for it, and the programs run again on these rows in the sandbox, where they are
+traced. If one of the two is not possible, the report says why and has the rest.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Final
+
+import numpy as np
+
+from alchemist_exp.core.errors import AlchemistError
+from alchemist_exp.core.types import ABSTAIN, IntArray
+from alchemist_exp.data.row_kind import TablePart
+from alchemist_exp.label_models.base import LabelModel
+from alchemist_exp.labeling.beliefs import Belief, beliefs_of, effect_text, leave_one_out
+from alchemist_exp.labeling.components import Consent, make_sandbox
+from alchemist_exp.labeling.explanation import enclosing_condition
+from alchemist_exp.labeling.fitted_features import load_row_kind
+from alchemist_exp.labeling.program_labeler import load_label_model, read_programs
+from alchemist_exp.labeling.review import stored_columns
+from alchemist_exp.labeling.row_labeler import naming_files
+from alchemist_exp.labeling.run_files import StoredRun
+from alchemist_exp.pipeline.artifacts import LABELS
+from alchemist_exp.programs.files import file_names
+from alchemist_exp.programs.types import Program
+from alchemist_exp.report.blocks import RowExplanation, RowReason, shorten
+from alchemist_exp.report.rows import LabeledRows
+from alchemist_exp.sandbox.base import source_lines
+from alchemist_exp.sandbox.inputs import INPUTS
+
+MAX_PROGRAMS: Final = 40
+"""Programs whose votes are explained."""
+
+MAX_TRACE_CPU_S: Final = 10.0
+"""CPU seconds that the programs took in the run for as many rows; if it is more, they do not run again."""
+
+PROGRAM_WALL_S: Final = 10.0
+"""Seconds that a program may run again. A program of another person may be slower than its record says."""
+
+_SHOWN_CLASSES: Final = 5
+_LINE_CHARS: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Explanations:
+    """The explanations of some rows.
+
+    Attributes:
+        rows: All rows of the run.
+        classes: The class names.
+        programs: The names of the programs in the order of the columns of votes.
+        influences: The influence of each program; None where the record has none.
+        beliefs: By row, the belief with all votes, and then without each of the first `MAX_PROGRAMS` programs.
+        lines: By row and program, the line that returned the vote, with its source; where it is known.
+        notes: What is not shown and why, one sentence each.
+
+    """
+
+    rows: LabeledRows
+    classes: Sequence[str]
+    programs: Sequence[str]
+    influences: Sequence[float | None]
+    beliefs: Mapping[int, Sequence[Belief]] = field(default_factory=dict)
+    lines: Mapping[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def of_row(self, row: int) -> RowExplanation | None:
+        """Return the explanation of a row.
+
+        Args:
+            row: Its position in `rows`.
+
+        Returns:
+            The explanation; None for a row that was not explained, or has no vote.
+
+        """
+        votes = self.rows.votes[row, :MAX_PROGRAMS]
+        voting = np.flatnonzero(votes != ABSTAIN).tolist()
+        if row not in self.beliefs or not voting:
+            return None
+        belief, *without = self.beliefs[row]
+        voting.sort(key=lambda column: -(self.influences[column] or 0.0))
+        probs = sorted(belief.probs.items(), key=lambda one: -one[1])[:_SHOWN_CLASSES]
+        notes = []
+        weak = int(self.rows.weak[row])
+        if not belief.tied and belief.label != (None if weak == ABSTAIN else self.classes[weak]):
+            notes.append("The votes do not explain the label of this row; an LLM or a person may have labeled it.")
+        if (n_more := self.rows.votes.shape[1] - MAX_PROGRAMS) > 0:
+            notes.append(f"The votes of {n_more:,} more programs are not listed.")
+        return RowExplanation(
+            posterior=[(shorten(name, 40), f"{share:.3f}") for name, share in probs],
+            reasons=[self._reason(row, column, int(votes[column]), belief, without[column]) for column in voting],
+            notes=notes,
+        )
+
+    def _reason(self, row: int, column: int, vote: int, belief: Belief, without: Belief) -> RowReason:
+        line, source = self.lines.get((row, column), (0, ""))
+        influence = self.influences[column]
+        return RowReason(
+            program=shorten(self.programs[column], 40),
+            href=f"program-{column}",
+            vote=shorten(self.classes[vote], 40),
+            wrong=int(self.rows.gold[row]) not in (ABSTAIN, vote),
+            influence="" if influence is None else f"{influence:.3f}",
+            without="" if belief.label is None else shorten(effect_text(without, belief.label), 60),
+            line=str(line or ""),
+            source=source,
+        )
+
+
+def explain_rows(run: StoredRun, rows: LabeledRows, names: Sequence[str], chosen: Sequence[int]) -> Explanations:
+    """Explain rows of a run.
+
+    Args:
+        run: The run, whose files were checked.
+        rows: Its rows.
+        names: The names of its programs by the record, in the order of the columns of votes.
+        chosen: The positions of the rows that are explained.
+
+    Returns:
+        The explanations; without any if the run has no votes or no label model that can be loaded.
+
+    """
+    listed = run.record.programs["list"]
+    influences = [value if type(value := one.get("influence")) in (int, float) else None for one in listed]
+    found = Explanations(rows=rows, classes=run.classes, programs=names, influences=influences)
+    if not chosen or not rows.votes.shape[1] or not any(one.get("file") for one in listed):  # votes of people
+        return found
+    try:
+        programs = read_programs(run)
+        if file_names(program.origin for program in programs) != [*names]:
+            return replace(found, notes=["What each vote does is not shown: the record names other programs."])
+        _, label_model = load_label_model(run, Consent(), len(programs))
+        with naming_files(run.label_model):
+            beliefs = _beliefs(label_model, rows, chosen, run.classes)
+    except AlchemistError as error:
+        return replace(found, notes=[f"What each vote does is not shown: {error}"])
+    found = replace(found, beliefs=beliefs)
+    try:
+        return replace(found, lines=_lines(run, rows, programs, np.array(chosen)))
+    except AlchemistError as error:
+        return replace(found, notes=[f"The lines that returned the votes are not shown: {error}"])
+
+
+def _beliefs(
+    label_model: LabelModel, rows: LabeledRows, chosen: Sequence[int], classes: Sequence[str]
+) -> Mapping[int, Sequence[Belief]]:
+    votes = rows.votes[np.array(chosen)]
+    n_left_out = min(MAX_PROGRAMS, votes.shape[1])
+    beliefs = beliefs_of(leave_one_out(label_model, votes, len(classes), n_left_out), classes)
+    size = 1 + n_left_out
+    return {row: beliefs[place * size : (place + 1) * size] for place, row in enumerate(chosen)}
+
+
+def _lines(
+    run: StoredRun, rows: LabeledRows, programs: Sequence[Program], chosen: IntArray
+) -> Mapping[tuple[int, int], tuple[int, str]]:
+    """Run programs again on rows; return the line that returned each vote, if the vote is the same again.
+
+    Raises:
+        AlchemistError: The programs cannot run on this machine, or would take too long.
+
+    """
+    kind = load_row_kind(run)
+    if kind.name == "images":
+        raise AlchemistError("images would have to be encoded; alchemist explain RUN --text IMAGE shows them.")
+    took = [one.get("cpu_seconds") for one in run.record.programs["list"]]
+    seconds = sum(value for value in took if isinstance(value, float)) * len(chosen) / max(1, rows.n_total)
+    if seconds > MAX_TRACE_CPU_S:
+        raise AlchemistError(
+            f"the programs would take about {seconds:.0f} CPU seconds; alchemist explain RUN --row N shows those of "
+            "one row."
+        )
+    path, columns = run.directory / LABELS, stored_columns(kind)
+    with naming_files(path):  # its columns may have other types
+        values = {name: rows.content[of].take(chosen).to_pylist() for name, of in columns.items()}
+        parsed = kind.parse_columns(TablePart(file=path, columns=values), [*columns])
+        with_content = [place for place, row in enumerate(parsed) if not kind.is_empty(row)]
+        if not with_content:
+            return {}
+        inputs = INPUTS[kind.name](kind.program_input([parsed[place] for place in with_content]))
+    sandbox = make_sandbox(run, "auto", Consent())
+    sandbox = replace(sandbox, program_wall_s=min(sandbox.program_wall_s, PROGRAM_WALL_S))
+    sources = [program.source for program in programs[:MAX_PROGRAMS]]
+    lines = {}
+    for column, traced in enumerate(sandbox.execute_traced(sources, inputs, len(run.classes))):
+        if traced.lines is None:  # a sandbox that cannot trace
+            continue
+        described = cache(lambda line, source=sources[column]: _described(source, line))
+        for place, vote, line in zip(with_content, traced.votes, traced.lines, strict=True):
+            if line and vote == rows.votes[chosen[place], column]:
+                lines[int(chosen[place]), column] = int(line), described(int(line))
+    return lines
+
+
+def _described(source: str, line: int) -> str:
+    """Return the text of a line and the condition around it."""
+    text = shorten(source_lines(source)[line - 1].strip(), _LINE_CHARS)
+    condition = enclosing_condition(source, line)
+    return f"{text}  ({shorten(condition, _LINE_CHARS)})" if condition else text
