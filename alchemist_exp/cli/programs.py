@@ -265,7 +265,7 @@ def _hashable(value: Any) -> Any:
 
 
 def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
-    metric = "accuracy" if before.record.data["metric"] == "accuracy" else "f1"
+    metric = "f1" if before.record.data["metric"] == "f1" else "accuracy"
     table = new_table("", metric, "", "macro F1", "")
     for split in Split:
         for what, section in (("label model", "label_model"), ("distilled", "end_model")):

@@ -202,4 +202,6 @@ def notes(worth: "LabelWorth") -> list[str]:
 
 
 def _score_name(worth: "LabelWorth", split: str) -> str:
-    return f"{split} {'F1' if worth.metric == 'f1' else worth.metric}"
+    from alchemist_exp.results.console import SCORE_NAMES
+
+    return f"{split} {SCORE_NAMES[worth.metric]}"

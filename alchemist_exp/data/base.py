@@ -44,6 +44,7 @@ class Metric(StrEnum):
 
     accuracy = "accuracy"  # share of correct rows
     f1 = "f1"  # F1 of the positive class
+    macro_f1 = "macro_f1"  # unweighted mean of the F1 of all classes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -319,7 +320,7 @@ class Dataset(Component, ABC):
         subject: The noun for one row, such as "comment".
         relation: The words between the subject and a class name, such as "is about".
         zero_shot_prompt: The question about one row, with "[text]" in place of the row.
-        metric: The score that early stopping watches.
+        metric: The score that early stopping watches; with macro_f1 also that of the distilled model's decision rule.
         positive_class: The class of binary F1; None for weighted F1.
         limit: Rows taken from the start of each split; None for all.
         license: The license of the texts.

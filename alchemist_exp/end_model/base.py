@@ -23,6 +23,7 @@ class ValidationData:
         gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1, or with `sets` a mask of classes.
         n_classes: How many classes there are.
         positive: The class whose binary F1 is the score; None for accuracy.
+        macro: Whether the score is macro-F1. A model whose labels are gold then gets class offsets.
         sets: Whether several classes may hold for a row; the score is then the macro-F1 over the classes.
 
     Raises:
@@ -35,6 +36,7 @@ class ValidationData:
     gold: IntArray
     n_classes: int
     positive: int | None
+    macro: bool = False
     sets: bool = False
 
     def __post_init__(self) -> None:
@@ -94,12 +96,15 @@ class FittedEndModel(ABC):
         curves: One per seed, in the order of the seeds passed to `EndModel.fit`.
         device: Where it computes ("cpu", "cuda:0").
         temperature: What logits were divided by to calibrate the model on gold labels; None if it was not calibrated.
+        class_offsets: By seed, what was added to the logit of each class for a better macro-F1 on gold labels; None if
+            the score was another one.
 
     """
 
     curves: tuple[TrainingCurve, ...]
     device: str
     temperature: float | None = None
+    class_offsets: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -16,13 +16,15 @@ class ValidationSet:
         rows: float32 tensor of shape (n_rows, n_features), scaled like the training rows.
         gold: int64 tensor of shape (n_rows,); boolean of shape (n_rows, n_classes) if several classes may hold.
         positive: The class whose F1 is the score; None for accuracy, or for macro-F1 if several classes may hold.
+        macro: Whether the score is macro-F1 although one class holds for a row.
 
     """
 
-    def __init__(self, rows: Tensor, gold: Tensor, positive: int | None) -> None:
+    def __init__(self, rows: Tensor, gold: Tensor, positive: int | None, *, macro: bool = False) -> None:
         self._rows = rows
         self._gold = gold
         self._positive = positive
+        self._macro = macro
 
     def score(self, network: MLP) -> Tensor:
         """Score the current weights of one seed.
@@ -36,10 +38,14 @@ class ValidationSet:
         """
         logits = network.logits(self._rows)
         if self._gold.dtype == torch.bool:
-            return self._macro_f1(logits).where(logits.isfinite().all(), torch.nan)
+            score = _macro_f1(logits >= 0, self._gold)  # a probability of 0.5
+            return score.where(logits.isfinite().all(), torch.nan)
         # float64, the precision of the scores in the record.
         predicted = logits.argmax(dim=-1)
-        if self._positive is None:
+        if self._macro:
+            classes = torch.arange(logits.shape[1], device=logits.device)
+            score = _macro_f1(predicted[:, None] == classes, self._gold[:, None] == classes)
+        elif self._positive is None:
             score = (predicted == self._gold).double().mean()
         else:
             predicted_positive, gold_positive = predicted == self._positive, self._gold == self._positive
@@ -47,12 +53,12 @@ class ValidationSet:
             score = 2 * hits / (predicted_positive.sum() + gold_positive.sum()).clamp_min(1)
         return score.where(logits.isfinite().all(), torch.nan)
 
-    def _macro_f1(self, logits: Tensor) -> Tensor:
-        """Return the mean F1 of the classes that occur in gold or predictions."""
-        predicted = logits >= 0  # a probability of 0.5
-        hits = (predicted & self._gold).sum(dim=0).double()
-        total = predicted.sum(dim=0) + self._gold.sum(dim=0)
-        return (2 * hits / total.clamp_min(1)).sum() / (total > 0).sum().clamp_min(1)
+
+def _macro_f1(predicted: Tensor, gold: Tensor) -> Tensor:
+    """Return the mean F1 of the classes that occur; boolean tensors of shape (n_rows, n_classes)."""
+    hits = (predicted & gold).sum(dim=0).double()
+    total = predicted.sum(dim=0) + gold.sum(dim=0)
+    return (2 * hits / total.clamp_min(1)).sum() / (total > 0).sum().clamp_min(1)
 
 
 class BestWeights:

@@ -152,6 +152,8 @@ class Mlp(EndModel):
         fitted = train(settings, features[rows], labels.probs[rows], tuple(seeds), validation, on_epoch)
         if self.calibrate and has_gold:
             fitted.calibrate(validation.features, validation.gold)
+        if validation.macro and has_gold:
+            fitted.add_class_offsets(validation.features, validation.gold)
         return fitted
 
     def _rows_per_step(self, n_rows: int) -> int:

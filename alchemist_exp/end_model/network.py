@@ -22,6 +22,7 @@ from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import FloatArray, IntArray, read_only
 from alchemist_exp.end_model.base import FittedEndModel, Layer, TrainingCurve
+from alchemist_exp.end_model.class_offsets import choose_offsets
 from alchemist_exp.end_model.settings import Device
 from alchemist_exp.end_model.temperature import fit_temperature
 
@@ -195,6 +196,21 @@ class FittedMLPEnsemble(FittedEndModel):
         for mlp in self._networks:
             for parameter in (mlp.weights[-1], mlp.biases[-1]):
                 parameter /= self.temperature
+
+    @torch.no_grad()
+    def add_class_offsets(self, features: FloatArray, gold: IntArray) -> None:
+        """Add the offsets with the best macro-F1 to each seed's logits; they become part of the last layer.
+
+        Args:
+            features: float32 array of shape (n_rows, n_features).
+            gold: int64 array of shape (n_rows,).
+
+        """
+        rows = to_tensor(features, self._device)
+        offsets = [choose_offsets(mlp.logits(rows).cpu().numpy(), gold) for mlp in self._networks]
+        self.class_offsets = tuple(tuple(of_seed.tolist()) for of_seed in offsets)
+        for mlp, of_seed in zip(self._networks, offsets, strict=True):
+            mlp.biases[-1] += torch.tensor(of_seed, dtype=torch.float32, device=self._device)
 
     def save(self, directory: Path) -> None:
         """Write end_model.pt, tensors that `torch.load(weights_only=True)` reads, and end_model.json, sizes and curves.

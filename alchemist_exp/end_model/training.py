@@ -73,6 +73,7 @@ def train(
             to_tensor(validation.features, device) / scale,
             to_tensor(members(validation.gold, validation.n_classes) if settings.sets else validation.gold, device),
             validation.positive,
+            macro=validation.macro,
         ),
         best=BestWeights(networks, settings.patience),
         settings=settings,

@@ -13,7 +13,7 @@ def high_seed_variance(metrics: Mapping[str, Mapping[str, Mapping[str, Any] | No
 
     Args:
         metrics: The record's end-model metrics: by split and metric, `mean`, `std` and `per_seed`.
-        metric: The metric that the dataset is judged by ("accuracy", "f1").
+        metric: The metric that the dataset is judged by ("accuracy", "f1", "macro_f1").
 
     Returns:
         One sentence per split; empty when all seeds are close.

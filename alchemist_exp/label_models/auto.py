@@ -17,7 +17,7 @@ from alchemist_exp.label_models.held_out_votes import held_out_vote_gain, most_l
 from alchemist_exp.label_models.labeled_votes import log_loss, out_of_fold_labels
 from alchemist_exp.label_models.posterior import AdditivePosterior
 
-METRICS: Final = ("accuracy", "f1")
+METRICS: Final = ("accuracy", "f1", "macro_f1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ class Auto(LabelModel):
     Attributes:
         candidates: The names of the models that may be chosen, from `models`.
         models: Label models by name.
-        metric: The dataset's metric, accuracy or f1.
-        positive_class: The class whose F1 is the metric; None for accuracy.
+        metric: The dataset's metric, accuracy, f1 or macro_f1.
+        positive_class: The class whose F1 is the metric f1.
         classes: The class names; empty if the dataset infers them.
 
     Example:
@@ -128,7 +128,8 @@ class Auto(LabelModel):
             labeled = None
         by = "gain of log-likelihood of left-out programs' votes"
         if labeled is not None:
-            by = "accuracy on valid" if self.metric == "accuracy" else f"F1 of {self.positive_class} on valid"
+            of_metric = {"accuracy": "accuracy", "f1": f"F1 of {self.positive_class}", "macro_f1": "macro F1"}
+            by = f"{of_metric[self.metric]} on valid"
         scores, log_losses, left_out = dict[str, float](), dict[str, float](), dict[str, str]()
         models = dict(self.models)
         for name, model in self.models.items():
@@ -177,9 +178,13 @@ class Auto(LabelModel):
         hard, gold = labels.hard()[covered], labeled.gold[covered]
         if self.metric == "accuracy":
             return float((hard == gold).mean())
-        positive = self.classes.index(str(self.positive_class))
-        named, true = hard == positive, gold == positive
-        return float(2 * (named & true).sum() / max(named.sum() + true.sum(), 1))
+        n_classes = labels.probs.shape[1]
+        hits = np.bincount(gold[hard == gold], minlength=n_classes)
+        rows = np.bincount(hard, minlength=n_classes) + np.bincount(gold, minlength=n_classes)
+        f1 = 2 * hits / np.maximum(rows, 1)
+        if self.metric == "macro_f1":
+            return float(f1[rows > 0].mean())
+        return float(f1[self.classes.index(str(self.positive_class))])
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """Return the soft labels of the chosen model; see `LabelModel.predict_proba`."""

@@ -14,10 +14,11 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.end_model.class_offsets import add_offsets
 from alchemist_exp.end_model.prediction import mix
 from alchemist_exp.labeling.beliefs import Belief, belief_of, beliefs_of, leave_one_out
 from alchemist_exp.labeling.components import Consent
-from alchemist_exp.labeling.labelers import mixing_weight
+from alchemist_exp.labeling.labelers import label_offsets, mixing_weight
 from alchemist_exp.labeling.model_labeler import ModelLabeler, model_labeler
 from alchemist_exp.labeling.program_labeler import ProgramLabeler, program_labeler
 from alchemist_exp.labeling.row_labeler import naming_files
@@ -89,6 +90,7 @@ class Explainer:
         voting: The programs and the label model; None if the run has none.
         model: The distilled model; None if the run has none.
         weight: The weight of the label model in the predictions of the run; 0 for none.
+        class_offsets: See `add_offsets`, for the label model in these predictions.
         influences: The influence of programs by the name of their file.
         notes: What the user should know, one sentence each.
 
@@ -99,6 +101,7 @@ class Explainer:
     voting: ProgramLabeler | None
     model: ModelLabeler | None
     weight: float
+    class_offsets: tuple[float, ...]
     influences: Mapping[str, float]
     notes: tuple[str, ...]
 
@@ -134,7 +137,7 @@ class Explainer:
         beliefs = beliefs_of(labels, self.classes)
         combined = None
         if probs is not None and self.weight:
-            mixed = mix(probs, labels.select(np.array([0])), self.weight)[0]
+            mixed = mix(probs, add_offsets(labels.select(np.array([0])), self.class_offsets), self.weight)[0]
             combined = belief_of(mixed, int(mixed.argmax()), self.classes)
         return Explanation(
             votes=[
@@ -203,6 +206,7 @@ def make_explainer(run: StoredRun, consent: Consent, sandbox_mode: str) -> Expla
         voting=voting,
         model=model,
         weight=mixing_weight(run) if voting and model else 0.0,
+        class_offsets=label_offsets(run) if voting and model else (),
         influences=_influences(run),
         notes=tuple(dict.fromkeys(notes)),
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from alchemist_exp.core.types import SoftLabels
+from alchemist_exp.end_model.class_offsets import MAX_OFFSET, add_offsets
 from alchemist_exp.end_model.prediction import is_weight, mix
 from alchemist_exp.labeling.components import Consent
 from alchemist_exp.labeling.model_labeler import ModelLabeler, model_labeler
@@ -27,17 +28,19 @@ class CombinedLabeler(RowLabeler):
         model: Labels with the distilled model.
         voting: Labels with the programs.
         weight: The weight of the label model, 0 to 1.
+        class_offsets: See `add_offsets`, for the label model.
 
     """
 
     model: ModelLabeler
     voting: ProgramLabeler
     weight: float
+    class_offsets: tuple[float, ...]
 
     def _label(self, rows: Sequence[str], rng: np.random.Generator | None) -> RowLabels:
         distilled, voted = self.model._label(rows, rng), self.voting._label(rows, rng)
         labels = SoftLabels(probs=voted.probs, covered=np.any(voted.probs, axis=1))
-        probs = mix(distilled.probs, labels, self.weight)
+        probs = mix(distilled.probs, add_offsets(labels, self.class_offsets), self.weight)
         return replace(
             distilled,
             classes=probs.argmax(axis=1).astype(np.int64),
@@ -87,6 +90,7 @@ def make_labeler(
         model=model,
         voting=voting,
         weight=weight,
+        class_offsets=label_offsets(run),
     )
 
 
@@ -108,3 +112,22 @@ def mixing_weight(run: StoredRun) -> float:
     if not is_weight(weight):
         raise broken(run.directory, "the weight in its end_model.combined is not a number from 0 to 1")
     return float(weight)
+
+
+def label_offsets(run: StoredRun) -> tuple[float, ...]:
+    """Return the class offsets of the label model in a run with predict=combine; empty for none.
+
+    Args:
+        run: The run, of which `mixing_weight` has checked the record.
+
+    Raises:
+        StoreError: The record is broken.
+
+    """
+    combined: Any = run.record.end_model.get("combined")
+    found = (combined or {}).get("class_offsets") or []
+    expected = f"a list of {len(run.classes)} numbers from {-MAX_OFFSET:g} to {MAX_OFFSET:g}"
+    numbers = isinstance(found, list) and all(type(one) is float and abs(one) <= MAX_OFFSET for one in found)
+    if not numbers or len(found) not in (0, len(run.classes)):
+        raise broken(run.directory, f"the class_offsets in its end_model.combined are not {expected}")
+    return tuple(found)

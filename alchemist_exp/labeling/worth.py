@@ -67,7 +67,7 @@ class LabelWorth:
     """What a run is worth in hand labels.
 
     Attributes:
-        metric: The score: accuracy or f1.
+        metric: The score: accuracy, f1 or macro_f1.
         split: The split on which scores are compared.
         distilled: By split, the score of the run's distilled model over its seeds.
         curve: The scores of the end model trained on gold rows, by their number, ascending.
@@ -211,7 +211,10 @@ def _stopping(
     if features is None:
         raise broken(run.directory / LABELS, "valid has no gold labels, by which the run stopped training")
     positive = measure.positive if measure.metric == Metric.f1 else None
-    return ValidationData(features=features, gold=valid.gold, n_classes=measure.n_classes, positive=positive)
+    macro = measure.metric == Metric.macro_f1
+    return ValidationData(
+        features=features, gold=valid.gold, n_classes=measure.n_classes, positive=positive, macro=macro
+    )
 
 
 def _measure(run: StoredRun) -> _Measure:

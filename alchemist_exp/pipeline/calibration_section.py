@@ -20,7 +20,7 @@ def record_calibration(
     model: FittedEndModel,
     predictions: Mapping[Split, FloatArray],
 ) -> None:
-    """Fill `calibration` of the sections on label model and end model, and `temperature` of the latter.
+    """Fill `calibration` of both model sections, and `temperature` and `class_offsets` of the end model's.
 
     Args:
         record: The record, whose other sections are filled.
@@ -40,6 +40,7 @@ def record_calibration(
     }
     record.end_model["calibration"] = {}
     record.end_model["temperature"] = model.temperature
+    record.end_model["class_offsets"] = to_jsonable(model.class_offsets)
     for split, probs in predictions.items():
         if split in golds:
             found = calibration(probs, probs.argmax(axis=1), golds[split])

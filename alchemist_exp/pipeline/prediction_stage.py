@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import FloatArray, IntArray, Split
+from alchemist_exp.data.base import Metric
+from alchemist_exp.end_model.class_offsets import add_offsets, choose_offsets
 from alchemist_exp.end_model.prediction import CombinedPrediction, choose_weight, mix
 from alchemist_exp.evaluation.metrics import score
 from alchemist_exp.methods.types import LabelingResult
@@ -14,6 +18,9 @@ from alchemist_exp.pipeline.experiment import Experiment
 
 PURPOSE: Final = "mixing weight"
 """What the gold labels of valid are used for, as the record names it."""
+
+_LEAST: Final = 1e-9
+"""The probability whose logarithm stands for that of 0."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,6 +32,8 @@ class Predictions:
         ensemble: float32 arrays of shape (n_rows, n_classes), by split: the mean over seeds. Empty without end model.
         combined: The same, mixed with the label model; empty without predict=combine.
         weight: The weight of the label model in `combined`; None without predict=combine.
+        class_offsets: What is added to the log probabilities of the label model in `combined`, one per class; empty if
+            the dataset's metric is not macro-F1.
 
     """
 
@@ -32,6 +41,7 @@ class Predictions:
     ensemble: Mapping[Split, FloatArray]
     combined: Mapping[Split, FloatArray]
     weight: float | None
+    class_offsets: tuple[float, ...] = ()
 
     @property
     def final(self) -> Mapping[Split, FloatArray]:
@@ -60,9 +70,11 @@ def combine_predictions(
     ensemble = {split: probs.mean(axis=0) for split, probs in by_seed.items() if len(probs)}
     if not isinstance(predict := experiment.predict, CombinedPrediction) or not ensemble:
         return Predictions(by_seed=by_seed, ensemble=ensemble, combined={}, weight=None)
+    class_offsets = _class_offsets(experiment, context, result)
+    labels = {split: add_offsets(of_split, class_offsets) for split, of_split in result.labels.items()}
     if (weight := predict.weight) is None:
-        labels, gold = result.labels.get(Split.VALID), context.gold.use(Split.VALID, PURPOSE)
-        if labels is None or gold is None:
+        of_valid, gold = labels.get(Split.VALID), context.gold.use(Split.VALID, PURPOSE)
+        if of_valid is None or gold is None:
             raise ConfigError(
                 "predict=combine chooses the weight on valid, which has no labels or no votes; set predict.weight, "
                 "for example predict.weight=0.5."
@@ -74,9 +86,22 @@ def combine_predictions(
             value: float | None = None if found is None else getattr(found, dataset.metric.value)
             return value
 
-        weight = choose_weight(ensemble[Split.VALID], labels, own_score)
+        weight = choose_weight(ensemble[Split.VALID], of_valid, own_score)
     combined = {
-        split: mix(probs, result.labels[split], weight) if split in result.labels else probs
-        for split, probs in ensemble.items()
+        split: mix(probs, labels[split], weight) if split in labels else probs for split, probs in ensemble.items()
     }
-    return Predictions(by_seed=by_seed, ensemble=ensemble, combined=combined, weight=weight)
+    return Predictions(
+        by_seed=by_seed, ensemble=ensemble, combined=combined, weight=weight, class_offsets=class_offsets
+    )
+
+
+def _class_offsets(experiment: Experiment, context: RunContext, result: LabelingResult) -> tuple[float, ...]:
+    """Return the offsets with which the label model's labels of valid have the best macro-F1; empty for no offsets."""
+    labels = result.labels.get(Split.VALID)
+    if experiment.dataset.metric is not Metric.macro_f1 or labels is None or not labels.covered.any():
+        return ()
+    gold = context.gold.use(Split.VALID, "class offsets")
+    if gold is None:
+        return ()
+    covered = labels.covered
+    return tuple(choose_offsets(np.log(np.maximum(labels.probs[covered], _LEAST)), gold[covered]).tolist())

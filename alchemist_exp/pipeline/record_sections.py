@@ -212,9 +212,9 @@ def end_model_section(
     Returns:
         Mean and standard deviation over seeds of every score, on valid and test where there are gold labels; also on
         the rows of a split whose text is in no earlier split, if it has others. `ensemble` has the scores of the mean
-        over seeds of the probabilities; `combined`, with predict=combine, those of its mixture with the label model
-        and the `weight` of the latter, else it is None. The scores by class are those of the predictions in
-        labels.parquet. No scores without seeds.
+        over seeds of the probabilities; `combined`, with predict=combine, those of its mixture with the label model,
+        with the `weight` of the latter and its `class_offsets`, else it is None. The scores by class are those of the
+        predictions in labels.parquet. No scores without seeds.
 
     Raises:
         ValueError: A split has no rows.
@@ -237,7 +237,8 @@ def end_model_section(
         "ensemble": _scores_by_split(predictions.ensemble, data, positive),
         "combined": None
         if predictions.weight is None
-        else {"weight": predictions.weight} | _scores_by_split(predictions.combined, data, positive),
+        else {"weight": predictions.weight, "class_offsets": [*predictions.class_offsets]}
+        | _scores_by_split(predictions.combined, data, positive),
         "by_class": by_class,
     }
 

@@ -102,6 +102,7 @@ def distil(
             n_classes=context.n_classes,
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
             sets=dataset.several_classes,
+            macro=dataset.metric is Metric.macro_f1 and not dataset.several_classes,
         )
     rows, labels = features[Split.TRAIN], result.train_labels
     with context.progress.stage(
@@ -118,6 +119,8 @@ def distil(
         )
     if fitted.temperature is not None:
         context.gold.use(Split.VALID, "calibration")
+    if fitted.class_offsets is not None:
+        context.gold.use(Split.VALID, "class offsets")
     return fitted
 
 

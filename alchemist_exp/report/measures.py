@@ -23,7 +23,7 @@ def score_interval(confusion: Sequence[Sequence[int]], metric: str, positive: in
 
     Args:
         confusion: Counts by gold class and predicted class.
-        metric: "accuracy" or "f1".
+        metric: "accuracy", "f1" or "macro_f1".
         positive: The class of the binary F1 score; None for the weighted F1 score.
 
     Returns:
@@ -46,7 +46,10 @@ def score_interval(confusion: Sequence[Sequence[int]], metric: str, positive: in
     else:
         gold, predicted = drawn.sum(axis=2), drawn.sum(axis=1)
         f1 = 2 * right / np.maximum(gold + predicted, 1)
-        values = f1[:, positive] if positive is not None else (f1 * gold).sum(axis=1) / n_rows
+        if metric == "macro_f1":
+            values = f1.sum(axis=1) / np.count_nonzero(gold + predicted, axis=1)
+        else:
+            values = f1[:, positive] if positive is not None else (f1 * gold).sum(axis=1) / n_rows
     low, high = np.percentile(values, _INTERVAL)
     return float(low), float(high)
 

@@ -64,8 +64,8 @@ def own_score(record: RunRecord) -> tuple[str, str, int | None]:
         return "macro_f1", "macro F1", None
     positive = record.data.get("positive_class")
     index = record.data["classes"].index(positive) if positive is not None else None
-    if record.config["dataset"]["metric"] != "f1":
-        return "accuracy", "accuracy", index
+    if (metric := record.config["dataset"]["metric"]) != "f1":
+        return ("macro_f1", "macro F1", None) if metric == "macro_f1" else ("accuracy", "accuracy", index)
     return "f1", "weighted F1" if positive is None else f"F1 of {shorten(positive, 20)}", index
 
 

@@ -27,6 +27,7 @@ from alchemist_exp.report.html import render_within_limit
 from alchemist_exp.report.plots import PlotLine, axis_over, plot, strips
 from alchemist_exp.results.aggregate import measurements
 from alchemist_exp.results.comparison import compare_runs
+from alchemist_exp.results.cost_curve import ASKED, asked_text, cost_curves
 from alchemist_exp.results.filled_table import fill
 from alchemist_exp.results.paper import score_of
 from alchemist_exp.results.paper_tables import Quantity
@@ -51,6 +52,7 @@ _RESULTS: Final = {
     "ensemble",
     "combined",
     "n",
+    ASKED,
     "spent",
     "list price",
     "run",
@@ -88,6 +90,7 @@ def _page(index: RunIndex, report: Report, outputs: Path, n_lines: int) -> Page:
     of_datasets = [(str(name), lines) for name, lines in flat.groupby("dataset", sort=False)]
     points = measurements(runs)
     spread = [chart for name, lines in of_datasets if (chart := _spread(name, lines, labels, points))]
+    curves = [_cost_curve(curve) for curve in cost_curves(report.flat)]
     cost = [chart for name, lines in of_datasets if (chart := _cost(name, lines, labels))]
     sections = [
         PageSection(id="runs", title="Runs", blocks=_overview(index, report)),
@@ -103,6 +106,12 @@ def _page(index: RunIndex, report: Report, outputs: Path, n_lines: int) -> Page:
             title="Cost and score",
             lead="The list price of the LLM calls and the test score of each setting.",
             blocks=[Columns(blocks=cost)] if cost else [],
+        ),
+        PageSection(
+            id="curve",
+            title="Score against dollars",
+            lead="Programs alone, programs and an LLM on the most doubtful rows of train, and the LLM on all rows.",
+            blocks=[Columns(blocks=curves)] if curves else [],
         ),
         PageSection(id="figure5", title="Number of programs", blocks=[*_figure5(runs)]),
         PageSection(id="notes", title="Notes", blocks=_notes(index, report)),
@@ -199,6 +208,25 @@ def _cost(dataset: str, lines: pd.DataFrame, labels: list[str]) -> Figure | None
     x = axis_over("US dollars", [price for price, *_ in shown], logarithmic=True)
     y = axis_over(name, [score for _, score, _ in shown])
     return Figure(svg=plot(points, x, y, text, x_text=lambda usd: f"${usd:,.4g}"), caption=text)
+
+
+def _cost_curve(curve: pd.DataFrame) -> Figure:
+    """Return the plot of a curve of `cost_curves`; a bar is one standard deviation over seeds."""
+    prices, means, spread = (curve[name].fillna(0.0).tolist() for name in ("list price", "distilled", "sd"))
+    name = f"{curve['score'].iloc[0]} on {curve['split'].iloc[0]}"
+    last = len(curve) - 1
+    lines = [PlotLine(xs=prices, ys=means, marks=range(len(curve)), spread=spread)]
+    for place, line in enumerate(curve.to_dict("records")):
+        if place in (0, last) or line["method"] != "hybrid":
+            label = f"{asked_text(line)} rows"
+            lines.append(PlotLine(xs=[prices[place]], ys=[means[place]], label=label))
+    low = [mean - sd for mean, sd in zip(means, spread, strict=True)]
+    high = [mean + sd for mean, sd in zip(means, spread, strict=True)]
+    text = (
+        f"{shorten(str(curve['dataset'].iloc[0]))}: {name} by list price; a label is the rows the LLM was asked about."
+    )
+    x, y = axis_over("US dollars", prices), axis_over(name, [*low, *high])
+    return Figure(svg=plot(lines, x, y, text, x_text=lambda usd: f"${usd:,.4g}"), caption=text)
 
 
 def _figure5(runs: pd.DataFrame) -> Iterator[Block]:

@@ -11,6 +11,7 @@ from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.overrides import typed
 from alchemist_exp.results import paper
 from alchemist_exp.results.aggregate import aggregate_text
+from alchemist_exp.results.cost_curve import ASKED, cost_grids
 from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.missing import missing_results
 from alchemist_exp.results.paper_tables import Quantity
@@ -156,6 +157,12 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
     lines["spent"] = of_cell["cost.spent_usd"].max()
     # What replayed responses would have cost is estimated.
     lines["list price"] = of_cell["cost.list_price_usd"].last().fillna(lines.pop(Quantity.DOLLARS.value))
+    zero_shot_usd = pd.to_numeric(
+        runs.get("cost.break_even.zero_shot_usd", pd.Series(np.nan, index=runs.index)), errors="coerce"
+    )
+    zero_shot_usd = zero_shot_usd.groupby(cells, sort=False).last()
+    if "programs.asked_rows.calls" in runs:
+        lines[ASKED] = of_cell["programs.asked_rows.calls"].last()
     # The run with the most seeds first, whose ensemble is shown; of several the newest.
     n_seeds = runs["end_model.seeds"].map(len)
     run_keys = pd.Series(runs.index, index=runs.index)[::-1].groupby(cells, sort=False)
@@ -194,7 +201,10 @@ def compare_runs(runs: pd.DataFrame, outputs: Path, *, shown: int | None = None)
             f"Scores on {on} ({_listed(score_of.first())}), mean ± sd over n seeds; coverage on train.",
             f"The same in all: {', '.join(in_all)}.",
         ],
-        grids=[Grid(title="", frame=texts.set_index(stubs)[columns].rename(columns={"runs": "run"}))],
+        grids=[
+            Grid(title="", frame=texts.set_index(stubs)[columns].rename(columns={"runs": "run"})),
+            *cost_grids(lines, zero_shot_usd),
+        ],
         notes=[*_run_notes(lines, names, runs, versions, n_hidden=len(lines) - len(rows))],
         missing=[],
         sweep_command="",
@@ -248,6 +258,8 @@ def _texts_of(lines: pd.DataFrame) -> pd.DataFrame:
     texts["programs"] = lines["programs"].map(lambda count: f"{count:.1f}".removesuffix(".0"))
     texts["n"] = lines["n"].map("{:.0f}".format, na_action="ignore")
     texts["spent"], texts["list price"] = lines["spent"].map(usd_text), lines["list price"].map(usd_text)
+    if ASKED in lines:
+        texts[ASKED] = lines[ASKED].map("{:,.0f}".format, na_action="ignore")
     texts["runs"] = lines["runs"].str.split().str[0].str[:SHOWN_KEY_DIGITS]
     return texts.drop(columns="sd").astype(object).fillna(UNKNOWN)
 

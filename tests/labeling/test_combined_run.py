@@ -1,4 +1,4 @@
-"""A run with several feature extractors and predict=combine: its record, its cache, and how it labels other rows."""
+"""A run with several extractors, predict=combine and macro-F1: its record, its cache, and how it labels other rows."""
 
 import json
 import shutil
@@ -24,7 +24,8 @@ from alchemist_exp.results.runs import index_runs
 PART = "feature_extractor.parts"
 COMBINED = (
     "+experiment=tiny", "seed=five", "logger=none", "label_model=majority", "feature_extractor=combined",
-    "predict=combine", f"{PART}.words.n_components=8", f"{PART}.chars.n_components=8", f"{PART}.chars.max_ngram=3",
+    "predict=combine", "dataset.metric=macro_f1",
+    f"{PART}.words.n_components=8", f"{PART}.chars.n_components=8", f"{PART}.chars.max_ngram=3",
 )  # fmt: skip
 
 
@@ -57,7 +58,10 @@ def change(path: Path, *keys: str, to: object) -> None:
 def test_the_record_has_the_ensemble_the_mixture_and_the_use_of_gold(combined: RunResult) -> None:
     record = combined.record
     assert any(use.startswith("valid: mixing weight") for use in record.data["gold_used"])
+    assert any(use.startswith("valid: class offsets") for use in record.data["gold_used"])
     assert 0 <= record.end_model["combined"]["weight"] <= 1
+    assert len(record.end_model["combined"]["class_offsets"]) == 2
+    assert np.shape(record.end_model["class_offsets"]) == (5, 2)
     for scores in (record.end_model["ensemble"]["metrics"], record.end_model["combined"]["metrics"]):
         assert {split: one["rows"] for split, one in scores.items()} == {"valid": 100, "test": 100}
     labels = pd.read_parquet(combined.directory / "labels.parquet")
@@ -67,8 +71,9 @@ def test_the_record_has_the_ensemble_the_mixture_and_the_use_of_gold(combined: R
     assert set(record.data["zero_features"]) == {"train", "valid", "test"}
     report = compare_runs(index_runs(combined.directory.parent.parent).runs, combined.directory.parent.parent)
     row = report.flat.iloc[0]
-    assert row["ensemble"] == record.end_model["ensemble"]["metrics"]["test"]["accuracy"]
-    assert row["combined"] == record.end_model["combined"]["metrics"]["test"]["accuracy"]
+    assert row["score"] == "macro F1"
+    assert row["ensemble"] == record.end_model["ensemble"]["metrics"]["test"]["macro_f1"]
+    assert row["combined"] == record.end_model["combined"]["metrics"]["test"]["macro_f1"]
 
 
 def test_each_part_is_cached_as_the_only_extractor_would_be(combined: RunResult, composed) -> None:
@@ -133,3 +138,17 @@ def test_the_weight_of_a_strangers_run_is_checked(copied: Path, weight: object) 
     change(copied / "record.json", "end_model", "combined", to={"weight": weight})
     with pytest.raises(AlchemistError, match="not a number from 0 to 1"):
         labeler_of(copied)
+
+
+@pytest.mark.parametrize("offsets", [[0.5], [0.5, "a"], [0.5, 7.0], [0.5, True], {"a": 1}])
+def test_the_class_offsets_of_a_strangers_run_are_checked(copied: Path, offsets: object) -> None:
+    change(copied / "record.json", "end_model", "combined", to={"weight": 0.5, "class_offsets": offsets})
+    with pytest.raises(AlchemistError, match="not a list of 2 numbers from -6 to 6"):
+        labeler_of(copied)
+
+
+def test_a_run_without_class_offsets_is_applied_without_them(copied: Path) -> None:
+    change(copied / "record.json", "end_model", "combined", to={"weight": 0.5})
+    labeler = labeler_of(copied)
+    assert isinstance(labeler, CombinedLabeler)
+    assert labeler.class_offsets == ()
