@@ -92,9 +92,9 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
             "method with votes, such as method=alchemist."
         )
     try:
-        columns = ["split", "row", *stored.values(), *shares, *programs]
-        check_decoded_size(run.directory / LABELS, columns=columns)
-        labels = pd.read_parquet(run.directory / LABELS, columns=columns)
+        wanted = ["split", "row", *stored.values(), *shares, *programs]
+        check_decoded_size(run.directory / LABELS, columns=wanted)
+        labels = pd.read_parquet(run.directory / LABELS, columns=wanted)
         labels = labels[labels["split"] == split.value]
         codes = [pd.Categorical(labels[name], categories=[*classes]).codes for name in programs]
         numbers, posterior = labels["row"].to_numpy(np.int64), labels[shares].to_numpy(np.float32)
