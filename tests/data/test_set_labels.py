@@ -73,7 +73,11 @@ def test_rows_without_labels_are_train(load, tmp_path: Path) -> None:
         ([["red"], ["red", "pink"]], r"a\.jsonl: row 2: .*'pink'.*Known: blue, green, red"),
         ([["red"], [], [7]], r"a\.jsonl: row 3: .*'7'"),
         ([["red"], {"red": 1}], r"row 2 has the label .*expected a list of classes, or a text with \|"),
-        ([["red"], [["red"]]], r"row 2 has the label"),
+        ([["red"], [["red"]]], r"row 2 has the label .*expected a flat list of classes"),
+        ([["red"], [{"a": 1}]], r"row 2 has the label .*expected a flat list of classes"),
+        (["red", "red;blue"], r"row 2: .*For several classes write red\|blue\."),
+        (["red", "red, blue"], r"For several classes write red\|blue\."),
+        (["red", '["red", "blue"]'], r"For several classes write red\|blue\."),
         ([["red"], True], r"row 2 has the label True"),
     ],
 )
