@@ -202,8 +202,8 @@ def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading, most: i
     if len(found) > most or len(found) > max(10, len(texts) // 4):
         raise DataError(
             f"the label column of {where} has {len(found):,} different values in {len(texts):,} labeled rows, such as "
-            f"{found[0][:40]!r}, so the classes, at most {most}, cannot be taken from it; set dataset.label_column to the column of the "
-            "labels, or name the classes by 'dataset.classes=[...]'."
+            f"{found[0][:40]!r}, so the classes, at most {most}, cannot be taken from it; set "
+            "dataset.label_column to the column of the labels, or name the classes by 'dataset.classes=[...]'."
         )
     return classes
 

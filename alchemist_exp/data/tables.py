@@ -292,9 +292,8 @@ class TableDataset(Dataset, ABC):
             hint = notes[-1] if notes and self.label_column is not None else "No row has a label."
             raise DataError(f"dataset.classes must be given, as in 'dataset.classes=[ham,spam]'. {hint}")
         if not self._classes_given:
-            self.classes = infer_classes(
-                columns.values(), self.labels, MAX_SET_CLASSES if self.multi_label else MAX_CLASSES
-            )
+            most = MAX_SET_CLASSES if self.multi_label else MAX_CLASSES
+            self.classes = infer_classes(columns.values(), self.labels, most)
             self.check_classes()
             notes.append(
                 f"The classes are taken from the labels: {numbered(self.classes)}. Programs must return these numbers; "
