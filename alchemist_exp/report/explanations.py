@@ -148,7 +148,7 @@ def explain_rows(run: StoredRun, rows: LabeledRows, names: Sequence[str], chosen
         lines, notes = _lines(run, rows, programs, np.array(chosen))
     except AlchemistError as error:
         return replace(found, notes=[f"The lines that returned the votes are not shown: {error}"])
-    return replace(found, lines=lines, notes=notes)
+    return replace(found, lines=lines, notes=tuple(notes))
 
 
 def _beliefs(
