@@ -12,6 +12,8 @@ MESSAGE_CHARS: Final = 300
 
 _ANSI_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 
+_UNUSABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?|-")
 
@@ -73,6 +75,24 @@ def single_line(text: str) -> str:
 
     """
     return escape_controls(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def is_writable(text: str) -> bool:
+    r"""Return whether a text can be a name in files and on terminals.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        Whether it has no control characters except newlines and tabs, and no lone surrogates, which UTF-8 cannot
+        encode.
+
+    Example:
+        >>> is_writable("spam"), is_writable("\x1b[2J"), is_writable("\ud800")
+        (True, False, False)
+
+    """
+    return _UNUSABLE.search(text) is None
 
 
 def without_formula(text: str) -> str:

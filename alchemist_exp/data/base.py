@@ -21,6 +21,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.label_sets import MAX_SET_CLASSES, SEPARATOR
 from alchemist_exp.core.task import Task
+from alchemist_exp.core.terminal import is_writable
 from alchemist_exp.core.types import MAX_CLASSES, BoolArray, IntArray, Split, read_only
 from alchemist_exp.data.reviewed import ReviewedRows
 from alchemist_exp.data.row_kind import RowKind
@@ -381,6 +382,11 @@ class Dataset(Component, ABC):
         self.classes = [_class_name(name, number) for number, name in enumerate(self.classes, start=1)]
         if self.classes or not self.infers_classes:
             self.check_classes()
+        if self.metric is Metric.f1 and self.several_classes:
+            raise ConfigError(
+                "dataset.metric=f1 is for one class per row; with dataset.multi_label=true set dataset.metric=macro_f1 "
+                "or accuracy."
+            )
         if self.metric is Metric.f1 and self.positive_class is None:
             raise ConfigError("dataset.metric=f1 needs dataset.positive_class, the class whose F1 is computed.")
         if not self.prompt.strip():
@@ -410,6 +416,11 @@ class Dataset(Component, ABC):
             raise ConfigError(
                 f"dataset.classes has {len(self.classes)} names; expected 2 to {most}{several}, in the order of their "
                 "indices, as in 'dataset.classes=[ham,spam]'."
+            )
+        if (name := next((name for name in self.classes if not is_writable(name)), None)) is not None:
+            raise ConfigError(
+                f"the class name {name[:80]!r} has a control character or a lone surrogate, which is no valid Unicode "
+                "character; correct it in dataset.classes, or in the labels if the classes are taken from them."
             )
         if self.several_classes and (name := next((name for name in self.classes if SEPARATOR in name), None)):
             raise ConfigError(

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from alchemist_exp.core.errors import DataError, unknown_name
+from alchemist_exp.core.label_sets import SEPARATOR
 from alchemist_exp.core.types import ABSTAIN, MAX_CLASSES
 
 _INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
 _MISSING_TEXTS = ("nan", "-nan", "none", "null", "nil", "na", "n/a", "<na>", "nat", "?", "-")
 _EXCEL_ERROR = re.compile(r"#(n/a|ref!|value!|div/0!|name\?|null!|num!|spill!|calc!|getting_data)", re.IGNORECASE)
+_OTHER_SEPARATORS = re.compile(r"""[;,\[\]"']""")  # what people write instead of `SEPARATOR`
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -144,7 +146,7 @@ def read_labels(columns: Mapping[str, LabelColumn], classes: Sequence[str], read
         for split in group:
             for row, text in enumerate(texts[split], start=1):
                 if text is not None and known[text] is None:
-                    raise _unknown_label(columns[split], row, text, classes, reading)
+                    raise _unknown_label(columns[split], row, text, by_name, reading)
             labels[split] = [None if text is None else known[text] for text in texts[split]]
         if as_names:
             for text, index in names.items():
@@ -153,12 +155,13 @@ def read_labels(columns: Mapping[str, LabelColumn], classes: Sequence[str], read
     return Labels(by_split=labels, notes=_variant_notes(variants))
 
 
-def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading) -> list[str]:
+def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading, most: int = MAX_CLASSES) -> list[str]:
     """Return the class names that the labels of all splits have.
 
     Args:
         columns: The label column of each split that has one.
         reading: `indices` needs class names in a file.
+        most: The largest number of classes.
 
     Returns:
         First the class names that a file itself has, in its order; then the others, sorted, numbers by value. Of names
@@ -196,11 +199,11 @@ def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading) -> list
         raise DataError("dataset.classes must be given, as in 'dataset.classes=[ham,spam]': no row has a label.")
     if len(classes) < 2:
         raise DataError(f"all labels of {where} are {classes[0]!r}; set dataset.classes to all class names.")
-    if len(found) > MAX_CLASSES or len(found) > max(10, len(texts) // 4):
+    if len(found) > most or len(found) > max(10, len(texts) // 4):
         raise DataError(
             f"the label column of {where} has {len(found):,} different values in {len(texts):,} labeled rows, such as "
-            f"{found[0][:40]!r}, so the classes cannot be taken from it; set dataset.label_column to the column of the "
-            "labels, or name the classes by 'dataset.classes=[...]'."
+            f"{found[0][:40]!r}, so the classes, at most {most}, cannot be taken from it; set "
+            "dataset.label_column to the column of the labels, or name the classes by 'dataset.classes=[...]'."
         )
     return classes
 
@@ -421,9 +424,8 @@ def _missing_as_class(text: str, columns: Sequence[LabelColumn], texts: Sequence
     )
 
 
-def _unknown_label(
-    column: LabelColumn, row: int, text: str, classes: Sequence[str], reading: LabelReading
-) -> DataError:
+def _unknown_label(column: LabelColumn, row: int, text: str, by_name: _NameTable, reading: LabelReading) -> DataError:
+    classes = by_name.classes
     row = column.row(row)
     if reading is LabelReading.indices:
         return DataError(
@@ -431,6 +433,10 @@ def _unknown_label(
             f"0..{len(classes) - 1}."
         )
     start = f"{column.where}: row {row}: {unknown_name('the label', text[:80], classes)}"
+    parts = [by_name.find(part) for part in _OTHER_SEPARATORS.split(text) if part.strip()]
+    names = [classes[index] for index in parts if index is not None]
+    if column.rows is not None and names and len(names) == len(parts):
+        return DataError(f"{start} For several classes write {SEPARATOR.join(names)}.")
     if _looks_missing(text) or _number_text(text) == "-1":
         return DataError(f"{start} Leave the field empty in a row without a label.")
     if column.class_names is not None:

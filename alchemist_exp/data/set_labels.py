@@ -83,6 +83,11 @@ def _labels_of(value: object, row: int, where: str) -> list[Any] | None:
         case str() if value.strip():
             return [part for part in value.split(SEPARATOR) if part.strip()]
         case list() | tuple():
+            if any(isinstance(part, list | tuple | dict) for part in value):
+                raise DataError(
+                    f"{where}: row {row} has the label {str(value)[:60]}; expected a flat list of classes, such as "
+                    '["a", "b"].'
+                )
             return None if any(is_missing(part) for part in value) else list(value)
         case int() if not isinstance(value, bool):
             return [value]

@@ -11,9 +11,9 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.errors import ConfigError, DataError
-from alchemist_exp.core.label_sets import SEPARATOR
+from alchemist_exp.core.label_sets import MAX_SET_CLASSES, SEPARATOR
 from alchemist_exp.core.overrides import typed
-from alchemist_exp.core.types import Split
+from alchemist_exp.core.types import MAX_CLASSES, Split
 from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData
 from alchemist_exp.data.hold_out import hold_out
 from alchemist_exp.data.labels import (
@@ -292,7 +292,8 @@ class TableDataset(Dataset, ABC):
             hint = notes[-1] if notes and self.label_column is not None else "No row has a label."
             raise DataError(f"dataset.classes must be given, as in 'dataset.classes=[ham,spam]'. {hint}")
         if not self._classes_given:
-            self.classes = infer_classes(columns.values(), self.labels)
+            most = MAX_SET_CLASSES if self.multi_label else MAX_CLASSES
+            self.classes = infer_classes(columns.values(), self.labels, most)
             self.check_classes()
             notes.append(
                 f"The classes are taken from the labels: {numbered(self.classes)}. Programs must return these numbers; "

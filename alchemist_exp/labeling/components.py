@@ -205,6 +205,12 @@ def _texts(value: object) -> list[str]:
     return [text for inner in value for text in _texts(inner)] if isinstance(value, list) else []
 
 
+def default_limits() -> dict[str, Any]:
+    """Return the default limits of a sandbox by key."""
+    found: dict[str, Any] = yaml.safe_load(Path(config_dir(), "sandbox", "_limits.yaml").read_text(encoding="utf-8"))
+    return found
+
+
 def make_sandbox(run: StoredRun, mode: str | None, consent: Consent, workers: int | None = None) -> Sandbox:
     """Make a sandbox with the limits of a run.
 
@@ -226,8 +232,8 @@ def make_sandbox(run: StoredRun, mode: str | None, consent: Consent, workers: in
     """
     where, stored = _stored(run, "sandbox")
     values = take(stored, "values", dict, where)
-    usual = yaml.safe_load(Path(config_dir(), "sandbox", "_limits.yaml").read_text(encoding="utf-8"))
-    chosen: dict[str, Any] = dict(usual)
+    usual = default_limits()
+    chosen = dict(usual)
     for key, largest in MAX_LIMITS.items():
         value = values.get(key, usual[key])
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= largest:

@@ -11,6 +11,7 @@ from alchemist_exp.core.terminal import single_line, without_formula
 from alchemist_exp.core.types import FloatArray, IntArray, LabelMatrix, Split
 from alchemist_exp.data.reviewed import LABEL, ROW, TEXT, shown_text
 from alchemist_exp.data.row_kind import RowKind, TablePart
+from alchemist_exp.labeling.decoded_size import check_decoded_size
 from alchemist_exp.labeling.model_labeler import ModelLabeler
 from alchemist_exp.labeling.run_files import StoredRun
 from alchemist_exp.methods.doubt import vote_entropy
@@ -91,7 +92,9 @@ def read_rows(run: StoredRun, kind: RowKind, split: Split) -> RunRows:
             "method with votes, such as method=alchemist."
         )
     try:
-        labels = pd.read_parquet(run.directory / LABELS, columns=["split", "row", *stored.values(), *shares, *programs])
+        wanted = ["split", "row", *stored.values(), *shares, *programs]
+        check_decoded_size(run.directory / LABELS, columns=wanted)
+        labels = pd.read_parquet(run.directory / LABELS, columns=wanted)
         labels = labels[labels["split"] == split.value]
         codes = [pd.Categorical(labels[name], categories=[*classes]).codes for name in programs]
         numbers, posterior = labels["row"].to_numpy(np.int64), labels[shares].to_numpy(np.float32)

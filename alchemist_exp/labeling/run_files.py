@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from alchemist_exp.core.atomic_io import read_json
 from alchemist_exp.core.errors import ConfigError, StoreError
+from alchemist_exp.core.label_sets import MAX_SET_CLASSES, SEPARATOR
 from alchemist_exp.core.npy import check_npy
-from alchemist_exp.core.terminal import sanitize, single_line
+from alchemist_exp.core.terminal import is_writable, sanitize, single_line
 from alchemist_exp.core.types import MAX_CLASSES
 from alchemist_exp.pipeline.artifacts import MODEL, PROGRAMS
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL
@@ -176,16 +177,19 @@ def stored_run(directory: Path, record: RunRecord) -> StoredRun:
         StoreError: The record has no usable class names.
 
     """
-    found = record.data.get("classes") if isinstance(record.data, dict) else None
-    return StoredRun(directory=directory, record=record, classes=checked_classes(found, directory / RECORD))
+    if not isinstance(record.data, dict):
+        raise broken(directory / RECORD, "its data is not an object")
+    classes = checked_classes(record.data.get("classes"), directory / RECORD, multi_label=record.multi_label)
+    return StoredRun(directory=directory, record=record, classes=classes)
 
 
-def checked_classes(found: object, where: Path) -> tuple[str, ...]:
+def checked_classes(found: object, where: Path, *, multi_label: bool = False) -> tuple[str, ...]:
     """Return class names that were read from a file.
 
     Args:
         found: The value in the file.
         where: The file, for the message.
+        multi_label: Whether several classes may hold for a row.
 
     Returns:
         Two or more different names.
@@ -196,8 +200,12 @@ def checked_classes(found: object, where: Path) -> tuple[str, ...]:
     """
     if not isinstance(found, list) or not all(is_name(name) for name in found):
         raise broken(where, "its classes are not a list of names")
-    if len(set(found)) < len(found) or not 2 <= len(found) <= MAX_CLASSES:
-        raise broken(where, f"it has {len(set(found))} classes; expected 2 to {MAX_CLASSES} different ones")
+    most = MAX_SET_CLASSES if multi_label else MAX_CLASSES
+    if len(set(found)) < len(found) or not 2 <= len(found) <= most:
+        raise broken(where, f"it has {len(set(found))} classes; expected 2 to {most} different ones")
+    # With one class per row, runs of earlier versions can have such names.
+    if multi_label and (wrong := next((name for name in found if SEPARATOR in name or not is_writable(name)), None)):
+        raise broken(where, f"its class {wrong[:80]!r} has {SEPARATOR} or a control character")
     return tuple(found)
 
 

@@ -9,6 +9,7 @@ from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.row_kind import RowKind, TablePart
+from alchemist_exp.labeling.decoded_size import check_decoded_size
 from alchemist_exp.labeling.review import stored_columns
 from alchemist_exp.labeling.run_files import MADE_AGAIN, StoredRun, broken
 from alchemist_exp.pipeline.artifacts import LABELS
@@ -88,6 +89,7 @@ def _read(run: StoredRun, columns: list[str], filters: list[tuple[str, str, Any]
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise broken(path, "it is not a regular file")
+        check_decoded_size(path, columns=columns)
         found: dict[str, list[Any]] = parquet.read_table(path, columns=columns, filters=filters).to_pydict()
     except (OSError, ArrowException, ValueError, KeyError) as error:
         raise StoreError(

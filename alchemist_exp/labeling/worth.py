@@ -21,6 +21,7 @@ from alchemist_exp.end_model.base import EndModel, FittedEndModel, ValidationDat
 from alchemist_exp.evaluation.label_worth import FIRST_ROWS, Crossing, draw_rows, find_crossing, training_sizes
 from alchemist_exp.evaluation.metrics import SeedSummary, score, summarize_values
 from alchemist_exp.labeling.components import Consent, make_component
+from alchemist_exp.labeling.decoded_size import check_decoded_size
 from alchemist_exp.labeling.model_labeler import ModelLabeler, model_labeler
 from alchemist_exp.labeling.review import stored_columns
 from alchemist_exp.labeling.run_files import StoredRun, broken
@@ -247,6 +248,7 @@ def _read_gold(run: StoredRun, labeler: ModelLabeler) -> dict[Split, GoldRows]:
     kind, names, where = labeler.kind, stored_columns(labeler.kind), run.directory / LABELS
     index, found = {name: i for i, name in enumerate(run.classes)}, {}
     try:
+        check_decoded_size(where, columns=["split", *names.values(), "gold"])
         table = parquet.read_table(where, columns=["split", *names.values(), "gold"], partitioning=None)
         splits, gold = table["split"].to_pylist(), [index.get(name, ABSTAIN) for name in table["gold"].to_pylist()]
         columns = {name: table[stored] for name, stored in names.items()}

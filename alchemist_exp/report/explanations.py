@@ -4,6 +4,8 @@ The label model of the run is loaded for it, and the programs run again on these
 traced. If one of the two is not possible, the report says why and has the rest.
 """
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -16,7 +18,7 @@ from alchemist_exp.core.types import ABSTAIN, IntArray
 from alchemist_exp.data.row_kind import TablePart
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.labeling.beliefs import Belief, beliefs_of, effect_text, leave_one_out
-from alchemist_exp.labeling.components import Consent, make_sandbox
+from alchemist_exp.labeling.components import Consent, default_limits, make_sandbox
 from alchemist_exp.labeling.explanation import enclosing_condition
 from alchemist_exp.labeling.fitted_features import load_row_kind
 from alchemist_exp.labeling.program_labeler import load_label_model, read_programs
@@ -28,8 +30,8 @@ from alchemist_exp.programs.files import file_names
 from alchemist_exp.programs.types import Program
 from alchemist_exp.report.blocks import RowExplanation, RowReason, shorten
 from alchemist_exp.report.rows import LabeledRows
-from alchemist_exp.sandbox.base import source_lines
-from alchemist_exp.sandbox.inputs import INPUTS
+from alchemist_exp.sandbox.base import ProgramRun, Sandbox, source_lines
+from alchemist_exp.sandbox.inputs import INPUTS, Inputs
 
 MAX_PROGRAMS: Final = 40
 """Programs whose votes are explained."""
@@ -37,8 +39,11 @@ MAX_PROGRAMS: Final = 40
 MAX_TRACE_CPU_S: Final = 10.0
 """CPU seconds that the programs took in the run for as many rows; if it is more, they do not run again."""
 
-PROGRAM_WALL_S: Final = 10.0
-"""Seconds that a program may run again. A program of another person may be slower than its record says."""
+TRACE_WALL_S: Final = 20.0
+"""Seconds that all programs together may run again. Those of another person may be slower than their record says."""
+
+_PROGRAMS_AT_ONCE: Final = 10
+_MIN_PROGRAM_WALL_S: Final = 1.0  # the smallest value of sandbox.program_wall_s
 
 _SHOWN_CLASSES: Final = 5
 _LINE_CHARS: Final = 100
@@ -140,9 +145,10 @@ def explain_rows(run: StoredRun, rows: LabeledRows, names: Sequence[str], chosen
         return replace(found, notes=[f"What each vote does is not shown: {error}"])
     found = replace(found, beliefs=beliefs)
     try:
-        return replace(found, lines=_lines(run, rows, programs, np.array(chosen)))
+        lines, notes = _lines(run, rows, programs, np.array(chosen))
     except AlchemistError as error:
         return replace(found, notes=[f"The lines that returned the votes are not shown: {error}"])
+    return replace(found, lines=lines, notes=tuple(notes))
 
 
 def _beliefs(
@@ -157,8 +163,11 @@ def _beliefs(
 
 def _lines(
     run: StoredRun, rows: LabeledRows, programs: Sequence[Program], chosen: IntArray
-) -> Mapping[tuple[int, int], tuple[int, str]]:
-    """Run programs again on rows; return the line that returned each vote, if the vote is the same again.
+) -> tuple[Mapping[tuple[int, int], tuple[int, str]], Sequence[str]]:
+    """Run programs again on rows.
+
+    Returns:
+        The line that returned each vote, if the vote is the same again; and notes on what is not shown.
 
     Raises:
         AlchemistError: The programs cannot run on this machine, or would take too long.
@@ -180,20 +189,42 @@ def _lines(
         parsed = kind.parse_columns(TablePart(file=path, columns=values), [*columns])
         with_content = [place for place, row in enumerate(parsed) if not kind.is_empty(row)]
         if not with_content:
-            return {}
+            return {}, []
         inputs = INPUTS[kind.name](kind.program_input([parsed[place] for place in with_content]))
-    sandbox = make_sandbox(run, "auto", Consent())
-    sandbox = replace(sandbox, program_wall_s=min(sandbox.program_wall_s, PROGRAM_WALL_S))
     sources = [program.source for program in programs[:MAX_PROGRAMS]]
+    runs = _trace(make_sandbox(run, "auto", Consent()), sources, inputs, len(run.classes))
     lines = {}
-    for column, traced in enumerate(sandbox.execute_traced(sources, inputs, len(run.classes))):
+    for column, traced in enumerate(runs):
         if traced.lines is None:  # a sandbox that cannot trace
             continue
         described = cache(lambda line, source=sources[column]: _described(source, line))
         for place, vote, line in zip(with_content, traced.votes, traced.lines, strict=True):
             if line and vote == rows.votes[chosen[place], column]:
                 lines[int(chosen[place]), column] = int(line), described(int(line))
-    return lines
+    notes = []
+    if n_left := len(sources) - len(runs):
+        notes.append(
+            f"The lines of {n_left:,} programs are not shown: the programs took more than {TRACE_WALL_S:g} s. "
+            "alchemist explain RUN --row N shows those of one row."
+        )
+    return lines, notes
+
+
+def _trace(
+    sandbox: Sandbox, sources: Sequence[str], inputs: Sequence[str] | Inputs, n_classes: int
+) -> list[ProgramRun]:
+    """Return the traced runs of the first programs, as many as end within `TRACE_WALL_S` seconds."""
+    sandbox = replace(sandbox, memory_mb=default_limits()["memory_mb"])
+    deadline = time.monotonic() + TRACE_WALL_S
+    runs: list[ProgramRun] = []
+    while len(runs) < len(sources):
+        group = sources[len(runs) : len(runs) + _PROGRAMS_AT_ONCE]
+        wall_s = (deadline - time.monotonic()) / math.ceil(len(group) / sandbox.n_workers)
+        if wall_s < _MIN_PROGRAM_WALL_S:
+            break
+        limited = replace(sandbox, program_wall_s=min(sandbox.program_wall_s, wall_s))
+        runs += limited.execute_traced(group, inputs, n_classes)
+    return runs
 
 
 def _described(source: str, line: int) -> str:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.types import ABSTAIN, BoolArray, IntArray
+from alchemist_exp.labeling.decoded_size import check_decoded_size
 from alchemist_exp.labeling.run_files import broken
 from alchemist_exp.pipeline.artifacts import LABELS
 from alchemist_exp.programs.files import vote_columns
@@ -22,8 +23,6 @@ MAX_ROWS: Final = 400_000
 """Rows that are read; of a larger table, some groups of rows."""
 
 MAX_FILE_BYTES: Final = 1 << 34
-MAX_READ_BYTES: Final = 1 << 31
-"""Size in memory of what is read, by the file's own statement."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,13 +121,12 @@ def _read(path: Path) -> tuple["pa.Table", int]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
-        sizes = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
-        n_total, chosen = file.metadata.num_rows, [*range(len(sizes))]
+        n_groups = file.num_row_groups
+        n_total, chosen = file.metadata.num_rows, [*range(n_groups)]
         if n_total > MAX_ROWS:
-            n_groups = max(1, len(sizes) * MAX_ROWS // n_total)
-            chosen = sorted({*np.linspace(0, len(sizes) - 1, n_groups).round().astype(int).tolist()})
-        if (n_bytes := sum(sizes[group].total_byte_size for group in chosen)) > MAX_READ_BYTES:
-            raise ValueError(f"{n_bytes:,} bytes of rows; expected at most {MAX_READ_BYTES:,}")
+            n_read = max(1, n_groups * MAX_ROWS // n_total)
+            chosen = sorted({*np.linspace(0, n_groups - 1, n_read).round().astype(int).tolist()})
+        check_decoded_size(path, chosen)
         return file.read_row_groups(chosen, use_threads=False), n_total
 
 

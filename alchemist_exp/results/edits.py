@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.record import RECORD, RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 
@@ -18,6 +19,9 @@ EDITED: Final = "edited"
 """The directory in an outputs directory that has the programs of edited runs, in one directory for each run."""
 
 MAX_RECORD_BYTES: Final = 1 << 26
+
+_SHOWN_FILES: Final = 3
+_NAME_CHARS: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +91,11 @@ def edit_notes(directory: Path, record: RunRecord) -> list[str]:
     parent = parent_of(record)
     notes = [f"edited from {parent[:SHOWN_KEY_DIGITS]}: this run has other programs than that one."] if parent else []
     for edit in edits_of(directory, record):
-        changed = f", which changes {', '.join(edit.files)}" if edit.files else ""
-        notes.append(f"outdated by {edit.run_key[:SHOWN_KEY_DIGITS]}{changed}; finished {edit.finished_at}.")
+        shown = [single_line(name[:_NAME_CHARS]) for name in edit.files[:_SHOWN_FILES]]
+        more = f" and {n_more:,} more" if (n_more := len(edit.files) - len(shown)) else ""
+        changed = f", which changes {', '.join(shown)}{more}" if shown else ""
+        finished = single_line(edit.finished_at[:_NAME_CHARS])
+        notes.append(f"outdated by {edit.run_key[:SHOWN_KEY_DIGITS]}{changed}; finished {finished}.")
     return notes
 
 
@@ -105,7 +112,10 @@ def _finished(directory: Path) -> RunRecord | None:
         record = RunRecord.read(directory)
     except (OSError, StoreError):
         return None
-    return record if record is not None and record.status is RunStatus.FINISHED else None
+    if record is None or record.status is not RunStatus.FINISHED or not isinstance(record.finished_at, str):
+        return None
+    listed = record.programs.get("list") if isinstance(record.programs, dict) else None
+    return record if isinstance(listed, list) and all(isinstance(one, dict) for one in listed) else None
 
 
 def _files(record: RunRecord) -> dict[str, str]:

@@ -73,7 +73,11 @@ def test_rows_without_labels_are_train(load, tmp_path: Path) -> None:
         ([["red"], ["red", "pink"]], r"a\.jsonl: row 2: .*'pink'.*Known: blue, green, red"),
         ([["red"], [], [7]], r"a\.jsonl: row 3: .*'7'"),
         ([["red"], {"red": 1}], r"row 2 has the label .*expected a list of classes, or a text with \|"),
-        ([["red"], [["red"]]], r"row 2 has the label"),
+        ([["red"], [["red"]]], r"row 2 has the label .*expected a flat list of classes"),
+        ([["red"], [{"a": 1}]], r"row 2 has the label .*expected a flat list of classes"),
+        (["red", "red;blue"], r"row 2: .*For several classes write red\|blue\."),
+        (["red", "red, blue"], r"For several classes write red\|blue\."),
+        (["red", '["red", "blue"]'], r"For several classes write red\|blue\."),
         ([["red"], True], r"row 2 has the label True"),
     ],
 )
@@ -98,11 +102,25 @@ def test_lists_in_a_dataset_of_single_classes_name_the_key(load, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("classes", "expected"),
-    [(",".join(f"c{i}" for i in range(63)), "63 names; expected 2 to 62"), ("a,'b|c'", r"'b\|c'.*another name")],
+    [
+        (",".join(f"c{i}" for i in range(63)), "63 names; expected 2 to 62"),
+        ("a,'b|c'", r"'b\|c'.*another name"),
+        ("a,'\x1b[2J'", r"'\\x1b\[2J' has a control character"),
+    ],
 )
 def test_impossible_classes_are_refused(load, tmp_path: Path, classes: str, expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         load(tmp_path / "a.csv", f"dataset.classes=[{classes}]")
+
+
+def test_a_lone_surrogate_in_a_label_is_refused(load, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'a\\ud800' has a control character or a lone surrogate"):
+        load(write_jsonl(tmp_path / "a.jsonl", [["a\ud800"], ["b"]] * 6), "dataset.classes=[]")
+
+
+def test_the_metric_of_a_positive_class_is_refused(load, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"set dataset\.metric=macro_f1 or accuracy"):
+        load(tmp_path / "a.csv", "dataset.metric=f1")
 
 
 def test_single_labels_keep_their_keys(composed) -> None:

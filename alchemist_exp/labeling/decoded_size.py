@@ -1,0 +1,69 @@
+"""Bounds the memory that a Parquet file of another person takes when it is read.
+
+The metadata of the file has the size with dictionary encoding: a text that is in 40,000 rows is stored once there, and
+40,000 times in memory.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_READ_BYTES: Final = 1 << 31
+"""Size in memory of what is read of a file."""
+
+_BATCH_ROWS: Final = 1024
+
+
+def check_decoded_size(
+    path: "Path", row_groups: Sequence[int] | None = None, columns: Sequence[str] | None = None
+) -> None:
+    """Check the size of rows of a Parquet file before they are read.
+
+    Args:
+        path: The file.
+        row_groups: The row groups that will be read; None for all.
+        columns: The columns that will be read; None for all.
+
+    Raises:
+        ValueError: The rows take more than `MAX_READ_BYTES` bytes in memory.
+        ArrowException: The file is broken.
+
+    """
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        groups = [*range(file.num_row_groups)] if row_groups is None else [*row_groups]
+        if (n_bytes := sum(file.metadata.row_group(group).total_byte_size for group in groups)) > MAX_READ_BYTES:
+            raise _too_large(n_bytes)
+        leaves = [file.schema.column(i) for i in range(len(file.schema))]
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    n_bytes = 0
+    # A column of texts stays encoded here, so that its size is known before it is decoded.
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
+            n_bytes += sum(map(_decoded_bytes, batch.columns))
+            if n_bytes > MAX_READ_BYTES:
+                raise _too_large(n_bytes)
+
+
+def _decoded_bytes(array: Any) -> int:
+    """Return the size of an array without dictionary encoding, in bytes."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if pa.types.is_dictionary(array.type):
+        if array.type.value_type not in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
+            return int(array.nbytes)
+        sizes = compute.binary_length(array.dictionary).cast(pa.int64()).take(array.indices)
+        return int(array.indices.nbytes) + (compute.sum(sizes).as_py() or 0)
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return 4 * len(array) + _decoded_bytes(array.flatten())
+    if pa.types.is_struct(array.type):
+        return sum(map(_decoded_bytes, array.flatten()))
+    return int(array.nbytes)
+
+
+def _too_large(n_bytes: int) -> ValueError:
+    return ValueError(f"{n_bytes:,} bytes of rows; expected at most {MAX_READ_BYTES:,}")

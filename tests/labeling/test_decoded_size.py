@@ -1,0 +1,34 @@
+"""The memory of a Parquet file of another person is bounded before the file is read."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from alchemist_exp.labeling import decoded_size
+from alchemist_exp.labeling.decoded_size import check_decoded_size
+
+TEXT = "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([TEXT] * 3_000),
+        pa.array([TEXT] * 3_000).dictionary_encode(),
+        pa.array([[TEXT]] * 3_000),
+        pa.array([{"a": TEXT}] * 3_000),
+    ],
+)
+def test_the_decoded_size_counts_and_not_the_size_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: pa.Array
+) -> None:
+    path = tmp_path / "labels.parquet"
+    parquet.write_table(pa.table({"row": range(3_000), "text": column}), path)
+    assert path.stat().st_size < 100_000
+    check_decoded_size(path)
+    monkeypatch.setattr(decoded_size, "MAX_READ_BYTES", 20_000_000)
+    with pytest.raises(ValueError, match="bytes of rows; expected at most 20,000,000"):
+        check_decoded_size(path)
+    check_decoded_size(path, columns=["row"])
