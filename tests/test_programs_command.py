@@ -155,6 +155,9 @@ def test_an_edited_program_is_a_new_run_with_its_parent(outputs: Path, capsys, t
     text = capsys.readouterr().out
     assert "9 the same, 1 changed" in text or "1 changed, 9 the same" in text
     assert "+    return 1 if 'check' in comment.lower() else -1" in text
+    assert "\nreport made again  " in text
+    assert "\nthe new run        " in text
+    assert ("why a row changed" in text) == ("Rows with another weak label" in text)
     (record,) = (
         found
         for path in (outputs / "outputs" / "runs").glob("*/record.json")

@@ -105,7 +105,7 @@ def _edit(chosen: argparse.Namespace) -> int:
         print(f"its report         {after.directory / REPORT}")
     if (before.directory / REPORT).exists():  # made again, because it now says which run outdates it
         try_run_report(before.directory)
-        print(f"made again         {before.directory / REPORT}")
+        print(f"report made again  {before.directory / REPORT}")
     # Both have the same data, because the new run has the overrides of the other one.
     old, new = (_labels(run, ("weak_label",))["weak_label"] for run in (before, after))
     if not made.record.multi_label and _flipped(old, new):
@@ -154,7 +154,7 @@ def _file(program: Section) -> str:
 
 
 def _programs(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
-    table = new_table("", "A", "B", "coverage", "accuracy", "")
+    table = new_table("", "A", "B", "coverage", "micro F1" if before.record.multi_label else "accuracy", "")
     counts: Counter[str] = Counter()
     for old, new in _pairs(before, after):
         kind = "only in B" if old is None else "only in A" if new is None else "changed" * (old["id"] != new["id"])
