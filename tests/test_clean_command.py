@@ -97,14 +97,18 @@ def test_cache_entries_that_no_remaining_run_names_are_deleted(outputs: Path, ca
 def test_programs_of_edited_runs_that_no_run_uses_are_deleted(outputs: Path, capsys) -> None:
     directories = [outputs / "edited" / name for name in ("used", "unused")]
     write(outputs, "child", record({"method": "program_files"}, config={"method.path": str(directories[0])}))
-    for directory in directories:
+    new = outputs / "edited" / "new"
+    for directory in (*directories, new):
         directory.mkdir(parents=True)
+    for directory in directories:
+        os.utime(directory, (0, 0))
     assert main([str(outputs)]) == 0
     assert "programs of edited runs" in capsys.readouterr().out
     assert main([str(outputs), "edited", "--yes"]) == 0
     assert [path.exists() for path in directories] == [True, False]
     assert main([str(outputs), "edited", "runs", "method=program_files", "--yes"]) == 0
     assert not directories[0].exists()
+    assert new.exists()  # it may be in vetting
     assert (outputs / "runs" / "done").exists()
 
 

@@ -374,3 +374,10 @@ def test_a_program_that_returns_names_is_named_with_the_first_row(capsys: pytest
         "values returned by error.py (row 7 of tickets.csv: the vote is a str; an integer is needed). Return 0 = bill"
     )
     assert expected in capsys.readouterr().out
+
+
+def test_lists_of_classes_are_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file := tmp_path / "lists.jsonl").write_text('{"text": "a", "label": ["x"]}\n')
+    with pytest.raises(SystemExit):
+        label.main([str(file), "--task", "T", "--classes", "x,y", "--programs", str(tmp_path)])
+    assert "the column 'label' has lists of classes. alchemist label is for one class" in capsys.readouterr().err

@@ -155,6 +155,9 @@ def test_an_edited_program_is_a_new_run_with_its_parent(outputs: Path, capsys, t
     text = capsys.readouterr().out
     assert "9 the same, 1 changed" in text or "1 changed, 9 the same" in text
     assert "+    return 1 if 'check' in comment.lower() else -1" in text
+    assert "\nreport made again  " in text
+    assert "\nthe new run        " in text
+    assert ("why a row changed" in text) == ("Rows with another weak label" in text)
     (record,) = (
         found
         for path in (outputs / "outputs" / "runs").glob("*/record.json")
@@ -192,6 +195,20 @@ def test_an_edited_program_is_a_new_run_with_its_parent(outputs: Path, capsys, t
         main(["edit", *arguments])
     assert "rejects general_00.py (constant: the vote is 1 on every training row)" in capsys.readouterr().err
     assert sorted((outputs / "outputs" / "edited").iterdir()) == directories
+    for damage, message in (
+        (
+            lambda path: (path / "general_01.py").write_text("x = 1\n"),
+            "general_01.py was changed since the run; restore",
+        ),
+        (lambda path: (path / "general_01.py").unlink(), "general_01.py is missing; restore the file"),
+        (shutil.rmtree, "programs is missing, so no program can be changed"),
+    ):
+        shutil.copytree(before / "programs", tmp_path / "programs", dirs_exist_ok=True)
+        damage(before / "programs")
+        with pytest.raises(SystemExit):
+            main(["edit", *arguments])
+        shutil.copytree(tmp_path / "programs", before / "programs", dirs_exist_ok=True)
+        assert message in capsys.readouterr().err
     for wrong, message in (
         ([*arguments[:3], "mine", *arguments[4:]], "no program has this in the name of the file"),
         ([*arguments[:3], "general", *arguments[4:]], "10 programs have this in the name of the file"),

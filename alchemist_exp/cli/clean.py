@@ -7,6 +7,7 @@ import argparse
 import re
 import shutil
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
 from alchemist_exp.core.hashing import KEY_LENGTH
 from alchemist_exp.core.locks import close_locked, try_open_locked
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.results.edits import EDITED
+from alchemist_exp.results.edits import EDITED, used_directories
 from alchemist_exp.results.layout import new_console, new_table
 from alchemist_exp.results.record import RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
@@ -48,6 +49,9 @@ WHAT = ("runs", "unfinished", "sweeps", "cache", EDITED)
 
 CACHE_KINDS = ("votes", "features", "feature_parts", "passages")
 """The kinds of cache entries that can be made again without an LLM."""
+
+VETTING_SECONDS = 3_600
+"""Programs of an edited run that are newer may be in vetting, before there is a run that names them."""
 
 _KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")
 _DELETED = re.compile(r"\.(.+)\.deleted")
@@ -198,9 +202,9 @@ def _choose(
                 chosen.items.append(Item(path=path, name=f"sweep of {path.name}"))
     remaining = runs[~runs.index.isin(of_runs.index)]
     if EDITED in kinds and not _leads_elsewhere(outputs, outputs / EDITED, chosen):
-        paths = remaining.get("config.method.path", ())
-        used = {Path(path).name for path in paths if isinstance(path, str)}
+        used, newest = used_directories(remaining), time.time() - VETTING_SECONDS
         unused = [path for path in _directories(outputs / EDITED) if path.name not in used]
+        unused = [path for path in unused if path.stat().st_mtime < newest]
         chosen.items += [Item(path=path, name="programs of edited runs") for path in unused]
     if "cache" in kinds:
         _choose_cache(outputs, remaining, chosen)

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from alchemist_exp import config
 from alchemist_exp.config_errors import sentence
 from alchemist_exp.core.errors import ConfigError, unknown_name
-from alchemist_exp.core.exit_codes import clean_exit, print_error
+from alchemist_exp.core.exit_codes import clean_exit, exit_without_reader, print_error
 from alchemist_exp.sweeps.overrides import checked_overrides
 
 _shown: set[int] = set()
@@ -137,6 +137,8 @@ def shown(overrides: Sequence[str]) -> Iterator[None]:
         yield
     except Exception as error:
         sweep = HydraConfig.get().mode is RunMode.MULTIRUN
+        if isinstance(error, BrokenPipeError) and not sweep:
+            exit_without_reader()  # Hydra would print a line about any other exception
         _show(error, where=f"{' '.join(overrides)}: " if sweep else "")
         if not sweep:
             sys.exit(1)

@@ -76,6 +76,11 @@ OPTIONS = {
 SHOWN_VALUES = 12
 """Labels or columns that are named on the screen."""
 
+ONE_CLASS = (
+    "alchemist label is for one class per row; with several use alchemist run with dataset.multi_label=true, whose "
+    "labels.parquet has the classes of each row."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist label`.
@@ -201,11 +206,11 @@ def _run(chosen: argparse.Namespace, table: Table, row_columns: list[str], out: 
     config_dir = chosen.config_dir if saved is None or Path(chosen.config_dir or "").is_dir() else None
     experiment, container = compose_experiment(overrides, config_dir)
     if experiment.dataset.several_classes:
-        raise ConfigError(
-            "alchemist label is for one class per row; with dataset.multi_label=true use alchemist run, whose "
-            "labels.parquet has the classes of each row."
-        )
-    _show_found(chosen.file, table, row_columns, container["dataset"]["label_column"])
+        raise ConfigError(ONE_CLASS)
+    label_column = container["dataset"]["label_column"]
+    if any(isinstance(label, list) for label in table.columns.get(label_column, ())):
+        raise ConfigError(f"the column {label_column!r} has lists of classes. {ONE_CLASS}")
+    _show_found(chosen.file, table, row_columns, label_column)
     written = experiment.paths.root / WRITTEN / bytes_fingerprint(os.fsencode(out.resolve()))
     if not _may_replace(chosen, out, written) or not _agreed(chosen, experiment):
         print("nothing was sent and nothing was written")

@@ -1,18 +1,21 @@
 """Runs a finished run again with one changed program, as a new run; the votes of the others come from the cache."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from alchemist_exp.core.atomic_io import read_prefix, write_bytes, write_directory
-from alchemist_exp.core.errors import AlchemistError, ConfigError, ProgramsError
+from alchemist_exp.core.errors import AlchemistError, ConfigError, ProgramsError, StoreError
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.overrides import override
 from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.terminal import single_line
+from alchemist_exp.labeling.run_files import MADE_AGAIN
 from alchemist_exp.programs.files import split_header
-from alchemist_exp.results.edits import EDITED
+from alchemist_exp.programs.types import Program
+from alchemist_exp.results.edits import EDITED, used_directories
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 from alchemist_exp.sweeps.overrides import key_of_override, without_sweep_keys
@@ -61,7 +64,7 @@ def run_edited(
     if method not in METHODS or record.data.get("kind") == "images":
         what = "the rows are images" if method in METHODS else f"method={single_line(str(method))}"
         raise ConfigError(f"only runs of {' or '.join(METHODS)} on texts or records can be edited; here {what}.")
-    directory, is_new = _write_programs(parent, outputs, program, file)
+    directory = _write_programs(parent, record, outputs, program, file)
     kept = [
         text
         for text in without_sweep_keys(record.overrides)
@@ -75,13 +78,15 @@ def run_edited(
     ]
     from alchemist_exp import library
     from alchemist_exp.results.progress import RichProgress
+    from alchemist_exp.results.runs import index_runs
 
     progress = RichProgress()
     try:
         _vet([*kept, *added], own, progress)
     except AlchemistError:
-        if is_new:
-            shutil.rmtree(directory)
+        # A killed earlier try may have left the directory, so it may also go if this one did not make it.
+        if directory.name not in used_directories(index_runs(outputs).runs):
+            shutil.rmtree(directory, ignore_errors=True)
         raise
     return library.run([*kept, *added], config_dir=own, progress=progress)
 
@@ -110,14 +115,9 @@ def _vet(overrides: Sequence[str], own: Path | None, progress: "Progress") -> No
         )
 
 
-def _write_programs(parent: Path, outputs: Path, program: str, file: Path) -> tuple[Path, bool]:
-    """Write the programs of a run with one of them changed.
-
-    Returns:
-        Their directory, and whether it did not exist before.
-
-    """
-    texts = {path.name: _read(path) for path in sorted((parent / "programs").glob("*.py"))}
+def _write_programs(parent: Path, record: RunRecord, outputs: Path, program: str, file: Path) -> Path:
+    """Write the programs that voted in a run, with one of them changed, and return their directory."""
+    texts = _unchanged_programs(parent, record)
     name = _named(program, [*texts])
     source = split_header(_read(file))[1]
     earlier = split_header(texts[name])[1]
@@ -132,10 +132,39 @@ def _write_programs(parent: Path, outputs: Path, program: str, file: Path) -> tu
         for each, text in texts.items():
             write_bytes(draft / each, text.encode("utf-8"))
 
-    is_new = not directory.is_dir()
-    if is_new:
+    if directory.is_dir():
+        os.utime(directory)  # `alchemist clean` leaves new directories alone
+    else:
         write_directory(directory, fill)
-    return directory, is_new
+    return directory
+
+
+def _unchanged_programs(parent: Path, record: RunRecord) -> dict[str, str]:
+    """Return the text of each program that voted in a run by its file.
+
+    Raises:
+        StoreError: A file is missing or was changed since the run, so the new run would differ in more than one
+            program.
+
+    """
+    directory = parent / "programs"
+    if not directory.is_dir():
+        raise StoreError(
+            f"{single_line(str(directory))} is missing, so no program can be changed; {MADE_AGAIN}, or restore it."
+        )
+    files = {path.name: path for path in sorted(directory.glob("*.py"))}
+    texts = {}
+    for program in record.programs["list"]:
+        name = str(program.get("file"))
+        text = _read(files[name]) if name in files else None
+        if text is None or Program(source=split_header(text)[1], origin=name).id != program["id"]:
+            what = "is missing" if text is None else "was changed since the run"
+            raise StoreError(
+                f"{single_line(str(directory / name))} {what}; restore the file (a changed program is given as FILE), "
+                f"or {MADE_AGAIN}."
+            )
+        texts[name] = text
+    return dict(sorted(texts.items()))
 
 
 def _named(program: str, names: Sequence[str]) -> str:

@@ -99,11 +99,17 @@ def _edit(chosen: argparse.Namespace) -> int:
     made = run_edited(before.directory, before.record, chosen.outputs, chosen.program, chosen.file, chosen.config_dir)
     after = DiffedRun(directory=made.directory, record=made.record, programs=made.record.programs["list"])
     _show(before, after, source=True)
+    print(f"the new run        {after.directory}")
     if made.record.config["report"]:
         try_run_report(after.directory)
+        print(f"its report         {after.directory / REPORT}")
     if (before.directory / REPORT).exists():  # made again, because it now says which run outdates it
         try_run_report(before.directory)
-    print(f"why a row changed  {explain_command(after.directory)}")
+        print(f"report made again  {before.directory / REPORT}")
+    # Both have the same data, because the new run has the overrides of the other one.
+    old, new = (_labels(run, ("weak_label",))["weak_label"] for run in (before, after))
+    if not made.record.multi_label and _flipped(old, new):
+        print(f"why a row changed  {explain_command(after.directory)}")
     return 0
 
 
@@ -148,7 +154,7 @@ def _file(program: Section) -> str:
 
 
 def _programs(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
-    table = new_table("", "A", "B", "coverage", "accuracy", "")
+    table = new_table("", "A", "B", "coverage", "micro F1" if before.record.multi_label else "accuracy", "")
     counts: Counter[str] = Counter()
     for old, new in _pairs(before, after):
         kind = "only in B" if old is None else "only in A" if new is None else "changed" * (old["id"] != new["id"])
@@ -232,7 +238,7 @@ def _flipped_rows(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]
     names = stored_columns(load_kind(next(filter(Path.is_dir, places), places[0])))
     columns = ("split", "row", "gold", "weak_label", *names.values())
     old, new = _labels(before, ("weak_label",))["weak_label"], _labels(after, columns)
-    flipped = [i for i, (a, b) in enumerate(zip(old, new["weak_label"], strict=True)) if a != b]
+    flipped = _flipped(old, new["weak_label"])
     table = new_table("", "row", "A", "B", "gold")
     table.add_column("text", overflow="fold")
     for i in flipped[:SHOWN_ROWS]:
@@ -245,6 +251,11 @@ def _flipped_rows(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]
         shown = f"{len(flipped[:SHOWN_ROWS]):,} of {len(flipped):,} rows"
         yield Text(f"\nRows with another weak label  {shown}", style="bold cyan")
         yield table
+
+
+def _flipped(old: Sequence[Any], new: Sequence[Any]) -> list[int]:
+    """Return the positions of the rows with another label."""
+    return [i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
 
 
 def _labels(run: DiffedRun, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -265,8 +276,8 @@ def _hashable(value: Any) -> Any:
 
 
 def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
-    metric = "f1" if before.record.data["metric"] == "f1" else "accuracy"
-    table = new_table("", metric, "", "macro F1", "")
+    metric = "f1" if before.record.multi_label or before.record.data["metric"] == "f1" else "accuracy"
+    table = new_table("", "micro F1" if before.record.multi_label else metric, "", "macro F1", "")
     for split in Split:
         for what, section in (("label model", "label_model"), ("distilled", "end_model")):
             cells: list[str] = []

@@ -1,13 +1,14 @@
 """`alchemist report`: writes the report of a run, or of all runs of an outputs directory, as one HTML file."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.atomic_io import read_prefix, write_bytes
-from alchemist_exp.core.errors import AlchemistError, ConfigError
+from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
 from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.results.record import RECORD, REPORT
 
@@ -23,8 +24,11 @@ Makes no LLM call. The programs run again on the sampled rows, in the sandbox, t
 votes. The file contains rows of the dataset and the sources of the programs.
 """
 
-GENERATOR = b'<meta name="generator" content="alchemist '
-"""A line at the beginning of each report; see templates/page.html."""
+HEAD = re.compile(
+    rb"\n*<!doctype html>\n<html[^<>]*>\n<head>\n(?:<meta (?!name=\"generator\")[^<>]*>\n){1,8}"
+    rb'<meta name="generator" content="alchemist [^<>]*>\n'
+)
+"""The beginning of each report; see templates/page.html."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +64,8 @@ def _report(chosen: argparse.Namespace) -> int:
         path = write_sweep_report(given, chosen.out)
     else:
         path = write_run_report(find_run(chosen.outputs, chosen.what).resolve(), chosen.out)
-    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    size = path.stat().st_size
+    print(f"wrote {path} ({f'{size / 1e6:.1f} MB' if size >= 1e6 else f'{size / 1e3:.0f} KB'})")
     return 0
 
 
@@ -71,7 +76,7 @@ def is_report(path: Path) -> bool:
         path: The file.
 
     """
-    return path.is_file() and GENERATOR in read_prefix(path, 4_096)
+    return path.is_file() and HEAD.match(read_prefix(path, 4_096)) is not None
 
 
 def write_run_report(directory: Path, path: Path | None = None) -> Path:
@@ -95,9 +100,7 @@ def write_run_report(directory: Path, path: Path | None = None) -> Path:
 
     check_run_files(directory)
     run = stored_run(directory, read_finished(directory, "a report is made of a finished run"))
-    path = path or directory / REPORT
-    write_bytes(path, run_report(run).encode())
-    return path
+    return _write(run_report(run), path, directory / REPORT)
 
 
 def try_run_report(directory: Path) -> None:
@@ -133,6 +136,15 @@ def write_sweep_report(outputs: Path, path: Path | None = None) -> Path:
     index = index_runs(outputs)
     for sentence in index.errors:
         print_error(sentence)
-    path = path or outputs / REPORT
-    write_bytes(path, sweep_report(index, outputs).encode())
+    return _write(sweep_report(index, outputs), path, outputs / REPORT)
+
+
+def _write(html: str, chosen: Path | None, default: Path) -> Path:
+    """Write a report to the file that -o names, or else to the default one, and return the file."""
+    path = chosen or default
+    try:
+        write_bytes(path, html.encode())
+    except StoreError as error:
+        reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
+        raise StoreError(f"{path} could not be written ({reason}); choose another -o FILE.") from error
     return path

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Never
 
 from alchemist_exp.core.errors import AlchemistError, Terminated
 from alchemist_exp.core.terminal import single_line
@@ -46,12 +47,17 @@ def clean_exit(show: Callable[[Exception], None] | None = None) -> Iterator[None
         print_error("; ".join(["interrupted", *map(str, stop.args)]))
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # The reader has closed the pipe. Python flushes stdout once more at shutdown, which must not raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        exit_without_reader()
     except Exception as error:  # noqa: BLE001 - the last handler before the user
         (show or show_error)(error)
         sys.exit(1)
+
+
+def exit_without_reader() -> Never:
+    """End the process in silence after the reader of stdout has closed the pipe, as `head` does."""
+    # Python flushes stdout once more at shutdown, which must not raise again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
 
 
 def print_error(text: str) -> None:

@@ -1,8 +1,11 @@
 """Makes an export: a directory with labeled data, card, labeler, distilled model and the files of the run."""
 
+import ctypes
+import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -11,13 +14,14 @@ from typing import Final
 
 from alchemist_exp.core.atomic_io import explain_write_errors, write_bytes, write_directory
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.export.card import FILES, card
 from alchemist_exp.export.croissant import CROISSANT, croissant_bytes
 from alchemist_exp.export.facts import facts_of, weak_source
 from alchemist_exp.export.networks import ONNX, SAFETENSORS, write_onnx, write_safetensors
 from alchemist_exp.export.python_labeler import LABELER, labeler_source
-from alchemist_exp.export.tables import write_tables
+from alchemist_exp.export.tables import DATA, JSONL, SPLIT_NAMES, write_tables
 from alchemist_exp.labeling.components import Consent, make_component
 from alchemist_exp.labeling.program_labeler import program_labeler, read_programs
 from alchemist_exp.labeling.run_files import StoredRun, read_object, run_files
@@ -26,6 +30,10 @@ from alchemist_exp.programs.files import file_names
 from alchemist_exp.results.record import EXPORTED_RUN, RECORD
 
 CARD: Final = "README.md"
+
+_SHOWN_FILES: Final = 5
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of renameat2(2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +72,23 @@ def check_target(directory: Path, *, force: bool) -> None:
         raise ConfigError(
             f"{str(directory)!r} is not an export, so --overwrite does not replace it; name another one by -o DIR."
         )
+    if foreign := _foreign_files(directory):
+        shown = ", ".join(map(single_line, foreign[:_SHOWN_FILES])) + ", ..." * (len(foreign) > _SHOWN_FILES)
+        raise ConfigError(
+            f"{str(directory)!r} has files that an export does not write, which --overwrite would delete: {shown}; "
+            "move them away, or name another directory by -o DIR."
+        )
+
+
+def _foreign_files(directory: Path) -> list[str]:
+    """Return what is in the directory of an export but not written by one, as sorted paths inside it."""
+    written = {CARD, *FILES} | {f"{DATA}/{name}.parquet" for name in SPLIT_NAMES.values()}
+    written |= {f"{JSONL}/{name}.jsonl" for name in SPLIT_NAMES.values()}
+    written |= {str(path.relative_to(directory)) for path in run_files(directory / EXPORTED_RUN)}
+    files = (path for path in directory.rglob("*") if path.is_symlink() or not path.is_dir())
+    names = (str(path.relative_to(directory)) for path in files)
+    # Python writes __pycache__ when labeler.py is imported.
+    return sorted(name for name in names if name not in written and not name.startswith("__pycache__/"))
 
 
 def export_run(run: StoredRun, directory: Path, consent: Consent) -> ExportSummary:
@@ -86,20 +111,35 @@ def export_run(run: StoredRun, directory: Path, consent: Consent) -> ExportSumma
         write_directory(directory, lambda draft: summaries.append(_fill(run, draft, consent)))
         _remove_drafts(directory)
         return summaries[0]
-    draft, old = (directory.with_name(f".{directory.name}.{word}-{os.getpid()}") for word in ("new", "old"))
+    # After the exchange, the draft is the earlier export.
+    draft = directory.with_name(f".{directory.name}.new-{os.getpid()}-{secrets.token_hex(4)}")
     write_directory(draft, lambda inner: summaries.append(_fill(run, inner, consent)))
     with explain_write_errors(directory):
-        directory.rename(old)
-        draft.rename(directory)
-        shutil.rmtree(old)
+        _exchange(draft, directory)
+        shutil.rmtree(draft)
     _remove_drafts(directory)
     return summaries[0]
 
 
+def _exchange(one: Path, other: Path) -> None:
+    """Exchange two directories in one step, so that a process that is killed leaves a complete export."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(number, os.strerror(number), str(other))
+    # Some network file systems cannot exchange.
+    aside = one.with_name(f"{one.name}-{secrets.token_hex(4)}")
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)
+
+
 def _remove_drafts(directory: Path) -> None:
     """Remove the directories that killed exports have left next to this one."""
-    name = re.escape(directory.name)
-    pattern = re.compile(rf"\.{name}\.(?:new-|old-)?(\d+)(?:-[0-9a-f]+)?|\.\.{name}\.new-(\d+)\.\d+-[0-9a-f]+")
+    name, suffix = re.escape(directory.name), "-[0-9a-f]{8}"
+    pattern = re.compile(rf"\.{name}\.(?:new-)?(\d+){suffix}|\.\.{name}\.new-(\d+){suffix}\.\d+{suffix}")
     for path in directory.parent.glob(".*"):
         found = pattern.fullmatch(path.name)
         if found and path.is_dir() and not path.is_symlink() and not _is_running(int(found[1] or found[2])):

@@ -77,7 +77,11 @@ def scores_section(record: RunRecord) -> PageSection:
 
     """
     key, name, _ = own_score(record)
-    blocks: list[Block] = [_tiles(record), _score_table(record)]
+    table = _score_table(record)
+    if not table.rows:
+        text = Paragraph(text="No scores: there are no gold labels.")
+        return PageSection(id="scores", title="Scores", blocks=[_tiles(record), text])
+    blocks: list[Block] = [_tiles(record), table]
     if unseen := _unseen_text(record, key, name):
         blocks.append(Paragraph(text=unseen))
     return PageSection(

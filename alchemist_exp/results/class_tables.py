@@ -19,7 +19,8 @@ def by_class_tables(record: RunRecord) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for name, section in ((record.label_model["name"], record.label_model), ("distilled model", record.end_model)):
         for split, of_split in section.get("by_class", {}).items():
-            parts += [heading(f"Classes, {name} on {split}", "rows by gold class, and how they were labeled")]
+            how = ", and how they were labeled" if of_split.get("confusion") else ""
+            parts += [heading(f"Classes, {name} on {split}", f"rows by gold class{how}")]
             parts.append(_table(of_split))
     return parts
 

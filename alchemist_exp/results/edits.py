@@ -8,12 +8,15 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.record import RECORD, RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EDITED: Final = "edited"
 """The directory in an outputs directory that has the programs of edited runs, in one directory for each run."""
@@ -97,6 +100,16 @@ def edit_notes(directory: Path, record: RunRecord) -> list[str]:
         finished = single_line(edit.finished_at[:_NAME_CHARS])
         notes.append(f"outdated by {edit.run_key[:SHOWN_KEY_DIGITS]}{changed}; finished {finished}.")
     return notes
+
+
+def used_directories(runs: "pd.DataFrame") -> set[str]:
+    """Return the names of the directories in `EDITED` that runs have their programs from.
+
+    Args:
+        runs: The runs, as `index_runs` lists them.
+
+    """
+    return {Path(path).name for path in runs.get("config.method.path", ()) if isinstance(path, str)}
 
 
 def _entries(directory: Path) -> list[Path]:

@@ -22,6 +22,7 @@ from alchemist_exp import config
 from alchemist_exp.cli import apply, export
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.export.bundle import check_target
 from alchemist_exp.export.networks import write_onnx, write_safetensors
 from alchemist_exp.labeling.components import Consent
 from alchemist_exp.labeling.model_labeler import model_labeler
@@ -255,11 +256,21 @@ def test_what_is_left_out_is_a_note(copied: Path, tmp_path: Path, monkeypatch: P
     with subprocess.Popen(["true"]) as ended:
         pass
     drafts = [
-        tmp_path / f".{name}" for name in (f"out.{ended.pid}-0a1b", f"out.old-{ended.pid}", f"out.{os.getpid()}-0a")
+        tmp_path / f".{name}"
+        for name in (
+            f"out.{ended.pid}-0a1b2c3d",
+            f"out.new-{ended.pid}-0a1b2c3d",
+            f"out.{os.getpid()}-0a1b2c3d",
+            f"out.{ended.pid}",  # not a draft
+        )
     ]
     for draft in drafts:
         draft.mkdir()
     assert export.main([str(copied), "-o", str(target), "--overwrite"]) == 0
-    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == drafts[2:]
+    assert sorted(path for path in tmp_path.iterdir() if path.name.startswith(".")) == sorted(drafts[2:])
+    (target / "notes.txt").touch()
+    (target / "data" / "mine.parquet").touch()
+    with pytest.raises(ConfigError, match=r"would delete: data/mine\.parquet, notes\.txt; move them away"):
+        check_target(target, force=True)
     with pytest.raises(ConfigError, match="needs the package safetensors"):
         write_safetensors(tmp_path / "x", [], [], [])

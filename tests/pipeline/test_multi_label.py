@@ -158,6 +158,7 @@ def test_screen_report_and_comparison_name_the_scores(
     said = capsys.readouterr().out
     for text in ("subset accuracy", "micro F1", "macro F1", "most frequent set of classes", "Classes"):
         assert text in said
+    assert "how they were labeled" not in said
     page = write_run_report(finished.directory, tmp_path / "report.html").read_text()
     assert "subset accuracy" in page
     assert "scored as a task of its own" in page
