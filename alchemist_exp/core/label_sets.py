@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from alchemist_exp.core.types import ABSTAIN, BoolArray, IntArray, LabelMatrix, SoftLabels, read_only
+from alchemist_exp.core.types import ABSTAIN, BoolArray, FloatArray, IntArray, LabelMatrix, SoftLabels, read_only
 
 MAX_SET_CLASSES: Final = 62
 """A mask is an int64 that is not negative."""
@@ -197,20 +197,10 @@ class SetLabels(SoftLabels):
 
     """
 
-    def __post_init__(self) -> None:
-        """Check the arrays, set uncovered rows to zero, make both read-only."""
-        covered = read_only(self.covered, np.bool_)
-        probs = np.array(self.probs, dtype=np.float32)
-        if probs.ndim != 2 or covered.shape != probs.shape[:1]:
-            raise ValueError(
-                f"probs {probs.shape} and covered {covered.shape} do not match; "
-                "expected (n_rows, n_classes) and (n_rows,)"
-            )
-        probs[~covered] = 0.0
+    def _check_values(self, probs: FloatArray, covered: BoolArray) -> None:
+        """Raise ValueError for values that are no probabilities of independent classes."""
         if not ((probs >= 0) & (probs <= 1)).all():
             raise ValueError("a probability is not in 0..1")
-        object.__setattr__(self, "probs", read_only(probs, np.float32))
-        object.__setattr__(self, "covered", covered)
 
     @property
     def tied(self) -> BoolArray:

@@ -203,12 +203,16 @@ class SoftLabels:
                 "expected (n_rows, n_classes) and (n_rows,)"
             )
         probs[~covered] = 0.0
+        self._check_values(probs, covered)
+        object.__setattr__(self, "probs", read_only(probs, np.float32))
+        object.__setattr__(self, "covered", covered)
+
+    def _check_values(self, probs: FloatArray, covered: BoolArray) -> None:
+        """Raise ValueError for values that are no probabilities of classes that exclude each other."""
         if not np.isfinite(probs).all() or not np.allclose(probs[covered].sum(axis=1), 1.0, atol=1e-3):
             raise ValueError("the probabilities of a covered row do not sum to 1")
         if (probs < 0).any():
             raise ValueError("a probability is negative")
-        object.__setattr__(self, "probs", read_only(probs, np.float32))
-        object.__setattr__(self, "covered", covered)
 
     @property
     def tied(self) -> BoolArray:

@@ -120,6 +120,19 @@ class LabelModel(Component, ABC):
 
         """
 
+    def class_balance(self, train: LabelMatrix, gold: IntArray | None) -> ClassBalance:
+        """Return the class balance that `fit` is given.
+
+        Args:
+            train: The votes on train.
+            gold: int64 array of shape (n_labeled_rows,), gold labels of other rows; None estimates it from the votes.
+
+        Returns:
+            float64 array of shape (n_classes,), each above 0.
+
+        """
+        return class_balance_from_votes(train) if gold is None else class_balance_from_gold(gold, train.n_classes)
+
     def parameter_shapes(self, n_programs: int, n_classes: int) -> Mapping[str, tuple[int, ...]]:
         """Return the shape of each float64 array that `fit` learns, by the name of the attribute that holds it.
 
@@ -247,7 +260,7 @@ def fit_label_model(
 
     """
     labeled = None if valid is None or gold is None else LabeledVotes(matrix=valid, gold=gold)
-    balance = class_balance_from_votes(train) if gold is None else class_balance_from_gold(gold, train.n_classes)
+    balance = model.class_balance(train, gold)
     with naming_plugin(model, "fit"):
         fitted = model.fit(train, balance, labeled if model.uses_gold else None)
         if not isinstance(fitted, LabelModel):

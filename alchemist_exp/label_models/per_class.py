@@ -12,17 +12,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.label_sets import SetLabels, SetMatrix
 from alchemist_exp.core.types import IntArray, LabelMatrix
-from alchemist_exp.label_models.base import (
-    ClassBalance,
-    LabeledVotes,
-    LabelModel,
-    class_balance_from_gold,
-    class_balance_from_votes,
-    predict_labels,
-)
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, predict_labels
 from alchemist_exp.label_models.influence import program_influence
 
 
@@ -37,7 +31,7 @@ class PerClassModel(LabelModel):
         >>> from alchemist_exp import load_component
         >>> matrix = SetMatrix(votes=np.array([[3, 1, 1], [0, 2, 2], [-1, -1, -1]]), n_classes=2)
         >>> model = PerClassModel.of(load_component("label_model=majority"), 2)
-        >>> model.fit(matrix, set_balance(matrix, None)).predict_proba(matrix).hard().tolist()
+        >>> model.fit(matrix, model.class_balance(matrix, None)).predict_proba(matrix).hard().tolist()
         [1, 2, -1]
 
     """
@@ -69,8 +63,27 @@ class PerClassModel(LabelModel):
         """
         sets = _checked(matrix)
         for index, (model, share) in enumerate(zip(self.models, class_balance, strict=True)):
-            self.models[index] = model.fit(sets.of_class(index), np.array([1 - share, share]))
+            with naming_plugin(model, "fit"):
+                self.models[index] = model.fit(sets.of_class(index), np.array([1 - share, share]))
         return self
+
+    def class_balance(self, train: LabelMatrix, gold: IntArray | None) -> ClassBalance:
+        """Return the share of rows for which each class holds.
+
+        Args:
+            train: A `SetMatrix`, the votes on train.
+            gold: int64 array of shape (n_rows,): masks of labeled rows; None estimates the shares from the votes.
+
+        Returns:
+            float64 array of shape (n_classes,), each above 0 and below 1.
+
+        """
+        sets = _checked(train)
+        of_classes = [
+            model.class_balance(sets.of_class(index), None if gold is None else gold >> index & 1)
+            for index, model in enumerate(self.models)
+        ]
+        return np.array([balance[1] for balance in of_classes])
 
     def predict_proba(self, matrix: LabelMatrix) -> SetLabels:
         """Return the probability of each class; rows without a vote are uncovered.
@@ -138,24 +151,6 @@ class PerClassModel(LabelModel):
         for index in range(n_classes):
             self.models[index].load(_place(directory, index), n_programs=n_programs, n_classes=2)
         return self
-
-
-def set_balance(train: SetMatrix, gold: IntArray | None) -> ClassBalance:
-    """Return the share of rows for which each class holds, which each label model is given.
-
-    Args:
-        train: The votes on train.
-        gold: int64 array of shape (n_rows,): masks of labeled rows; None estimates the shares from the votes.
-
-    Returns:
-        float64 array of shape (n_classes,), each above 0 and below 1.
-
-    """
-    if gold is None:
-        binary = [class_balance_from_votes(train.of_class(index)) for index in range(train.n_classes)]
-    else:
-        binary = [class_balance_from_gold(gold >> index & 1, 2) for index in range(train.n_classes)]
-    return np.array([balance[1] for balance in binary])
 
 
 def _checked(matrix: LabelMatrix) -> SetMatrix:

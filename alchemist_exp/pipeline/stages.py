@@ -17,12 +17,12 @@ from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.label_models.auto import Auto
 from alchemist_exp.label_models.base import LabeledVotes, fit_label_model, predict_labels
 from alchemist_exp.label_models.labeled_votes import out_of_fold_labels
+from alchemist_exp.label_models.per_class import PerClassModel
 from alchemist_exp.llm.types import LLMCall
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import GeneratedPrograms, LabelingResult, LabelSources
 from alchemist_exp.pipeline.experiment import Experiment
 from alchemist_exp.pipeline.feature_stage import ExtractedFeatures, extract_features
-from alchemist_exp.pipeline.set_labels import aggregate_sets
 from alchemist_exp.programs.execution import ExecutionResult
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.types import VettingResult
@@ -255,9 +255,10 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
         ProgramsError: There are fewer programs than the label model needs.
 
     """
-    if context.data.task.multi_label:
-        return aggregate_sets(context, sources, calls)
+    multi_label = context.data.task.multi_label
     model, gold = context.label_model, context.gold.use(Split.VALID, "class balance")
+    if multi_label:
+        model = PerClassModel.of(model, context.n_classes)
     with context.progress.stage("label_model", f"fitting the label model {model.name}"):
         train, valid = sources.matrices[Split.TRAIN], sources.matrices.get(Split.VALID)
         sample = context.data.fit_sample
@@ -268,6 +269,8 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
         fitted, balance, labeled_votes = fit_label_model(model, fit_on, labeled, labels_of_labeled)
         if context.gold.reviewed is not None:  # diagnostics compare with valid alone
             labeled_votes = None if valid is None or gold is None else LabeledVotes(matrix=valid, gold=gold)
+        if multi_label:  # diagnostics are for one class per row
+            labeled_votes = None
         labeled_by, choice = model.name, None
         if isinstance(fitted, Auto):
             choice, fitted = fitted.choice, fitted.chosen

@@ -9,7 +9,7 @@ from alchemist_exp import load_component
 from alchemist_exp.core.label_sets import SetMatrix, members
 from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.label_models.base import fit_label_model, predict_labels
-from alchemist_exp.label_models.per_class import PerClassModel, set_balance
+from alchemist_exp.label_models.per_class import PerClassModel
 from tests.support.paths import REPOSITORY
 
 CONF = REPOSITORY / "conf" / "label_model"
@@ -32,7 +32,7 @@ def test_each_class_is_a_binary_task(name: str, votes: tuple[SetMatrix, np.ndarr
     unfitted = load_component(f"label_model={name}")
     if unfitted.uses_gold:
         pytest.skip("refused with multi_label=true")
-    fitted = PerClassModel.of(unfitted, 3).fit(matrix, set_balance(matrix, gold))
+    fitted = fit_label_model(PerClassModel.of(unfitted, 3), matrix, matrix, gold)[0]
     labels = predict_labels(fitted, matrix)
     assert labels.covered.tolist() == matrix.covered.tolist()
     for index in range(3):
@@ -50,4 +50,5 @@ def test_each_class_is_a_binary_task(name: str, votes: tuple[SetMatrix, np.ndarr
 
 def test_the_balance_is_estimated_from_votes_without_gold(votes: tuple[SetMatrix, np.ndarray]) -> None:
     matrix, gold = votes
-    assert set_balance(matrix, None) == pytest.approx(members(gold, 3).mean(axis=0), abs=0.05)
+    model = PerClassModel.of(load_component("label_model=majority"), 3)
+    assert model.class_balance(matrix, None) == pytest.approx(members(gold, 3).mean(axis=0), abs=0.05)
