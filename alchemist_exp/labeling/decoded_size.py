@@ -7,6 +7,9 @@ The metadata of the file has the size with dictionary encoding: a text that is i
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.terminal import single_line
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,25 +30,35 @@ def check_decoded_size(
         columns: The columns that will be read; None for all.
 
     Raises:
-        ValueError: The rows take more than `MAX_READ_BYTES` bytes in memory.
+        StoreError: The rows take more than `MAX_READ_BYTES` bytes in memory.
+        ValueError: A column has a type that no run writes.
         ArrowException: The file is broken.
 
     """
     from pyarrow import parquet
 
+    too_large = StoreError(
+        f"{single_line(str(path))} has rows that take more than {MAX_READ_BYTES:,} bytes in memory, so it is not read."
+    )
     with parquet.ParquetFile(path) as file:
         groups = [*range(file.num_row_groups)] if row_groups is None else [*row_groups]
-        if (n_bytes := sum(file.metadata.row_group(group).total_byte_size for group in groups)) > MAX_READ_BYTES:
-            raise _too_large(n_bytes)
-        leaves = [file.schema.column(i) for i in range(len(file.schema))]
-        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        leaves = [file.schema.column(i).path for i in range(len(file.schema))]
+        read = [
+            i
+            for i, leaf in enumerate(leaves)
+            if columns is None or any(f"{leaf}.".startswith(f"{c}.") for c in columns)
+        ]
+        chunks = [file.metadata.row_group(group).column(i) for group in groups for i in read]
+        if sum(chunk.total_uncompressed_size for chunk in chunks) > MAX_READ_BYTES:
+            raise too_large
+        texts = [leaves[i] for i in read if file.schema.column(i).physical_type == "BYTE_ARRAY"]
     n_bytes = 0
     # A column of texts stays encoded here, so that its size is known before it is decoded.
     with parquet.ParquetFile(path, read_dictionary=texts) as file:
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
             n_bytes += sum(map(_decoded_bytes, batch.columns))
             if n_bytes > MAX_READ_BYTES:
-                raise _too_large(n_bytes)
+                raise too_large
 
 
 def _decoded_bytes(array: Any) -> int:
@@ -62,8 +75,6 @@ def _decoded_bytes(array: Any) -> int:
         return 4 * len(array) + _decoded_bytes(array.flatten())
     if pa.types.is_struct(array.type):
         return sum(map(_decoded_bytes, array.flatten()))
+    if pa.types.is_nested(array.type):  # its texts may be encoded, too
+        raise ValueError(f"a column has the type {array.type}")
     return int(array.nbytes)
-
-
-def _too_large(n_bytes: int) -> ValueError:
-    return ValueError(f"{n_bytes:,} bytes of rows; expected at most {MAX_READ_BYTES:,}")

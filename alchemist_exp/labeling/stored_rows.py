@@ -89,10 +89,28 @@ def _read(run: StoredRun, columns: list[str], filters: list[tuple[str, str, Any]
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise broken(path, "it is not a regular file")
-        check_decoded_size(path, columns=columns)
+        with parquet.ParquetFile(path) as file:
+            groups = [
+                group for group in range(file.num_row_groups) if _may_have(file.metadata.row_group(group), filters)
+            ]
+        check_decoded_size(path, groups, columns)
         found: dict[str, list[Any]] = parquet.read_table(path, columns=columns, filters=filters).to_pydict()
-    except (OSError, ArrowException, ValueError, KeyError) as error:
+    except (OSError, ArrowException, TypeError, ValueError, KeyError) as error:
         raise StoreError(
             f"the labels {path} cannot be read ({single_line(str(error))[:200]}); {MADE_AGAIN}."
         ) from error
     return found
+
+
+def _may_have(group: Any, filters: list[tuple[str, str, Any]] | None) -> bool:
+    """Return whether a group of rows may have one that passes filters for equality, by its smallest and largest values.
+
+    The reader of Parquet skips the others, too.
+    """
+    wanted = {name: value for name, _, value in filters or ()}
+    for chunk in map(group.column, range(group.num_columns)):
+        value, statistics = wanted.get(chunk.path_in_schema), chunk.statistics
+        known = value is not None and statistics is not None and statistics.has_min_max
+        if known and not statistics.min <= value <= statistics.max:
+            return False
+    return True

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from alchemist_exp.core.errors import StoreError
 from alchemist_exp.labeling import decoded_size
 from alchemist_exp.labeling.decoded_size import check_decoded_size
 
@@ -29,6 +30,17 @@ def test_the_decoded_size_counts_and_not_the_size_in_the_file(
     assert path.stat().st_size < 100_000
     check_decoded_size(path)
     monkeypatch.setattr(decoded_size, "MAX_READ_BYTES", 20_000_000)
-    with pytest.raises(ValueError, match="bytes of rows; expected at most 20,000,000"):
+    with pytest.raises(StoreError, match="take more than 20,000,000 bytes in memory"):
+        check_decoded_size(path)
+    monkeypatch.setattr(decoded_size, "MAX_READ_BYTES", 30_000)  # columns that are not read do not count
+    check_decoded_size(path, columns=["row"])
+
+
+@pytest.mark.parametrize("kind", [pa.map_(pa.string(), pa.string()), pa.list_(pa.string(), 1)])
+def test_a_type_that_no_run_writes_is_refused(tmp_path: Path, kind: pa.DataType) -> None:
+    path = tmp_path / "labels.parquet"
+    column = pa.array([[("a", TEXT)] if pa.types.is_map(kind) else [TEXT]] * 10, kind)
+    parquet.write_table(pa.table({"row": range(10), "text": column}), path)
+    with pytest.raises(ValueError, match="a column has the type"):
         check_decoded_size(path)
     check_decoded_size(path, columns=["row"])
