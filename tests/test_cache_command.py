@@ -276,13 +276,14 @@ def test_the_command_that_export_prints_replays_the_recording(cache, said, compo
     assert len(llm.responses) == 1
 
 
-def test_export_chooses_and_overwrites_only_by_force(cache: ResponseCache, said, refused, tmp_path: Path) -> None:
+def test_export_chooses_and_overwrites_only_if_told_to(cache: ResponseCache, said, refused, tmp_path: Path) -> None:
     cache.write(request("one"), reply("ONE"))
     cache.write(request("two"), reply("TWO"))
     pack = tmp_path / "pack.jsonl"
     assert said("export", str(pack), "--grep", "TWO").startswith("1 response in ")
     written = pack.read_bytes()
     assert f"{pack} exists already; name another file, or use --overwrite." in refused("export", str(pack))
+    assert "the option '--force' is now called '--overwrite'." in refused("export", str(pack), "--force")
     assert pack.read_bytes() == written
     assert said("export", str(pack), "--overwrite").startswith("2 responses in ")
     assert len(pack.read_text().splitlines()) == 2

@@ -57,12 +57,18 @@ class Parser(argparse.ArgumentParser):
         unknown = [word for word in message.removeprefix("unrecognized arguments: ").split() if word.startswith("-")]
         if message.startswith("unrecognized arguments: ") and unknown:
             name = unknown[0].partition("=")[0]
-            if (new := RENAMED.get(name)) in self._option_string_actions:
+            if (new := RENAMED.get(name)) in self._options():
                 raise ConfigError(f"the option {name!r} is now called {new!r}.")
             close = get_close_matches(name, self._option_string_actions, n=1)
             message = f"the option {name!r} is unknown" + (f"; did you mean {close[0]!r}?" if close else "")
             raise ConfigError(f"{message} See {self.prog} --help." if close else f"{message}; see {self.prog} --help.")
         raise ConfigError(f"{message}; see {self.prog} --help.")
+
+    def _options(self) -> set[str]:
+        """Return the options of the command and of its subcommands: argparse finds an unknown one in the former."""
+        subparsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        parsers = [self, *(parser for action in subparsers for parser in action.choices.values())]
+        return {option for parser in parsers for option in parser._option_string_actions}
 
 
 def run_command(command: Callable[[], int]) -> int:

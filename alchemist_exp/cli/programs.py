@@ -100,11 +100,10 @@ def _edit(chosen: argparse.Namespace) -> int:
     after = DiffedRun(directory=made.directory, record=made.record, programs=made.record.programs["list"])
     _show(before, after, source=True)
     print(f"the new run        {after.directory}")
-    if made.record.config["report"]:
-        try_run_report(after.directory)
+    if made.record.config["report"] and try_run_report(after.directory):
         print(f"its report         {after.directory / REPORT}")
-    if (before.directory / REPORT).exists():  # made again, because it now says which run outdates it
-        try_run_report(before.directory)
+    # Made again, because it now says which run outdates it.
+    if (before.directory / REPORT).exists() and try_run_report(before.directory):
         print(f"report made again  {before.directory / REPORT}")
     # Both have the same data, because the new run has the overrides of the other one.
     old, new = (_labels(run, ("weak_label",))["weak_label"] for run in (before, after))

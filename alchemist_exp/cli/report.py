@@ -103,17 +103,22 @@ def write_run_report(directory: Path, path: Path | None = None) -> Path:
     return _write(run_report(run), path, directory / REPORT)
 
 
-def try_run_report(directory: Path) -> None:
+def try_run_report(directory: Path) -> bool:
     """Write the report of a run that has just finished; a failure is printed and does not fail the command.
 
     Args:
         directory: The run's directory.
+
+    Returns:
+        Whether it was written.
 
     """
     try:
         write_run_report(directory)
     except AlchemistError as error:
         print_error(f"the run has finished, but its report could not be written: {error}")
+        return False
+    return True
 
 
 def write_sweep_report(outputs: Path, path: Path | None = None) -> Path:
@@ -146,5 +151,6 @@ def _write(html: str, chosen: Path | None, default: Path) -> Path:
         write_bytes(path, html.encode())
     except StoreError as error:
         reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
-        raise StoreError(f"{path} could not be written ({reason}); choose another -o FILE.") from error
+        advice = "correct this" if chosen is None else "choose another -o FILE"
+        raise StoreError(f"{path} could not be written ({reason}); {advice}.") from error
     return path

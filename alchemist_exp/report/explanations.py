@@ -195,13 +195,17 @@ def _lines(
     runs = _trace(make_sandbox(run, "auto", Consent()), sources, inputs, len(run.classes))
     lines = {}
     for column, traced in enumerate(runs):
-        if traced.lines is None:  # a sandbox that cannot trace
+        if traced.lines is None:
             continue
         described = cache(lambda line, source=sources[column]: _described(source, line))
         for place, vote, line in zip(with_content, traced.votes, traced.lines, strict=True):
             if line and vote == rows.votes[chosen[place], column]:
                 lines[int(chosen[place]), column] = int(line), described(int(line))
     notes = []
+    if n_untraced := sum(traced.lines is None for traced in runs):
+        notes.append(
+            f"The lines of {n_untraced:,} programs are not shown: they failed now, or the sandbox cannot trace."
+        )
     if n_left := len(sources) - len(runs):
         notes.append(
             f"The lines of {n_left:,} programs are not shown: the programs took more than {TRACE_WALL_S:g} s. "

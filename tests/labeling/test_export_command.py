@@ -22,6 +22,7 @@ from alchemist_exp import config
 from alchemist_exp.cli import apply, export
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.export import bundle
 from alchemist_exp.export.bundle import check_target
 from alchemist_exp.export.networks import write_onnx, write_safetensors
 from alchemist_exp.labeling.components import Consent
@@ -267,6 +268,12 @@ def test_what_is_left_out_is_a_note(copied: Path, tmp_path: Path, monkeypatch: P
     for draft in drafts:
         draft.mkdir()
     assert export.main([str(copied), "-o", str(target), "--overwrite"]) == 0
+    assert sorted(path for path in tmp_path.iterdir() if path.name.startswith(".")) == sorted(drafts[2:])
+    # The kernel answers a flag that it does not know as a file system that cannot exchange directories.
+    monkeypatch.setattr(bundle, "_RENAME_EXCHANGE", 1 << 8)
+    before = (target / "run" / "record.json").stat().st_ino
+    assert export.main([str(copied), "-o", str(target), "--overwrite"]) == 0
+    assert (target / "run" / "record.json").stat().st_ino != before
     assert sorted(path for path in tmp_path.iterdir() if path.name.startswith(".")) == sorted(drafts[2:])
     (target / "notes.txt").touch()
     (target / "data" / "mine.parquet").touch()
