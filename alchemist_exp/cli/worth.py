@@ -202,6 +202,6 @@ def notes(worth: "LabelWorth") -> list[str]:
 
 
 def _score_name(worth: "LabelWorth", split: str) -> str:
-    from alchemist_exp.results.console import SCORE_NAMES
+    from alchemist_exp.results.record import SCORES
 
-    return f"{split} {SCORE_NAMES[worth.metric]}"
+    return f"{split} {SCORES[worth.metric]}"

@@ -384,8 +384,8 @@ class Dataset(Component, ABC):
             self.check_classes()
         if self.metric is Metric.f1 and self.several_classes:
             raise ConfigError(
-                "dataset.metric=f1 is for one class per row; with dataset.multi_label=true set dataset.metric=macro_f1 "
-                "or accuracy."
+                "dataset.metric=f1 is for one class per row; leave it out: with dataset.multi_label=true the score is "
+                "the macro-F1."
             )
         if self.metric is Metric.f1 and self.positive_class is None:
             raise ConfigError("dataset.metric=f1 needs dataset.positive_class, the class whose F1 is computed.")
@@ -436,6 +436,11 @@ class Dataset(Component, ABC):
                 f"dataset.positive_class={self.positive_class!r} is not in dataset.classes={self.classes}; set one of "
                 "them, or null."
             )
+
+    @property
+    def score_metric(self) -> Metric:
+        """The score by which runs are compared: `metric`, or macro-F1 where several classes may hold for a row."""
+        return Metric.macro_f1 if self.several_classes else self.metric
 
     @property
     def several_classes(self) -> bool:

@@ -23,7 +23,7 @@ class ValidationData:
         gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1, or with `sets` a mask of classes.
         n_classes: How many classes there are.
         positive: The class whose binary F1 is the score; None for accuracy.
-        macro: Whether the score is macro-F1. A model whose labels are gold then gets class offsets.
+        macro: Whether the score is macro-F1. Class offsets are then chosen on these rows.
         sets: Whether several classes may hold for a row; the score is then the macro-F1 over the classes.
 
     Raises:

@@ -152,7 +152,7 @@ class Mlp(EndModel):
         fitted = train(settings, features[rows], labels.probs[rows], tuple(seeds), validation, on_epoch)
         if self.calibrate and has_gold:
             fitted.calibrate(validation.features, validation.gold)
-        if validation.macro and has_gold:
+        if validation.macro:
             fitted.add_class_offsets(validation.features, validation.gold)
         return fitted
 

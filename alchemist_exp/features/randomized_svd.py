@@ -34,9 +34,9 @@ def right_singular_vectors(matrix: Any, rank: int) -> tuple[FloatArray, FloatArr
     from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
 
     wide = matrix.shape[0] < matrix.shape[1]
-    tall, turned = matrix.tocsr(), matrix.T.tocsr()
+    tall, transposed = matrix.tocsr(), matrix.T.tocsr()
     if wide:
-        tall, turned = turned, tall
+        tall, transposed = transposed, tall
     # The seed is part of the method, as the number of iterations is: features must not differ between runs.
     n_iterations = 7 if rank < 0.1 * min(matrix.shape) else 4
     normal = np.random.RandomState(0).normal(size=(tall.shape[1], rank + _OVERSAMPLES))
@@ -45,9 +45,9 @@ def right_singular_vectors(matrix: Any, rank: int) -> tuple[FloatArray, FloatArr
     with threadpool_limits(1):
         for _ in range(n_iterations):
             directions, _ = linalg.lu(_product(tall, directions), permute_l=True, check_finite=False)
-            directions, _ = linalg.lu(_product(turned, directions), permute_l=True, check_finite=False)
+            directions, _ = linalg.lu(_product(transposed, directions), permute_l=True, check_finite=False)
         basis, _ = linalg.qr(_product(tall, directions), mode="economic", check_finite=False)
-        left, values, right = linalg.svd(_product(turned, basis).T, full_matrices=False)
+        left, values, right = linalg.svd(_product(transposed, basis).T, full_matrices=False)
         left, right = svd_flip(basis @ left, right, u_based_decision=not wide)
     return values[:rank], left[:, :rank].T if wide else right[:rank]
 

@@ -11,6 +11,7 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import component, naming_plugin
 from alchemist_exp.core.errors import ConfigError, ProgramsError, StoreError, unknown_name
+from alchemist_exp.core.f1 import f1_by_class
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, predict_labels
 from alchemist_exp.label_models.held_out_votes import held_out_vote_gain, most_left_out
@@ -179,12 +180,10 @@ class Auto(LabelModel):
         if self.metric == "accuracy":
             return float((hard == gold).mean())
         n_classes = labels.probs.shape[1]
-        hits = np.bincount(gold[hard == gold], minlength=n_classes)
-        rows = np.bincount(hard, minlength=n_classes) + np.bincount(gold, minlength=n_classes)
-        f1 = 2 * hits / np.maximum(rows, 1)
+        f1 = f1_by_class(gold, hard, n_classes)
         if self.metric == "macro_f1":
-            return float(f1[rows > 0].mean())
-        return float(f1[self.classes.index(str(self.positive_class))])
+            return float(np.nanmean(f1))
+        return float(np.nan_to_num(f1[self.classes.index(str(self.positive_class))]))
 
     def predict_proba(self, matrix: LabelMatrix) -> SoftLabels:
         """Return the soft labels of the chosen model; see `LabelModel.predict_proba`."""

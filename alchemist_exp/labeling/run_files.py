@@ -18,12 +18,11 @@ from alchemist_exp.core.terminal import is_writable, sanitize, single_line
 from alchemist_exp.core.types import MAX_CLASSES
 from alchemist_exp.pipeline.artifacts import MODEL, PROGRAMS
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL
-from alchemist_exp.results.record import RECORD, RunRecord, read_finished
+from alchemist_exp.results.record import MAX_RECORD_BYTES, RECORD, RunRecord, read_finished
 
 MAX_BYTES: Final = {".json": 1 << 29, ".py": 1 << 24}
 """The largest size of a file by extension; a vocabulary of ten million terms has 200 MB."""
 
-MAX_RECORD_BYTES: Final = 1 << 26
 MAX_FILES: Final = 10_000
 MAX_NAME_CHARS: Final = 1_000
 """Characters of the name of a class, column or program."""

@@ -22,6 +22,8 @@ def record_calibration(
 ) -> None:
     """Fill `calibration` of both model sections, and `temperature` and `class_offsets` of the end model's.
 
+    Of a dataset with several classes per row there is no calibration.
+
     Args:
         record: The record, whose other sections are filled.
         data: The dataset with its gold labels.
@@ -32,7 +34,8 @@ def record_calibration(
             model.
 
     """
-    golds = {split: gold for split in data.splits if (gold := data.gold(split)) is not None}
+    splits = () if data.task.multi_label else data.splits
+    golds = {split: gold for split in splits if (gold := data.gold(split)) is not None}
     record.label_model["calibration"] = {
         split.value: to_jsonable(calibration(labels.probs, labels.hard(), golds[split]))
         for split, labels in result.labels.items()

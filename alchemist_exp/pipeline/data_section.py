@@ -41,7 +41,7 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         "repeats": _repeats(labeled),
         "classes": list(dataset.classes),
         "multi_label": dataset.several_classes,
-        "metric": "macro_f1" if dataset.several_classes else dataset.metric.value,
+        "metric": dataset.score_metric.value,
         "positive_class": dataset.positive_class,
         "license": dataset.license,
         "most_frequent_class": {

@@ -171,8 +171,7 @@ def run_stages(
         with progress.stage("evaluate", "scoring"):
             predictions = combine_predictions(experiment, context, result, probs)
             record_sections.record_predictions(record, experiment, data, context, result, model, predictions)
-            if not data.task.multi_label:
-                record_calibration(record, data, result, experiment.end_model, model, predictions.final)
+            record_calibration(record, data, result, experiment.end_model, model, predictions.final)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
         with progress.stage("write", "writing labels and model"):

@@ -1,9 +1,6 @@
 """The templates of requests for further programs (refine=rounds), with their defaults."""
 
-from collections.abc import Mapping
 from typing import Final
-
-from alchemist_exp.core.errors import ConfigError, unknown_name
 
 REFINE_TEMPLATES: Final = {
     "request": "[request]\n\nThere are already [n_programs] programs of this kind, and their votes are combined into "
@@ -39,7 +36,7 @@ REFINE_TEMPLATES: Final = {
 }
 """The default of each template of `prompt.refine`; conf/prompt/paper.yaml explains them."""
 
-_REQUIRED: Final = {
+REFINE_REQUIRED: Final = {
     "request": ("request", "weakness"),
     "scores": ("class_scores",),
     "uncovered": ("words",),
@@ -52,24 +49,4 @@ _REQUIRED: Final = {
     "rows": ("rows",),
     "row": ("text",),
 }
-
-
-def check_refine_templates(templates: Mapping[str, str]) -> None:
-    """Check that each template is known and has the placeholders without which it says nothing.
-
-    Args:
-        templates: The templates by name.
-
-    Raises:
-        ConfigError: A template is unknown or missing, or a placeholder is missing.
-
-    """
-    for key in templates:
-        if key not in REFINE_TEMPLATES:
-            raise ConfigError(unknown_name("the key prompt.refine.", key, REFINE_TEMPLATES))
-    for key in REFINE_TEMPLATES:
-        if key not in templates:
-            raise ConfigError(f"prompt.refine.{key} is missing; add it as in conf/prompt/paper.yaml.")
-        for name in _REQUIRED.get(key, ()):
-            if f"[{name}]" not in templates[key]:
-                raise ConfigError(f"prompt.refine.{key} has no [{name}]; write [{name}] where it belongs.")
+"""The placeholders of a template that may not be left out."""

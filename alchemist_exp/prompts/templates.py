@@ -15,8 +15,9 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.task import Column, Task
-from alchemist_exp.prompts.multi_label import MULTI_LABEL_TEMPLATES, check_multi_label_templates
-from alchemist_exp.prompts.refine import REFINE_TEMPLATES, check_refine_templates
+from alchemist_exp.prompts.multi_label import MULTI_LABEL_REQUIRED, MULTI_LABEL_TEMPLATES
+from alchemist_exp.prompts.refine import REFINE_REQUIRED, REFINE_TEMPLATES
+from alchemist_exp.prompts.template_checks import check_templates
 
 MAX_EXEMPLAR_CHARACTERS: Final = 400
 """Characters of a row that an exemplar shows."""
@@ -138,8 +139,8 @@ class PromptTemplates(Component):
             for name in names:
                 if f"[{name}]" not in getattr(self, key):
                     raise ConfigError(f"prompt.{key} has no [{name}]; write [{name}] where it belongs.")
-        check_refine_templates(self.refine)
-        check_multi_label_templates(self.multi_label)
+        check_templates("refine", self.refine, REFINE_TEMPLATES, REFINE_REQUIRED)
+        check_templates("multi_label", self.multi_label, MULTI_LABEL_TEMPLATES, MULTI_LABEL_REQUIRED)
         for name in ("task", "instructions", "signature"):
             if not any(f"[{name}]" in paragraph for paragraph in self.program):
                 raise ConfigError(f"prompt.program has no [{name}]; add '[{name}]' to its list of paragraphs.")

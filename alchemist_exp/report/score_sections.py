@@ -24,13 +24,12 @@ from alchemist_exp.report.charts import Bar, bars
 from alchemist_exp.report.measures import score_interval
 from alchemist_exp.report.plots import Axis, PlotLine, plot
 from alchemist_exp.results.layout import mean_text, number_text
-from alchemist_exp.results.record import RunRecord
+from alchemist_exp.results.record import SCORES, RunRecord
 from alchemist_exp.results.report import UNKNOWN, usd_text
 
 SPLITS: Final = ("test", "valid", "train")
 """The splits, the one whose scores count most first."""
 
-_SCORES: Final = (("accuracy", "accuracy"), ("f1", "F1"), ("macro_f1", "macro F1"))
 _NOTE_CHARS: Final = 2_000
 
 
@@ -159,7 +158,7 @@ def _score_table(record: RunRecord) -> PageTable:
                     continue
                 texts = [
                     mean_text(scores[key], n_seeds) if section is end_model else number_text(scores[key])
-                    for key, _ in _SCORES
+                    for key in SCORES
                 ]
                 whole = of_rows == "all"
                 interval = _interval(record, "label" if of_votes else "end", split) if whole and not of_seeds else None

@@ -31,8 +31,9 @@ from alchemist_exp.results.cost_curve import ASKED, asked_text, cost_curves
 from alchemist_exp.results.filled_table import fill
 from alchemist_exp.results.paper import score_of
 from alchemist_exp.results.paper_tables import Quantity
+from alchemist_exp.results.record import SCORES
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS, UNKNOWN, Grid, Report
-from alchemist_exp.results.runs import SCORES, RunIndex, RunState
+from alchemist_exp.results.runs import RunIndex, RunState
 
 MAX_LINES: Final = 1_000
 """Rows of the table of settings; `alchemist compare` writes them all."""

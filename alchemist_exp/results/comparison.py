@@ -15,6 +15,7 @@ from alchemist_exp.results.cost_curve import ASKED, cost_grids
 from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.missing import missing_results
 from alchemist_exp.results.paper_tables import Quantity
+from alchemist_exp.results.record import SCORES
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS, UNKNOWN, Grid, Report, usd_text
 from alchemist_exp.results.run_cells import (
     GROUP_COLUMNS,
@@ -25,7 +26,7 @@ from alchemist_exp.results.run_cells import (
     results_of,
     with_split_scores,
 )
-from alchemist_exp.results.runs import GROUP_SCORES, SCORES, SYNTHETIC, RunState, dataset_label
+from alchemist_exp.results.runs import GROUP_SCORES, SYNTHETIC, RunState, dataset_label
 from alchemist_exp.results.table_grids import claims_grid, main_grids, score_grid
 
 _AVERAGED = {

@@ -12,15 +12,13 @@ from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.results.class_tables import by_class_tables
 from alchemist_exp.results.group_tables import concept_table, group_tables
 from alchemist_exp.results.layout import heading, mean_text, new_console, new_table, number_text
-from alchemist_exp.results.record import RunRecord, Section
+from alchemist_exp.results.record import SCORES, RunRecord, Section
 from alchemist_exp.results.report import UNKNOWN, usd_text
 from alchemist_exp.results.round_tables import rounds_table
 
 SHOWN_PROGRAMS = 12
 """Rows of the programs' table; the record has them all."""
 
-SCORE_NAMES = {"accuracy": "accuracy", "f1": "F1", "macro_f1": "macro F1"}
-"""The name of each score that runs have."""
 _UNSEEN = "unseen"
 _PROGRAM_NUMBERS = ("coverage", "overlap", "conflict", "accuracy", "influence")
 
@@ -45,7 +43,7 @@ def headline(record: RunRecord, splits: Sequence[str] = ("test", "valid")) -> di
         return {"score": UNKNOWN, "distilled": UNKNOWN, "label model": UNKNOWN, "coverage": coverage}
     distilled, of_votes = record.end_model["metrics"].get(split), record.label_model["metrics"].get(split)
     return {
-        "score": f"{split} {SCORE_NAMES[name]}",
+        "score": f"{split} {SCORES[name]}",
         "distilled": mean_text(distilled[name], len(record.end_model["seeds"])) if distilled else UNKNOWN,
         "label model": number_text(of_votes and of_votes[name]),
         "coverage": coverage,
@@ -157,16 +155,16 @@ def _scores(record: RunRecord) -> list[RenderableType]:
     accuracy, f1 = ("subset accuracy", "micro F1") if record.multi_label else ("accuracy", "weighted F1")
     table = new_table("", "coverage", accuracy, f"F1 of {positive}" if positive else f1, "macro F1")
     for split in record.data["rows"]:
-        scores = label_model["metrics"].get(split) or dict.fromkeys(SCORE_NAMES)
+        scores = label_model["metrics"].get(split) or dict.fromkeys(SCORES)
         coverage = number_text(label_model["coverage"].get(split))
-        table.add_row(f"{label_model['name']}, {split}", coverage, *(number_text(scores[name]) for name in SCORE_NAMES))
+        table.add_row(f"{label_model['name']}, {split}", coverage, *(number_text(scores[name]) for name in SCORES))
         if scores := _unseen(label_model).get(split):
-            cells = [number_text(scores[name]) for name in SCORE_NAMES]
+            cells = [number_text(scores[name]) for name in SCORES]
             table.add_row(f"{label_model['name']}, {split}, {_UNSEEN}", "", *cells)
     for split, summary in end_model["metrics"].items():
         for rows, scores in (("", summary), (f", {_UNSEEN}", _unseen(end_model).get(split))):
             if scores:
-                cells = [mean_text(scores[name], n_seeds) for name in SCORE_NAMES]
+                cells = [mean_text(scores[name], n_seeds) for name in SCORES]
                 style = "bold" if split == "test" else ""
                 table.add_row(f"distilled {end_model['name']}, {split}{rows}", "", *cells, style=style)
     ensemble, combined = end_model.get("ensemble") or {}, end_model.get("combined") or {}
@@ -176,7 +174,7 @@ def _scores(record: RunRecord) -> list[RenderableType]:
         for split, all_rows in section.get("metrics", {}).items():
             for rows, scores in (("", all_rows), (f", {_UNSEEN}", _unseen(section).get(split))):
                 if scores:
-                    table.add_row(f"{kind}, {split}{rows}", "", *(number_text(scores[name]) for name in SCORE_NAMES))
+                    table.add_row(f"{kind}, {split}{rows}", "", *(number_text(scores[name]) for name in SCORES))
     for split, share in record.data["most_frequent_class"].items():
         what = "most frequent set of classes" if record.multi_label else "most frequent class"
         table.add_row(f"{what}, {split}", "", number_text(share), style="dim")

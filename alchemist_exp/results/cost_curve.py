@@ -6,15 +6,17 @@ import pandas as pd
 
 from alchemist_exp.results.aggregate import aggregate_text
 from alchemist_exp.results.report import UNKNOWN, Grid, usd_text
+from alchemist_exp.results.run_cells import GROUP_COLUMNS
 
 ASKED: Final = "asked rows"
 """The column of `compare_runs` with the rows of train that an LLM was asked about."""
 
 _METHODS: Final = {"alchemist": "programs", "hybrid": "programs and LLM", "zero_shot": "LLM"}
-_RESULTS: Final = frozenset(
+_NO_SETTINGS: Final = frozenset(
     {"programs", "coverage", "score", "split", "label model", "distilled", "sd", "n", "ensemble", "combined", "spent",
-     "list price", "runs", "best", ASKED}
+     "list price", "runs", "best", "method", "method.n_rows", ASKED, *GROUP_COLUMNS}
 )  # fmt: skip
+_VERSIONS: Final = ("code", "packages")
 
 
 def cost_curves(lines: pd.DataFrame) -> list[pd.DataFrame]:
@@ -30,14 +32,15 @@ def cost_curves(lines: pd.DataFrame) -> list[pd.DataFrame]:
     """
     if "method" not in lines or ASKED not in lines:
         return []
-    skipped = ("method", "code", "packages")
-    settings = [name for name in lines if name not in _RESULTS and name.partition(".")[0] not in skipped]
+    # What is no result and does not make the curve: another value of it is another curve.
+    settings = [name for name in lines if name not in _NO_SETTINGS and name.partition(".")[0] not in _VERSIONS]
     curves = []
     for key, hybrid in lines[lines["method"] == "hybrid"].groupby(settings, sort=False):
-        # A method without programs has no label model, vetting and the like.
         same = pd.Series(True, index=lines.index)
         for name, value in zip(settings, key, strict=True):
-            same &= (lines[name] == value) | ((lines["method"] == "zero_shot") & (lines[name] == UNKNOWN))
+            # A method without programs has no label model, vetting and the like, and one without an LLM no keys of it.
+            is_unknown = (lines[name] == UNKNOWN) & ((lines["method"] == "zero_shot") | name.startswith("method."))
+            same &= (lines[name] == value) | is_unknown
         ends = lines[same & lines["method"].isin(["alchemist", "zero_shot"])]
         curve = pd.concat([hybrid, ends]).dropna(subset=["list price", "distilled"])
         if len(curve) > 1:
@@ -70,14 +73,23 @@ def cost_grids(lines: pd.DataFrame, zero_shot_usd: pd.Series) -> list[Grid]:
         )
         for curve in curves
     ]
+    tables = []
     for frame, curve in zip(frames, curves, strict=True):
+        tables.append(frame)
         estimate = zero_shot_usd.reindex(curve.index).max()
         if (curve["method"] != "zero_shot").all() and estimate == estimate:
             first = curve.iloc[0]
-            frame.loc[len(lines)] = [
-                first["dataset"], _METHODS["zero_shot"], "all", usd_text(estimate), UNKNOWN, first["score"], UNKNOWN
-            ]  # fmt: skip
-    frame = pd.concat(frames).set_index(["dataset", "labeled by", ASKED])
+            last = [
+                first["dataset"],
+                _METHODS["zero_shot"],
+                "all",
+                usd_text(estimate),
+                UNKNOWN,
+                first["score"],
+                UNKNOWN,
+            ]
+            tables.append(pd.DataFrame([last], columns=frame.columns))
+    frame = pd.concat(tables).set_index(["dataset", "labeled by", ASKED])
     return [
         Grid(title="Score against dollars: an LLM labels the rows of train that programs leave in doubt", frame=frame)
     ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.results.record import RECORD, RunRecord, RunStatus
+from alchemist_exp.results.record import MAX_RECORD_BYTES, RECORD, RunRecord, RunStatus
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 EDITED: Final = "edited"
 """The directory in an outputs directory that has the programs of edited runs, in one directory for each run."""
-
-MAX_RECORD_BYTES: Final = 1 << 26
 
 _SHOWN_FILES: Final = 3
 _NAME_CHARS: Final = 60

@@ -10,7 +10,7 @@ from alchemist_exp.core.errors import ConfigError, install_command, require_pack
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.paper import score_of
-from alchemist_exp.results.runs import SCORES
+from alchemist_exp.results.record import SCORES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

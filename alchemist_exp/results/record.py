@@ -18,6 +18,12 @@ SCHEMA_VERSION = 2
 
 RECORD = "record.json"
 
+MAX_RECORD_BYTES = 1 << 26
+"""A larger record of another person is not read."""
+
+SCORES = {"accuracy": "accuracy", "f1": "F1", "macro_f1": "macro F1"}
+"""The scores in a record, and their headings."""
+
 EXPORTED_RUN = "run"
 """The directory of an export with the files of its run."""
 

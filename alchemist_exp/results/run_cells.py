@@ -8,8 +8,9 @@ import pandas as pd
 
 from alchemist_exp.results.aggregate import aggregate, differences, measurements
 from alchemist_exp.results.paper_tables import Quantity
+from alchemist_exp.results.record import SCORES
 from alchemist_exp.results.report import UNKNOWN
-from alchemist_exp.results.runs import AXES, GROUP_SCORES, SCORES, dataset_label, settings
+from alchemist_exp.results.runs import AXES, GROUP_SCORES, dataset_label, settings
 
 GROUPS = (
     "dataset", "method", "llm", "prompt", "supplement", "vetting", "repair", "refine", "selection", "label_model",

@@ -18,7 +18,7 @@ import pandas as pd
 
 from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.results.record import SECTIONS, OutdatedRecordError, RunRecord, RunStatus
+from alchemist_exp.results.record import SCORES, SECTIONS, OutdatedRecordError, RunRecord, RunStatus
 
 AXES = frozenset({"dataset", "method", "supplement", "selection", "selection.n", "label_model", "gold"})
 """What any sweep may be over: runs with the same member of a group have to agree in the group's other values."""
@@ -28,9 +28,6 @@ REPLICATES = frozenset({"seed", "selection.seed", "dataset.seed"})
 
 SYNTHETIC = frozenset({"toy_birds"})
 """Datasets that are drawn by a program; each heading says so."""
-
-SCORES = {"accuracy": "accuracy", "f1": "F1", "macro_f1": "macro F1"}
-"""The scores in a record, and their headings."""
 
 GROUP_SCORES = {
     "average": "average",

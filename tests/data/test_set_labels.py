@@ -119,7 +119,7 @@ def test_a_lone_surrogate_in_a_label_is_refused(load, tmp_path: Path) -> None:
 
 
 def test_the_metric_of_a_positive_class_is_refused(load, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"set dataset\.metric=macro_f1 or accuracy"):
+    with pytest.raises(ConfigError, match=r"dataset\.metric=f1 is for one class per row; leave it out"):
         load(tmp_path / "a.csv", "dataset.metric=f1")
 
 

@@ -38,6 +38,11 @@ def test_rare_classes_gain_and_a_model_that_is_right_keeps_its_classes() -> None
     assert choose_offsets(np.zeros((1, 2)), np.array([0])).tolist() == [0, 0]
 
 
+def test_ties_are_scored_as_they_are_predicted() -> None:
+    logits, gold = np.repeat([[0.5, 0.5], [0.9, 0.1], [0.1, 0.9]], 20, axis=0), np.repeat([1, 0, 1], 20)
+    assert macro_f1(gold, (logits + choose_offsets(logits, gold)).argmax(axis=1), 2) == 1
+
+
 def test_offsets_of_soft_labels_leave_uncovered_rows_without_a_label() -> None:
     labels = SoftLabels(probs=np.array([[0.75, 0.25], [0.0, 0.0]]), covered=np.array([True, False]))
     assert np.allclose(add_offsets(labels, (0.0, float(np.log(9)))).probs, [[0.25, 0.75], [0, 0]])
@@ -60,10 +65,12 @@ def test_each_seed_has_its_own_offsets_which_are_saved(make: Callable[..., Mlp],
     macro = replace(toy.validation, features=features, gold=gold, macro=True)
     model = make(max_epochs=5)
     fitted = model.fit(toy.features, toy.labels, seeds=[0, 1], validation=macro)
-    alone = model.fit(toy.features, toy.labels, seeds=[1], validation=macro)
+    alone = model.fit(toy.features, toy.labels, seeds=[0], validation=macro)
     assert fitted.class_offsets is not None
-    assert alone.class_offsets == fitted.class_offsets[1:]
-    assert np.array_equal(alone.predict_proba(features)[0], fitted.predict_proba(features)[1])
+    assert any(fitted.class_offsets[0])
+    assert fitted.class_offsets[0] != fitted.class_offsets[1]
+    assert alone.class_offsets == fitted.class_offsets[:1]
+    assert np.array_equal(alone.predict_proba(features)[0], fitted.predict_proba(features)[0])
     fitted.save(tmp_path)
     assert np.array_equal(model.load(tmp_path).predict_proba(features), fitted.predict_proba(features))
     for other in (replace(macro, macro=False), None):

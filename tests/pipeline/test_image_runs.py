@@ -123,7 +123,7 @@ def test_the_distilled_model_labels_other_images(
     ran: Run, composed, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = ran("end_model=mlp", "end_model.calibrate=true")
-    assert result.record.end_model["temperature"] != 1
+    assert result.record.end_model["temperature"] not in (None, 1)
     assert 0 <= result.record.end_model["calibration"]["test"]["ece"] < 0.2
     directory = result.directory / MODEL
     experiment = config.build(composed(*TOY))

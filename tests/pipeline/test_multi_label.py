@@ -12,7 +12,7 @@ import pytest
 from alchemist_exp import apply, config
 from alchemist_exp.cli import explain, export, review, show, worth
 from alchemist_exp.cli.report import write_run_report
-from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.results.comparison import compare_runs
@@ -192,10 +192,10 @@ def test_commands_on_single_classes_refuse_the_run(
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_model_of_the_wrong_kind_is_not_used(finished: RunResult, tmp_path: Path) -> None:
+def test_a_run_without_a_file_of_its_label_model_is_refused(finished: RunResult, tmp_path: Path) -> None:
     copied = shutil.copytree(finished.directory, tmp_path / "run")
     shutil.rmtree(copied / "label_model" / "class_1")
-    with pytest.raises(Exception, match="class_1"):
+    with pytest.raises(StoreError, match="class_1"):
         apply(copied, ["my password fails"], with_="programs")
 
 
@@ -232,5 +232,8 @@ def test_what_is_not_supported_is_refused_before_anything_is_spent(
 
 def test_the_documentation_lists_what_is_refused() -> None:
     page = (REPOSITORY / "docs" / "multi_label.md").read_text()
-    for name in ("zero_shot", "hybrid", "stacked", "auto", "combine", "rounds", "marginal", "calibrate", "reviewed"):
-        assert name in page
+    for key in (
+        "method=zero_shot", "`hybrid`", "`stacked`", "`auto`", "predict=combine", "refine=rounds", "selection=marginal",
+        "end_model.calibrate=true", "dataset.reviewed", "dataset.positive_class",
+    ):  # fmt: skip
+        assert key in page

@@ -52,3 +52,15 @@ def test_without_a_zero_shot_run_the_last_line_is_its_estimated_price() -> None:
     (grid,) = cost_grids(ALL.iloc[1:], pd.Series(0.25, index=range(6)))
     last = grid.frame.reset_index().iloc[-1]
     assert last[["labeled by", "asked rows", "list price", "distilled"]].tolist() == ["LLM", "all", "$0.2500", "-"]
+
+
+def test_other_columns_neither_hide_nor_join_curves() -> None:
+    assert len(cost_curves(ALL.assign(**{"worst group, distilled": NAN}))) == 1  # a run of another dataset has groups
+    other = ALL.assign(**{"method.n_programs": "30"})
+    curves = cost_curves(pd.concat([ALL.assign(**{"method.n_programs": "10"}), other], ignore_index=True))
+    assert [curve["method"].tolist() for curve in curves] == [["alchemist", "hybrid", "hybrid", "zero_shot"]] * 2
+
+
+def test_the_estimate_replaces_no_run() -> None:
+    (grid,) = cost_grids(ALL.iloc[[1, 2]].set_axis([2, 3]), pd.Series(0.25, index=[2, 3]))
+    assert grid.frame["list price"].tolist() == ["$0.0100", "$0.0200", "$0.2500"]
