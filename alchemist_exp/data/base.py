@@ -321,7 +321,7 @@ class Dataset(Component, ABC):
         subject: The noun for one row, such as "comment".
         relation: The words between the subject and a class name, such as "is about".
         zero_shot_prompt: The question about one row, with "[text]" in place of the row.
-        metric: The score that early stopping watches; with macro_f1 also that of the distilled model's decision rule.
+        metric: The score that early stopping watches; with macro_f1 the distilled model also has class offsets.
         positive_class: The class of binary F1; None for weighted F1.
         limit: Rows taken from the start of each split; None for all.
         license: The license of the texts.

@@ -200,10 +200,12 @@ def infer_classes(columns: Iterable[LabelColumn], reading: LabelReading, most: i
     if len(classes) < 2:
         raise DataError(f"all labels of {where} are {classes[0]!r}; set dataset.classes to all class names.")
     if len(found) > most or len(found) > max(10, len(texts) // 4):
+        unit = "labels" if any(column.rows is not None for column in columns) else "labeled rows"
+        limit = f" (at most {most} classes are possible)" * (len(found) > most)
         raise DataError(
-            f"the label column of {where} has {len(found):,} different values in {len(texts):,} labeled rows, such as "
-            f"{found[0][:40]!r}, so the classes, at most {most}, cannot be taken from it; set "
-            "dataset.label_column to the column of the labels, or name the classes by 'dataset.classes=[...]'."
+            f"the label column of {where} has {len(found):,} different values in {len(texts):,} {unit}{limit}, such as "
+            f"{found[0][:40]!r}, so the classes cannot be taken from it; set dataset.label_column to the column of the "
+            "labels, or name the classes by 'dataset.classes=[...]'."
         )
     return classes
 
@@ -437,6 +439,8 @@ def _unknown_label(column: LabelColumn, row: int, text: str, by_name: _NameTable
     names = [classes[index] for index in parts if index is not None]
     if column.rows is not None and names and len(names) == len(parts):
         return DataError(f"{start} For several classes write {SEPARATOR.join(names)}.")
+    if column.rows is not None and not parts:
+        return DataError(f"{start} For a row of no class write {SEPARATOR}.")
     if _looks_missing(text) or _number_text(text) == "-1":
         return DataError(f"{start} Leave the field empty in a row without a label.")
     if column.class_names is not None:

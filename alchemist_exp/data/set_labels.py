@@ -3,6 +3,7 @@
 The values of all rows are read as one column of single labels, so that names, indices and errors are those of `labels`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -11,6 +12,8 @@ from typing import Any
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.label_sets import SEPARATOR, mask_of
 from alchemist_exp.data.labels import LabelColumn, is_missing
+
+_RARE = -2  # no mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,25 @@ def _labels_of(value: object, row: int, where: str) -> list[Any] | None:
                 f"{where}: row {row} has the label {str(value)[:60]}; with dataset.multi_label=true expected a list of "
                 f"classes, or a text with {SEPARATOR} between their names."
             )
+
+
+def strata_of(masks: Sequence[int | None], share: float) -> list[int | None]:
+    """Return what rows are divided by into train, valid and test: their set of classes, where it is frequent.
+
+    Sets of which the division would draw less than one row are one stratum: rounding would draw rows of some and
+    none of others, and so distort the shares of classes.
+
+    Args:
+        masks: The mask of each row; None where the label is missing.
+        share: The share of rows that is drawn.
+
+    Example:
+        >>> strata_of([1, 1, 3, 5, None], 0.5)
+        [1, 1, -2, -2, None]
+
+    """
+    counts = Counter(masks)
+    return [mask if mask is None or counts[mask] * share >= 1 else _RARE for mask in masks]
 
 
 def masks_by_split(

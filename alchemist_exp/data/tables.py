@@ -31,7 +31,7 @@ from alchemist_exp.data.readers import Columns, is_untyped, similar_column
 from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
 from alchemist_exp.data.reviewed import read_reviewed
 from alchemist_exp.data.row_kind import RowKind
-from alchemist_exp.data.set_labels import masks_by_split, split_labels
+from alchemist_exp.data.set_labels import masks_by_split, split_labels, strata_of
 from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.data.texts import as_text, has_text
 
@@ -423,7 +423,8 @@ class TableDataset(Dataset, ABC):
         # An empty last line, as spreadsheets export it, must not be the only row of train.
         left_out = empty if len(empty) == len(unlabeled) else set[int]()
         kept = [row for row in range(table.n_rows) if row not in left_out]
-        divided = hold_out([contents[row] for row in kept], [labels[row] for row in kept], self.test_share, table.where)
+        strata = strata_of(labels, self.test_share) if self.multi_label else labels
+        divided = hold_out([contents[row] for row in kept], [strata[row] for row in kept], self.test_share, table.where)
         rows = {split: [kept[i] for i in chosen] for split, chosen in divided.items()}
         n_train = len(unlabeled) - len(empty)
         if left_out:

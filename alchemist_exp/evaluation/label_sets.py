@@ -72,7 +72,7 @@ def score_classes(gold: IntArray, predicted: IntArray, *, n_classes: int) -> tup
     )
 
 
-def most_frequent_set(gold: IntArray) -> float:
+def most_frequent_share(gold: IntArray) -> float:
     """Return the share of rows that have the most frequent class or set: the accuracy of always predicting it."""
     return float(np.unique(gold, return_counts=True)[1].max() / len(gold))
 
@@ -92,16 +92,17 @@ def score_set_programs(votes: IntArray, gold: IntArray | None, n_classes: int) -
     """
     voted = votes != ABSTAIN
     n_voting, n_rows = voted.sum(axis=1), max(len(votes), 1)
+    lowest = np.where(voted, votes, np.iinfo(np.int64).max).min(axis=1, initial=np.iinfo(np.int64).max)
+    differs = (lowest < votes.max(axis=1, initial=ABSTAIN)) & (n_voting > 1)
     scores = []
     for column, of_program in zip(votes.T, voted.T, strict=True):
-        others = voted & (votes != column[:, np.newaxis])
         found = None if gold is None else score_sets(gold, column, n_classes=n_classes)
         scores.append(
             ProgramScores(
                 coverage=int(of_program.sum()) / n_rows,
                 polarity=classes_of(int(np.bitwise_or.reduce(column[of_program], initial=0))),
                 overlap=int((of_program & (n_voting > 1)).sum()) / n_rows,
-                conflict=int((of_program & others.any(axis=1)).sum()) / n_rows,
+                conflict=int((of_program & differs).sum()) / n_rows,
                 accuracy=None if found is None else found.f1,
             )
         )

@@ -7,7 +7,7 @@ import numpy as np
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset, TextData
-from alchemist_exp.evaluation.label_sets import most_frequent_set
+from alchemist_exp.evaluation.label_sets import most_frequent_share
 from alchemist_exp.results.record import Section
 
 
@@ -45,7 +45,7 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         "positive_class": dataset.positive_class,
         "license": dataset.license,
         "most_frequent_class": {
-            split.value: most_frequent_set(gold) for split, gold in golds.items() if gold is not None
+            split.value: most_frequent_share(gold) for split, gold in golds.items() if gold is not None
         },
         "gold_used": [],
     }

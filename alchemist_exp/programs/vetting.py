@@ -270,7 +270,8 @@ def below_chance(votes: Votes, gold: IntArray, n_classes: int) -> CheckFailure |
 def below_chance_on_sets(votes: Votes, gold: IntArray, n_classes: int) -> CheckFailure | None:
     """Return whether a program decides on classes worse than its own votes would in random order.
 
-    Each pair of a row and a class is a decision, and chance follows from the share of each class in votes and gold.
+    Each pair of a row and a class that the program names at all is a decision, and chance follows from the share of
+    each class in votes and gold: a program for some of the classes is not rejected for the others.
 
     Args:
         votes: int64 array of shape (n_rows,), masks or -1 (`ABSTAIN`).
@@ -285,10 +286,14 @@ def below_chance_on_sets(votes: Votes, gold: IntArray, n_classes: int) -> CheckF
     if voted.sum() < MIN_LABELED_VOTES:
         return None
     named, holds = members(votes[voted], n_classes), members(gold, n_classes)
+    judged = named.any(axis=0)
+    if not judged.any():
+        return None
+    named, holds = named[:, judged], holds[:, judged]
     right = float((named == holds[voted]).mean())
     named_shares, gold_shares = named.mean(axis=0), holds.mean(axis=0)
     chance = float((named_shares * gold_shares + (1 - named_shares) * (1 - gold_shares)).mean())
-    if right >= chance:
+    if right >= chance - 1e-9:  # equal but for rounding, as of constant votes
         return None
     reason = f"right on {right:.1%} of the classes of {voted.sum()} valid rows; chance gives {chance:.1%}"
     return CheckFailure(RejectionStage.BELOW_CHANCE, reason)

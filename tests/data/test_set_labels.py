@@ -4,12 +4,16 @@ import json
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, DataError
+from alchemist_exp.core.label_sets import members
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import TextData
+from alchemist_exp.data.hold_out import hold_out
+from alchemist_exp.data.set_labels import strata_of
 
 LABELS = [["red"], ["red", "blue"], [], ["green"], ["blue"], ["blue", "green"]]
 MASKS = [1, 5, 0, 2, 4, 6]
@@ -127,3 +131,13 @@ def test_single_labels_keep_their_keys(composed) -> None:
     files = ("dataset=files", "dataset.prompt=x", "dataset.path=x.csv", "dataset.classes=[a,b]")
     keys = [config.build(composed(*files, *more)).dataset.cache_key() for more in ((), ("dataset.multi_label=true",))]
     assert [key.get("multi_label") for key in keys] == [None, True]
+
+
+def test_rare_sets_do_not_distort_the_shares_of_classes() -> None:
+    rng = np.random.default_rng(0)
+    masks = [int(sum(1 << k for k in rng.choice(20, 3, replace=False))) for _ in range(1000)]
+    divided = hold_out([str(row) for row in range(1000)], strata_of(masks, 0.1), 0.1, "a.csv")
+    shares = {
+        split: members(np.array([masks[row] for row in rows]), 20).mean(axis=0) for split, rows in divided.items()
+    }
+    assert np.abs(shares[Split.VALID] - shares[Split.TRAIN]).max() < 0.12

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from alchemist_exp.core.label_sets import members
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.evaluation.label_sets import most_frequent_set, score_classes, score_set_programs, score_sets
+from alchemist_exp.evaluation.label_sets import most_frequent_share, score_classes, score_set_programs, score_sets
 
 PAIRS = st.lists(st.tuples(st.integers(0, 7), st.integers(ABSTAIN, 7)), min_size=1, max_size=12)
 
@@ -45,5 +45,5 @@ def test_programs_are_scored_on_the_rows_they_answer() -> None:
     assert (first.accuracy, second.accuracy) == (pytest.approx(4 / 6), pytest.approx(2 / 5))
 
 
-def test_the_most_frequent_set_is_a_baseline() -> None:
-    assert most_frequent_set(np.array([3, 3, 0, 1 << 61])) == 0.5
+def test_the_most_frequent_share_is_a_baseline() -> None:
+    assert most_frequent_share(np.array([3, 3, 0, 1 << 61])) == 0.5

@@ -183,5 +183,12 @@ def test_programs_for_several_classes_are_compared_with_chance() -> None:
     failure = below_chance_on_sets(3 - gold, gold, 2)
     assert failure is not None
     assert failure.reason == "right on 0.0% of the classes of 40 valid rows; chance gives 50.0%"
+    rng = np.random.default_rng(0)
+    for _ in range(50):  # constant votes are at chance, in spite of rounding
+        masks = rng.integers(0, 8, 41)
+        assert below_chance_on_sets(np.full(41, rng.integers(0, 8)), masks, 3) is None
+    together = np.where(rng.random(200) < 0.5, 1, 2) | 4  # the program leaves out a class that always holds
+    votes = np.where(together & 1, 1, ABSTAIN)
+    assert below_chance_on_sets(votes, together, 3) is None
     few = np.where(np.arange(40) < 9, 3 - gold, ABSTAIN)
     assert below_chance_on_sets(few, gold, 2) is None
