@@ -146,6 +146,27 @@ def test_wrong_arguments_are_one_sentence(outputs: Path, capsys, arguments: list
     assert text.count("\n") == 1
 
 
+def test_the_changed_files_of_a_directory_are_edits(outputs: Path, capsys, tmp_path: Path) -> None:
+    before = (outputs / "before").resolve()
+    changed = shutil.copytree(before / "programs", tmp_path / "mine")
+    own = shutil.copytree(outputs / "outputs", tmp_path / "outputs")  # other tests count the edits of the run
+    arguments = ["edit", before.name[:12], str(changed), "--outputs", str(own)]
+    for more, message in (([], "has no changed program"), (["--program", "00"], "is a directory; leave it out")):
+        with pytest.raises(SystemExit):
+            main([*arguments, *more])
+        assert message in capsys.readouterr().err
+    for name, word in (("general_00.py", "check"), ("general_01.py", "free")):
+        source = f"def label_function(comment):\n    return 1 if {word!r} in comment.lower() else -1\n"
+        (changed / name).write_text(source)
+    assert main(arguments) == 0
+    assert "8 the same" in (text := capsys.readouterr().out)
+    assert "2 changed" in text
+    (changed / "other.py").touch()
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "other.py' is not the name of a program of the run" in capsys.readouterr().err
+
+
 def test_an_edited_program_is_a_new_run_with_its_parent(outputs: Path, capsys, tmp_path: Path) -> None:
     before, changed = (outputs / "before").resolve(), tmp_path / "changed.py"
     changed.write_text("def label_function(comment):\n    return 1 if 'check' in comment.lower() else -1\n")

@@ -1,4 +1,4 @@
-"""Runs a finished run again with one changed program, as a new run; the votes of the others come from the cache."""
+"""Runs a finished run again with changed programs, as a new run; the votes of the others come from the cache."""
 
 import os
 import shutil
@@ -35,16 +35,16 @@ no LLM is asked for others."""
 
 
 def run_edited(
-    parent: Path, record: RunRecord, outputs: Path, program: str, file: Path, own: Path | None
+    parent: Path, record: RunRecord, outputs: Path, program: str | None, file: Path, own: Path | None
 ) -> "RunResult":
-    """Make a run with one changed program.
+    """Make a run with changed programs.
 
     Args:
         parent: The directory of the run.
         record: Its record.
         outputs: The outputs directory of both runs.
-        program: The file name of the program, or a part of it that no other has.
-        file: The changed program.
+        program: The file name of the program, or a part of it that no other has; None if `file` is a directory.
+        file: The changed program, or a directory with changed programs under their names in the run.
         own: The user's --config-dir.
 
     Returns:
@@ -115,18 +115,23 @@ def _vet(overrides: Sequence[str], own: Path | None, progress: "Progress") -> No
         )
 
 
-def _write_programs(parent: Path, record: RunRecord, outputs: Path, program: str, file: Path) -> Path:
-    """Write the programs that voted in a run, with one of them changed, and return their directory."""
+def _write_programs(parent: Path, record: RunRecord, outputs: Path, program: str | None, file: Path) -> Path:
+    """Write the programs that voted in a run, with some of them changed, and return their directory."""
     texts = _unchanged_programs(parent, record)
-    name = _named(program, [*texts])
-    source = split_header(_read(file))[1]
-    earlier = split_header(texts[name])[1]
-    if source == earlier:
-        raise ConfigError(f"{single_line(str(file))!r} is equal to the program {name}; change it first.")
-    # The header stays: by it the new program has the old one as its parent.
-    texts[name] = texts[name].removesuffix(earlier) + source
+    changed = []
+    given = _given_programs(file, program, [*texts])
+    for name, text in given.items():
+        source, earlier = split_header(text)[1], split_header(texts[name])[1]
+        if source != earlier:
+            changed.append(name)
+            # The header stays: by it the new program has the old one as its parent.
+            texts[name] = texts[name].removesuffix(earlier) + source
+    if not changed:
+        found = "has no changed program" if program is None else f"is equal to the program {', '.join(given)}"
+        raise ConfigError(f"{single_line(str(file))!r} {found}; change it first.")
     key = key_of("edited programs", texts)[:SHOWN_KEY_DIGITS]
-    directory = outputs.resolve() / EDITED / f"{parent.name[:SHOWN_KEY_DIGITS]}_{Path(name).stem}_{key}"
+    what = Path(changed[0]).stem if len(changed) == 1 else f"{len(changed)}_programs"
+    directory = outputs.resolve() / EDITED / f"{parent.name[:SHOWN_KEY_DIGITS]}_{what}_{key}"
 
     def fill(draft: Path) -> None:
         for each, text in texts.items():
@@ -139,12 +144,29 @@ def _write_programs(parent: Path, record: RunRecord, outputs: Path, program: str
     return directory
 
 
+def _given_programs(file: Path, program: str | None, names: Sequence[str]) -> dict[str, str]:
+    """Return the texts that the user gives by the names of the programs in the run."""
+    if not file.is_dir():
+        if program is None:
+            raise ConfigError("--program NAME is missing; it says which program FILE replaces.")
+        return {_named(program, names): _read(file)}
+    if program is not None:
+        raise ConfigError(f"--program is for one FILE, and {single_line(str(file))!r} is a directory; leave it out.")
+    given = sorted(file.glob("*.py"))
+    if unknown := [path.name for path in given if path.name not in names]:
+        raise ConfigError(
+            f"{single_line(str(file / unknown[0]))!r} is not the name of a program of the run; they are "
+            f"{', '.join(map(single_line, names))}."
+        )
+    return {path.name: _read(path) for path in given}
+
+
 def _unchanged_programs(parent: Path, record: RunRecord) -> dict[str, str]:
     """Return the text of each program that voted in a run by its file.
 
     Raises:
-        StoreError: A file is missing or was changed since the run, so the new run would differ in more than one
-            program.
+        StoreError: A file is missing or was changed since the run, so the new run would differ in more than was
+            given.
 
     """
     directory = parent / "programs"

@@ -72,14 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     diff.set_defaults(do=_diff)
     edit = commands.add_parser(
         "edit",
-        help="run again with one changed program, and show which rows and scores change",
+        help="run again with changed programs, and show which rows and scores change",
         prog="alchemist programs edit",
     )
     edit.add_argument("run", metavar="RUN", help="a run: its key, the first digits of it, or its directory")
-    edit.add_argument("file", metavar="FILE", type=Path, help="the changed program")
-    edit.add_argument(
-        "--program", metavar="NAME", required=True, help="the program's file in RUN, or a part of its name"
-    )
+    edit.add_argument("file", metavar="FILE|DIR", type=Path, help="the changed program, or a directory of such files")
+    edit.add_argument("--program", metavar="NAME", help="with FILE: the program's file in RUN, or a part of its name")
     edit.add_argument("--outputs", type=Path, default=OUTPUTS, help="the outputs directory (outputs)")
     edit.add_argument("--config-dir", metavar="DIR", type=Path, help="your own members, as in the command of RUN")
     edit.set_defaults(do=_edit)
