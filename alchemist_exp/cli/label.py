@@ -205,7 +205,7 @@ def _run(chosen: argparse.Namespace, table: Table, row_columns: list[str], out: 
     saved = None if chosen.save is None else _member_file(chosen)
     config_dir = chosen.config_dir if saved is None or Path(chosen.config_dir or "").is_dir() else None
     experiment, container = compose_experiment(overrides, config_dir)
-    if experiment.dataset.several_classes:
+    if experiment.dataset.is_multi_label:
         raise ConfigError(ONE_CLASS)
     label_column = container["dataset"]["label_column"]
     if any(isinstance(label, list) for label in table.columns.get(label_column, ())):

@@ -382,7 +382,7 @@ class Dataset(Component, ABC):
         self.classes = [_class_name(name, number) for number, name in enumerate(self.classes, start=1)]
         if self.classes or not self.infers_classes:
             self.check_classes()
-        if self.metric is Metric.f1 and self.several_classes:
+        if self.metric is Metric.f1 and self.is_multi_label:
             raise ConfigError(
                 "dataset.metric=f1 is for one class per row; leave it out: with dataset.multi_label=true the score is "
                 "the macro-F1."
@@ -410,9 +410,9 @@ class Dataset(Component, ABC):
             ConfigError: They are not.
 
         """
-        most = MAX_SET_CLASSES if self.several_classes else MAX_CLASSES
+        most = MAX_SET_CLASSES if self.is_multi_label else MAX_CLASSES
         if not 2 <= len(self.classes) <= most:
-            several = " with multi_label=true" * self.several_classes
+            several = " with multi_label=true" * self.is_multi_label
             raise ConfigError(
                 f"dataset.classes has {len(self.classes)} names; expected 2 to {most}{several}, in the order of their "
                 "indices, as in 'dataset.classes=[ham,spam]'."
@@ -422,7 +422,7 @@ class Dataset(Component, ABC):
                 f"the class name {name[:80]!r} has a control character or a lone surrogate, which is no valid Unicode "
                 "character; correct it in dataset.classes, or in the labels if the classes are taken from them."
             )
-        if self.several_classes and (name := next((name for name in self.classes if SEPARATOR in name), None)):
+        if self.is_multi_label and (name := next((name for name in self.classes if SEPARATOR in name), None)):
             raise ConfigError(
                 f"dataset.classes has {name!r}, and with multi_label=true {SEPARATOR} is between the names of classes; "
                 "give the class another name."
@@ -440,10 +440,10 @@ class Dataset(Component, ABC):
     @property
     def score_metric(self) -> Metric:
         """The score by which runs are compared: `metric`, or macro-F1 where several classes may hold for a row."""
-        return Metric.macro_f1 if self.several_classes else self.metric
+        return Metric.macro_f1 if self.is_multi_label else self.metric
 
     @property
-    def several_classes(self) -> bool:
+    def is_multi_label(self) -> bool:
         """Whether several classes, or none, may hold for a row."""
         return bool(getattr(self, "multi_label", False))
 
@@ -461,7 +461,7 @@ class Dataset(Component, ABC):
             subject=self.subject,
             relation=self.relation,
             zero_shot_prompt=self.zero_shot_prompt,
-            multi_label=self.several_classes,
+            multi_label=self.is_multi_label,
         )
 
     def cache_key(self) -> dict[str, object]:

@@ -20,11 +20,11 @@ class ValidationData:
 
     Attributes:
         features: float32 array of shape (n_rows, n_features).
-        gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1, or with `sets` a mask of classes.
+        gold: int64 array of shape (n_rows,), each a class in 0..n_classes-1, or with `multi_label` a mask of classes.
         n_classes: How many classes there are.
         positive: The class whose binary F1 is the score; None for accuracy.
         macro: Whether the score is macro-F1. Class offsets are then chosen on these rows.
-        sets: Whether several classes may hold for a row; the score is then the macro-F1 over the classes.
+        multi_label: Whether several classes may hold for a row; the score is then the macro-F1 over the classes.
 
     Raises:
         DataError: There are no rows.
@@ -37,7 +37,7 @@ class ValidationData:
     n_classes: int
     positive: int | None
     macro: bool = False
-    sets: bool = False
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         """Check the values and make the gold labels read-only."""
@@ -49,7 +49,7 @@ class ValidationData:
             )
         if not len(gold):
             raise DataError("the validation split has no rows for early stopping; give it some, or set gold=none.")
-        highest = (1 << self.n_classes if self.sets else self.n_classes) - 1
+        highest = (1 << self.n_classes if self.multi_label else self.n_classes) - 1
         if not 0 <= gold.min() <= gold.max() <= highest:
             raise ValueError(f"gold labels are in {gold.min()}..{gold.max()}; expected 0..{highest}")
         if self.positive is not None and not 0 <= self.positive < self.n_classes:
@@ -185,7 +185,7 @@ class EndModel(Component, ABC):
 
     trains: ClassVar[bool] = True
     """Whether there is a model at all."""
-    learns_sets: ClassVar[bool] = False
+    supports_multi_label: ClassVar[bool] = False
     """Whether `fit` also takes `SetLabels`, the labels of a dataset with multi_label=true."""
 
     @abstractmethod
@@ -293,6 +293,6 @@ def hold_out(
         gold=classes,
         n_classes=labels.probs.shape[1],
         positive=None,
-        sets=isinstance(labels, SetLabels),
+        multi_label=isinstance(labels, SetLabels),
     )
     return train, validation

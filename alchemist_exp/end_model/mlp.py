@@ -57,7 +57,7 @@ class Mlp(EndModel):
 
     """
 
-    learns_sets = True
+    supports_multi_label = True
 
     hidden: list[int] = MISSING
     learning_rate: float = MISSING
@@ -147,7 +147,7 @@ class Mlp(EndModel):
             max_epochs=self.max_epochs,
             patience=self.patience,
             device=self.device,
-            sets=isinstance(labels, SetLabels),
+            multi_label=isinstance(labels, SetLabels),
         )
         fitted = train(settings, features[rows], labels.probs[rows], tuple(seeds), validation, on_epoch)
         if self.calibrate and has_gold:

@@ -91,14 +91,14 @@ class MLPEnsemble(nn.ModuleList):
     Args:
         sizes: Number of features, widths of the hidden layers, number of classes.
         n_seeds: How many perceptrons there are.
-        sets: Whether several classes may hold for a row: probabilities are then sigmoids, else they sum to 1.
+        multi_label: Whether several classes may hold for a row: probabilities are then sigmoids, else they sum to 1.
 
     """
 
-    def __init__(self, sizes: Sequence[int], n_seeds: int, *, sets: bool = False) -> None:
+    def __init__(self, sizes: Sequence[int], n_seeds: int, *, multi_label: bool = False) -> None:
         super().__init__(MLP(sizes) for _ in range(n_seeds))
         self.sizes = list(sizes)
-        self.sets = sets
+        self.multi_label = multi_label
 
     def __iter__(self) -> Iterator[MLP]:
         """Yield the network of each seed."""
@@ -171,7 +171,7 @@ class FittedMLPEnsemble(FittedEndModel):
             rows = to_tensor(features[start : start + _CHUNK], self._device)
             for seed, mlp in enumerate(self._networks):
                 logits = mlp(rows)
-                of_rows = logits.sigmoid() if self._networks.sets else logits.softmax(dim=-1)
+                of_rows = logits.sigmoid() if self._networks.multi_label else logits.softmax(dim=-1)
                 probs[seed, start : start + _CHUNK] = of_rows.cpu().numpy()
         return read_only(probs, np.float32)
 
@@ -227,7 +227,7 @@ class FittedMLPEnsemble(FittedEndModel):
         write_bytes(directory / "end_model.pt", raw.getvalue())
         curves = [asdict(curve) for curve in self.curves]
         stored = {"version": _VERSION, "sizes": self._networks.sizes, "curves": curves}
-        write_json(directory / "end_model.json", stored | ({"sets": True} if self._networks.sets else {}))
+        write_json(directory / "end_model.json", stored | ({"sets": True} if self._networks.multi_label else {}))
 
 
 def load_mlp_ensemble(directory: Path, device: Device) -> FittedMLPEnsemble:
@@ -259,7 +259,7 @@ def load_mlp_ensemble(directory: Path, device: Device) -> FittedMLPEnsemble:
         ]
         path = directory / "end_model.pt"
         _check_sizes(stored["sizes"], len(curves), path.stat().st_size)
-        networks = MLPEnsemble(stored["sizes"], len(curves), sets=stored.get("sets") is True)
+        networks = MLPEnsemble(stored["sizes"], len(curves), multi_label=stored.get("sets") is True)
         networks.load_stacked(torch.load(path, map_location="cpu", weights_only=True))
     except StoreError:
         raise

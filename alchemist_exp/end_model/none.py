@@ -35,7 +35,7 @@ class NoEndModel(EndModel):
     """A member that trains no model."""
 
     trains = False
-    learns_sets = True
+    supports_multi_label = True
 
     def fit(
         self,

@@ -27,7 +27,7 @@ class TrainingSettings:
         max_epochs: Maximum number of epochs.
         patience: A seed stops after this many epochs without a better validation score.
         device: Where to train.
-        sets: Whether several classes may hold for a row.
+        multi_label: Whether several classes may hold for a row.
 
     """
 
@@ -38,4 +38,4 @@ class TrainingSettings:
     max_epochs: int
     patience: int
     device: Device
-    sets: bool = False
+    multi_label: bool = False

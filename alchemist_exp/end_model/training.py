@@ -61,7 +61,7 @@ def train(
     # no other seed takes numbers from it.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     sizes = [features.shape[1], *settings.hidden, targets.shape[1]]
-    networks = MLPEnsemble(sizes, len(seeds), sets=settings.sets)
+    networks = MLPEnsemble(sizes, len(seeds), multi_label=settings.multi_label)
     for network, generator in zip(networks, generators, strict=True):
         network.initialize(generator)
     networks.to(device)
@@ -71,7 +71,9 @@ def train(
         targets=to_tensor(targets, device),
         validation=ValidationSet(
             to_tensor(validation.features, device) / scale,
-            to_tensor(members(validation.gold, validation.n_classes) if settings.sets else validation.gold, device),
+            to_tensor(
+                members(validation.gold, validation.n_classes) if settings.multi_label else validation.gold, device
+            ),
             validation.positive,
             macro=validation.macro,
         ),
@@ -190,7 +192,7 @@ class Distillation(lightning.LightningModule):
 
     def _loss_of(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of rows; of independent classes the binary cross-entropies are added up."""
-        if not self._settings.sets:
+        if not self._settings.multi_label:
             return nn.functional.cross_entropy(logits, targets)
         losses = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         return losses.sum(dim=1).mean()

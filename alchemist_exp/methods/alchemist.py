@@ -45,7 +45,7 @@ class AlchemistMethod(ProgramMethod):
     uses = ("llm", "prompt", "supplement", "repair", *ProgramMethod.uses)
     advice_for_more_programs = "raise method.n_programs"
     reads_scores = True
-    labels_sets = True
+    supports_multi_label = True
     n_programs: int = MISSING
     performance_hint: bool = MISSING
 

@@ -31,7 +31,7 @@ class Method(Component, ABC):
     """Whether it can label image datasets."""
     labels_texts: ClassVar[bool] = True
     """Whether it can label datasets of texts or records."""
-    labels_sets: ClassVar[bool] = False
+    supports_multi_label: ClassVar[bool] = False
     """Whether it can label datasets with several classes per row (dataset.multi_label=true)."""
 
     @property

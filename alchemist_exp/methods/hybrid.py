@@ -47,7 +47,7 @@ class HybridMethod(AlchemistMethod):
     """
 
     labels_images = False
-    labels_sets = False
+    supports_multi_label = False
     n_rows: int | None = MISSING
     llm_confidence: float = MISSING
     max_output_tokens: int = MISSING

@@ -31,7 +31,7 @@ class ProgramFilesMethod(ProgramMethod):
 
     advice_for_more_programs = "add programs to the directory method.path"
     reads_scores = True
-    labels_sets = True
+    supports_multi_label = True
     path: str = MISSING
     edited_from: str | None = None
 

@@ -103,21 +103,21 @@ def _label_table(data: TextData, split: Split, result: LabelingResult, probs: Fl
 
     classes, gold, has_text = data.task.classes, data.gold(split), data.has_text(split)
     labels = result.train_labels if split is Split.TRAIN else result.labels.get(split)
-    sets = data.task.multi_label
+    multi_label = data.task.multi_label
     if labels is None:
         n_rows = int(has_text.sum())
-        labels = (SetLabels if sets else SoftLabels)(
+        labels = (SetLabels if multi_label else SoftLabels)(
             probs=np.zeros((n_rows, len(classes)), dtype=np.float32), covered=np.zeros(n_rows, dtype=bool)
         )
     shares = np.where(labels.covered[:, np.newaxis], labels.probs, np.nan)
     share = pa.float32()
     # Of the rows with text. from_pandas: NaN becomes null
     labeled = {
-        "weak_label": _names(labels.hard(), classes, sets=sets),
+        "weak_label": _names(labels.hard(), classes, multi_label=multi_label),
         **{f"p({name})": pa.array(shares[:, i], share, from_pandas=True) for i, name in enumerate(classes)},
     }
-    if probs is not None and sets:
-        labeled["predicted"] = _names(predicted_sets(probs), classes, sets=True)
+    if probs is not None and multi_label:
+        labeled["predicted"] = _names(predicted_sets(probs), classes, multi_label=True)
         labeled |= {f"predicted p({name})": pa.array(probs[:, i], share) for i, name in enumerate(classes)}
     elif probs is not None:
         labeled["predicted"] = _names(probs.argmax(axis=1), classes)
@@ -129,8 +129,8 @@ def _label_table(data: TextData, split: Split, result: LabelingResult, probs: Fl
         "split": pa.repeat(pa.scalar(split.value, pa.string()), len(has_text)),
         "row": pa.array(data.rows_of_input(split), pa.int64()),
     }
-    unknown = pa.nulls(len(has_text), pa.list_(pa.large_string()) if sets else pa.large_string())
-    golds = unknown if gold is None else _names(gold, classes, sets=sets)
+    unknown = pa.nulls(len(has_text), pa.list_(pa.large_string()) if multi_label else pa.large_string())
+    golds = unknown if gold is None else _names(gold, classes, multi_label=multi_label)
     ours = {"gold": golds} | {name: column.take(places) for name, column in labeled.items()}
     for name, column in data.kind.arrow_columns(data.texts(split)).items():
         columns[_free_name(name, (*columns, *ours))] = column
@@ -148,7 +148,7 @@ def _votes(sources: LabelSources, split: Split, n_rows: int, classes: Sequence[s
     names = vote_columns(sources.names if sources.matrices else ())
     values = pa.array(classes, pa.large_string())
     if isinstance(matrix := sources.matrices.get(split), SetMatrix):
-        return {name: _names(matrix.votes[:, i], classes, sets=True) for i, name in enumerate(names)}
+        return {name: _names(matrix.votes[:, i], classes, multi_label=True) for i, name in enumerate(names)}
     if split not in sources.matrices:  # the votes of people may be on train only
         kind = pa.dictionary(pa.int8(), pa.large_string())
         return {name: pa.nulls(n_rows, kind) for name in names}
@@ -159,11 +159,11 @@ def _votes(sources: LabelSources, split: Split, n_rows: int, classes: Sequence[s
     }
 
 
-def _names(indices: IntArray, classes: Sequence[str], *, sets: bool = False) -> "pa.Array":
+def _names(indices: IntArray, classes: Sequence[str], *, multi_label: bool = False) -> "pa.Array":
     """Return the name of each class as large_string, of masks as lists of them; null for `ABSTAIN`."""
     import pyarrow as pa
 
-    if sets:
+    if multi_label:
         named = {mask: None if mask == ABSTAIN else names_of(mask, classes) for mask in np.unique(indices).tolist()}
         return pa.array([named[mask] for mask in indices.tolist()], pa.list_(pa.large_string()))
     return pa.array(classes, pa.large_string()).take(pa.array(indices, mask=indices == ABSTAIN))

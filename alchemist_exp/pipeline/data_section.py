@@ -40,7 +40,7 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         "rows_without_text": {split: count for split, count in without_text.items() if count},
         "repeats": _repeats(labeled),
         "classes": list(dataset.classes),
-        "multi_label": dataset.several_classes,
+        "multi_label": dataset.is_multi_label,
         "metric": dataset.score_metric.value,
         "positive_class": dataset.positive_class,
         "license": dataset.license,

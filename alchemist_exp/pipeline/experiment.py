@@ -290,7 +290,7 @@ class Experiment:
 
     def check_several_classes(self) -> None:
         """Raise ConfigError for what cannot label several classes per row, if the dataset has them."""
-        if self.dataset.several_classes:
+        if self.dataset.is_multi_label:
             check_multi_label(
                 dataset=self.dataset,
                 method=self.method,
@@ -429,7 +429,7 @@ class Experiment:
                     f"prompt={self.prompt.name} has no {placeholder} in prompt.program, so {choice} would have no "
                     f"effect; add '{placeholder}' to the list, or leave out {choice}."
                 )
-        several = self.dataset.several_classes
+        several = self.dataset.is_multi_label
         key, signature = "signature", self.prompt.signature
         if several:
             key, signature = "multi_label.signature", self.prompt.multi_label["signature"]

@@ -44,7 +44,7 @@ def check_multi_label(
     refused = (
         (dataset.images, f"the images of dataset={dataset.name}", "use a dataset of texts or records"),
         (
-            not method.labels_sets,
+            not method.supports_multi_label,
             f"method={method.name}",
             "use method=alchemist or method=program_files",
         ),
@@ -53,7 +53,7 @@ def check_multi_label(
             f"label_model={label_model.name}, which learns from gold labels",
             "use label_model=snorkel",
         ),
-        (not end_model.learns_sets, f"end_model={end_model.name}", "use end_model=mlp or end_model=none"),
+        (not end_model.supports_multi_label, f"end_model={end_model.name}", "use end_model=mlp or end_model=none"),
         (
             isinstance(end_model, Mlp) and end_model.calibrate,
             "end_model.calibrate=true",

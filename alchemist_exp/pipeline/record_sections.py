@@ -313,7 +313,7 @@ def record_labels(
 def _tie_notes(result: LabelingResult, experiment: Experiment) -> list[str]:
     """Return a note on training rows whose label is not decided by their votes."""
     labels, votes = result.labels[Split.TRAIN], result.sources.matrices[Split.TRAIN]
-    if experiment.dataset.several_classes:
+    if experiment.dataset.is_multi_label:
         return []
     tied, n_labeled = labels.tied, int(labels.covered.sum())
     how = "their soft labels are equal for these classes, and their hard labels are one of them at random"

@@ -101,8 +101,8 @@ def distil(
             gold=gold,
             n_classes=context.n_classes,
             positive=dataset.positive if dataset.metric is Metric.f1 else None,
-            sets=dataset.several_classes,
-            macro=dataset.metric is Metric.macro_f1 and not dataset.several_classes,
+            multi_label=dataset.is_multi_label,
+            macro=dataset.metric is Metric.macro_f1 and not dataset.is_multi_label,
         )
     rows, labels = features[Split.TRAIN], result.train_labels
     with context.progress.stage(

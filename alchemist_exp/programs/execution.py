@@ -261,7 +261,7 @@ def _write(run: ProgramRun, directory: Path) -> None:
         "cpu_seconds": run.cpu_seconds,
         "wall_seconds": run.wall_seconds,
         "nondeterministic": run.nondeterministic,
-    } | ({"sets": True} if run.sets else {})
+    } | ({"sets": True} if run.multi_label else {})
     (directory / "run.json").write_text(json.dumps(rest, indent=2), encoding="utf-8")
 
 
@@ -277,5 +277,5 @@ def _read(directory: Path) -> ProgramRun:
         cpu_seconds=rest["cpu_seconds"],
         wall_seconds=rest.get("wall_seconds", rest["cpu_seconds"] or 0.0),  # version 0.1 kept the CPU time only
         nondeterministic=rest["nondeterministic"],
-        sets=rest.get("sets", False),
+        multi_label=rest.get("sets", False),
     )

@@ -193,7 +193,7 @@ class Vetter:
 
     def _failure_of_train(self, run: ProgramRun) -> CheckFailure | None:
         if self._vetting.reject_constant and (run.votes == run.votes[0]).all():
-            vote = list(classes_of(int(run.votes[0]))) if run.sets else run.votes[0]
+            vote = list(classes_of(int(run.votes[0]))) if run.multi_label else run.votes[0]
             return CheckFailure(RejectionStage.CONSTANT, f"the vote is {vote} on every training row")
         coverage, needed = float((run.votes != ABSTAIN).mean()), self._vetting.min_coverage
         if coverage < needed:
@@ -220,7 +220,7 @@ def _failure_of_gold(
         votes, labels = [on_valid.votes], [gold]
     if reviewed is not None:
         votes, labels = [*votes, on_train.votes[reviewed.rows]], [*labels, reviewed.gold]
-    check = below_chance_on_sets if on_train.sets else below_chance
+    check = below_chance_on_sets if on_train.multi_label else below_chance
     return check(np.concatenate(votes), np.concatenate(labels), n_classes) if votes else None
 
 

@@ -318,13 +318,13 @@ class ProgramAccount:
         """
         self._repetition = repetition
 
-    def result(self, rows: int, n_classes: int, *, sets: bool = False) -> ProgramRun:
+    def result(self, rows: int, n_classes: int, *, multi_label: bool = False) -> ProgramRun:
         """Return the program's result. To be called once, after the last chunk.
 
         Args:
             rows: Number of rows of all chunks.
             n_classes: Number of classes.
-            sets: Whether votes are for several classes.
+            multi_label: Whether votes are for several classes.
 
         Returns:
             The result over all rows.
@@ -350,14 +350,14 @@ class ProgramAccount:
         without_votes = self._status in _OUTCOME_WITHOUT_VOTES
         is_vote = (codes >= 0) & (codes < n_classes) & (not without_votes)
         votes = np.where(is_vote, codes, np.int8(ABSTAIN))
-        if sets:
+        if multi_label:
             votes = np.where(is_vote, self._masks(rows), np.int64(ABSTAIN))
         outcomes = count_outcomes(codes)
         if without_votes:
             outcomes = {_OUTCOME_WITHOUT_VOTES[self._status]: rows} if rows else {}
         return ProgramRun(
             votes=votes,
-            sets=sets,
+            multi_label=multi_label,
             status=self._status,
             outcomes=outcomes,
             messages={kind: text for kind, text in self._messages.items() if kind in outcomes or without_votes},

@@ -64,8 +64,8 @@ class ProgramRun:
     """The result of one program over n rows.
 
     Attributes:
-        votes: int8 array of shape (n,), a class, or ABSTAIN (-1) where there is no valid vote; read-only. With `sets`
-            int64 masks of classes (see `core.label_sets`), or ABSTAIN.
+        votes: int8 array of shape (n,), a class, or ABSTAIN (-1) where there is no valid vote; read-only. With
+            `multi_label` int64 masks of classes (see `core.label_sets`), or ABSTAIN.
         status: State in which the program ended.
         outcomes: Number of rows by outcome; the numbers sum to n.
         messages: First message of each outcome. The program may have written it, so it may try to mislead a reader or
@@ -77,7 +77,7 @@ class ProgramRun:
         lines: int32 array of shape (n,), from 1: the line at which the program ended on each row; 0 where it is not
             known; None if the program was not traced. A hostile program may report another of its lines.
         nondeterministic: Whether some votes differ when the first rows are labeled again in reverse order.
-        sets: Whether a vote is for several classes (dataset.multi_label).
+        multi_label: Whether a vote is for several classes (dataset.multi_label).
         repeatable: Whether the result depends on the program alone; False after a stall or a crash, whose cause may be
             the machine.
 
@@ -96,10 +96,10 @@ class ProgramRun:
     lines: npt.NDArray[np.int32] | None = None
     nondeterministic: bool = False
     repeatable: bool = True
-    sets: bool = False
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
-        votes = read_only(self.votes, np.int64 if self.sets else np.int8)
+        votes = read_only(self.votes, np.int64 if self.multi_label else np.int8)
         if votes.ndim != 1 or sum(self.outcomes.values()) != len(votes):
             raise ValueError(
                 f"votes of shape {votes.shape} do not fit outcomes {self.outcomes}; expected votes of shape (n,) and "

@@ -44,7 +44,7 @@ def run_programs(
     used_wall_s: Sequence[float] | None = None,
     on_progress: ProgressCallback | None = None,
     trace: bool = False,
-    sets: bool = False,
+    multi_label: bool = False,
 ) -> list[ProgramRun]:
     """Do the work of `Sandbox.execute`. After any error, including Ctrl-C, no worker is left.
 
@@ -57,7 +57,7 @@ def run_programs(
         used_wall_s: See `Sandbox.execute`.
         on_progress: See `Sandbox.execute`.
         trace: See `Sandbox.execute_traced`.
-        sets: See `multi_label` of `Sandbox.execute`.
+        multi_label: See `multi_label` of `Sandbox.execute`.
 
     Returns:
         One result per program.
@@ -66,12 +66,12 @@ def run_programs(
         SandboxError: Workers cannot be started or isolated.
         ValueError: `n_classes` is out of range.
     """
-    most = MAX_SET_CLASSES if sets else MAX_CLASSES
+    most = MAX_SET_CLASSES if multi_label else MAX_CLASSES
     if not 1 <= n_classes <= most:
         raise ValueError(f"n_classes is {n_classes}; expected 1..{most}")
     used = used_wall_s or [0.0] * len(sources)
     accounts = [ProgramAccount(source, sandbox, used_s) for source, used_s in zip(sources, used, strict=True)]
-    execution = _Execution(sandbox, inputs, n_classes, isolation, trace, sets)
+    execution = _Execution(sandbox, inputs, n_classes, isolation, trace, multi_label)
     report_progress = on_progress or (lambda finished: None)
     # Enough chunks that every worker has one when there are few programs, and one more in preparation.
     max_open = 1 + math.ceil(sandbox.n_workers / max(1, len(sources)))
@@ -104,7 +104,7 @@ def run_programs(
                 for chunk in opened:
                     chunk.close()
             raise
-    return [account.result(len(inputs), n_classes, sets=sets) for account in accounts]
+    return [account.result(len(inputs), n_classes, multi_label=multi_label) for account in accounts]
 
 
 class _RowCounter:
@@ -200,7 +200,7 @@ class _Execution:
     n_classes: int
     isolation: IsolationPolicy
     trace: bool = False
-    sets: bool = False
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         self.cancelled = threading.Event()
@@ -291,7 +291,9 @@ class _Execution:
         """
         with ExitStack() as stack:
             zygote = chunk.zygote or stack.enter_context(self.zygote(chunk.rows))
-            votes = stack.enter_context(VotesArea(chunk.rows.n_rows - first, trace=self.trace, sets=self.sets))
+            votes = stack.enter_context(
+                VotesArea(chunk.rows.n_rows - first, trace=self.trace, multi_label=self.multi_label)
+            )
             process = stack.enter_context(WorkerProcess(zygote, self.cancelled))
             process.start(
                 self._job(account, chunk.rows, first, zygote.control_fd),
@@ -308,7 +310,7 @@ class _Execution:
             worker_exit = process.end()
             account.add_time(wall_s=time.monotonic() - started, cpu_s=worker_exit.cpu_seconds)
             codes, report = votes.copy()
-            masks = votes.copy_masks() if self.sets else None
+            masks = votes.copy_masks() if self.multi_label else None
             if self.trace:
                 account.add_lines(first, votes.copy_lines())
         done = account.add_worker(
@@ -353,7 +355,7 @@ class _Execution:
             seccomp_number=ARCHITECTURES[machine].seccomp if self.isolation.confined else 0,
             seccomp_filter=build_filter(machine, control_fd).hex() if self.isolation.confined else "",
             trace=self.trace,
-            sets=self.sets,
+            multi_label=self.multi_label,
         )
 
 

@@ -77,7 +77,7 @@ class _WorkerSandbox(Sandbox):
             self._isolation(),
             used_wall_s=used_wall_s,
             on_progress=on_progress,
-            sets=multi_label,
+            multi_label=multi_label,
         )
 
     def execute_traced(

@@ -124,7 +124,7 @@ class VotesArea:
     Args:
         n_rows: Number of rows, one int8 code each; REPORT_BYTES bytes follow.
         trace: Whether an int32 line of each row follows, see `WorkerJob.trace`.
-        sets: Whether an int64 mask of each row follows, see `WorkerJob.sets`.
+        multi_label: Whether an int64 mask of each row follows, see `WorkerJob.multi_label`.
 
     Attributes:
         n_rows: Number of rows.
@@ -134,10 +134,10 @@ class VotesArea:
         SandboxError: The kernel does not seal the memory.
     """
 
-    def __init__(self, n_rows: int, *, trace: bool = False, sets: bool = False) -> None:
+    def __init__(self, n_rows: int, *, trace: bool = False, multi_label: bool = False) -> None:
         self.n_rows = n_rows
         self._masks_at = protocol.masks_at(n_rows, trace=trace)
-        size = protocol.area_bytes(n_rows, trace=trace, sets=sets)
+        size = protocol.area_bytes(n_rows, trace=trace, multi_label=multi_label)
         self.fd = create_memory_file("votes")
         try:
             os.ftruncate(self.fd, size)
@@ -195,6 +195,6 @@ class VotesArea:
         """Copy the masks, after the worker has ended; they are any numbers.
 
         Returns:
-            int64 array of shape (n_rows,); empty without `sets`.
+            int64 array of shape (n_rows,); empty without `multi_label`.
         """
         return np.frombuffer(self._memory[self._masks_at :], dtype=np.int64)

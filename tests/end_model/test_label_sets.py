@@ -19,7 +19,7 @@ MASKS = to_masks(HOLDS)
 @pytest.mark.parametrize("with_gold", [True, False])
 def test_each_class_is_learned(with_gold: bool, tmp_path: Path) -> None:
     mlp = load_component("end_model=mlp", learning_rate=0.02, max_epochs=30)
-    validation = ValidationData(features=FEATURES[:100], gold=MASKS[:100], n_classes=3, positive=None, sets=True)
+    validation = ValidationData(features=FEATURES[:100], gold=MASKS[:100], n_classes=3, positive=None, multi_label=True)
     both = [
         mlp.fit(FEATURES, LABELS, seeds=seeds, validation=validation if with_gold else None) for seeds in ([0, 1], [1])
     ]
@@ -41,4 +41,4 @@ def test_each_class_is_learned(with_gold: bool, tmp_path: Path) -> None:
 
 def test_gold_must_be_masks_of_the_classes() -> None:
     with pytest.raises(ValueError, match=r"expected 0\.\.7"):
-        ValidationData(features=FEATURES[:1], gold=np.array([8]), n_classes=3, positive=None, sets=True)
+        ValidationData(features=FEATURES[:1], gold=np.array([8]), n_classes=3, positive=None, multi_label=True)

@@ -58,7 +58,7 @@ def test_lists_are_masks_and_other_values_are_no_votes(make_sandbox: MakeSandbox
     sources = [DEFINE + value for value in [*VALID, *INVALID]]
     runs = make_sandbox().execute(sources, TEXTS[:2], 3, multi_label=True)
     for value, run in zip([*VALID, *INVALID], runs, strict=True):
-        assert (run.sets, run.votes.dtype) == (True, np.int64), value
+        assert (run.multi_label, run.votes.dtype) == (True, np.int64), value
         assert run.votes.tolist() == [VALID.get(value, ABSTAIN)] * 2, value
         outcome = INVALID.get(value, Outcome.ABSTAIN if VALID.get(value) == ABSTAIN else Outcome.VOTE)
         assert run.outcomes == {outcome: 2}, value

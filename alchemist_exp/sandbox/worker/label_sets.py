@@ -1,4 +1,4 @@
-"""Checks votes that are lists of classes, for `WorkerJob.sets`; other jobs do not use this module."""
+"""Checks votes that are lists of classes, for `WorkerJob.multi_label`; other jobs do not use this module."""
 
 import operator
 from collections.abc import Callable

@@ -143,7 +143,7 @@ def _run_worker(
                 os._exit(1)
             os.setsid()
             job = WorkerJob(**json.loads(message))
-            votes = mmap.mmap(votes_fd, area_bytes(job.rows, trace=job.trace, sets=job.sets))
+            votes = mmap.mmap(votes_fd, area_bytes(job.rows, trace=job.trace, multi_label=job.multi_label))
             sys.stdin = None
             sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = SilentStream()  # type: ignore[misc, assignment]
             lock_down(libc, job, control_fd)

@@ -160,7 +160,7 @@ def run_program(setup: ZygoteSetup, job: WorkerJob, source: bytes, rows: WorkerR
         source: The program in UTF-8.
         rows: All rows of the zygote.
         votes: Shared memory: one int8 per row of the job, then the report, then the lines if the job has `trace`, and
-            the masks if it has `sets`.
+            the masks if it has `multi_label`.
     """
     report = ReportWriter(memoryview(votes)[job.rows :], job.row_offset)
     timer = RowTimer(votes, job.rows)
@@ -220,7 +220,7 @@ def _label_rows(
     codes = memoryview(votes)[: job.rows].cast("b")
     highest = job.n_classes - 1
     check: Callable[[object, int, WorkerJob, ReportWriter], int] = _check_vote
-    if job.sets:  # no vote is its own code
+    if job.multi_label:  # no vote is its own code
         highest, check = -2, _set_check(memoryview(votes)[masks_at(job.rows, trace=job.trace) :])
     timeouts_left = job.timeouts_left
     row = first = 0

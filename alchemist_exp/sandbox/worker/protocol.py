@@ -11,7 +11,7 @@ TIMEOUT: Final = -3
 BAD_TYPE: Final = -4
 OUT_OF_RANGE: Final = -5
 
-# Codes of the jobs with `WorkerJob.sets`: the classes are in the row's mask.
+# Codes of the jobs with `WorkerJob.multi_label`: the classes are in the row's mask.
 SET: Final = 0
 ABSTAINED: Final = -1
 
@@ -33,7 +33,7 @@ LINE_BYTES: Final = 4
 """Bytes of the line of each row, which follow the report in the jobs with `WorkerJob.trace`."""
 
 MASK_BYTES: Final = 8
-"""Bytes of the mask of each row, bit k for class k, which follow report and lines in the jobs with `WorkerJob.sets`."""
+"""Bytes of the mask of each row, bit k for class k; masks follow report and lines, with `WorkerJob.multi_label`."""
 
 
 def masks_at(rows: int, *, trace: bool) -> int:
@@ -49,18 +49,18 @@ def masks_at(rows: int, *, trace: bool) -> int:
     return rows + REPORT_BYTES + rows * LINE_BYTES * trace
 
 
-def area_bytes(rows: int, *, trace: bool, sets: bool = False) -> int:
+def area_bytes(rows: int, *, trace: bool, multi_label: bool = False) -> int:
     """Return the size of the memory that a worker writes.
 
     Args:
         rows: Number of rows of the job.
         trace: Whether it has a line for each row.
-        sets: Whether it has a mask for each row.
+        multi_label: Whether it has a mask for each row.
 
     Returns:
         The number of bytes of votes, report, lines and masks.
     """
-    return masks_at(rows, trace=trace) + rows * MASK_BYTES * sets
+    return masks_at(rows, trace=trace) + rows * MASK_BYTES * multi_label
 
 
 # First byte of the message that a zygote or a worker sends after its set-up. The reason follows REFUSED.
@@ -126,7 +126,7 @@ class WorkerJob(NamedTuple):
         rows: Number of rows, and so of votes.
         reverse: Give the rows to the program in reverse order, and store the votes in that order.
         row_offset: Added to a vote's index to get the row number that a message names.
-        n_classes: Number of classes; valid votes are -1 .. n_classes - 1, or with `sets` lists of 0 .. n_classes - 1.
+        n_classes: Number of classes; valid votes are -1 .. n_classes - 1, or with `multi_label` lists of classes.
         call_cpu_s: CPU seconds one call of the program may take.
         init_cpu_s: CPU seconds loading the program may take.
         total_cpu_s: CPU seconds after which the kernel ends the worker (RLIMIT_CPU).
@@ -134,7 +134,7 @@ class WorkerJob(NamedTuple):
         seccomp_number: Number of the system call seccomp(2) on this machine.
         seccomp_filter: System call filter in hexadecimal; empty for limits only, without a filter.
         trace: Store the line at which the program ended on each row, int32, after the report. It slows calls down.
-        sets: A vote is a list of classes, which is stored as a mask, int64, after the report and the lines.
+        multi_label: A vote is a list of classes, which is stored as a mask, int64, after the report and the lines.
     """
 
     first: int
@@ -149,4 +149,4 @@ class WorkerJob(NamedTuple):
     seccomp_number: int
     seccomp_filter: str
     trace: bool
-    sets: bool
+    multi_label: bool
