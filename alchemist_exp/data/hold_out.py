@@ -57,6 +57,7 @@ def _draw(rows: Sequence[int], texts: Sequence[object], labels: Sequence[int | N
     """Return `size` rows with the class shares of `rows`."""
 
     def place(row: int) -> tuple[bytes, int]:
+        """Return the sort key of a row: a hash of its content, so that other rows do not alter the draw."""
         content = f"{SEED}\n{labels[row]}\n{texts[row]}".encode("utf-8", "surrogatepass")
         return hashlib.sha256(content).digest(), row
 

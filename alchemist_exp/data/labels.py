@@ -315,6 +315,7 @@ class _NameTable:
     """Finds a class by its name, if only one class is meant."""
 
     def __init__(self, classes: Sequence[str]) -> None:
+        """Index the classes by exact name, by number and by folded name; a key of two classes is left out."""
         self.classes = classes
         self._tables = [
             (form, {key: i for i, key in enumerate(keys) if keys.count(key) == 1})
@@ -391,6 +392,7 @@ def _refuse_other_labels(
     """Refuse a split that has no label in common with the largest split; `by_name` has the class names of files."""
 
     def name(text: str) -> str:
+        """Return the folded name of the class that a label means; of an unknown label, its own."""
         index = by_name.find(text)
         index = _as_index(text, len(by_name.classes)) if index is None else index
         return _folded(text if index is None else by_name.classes[index])

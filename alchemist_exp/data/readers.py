@@ -284,6 +284,7 @@ def sniff_delimiter(stream: TextIO, wanted: Sequence[str], usual: str) -> str:
     names = {name.strip().casefold() for name in wanted}
 
     def fit(delimiter: str) -> tuple[int, bool, bool, int]:
+        """Return how well a delimiter fits; the larger tuple fits better."""
         stream.seek(0)
         rows: list[list[str]] = []
         even = True

@@ -151,6 +151,7 @@ def _values(name: str, table: RecordTable) -> list[Value]:
 
 def _as_json(value: object, name: str, row: int, where: str) -> str:
     def convert(inner: object) -> str:
+        """Return a value that JSON does not have as text, or refuse its type."""
         if isinstance(inner, date | time | Decimal):
             return str(inner)
         raise _no_value(name, type(inner).__name__, row, where)

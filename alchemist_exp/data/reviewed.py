@@ -36,7 +36,7 @@ class ReviewedRows:
     gold: IntArray
 
     def __post_init__(self) -> None:
-        """Make the arrays read-only."""
+        """Make both arrays read-only, with type int64."""
         object.__setattr__(self, "rows", read_only(self.rows, np.int64))
         object.__setattr__(self, "gold", read_only(self.gold, np.int64))
 
