@@ -127,7 +127,6 @@ class Concepts(Component):
             The thresholds.
 
         """
-
         of_class, of_concept = self.max_class_similarity, self.max_concept_similarity
         return ConceptFilters(
             max_characters=self.max_characters,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,8 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
-from alchemist_exp.label_models.labeled_votes import check_gold, log_loss, out_of_fold_labels, require_labeled
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, labels_from_log_weights
+from alchemist_exp.label_models.labeled_votes import GoldLabelModel, log_loss, out_of_fold_labels, require_labeled
 from alchemist_exp.label_models.posterior import AdditivePosterior, Link, with_silent_abstain
 
 _MAX_ITERATIONS = 10_000
@@ -24,7 +24,7 @@ _TOLERANCE = 1e-7
 
 @component("label_model", "stacked")
 @dataclass(kw_only=True)
-class Stacked(LabelModel):
+class Stacked(GoldLabelModel):
     """Learns a weight for each program, vote and class by logistic regression (stacking; Wolpert, 1992).
 
     The features of a row are its votes, one-hot: n_programs * n_classes columns; to abstain is all zeros. In addition
@@ -33,7 +33,6 @@ class Stacked(LabelModel):
     out of fold, see `out_of_fold_labels`.
 
     Attributes:
-        use_valid: Whether the gold labels of valid may be used.
         l2: Strengths of the L2 penalty on the weights (1 / C of scikit-learn), in rows. The one whose out-of-fold
             labels have the smallest log loss is used.
 
@@ -50,23 +49,12 @@ class Stacked(LabelModel):
 
     """
 
-    uses_gold: ClassVar[bool] = True
-    use_valid: bool = MISSING
     l2: list[float] = MISSING
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value out of range."""
         if not self.l2 or not all(0 < strength < np.inf for strength in self.l2):
             raise ConfigError(f"label_model.l2 is {[*self.l2]}; expected a list of numbers above 0, such as [1].")
-
-    def check(self) -> None:
-        """Check that the gold labels of valid may be used.
-
-        Raises:
-            ConfigError: They may not.
-
-        """
-        check_gold(self, self.use_valid)
 
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Fit the weights on the validation rows with a vote.

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.label_sets import SetMatrix
-from alchemist_exp.core.types import IntArray, LabelMatrix, Split
+from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.data.base import TextData
-from alchemist_exp.evaluation.label_sets import score_set_programs
-from alchemist_exp.evaluation.program_scores import ProgramScores, program_scores
+from alchemist_exp.evaluation.program_scores import program_scores
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.label_models.diagnostics import wrong_programs
 from alchemist_exp.label_models.influence import program_influence
@@ -62,10 +61,10 @@ def _programs(result: LabelingResult, data: TextData) -> list[Section]:
     """What is known of each program whose votes were used."""
     sources, classes = result.sources, data.task.classes
     train = sources.matrices[Split.TRAIN]
-    scores = _scores(train, data.gold(Split.TRAIN))
+    scores = program_scores(train, data.gold(Split.TRAIN))
     accuracies = [score.accuracy for score in scores]
     if data.gold(Split.TRAIN) is None and Split.VALID in sources.matrices:
-        on_valid = _scores(sources.matrices[Split.VALID], data.gold(Split.VALID))
+        on_valid = program_scores(sources.matrices[Split.VALID], data.gold(Split.VALID))
         accuracies = [score.accuracy for score in on_valid]
     influence = None if result.label_model is None else _influence(result.label_model, train)
     wrong = {} if isinstance(train, SetMatrix) else wrong_programs(train, result.labeled_votes, classes)
@@ -89,13 +88,6 @@ def _programs(result: LabelingResult, data: TextData) -> list[Section]:
             | _outcomes(sources.runs_of(column))
         )
     return programs
-
-
-def _scores(matrix: LabelMatrix, gold: IntArray | None) -> tuple[ProgramScores, ...]:
-    """Score programs; of programs that vote for several classes, the accuracy is the micro-F1."""
-    if isinstance(matrix, SetMatrix):
-        return score_set_programs(matrix.votes, gold, matrix.n_classes)
-    return program_scores(matrix, gold)
 
 
 def _influence(model: LabelModel, train: LabelMatrix) -> list[float]:
