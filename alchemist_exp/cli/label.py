@@ -23,8 +23,11 @@ from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.hashing import bytes_fingerprint
 from alchemist_exp.core.overrides import override
 from alchemist_exp.core.terminal import sanitize, single_line
-from alchemist_exp.data.labels import count_labels, is_missing, numbered
-from alchemist_exp.data.readers import DELIMITERS, Columns, Table, read_table, similar_column
+from alchemist_exp.data.class_names import count_labels, numbered
+from alchemist_exp.data.label_column import is_missing
+from alchemist_exp.data.readers import read_table, similar_column
+from alchemist_exp.data.table import Columns, Table
+from alchemist_exp.data.text_formats import DELIMITERS
 from alchemist_exp.data.texts import has_text
 from alchemist_exp.data.writers import WRITERS, check_output, write_table
 

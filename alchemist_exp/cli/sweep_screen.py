@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from hydra.conf import HydraConf
 from hydra.core.utils import JobReturn, JobStatus
@@ -31,9 +31,6 @@ from alchemist_exp.sweeps.fail_fast import NotStartedError, stopped
 from alchemist_exp.sweeps.outcome import JobOutcome, SearchResult
 from alchemist_exp.sweeps.overrides import SECTION
 from alchemist_exp.tracking.wandb_run import OFFLINE_RUNS, offline_files
-
-if TYPE_CHECKING:
-    pass
 
 SHOWN_JOBS = 40
 """Rows of the table; `alchemist compare` has the others."""

@@ -16,11 +16,12 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import LABEL, TEXT
 from alchemist_exp.data.hub_errors import DATASET_KEYS, explain_hub_error
-from alchemist_exp.data.labels import is_missing
+from alchemist_exp.data.label_column import is_missing
 from alchemist_exp.data.split_files import SPLIT_FILE_NAMES
-from alchemist_exp.data.tables import SplitTable, SplitTables, TableDataset
+from alchemist_exp.data.split_tables import SplitTable, SplitTables
+from alchemist_exp.data.tables import TableDataset
+from alchemist_exp.data.text_data import LABEL, TEXT
 
 TEXT_NAMES = ("sentence", "content", "review", "comment", "tweet", "document", "body", "message", "utterance")
 """Where a dataset has several columns of strings and none is called text, the one with such a name has the texts."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.label_sets import SEPARATOR, mask_of
-from alchemist_exp.data.labels import LabelColumn, is_missing
+from alchemist_exp.data.label_column import LabelColumn, is_missing
 
 _RARE = -2  # no mask
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alchemist_exp.core.errors import DataError
-from alchemist_exp.data.readers import Columns, explain_read_errors, extension, read_table, stored_class_names
+from alchemist_exp.data.readers import explain_read_errors, extension, read_table, stored_class_names
+from alchemist_exp.data.table import Columns
 from alchemist_exp.data.table_base import MemoryTable, TableStream
 from alchemist_exp.data.text_tables import begins_with_list, encoding_of, open_csv, open_jsonl
 

@@ -13,7 +13,8 @@ from alchemist_exp.core.component import component, naming_plugin
 from alchemist_exp.core.errors import ConfigError, ProgramsError, StoreError, unknown_name
 from alchemist_exp.core.f1 import f1_by_class
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, predict_labels
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel
+from alchemist_exp.label_models.fit import predict_labels
 from alchemist_exp.label_models.held_out_votes import held_out_vote_gain, most_left_out
 from alchemist_exp.label_models.labeled_votes import log_loss, out_of_fold_labels
 from alchemist_exp.label_models.posterior import AdditivePosterior

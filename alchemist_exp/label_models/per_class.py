@@ -16,7 +16,8 @@ from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.label_sets import SetLabels, SetMatrix
 from alchemist_exp.core.types import IntArray, LabelMatrix
-from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, predict_labels
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel
+from alchemist_exp.label_models.fit import predict_labels
 from alchemist_exp.label_models.influence import program_influence
 
 

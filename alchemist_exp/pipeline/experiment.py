@@ -13,7 +13,8 @@ from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import AlchemistError, ConfigError, MissingPackageError
 from alchemist_exp.core.hashing import code_fingerprint, key_of, to_jsonable
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import Dataset, TextData
+from alchemist_exp.data.base import Dataset
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.end_model.prediction import CombinedPrediction, Prediction

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.label_sets import SetMatrix
 from alchemist_exp.core.types import LabelMatrix, Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.evaluation.program_scores import program_scores
 from alchemist_exp.label_models.base import LabelModel
-from alchemist_exp.label_models.diagnostics import wrong_programs
 from alchemist_exp.label_models.influence import program_influence
 from alchemist_exp.label_models.per_class import PerClassModel
+from alchemist_exp.label_models.wrong_programs import wrong_programs
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.programs.files import parent_id
 from alchemist_exp.programs.types import Program, RejectionStage

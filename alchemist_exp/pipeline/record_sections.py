@@ -13,8 +13,9 @@ from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.label_sets import members, predicted_sets
 from alchemist_exp.core.types import BoolArray, FloatArray, IntArray, Split, tied_rows
-from alchemist_exp.data.base import Metric, TextData
-from alchemist_exp.data.labels import numbered
+from alchemist_exp.data.base import Metric
+from alchemist_exp.data.class_names import numbered
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.evaluation.label_sets import score_classes, score_sets
 from alchemist_exp.evaluation.metrics import Scores, class_scores, confusion_matrix, score, summarize

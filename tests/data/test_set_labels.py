@@ -11,9 +11,9 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.label_sets import members
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.data.hold_out import hold_out
 from alchemist_exp.data.set_labels import strata_of
+from alchemist_exp.data.text_data import TextData
 
 LABELS = [["red"], ["red", "blue"], [], ["green"], ["blue"], ["blue", "green"]]
 MASKS = [1, 5, 0, 2, 4, 6]

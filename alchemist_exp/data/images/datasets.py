@@ -11,7 +11,7 @@ from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, DataError, require_packages
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import LABEL, Attribute, HubFiles, TextData
+from alchemist_exp.data.base import HubFiles
 from alchemist_exp.data.images import waterbirds
 from alchemist_exp.data.images.dataset import ImageDataset, ImageSplit, evenly_spaced, with_images
 from alchemist_exp.data.images.image_files import EXTENSIONS, SplitImages, find_images
@@ -20,7 +20,9 @@ from alchemist_exp.data.images.rows import bird_rows, file_rows, image_name
 from alchemist_exp.data.images.toy_birds import BACKGROUNDS, CLASSES, COLORS, TRAITS, toy_birds
 from alchemist_exp.data.readers import read_table
 from alchemist_exp.data.split_files import require_encoding, require_path
-from alchemist_exp.data.tables import SplitTable, SplitTables, TableDataset
+from alchemist_exp.data.split_tables import SplitTable, SplitTables
+from alchemist_exp.data.tables import TableDataset
+from alchemist_exp.data.text_data import LABEL, Attribute, TextData
 
 _NAMES: Final = "names of the images"
 """The column of the images in the tables of `ImageFilesDataset`; no column of a user is called so."""
