@@ -216,7 +216,10 @@ class TableDataset(Dataset, ABC):
                 gold = None  # the rows of a divided source that have no label
             splits[split] = self._columns(source.splits[of], contents[of], chosen, gold)
             others[split] = other_columns(source.splits[of].columns, used, chosen, source.splits[of].file)
-        kind = self._row_kind({split: columns[TEXT] for split, columns in splits.items()})
+        kind: RowKind = TextRows()
+        if self.columns is not None:
+            read = {split: columns[TEXT] for split, columns in splits.items()}
+            kind = RecordRows(columns=describe_columns(self.columns, read, examples=self.show_examples))
         data = TextData(
             task=replace(
                 self.describe_task(), parameter=kind.parameter, annotation=kind.annotation, columns=kind.columns
@@ -272,19 +275,14 @@ class TableDataset(Dataset, ABC):
                 f"dataset.test_share={self.test_share:g} is for data without splits, and {self.name} has "
                 f"{', '.join(source.splits)}; leave it out."
             )
+        for_empty_sets = f" For a row of no class write {SEPARATOR} in a CSV file, and [] in the other formats."
         for split, found in labels.items():
             if 0 < (n_missing := found.count(None)) < len(found):
                 raise DataError(
                     f"{source.splits[Split(split)].where}: row {found.index(None) + 1} has no label, but other rows "
                     f"have one ({n_missing:,} of {len(found):,} have none); label every row, or move the labeled rows "
-                    f"to a valid or test split and remove the column here.{self._advice_for_empty_sets}"
+                    f"to a valid or test split and remove the column here.{for_empty_sets * self.multi_label}"
                 )
-
-    @property
-    def _advice_for_empty_sets(self) -> str:
-        if not self.multi_label:
-            return ""
-        return f" For a row of no class write {SEPARATOR} in a CSV file, and [] in the other formats."
 
     def _read_rows(self, source: SplitTables, notes: list[str]) -> dict[Split, Sequence[Any]]:
         """Return the rows of each split, and add notes on their columns."""
@@ -302,11 +300,6 @@ class TableDataset(Dataset, ABC):
         rows, found = read_records(self.columns, tables)
         notes += found
         return dict(rows)
-
-    def _row_kind(self, rows: Mapping[Split, Sequence[str]]) -> RowKind:
-        if self.columns is None:
-            return TextRows()
-        return RecordRows(columns=describe_columns(self.columns, rows, examples=self.show_examples))
 
     def _columns(
         self, table: SplitTable, contents: Sequence[Any], rows: list[int], gold: list[int | None] | None

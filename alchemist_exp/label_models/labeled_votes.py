@@ -94,7 +94,11 @@ def out_of_fold_labels(
     matrix, gold = labeled.matrix, labeled.gold
     probs = np.zeros((len(gold), matrix.n_classes), np.float32)
     covered = np.zeros(len(gold), np.bool_)
-    folds = _folds(gold)
+    # The rows of each class, in random order, are dealt out to the parts.
+    order = np.random.default_rng(0).permutation(len(gold))
+    order = order[np.argsort(gold[order], kind="stable")]
+    folds = np.empty(len(gold), np.int64)
+    folds[order] = np.arange(len(gold)) % N_FOLDS
     for fold in range(N_FOLDS):
         held_out, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         rest = LabeledVotes(matrix=matrix.select(others), gold=gold[others])
@@ -122,12 +126,3 @@ def log_loss(labels: SoftLabels, gold: IntArray) -> float:
     """
     of_gold = labels.probs[labels.covered, gold[labels.covered]]
     return float(-np.log(np.maximum(of_gold, 1e-6)).mean()) if len(of_gold) else 0.0
-
-
-def _folds(gold: IntArray) -> IntArray:
-    """Return the part of each row, int64 of shape (n_rows,): the rows of each class in random order are dealt out."""
-    order = np.random.default_rng(0).permutation(len(gold))
-    order = order[np.argsort(gold[order], kind="stable")]
-    folds = np.empty(len(gold), np.int64)
-    folds[order] = np.arange(len(gold)) % N_FOLDS
-    return folds

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import component
@@ -89,7 +88,7 @@ class Stacked(GoldLabelModel):
         votes = np.concatenate([labeled.matrix.votes[covered], one_row_per_class])
         gold = np.concatenate([labeled.gold[covered], classes])
         regression = LogisticRegression(C=1 / strength, tol=_TOLERANCE, max_iter=_MAX_ITERATIONS)
-        regression.fit(_one_hot(votes, n_classes), gold)
+        regression.fit((votes[:, :, np.newaxis] == classes).astype(np.float64).reshape(len(votes), -1), gold)
         weights, intercepts = regression.coef_, regression.intercept_
         if n_classes == 2:  # scikit-learn then has one row, the score of class 1
             weights, intercepts = np.pad(weights, ((1, 0), (0, 0))), np.pad(intercepts, (1, 0))
@@ -119,9 +118,3 @@ class Stacked(GoldLabelModel):
     def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
         """Return the weights of the regression; see `LabelModel.posterior`."""
         return AdditivePosterior(bias=self.intercepts_, weights=with_silent_abstain(self.weights_), link=Link.EXP)
-
-
-def _one_hot(votes: npt.NDArray[np.int8], n_classes: int) -> npt.NDArray[np.float64]:
-    """Return the votes as columns of zeros and ones, of shape (n_rows, n_programs * n_classes)."""
-    columns: npt.NDArray[np.float64] = (votes[:, :, np.newaxis] == np.arange(n_classes)).astype(np.float64)
-    return columns.reshape(len(votes), -1)

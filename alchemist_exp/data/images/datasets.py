@@ -283,10 +283,14 @@ class ImageFilesDataset(TableDataset):
                     )
             self._found, self._directory = find_images(root), root.absolute()
         else:
+            label_column = self.label_column
+            if label_column == LABEL:  # the default, which a table of unlabeled images does not have
+                columns = read_table(root, wanted=(self.path_column,), encoding=self.encoding).columns
+                label_column = LABEL if LABEL in columns else None
             self._found = read_image_table(
                 root,
                 path_column=self.path_column,
-                label_column=self._label_column_of(root),
+                label_column=label_column,
                 group_column=self.group_column,
                 split_column=self.split_column,
                 encoding=self.encoding,
@@ -298,13 +302,6 @@ class ImageFilesDataset(TableDataset):
             splits={split: self._table(split, images, has_labels) for split, images in found.items()},
             notes=self._found.notes,
         )
-
-    def _label_column_of(self, table: Path) -> str | None:
-        """Return the column of the labels; None where a table does not have the default one."""
-        if self.label_column == LABEL:
-            found = read_table(table, wanted=(self.path_column,), encoding=self.encoding).columns
-            return LABEL if LABEL in found else None
-        return self.label_column
 
     def _table(self, split: Split, images: SplitImages, has_labels: bool) -> SplitTable:
         columns: dict[str, list[Any]] = {name: list(values) for name, values in images.other_columns.items()}
