@@ -45,6 +45,7 @@ def open_table(
             return open_csv(path, wanted, encoding_of(path, encoding), "\t" if name == ".tsv" else ",")
         if name in (".jsonl", ".ndjson") or (name == ".json" and not begins_with_list(path, encoding)):
             return open_jsonl(path, encoding_of(path, encoding))
+    # The other formats, Excel and a JSON list, are read as a whole.
     table = read_table(path, wanted=wanted, encoding=encoding)
     return MemoryTable(
         path=path,

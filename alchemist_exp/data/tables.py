@@ -205,6 +205,7 @@ class TableDataset(Dataset, ABC):
             self._check_splits(source, labels)
             rows = whole
         rows = {split: self.take(chosen) for split, chosen in rows.items()}
+        # Row numbers of the input are stored only if they differ from those of the split.
         moved = any(chosen != [*range(len(chosen))] for chosen in rows.values())
         splits: dict[Split, dict[str, list[Any]]] = {}
         others: dict[Split, pa.Table] = {}

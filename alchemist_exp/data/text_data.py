@@ -274,6 +274,7 @@ class TextData:
             {split: part.remove_columns(LABEL) if split in labeled else part for split, part in self.table.items()}
         )
         hidden = replace(self, table=table, attributes={}, group_attribute=None, reviewed=None)
+        # A cached property is stored in __dict__; texts and keys do not depend on gold labels and are slow to compute.
         for name in ("_texts", "_texts_keys"):
             hidden.__dict__[name] = getattr(self, name)
         return hidden

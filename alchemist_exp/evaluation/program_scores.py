@@ -58,6 +58,7 @@ def program_scores(matrix: LabelMatrix, gold: IntArray | None) -> tuple[ProgramS
     voted = votes != ABSTAIN
     n_voting, n_rows = voted.sum(axis=1), max(len(votes), 1)
     highest = np.iinfo(votes.dtype).max
+    # Two votes on a row differ if the lowest is below the highest; the loop over programs would need all pairs.
     differs = np.where(voted, votes, highest).min(axis=1, initial=highest) < votes.max(axis=1, initial=ABSTAIN)
     scores = []
     for column, of_program in zip(votes.T, voted.T, strict=True):

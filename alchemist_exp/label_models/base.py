@@ -174,6 +174,7 @@ class LabelModel(Component, ABC):
         for name in self.parameter_shapes(1, 2):
             if not hasattr(self, name):
                 raise RuntimeError("the label model has not been fitted; call fit() or load() first")
+            # Without pickle, so that to load a model of someone else cannot run code.
             raw = io.BytesIO()
             np.save(raw, np.ascontiguousarray(getattr(self, name), np.float64), allow_pickle=False)
             write_bytes(directory / f"{name}.npy", raw.getvalue())

@@ -65,6 +65,7 @@ class PerClassModel(LabelModel):
         sets = _checked(matrix)
         for index, (model, share) in enumerate(zip(self.models, class_balance, strict=True)):
             with naming_plugin(model, "fit"):
+                # Each class is a binary task: class 0 is "does not hold", class 1 "holds".
                 self.models[index] = model.fit(sets.of_class(index), np.array([1 - share, share]))
         return self
 
