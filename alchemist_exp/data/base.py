@@ -60,6 +60,7 @@ class Dataset(Component, ABC):
 
     Example:
         >>> import datasets
+        >>> from alchemist_exp.core.types import Split
         >>> @dataclass(kw_only=True)
         ... class Greetings(Dataset):
         ...     def load(self):

@@ -32,6 +32,7 @@ class RecordRows(RowKind):
     r"""Records: rows of several named columns; a program receives a dict.
 
     Example:
+        >>> from alchemist_exp.core.task import Column
         >>> rows = RecordRows(columns=(Column(name="title", type="str"), Column(name="price", type="float")))
         >>> row = rows.parse('{"price": 3, "title": "Tea"}')
         >>> row, rows.show(row)
