@@ -249,6 +249,7 @@ def _concept_scores(
         )
 
     def score(rows: Sequence[str]) -> tuple[Sequence[str], RowKind]:
+        """Return the concept scores of images, as rows of their own kind."""
         return score_rows(fitted.transform(features(rows) @ vectors.T)), ScoreRows()
 
     return score
