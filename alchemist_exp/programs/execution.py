@@ -19,10 +19,10 @@ from alchemist_exp.core.atomic_io import read_json
 from alchemist_exp.core.hashing import key_of, to_jsonable
 from alchemist_exp.core.label_sets import SetMatrix
 from alchemist_exp.core.locks import locked
-from alchemist_exp.core.types import LabelMatrix, Split
+from alchemist_exp.core.types import ABSTAIN, LabelMatrix, Split
 from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.programs.static_checks import CheckFailure
-from alchemist_exp.programs.types import Program, Rejected, RejectionStage, reject
+from alchemist_exp.programs.types import Program, Rejected, RejectionStage, Votes, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
 from alchemist_exp.sandbox.clock import ProgramClock
 from alchemist_exp.sandbox.inputs import INPUTS, Inputs
@@ -84,15 +84,60 @@ def execute(context: RunContext, programs: Sequence[Program]) -> ExecutionResult
         reasons = (failure_of_run(run, split) for split, run in by_split.items())
         failures[source] = next(filter(None, reasons), None) or failure_of_votes(by_split[Split.TRAIN])
     finished = tuple(program for program in programs if failures[program.source] is None)
-    matrices = {}
-    for split in data.splits:
-        votes = np.empty((len(data.texts(split)), len(finished)), dtype=np.int64 if data.task.multi_label else np.int8)
-        for column, program in enumerate(finished):
-            votes[:, column] = runs[program.source][split].votes
-        matrix = SetMatrix if data.task.multi_label else LabelMatrix
-        matrices[split] = matrix(votes=votes, n_classes=context.n_classes)
+    matrices = {
+        split: vote_matrix(
+            [runs[program.source][split].votes for program in finished],
+            len(data.texts(split)),
+            context.n_classes,
+            multi_label=data.task.multi_label,
+        )
+        for split in data.splits
+    }
     rejected = tuple(reject(p, *failure) for p in programs if (failure := failures[p.source]))
     return ExecutionResult(programs=finished, rejected=rejected, matrices=matrices, runs=runs)
+
+
+def vote_matrix(columns: Sequence[Votes | None], n_rows: int, n_classes: int, *, multi_label: bool) -> LabelMatrix:
+    """Join the votes of programs.
+
+    Args:
+        columns: For each program, int8 array of shape (n_rows,), or int64 array of masks with `multi_label`; None for a
+            program that abstains on every row.
+        n_rows: The number of rows.
+        n_classes: The number of classes.
+        multi_label: Whether several classes may hold for a row.
+
+    Returns:
+        The votes, one column per program.
+
+    Example:
+        >>> first = np.array([1, 0], dtype=np.int8)
+        >>> vote_matrix([first, None], 2, 2, multi_label=False).votes.tolist()
+        [[1, -1], [0, -1]]
+        >>> type(vote_matrix([first], 2, 2, multi_label=True)).__name__
+        'SetMatrix'
+
+    """
+    votes = np.full((n_rows, len(columns)), ABSTAIN, dtype=np.int64 if multi_label else np.int8)
+    for column, of_program in enumerate(columns):
+        if of_program is not None:
+            votes[:, column] = of_program
+    return (SetMatrix if multi_label else LabelMatrix)(votes=votes, n_classes=n_classes)
+
+
+def sandbox_execute(sandbox: Sandbox, *, multi_label: bool) -> Callable[..., list[ProgramRun]]:
+    """Return the function of a sandbox that runs programs for one class, or several classes, per row.
+
+    Args:
+        sandbox: The sandbox.
+        multi_label: Whether a program returns a list of classes.
+
+    Returns:
+        `Sandbox.execute`, without its argument `multi_label`.
+
+    """
+    # The argument is passed only where it is needed: the sandbox of a plugin may not have it.
+    return partial(sandbox.execute, multi_label=True) if multi_label else sandbox.execute
 
 
 def run_on_split(
@@ -237,8 +282,7 @@ def cached_runs(
         if missing:
             sources = [programs[i].source for i in missing]
             used_wall_s = [clock.used_s(source, besides=texts_key) for source in sources]
-            # The argument is passed only where it is needed: the sandbox of a plugin may not have it.
-            execute_all = partial(sandbox.execute, multi_label=True) if multi_label else sandbox.execute
+            execute_all = sandbox_execute(sandbox, multi_label=multi_label)
             executed = execute_all(sources, inputs, n_classes, used_wall_s=used_wall_s, on_progress=on_progress)
             for i, run in zip(missing, executed, strict=True):
                 runs[i] = run

@@ -130,6 +130,7 @@ class SelectSome(Selection):
         return min(self.n, n_programs)
 
     def __post_init__(self) -> None:
+        """Refuse an `n` below 1."""
         if self.n < 1:
             raise ConfigError(f"selection.n is {self.n}; expected 1 or more programs.")
 
@@ -146,6 +147,7 @@ class SelectRandom(SelectSome):
         return min(self.n * n_strategies, n_programs)
 
     def __post_init__(self) -> None:
+        """Refuse an `n` below 1 and a negative seed."""
         super().__post_init__()
         if self.seed < 0:
             raise ConfigError(f"selection.seed is {self.seed}; expected 0 or more.")

@@ -132,15 +132,12 @@ def _failure_of_function(definition: ast.stmt | None) -> str | None:
             | ast.Assign(value=ast.Lambda(args=arguments))
             | ast.AnnAssign(value=ast.Lambda(args=arguments))
         ):
-            return _failure_of_arguments(arguments)
+            pass
         case ast.Assign() | ast.AnnAssign():
             # The name of another function: only a call shows whether it can be called.
             return None
         case _:
             return f"{FUNCTION} is not a plain function"
-
-
-def _failure_of_arguments(arguments: ast.arguments) -> str | None:
     positional = len(arguments.posonlyargs) + len(arguments.args)
     required = positional - len(arguments.defaults)
     keyword_only = [

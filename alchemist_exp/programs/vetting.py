@@ -25,7 +25,7 @@ from alchemist_exp.core.types import ABSTAIN, IntArray, Split
 from alchemist_exp.data.reviewed import ReviewedRows
 from alchemist_exp.programs.execution import failure_of_run, failure_of_votes, run_on_split, run_on_texts
 from alchemist_exp.programs.static_checks import CheckFailure, check_source, text_key
-from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, reject
+from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, Votes, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun
 
 MIN_LABELED_VOTES: Final = 10
@@ -33,7 +33,6 @@ MIN_LABELED_VOTES: Final = 10
 
 _SAME_PROGRAM = "the same program as"
 _VALID_OUTCOMES: Final = (Outcome.VOTE, Outcome.ABSTAIN)
-Votes = npt.NDArray[np.int8] | npt.NDArray[np.int64]
 
 
 @component("vetting", "vetting")
@@ -52,6 +51,7 @@ class Vetting(Component):
     reject_below_chance: bool = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse a negative number of rows and shares outside 0 to 1."""
         if self.n_probe_rows < 0:
             raise ConfigError(f"vetting.n_probe_rows is {self.n_probe_rows}; expected 0 or more rows.")
         for key in ("max_failure_rate", "min_coverage", "max_agreement"):
@@ -68,6 +68,7 @@ class Vetter:
     """
 
     def __init__(self, vetting: Vetting, context: RunContext) -> None:
+        """Start without accepted programs; `vetting` has the thresholds."""
         self._vetting = vetting
         self.context = context
         self._decisions: dict[Candidate, Rejected | None] = {}
