@@ -73,7 +73,13 @@ GOES_ON = "the same command goes on with the cached LLM responses, votes and fea
 
 
 def run(
-    experiment: Experiment, config: Mapping[str, Any], overrides: list[str], progress: Progress, *, sweep: str = ""
+    experiment: Experiment,
+    config: Mapping[str, Any],
+    overrides: list[str],
+    progress: Progress,
+    *,
+    sweep: str = "",
+    data: TextData | None = None,
 ) -> RunResult:
     """Run an experiment, or load the record of the same run when it has finished before.
 
@@ -83,6 +89,7 @@ def run(
         overrides: The Hydra overrides that it was composed with, for the record.
         progress: Shows the progress of the stages.
         sweep: The name of the sweep that the run belongs to, for the logger.
+        data: The experiment's dataset, if the caller has loaded it; None to load it here.
 
     Returns:
         The record of the run.
@@ -94,7 +101,7 @@ def run(
     experiment.check()
     stages = StageProgress(progress)
     with stages.stage("load", f"loading {experiment.dataset.name}"):
-        data = experiment.dataset.load()
+        data = experiment.dataset.load() if data is None else data
         experiment.check_against(data.rows_with_text)
         key = experiment.run_key(data.fingerprint)
     directory = experiment.paths.runs / key
