@@ -81,6 +81,7 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     run_with_guesses(experiment.method, experiment, context, most, accepting=not repairs, usable_concepts=False)
 
     def cost(guesses: GuessedResponses) -> float | None:
+        """Return the dollars of the guessed calls; None if the price is not known."""
         if llm.replays or not guesses.calls:
             return 0.0
         if llm.price is None:

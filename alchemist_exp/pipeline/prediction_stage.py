@@ -82,6 +82,7 @@ def combine_predictions(
         dataset = experiment.dataset
 
         def own_score(predicted: IntArray) -> float | None:
+            """Return the dataset's metric on valid; None if it is not defined."""
             found = score(gold, predicted, n_classes=context.n_classes, positive=dataset.positive)
             value: float | None = None if found is None else getattr(found, dataset.metric.value)
             return value

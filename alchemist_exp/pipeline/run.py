@@ -21,7 +21,7 @@ from alchemist_exp.core.progress import Progress, StageProgress
 from alchemist_exp.data.base import TextData
 from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
 from alchemist_exp.methods.types import LabelingResult
-from alchemist_exp.pipeline import artifacts, record_sections
+from alchemist_exp.pipeline import artifacts
 from alchemist_exp.pipeline.calibration_section import record_calibration
 from alchemist_exp.pipeline.concept_scores import name_and_score
 from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing_text_notes, repeat_notes
@@ -30,7 +30,9 @@ from alchemist_exp.pipeline.feature_stage import no_features
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
 from alchemist_exp.pipeline.prediction_stage import combine_predictions
+from alchemist_exp.pipeline.record_sections import record_labels, record_predictions
 from alchemist_exp.pipeline.rounds import refine_programs
+from alchemist_exp.pipeline.run_notes import count_zero_features, feature_notes
 from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL, save_components, save_label_model
 from alchemist_exp.pipeline.stages import (
@@ -162,7 +164,7 @@ def run_stages(
         result = label_rows(experiment, context)
         if (reviewed := context.gold.use_reviewed("labels of their rows")) is not None:
             result = result.replace_labels(reviewed.rows, reviewed.gold, 1.0)
-        record_sections.record_labels(record, experiment, data, context, result)
+        record_labels(record, experiment, data, context, result)
         with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
@@ -171,13 +173,13 @@ def run_stages(
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes, data.kind)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
-        record.data["zero_features"] = zeros = record_sections.count_zero_features(features.by_split)
-        record.notes += record_sections.feature_notes(experiment.feature_extractor, zeros, features.by_split)
+        record.data["zero_features"] = zeros = count_zero_features(features.by_split)
+        record.notes += feature_notes(experiment.feature_extractor, zeros, features.by_split)
         model = distil(experiment, context, result, features.by_split)
         probs = predict(model, features.by_split, progress)
         with progress.stage("evaluate", "scoring"):
             predictions = combine_predictions(experiment, context, result, probs)
-            record_sections.record_predictions(record, experiment, data, context, result, model, predictions)
+            record_predictions(record, experiment, data, context, result, model, predictions)
             record_calibration(record, data, result, experiment.end_model, model, predictions.final)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)

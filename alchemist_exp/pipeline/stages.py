@@ -50,6 +50,7 @@ def make_context(
 
     @cache
     def extracted() -> ExtractedFeatures:
+        """Extract the features at the first call; later calls return the same."""
         if plan:
             raise RuntimeError("a plan extracts no features")
         return extract_features(experiment.feature_extractor, data, artifact_cache, progress)
