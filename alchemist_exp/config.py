@@ -29,7 +29,8 @@ from alchemist_exp.core.terminal import single_line
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.types import Price
 from alchemist_exp.member_files import check_class_names, check_member
-from alchemist_exp.pipeline.experiment import Experiment, Paths, SweepSettings
+from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.settings import Paths, SweepSettings
 
 RENAMED_KEYS = {
     "llm.pack": "llm.recording",

@@ -79,6 +79,7 @@ def run_edited(
         override("paths.outputs", str(outputs.resolve())),
     ]
     from alchemist_exp import library
+    from alchemist_exp.pipeline.compatibility import check_experiment
     from alchemist_exp.pipeline.run import run
     from alchemist_exp.results.progress import RichProgress
     from alchemist_exp.results.runs import index_runs
@@ -86,7 +87,7 @@ def run_edited(
     progress, overrides = RichProgress(), [*kept, *added]
     try:
         experiment, values = library.compose_experiment(overrides, own)
-        experiment.check()
+        check_experiment(experiment)
         data = experiment.dataset.load()
         _vet(experiment, data, progress)
     except AlchemistError:

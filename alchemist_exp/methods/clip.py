@@ -52,7 +52,7 @@ def encoder_of(context: RunContext) -> ImageTextEncoder:
         The encoder.
 
     Raises:
-        TypeError: The rows are no images; `Experiment.check` refuses such a configuration.
+        TypeError: The rows are no images; `check_experiment` refuses such a configuration.
 
     """
     if not isinstance(context.extractor, ImageTextEncoder):

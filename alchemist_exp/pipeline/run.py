@@ -23,6 +23,7 @@ from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMetho
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline import artifacts
 from alchemist_exp.pipeline.calibration_section import record_calibration
+from alchemist_exp.pipeline.compatibility import check_experiment, check_with_data
 from alchemist_exp.pipeline.concept_scores import name_and_score
 from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
@@ -100,11 +101,11 @@ def run(
         AlchemistError: The experiment cannot run, or a stage failed. The record of a failed run has the reason.
 
     """
-    experiment.check()
+    check_experiment(experiment)
     stages = StageProgress(progress)
     with stages.stage("load", f"loading {experiment.dataset.name}"):
         data = experiment.dataset.load() if data is None else data
-        experiment.check_against(data.rows_with_text)
+        check_with_data(experiment, data.rows_with_text)
         key = experiment.run_key(data.fingerprint)
     directory = experiment.paths.runs / key
     if directory.is_symlink():
