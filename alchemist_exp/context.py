@@ -194,6 +194,7 @@ class RunContext:
         with self.progress.stage("prompts", batch.description, len(batch.requests)) as advance:
 
             def show(call: LLMCall) -> None:
+                """Pass the call on, and show the calls and dollars so far."""
                 on_call(call)
                 advance(1)
                 self.progress.note(self.llm_client.traffic.summary())
