@@ -20,7 +20,7 @@ from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
 from alchemist_exp.features.images.base import ImageTextEncoder
 from alchemist_exp.methods.base import SoftLabelMethod
 from alchemist_exp.methods.types import LabelingResult, LabelSources
-from alchemist_exp.prompts.templates import fill
+from alchemist_exp.prompts.filling import fill
 
 CLASS, GROUP = "class", "group"
 

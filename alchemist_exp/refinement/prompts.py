@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alchemist_exp.core.task import Task
-from alchemist_exp.prompts.templates import PromptTemplates, fill, listed, share_text, shorten, task_words
+from alchemist_exp.prompts.filling import fill, listed, share_text, shorten, task_words
+from alchemist_exp.prompts.templates import PromptTemplates
 from alchemist_exp.refinement.weaknesses import BankState, ClassRecall, Weakness, WeaknessKind
 
 

@@ -15,7 +15,7 @@ from alchemist_exp.label_models.base import fit_label_model, predict_labels
 from alchemist_exp.programs.execution import ExecutionResult, execute
 from alchemist_exp.programs.trials import AssumedTrials, RunTrials
 from alchemist_exp.programs.types import Program
-from alchemist_exp.prompts.templates import MAX_EXEMPLAR_CHARACTERS
+from alchemist_exp.prompts.filling import MAX_EXEMPLAR_CHARACTERS
 from alchemist_exp.refinement.gates import MIN_COVERAGE_GAIN, BankVotes, choose
 from alchemist_exp.refinement.prompts import ShownRow, refine_request
 from alchemist_exp.refinement.settings import Rounds, Show

@@ -17,7 +17,7 @@ from alchemist_exp.programs.extract import extract_source
 from alchemist_exp.programs.generation import RESPONSE_TOKENS
 from alchemist_exp.programs.trials import ProgramTrials
 from alchemist_exp.programs.types import Program
-from alchemist_exp.prompts.templates import MAX_EXEMPLAR_CHARACTERS
+from alchemist_exp.prompts.filling import MAX_EXEMPLAR_CHARACTERS
 from alchemist_exp.supplements.base import ResolvedSupplement, TextOrigin
 from alchemist_exp.supplements.written import WrittenSupplement
 

@@ -8,7 +8,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.pipeline.compatibility import check_experiment
-from alchemist_exp.prompts.templates import fill
+from alchemist_exp.prompts.filling import fill
 from tests.support.contexts import TASK
 
 
