@@ -44,11 +44,18 @@ def explanation(error: Exception) -> str | None:
     """
     # Some of Hydra's errors are OSErrors too, so they come first.
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return _explain_composition(error)
+        if isinstance(error, HydraException) and ("override_grammar" in str(error) or hasattr(error, "override")):
+            return _unparsed(str(getattr(error, "override", None) or ""))
+        cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
+        text = f"{error}\n{cause or ''}"
+        for pattern, explain in _EXPLANATIONS:
+            if match := re.search(pattern, text, re.DOTALL):
+                return _where(text) + explain(match)
+        return _one_line(str(error))
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
         return f"{mark.name}, line {mark.line + 1}, is not valid YAML: {error.problem}; fix it."
-    if text := user_error_text(error):
-        return text
+    if known := user_error_text(error):
+        return known
     if "Unexpected type for root: NoneType" in str(error):
         return "a part was given of a value that is null; give all of it, as in 'llm.price={...}' (see conf/llm)."
     if str(error).startswith("Config group override must be a string"):
@@ -58,18 +65,6 @@ def explanation(error: Exception) -> str | None:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _explain_composition(error: Exception) -> str:
-    """Return the sentence for an error of Hydra or OmegaConf."""
-    if isinstance(error, HydraException) and ("override_grammar" in str(error) or hasattr(error, "override")):
-        return _unparsed(str(getattr(error, "override", None) or ""))
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
-    text = f"{error}\n{cause or ''}"
-    for pattern, explain in _EXPLANATIONS:
-        if match := re.search(pattern, text, re.DOTALL):
-            return _where(text) + explain(match)
-    return _one_line(str(error))
 
 
 def _where(text: str) -> str:

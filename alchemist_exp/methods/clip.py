@@ -73,7 +73,12 @@ def label_by_scores(method: str, scores: Mapping[Split, npt.NDArray[Any]]) -> La
         score.
 
     """
-    labels = {split: _softmax(of_split) for split, of_split in scores.items()}
+    labels = {}
+    for split, of_split in scores.items():
+        logits = LOGIT_SCALE * of_split.astype(np.float64)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest logit is 0, so that none overflows
+        probs = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        labels[split] = SoftLabels(probs=probs, covered=np.ones(len(probs), dtype=bool))
     sources = LabelSources(
         method=method,
         n_requested=1,
@@ -85,14 +90,6 @@ def label_by_scores(method: str, scores: Mapping[Split, npt.NDArray[Any]]) -> La
         },
     )
     return LabelingResult(labels=labels, labeled_by=method, sources=sources)
-
-
-def _softmax(scores: npt.NDArray[Any]) -> SoftLabels:
-    logits = LOGIT_SCALE * scores.astype(np.float64)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return SoftLabels(
-        probs=(powers / powers.sum(axis=1, keepdims=True)).astype(np.float32), covered=np.ones(len(scores), dtype=bool)
-    )
 
 
 @component("method", "clip_zero_shot")

@@ -53,6 +53,7 @@ class HybridMethod(AlchemistMethod):
     max_output_tokens: int = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse numbers below 1 and a confidence outside 0.5 to 1."""
         super().__post_init__()
         if self.n_rows is not None and self.n_rows < 1:
             raise ConfigError(

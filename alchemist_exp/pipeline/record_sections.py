@@ -44,7 +44,13 @@ def record_labels(
         record.label_model = label_model_section(result, data, experiment.dataset.positive, wrong)
         if result.labeled_votes is not None:
             context.gold.use(Split.VALID, "warnings")
-        _note_scoring(context, result, data)
+        # As in `programs_section` and `label_warnings`, labels are compared for people to read.
+        accuracy_split = Split.TRAIN if data.gold(Split.TRAIN) is not None else Split.VALID
+        order_split = None if multi_label else class_order_split(result, data)
+        voters = "programs" if result.sources.programs else "votes"
+        for split, what in ((accuracy_split, voters), (order_split, "the class order")):
+            if split and split in result.sources.matrices and (gold := data.gold(split)) is not None:
+                context.gold.note_scoring(split, len(gold), what)
     with context.progress.stage("cost", "estimating the cost of zero-shot labeling"):
         record.cost = cost_section(experiment, context, result)
     record.notes += result.notes
@@ -54,16 +60,6 @@ def record_labels(
     record.notes += experiment.unused_overrides(record.overrides)
     if isinstance(experiment.method, ProgramMethod):
         record.notes += program_notes(experiment, experiment.method, context, result.sources)
-
-
-def _note_scoring(context: RunContext, result: LabelingResult, data: TextData) -> None:
-    """Note the gold labels that `record_labels` compares with programs and labels."""
-    accuracy_split = Split.TRAIN if data.gold(Split.TRAIN) is not None else Split.VALID  # as in `programs_section`
-    voters = "programs" if result.sources.programs else "votes"
-    order_split = None if data.task.multi_label else class_order_split(result, data)
-    for split, what in ((accuracy_split, voters), (order_split, "the class order")):
-        if split and split in result.sources.matrices and (gold := data.gold(split)) is not None:
-            context.gold.note_scoring(split, len(gold), what)
 
 
 def record_predictions(

@@ -3,8 +3,6 @@
 A finished run is loaded from its record. A run that fails, is interrupted or killed leaves a record that says so.
 """
 
-import os
-import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from alchemist_exp.context import RunContext
-from alchemist_exp.core.atomic_io import explain_write_errors, write_bytes
 from alchemist_exp.core.errors import AlchemistError, StoreError, Terminated, TimeLimitReached
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.locks import locked
@@ -33,6 +30,7 @@ from alchemist_exp.pipeline.image_sections import concept_section, group_section
 from alchemist_exp.pipeline.prediction_stage import combine_predictions
 from alchemist_exp.pipeline.record_sections import record_labels, record_predictions
 from alchemist_exp.pipeline.rounds import refine_programs
+from alchemist_exp.pipeline.run_directory import RESERVE, clear_directory, reserve_space
 from alchemist_exp.pipeline.run_notes import count_zero_features, feature_notes
 from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL, save_components, save_label_model
@@ -50,26 +48,9 @@ from alchemist_exp.programs.selection import select
 from alchemist_exp.programs.trials import RunTrials
 from alchemist_exp.programs.vetting import Vetter
 from alchemist_exp.results.provenance import git_state, package_versions
-from alchemist_exp.results.record import REPORT, STOPPED_BY_TIME_LIMIT, RunRecord, RunStatus, utc_now
+from alchemist_exp.results.record import STOPPED_BY_TIME_LIMIT, RunRecord, RunStatus, utc_now
 from alchemist_exp.results.record import RunResult as RunResult
 from alchemist_exp.tracking.base import RunInfo, Tracker
-
-CREATED = (
-    artifacts.PROGRAMS,
-    artifacts.MODEL,
-    artifacts.LABELS,
-    artifacts.IMAGES,
-    artifacts.CONCEPTS,
-    LABEL_MODEL,
-    COMPONENTS,
-    REPORT,
-    "csv",
-    "wandb",
-)
-"""What a run writes next to its record. Files of an earlier run are removed before the run begins again."""
-
-RESERVE, RESERVED_BYTES = ".reserve", 1 << 16
-"""A file that keeps disk space free, so that a run that fails on a full disk can still record its failure."""
 
 GOES_ON = "the same command goes on with the cached LLM responses, votes and features"
 """Advice after Ctrl-C. What a stage stores while it runs is used again; the stage that was stopped begins again."""
@@ -247,7 +228,7 @@ def _run_recorded(
     experiment: Experiment, data: TextData, record: RunRecord, directory: Path, stages: StageProgress, sweep: str
 ) -> None:
     """Run the stages between a record `started` and one `finished` or `failed`."""
-    _clear(directory)
+    clear_directory(directory)
     record.write(directory)
     stages.on_stage = partial(write_stage, directory)
     groups = ("supplement", "label_model")
@@ -265,7 +246,7 @@ def _run_recorded(
     )
     first_error: BaseException | None = None
     try:
-        write_bytes(directory / RESERVE, os.urandom(RESERVED_BYTES))
+        reserve_space(directory)
         with ExitStack() as opened:
             with stages.stage("tracking", f"opening the logger {experiment.logger.name}"):
                 tracker = opened.enter_context(experiment.logger.open(info))
@@ -311,13 +292,3 @@ def _reason(error: BaseException) -> str:
             return "interrupted"
         case _:
             return f"{type(error).__name__}: {error}"
-
-
-def _clear(directory: Path) -> None:
-    """Remove what an earlier run wrote, and the drafts of a killed one."""
-    with explain_write_errors(directory):
-        for path in [*(directory / name for name in CREATED), *directory.glob(".*")]:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)

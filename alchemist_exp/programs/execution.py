@@ -5,22 +5,20 @@ did not run to its end on every split is rejected whole, because a half-filled c
 without a single vote on train is rejected too: it would only count towards a label model's minimum.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from alchemist_exp.context import RunContext
-from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
-from alchemist_exp.core.atomic_io import read_json
-from alchemist_exp.core.hashing import key_of, to_jsonable
+from alchemist_exp.core.artifact_cache import ArtifactCache
+from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.label_sets import SetMatrix
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, Split
 from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.programs.cached_votes import read_run, write_run
 from alchemist_exp.programs.static_checks import CheckFailure
 from alchemist_exp.programs.types import Program, Rejected, RejectionStage, Votes, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
@@ -276,7 +274,7 @@ def cached_runs(
     keys = [common | {"program": program.source} for program in programs]
     # One job executes; another that wants the same votes waits and then finds them in the cache.
     with locked(cache.root / "locks" / f"executing-{key_of('executing', common)}.lock"):
-        runs = [_read(path) if (path := cache.get("votes", key)) else None for key in keys]
+        runs = [read_run(path) if (path := cache.get("votes", key)) else None for key in keys]
         on_progress(len(texts) * sum(run is not None for run in runs))
         missing = [i for i, run in enumerate(runs) if run is None]
         if missing:
@@ -288,38 +286,7 @@ def cached_runs(
                 runs[i] = run
                 # A stall or a crash may not happen on another machine, so its votes are not kept.
                 if run.repeatable:
-                    cache.get_or_create("votes", keys[i], partial(_write, run))
+                    cache.get_or_create("votes", keys[i], partial(write_run, run))
     finished = [run for run in runs if run is not None]
     clock.add([program.source for program in programs], texts_key, finished)
     return finished
-
-
-def _write(run: ProgramRun, directory: Path) -> None:
-    np.save(directory / "votes.npy", run.votes)
-    rest = {
-        "status": run.status,
-        "outcomes": to_jsonable(run.outcomes),
-        "messages": to_jsonable(run.messages),
-        "detail": run.detail,
-        "restarts": run.restarts,
-        "cpu_seconds": run.cpu_seconds,
-        "wall_seconds": run.wall_seconds,
-        "nondeterministic": run.nondeterministic,
-    } | ({"sets": True} if run.multi_label else {})
-    (directory / "run.json").write_text(json.dumps(rest, indent=2), encoding="utf-8")
-
-
-def _read(directory: Path) -> ProgramRun:
-    rest = read_json(directory / "run.json", what="the cached votes'")
-    return ProgramRun(
-        votes=read_array(directory / "votes.npy"),
-        status=ProgramStatus(rest["status"]),
-        outcomes={Outcome(k): v for k, v in rest["outcomes"].items()},
-        messages={Outcome(k): v for k, v in rest["messages"].items()},
-        detail=rest["detail"],
-        restarts=rest["restarts"],
-        cpu_seconds=rest["cpu_seconds"],
-        wall_seconds=rest.get("wall_seconds", rest["cpu_seconds"] or 0.0),  # version 0.1 kept the CPU time only
-        nondeterministic=rest["nondeterministic"],
-        multi_label=rest.get("sets", False),
-    )

@@ -41,7 +41,14 @@ def check_source(source: str, *, max_source_bytes: int, importable: Sequence[str
             tree = ast.parse(source)
             if reason := _failure_of_function(_definition(tree)):
                 return CheckFailure(RejectionStage.SIGNATURE, reason)
-            if name := next((name for name in _needed_modules(tree) if not _fits(name, importable)), None):
+            # A package that has importable parts is allowed, too.
+            known = [f"{name}." for name in importable]
+            refused = (
+                name
+                for name in _needed_modules(tree)
+                if not any(f"{name}.".startswith(path) or path.startswith(f"{name}.") for path in known)
+            )
+            if (name := next(refused, None)) is not None:
                 return CheckFailure(RejectionStage.IMPORT, f"module {name!r} is not allowed in a labeling program")
     except SyntaxError as error:
         where = f" in line {error.lineno}" if error.lineno else ""
@@ -82,11 +89,6 @@ def _needed_modules(tree: ast.Module) -> Iterator[str]:
                 yield "." * level + (module or "")
             case node:
                 waiting += ast.iter_child_nodes(node)
-
-
-def _fits(name: str, importable: Sequence[str]) -> bool:
-    """Whether a module is importable, or belongs to a package that has importable parts."""
-    return any(f"{name}.".startswith(f"{known}.") or f"{known}.".startswith(f"{name}.") for known in importable)
 
 
 def _definition(tree: ast.Module) -> ast.stmt | None:

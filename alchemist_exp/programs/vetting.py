@@ -88,7 +88,25 @@ class Vetter:
             SandboxError: The sandbox cannot run programs on this machine.
 
         """
-        self._judge([candidate for candidate in candidates if candidate not in self._decisions])
+        undecided = [candidate for candidate in candidates if candidate not in self._decisions]
+        programs = [candidate for candidate in undecided if isinstance(candidate, Program)]
+        failures: dict[Program, CheckFailure] = {}
+        for check in (self._check_sources, self._check_probes, self._check_votes):
+            failures |= check(programs) if programs else {}
+            programs = [program for program in programs if program not in failures]
+        for candidate in undecided:
+            failure = failures.get(candidate) if isinstance(candidate, Program) else None
+            if isinstance(candidate, Rejected):
+                self._decisions[candidate] = candidate
+            elif failure is None:
+                self._decisions[candidate] = None
+            else:
+                reason = sanitize(failure.reason)
+                self._decisions[candidate] = reject(candidate, failure.stage, reason)
+                if failure.stage is not RejectionStage.DUPLICATE:
+                    # An LLM that sends the same program again is sent the reason of the first rejection.
+                    rejected_before = f"{_SAME_PROGRAM} {candidate.origin}, which was rejected: {reason}"
+                    self._first_by_text[text_key(candidate.source)] = rejected_before
         decisions = [(candidate, self._decisions[candidate]) for candidate in candidates]
         return VettingResult(
             accepted=tuple(c for c, rejected in decisions if rejected is None and isinstance(c, Program)),
@@ -121,26 +139,6 @@ class Vetter:
                 if failure := _failure_of_gold(train, valid, gold, reviewed, context.n_classes):
                     self._decisions[program] = reject(program, failure.stage, failure.reason)
         return self.vet(candidates)
-
-    def _judge(self, candidates: Sequence[Candidate]) -> None:
-        programs = [candidate for candidate in candidates if isinstance(candidate, Program)]
-        failures: dict[Program, CheckFailure] = {}
-        for check in (self._check_sources, self._check_probes, self._check_votes):
-            failures |= check(programs) if programs else {}
-            programs = [program for program in programs if program not in failures]
-        for candidate in candidates:
-            failure = failures.get(candidate) if isinstance(candidate, Program) else None
-            if isinstance(candidate, Rejected):
-                self._decisions[candidate] = candidate
-            elif failure is None:
-                self._decisions[candidate] = None
-            else:
-                reason = sanitize(failure.reason)
-                self._decisions[candidate] = reject(candidate, failure.stage, reason)
-                if failure.stage is not RejectionStage.DUPLICATE:
-                    # An LLM that sends the same program again is sent the reason of the first rejection.
-                    rejected_before = f"{_SAME_PROGRAM} {candidate.origin}, which was rejected: {reason}"
-                    self._first_by_text[text_key(candidate.source)] = rejected_before
 
     def _check_sources(self, programs: Sequence[Program]) -> dict[Program, CheckFailure]:
         sandbox, failures = self.context.sandbox, dict[Program, CheckFailure]()
