@@ -118,6 +118,7 @@ class HybridMethod(AlchemistMethod):
 
     def _answer(self, context: RunContext, wanted: Sequence[Request]) -> tuple[dict[str, LLMCall], BudgetError | None]:
         """Return the calls by the key of their request, and the error if the budget did not allow all of them."""
+        # Calls are kept as they end, so that those before an error count: they are paid.
         calls: dict[str, LLMCall] = {}
         affordable = wanted[: context.llm_client.affordable(wanted)]
         refusal = None

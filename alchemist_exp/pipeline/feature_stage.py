@@ -109,6 +109,7 @@ def _extract(
             columns.save(directory)
 
         entry = artifact_cache.get_or_create("features", key, make)
+        # Only now: a run that is killed before the entry is complete needs the chunks again.
         shutil.rmtree(chunks, ignore_errors=True)
         return _read(entry, data)
 

@@ -95,6 +95,7 @@ def run(
         )
     if finished := _finished(experiment, directory):
         return finished  # without the lock, which needs a file system that can be written
+    # Of two jobs with the same key, the second waits here and then finds the run finished.
     with locked(experiment.paths.runs / ".locks" / f"{key}.lock"):
         if finished := _finished(experiment, directory):
             return finished

@@ -66,6 +66,7 @@ def check_on_valid(
     if losses := _losses_against_majority(on_valid, labeled):
         warnings.append(f"{labeled_by} has {losses[0]}; compare the classes with alchemist show -v.")
     confidence = float(on_valid.probs[decided].max(axis=1).mean())
+    # A gap that chance explains with this number of rows is no finding; the same holds for the shares below.
     deviation = np.sqrt(accuracy * (1 - accuracy) / rows)
     if abs(confidence - accuracy) > max(MAX_CONFIDENCE_GAP, MIN_SINGLE_DEVIATIONS * deviation):
         warnings.append(

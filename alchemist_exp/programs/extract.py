@@ -124,6 +124,7 @@ def _with_helpers(program: str, others: list[str]) -> str:
     helpers = {code: helper for code, helper in trees.items() if all(isinstance(n, _DEFINITIONS) for n in helper.body)}
     used: list[str] = []
     missing = _missing_names(tree)
+    # A helper may use names of another one, so the search goes on until no block defines a missing name.
     while found := [code for code, helper in helpers.items() if code not in used and _defined(helper) & missing]:
         used += found
         missing = set().union(*(_missing_names(helpers[code]) for code in found))

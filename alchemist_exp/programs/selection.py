@@ -174,7 +174,7 @@ class SelectDiverse(SelectSome):
         chosen = [int((votes != ABSTAIN).sum(axis=0).argmax())]
         nearest = _agreements(votes, chosen[0])
         while len(chosen) < min(self.n, votes.shape[1]):
-            nearest[chosen] = np.inf
+            nearest[chosen] = np.inf  # the next choice is the least agreement, so these are not chosen again
             chosen.append(int(nearest.argmin()))
             nearest = np.maximum(nearest, _agreements(votes, chosen[-1]))
         return sorted(chosen)
@@ -208,6 +208,7 @@ class SelectMarginal(SelectSome):
         chosen: list[int] = []
         hits = total = np.zeros((len(target), 1), dtype=np.int64)
         while len(chosen) < min(self.n, matrix.votes.shape[1]):
+            # One more vote, in equal parts for all classes: a row without a right vote has no logarithm of 0.
             shares = (hits + right + 1 / matrix.n_classes) / (total + voted + 1)
             value = np.log(shares).mean(axis=0)
             value[chosen] = -np.inf

@@ -23,17 +23,9 @@ from alchemist_exp.prompts.template_checks import REQUIRED, check_templates
 _ROW_DESCRIPTION: Final = "[row_description]"
 _IMAGE_DESCRIPTION: Final = "[image_description]"
 _LATER_TEMPLATES: Final = (
-    "record_description",
-    "record_column",
-    "record_examples",
-    "image_description",
-    "concepts",
-    "concepts_repair",
-    "spurious",
-    "score_task",
-    "score_scales",
-    "refine",
-    "multi_label",
+    *("record_description", "record_column", "record_examples"),
+    *IMAGE_TEMPLATES,
+    *("score_scales", "refine", "multi_label"),
 )
 """Templates that were added when prompts were recorded already; with their defaults they are not part of keys."""
 _PARAMETER, _TEXT_PARAMETER = "[parameter]: [annotation]", "[subject]: str"

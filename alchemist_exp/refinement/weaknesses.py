@@ -128,6 +128,7 @@ def bank_state(
     majority = counts.argmax(axis=1)
     by_class = {}
     for c in range(train.n_classes):
+        # A word helps only if the rows whose labels may change have it, too.
         doubtful = ~clear | ((counts[:, c] > 0) & (majority != c))
         by_class[c] = words.typical(clear & (majority == c), clear & (majority != c), within=doubtful)
     predicted = scores = None
