@@ -1,7 +1,7 @@
 """What the stages of a run share: data, usable gold labels, LLM client, prompts, sandbox, caches and progress.
 
-The context lies below the stages that use it (programs, supplements, methods, pipeline), so that none of them imports
-upward. Components that belong to one stage alone (vetting, repair, selection, ...) are passed to that stage.
+The context is a layer below the stages that use it (programs, supplements, methods, pipeline), so that none of them
+imports upward. Components that belong to one stage alone (vetting, repair, selection, ...) are passed to that stage.
 """
 
 from collections.abc import Callable, Mapping

@@ -45,7 +45,7 @@ _PHOTO_ENCODERS: Final = "feature_extractor=clip_vit_b32, clip_vit_l14 or conse"
 
 @dataclass(kw_only=True)
 class Experiment:
-    """Everything that a run depends on: the component of each group, and a few values of its own.
+    """Everything that a run depends on: the component of each group, and a few values without a group.
 
     Attributes:
         budget: How much may be spent on LLMs.

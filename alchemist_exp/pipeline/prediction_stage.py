@@ -20,7 +20,7 @@ PURPOSE: Final = "mixing weight"
 """What the gold labels of valid are used for, as the record names it."""
 
 _LEAST: Final = 1e-9
-"""The probability whose logarithm stands for that of 0."""
+"""The least probability whose logarithm is taken; that of 0 is infinite."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

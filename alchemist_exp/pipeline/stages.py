@@ -1,4 +1,4 @@
-"""The stages of a run that are not a component of their own: context, votes, soft labels, distillation."""
+"""The stages of a run that are not components: context, votes, soft labels, distillation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache

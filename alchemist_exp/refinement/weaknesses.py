@@ -159,7 +159,8 @@ def bank_state(
             class_words={c: by_class[c]},
             recall=None if predicted is None or gold is None else _recall(gold, predicted, c),
         )
-        for c in _weakest_first(counts, clear, scores)[:-1]  # what the strongest class lacks, the others have too much
+        # Not the strongest class: rows that it is missing are labeled as the others.
+        for c in _weakest_first(counts, clear, scores)[:-1]
     ]
     pairs = [
         Weakness(
