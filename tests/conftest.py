@@ -41,7 +41,7 @@ hypothesis.settings.load_profile("suite")
 def pytest_collection_finish() -> None:
     """Collect garbage from here on, but never among the objects of the imports."""
     gc.freeze()
-    gc.set_threshold(20_000, 10, 10)  # with the default, 700, composing a configuration takes 5% more time
+    gc.set_threshold(100_000, 10, 10)  # with the default, 700, composing a configuration takes 5% more time
     gc.enable()
 
 
