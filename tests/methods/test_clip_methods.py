@@ -278,7 +278,7 @@ def test_a_second_unusable_response_ends_the_run(context_of) -> None:
         label_rows(experiment, context)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_group_prompts_and_roboshot_reduce_the_gap_of_zero_shot(context_of, tmp_path: Path, seed: int) -> None:
     background = {"background": recorded_differences()["background"]}
     (tmp_path / "spurious.json").write_text(json.dumps(background))

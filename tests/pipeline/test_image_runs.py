@@ -184,7 +184,7 @@ def test_the_distilled_model_labels_other_images(
     assert kind.is_empty(kind.parse("no.jpg"))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_concept_programs_ignore_the_background_that_a_background_program_follows(ran: Run, seed: int, own_programs):
     good = ran(f"dataset.seed={seed}").record.groups["label_model"]["test"]
     assert good["worst_accuracy"] >= 0.9
