@@ -1,17 +1,15 @@
 """The record's section on programs: what became of each candidate, and what each program's votes look like."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.label_sets import SetMatrix
-from alchemist_exp.core.types import LabelMatrix, Split
+from alchemist_exp.core.types import Split
 from alchemist_exp.data.text_data import TextData
 from alchemist_exp.evaluation.program_scores import program_scores
-from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.label_models.influence import program_influence
 from alchemist_exp.label_models.per_class import PerClassModel
-from alchemist_exp.label_models.wrong_programs import wrong_programs
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.programs.files import parent_id
 from alchemist_exp.programs.types import Program, RejectionStage
@@ -19,13 +17,14 @@ from alchemist_exp.results.record import Section
 from alchemist_exp.sandbox.base import ProgramRun
 
 
-def programs_section(result: LabelingResult, data: TextData, sandbox: str) -> Section:
+def programs_section(result: LabelingResult, data: TextData, sandbox: str, wrong: Mapping[int, str]) -> Section:
     """Return the record's section on programs, or on human-crafted labeling functions.
 
     Args:
         result: The soft labels, the votes they were made from, and the fate of all candidates.
         data: The dataset; its labels of train are used for each program's accuracy, those of valid if train has none.
         sandbox: The mode of the sandbox.
+        wrong: The reason by column of each program whose votes are wrong, see `wrong_programs`.
 
     Returns:
         Counts of requested, accepted, rejected and selected programs, and a list with what is known of each.
@@ -53,11 +52,11 @@ def programs_section(result: LabelingResult, data: TextData, sandbox: str) -> Se
         "supplements": [to_jsonable(supplement) for supplement in sources.supplements],
         "outcomes": dict(total),
         "row_outcomes": dict(sources.responses),
-        "list": _programs(result, data),
+        "list": _programs(result, data, wrong),
     }
 
 
-def _programs(result: LabelingResult, data: TextData) -> list[Section]:
+def _programs(result: LabelingResult, data: TextData, wrong: Mapping[int, str]) -> list[Section]:
     """What is known of each program whose votes were used."""
     sources, classes = result.sources, data.task.classes
     train = sources.matrices[Split.TRAIN]
@@ -66,8 +65,13 @@ def _programs(result: LabelingResult, data: TextData) -> list[Section]:
     if data.gold(Split.TRAIN) is None and Split.VALID in sources.matrices:
         on_valid = program_scores(sources.matrices[Split.VALID], data.gold(Split.VALID))
         accuracies = [score.accuracy for score in on_valid]
-    influence = None if result.label_model is None else _influence(result.label_model, train)
-    wrong = {} if isinstance(train, SetMatrix) else wrong_programs(train, result.labeled_votes, classes)
+    influence, model = None, result.label_model
+    if model is not None:
+        if isinstance(model, PerClassModel) and isinstance(train, SetMatrix):
+            shares = model.influence(train)
+        else:
+            shares = program_influence(model, train)
+        influence = [float(share) for share in shares]
     programs = []
     for column, (id_, origin, score) in enumerate(zip(sources.ids, sources.origins, scores, strict=True)):
         program = sources.programs[column] if sources.programs else None
@@ -88,12 +92,6 @@ def _programs(result: LabelingResult, data: TextData) -> list[Section]:
             | _outcomes(sources.runs_of(column))
         )
     return programs
-
-
-def _influence(model: LabelModel, train: LabelMatrix) -> list[float]:
-    if isinstance(model, PerClassModel) and isinstance(train, SetMatrix):
-        return [float(share) for share in model.influence(train)]
-    return [float(share) for share in program_influence(model, train)]
 
 
 def _provenance(program: Program | None) -> Section:

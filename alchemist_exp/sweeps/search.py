@@ -18,7 +18,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset
-from alchemist_exp.pipeline.experiment import Gold
+from alchemist_exp.pipeline.settings import Gold
 from alchemist_exp.results.record import RunRecord, RunResult
 from alchemist_exp.sweeps.job_list import CHOOSE_JOBS, SweepJob, compose_job
 from alchemist_exp.sweeps.job_outcomes import SweepOutcomes
