@@ -18,7 +18,8 @@ from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.results.render import FORMATS
-from alchemist_exp.results.runs import index_runs, members_of, run_name
+from alchemist_exp.results.run_names import run_name
+from alchemist_exp.results.runs import index_runs, members_of
 from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
 from tests.support.records import record, scores, write

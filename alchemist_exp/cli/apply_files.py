@@ -112,6 +112,7 @@ class _ProgressLine:
     """
 
     def __init__(self, tasks: Sequence[LabelingTask]) -> None:
+        """Sum up the bytes of the inputs, and choose the terminal's line or printed lines."""
         self._n_tasks = len(tasks)
         self._bytes_left = sum(task.n_bytes for task in tasks)
         self._n_finished = 0
@@ -123,11 +124,13 @@ class _ProgressLine:
         self._status = console.status("labeling") if console.is_terminal else None
 
     def __enter__(self) -> "_ProgressLine":
+        """Show the line, if standard error is a terminal."""
         if self._status:
             self._status.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Remove the line; an error goes on."""
         if self._status:
             self._status.stop()
 

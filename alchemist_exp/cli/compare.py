@@ -89,7 +89,8 @@ def _with_outputs(chosen: argparse.Namespace) -> argparse.Namespace:
 
 
 def _compare(chosen: argparse.Namespace) -> int:
-    from alchemist_exp.results.runs import check_members, index_runs
+    from alchemist_exp.results.run_filters import check_members
+    from alchemist_exp.results.runs import index_runs
 
     kind = _format(chosen)
     for text in chosen.filters:
@@ -149,7 +150,8 @@ def _report(
     """
     from alchemist_exp.results.comparison import compare_runs, compare_table
     from alchemist_exp.results.filled_table import fill
-    from alchemist_exp.results.runs import RunState, narrow, with_unseen_scores
+    from alchemist_exp.results.run_filters import narrow, with_unseen_scores
+    from alchemist_exp.results.runs import RunState
 
     runs = narrow(runs, filters)
     if chosen.unseen:

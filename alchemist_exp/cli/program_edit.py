@@ -134,6 +134,7 @@ def _write_programs(parent: Path, record: RunRecord, outputs: Path, program: str
     directory = outputs.resolve() / EDITED / f"{parent.name[:SHOWN_KEY_DIGITS]}_{what}_{key}"
 
     def fill(draft: Path) -> None:
+        """Write every program into the draft of the directory."""
         for each, text in texts.items():
             write_bytes(draft / each, text.encode("utf-8"))
 

@@ -17,7 +17,8 @@ from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.results.filled_table import places
 from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.provenance import package_versions
-from alchemist_exp.results.runs import REPLICATES, as_text, select, settings, settings_of
+from alchemist_exp.results.run_filters import as_text, select, settings, settings_of
+from alchemist_exp.results.runs import REPLICATES
 
 ALTERS_NOTHING = ("hydra", "paths", "logger", "force", "report", "budget", "debug", "experiment")
 """Overrides that alter no result, so that they choose no runs."""

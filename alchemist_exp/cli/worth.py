@@ -134,6 +134,7 @@ def render(run: "StoredRun", worth: "LabelWorth") -> list["RenderableType"]:
     low, high = min(values), max(values)
 
     def place(value: float) -> int:
+        """Return the column of a score on the curve's axis, in characters from 0."""
         return round((CURVE - 1) * (value - low) / (high - low)) if high > low else 0
 
     axis = f"{low:.3f}".ljust(CURVE - 5) + f"{high:.3f}"

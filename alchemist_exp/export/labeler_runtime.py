@@ -203,10 +203,12 @@ class _RandomNumbers:
     """The numbers of numpy.random.default_rng(0).random(), by the generator PCG64 (O'Neill, 2014)."""
 
     def __init__(self) -> None:
+        """Begin with the state that numpy has for the seed 0."""
         self._state = 35399562948360463058890781895381311971
         self._increment = 87136372517582989555478159403783844777
 
     def draw(self, count: int) -> list[float]:
+        """Return the next numbers, each from 0 to below 1."""
         return [self._next() for _ in range(count)]
 
     def _next(self) -> float:

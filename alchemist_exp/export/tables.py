@@ -196,6 +196,7 @@ class _SplitWriter:
     def __init__(
         self, path: Path, lines: BinaryIO, written: WrittenSplit, classes: Sequence[str], class_columns: Sequence[str]
     ) -> None:
+        """Take the open file of lines; the Parquet file is opened with the first part."""
         self._path = path
         self._lines = lines
         self._written = written
@@ -204,7 +205,7 @@ class _SplitWriter:
         self._writer: parquet.ParquetWriter | None = None
 
     def write(self, table: "pa.Table") -> None:
-        """Write some rows."""
+        """Append rows to both files, and count their labels by class and by source."""
         import pyarrow as pa
         import pyarrow.compute as pc
         from pyarrow import parquet
@@ -231,7 +232,7 @@ class _SplitWriter:
         self._writer.write_table(table.cast(self._writer.schema))
 
     def close(self) -> None:
-        """Finish the Parquet file."""
+        """Finish the Parquet file, which cannot be read before."""
         if self._writer is not None:
             self._writer.close()
 
@@ -241,6 +242,7 @@ def _vote_columns(schema: "pa.Schema") -> list[str]:
     import pyarrow as pa
 
     def is_vote(one: "pa.Field") -> bool:
+        """Return whether a column has the votes of a program, by its name and type."""
         return bool(one.name.startswith("vote ") and pa.types.is_dictionary(one.type))
 
     after_gold = itertools.islice(schema, schema.get_field_index("gold"), None)

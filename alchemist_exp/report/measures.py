@@ -156,6 +156,7 @@ def _ranges(lengths: IntArray, bounds: IntArray) -> list[tuple[str, BoolArray]]:
 
 def _slice(rows: LabeledRows, part: BoolArray, name: str) -> Slice:
     def accuracy(labels: IntArray) -> float | None:
+        """Return the share of right labels in the part; None without rows that have both labels."""
         labeled = part & (labels != ABSTAIN) & (rows.gold != ABSTAIN)
         return float((labels == rows.gold)[labeled].mean()) if labeled.any() else None
 

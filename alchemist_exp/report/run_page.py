@@ -4,6 +4,7 @@ from functools import partial
 
 from alchemist_exp.labeling.run_files import StoredRun, broken
 from alchemist_exp.report.blocks import Block, Page, PageSection, Paragraph, shorten
+from alchemist_exp.report.cost_section import cost_section
 from alchemist_exp.report.explanations import Explanations, explain_rows
 from alchemist_exp.report.html import render_within_limit
 from alchemist_exp.report.model_sections import (
@@ -12,11 +13,12 @@ from alchemist_exp.report.model_sections import (
     curves_section,
     slices_section,
 )
+from alchemist_exp.report.notes_section import notes_section
 from alchemist_exp.report.pictures import Pictures
 from alchemist_exp.report.program_sections import funnel_section, programs_section
 from alchemist_exp.report.rows import read_rows
 from alchemist_exp.report.samples import RowSampler
-from alchemist_exp.report.score_sections import cost_section, notes_section, repeat_section, scores_section
+from alchemist_exp.report.score_sections import repeat_section, scores_section
 from alchemist_exp.results.edits import edit_notes
 from alchemist_exp.results.record import RECORD
 

@@ -10,7 +10,9 @@ from alchemist_exp.results.aggregate import aggregate, differences, measurements
 from alchemist_exp.results.paper_tables import Quantity
 from alchemist_exp.results.record import SCORES
 from alchemist_exp.results.report import UNKNOWN
-from alchemist_exp.results.runs import AXES, GROUP_SCORES, dataset_label, settings
+from alchemist_exp.results.run_filters import settings
+from alchemist_exp.results.run_names import dataset_label
+from alchemist_exp.results.runs import AXES, GROUP_SCORES
 
 GROUPS = (
     "dataset", "method", "llm", "prompt", "supplement", "vetting", "repair", "refine", "selection", "label_model",
@@ -59,6 +61,7 @@ def with_split_scores(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     runs = runs.copy()
 
     def has_score(columns: Iterable[str]) -> pd.Series:
+        """Return whether each run has a value in one of the columns."""
         return runs.reindex(columns=columns).notna().any(axis=1)
 
     on_test = has_score(_FALLBACK)
@@ -174,6 +177,7 @@ def results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
     }
 
     def value(name: str, quantity: Quantity) -> pd.Series:
+        """Return a quantity of each cell; NaN where no run of the cell has it."""
         found: pd.Series = results.get((name, quantity), pd.Series(np.nan, index=results.index))
         return found
 

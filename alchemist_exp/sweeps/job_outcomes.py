@@ -50,6 +50,7 @@ class SweepOutcomes:
     """
 
     def __init__(self, context: HydraContext) -> None:
+        """Find the listeners among the callbacks of Hydra."""
         self._jobs: list[SweepJob] = []
         self._keys = RunKeys()
         self._began = utc_now()

@@ -48,6 +48,7 @@ class SearchSettings:
     seed: int
 
     def __post_init__(self) -> None:
+        """Check the numbers; a wrong one raises ConfigError, which names the key."""
         for name, least in (("n_trials", 1), ("batch_size", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or not least <= value < 2**32:

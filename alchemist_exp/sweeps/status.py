@@ -93,7 +93,8 @@ def status(directory: Path, jobs: Sequence[StatusLine] | None = None) -> Status:
 
     """
     from alchemist_exp.pipeline.run_stage import read_stage
-    from alchemist_exp.results.runs import RunState, index_runs, run_name
+    from alchemist_exp.results.run_names import run_name
+    from alchemist_exp.results.runs import RunState, index_runs
 
     index = index_runs(directory)
     submitted, errors = _submission_times(directory)

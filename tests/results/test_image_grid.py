@@ -12,7 +12,8 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.results import image_grid as module
 from alchemist_exp.results.canvas import WRONG
 from alchemist_exp.results.fonts import drawable, shorten, text_width, wrap
-from alchemist_exp.results.image_grid import MAX_CELLS, GridCell, choose_cells, image_grid
+from alchemist_exp.results.image_cells import GridCell
+from alchemist_exp.results.image_grid import MAX_CELLS, choose_cells, image_grid
 
 RNG = np.random.default_rng(0)
 DESCRIPTIONS = [f"A bird's trait {number} is long" for number in range(16)]
