@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alchemist_exp.cli.apply_warnings import note_reasons, warn_of, warn_of_programs
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive, refuse_existing, run_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.label_sets import SEPARATOR, classes_of
@@ -230,8 +230,7 @@ def _output(chosen: argparse.Namespace, file: Path) -> Path:
     check_output(out, {})
     if out.exists() and out.samefile(file):
         raise ConfigError(f"{str(out)!r} is the file that is read; name another one by -o FILE.")
-    if out.exists() and not chosen.overwrite:
-        raise ConfigError(f"{str(out)!r} exists; name another file by -o FILE, or replace it by --overwrite.")
+    refuse_existing(out, "-o FILE", overwrite=chosen.overwrite)
     return out
 
 

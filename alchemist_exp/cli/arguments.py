@@ -13,6 +13,7 @@ from typing import Any, Final, Never
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.exit_codes import clean_exit
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 
 OUTPUTS = Path("outputs")
@@ -89,6 +90,24 @@ def run_command(command: Callable[[], int]) -> int:
     raise AssertionError("clean_exit ends the process after an error")
 
 
+def refuse_existing(path: Path, option: str, *, overwrite: bool) -> None:
+    """Refuse to replace a file without --overwrite.
+
+    Args:
+        path: The file or directory that a command is about to write.
+        option: The option that names it, as in "-o FILE".
+        overwrite: Whether the user has given --overwrite.
+
+    Raises:
+        ConfigError: It exists.
+
+    """
+    if path.exists() and not overwrite:
+        raise ConfigError(
+            f"{single_line(str(path))!r} exists; name another one by {option}, or replace it by --overwrite."
+        )
+
+
 def show_command(directory: Path) -> str:
     """Return the command that prints a run again.
 
@@ -117,6 +136,16 @@ def explain_command(directory: Path) -> str:
 
     """
     return f"alchemist explain {_run_arguments(directory)} --row N"
+
+
+def edit_command(directory: Path) -> str:
+    """Return the command that repeats a run with a changed program.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    return f"alchemist programs edit {_run_arguments(directory)} --program NAME FILE"
 
 
 def apply_command(directory: Path) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, refuse_existing, run_command
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.exit_codes import print_error
@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "-o", "--out", type=Path, help="a file (its name ends in the format) or a directory (every format)"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of --out that exist")
     parser.add_argument(
         "--wandb", action="store_true", help="also log every row, and figure 5 as a picture, to a new W&B run"
     )
@@ -118,7 +119,7 @@ def _compare(chosen: argparse.Namespace) -> int:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else DEFAULT_WIDTH
         print(as_text(report, width) if kind == "text" else FORMATS[kind or ""][1](report), end="")
     else:
-        _write(chosen.out, kind, report, pictures)
+        _write(chosen, kind, report, pictures)
     if chosen.wandb:
         _log(chosen.outputs, report, pictures.get("png"))
     return 0
@@ -205,7 +206,8 @@ def _format(chosen: argparse.Namespace) -> str | None:
     return formats[suffix]
 
 
-def _write(out: Path, kind: str | None, report: Report, pictures: Mapping[str, bytes]) -> None:
+def _write(chosen: argparse.Namespace, kind: str | None, report: Report, pictures: Mapping[str, bytes]) -> None:
+    out = chosen.out
     if kind in PICTURES and not pictures:
         raise StoreError("there is no finished run to draw; the table (without --out) lists what is missing.")
     if kind is None:
@@ -213,6 +215,9 @@ def _write(out: Path, kind: str | None, report: Report, pictures: Mapping[str, b
         files |= {out / f"{report.name}.{name}": raw for name, raw in pictures.items()}
     else:
         files = {out: pictures[kind] if kind in PICTURES else FORMATS[kind][1](report).encode()}
+    # All of them first, so that no file is written if one of them is refused.
+    for path in files:
+        refuse_existing(path, "-o FILE" if kind else "-o DIR", overwrite=chosen.overwrite)
     for path, raw in files.items():
         write_bytes(path, raw)
         print(f"wrote {path}")

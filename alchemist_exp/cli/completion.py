@@ -34,11 +34,11 @@ OPTIONS = {
         "--weights",
     ),
     "export": ("--config-dir", "--help", "--out", "--outputs", "--overwrite"),
-    "compare": ("--format", "--help", "--out", "--table"),
+    "compare": ("--format", "--help", "--out", "--overwrite", "--table"),
     "report": ("--help", "--out", "--outputs", "--overwrite"),
     "show": ("--help", "--outputs"),
     "review": ("--help", "--out", "--outputs", "--overwrite", "--rows", "--split"),
-    "worth": ("--config-dir", "--help", "--json", "--outputs", "--plot", "--rows", "--weights"),
+    "worth": ("--config-dir", "--help", "--json", "--outputs", "--overwrite", "--plot", "--rows", "--weights"),
 }
 """The options of each command that takes overrides, filters or a run."""
 

@@ -146,6 +146,7 @@ def _guess(absent: str, columns: Columns) -> str:
 
 def _run(chosen: argparse.Namespace, table: Table, row_columns: list[str], out: Path) -> int:
     """Show what is there and what it costs, ask, run and write the table."""
+    from alchemist_exp.cli.program_edit import METHODS
     from alchemist_exp.library import compose_experiment
     from alchemist_exp.pipeline.run import run
     from alchemist_exp.results.console import show
@@ -178,7 +179,7 @@ def _run(chosen: argparse.Namespace, table: Table, row_columns: list[str], out: 
         byte_order_mark=table.encoding == "utf-8-sig",
     )
     write_bytes(written, bytes_fingerprint(out.read_bytes()).encode())
-    show_next(chosen, labels, row_columns, result.directory, overrides, out)
+    show_next(chosen, labels, row_columns, result.directory, overrides, out, editable=experiment.method.name in METHODS)
     return 0
 
 

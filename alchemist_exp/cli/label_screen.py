@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from alchemist_exp.cli.arguments import apply_command, report_command, show_command
+from alchemist_exp.cli.arguments import apply_command, edit_command, report_command, show_command
 from alchemist_exp.cli.labeled_table import LabeledTable
 from alchemist_exp.cli.saved_dataset import SAVED_TO
 from alchemist_exp.core.terminal import sanitize, single_line
@@ -63,6 +63,8 @@ def show_next(
     directory: Path,
     overrides: Sequence[str],
     out: Path,
+    *,
+    editable: bool,
 ) -> None:
     """Print where the table is, and what to do next.
 
@@ -73,6 +75,7 @@ def show_next(
         directory: The run's directory.
         overrides: The run's overrides.
         out: The file of the table.
+        editable: Whether `alchemist programs edit` can change a program of the run.
 
     """
     labels, labeled_by = table.columns["label"], list(table.columns["labeled_by"])
@@ -98,6 +101,8 @@ def show_next(
     else:
         print(f"  correct a program in {single_line(chosen.programs)} and run the same command again")
     print(f"  the same run, with any setting:  {_run_command(chosen, overrides)}")
+    if editable:
+        print(f"  change a program, see the rows:  {edit_command(directory)}")
     print(f"  this screen again:               {show_command(directory)}")
     print(f"  a page with rows and programs:   {report_command(directory)}")
     print(f"  label other rows:                {apply_command(directory)}")

@@ -16,6 +16,7 @@ from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.label_sets import SEPARATOR
 from alchemist_exp.core.terminal import escape_controls, sanitize
 from alchemist_exp.core.types import Split
+from alchemist_exp.labeling.decoded_size import check_decoded_size
 from alchemist_exp.programs.files import file_names, split_header
 from alchemist_exp.programs.types import Program
 from alchemist_exp.results.layout import new_console, new_table, number_text
@@ -214,8 +215,9 @@ def read_labels(run: DiffedRun, names: Sequence[str]) -> dict[str, list[Any]]:
 
     path = run.directory / "labels.parquet"
     try:
+        check_decoded_size(path, columns=names)  # the run may be another person's
         columns: dict[str, list[Any]] = parquet.read_table(path, columns=[*names]).to_pydict()
-    except (OSError, ArrowException) as error:
+    except (OSError, ArrowException, ValueError) as error:
         reason = re.sub(r"\s+", " ", str(error))[:200]
         raise StoreError(f"the labels {path} cannot be read ({reason}); run it again with force=true.") from error
     return {

@@ -67,6 +67,9 @@ def _sections(facts: ExportFacts, files: Sequence[str]) -> list[str]:
     choices = [(group.replace("_", " "), name) for group, name in facts.choices.items()]
     provenance = [("run", facts.run_key), ("finished", facts.date), ("alchemist", facts.version), ("code", facts.code)]
     provenance += [("LLM", facts.llm), *choices]
+    if facts.parent:
+        count = f"{facts.n_edited} changed program{'s' * (facts.n_edited != 1)}"
+        provenance.append(("edited from", f"run {facts.parent}, with {count}"))
     sections = [
         f"# {plain(facts.name)}, labeled by {plain(facts.weak_source)}",
         "",

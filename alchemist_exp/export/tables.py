@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from alchemist_exp.core.types import BoolArray, Split
 from alchemist_exp.data.writers import jsonl_bytes
+from alchemist_exp.labeling.decoded_size import check_decoded_size
 from alchemist_exp.labeling.run_files import StoredRun, broken
 from alchemist_exp.pipeline.artifacts import INPUT_PREFIX, LABELS
 
@@ -86,6 +87,9 @@ def write_tables(run: StoredRun, directory: Path, weak_source: str) -> list[Writ
     try:
         with ExitStack() as opened, parquet.ParquetFile(path) as file:
             writers: dict[str, _SplitWriter] = {}
+            # Each group of rows apart: a large run is written in parts, and no part may take too much memory.
+            for group in range(file.num_row_groups):
+                check_decoded_size(path, [group])
             class_columns = [LABEL, "gold", "weak_label", "predicted", *_vote_columns(file.schema_arrow)]
             for batch in file.iter_batches(_BATCH_ROWS):
                 for split, table in _by_split(pa.Table.from_batches([batch])):

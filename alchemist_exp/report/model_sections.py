@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from alchemist_exp.core.types import ABSTAIN
+from alchemist_exp.core.types import ABSTAIN, Split
 from alchemist_exp.labeling.run_files import StoredRun, read_object
 from alchemist_exp.report.blocks import (
     Block,
@@ -231,7 +231,10 @@ def curves_section(run: StoredRun) -> PageSection:
     if not curves:
         return PageSection(id="training", title="Training", blocks=[])
     figures: list[Block] = []
-    for key, name in (("train_loss", "training loss (nats)"), ("valid_score", "score on valid")):
+    # Without usable gold labels of valid, early stopping watches rows of train that are held out.
+    watches_valid = any(use.startswith(f"{Split.VALID}: early stopping") for use in run.record.data["gold_used"])
+    score = "score on valid" if watches_valid else "score on held-out rows of train (weak labels)"
+    for key, name in (("train_loss", "training loss (nats)"), ("valid_score", score)):
         lines = [
             PlotLine(
                 xs=[*range(1, len(curve[key]) + 1)],

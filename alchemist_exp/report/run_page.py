@@ -21,6 +21,7 @@ from alchemist_exp.report.samples import RowSampler
 from alchemist_exp.report.score_sections import repeat_section, scores_section
 from alchemist_exp.results.edits import edit_notes
 from alchemist_exp.results.record import RECORD
+from alchemist_exp.results.run_names import dataset_title
 
 
 def run_report(run: StoredRun) -> str:
@@ -70,7 +71,7 @@ def _page(run: StoredRun, explanations: Explanations | None, names: list[str], s
         _rows_section(sampler, explanations),
         notes_section(record),
     ]
-    parts = (record.config["dataset"]["name"], record.config["method"]["name"], record.label_model["name"])
+    parts = (dataset_title(record.config["dataset"]), record.config["method"]["name"], record.label_model["name"])
     trained = [record.end_model["name"]] * bool(record.end_model["seeds"])
     return Page(
         title=" · ".join(shorten(part) for part in dict.fromkeys((*parts, *trained))),

@@ -15,6 +15,7 @@ from alchemist_exp.results.program_table import program_table
 from alchemist_exp.results.record import SCORES, RunRecord, Section
 from alchemist_exp.results.report import UNKNOWN, usd_text
 from alchemist_exp.results.round_tables import rounds_table
+from alchemist_exp.results.run_names import dataset_title
 from alchemist_exp.results.score_table import score_table
 
 
@@ -90,7 +91,8 @@ def render(
 
     """
     record = replace(record, **{name: _printable(value) for name, value in vars(record).items()})
-    dataset, method, end_model = (record.config[group]["name"] for group in ("dataset", "method", "end_model"))
+    dataset = dataset_title(record.config["dataset"])
+    method, end_model = (record.config[group]["name"] for group in ("method", "end_model"))
     trained = [end_model] * bool(record.end_model["seeds"])
     chosen = dict.fromkeys((dataset, method, record.label_model["name"], *trained))  # zero-shot labeling is both
     parts: list[RenderableType] = [Text("\n" + "  ·  ".join(map(sanitize, chosen)), style="bold")]

@@ -7,6 +7,9 @@ from typing import Any
 SYNTHETIC = frozenset({"toy_birds"})
 """Datasets that are drawn by a program; each heading says so."""
 
+_ANY_DATA = ("files", "hub")
+"""Members that are of any data; their path names the data."""
+
 _USUAL = {"llm": "recorded", "supplement": "none", "feature_extractor": "combined", "gold": "valid"}
 """Members that a run's name leaves out: those of the default configuration."""
 
@@ -42,7 +45,21 @@ def dataset_name(members: Mapping[str, Any]) -> str:
 
     """
     dataset, path = str(members["dataset"]), members.get("config.dataset.path")
-    return f"{dataset} {Path(path).name}" if dataset in ("files", "hub") and isinstance(path, str) else dataset
+    return f"{dataset} {Path(path).name}" if dataset in _ANY_DATA and isinstance(path, str) else dataset
+
+
+def dataset_title(dataset: Mapping[str, Any]) -> str:
+    """Return the name of a run's dataset in a title.
+
+    Args:
+        dataset: The configuration of the dataset.
+
+    Returns:
+        The name; the file's or directory's name for data of the user's own whose name was not set.
+
+    """
+    name, path = str(dataset["name"]), dataset.get("path")
+    return Path(path).name if name in _ANY_DATA and isinstance(path, str) else name
 
 
 def dataset_label(dataset: str) -> str:
