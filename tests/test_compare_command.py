@@ -1,6 +1,7 @@
 """The commands `alchemist compare` and `alchemist status`."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -284,6 +285,7 @@ def test_many_records_of_an_older_schema_are_one_sentence(tmp_path: Path, capsys
 def test_an_existing_file_is_replaced_only_on_demand(
     outputs: Path, failing: Callable[..., str], out: str, option: str
 ) -> None:
+    shutil.rmtree(outputs / "runs" / "broken")
     file = outputs / out if option == "-o FILE" else outputs / out / "compare.md"
     file.parent.mkdir(exist_ok=True)
     file.write_text("mine")

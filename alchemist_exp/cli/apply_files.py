@@ -168,7 +168,9 @@ class _ProgressLine:
         line = f"{self._n_finished:,} of {self._n_tasks:,} tasks; {n_rows:,} rows, {n_rows / seconds:,.0f} rows/s"
         if n_bytes:
             left = max(self._bytes_left - self._task_bytes, 0) * seconds / n_bytes
-            line += f"; {_duration(left)} left"
+            minutes, rest = divmod(int(left), 60)
+            line += f"; {minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"; {minutes} min {rest} s"
+            line += " left"
         return line
 
     def _show(self) -> None:
@@ -177,12 +179,6 @@ class _ProgressLine:
         elif time.monotonic() - self._printed_at >= _LINE_EVERY_S:
             self._printed_at = time.monotonic()
             print(f"labeling: {self.text()}", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    """Return seconds as hours and minutes, or minutes and seconds."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
 def _print_summary(out: str, results: Sequence[TaskResult], seconds: float) -> None:

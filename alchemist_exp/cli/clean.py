@@ -14,7 +14,7 @@ import pandas as pd
 from rich.filesize import decimal
 from rich.text import Text
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, age, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, age, as_command
 from alchemist_exp.cli.deletion import (
     CACHE_KINDS,
     Chosen,
@@ -49,6 +49,7 @@ A running run is never deleted. LLM responses and the budget ledger stay: alchem
 WHAT = ("runs", "unfinished", "sweeps", "cache", EDITED)
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist clean`.
 
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--older-than", metavar="AGE", type=age, help="only runs and sweeps older than 12h, 30d or 8w")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
     parser.add_argument("--yes", action="store_true", help="delete without a question")
-    return run_command(lambda: _clean(parser.parse_intermixed_args(arguments)))
+    return _clean(parser.parse_intermixed_args(arguments))
 
 
 def _clean(arguments: argparse.Namespace) -> int:

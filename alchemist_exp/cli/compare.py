@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, refuse_existing, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command, refuse_existing
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.exit_codes import print_error
@@ -47,6 +47,7 @@ setting) are refused, with the filter that chooses. Missing results are listed w
 """
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist compare`.
 
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--wandb", action="store_true", help="also log every row, and figure 5 as a picture, to a new W&B run"
     )
-    return run_command(lambda: _compare(_with_outputs(parser.parse_intermixed_args(arguments))))
+    return _compare(_with_outputs(parser.parse_intermixed_args(arguments)))
 
 
 def _with_outputs(chosen: argparse.Namespace) -> argparse.Namespace:
@@ -164,7 +165,10 @@ def _report(
                 f"no run in {chosen.outputs} that passes the filters has finished; see alchemist status "
                 f"{chosen.outputs}."
             )
-        return compare_runs(runs, chosen.outputs, shown=None if chosen.all or not screen else _screen_rows()), {}
+        # What fits the screen, next to captions and notes.
+        height = shutil.get_terminal_size().lines if sys.stdout.isatty() else DEFAULT_HEIGHT
+        shown = None if chosen.all or not screen else max(10, height - 14)
+        return compare_runs(runs, chosen.outputs, shown=shown), {}
     from alchemist_exp.cli.table_runs import choose_runs, left_out_note
 
     runs, left_out = choose_runs(chosen.table, runs, filters)
@@ -179,12 +183,6 @@ def _report(
 
     drawn = figure5(filled)
     return replace(report, svg=drawn["svg"].decode("utf-8")), drawn
-
-
-def _screen_rows() -> int:
-    """Return how many rows of a table fit the screen, next to its captions and notes."""
-    height = shutil.get_terminal_size().lines if sys.stdout.isatty() else DEFAULT_HEIGHT
-    return max(10, height - 14)
 
 
 def _format(chosen: argparse.Namespace) -> str | None:

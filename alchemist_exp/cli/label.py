@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alchemist_exp.cli.arguments import Parser, run_command
+from alchemist_exp.cli.arguments import Parser, as_command
 from alchemist_exp.cli.confirm import may_send_calls
 from alchemist_exp.cli.label_overrides import OPTIONS, listed_names, run_overrides, with_options
 from alchemist_exp.cli.label_screen import show_found, show_next
@@ -53,6 +53,7 @@ ONE_CLASS = (
 )
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist label`.
 
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config-dir", metavar="DIR", help="your own members (default with --save: my_conf)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, whatever it is, without asking")
     parser.add_argument("--yes", action="store_true", help="do not ask before the LLM is paid")
-    return run_command(lambda: _label_by_options(parser.parse_intermixed_args(arguments)))
+    return _label_by_options(parser.parse_intermixed_args(arguments))
 
 
 def _label_by_options(chosen: argparse.Namespace) -> int:

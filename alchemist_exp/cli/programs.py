@@ -4,11 +4,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, explain_command, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command, explain_command
 from alchemist_exp.cli.program_diff import DiffedRun, flipped_rows, read_labels, read_run, show_diff
 from alchemist_exp.results.record import REPORT
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist programs`.
 
@@ -43,12 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     edit.add_argument("--config-dir", metavar="DIR", type=Path, help="your own members, as in the command of RUN")
     edit.set_defaults(do=_edit)
 
-    def do() -> int:
-        """Parse the arguments and run the subcommand that they name."""
-        chosen = parser.parse_args(arguments)
-        return int(chosen.do(chosen))
-
-    return run_command(do)
+    chosen = parser.parse_args(arguments)
+    return int(chosen.do(chosen))
 
 
 def _edit(chosen: argparse.Namespace) -> int:

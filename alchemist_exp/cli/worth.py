@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive, refuse_existing, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command, positive, refuse_existing
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError, require_packages
 from alchemist_exp.core.terminal import sanitize, single_line
@@ -35,6 +35,7 @@ CURVE = 40
 PICTURES = (".png", ".svg")
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist worth`.
 
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--weights", metavar="PATH", type=Path, action="append", default=[], help="read these weights of an encoder"
     )
-    return run_command(lambda: _worth(parser.parse_args(arguments)))
+    return _worth(parser.parse_args(arguments))
 
 
 def _worth(chosen: argparse.Namespace) -> int:

@@ -209,13 +209,13 @@ class _RandomNumbers:
 
     def draw(self, count: int) -> list[float]:
         """Return the next numbers, each from 0 to below 1."""
-        return [self._next() for _ in range(count)]
-
-    def _next(self) -> float:
-        self._state = (self._state * 47026247687942121848144207491837523525 + self._increment) % (1 << 128)
-        folded, rotation = (self._state >> 64) ^ (self._state % (1 << 64)), self._state >> 122
-        rotated = ((folded >> rotation) | (folded << (64 - rotation))) % (1 << 64)
-        return float(rotated >> 11) / (1 << 53)
+        numbers = []
+        for _ in range(count):
+            self._state = (self._state * 47026247687942121848144207491837523525 + self._increment) % (1 << 128)
+            folded, rotation = (self._state >> 64) ^ (self._state % (1 << 64)), self._state >> 122
+            rotated = ((folded >> rotation) | (folded << (64 - rotation))) % (1 << 64)
+            numbers.append(float(rotated >> 11) / (1 << 53))
+        return numbers
 
 
 _ties = _RandomNumbers()

@@ -204,7 +204,7 @@ class _SplitWriter:
         self._path = path
         self._lines = lines
         self._written = written
-        self._classes = [_valid_utf8(name) for name in classes]
+        self._classes = [name.encode("utf-8", "replace").decode() for name in classes]
         self._class_columns = class_columns
         self._writer: parquet.ParquetWriter | None = None
 
@@ -281,7 +281,3 @@ def _json_type(kind: "pa.DataType") -> str:
     if pa.types.is_integer(kind):
         return "integer"
     return "number" if pa.types.is_floating(kind) else "string"
-
-
-def _valid_utf8(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

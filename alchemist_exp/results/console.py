@@ -9,11 +9,12 @@ from rich.text import Text
 
 from alchemist_exp.core.terminal import sanitize, single_line
 from alchemist_exp.results.class_tables import by_class_tables
+from alchemist_exp.results.cost_table import cost_table
 from alchemist_exp.results.group_tables import concept_table, group_tables
-from alchemist_exp.results.layout import counts_text, heading, mean_text, new_console, new_table, number_text
+from alchemist_exp.results.layout import mean_text, new_console, number_text
 from alchemist_exp.results.program_table import program_table
 from alchemist_exp.results.record import SCORES, RunRecord, Section
-from alchemist_exp.results.report import UNKNOWN, usd_text
+from alchemist_exp.results.report import UNKNOWN
 from alchemist_exp.results.round_tables import rounds_table
 from alchemist_exp.results.run_names import dataset_title
 from alchemist_exp.results.score_table import score_table
@@ -123,7 +124,7 @@ def render(
             verbose=verbose,
         ),
         *rounds_table(record.rounds),
-        *_cost(record.cost, method, "programs" if has_votes else method),
+        *cost_table(record.cost, method, "programs" if has_votes else method),
         Text(f"\nseconds    {record.seconds['total']:.1f}: {seconds}"),
         *(Text(f"! {note}", style="yellow") for note in record.notes + record.label_model["warnings"]),
         Text(f"gold used  {', '.join(gold_used) or 'none'}"),
@@ -153,42 +154,3 @@ def _choice(label_model: Section) -> list[Text]:
     scores = ", ".join(f"{name} {number_text(score)}" for name, score in choice["scores"].items())
     left_out = [f"{name} left out: {reason}" for name, reason in choice["left_out"].items()]
     return [Text(f"label model chosen by {choice['by']}: {'; '.join([scores, *left_out])}")]
-
-
-def _cost(cost: Section, method: str, compared: str) -> list[RenderableType]:
-    """Return what programs and zero-shot labeling cost at the same price, and what the run spent on one of them.
-
-    compared: What is compared with zero-shot labeling: programs, or the name of a method without programs.
-    """
-    estimate, by_rows = cost["break_even"], method == "zero_shot"
-    replayed = " (replayed)" if cost["replayed"] and cost["calls"] else ""
-    spent = usd_text(cost["spent_usd"])
-    table = new_table("", "LLM calls", "list price", "spent")
-    for what, calls, usd, of_run in (
-        (f"{'programs' if by_rows else sanitize(compared)}{replayed}", "programs_calls", "programs_usd", not by_rows),
-        ("zero-shot labeling", "zero_shot_calls", "zero_shot_usd", by_rows),
-        ("zero-shot labeling, batch API", "zero_shot_calls", "zero_shot_batch_usd", False),
-    ):
-        if calls == "programs_calls" or (estimate[calls] if usd == "zero_shot_usd" else estimate[usd] is not None):
-            table.add_row(what, f"{estimate[calls]:,}", usd_text(estimate[usd]), spent if of_run else UNKNOWN)
-    prices = f"prices: {estimate['price_as_of']}" if estimate["price_as_of"] else "the price of this model is not known"
-    lines = []
-    if estimate["rows_from"] is not None:
-        batch = estimate["rows_from_batch"]
-        by_batch = "" if batch is None else f" ({batch:,} by the batch API)"
-        lines.append(f"programs cost less than zero-shot labeling from {estimate['rows_from']:,} rows on{by_batch}")
-    if tokens := ", ".join(_metered(cost)):
-        lines.append(tokens)
-    return [heading("Cost", f"{estimate['basis']}; {prices}"), table, *map(Text, lines)]
-
-
-def _metered(cost: Mapping[str, Any]) -> list[str]:
-    """Return the tokens that the provider counted, cached responses, and responses that could not be used."""
-    parts = []
-    if cost["input_tokens"]:
-        counted = f"estimated {cost['estimated_input_tokens']:,}, {cost['cached_tokens']:,} from the provider's cache"
-        parts.append(f"{cost['input_tokens']:,} tokens in ({counted})")
-        parts.append(f"{cost['output_tokens']:,} out ({cost['reasoning_tokens']:,} of reasoning)")
-    if cost["cached_calls"]:
-        parts.append(f"{cost['cached_calls']:,} of the responses were in the cache")
-    return parts + ([counts_text(cost["incomplete"])] if cost["incomplete"] else [])

@@ -1,13 +1,15 @@
 """The cells of a picture of images: the image, its classes, a bar for each score and a mark for each vote."""
 
 import math
-from collections.abc import Mapping, Sequence
+import string
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from alchemist_exp.results.canvas import (
+    CLASS_COLORS,
     GRAY,
     INK,
     LIGHT,
@@ -19,7 +21,7 @@ from alchemist_exp.results.canvas import (
     Canvas,
     ClassMark,
 )
-from alchemist_exp.results.fonts import drawable, shorten
+from alchemist_exp.results.fonts import drawable, shorten, text_width
 
 # All sizes are in pixels.
 GAP, _PADDING = 12, 10
@@ -104,6 +106,30 @@ class CellLayout:
             row.image.paste(self._cell(cell).image, (i * (CELL_WIDTH + GAP), 0))
         return row
 
+    def class_legend(self, width: int) -> Canvas:
+        """Draw the mark of each class with its name, and the mark of abstain, on as many lines as they need.
+
+        Args:
+            width: The width of the picture, in pixels.
+
+        """
+        places, x, y = [], 0, 0
+        entries = [(mark, shorten(mark.name, TEXT, width // 2)) for mark in self.marks.values()]
+        for mark, text in [*entries, *([(None, "the program abstains")] if self.n_programs else [])]:
+            needed = 22 + math.ceil(text_width(text, TEXT))
+            if x and x + needed > width:
+                x, y = 0, y + CLASS_LINE
+            places.append((x, y + CLASS_LINE / 2, mark, text))
+            x += needed + 24
+        canvas = Canvas(width, y + CLASS_LINE)
+        for x, middle, mark, text in places:
+            if mark is None:
+                canvas.abstain_mark(x + MARK_SIZE / 2, middle)
+            else:
+                canvas.class_mark(x + MARK_SIZE / 2, middle, mark)
+            canvas.write(x + 22, middle, text)
+        return canvas
+
     def _cell(self, cell: GridCell) -> Canvas:
         canvas = Canvas(CELL_WIDTH, self.cell_height)
         if cell.right is False:
@@ -182,3 +208,22 @@ def draw_status(canvas: Canvas, x: int, y: int, right: bool | None) -> int:
     draw = canvas.right_mark if right else canvas.wrong_mark
     draw(x + 10, y)
     return x + 26
+
+
+def class_marks(cells: Iterable[GridCell]) -> dict[str, ClassMark]:
+    """Return the mark of each class that occurs: its first letter if all have different ones, else A, B, C ...
+
+    Args:
+        cells: The cells of the picture.
+
+    """
+    found = {name for cell in cells for name in (cell.gold, cell.predicted, *cell.votes) if name is not None}
+    names = sorted(found)
+    letters = [drawable(name)[:1].upper() for name in names]
+    if len(set(letters)) < len(names) or not all(letter in string.ascii_uppercase for letter in letters):
+        alphabet = string.ascii_uppercase
+        letters = [alphabet[i] if len(names) <= len(alphabet) else str(i + 1) for i in range(len(names))]
+    return {
+        name: ClassMark(letter=letter, color=CLASS_COLORS[i % len(CLASS_COLORS)], name=drawable(name))
+        for i, (name, letter) in enumerate(zip(names, letters, strict=True))
+    }

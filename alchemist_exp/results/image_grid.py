@@ -1,7 +1,6 @@
 """Test images as a picture: what the concept scores and the programs say about each, right and wrong ones apart."""
 
 import math
-import string
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -10,25 +9,22 @@ import numpy as np
 from alchemist_exp.core.errors import ConfigError, install_command
 from alchemist_exp.core.types import BoolArray, IntArray
 from alchemist_exp.results.canvas import (
-    CLASS_COLORS,
     GRAY,
     INK,
-    MARK_SIZE,
     SMALL,
     TEXT,
     Canvas,
-    ClassMark,
     as_png,
     stack,
 )
-from alchemist_exp.results.fonts import drawable, shorten, text_width, wrap
+from alchemist_exp.results.fonts import drawable, text_width, wrap
 from alchemist_exp.results.image_cells import (
     CELL_WIDTH,
-    CLASS_LINE,
     GAP,
     LABEL_WIDTH,
     CellLayout,
     GridCell,
+    class_marks,
     draw_status,
 )
 
@@ -105,7 +101,7 @@ def image_grid(cells: Sequence[GridCell], *, descriptions: Sequence[str], progra
     if too_long:
         labels = [f"{number} {label}" for number, label in enumerate(labels, start=1)]
     grid = CellLayout(
-        marks=_class_marks(cells),
+        marks=class_marks(cells),
         labels=tuple(labels),
         ranges=tuple(_range(cell.scores[i] for cell in cells if cell.scores) for i in range(len(labels))),
         n_programs=len(programs) if any(cell.votes for cell in cells) else 0,
@@ -115,7 +111,7 @@ def image_grid(cells: Sequence[GridCell], *, descriptions: Sequence[str], progra
     width = n_columns * (CELL_WIDTH + GAP) - GAP
     parts = [_paragraph([drawable(title)], width, _TITLE, INK)]
     if grid.marks:
-        parts.append(_class_legend(grid, width))
+        parts.append(grid.class_legend(width))
     if labels:
         parts.append(_paragraph(_bar_legend(start).split(), width))
     for right, block in blocks.items():
@@ -128,20 +124,6 @@ def image_grid(cells: Sequence[GridCell], *, descriptions: Sequence[str], progra
         names = _numbered([drawable(name) for name in programs])
         parts.append(_paragraph(["Programs, by the number above their votes:", *names], width, gap=_WIDE_GAP))
     return as_png(stack(parts, GAP, _MARGIN))
-
-
-def _class_marks(cells: Iterable[GridCell]) -> dict[str, ClassMark]:
-    """Return the mark of each class that occurs: its first letter if all have different ones, else A, B, C ..."""
-    found = {name for cell in cells for name in (cell.gold, cell.predicted, *cell.votes) if name is not None}
-    names = sorted(found)
-    letters = [drawable(name)[:1].upper() for name in names]
-    if len(set(letters)) < len(names) or not all(letter in string.ascii_uppercase for letter in letters):
-        alphabet = string.ascii_uppercase
-        letters = [alphabet[i] if len(names) <= len(alphabet) else str(i + 1) for i in range(len(names))]
-    return {
-        name: ClassMark(letter=letter, color=CLASS_COLORS[i % len(CLASS_COLORS)], name=drawable(name))
-        for i, (name, letter) in enumerate(zip(names, letters, strict=True))
-    }
 
 
 def _without_shared_start(texts: Sequence[str]) -> tuple[str, list[str]]:
@@ -185,24 +167,4 @@ def _heading(right: bool | None, n_cells: int, width: int) -> Canvas:
     text = {True: "Right predictions", False: "Wrong predictions", None: "Images without a gold class"}[right]
     x = draw_status(canvas, 0, 18, right)
     canvas.write(x, 18, f"{text} ({n_cells} shown)", _HEADING, bold=True)
-    return canvas
-
-
-def _class_legend(grid: CellLayout, width: int) -> Canvas:
-    """Draw the mark of each class with its name, and the mark of abstain, on as many lines as they need."""
-    places, x, y = [], 0, 0
-    entries = [(mark, shorten(mark.name, TEXT, width // 2)) for mark in grid.marks.values()]
-    for mark, text in [*entries, *([(None, "the program abstains")] if grid.n_programs else [])]:
-        needed = 22 + math.ceil(text_width(text, TEXT))
-        if x and x + needed > width:
-            x, y = 0, y + CLASS_LINE
-        places.append((x, y + CLASS_LINE / 2, mark, text))
-        x += needed + 24
-    canvas = Canvas(width, y + CLASS_LINE)
-    for x, middle, mark, text in places:
-        if mark is None:
-            canvas.abstain_mark(x + MARK_SIZE / 2, middle)
-        else:
-            canvas.class_mark(x + MARK_SIZE / 2, middle, mark)
-        canvas.write(x + 22, middle, text)
     return canvas
