@@ -37,10 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    return _run(_parser().parse_args(arguments))
-
-
-def _run(chosen: argparse.Namespace) -> int:
+    chosen = _parser().parse_args(arguments)
     root = chosen.outputs / "cache" / "replies"
     if not root.is_dir():
         raise StoreError(

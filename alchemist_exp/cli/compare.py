@@ -78,16 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--wandb", action="store_true", help="also log every row, and figure 5 as a picture, to a new W&B run"
     )
-    return _compare(_with_outputs(parser.parse_intermixed_args(arguments)))
-
-
-def _with_outputs(chosen: argparse.Namespace) -> argparse.Namespace:
-    """Find the outputs directory among the arguments: the first one that is no filter."""
+    chosen = parser.parse_intermixed_args(arguments)
+    # The directory is the first argument that is no filter.
     words = [word for word in (chosen.outputs, *chosen.filters) if word is not None]
     directory = next((word for word in words if "=" not in word), None)
     chosen.filters = [word for word in words if word is not directory or chosen.named]
     chosen.outputs = chosen.named or (OUTPUTS if directory is None else Path(directory))
-    return chosen
+    return _compare(chosen)
 
 
 def _compare(chosen: argparse.Namespace) -> int:

@@ -71,7 +71,7 @@ def wait_for(jobs: Sequence[WaitingJob], time_min: int) -> list[JobReturn]:
         left = {position: job for position, job in enumerate(jobs) if position not in returned}
         now = time.monotonic()
         for position, job in left.items():
-            # The result counts, and not the state in Slurm: its file is there first, and needs no call.
+            # The file of the result counts, whatever Slurm says of the job; to look for it needs no call of Slurm.
             if job.submitted is not None and job.submitted.paths.result_pickle.exists():
                 returned[position] = result_of(job.submitted, job.overrides)
             elif job.gone_at and (now - job.gone_at >= _grace_s(job) or (job.submitted is None and _finished(job))):
@@ -111,7 +111,7 @@ def _finished(job: WaitingJob) -> bool:
 def _ask(jobs: Sequence[WaitingJob]) -> None:
     """Ask Slurm for the state of jobs; sacct only where squeue shows that one of them has ended."""
     names = {job.name: None for job in jobs}
-    # squeue forgets a job soon after its end. sacct remembers it, but is slow and may be some seconds behind.
+    # squeue forgets a job soon after its end; only sacct, which asks the database of Slurm, knows how it ended.
     for ended in (False, True):
         found = slurm.find_jobs(names, since="now-7days", ended=ended)
         for job in jobs:
