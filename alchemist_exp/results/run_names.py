@@ -58,8 +58,8 @@ def dataset_title(dataset: Mapping[str, Any]) -> str:
         The name; the file's or directory's name for data of the user's own whose name was not set.
 
     """
-    name, path = str(dataset["name"]), dataset.get("path")
-    return Path(path).name if name in _ANY_DATA and isinstance(path, str) else name
+    name, path = str(dataset.get("name", "")), dataset.get("path")
+    return (Path(path).name if name in _ANY_DATA and isinstance(path, str) else "") or name
 
 
 def dataset_label(dataset: str) -> str:
