@@ -116,4 +116,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
+    """Return the public names too, also before their first use."""
     return sorted({*globals(), *__all__})

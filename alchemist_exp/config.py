@@ -7,12 +7,11 @@ and types are in its class alone, and its values in the YAML file alone.
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -21,43 +20,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alchemist_exp import plugins, registry
-from alchemist_exp.core.component import REGISTRY, Component, defined_in
+from alchemist_exp.config_checks import refuse_appended, refuse_secrets
+from alchemist_exp.config_keys import how_to_name_a_schema
+from alchemist_exp.core.component import Component, defined_in
 from alchemist_exp.core.config_dir import config_dir as config_dir
 from alchemist_exp.core.errors import ConfigError, unknown_name
-from alchemist_exp.core.secrets import find_secret, secret_variables
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.llm.budget import Budget
-from alchemist_exp.llm.types import Price
 from alchemist_exp.member_files import check_class_names, check_member
-from alchemist_exp.pipeline.experiment import Experiment, Paths, SweepSettings
-
-RENAMED_KEYS = {
-    "llm.pack": "llm.recording",
-    "llm.counted_by": "llm.tokenizer",
-    "llm.card": "llm.spec",
-    "dataset.task": "dataset.prompt",
-    "dataset.zero_shot": "dataset.zero_shot_prompt",
-    "supplement.draw": "supplement.sampling",
-    "supplement.top": "supplement.top_k",
-    "vetting.probes": "vetting.n_probe_rows",
-    "vetting.read_source": "vetting.check_source",
-    "vetting.reject_copies": "vetting.reject_duplicates",
-    "vetting.max_faults": "vetting.max_failure_rate",
-    "repair.max_replies": "repair.max_responses",
-    "method.advice": "method.performance_hint",
-    "feature_extractor.dimensions": "feature_extractor.n_components",
-    "feature_extractor.longest_phrase": "feature_extractor.max_ngram",
-    "feature_extractor.max_terms": "feature_extractor.max_features",
-    "label_model.epochs": "label_model.max_iterations",
-}
-"""Configuration keys of version 0.1.0 and their names today; an old key is refused with its new name."""
-
-REMOVED_KEYS = {
-    "label_model.learning_rate": "the fit of label_model=snorkel ends at label_model.tolerance",
-    "label_model.l2": "label_model.prior_strengths, in votes, sets the pull towards the prior of label_model=snorkel",
-    "label_model.seed": "the fit of label_model=snorkel is deterministic",
-}
-"""Configuration keys of version 0.1.0 without a successor, and why."""
+from alchemist_exp.pipeline.experiment import Experiment
 
 _DATE = re.compile(r"-(20\d\d-\d\d-\d\d|20\d{6})$")
 
@@ -197,8 +167,10 @@ def build(config: DictConfig) -> Experiment:
     for group in registry.base_classes():
         _require_schema(config, group)
     _require_values(OmegaConf.missing_keys(config))
-    _refuse_appended(config, "")
-    _refuse_secrets(config)
+    refuse_appended(config, "")
+    values = OmegaConf.to_container(config, resolve=True)
+    if isinstance(values, dict):  # records, logs and job scripts have all values
+        refuse_secrets(values, str(OmegaConf.select(config, "llm.api_key_env", default="")))
     experiment = OmegaConf.to_object(config)
     if not isinstance(experiment, Experiment):
         raise TypeError(f"the configuration became a {type(experiment).__name__}")
@@ -221,7 +193,7 @@ def build_component(config: DictConfig, group: str) -> Component:
     """
     _require_schema(config, group)
     _require_values(key for key in OmegaConf.missing_keys(config) if key.startswith(f"{group}."))
-    _refuse_appended(config[group], f"{group}.")
+    refuse_appended(config[group], f"{group}.")
     component = OmegaConf.to_object(config[group])
     if not isinstance(component, Component):
         raise TypeError(f"{group} became a {type(component).__name__}")
@@ -239,86 +211,6 @@ def _require_values(missing: Iterable[str]) -> None:
     if keys := sorted(missing):
         example = " ".join(key + ("='[ham,spam]'" if key == "dataset.classes" else "=...") for key in keys)
         raise ConfigError(f"{' and '.join(keys)} must be given, as in {example}")
-
-
-def explain_outdated_key(key: str) -> str | None:
-    """Return what replaces a key of an earlier version, in one sentence; None for any other key.
-
-    Args:
-        key: The key, such as "llm.pack".
-
-    """
-    if renamed := RENAMED_KEYS.get(key):
-        return f"{key} is now called {renamed}; write {renamed}=..."
-    if why := REMOVED_KEYS.get(key):
-        return f"{key} no longer exists: {why}; leave it out."
-    return None
-
-
-def _refuse_appended(config: DictConfig, prefix: str) -> None:
-    """Refuse keys that no component reads: Hydra's +key=value is not checked against the schemas."""
-    schema = OmegaConf.get_type(config)
-    known = [f.name for f in fields(schema)] if schema and is_dataclass(schema) else [str(key) for key in config]
-    for key in map(str, config):
-        if key not in known:
-            if outdated := explain_outdated_key(prefix + key):
-                raise ConfigError(outdated)
-            raise ConfigError(unknown_name("the key", prefix + key, [prefix + name for name in known]))
-        node = config._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            _refuse_appended(node, f"{prefix}{key}.")
-
-
-def _refuse_secrets(config: DictConfig) -> None:
-    """Refuse a value that contains an API key of the environment: records, logs and job scripts have all values."""
-    values = OmegaConf.to_container(config, resolve=True)
-    if isinstance(values, dict):
-        refuse_secrets(values, str(OmegaConf.select(config, "llm.api_key_env", default="")))
-
-
-def refuse_secrets(values: Mapping[Any, Any], *variables: str) -> None:
-    """Refuse values that contain an API key of the environment.
-
-    Args:
-        values: Nested mappings and lists of JSON values, under configuration keys.
-        *variables: Environment variables that hold a key whatever their name is.
-
-    Raises:
-        ConfigError: A value contains a key; the message does not.
-
-    """
-    if (found := find_secret(values, secret_variables(*variables))) is not None:
-        key, variable = found
-        raise ConfigError(
-            f"{key} contains the value of the environment variable {variable}, which would be written to records and "
-            "logs; remove it: llm.api_key_env=NAME names the variable of an API key."
-        )
-
-
-def check_interpolated_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Refuse overrides of a part of a value that an interpolation gives; Hydra would drop them without a message.
-
-    Args:
-        config: The composed configuration.
-        overrides: The overrides it was composed with.
-
-    Raises:
-        ConfigError: An override changes a part of such a value.
-
-    """
-    for override in overrides:
-        *above, _ = override.lstrip("+~").partition("=")[0].split(".")
-        node: Any = config
-        for depth, key in enumerate(above, start=1):
-            if not isinstance(node, DictConfig) or key not in node:
-                break
-            if OmegaConf.is_interpolation(node, key):
-                whole = ".".join(above[:depth])
-                raise ConfigError(
-                    f"{override} changes a part of {whole}, which is taken from elsewhere; give all of it, as in "
-                    f"'{whole}={{...}}'."
-                )
-            node = node._get_node(key)
 
 
 def refuse_no_members(overrides: Sequence[str]) -> None:
@@ -364,65 +256,6 @@ def to_container(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items() if key != "sweep"}
 
 
-def known_keys(schema_name: str) -> list[str]:
-    """Return the keys of a schema, for an error message about an unknown key.
-
-    Args:
-        schema_name: The name of the class, as Hydra's messages have it.
-
-    Returns:
-        The names of its fields; empty when there is no such class.
-
-    """
-    others: list[type[Any]] = [Experiment, Paths, Price, Budget, SweepSettings]
-    classes = others + [schema for schemas in REGISTRY.values() for schema in schemas.values()]
-    return [f.name for cls in classes if cls.__name__ == schema_name for f in fields(cls)]
-
-
-def is_list(key: str) -> bool:
-    """Return whether a key of a component has a list as its value.
-
-    Args:
-        key: A configuration key, as in dataset.classes.
-
-    Returns:
-        False also for a key that does not exist.
-
-    """
-    return any(get_origin(kind) is list for kind in _types(key))
-
-
-def keys_of_mapping(key: str) -> list[str]:
-    """Return the names in the mapping that is the value of a key, as in llm.price; none for another kind of value.
-
-    Args:
-        key: A configuration key.
-
-    """
-    return [f.name for kind in _types(key) if is_dataclass(kind) for f in fields(kind)]
-
-
-def _types(key: str) -> set[Any]:
-    """Return the types that a key of a component may have, None not included."""
-    group, _, name = key.partition(".")
-    hints = {get_type_hints(schema).get(name) for schema in REGISTRY.get(group, {}).values()} - {None}
-    return {kind for hint in hints for kind in (hint, *get_args(hint))}
-
-
-def how_to_name_a_schema(group: str) -> str:
-    """Return how a YAML file names its schema, for an error message.
-
-    Args:
-        group: The group of the file.
-
-    Returns:
-        The end of a sentence, with the schemas of the group.
-
-    """
-    known = ", ".join(f"_{name}" for name in sorted(REGISTRY.get(group, {})))
-    return f"begin the file with defaults: [_NAME, _self_], where _NAME is one of {known}"
-
-
 def members(group: str) -> list[str]:
     """Return the names of the members of a group, plugins included.
 
@@ -456,26 +289,19 @@ def _model_spec(provider: str, model: str) -> DictConfig:
 def describe_members() -> str:
     """Return a line for each group and member, from the first comments of their YAML files, for the help."""
     lines = []
+    # The comment of each group in config.yaml, and its default member.
+    text = Path(config_dir(), "config.yaml").read_text(encoding="utf-8")
+    found = re.findall(r'((?:^  # .*\n)+)^  - (\w+): "?(\w+)"?$', text, re.MULTILINE)
+    comments = {group: (" ".join(re.findall(r"# (.*)", comment)), default) for comment, group, default in found}
     for group in groups():
-        what, default = _group_comments().get(group, ("A sweep with a name; it is added, as in +experiment=smoke.", ""))
+        what, default = comments.get(group, ("A sweep with a name; it is added, as in +experiment=smoke.", ""))
         names = members(group)
         width = max(map(len, names), default=0)
         lines += ["", f"{'+' if group == 'experiment' else ''}{group}: {what}"]
         for name in names:
             path = next(path for conf in directories() if (path := conf / group / f"{name}.yaml").is_file())
-            lines.append(f"  {name:<{width}}  {'(default) ' if name == default else ''}{_first_comment(path)}".rstrip())
+            of_file = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            first = next((line for line in of_file if line.startswith("#") and "@package" not in line), "#")
+            comment = single_line(first[1:].strip())
+            lines.append(f"  {name:<{width}}  {'(default) ' if name == default else ''}{comment}".rstrip())
     return "\n".join(lines[1:])
-
-
-def _first_comment(path: Path) -> str:
-    """Return the first line of a YAML file that is a comment for people."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    comments = (line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line)
-    return single_line(next(comments, ""))
-
-
-def _group_comments() -> dict[str, tuple[str, str]]:
-    """Return the comment of each group in config.yaml, and its default member."""
-    text = Path(config_dir(), "config.yaml").read_text(encoding="utf-8")
-    found = re.findall(r'((?:^  # .*\n)+)^  - (\w+): "?(\w+)"?$', text, re.MULTILINE)
-    return {group: (" ".join(re.findall(r"# (.*)", comment)), default) for comment, group, default in found}

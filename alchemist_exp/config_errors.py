@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from alchemist_exp import config, plugins
+from alchemist_exp import config, config_keys, plugins
 from alchemist_exp.core.component import REGISTRY
 from alchemist_exp.core.errors import install_command, unknown_name
 from alchemist_exp.core.exit_codes import user_error_text
@@ -44,11 +44,18 @@ def explanation(error: Exception) -> str | None:
     """
     # Some of Hydra's errors are OSErrors too, so they come first.
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return _explain_composition(error)
+        if isinstance(error, HydraException) and ("override_grammar" in str(error) or hasattr(error, "override")):
+            return _unparsed(str(getattr(error, "override", None) or ""))
+        cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
+        text = f"{error}\n{cause or ''}"
+        for pattern, explain in _EXPLANATIONS:
+            if match := re.search(pattern, text, re.DOTALL):
+                return _where(text) + explain(match)
+        return _one_line(str(error))
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
         return f"{mark.name}, line {mark.line + 1}, is not valid YAML: {error.problem}; fix it."
-    if text := user_error_text(error):
-        return text
+    if known := user_error_text(error):
+        return known
     if "Unexpected type for root: NoneType" in str(error):
         return "a part was given of a value that is null; give all of it, as in 'llm.price={...}' (see conf/llm)."
     if str(error).startswith("Config group override must be a string"):
@@ -58,18 +65,6 @@ def explanation(error: Exception) -> str | None:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _explain_composition(error: Exception) -> str:
-    """Return the sentence for an error of Hydra or OmegaConf."""
-    if isinstance(error, HydraException) and ("override_grammar" in str(error) or hasattr(error, "override")):
-        return _unparsed(str(getattr(error, "override", None) or ""))
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
-    text = f"{error}\n{cause or ''}"
-    for pattern, explain in _EXPLANATIONS:
-        if match := re.search(pattern, text, re.DOTALL):
-            return _where(text) + explain(match)
-    return _one_line(str(error))
 
 
 def _where(text: str) -> str:
@@ -89,7 +84,7 @@ def _unparsed(override: str) -> str:
     key, equals, text = override.partition("=")
     if not equals or not re.fullmatch(r"\+{0,2}[\w./@-]+", key):
         return f"{opening}; overrides are key=value, as in label_model=majority."
-    if names := config.keys_of_mapping(key.lstrip("+")):
+    if names := config_keys.keys_of_mapping(key.lstrip("+")):
         return f"{opening}; {_how_to_write_a_mapping(key, names)}"
     what = "a list" if isinstance(value := intended_value(key, text), list) else "a text with such characters"
     return f"{opening}; for the shell and the program, {what} is written {typed(key, value)}"
@@ -108,7 +103,7 @@ def _ambiguous(override: str) -> str:
 def _invalid_value(match: re.Match[str]) -> str:
     override, why = match["override"], _one_line(match["why"])
     key = override.partition("=")[0]
-    if names := config.keys_of_mapping(key.lstrip("+")):
+    if names := config_keys.keys_of_mapping(key.lstrip("+")):
         return f"{override} is invalid; {_how_to_write_a_mapping(key, names)}"
     return f"{override} is invalid{f': {why}' if why else ''}; give a value of its type."
 
@@ -129,7 +124,7 @@ def intended_value(key: str, text: str) -> str | list[str | int]:
 
     """
     text = text.strip()
-    if not (text.startswith("[") and text.endswith("]")) and not config.is_list(key.lstrip("+")):
+    if not (text.startswith("[") and text.endswith("]")) and not config_keys.is_list(key.lstrip("+")):
         return _without_quotes(text)
     text = text.removeprefix("[").removesuffix("]")
     items = (_without_quotes(item) for item in re.findall(r"""\s*(?:"[^"]*"|'[^']*'|[^,]+)""", text))
@@ -157,15 +152,15 @@ def _no_member(match: re.Match[str]) -> str:
 def _no_key(match: re.Match[str]) -> str:
     if match["schema"] == "Experiment":
         return _no_root_key(match)
-    if outdated := config.explain_outdated_key(match["key"]):
+    if outdated := config_keys.explain_outdated_key(match["key"]):
         return outdated
     # The part is a name in a mapping (llm.price={a:1}), or the last part of the key itself.
     prefix, _, last = match["key"].rpartition(".")
     prefix = prefix if match["part"] == last else match["key"]
-    known = [f"{prefix}.{k}" for k in config.known_keys(match["schema"])]
+    known = [f"{prefix}.{k}" for k in config_keys.known_keys(match["schema"])]
     if f"{prefix}.".startswith("hydra."):
         return _UNKNOWN_HYDRA_KEY.format(f"{prefix}.{match['part']}")
-    of_others = {key for cls in REGISTRY.get(prefix, {}).values() for key in config.known_keys(cls.__name__)}
+    of_others = {key for cls in REGISTRY.get(prefix, {}).values() for key in config_keys.known_keys(cls.__name__)}
     nested = [f"{key}.NAME.{match['part']}" for key in known if key.endswith(_COMPONENTS_BY_NAME)]
     if nested and match["part"] in of_others:
         return f"the key '{prefix}.{match['part']}' is unknown; the components in it have such keys: write {nested[0]}."
@@ -182,12 +177,12 @@ def _no_root_key(match: re.Match[str]) -> str:
     owners = sorted(
         f"{group}.{match['key']}"
         for group, schemas in REGISTRY.items()
-        if any(match["key"] in config.known_keys(schema.__name__) for schema in schemas.values())
+        if any(match["key"] in config_keys.known_keys(schema.__name__) for schema in schemas.values())
     )
     if match["key"] in _SHARED_KEYS or not owners:
         if match["key"].startswith("hydra."):
             return _UNKNOWN_HYDRA_KEY.format(match["key"])
-        return unknown_name("the key", match["key"], config.known_keys("Experiment"))
+        return unknown_name("the key", match["key"], config_keys.known_keys("Experiment"))
     return f"the key {match['key']!r} is unknown; did you mean {' or '.join(owners[:3])}?"
 
 
@@ -200,12 +195,12 @@ def _no_key_in_file(match: re.Match[str]) -> str:
     """Explain a key in a member's file that its schema does not have."""
     file, key, schema = match["file"], match["key"], match["schema"]
     group, _, member = file.partition("/")
-    if renamed := config.RENAMED_KEYS.get(f"{group}.{key}"):
+    if renamed := config_keys.RENAMED_KEYS.get(f"{group}.{key}"):
         return (
             f"the file {file}.yaml has the key {key!r}, which is now called {renamed.partition('.')[2]!r}; rename it "
             "there."
         )
-    if why := config.REMOVED_KEYS.get(f"{group}.{key}"):
+    if why := config_keys.REMOVED_KEYS.get(f"{group}.{key}"):
         return f"the file {file}.yaml has the key {key!r}, which no longer exists: {why}; remove it there."
     if key == "_target_":
         return (
@@ -221,8 +216,8 @@ def _no_key_in_file(match: re.Match[str]) -> str:
             f"{owner}, or leave out the experiment."
         )
     if schema not in (cls.__name__ for cls in REGISTRY.get(group, {}).values()):
-        return f"the file {file}.yaml names no schema; {config.how_to_name_a_schema(group)}."
-    return f"{file}.yaml: {unknown_name('the key', key, config.known_keys(schema))}"
+        return f"the file {file}.yaml names no schema; {config_keys.how_to_name_a_schema(group)}."
+    return f"{file}.yaml: {unknown_name('the key', key, config_keys.known_keys(schema))}"
 
 
 def _no_schema(match: re.Match[str]) -> str:
@@ -232,7 +227,7 @@ def _no_schema(match: re.Match[str]) -> str:
     return (
         f"the file {file}.yaml names _{name} in its defaults list, but no class is registered as "
         f'@component("{group}", "{name}"); put the class into {group}/{name}.py next to the file, or '
-        f"{config.how_to_name_a_schema(group)}."
+        f"{config_keys.how_to_name_a_schema(group)}."
     )
 
 

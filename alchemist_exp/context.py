@@ -1,7 +1,7 @@
 """What the stages of a run share: data, usable gold labels, LLM client, prompts, sandbox, caches and progress.
 
-The context lies below the stages that use it (programs, supplements, methods, pipeline), so that none of them imports
-upward. Components that belong to one stage alone (vetting, repair, selection, ...) are passed to that stage.
+The context is a layer below the stages that use it (programs, supplements, methods, pipeline), so that none of them
+imports upward. Components that belong to one stage alone (vetting, repair, selection, ...) are passed to that stage.
 """
 
 from collections.abc import Callable, Mapping
@@ -194,6 +194,7 @@ class RunContext:
         with self.progress.stage("prompts", batch.description, len(batch.requests)) as advance:
 
             def show(call: LLMCall) -> None:
+                """Pass the call on, and show the calls and dollars so far."""
                 on_call(call)
                 advance(1)
                 self.progress.note(self.llm_client.traffic.summary())

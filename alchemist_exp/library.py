@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp import config
+from alchemist_exp.config_checks import check_interpolated_overrides
 from alchemist_exp.config_errors import explanation
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError, unknown_name
 from alchemist_exp.core.progress import NoProgress, Progress
@@ -148,7 +149,7 @@ def compose_experiment(
     """
     with _explained():
         composed = config.compose(overrides, config_dir)
-        config.check_interpolated_overrides(composed, overrides)
+        check_interpolated_overrides(composed, overrides)
         return config.build(composed), config.to_container(composed)
 
 

@@ -85,7 +85,8 @@ def check_class_names(path: Path) -> None:
         names = listed.value if isinstance(listed, yaml.SequenceNode) else []
         for name in names:
             text = name.value if isinstance(name, yaml.ScalarNode) else "..."
-            if name.tag != "tag:yaml.org,2002:str" and not (name.tag.endswith(":int") and text == _decimal(text)):
+            is_decimal = name.tag.endswith(":int") and re.fullmatch(r"0|[1-9][0-9]{0,8}", text)
+            if name.tag != "tag:yaml.org,2002:str" and not is_decimal:
                 quoted = ", ".join(f'"{one.value}"' for one in names if isinstance(one, yaml.ScalarNode))
                 raise ConfigError(
                     f"{path}, line {name.start_mark.line + 1}: the class name {text} is no text in YAML; put the names "
@@ -97,10 +98,6 @@ def _entries(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         if isinstance(key, yaml.ScalarNode):
             yield key.value, value
-
-
-def _decimal(text: str) -> str | None:
-    return str(int(text)) if text.isdecimal() and len(text) < 10 else None
 
 
 def _parse(path: Path) -> yaml.Node | None:

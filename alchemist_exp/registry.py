@@ -123,9 +123,14 @@ def _import_directory(directory: Path) -> None:
     for module in [module for module in sys.modules if module.startswith(f"{package}.")]:
         del sys.modules[module]
     invalidate_caches()
-    for group, path in sorted(files):
-        with _import_errors_of(str(path)), _without_bytecode():
-            import_module(f"{package}.{group}.{path.stem}")
+    # No .pyc files: Python takes one to be current when the source was edited in the same second.
+    before_import, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        for group, path in sorted(files):
+            with _import_errors_of(str(path)):
+                import_module(f"{package}.{group}.{path.stem}")
+    finally:
+        sys.dont_write_bytecode = before_import
     for (group, name), cls in (of_directory := _classes_of_directory()).items():
         _check(cls, group, name)
         source_fingerprint(cls)  # now, so that a later edit of the file does not count as this code
@@ -139,16 +144,6 @@ def _classes_of_directory() -> _Classes:
         for name, cls in classes.items()
         if cls.__module__.startswith(f"{plugins.__name__}.")
     }
-
-
-@contextmanager
-def _without_bytecode() -> Iterator[None]:
-    """Write no .pyc files: Python takes one to be current when the source was edited in the same second."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp import config
+from alchemist_exp.config_checks import check_interpolated_overrides
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.hashing import canonical_json
 from alchemist_exp.llm.providers.model_spec import ModelSpec
@@ -129,8 +130,8 @@ def test_an_appended_key_that_nobody_reads_is_refused(composed) -> None:
 @pytest.mark.parametrize("override", ["llm.price.input_usd_per_million=3", "+llm.spec.seed=true", "llm.price.a.b=1"])
 def test_a_part_of_what_the_models_card_says_is_not_dropped_in_silence(composed, override: str) -> None:
     with pytest.raises(ConfigError, match=r"changes a part of llm\.(price|spec), .*give all of it"):
-        config.check_interpolated_overrides(composed("llm=openai"), [override])
-    config.check_interpolated_overrides(
+        check_interpolated_overrides(composed("llm=openai"), [override])
+    check_interpolated_overrides(
         composed(), ["llm.price.input_usd_per_million=3", "llm=recorded", "+experiment=x", "~logger"]
     )
 

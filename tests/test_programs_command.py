@@ -12,6 +12,7 @@ from alchemist_exp.cli import show
 from alchemist_exp.cli.programs import main
 from alchemist_exp.cli.report import write_run_report
 from alchemist_exp.core.progress import NoProgress
+from alchemist_exp.data.tables import TableDataset
 from alchemist_exp.pipeline.run import run
 from alchemist_exp.results.edits import edits_of
 from alchemist_exp.results.record import RunRecord
@@ -167,12 +168,17 @@ def test_the_changed_files_of_a_directory_are_edits(outputs: Path, capsys, tmp_p
     assert "other.py' is not the name of a program of the run" in capsys.readouterr().err
 
 
-def test_an_edited_program_is_a_new_run_with_its_parent(outputs: Path, capsys, tmp_path: Path) -> None:
+def test_an_edited_program_is_a_new_run_with_its_parent(
+    outputs: Path, capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, load = [], TableDataset.load
+    monkeypatch.setattr(TableDataset, "load", lambda self: loaded.append(self.name) or load(self))
     before, changed = (outputs / "before").resolve(), tmp_path / "changed.py"
     changed.write_text("def label_function(comment):\n    return 1 if 'check' in comment.lower() else -1\n")
     arguments = [before.name[:12], str(changed), "--program", "general_00", "--outputs", str(outputs / "outputs")]
     (before / "report.html").write_text("made before the edit", encoding="utf-8")
     assert main(["edit", *arguments]) == 0
+    assert len(loaded) == 1  # vetting and the run share the data
     text = capsys.readouterr().out
     assert "9 the same, 1 changed" in text or "1 changed, 9 the same" in text
     assert "+    return 1 if 'check' in comment.lower() else -1" in text

@@ -34,7 +34,7 @@ def label_lines(labeler: "RowLabeler") -> int:
             stream.reconfigure(encoding="utf-8", errors=errors, newline="\n")
     if sys.stdin.isatty():
         print("reading one row per line; Ctrl-D ends the input", file=sys.stderr)
-    from alchemist_exp.labeling.tables import shown_label
+    from alchemist_exp.labeling.label_columns import shown_label
 
     classes = [single_line(name) for name in labeler.classes]
     rng = np.random.default_rng(0)

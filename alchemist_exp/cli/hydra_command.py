@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 
 from alchemist_exp import config
 from alchemist_exp.config_errors import sentence
+from alchemist_exp.config_keys import known_keys
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.exit_codes import clean_exit, exit_without_reader, print_error
 from alchemist_exp.sweeps.overrides import checked_overrides
@@ -82,7 +83,7 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
     chosen, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
         name = unknown[0].partition("=")[0]
-        if close := get_close_matches(name.lstrip("-"), config.known_keys("Experiment"), n=1):
+        if close := get_close_matches(name.lstrip("-"), known_keys("Experiment"), n=1):
             raise ConfigError(f"the option {name!r} is unknown; overrides have no dashes: write {close[0]}=...")
         raise ConfigError(unknown_name("the option", name, [o for a in parser._actions for o in a.option_strings]))
     overrides = checked_overrides(chosen.overrides)

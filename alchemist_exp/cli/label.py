@@ -210,6 +210,7 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
 
     """
     from alchemist_exp.cli.plan import JobPlan, show_plans
+    from alchemist_exp.pipeline.compatibility import check_experiment, check_with_data
     from alchemist_exp.pipeline.plan import REFUSAL, plan
 
     data = experiment.dataset.load()
@@ -217,13 +218,13 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
     origin = "" if given else " (from the labels; programs must return these numbers)"
     print(f"classes: {single_line(numbered(experiment.dataset.classes))}{origin}")
     if not experiment.uses("llm"):
-        experiment.check()
-        experiment.check_against(data)
+        check_experiment(experiment)
+        check_with_data(experiment, data)
         return True
     planned = plan(experiment, data)
     # A refusal ends this command with the same sentence, after the cost.
     warnings = tuple(text for text in planned.warnings if not text.startswith(REFUSAL))
     show_plans([JobPlan(model=experiment.llm.model, plan=replace(planned, warnings=warnings))])
-    experiment.check()
-    experiment.check_against(data)
+    check_experiment(experiment)
+    check_with_data(experiment, data)
     return may_send_calls([(experiment, planned)], yes=chosen.yes)

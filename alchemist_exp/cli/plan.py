@@ -14,6 +14,7 @@ from rich.text import Text
 from alchemist_exp import config
 from alchemist_exp.cli.hydra_command import exits_cleanly, shown
 from alchemist_exp.cli.sweep import visit_jobs
+from alchemist_exp.config_checks import check_interpolated_overrides
 from alchemist_exp.results.layout import heading, new_console, new_table
 from alchemist_exp.results.report import UNKNOWN, usd_text
 
@@ -54,7 +55,7 @@ def main() -> None:
         from alchemist_exp.pipeline.plan import plan
 
         with shown(overrides):
-            config.check_interpolated_overrides(cfg, overrides)
+            check_interpolated_overrides(cfg, overrides)
             experiment = config.build(cfg)
             asked_before = frozenset[str]().union(*(earlier.plan.asked for earlier in plans))
             found = plan(experiment, experiment.dataset.load(), asked_before)

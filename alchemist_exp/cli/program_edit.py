@@ -22,6 +22,8 @@ from alchemist_exp.sweeps.overrides import key_of_override, without_sweep_keys
 
 if TYPE_CHECKING:
     from alchemist_exp.core.progress import Progress
+    from alchemist_exp.data.base import TextData
+    from alchemist_exp.pipeline.experiment import Experiment
     from alchemist_exp.results.record import RunResult
 
 METHODS: Final = ("alchemist", "program_files")
@@ -77,35 +79,37 @@ def run_edited(
         override("paths.outputs", str(outputs.resolve())),
     ]
     from alchemist_exp import library
+    from alchemist_exp.pipeline.compatibility import check_experiment
+    from alchemist_exp.pipeline.run import run
     from alchemist_exp.results.progress import RichProgress
     from alchemist_exp.results.runs import index_runs
 
-    progress = RichProgress()
+    progress, overrides = RichProgress(), [*kept, *added]
     try:
-        _vet([*kept, *added], own, progress)
+        experiment, values = library.compose_experiment(overrides, own)
+        check_experiment(experiment)
+        data = experiment.dataset.load()
+        _vet(experiment, data, progress)
     except AlchemistError:
         # A killed earlier try may have left the directory, so it may also go if this one did not make it.
         if directory.name not in used_directories(index_runs(outputs).runs):
             shutil.rmtree(directory, ignore_errors=True)
         raise
-    return library.run([*kept, *added], config_dir=own, progress=progress)
+    return run(experiment, values, overrides, progress, data=data)
 
 
-def _vet(overrides: Sequence[str], own: Path | None, progress: "Progress") -> None:
+def _vet(experiment: "Experiment", data: "TextData", progress: "Progress") -> None:
     """Vet the programs of a run before it begins; their votes on train and valid are then in the cache.
 
     Raises:
         ProgramsError: Vetting rejects one of them, which the run would leave out.
 
     """
-    from alchemist_exp import library
     from alchemist_exp.methods.program_files import ProgramFilesMethod
     from alchemist_exp.pipeline.stages import make_context
     from alchemist_exp.programs.vetting import Vetter
 
-    experiment, _ = library.compose_experiment(overrides, own)
-    experiment.check()
-    context, _ = make_context(experiment, experiment.dataset.load().rows_with_text, StageProgress(progress))
+    context, _ = make_context(experiment, data.rows_with_text, StageProgress(progress))
     assert isinstance(experiment.method, ProgramFilesMethod)
     rejected = Vetter(experiment.vetting, context).vet_finally(experiment.method.candidates).rejected
     if rejected:

@@ -14,6 +14,7 @@ from alchemist_exp import config
 from alchemist_exp.cli.arguments import apply_command, report_command, show_command
 from alchemist_exp.cli.hydra_command import exits_cleanly, hydra_arguments, option_parser, shown, task_overrides
 from alchemist_exp.cli.sweep_screen import SweepScreen, sweep_name
+from alchemist_exp.config_checks import check_interpolated_overrides
 from alchemist_exp.config_errors import sentence
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.results.console import show
@@ -66,7 +67,7 @@ def job(cfg: DictConfig) -> "RunResult":
     overrides = without_sweep_keys(task_overrides())
     stops_others = bool(sweep) and cfg.sweep.fail_fast
     with _errors_for_sweep(sweep_directory if stops_others else None, in_launched_process), shown(overrides):
-        config.check_interpolated_overrides(cfg, overrides)
+        check_interpolated_overrides(cfg, overrides)
         experiment = config.build(cfg)
         # The bars of parallel processes would overwrite each other.
         progress = RichProgress(bars=not in_launched_process)

@@ -219,6 +219,7 @@ def _calls_llm(job: PlannedJob) -> bool:
 def _make_llm_calls(jobs: Sequence[PlannedJob]) -> None:
     """Make the LLM calls of jobs in this process; the jobs find the responses in the cache."""
     from alchemist_exp.core.progress import StageProgress
+    from alchemist_exp.pipeline.compatibility import check_experiment, check_with_data
     from alchemist_exp.pipeline.run import label_rows
     from alchemist_exp.pipeline.stages import make_context
     from alchemist_exp.results.progress import RichProgress
@@ -227,9 +228,9 @@ def _make_llm_calls(jobs: Sequence[PlannedJob]) -> None:
         experiment = job.experiment
         if not _calls_llm(job):
             continue
-        experiment.check()
+        check_experiment(experiment)
         data = experiment.dataset.load()
-        experiment.check_against(data.rows_with_text)
+        check_with_data(experiment, data.rows_with_text)
         context, _ = make_context(experiment, data.rows_with_text, StageProgress(RichProgress()))
         label_rows(experiment, context)
         print(f"the LLM calls of {single_line(job.name) or 'the run'} are made", file=sys.stderr)

@@ -47,6 +47,7 @@ class ArtifactCache:
     """
 
     def __init__(self, root: Path) -> None:
+        """Use the directory `root`, which need not exist yet."""
         self.root = root
         self.used: set[str] = set()
 

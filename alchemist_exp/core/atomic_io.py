@@ -94,6 +94,7 @@ def open_replacement(path: Path) -> Iterator[BinaryIO]:
             with temporary.open("xb") as file:
                 yield file
                 file.flush()
+                # Before the rename: a power failure could otherwise leave the new name with an empty file.
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
@@ -155,7 +156,7 @@ class ReservedFile:
                     file.flush()
                     os.fsync(file.fileno())
                 self._temporary.replace(self.path)
-            except FileNotFoundError:  # another process has cleaned up
+            except FileNotFoundError:  # another process has removed it, as `alchemist cache prune` does with old ones
                 write_bytes(self.path, raw)
             except BaseException:
                 self.discard()

@@ -53,6 +53,7 @@ class EventLog:
         """Lock the file, apply the events that other processes have appended, and yield a function that appends.
 
         The function takes events as its arguments and writes all of them or none. They are applied by the next use.
+        Call it at most once: after a failed write it cuts the file to its length at the start of this use.
 
         Raises:
             StoreError: The file cannot be written, or a line is broken.
@@ -62,6 +63,7 @@ class EventLog:
             file = open_locked(self.path, append=True)
 
             def append(*events: dict[str, Any]) -> None:
+                """Write events as lines, in one write, so that no reader sees a part of them."""
                 lines = b"".join(json.dumps(event, allow_nan=False).encode() + b"\n" for event in events)
                 if os.write(file, lines) < len(lines):
                     # The disk is full. Nothing may stay: the next line would be appended to the unfinished one.

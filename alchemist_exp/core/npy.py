@@ -33,7 +33,9 @@ def read_npy(path: Path, shape: Sequence[int | None], dtype: npt.DTypeLike = np.
     """
     try:
         with open_regular(path) as file:
-            found, offset = _read_header(file, np.dtype(dtype))
+            found, offset, found_dtype = _header(file)
+            if found_dtype != np.dtype(dtype):
+                raise ValueError(f"it has values of type {found_dtype}; expected {np.dtype(dtype)}")
             if len(found) != len(shape) or any(w not in (None, n) for n, w in zip(found, shape, strict=True)):
                 raise ValueError(f"it has the shape {found}; expected {tuple(shape)}, where None is any length")
             n_bytes = math.prod(found) * np.dtype(dtype).itemsize
@@ -98,13 +100,6 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], int, np.dtype[Any]]:
     if not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError("its shape is broken")
     return shape, file.tell(), dtype
-
-
-def _read_header(file: BinaryIO, dtype: np.dtype[Any]) -> tuple[tuple[int, ...], int]:
-    shape, offset, found = _header(file)
-    if found != dtype:
-        raise ValueError(f"it has values of type {found}; expected {dtype}")
-    return shape, offset
 
 
 def _reason(error: Exception) -> str:

@@ -81,6 +81,7 @@ class StageProgress:
     """
 
     def __init__(self, progress: Progress) -> None:
+        """Start to measure the total time."""
         self.seconds: dict[str, float] = {}
         self.on_stage: Callable[[str], None] | None = None
         self._progress = progress

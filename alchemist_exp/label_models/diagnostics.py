@@ -66,6 +66,7 @@ def diagnose(
     class_names: Sequence[str] | None = None,
     labeled: LabeledVotes | None = None,
     compare_with_majority: bool = True,
+    wrong: Mapping[int, str] | None = None,
 ) -> list[str]:
     """Check votes and the labels that a label model made of them.
 
@@ -79,6 +80,7 @@ def diagnose(
             majority of the others.
         compare_with_majority: Whether labels that differ from the majority vote are reported; False where labeled rows
             have shown that the labels are as good.
+        wrong: The result of `wrong_programs` for the same votes; None to compute it.
 
     Returns:
         Warnings; empty when no check found anything.
@@ -110,7 +112,7 @@ def diagnose(
         if actual != expected:
             raise ValueError(f"{what}: {actual} does not match votes {matrix.votes.shape}; expected {expected}")
     counts, hard = matrix.counts(), labels.hard()
-    wrong = wrong_programs(matrix, labeled, class_names)
+    wrong = wrong_programs(matrix, labeled, class_names) if wrong is None else wrong
     against_majority = [
         *_contradicted_votes(counts, hard, labeled_by),
         *_far_from_majority(counts, hard, labeled_by, class_names),

@@ -57,6 +57,7 @@ class ClusterOptions:
     memory: str = "4GB"
 
     def __post_init__(self) -> None:
+        """Check the memory and the walltime."""
         if not re.fullmatch(r"\d+(\.\d+)?[MG]i?B", self.memory):
             raise ConfigError(f"invalid --memory {self.memory!r}; expected a number with MB or GB, as in 4GB.")
         self.lifetime_s()
@@ -116,6 +117,7 @@ def _label(client: "Client", job: LabelingJob, tasks: Sequence[LabelingTask], fo
     from distributed import KilledWorker, as_completed
 
     def submit(task: LabelingTask, **options: bool) -> Any:
+        """Submit a task and return its future."""
         # Not pure: a result in the cluster's memory says nothing about the files.
         return client.submit(label_task, job, task, pure=False, **options)
 

@@ -14,12 +14,7 @@ from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.images.base import ImageTextEncoder
 from alchemist_exp.labeling.components import Consent, changed_plugins, make_component
 from alchemist_exp.labeling.row_labeler import naming_files
-from alchemist_exp.labeling.run_files import (
-    MADE_AGAIN,
-    StoredRun,
-    broken,
-    is_name,
-)
+from alchemist_exp.labeling.run_files import MADE_AGAIN, StoredRun, broken, is_name
 from alchemist_exp.pipeline.artifacts import load_extractor
 
 COLUMN_TYPES: Final = ("str", "int", "float", "bool")
@@ -80,6 +75,7 @@ def load_features(
         _require_weights(run, extractor)
 
     def of_rows(rows: Sequence[str]) -> FloatArray:
+        """Return the features of rows: float32 array of shape (n_rows, n_features)."""
         with naming_files(run.model):
             return features(rows)
 

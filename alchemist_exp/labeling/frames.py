@@ -9,17 +9,10 @@ import numpy as np
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.data.row_kind import TablePart
 from alchemist_exp.data.table_base import MemoryTable
+from alchemist_exp.labeling.label_columns import label_columns, output_names, own_columns
 from alchemist_exp.labeling.row_labeler import RowLabeler
 from alchemist_exp.labeling.run_files import StoredRun
-from alchemist_exp.labeling.tables import (
-    LabelSummary,
-    find_row_columns,
-    label_columns,
-    output_names,
-    own_columns,
-    summarize,
-    wanted_columns,
-)
+from alchemist_exp.labeling.tables import LabelSummary, find_row_columns, summarize, wanted_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +42,11 @@ def label_frame(
     import pandas as pd
 
     frame = _as_frame(rows, labeler, wanted_columns(run, labeler, text))
-    values = {name: _values(frame[name]) for name in frame.columns}
+    values = {}
+    for name in frame.columns:
+        # Python objects, with None for a missing value.
+        pairs = zip(frame[name].tolist(), frame[name].isna().tolist(), strict=True)
+        values[name] = [None if is_na else value for value, is_na in pairs]
     table = MemoryTable(path=Path("rows"), columns=tuple(frame.columns), n_rows=len(frame), values=values)
     row_columns = find_row_columns(table, labeler, wanted_columns(run, labeler, text), text, "text=")
     rng = np.random.default_rng(0)
@@ -86,9 +83,3 @@ def _as_frame(rows: "pd.DataFrame | Iterable[Any]", labeler: RowLabeler, wanted:
     if len(set(frame.columns)) < len(frame.columns) or not all(isinstance(name, str) for name in frame.columns):
         raise ConfigError(f"the columns of rows are {list(frame.columns)}; expected different strings.")
     return frame
-
-
-def _values(column: "pd.Series[Any]") -> list[Any]:
-    """Return the values of a column as Python objects; None for a missing one."""
-    missing = column.isna().tolist()
-    return [None if is_na else value for value, is_na in zip(column.tolist(), missing, strict=True)]

@@ -99,6 +99,7 @@ def label_task(
     if descriptor is None:
         return TaskResult(task=task, status=TaskStatus.BUSY)
     try:
+        # Another process may have finished it while this one waited for the lock.
         if not force and (finished := find_finished(job, task)):
             return finished
         return _label(job, task, force, advance)
@@ -216,7 +217,7 @@ class _Writing:
             summary = None if self.force else read_summary(self.task.output(number), identity)
             if summary is not None:
                 self.n_found += 1
-                rows = None
+                rows = None  # the next part that is missing is read from its own first row
             else:
                 rows = self._rows_from(table, number) if rows is None else rows
                 summary = self._write_one(table, rows, number, identity, advance)
@@ -249,6 +250,7 @@ class _Writing:
         bytes_per_row = task.n_bytes / table.table.n_rows if table.table.n_rows else 0.0
 
         def metadata(summary: LabelSummary) -> dict[str, str]:
+            """Return what is stored with the output, after a check that the source is still what was read."""
             if self.job.identity(task.source) != self.identity:
                 raise DataError(f"{task.source} was changed while it was read.")
             return output_metadata(identity, summary)

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,8 @@ from alchemist_exp.concepts.scales import FittedScale, ScoreScale
 from alchemist_exp.core.component import Component, naming_plugin
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.hashing import key_of
-from alchemist_exp.core.label_sets import SetMatrix
 from alchemist_exp.core.terminal import sanitize
-from alchemist_exp.core.types import ABSTAIN, FloatArray, LabelMatrix, SoftLabels
+from alchemist_exp.core.types import FloatArray, SoftLabels
 from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.data.score_rows import ScoreRows, score_rows
 from alchemist_exp.features.base import FeatureExtractor
@@ -34,6 +32,7 @@ from alchemist_exp.labeling.run_files import (
     take,
 )
 from alchemist_exp.pipeline.saved_components import CONCEPTS_FILE, PROGRAMS_FILE, SCALE_FILE, VERSION
+from alchemist_exp.programs.execution import sandbox_execute, vote_matrix
 from alchemist_exp.programs.files import file_names, split_header
 from alchemist_exp.programs.types import Program
 from alchemist_exp.sandbox.base import ProgramStatus, Sandbox
@@ -64,23 +63,22 @@ class ProgramLabeler(RowLabeler):
     def _label(self, rows: Sequence[str], rng: np.random.Generator | None) -> RowLabels:
         given, kind = self.program_rows(rows)
         inputs = INPUTS[kind.name](kind.program_input(given))
-        # The argument is passed only where it is needed: the sandbox of a plugin may not have it.
-        execute = partial(self.sandbox.execute, multi_label=True) if self.multi_label else self.sandbox.execute
-        runs = execute(self.sources, inputs, len(self.classes))
-        votes = np.full((len(rows), len(runs)), ABSTAIN, np.int64 if self.multi_label else np.int8)
-        failures = {}
+        n_classes, multi_label = len(self.classes), self.multi_label
+        runs = sandbox_execute(self.sandbox, multi_label=multi_label)(self.sources, inputs, n_classes)
+        failures, columns = {}, []
         outcomes: Counter[str] = Counter()
-        for column, (name, run) in enumerate(zip(self.programs, runs, strict=True)):
+        for name, run in zip(self.programs, runs, strict=True):
             outcomes.update({str(outcome): count for outcome, count in run.outcomes.items()})
-            if run.status is ProgramStatus.OK:
-                votes[:, column] = run.votes
-            else:  # a part of its votes would look like abstaining on the others
+            finished = run.status is ProgramStatus.OK
+            # A part of its votes would look like abstaining on the others.
+            columns.append(run.votes if finished else None)
+            if not finished:
                 failures[name] = f"{run.status.replace('_', ' ')}: {sanitize(run.detail)}"
-        matrix = (SetMatrix if self.multi_label else LabelMatrix)(votes=votes, n_classes=len(self.classes))
+        matrix = vote_matrix(columns, len(rows), n_classes, multi_label=multi_label)
         with naming_files(self.directory), np.errstate(all="ignore"):
             labels: SoftLabels = predict_labels(self.label_model, matrix)
         return RowLabels(
-            classes=labels.hard(rng), probs=labels.probs, votes=votes, failures=failures, outcomes=+outcomes
+            classes=labels.hard(rng), probs=labels.probs, votes=matrix.votes, failures=failures, outcomes=+outcomes
         )
 
 
@@ -249,6 +247,7 @@ def _concept_scores(
         )
 
     def score(rows: Sequence[str]) -> tuple[Sequence[str], RowKind]:
+        """Return the concept scores of images, as rows of their own kind."""
         return score_rows(fitted.transform(features(rows) @ vectors.T)), ScoreRows()
 
     return score

@@ -17,9 +17,7 @@ import numpy.typing as npt
 from alchemist_exp.core.errors import AlchemistError, StoreError
 from alchemist_exp.core.types import ABSTAIN, FloatArray, IntArray
 from alchemist_exp.data.row_kind import RowKind
-from alchemist_exp.labeling.run_files import (
-    broken,
-)
+from alchemist_exp.labeling.run_files import broken
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,7 +84,14 @@ class RowLabeler(ABC):
         """
         places = np.array([not self.kind.is_empty(row) for row in rows], np.bool_)
         kept = [row for row, has_content in zip(rows, places.tolist(), strict=True) if has_content]
-        found = self._label(kept, rng) if kept else self._nothing()
+        if kept:
+            found = self._label(kept, rng)
+        else:
+            found = RowLabels(
+                classes=np.zeros(0, np.int64),
+                probs=np.zeros((0, len(self.classes)), np.float32),
+                votes=np.zeros((0, len(self.programs)), np.int8),
+            )
         if len(kept) == len(rows):
             return found
         classes = np.full(len(rows), ABSTAIN, np.int64)
@@ -98,13 +103,6 @@ class RowLabeler(ABC):
     @abstractmethod
     def _label(self, rows: Sequence[str], rng: np.random.Generator | None) -> RowLabels:
         """Label one or more rows that have content."""
-
-    def _nothing(self) -> RowLabels:
-        return RowLabels(
-            classes=np.zeros(0, np.int64),
-            probs=np.zeros((0, len(self.classes)), np.float32),
-            votes=np.zeros((0, len(self.programs)), np.int8),
-        )
 
 
 @contextmanager

@@ -23,7 +23,7 @@ class FileSource:
     row_groups: tuple[int, int] | None = None
 
     def __str__(self) -> str:
-        """Return the path."""
+        """Return the path of the file."""
         return str(self.path)
 
     @property

@@ -55,13 +55,20 @@ def read_row(run: StoredRun, kind: RowKind, split: Split, number: int, vote_colu
     wanted = ["gold", "weak_label", *columns.values(), *vote_columns]
     found = _read(run, wanted, [("split", "==", split.value), ("row", "==", number)])
     if not found["gold"]:
-        raise ConfigError(_absent(run, split, number))
+        numbers = [row for row in _read(run, ["row"], [("split", "==", split.value)])["row"] if isinstance(row, int)]
+        if numbers:
+            raise ConfigError(
+                f"--row is {number}; the rows of {split} are numbered from {min(numbers)} to {max(numbers)}."
+            )
+        splits = [one.value for one in Split if one in set(_read(run, ["split"], None)["split"])]
+        raise ConfigError(f"--split is {split}, but the run has no rows of that split; choose {' or '.join(splits)}.")
     part = TablePart(file=run.directory / LABELS, columns={name: found[of][:1] for name, of in columns.items()})
     (row,) = kind.parse_columns(part, [*columns])
     if kind.is_empty(row):
         raise ConfigError(f"row {number} of {split} has no content, so it has no label; choose another --row.")
 
     def class_in(column: str) -> str | None:
+        """Return the class in a column of the row; None for a value that is not one of the run's classes."""
         return next((name for name in run.classes if found[column][0] == name), None)
 
     return StoredRow(
@@ -70,15 +77,6 @@ def read_row(run: StoredRun, kind: RowKind, split: Split, number: int, vote_colu
         weak_label=class_in("weak_label"),
         votes={column: class_in(column) for column in vote_columns},
     )
-
-
-def _absent(run: StoredRun, split: Split, number: int) -> str:
-    """Return the message for a row that is not in the file."""
-    numbers = [row for row in _read(run, ["row"], [("split", "==", split.value)])["row"] if isinstance(row, int)]
-    if numbers:
-        return f"--row is {number}; the rows of {split} are numbered from {min(numbers)} to {max(numbers)}."
-    splits = [one.value for one in Split if one in set(_read(run, ["split"], None)["split"])]
-    return f"--split is {split}, but the run has no rows of that split; choose {' or '.join(splits)}."
 
 
 def _read(run: StoredRun, columns: list[str], filters: list[tuple[str, str, Any]] | None) -> dict[str, list[Any]]:

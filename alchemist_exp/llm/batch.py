@@ -14,20 +14,19 @@ may be billed without being used; a notice says so. Batches are never cancelled 
 
 import asyncio
 import itertools
-import json
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.llm.batch_jobs import BatchJob, BatchJobState, BatchJobStore
+from alchemist_exp.llm.batch_size import split_into_batches
 from alchemist_exp.llm.providers.base import ProviderLLM
-from alchemist_exp.llm.providers.batch_api import BatchAPI, BatchResults
+from alchemist_exp.llm.providers.batch_api import BatchAPI
 from alchemist_exp.llm.providers.response_limit import max_response_bytes, response_limit
 from alchemist_exp.llm.types import (
     AccountError,
@@ -37,10 +36,6 @@ from alchemist_exp.llm.types import (
     Response,
     TransientError,
 )
-
-MAX_REQUESTS = 10_000
-MAX_BYTES = 90_000_000
-"""Limits of one batch. The providers allow 50,000 requests and 200 MB or more."""
 
 FIRST_RETRY_S = 1.0
 """Seconds before a failed call of the batch API is repeated; doubled each time."""
@@ -149,7 +144,7 @@ class _BatchRun:
             earlier = await self._find_earlier()
             held = {key for job in earlier for key in job.to_collect}
             new: list[BatchJob] = []
-            for chunk in _chunks([request for key, request in self.missing.items() if key not in held]):
+            for chunk in split_into_batches([request for key, request in self.missing.items() if key not in held]):
                 try:
                     new.append(await self._submit_one(chunk))
                 except LLMError as error:
@@ -242,9 +237,7 @@ class _BatchRun:
                 try:
                     ended, n_done[job.mark] = await self.batch_api.poll(job.batch)
                     if ended:
-                        with response_limit(self._max_result_bytes(job)):
-                            results = await self.batch_api.results(job.batch)
-                        self._take(job, results)
+                        await self._take(job, job.batch)
                         n_done[job.mark] = len(job.keys)
                         del waiting[job.mark]
                 except TransientError as error:
@@ -258,7 +251,7 @@ class _BatchRun:
                 self.notice(f"{sum(n_done.values()):,} of {n_total:,} requests in {_count(jobs)} are done.")
             if not waiting:
                 return
-            if errors and not silent_s:
+            if errors and not silent_s:  # once per silence, not at every poll
                 self.notice(f"the state of a batch is unknown ({errors[0]}); the batch continues.")
             wait_s = max([pause_s, *(error.retry_after_s or 0.0 for error in errors)])
             # Silence counts only if every batch failed: one answer shows that the provider can be reached.
@@ -268,13 +261,12 @@ class _BatchRun:
             await self.sleep(wait_s)
             pause_s = max(self.poll_s, min(pause_s * POLL_GROWTH, MAX_POLL_S))
 
-    def _max_result_bytes(self, job: BatchJob) -> int:
-        """Return the size that the results of a batch cannot exceed."""
+    async def _take(self, job: BatchJob, batch_id: str) -> None:
+        """Download the results of a batch, settle the requests that they answer, and mark these on disk."""
         limits = [int(self.missing[key].parameters["max_output_tokens"]) for key in job.keys if key in self.missing]
-        return max_response_bytes(max(limits, default=self.llm.max_output_tokens), n_responses=len(job.keys))
-
-    def _take(self, job: BatchJob, results: BatchResults) -> None:
-        """Settle the missing requests that the results answer, then mark them as collected on disk."""
+        n_tokens = max(limits, default=self.llm.max_output_tokens)
+        with response_limit(max_response_bytes(n_tokens, n_responses=len(job.keys))):
+            results = await self.batch_api.results(batch_id)
         keys = [key for key in job.to_collect if key in self.missing]
         for key in keys:
             match results.outcomes.get(key):
@@ -338,22 +330,6 @@ class _BatchRun:
             "" if self.batch_api.can_find else "; if the provider accepted it, which it cannot tell, it is billed too"
         )
         self.notice(f"a batch of {len(job.keys):,} requests got no id and is submitted again{doubt}.")
-
-
-def _chunks(requests: Sequence[Request]) -> Iterator[list[Request]]:
-    """Split requests by `MAX_REQUESTS` and `MAX_BYTES`; a larger request has a batch to itself."""
-    chunk: list[Request] = []
-    chunk_bytes = 0
-    for request in requests:
-        # Our JSON escapes non-ASCII characters and has longer names than the APIs, so it is an upper bound.
-        n_bytes = len(json.dumps(to_jsonable(request)))
-        if chunk and (len(chunk) == MAX_REQUESTS or chunk_bytes + n_bytes > MAX_BYTES):
-            yield chunk
-            chunk, chunk_bytes = [], 0
-        chunk.append(request)
-        chunk_bytes += n_bytes
-    if chunk:
-        yield chunk
 
 
 def _count(jobs: Sequence[BatchJob]) -> str:

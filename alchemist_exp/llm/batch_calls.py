@@ -76,6 +76,7 @@ class BatchCalls:
         uncollected = {request.key for request in requests}
 
         def keep(request: Request, response: Response) -> None:
+            """Settle the cost of a response, cache it, and report its call."""
             # Settled before it is cached: a run that is killed in between collects it again and counts it twice, while
             # the run that finds it in the cache would not count it at all.
             if reservation is not None and self._llm.price is not None:

@@ -57,6 +57,7 @@ class Budget:
     usd: float | None = MISSING
 
     def __post_init__(self) -> None:
+        """Check that the cap is positive."""
         if self.usd is not None and not 0 < self.usd < math.inf:
             raise ConfigError(f"budget.usd is {self.usd:g}; expected USD above 0, or null for no cap.")
 
@@ -70,6 +71,7 @@ class Reservation:
     """
 
     def __init__(self, ledger: "BudgetLedger", id_: str, usd: float) -> None:
+        """Refer to the reservation `id_`, which the ledger has entered."""
         self.usd = usd
         self._ledger = ledger
         self._id = id_
@@ -197,6 +199,7 @@ class BudgetLedger:
             id_ = secrets.token_hex(8)
             event = {"event": "reserve", "id": id_, "usd": usd, "what": description, "time": self._clock()}
             releases = [{"event": "release", "id": replaced_id} for replaced_id in replaced]
+            # In one append: a process that is killed here leaves both the new reservation and the releases, or neither.
             append(event | dataclasses.asdict(this_process), *releases)
         return Reservation(self, id_, usd)
 

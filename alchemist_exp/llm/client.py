@@ -122,6 +122,7 @@ class LLMClient:
         calls: dict[str, LLMCall] = {}
 
         def receive(call: LLMCall) -> None:
+            """Keep and count the call of a distinct request, and report it."""
             calls[call.request.key] = call
             self.traffic.count((call.response, *call.incomplete_responses), self.llm.price)
             on_call(call)

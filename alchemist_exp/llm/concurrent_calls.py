@@ -174,7 +174,7 @@ class ConcurrentCalls:
             try:
                 response = await self._complete(request, space)
             finally:
-                space.discard()
+                space.discard()  # frees nothing after a write, which has used the space
                 self._n_spaces -= 1
         if response.usage is not None:
             self._rate_limiter.correct(estimated_tokens, response.usage.input_tokens + response.usage.output_tokens)
@@ -187,6 +187,7 @@ class ConcurrentCalls:
         try:
             response = await self._client.complete(request)
         except (TransientError, AlchemistError) as error:
+            # Any other exception, such as a cancellation, leaves the reservation open: the call may be paid for.
             if reservation is not None:
                 # The provider may have generated a response that was lost on the way, and charge for it.
                 if isinstance(error, ResponseTooLargeError) or (

@@ -69,6 +69,7 @@ def interleave(dialogues: Sequence[Dialogue[Result]]) -> Dialogue[list[Result]]:
     batches: dict[int, RequestBatch] = {}
 
     def resume(index: int, calls: Sequence[LLMCall] | None) -> None:
+        """Continue one dialogue until it yields its next batch or ends; None starts it."""
         try:
             batches[index] = next(dialogues[index]) if calls is None else dialogues[index].send(calls)
         except StopIteration as end:

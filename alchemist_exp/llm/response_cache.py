@@ -75,6 +75,7 @@ class ResponseCache:
     """
 
     def __init__(self, root: Path) -> None:
+        """Use the directory `root`, which need not exist yet."""
         self.root = root
 
     def path(self, request: Request) -> Path:
@@ -102,10 +103,11 @@ class ResponseCache:
             StoreError: The entry is broken or cannot be read. The message names its file.
 
         """
-        base_url = request.parameters.get("base_url")
-        # Earlier versions kept a final slash of the address in the key.
-        earlier = () if base_url is None else (_with_base_url(request, f"{base_url}/"),)
-        for asked in (request, *earlier):
+        asked_as = [request]
+        if (base_url := request.parameters.get("base_url")) is not None:
+            # Earlier versions kept a final slash of the address in the key.
+            asked_as.append(replace(request, parameters={**request.parameters, "base_url": f"{base_url}/"}))
+        for asked in asked_as:
             if (entry := read_entry(self.path(asked))) is not None:
                 return entry.response
         return None
@@ -125,6 +127,7 @@ class ResponseCache:
         """
         path = self.path(request)
         if path.parent.is_dir():
+            # No task is writing them: the caller holds the lock of every task that may write this entry.
             remove_partial_files(path)
         n_tokens = int(request.parameters.get("max_output_tokens", 0))
         n_bytes = len(json_bytes(to_jsonable(request))) + ENTRY_BYTES + TOKEN_BYTES * n_tokens
@@ -239,10 +242,6 @@ class ResponseCache:
                     item.path.unlink(missing_ok=True)
                 selected.append(item)
         return selected
-
-
-def _with_base_url(request: Request, base_url: str) -> Request:
-    return replace(request, parameters={**request.parameters, "base_url": base_url})
 
 
 def _sorted_content(directory: Path) -> list[Path]:

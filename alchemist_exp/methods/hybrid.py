@@ -53,6 +53,7 @@ class HybridMethod(AlchemistMethod):
     max_output_tokens: int = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse numbers below 1 and a confidence outside 0.5 to 1."""
         super().__post_init__()
         if self.n_rows is not None and self.n_rows < 1:
             raise ConfigError(
@@ -117,6 +118,7 @@ class HybridMethod(AlchemistMethod):
 
     def _answer(self, context: RunContext, wanted: Sequence[Request]) -> tuple[dict[str, LLMCall], BudgetError | None]:
         """Return the calls by the key of their request, and the error if the budget did not allow all of them."""
+        # Calls are kept as they end, so that those before an error count: they are paid.
         calls: dict[str, LLMCall] = {}
         affordable = wanted[: context.llm_client.affordable(wanted)]
         refusal = None

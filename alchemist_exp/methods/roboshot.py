@@ -36,7 +36,7 @@ from alchemist_exp.methods.clip import CLASS, check_prompt, encoder_of, label_by
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.trials import AssumedTrials, ProgramTrials
-from alchemist_exp.prompts.templates import fill
+from alchemist_exp.prompts.filling import fill
 from alchemist_exp.supplements.base import Supplement
 
 _Array = npt.NDArray[np.float64]

@@ -52,6 +52,7 @@ class ZeroShotMethod(SoftLabelMethod):
     max_output_tokens: int = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse a `max_output_tokens` below 1."""
         if self.max_output_tokens < 1:
             raise ConfigError(f"method.max_output_tokens is {self.max_output_tokens}; expected 1 or more.")
 

@@ -191,6 +191,7 @@ def save_model(directory: Path, extractor_entry: Path, model: FittedEndModel, ki
     """
 
     def fill(draft: Path) -> None:
+        """Write the model, the kind of the rows and the extractor into `draft`."""
         # The model first: a file that it wrote to the name of a link would change the cache.
         model.save(draft)
         save_kind(draft, kind)
@@ -212,15 +213,10 @@ def link_state(entry: Path, target: Path) -> None:
         if file.is_dir():
             place.mkdir(exist_ok=True)
         elif file.name != CHECKSUMS and not of_split and not place.exists():
-            _link_or_copy(file, place)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Create a hard link; a copy where the file system has none, or the cache is on another one."""
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
+            try:
+                place.hardlink_to(file)
+            except OSError:  # the file system has no hard links, or the cache is on another one
+                shutil.copyfile(file, place)
 
 
 def load_extractor(
@@ -242,8 +238,4 @@ def load_extractor(
     """
     kind, columns = load_kind(directory), ColumnFeatures.load(directory)
     extractor.load(directory)
-
-    def features(rows: Sequence[str]) -> FloatArray:
-        return columns.append_to(extractor.transform(kind.extractor_input(rows)), kind.values(rows))
-
-    return kind, features
+    return kind, lambda rows: columns.append_to(extractor.transform(kind.extractor_input(rows)), kind.values(rows))

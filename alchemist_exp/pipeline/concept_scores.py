@@ -107,6 +107,7 @@ def _score(
         class_vectors=encoder.encode_texts(context.data.task.classes),
         train_scores=features[Split.TRAIN] @ vectors.T,
     )
+    # Each concept has a description, and so a column of scores, for each class.
     of_concepts = np.repeat([concept in kept.concepts for concept in named.concepts], context.n_classes)
     for split in context.data.splits:
         np.save(directory / f"{split}.npy", features[split] @ vectors[of_concepts].T)

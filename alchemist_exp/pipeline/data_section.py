@@ -26,6 +26,13 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
     labeled = data.rows_with_text
     golds = {split: labeled.gold(split) for split in (Split.VALID, Split.TEST)}
     without_text = {split.value: int(np.count_nonzero(~data.has_text(split))) for split in data.splits}
+    repeats = labeled.repeats
+    # A row counts once, in however many splits it is.
+    earlier = {
+        split: {"rows": int(np.count_nonzero(~unseen)), "unchanged": repeats.unchanged[split]}
+        for split, unseen in repeats.unseen.items()
+        if split is not Split.TRAIN
+    }
     return {
         "name": dataset.name,
         "fingerprint": data.fingerprint,
@@ -38,7 +45,7 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         "fit_rows": len(labeled.texts(Split.TRAIN)) if labeled.fit_sample is None else len(labeled.fit_sample),
         "reviewed_rows": 0 if labeled.reviewed is None else len(labeled.reviewed.rows),
         "rows_without_text": {split: count for split, count in without_text.items() if count},
-        "repeats": _repeats(labeled),
+        "repeats": to_jsonable({"within": repeats.within, "across": repeats.across, "in_earlier_split": earlier}),
         "classes": list(dataset.classes),
         "multi_label": dataset.is_multi_label,
         "metric": dataset.score_metric.value,
@@ -49,18 +56,6 @@ def data_section(dataset: Dataset, data: TextData) -> Section:
         },
         "gold_used": [],
     }
-
-
-def _repeats(data: TextData) -> Section:
-    """Return the counts of repeated rows; `in_earlier_split` counts a row once, in however many splits it is."""
-    found = data.repeats
-    earlier = {
-        split: {"rows": int(np.count_nonzero(~unseen)), "unchanged": found.unchanged[split]}
-        for split, unseen in found.unseen.items()
-        if split is not Split.TRAIN
-    }
-    section: Section = to_jsonable({"within": found.within, "across": found.across, "in_earlier_split": earlier})
-    return section
 
 
 def missing_text_notes(data: TextData) -> list[str]:

@@ -85,10 +85,12 @@ class GuessedResponses:
         self.usage += usage
         if batch.per_row and self._llm.uses_batch_api:
             self.batch_usage += usage
-        calls = [
-            LLMCall(request=request, response=cached[request.key] or self._guess(request, batch))
-            for request in batch.requests
-        ]
+        calls = []
+        for request in batch.requests:
+            # The text has the key, because later prompts quote it and must differ as they do with real responses.
+            text = f"```python\n{request.key}\n" + "text " * self._length(request, batch) + "\n```"
+            guess = Response(text=text, model="", finish_reason=FinishReason.COMPLETE, usage=None)
+            calls.append(LLMCall(request=request, response=cached[request.key] or guess))
         if batch.per_row:
             sent = {request.key for request in missing}
             self.too_long += [
@@ -98,11 +100,6 @@ class GuessedResponses:
             ]
         self.cached += [call for call in calls if cached[call.request.key] is not None]
         return calls
-
-    def _guess(self, request: Request, batch: RequestBatch) -> Response:
-        # The text contains the key, because later prompts quote it and must differ as they do with real responses.
-        text = f"```python\n{request.key}\n" + "text " * self._length(request, batch) + "\n```"
-        return Response(text=text, model="", finish_reason=FinishReason.COMPLETE, usage=None)
 
     def _length(self, request: Request, batch: RequestBatch) -> int:
         """Tokens of the response."""

@@ -2,38 +2,31 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
 from omegaconf import MISSING
 
 from alchemist_exp.concepts.source import Concepts
-from alchemist_exp.core.component import Component, component
+from alchemist_exp.core.component import Component
 from alchemist_exp.core.errors import AlchemistError, ConfigError, MissingPackageError
 from alchemist_exp.core.hashing import code_fingerprint, key_of, to_jsonable
-from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import Dataset, TextData
+from alchemist_exp.data.base import Dataset
 from alchemist_exp.end_model.base import EndModel
-from alchemist_exp.end_model.mlp import Mlp
-from alchemist_exp.end_model.prediction import CombinedPrediction, Prediction
+from alchemist_exp.end_model.prediction import Prediction
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.images.base import ImageTextEncoder
-from alchemist_exp.label_models.auto import Auto
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.providers.base import CacheMode
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLM
-from alchemist_exp.methods.alchemist import AlchemistMethod
 from alchemist_exp.methods.base import Method, ProgramMethod
 from alchemist_exp.methods.hybrid import OVER_BUDGET
 from alchemist_exp.methods.zero_shot import FAILED_KINDS
-from alchemist_exp.pipeline.multi_label_checks import check_multi_label
+from alchemist_exp.pipeline.settings import Debug, Gold, Paths, Seeds, SweepSettings
 from alchemist_exp.programs.repair import Repair
 from alchemist_exp.programs.selection import Selection
-from alchemist_exp.programs.types import FUNCTION
 from alchemist_exp.programs.vetting import Vetting
 from alchemist_exp.prompts.templates import PromptTemplates
 from alchemist_exp.refinement.settings import Refinement
@@ -41,7 +34,6 @@ from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.sandbox.base import Sandbox
 from alchemist_exp.supplements.base import Supplement
-from alchemist_exp.supplements.written import NoSupplement
 from alchemist_exp.tracking.base import Logger
 
 METHOD_GROUPS: Final = ("llm", "prompt", "supplement", "repair", "sandbox", "vetting", "selection", "label_model")
@@ -51,116 +43,9 @@ _ENCODERS: Final = {"toy_birds": "feature_extractor=clip_toy"}
 _PHOTO_ENCODERS: Final = "feature_extractor=clip_vit_b32, clip_vit_l14 or conse"
 
 
-@component("seed", "seeds")
-@dataclass(kw_only=True)
-class Seeds(Component):
-    """The seeds of the end model; one job trains all of them."""
-
-    values: list[int] = MISSING
-
-    def __post_init__(self) -> None:
-        values = list(self.values)
-        # torch's CPU generator uses the lowest 32 bits only: two larger seeds could be the same.
-        if not values or len(set(values)) < len(values) or min(values) < 0 or max(values) >= 2**32:
-            raise ConfigError(f"seed.values is {values}; expected different numbers from 0 to 2**32 - 1.")
-
-
-@component("gold", "gold")
-@dataclass(kw_only=True)
-class Gold(Component):
-    """Which gold labels the stages may use.
-
-    Scores are computed wherever there are labels. No stage uses test labels for anything else.
-
-    Attributes:
-        use_valid: Whether stages may use the labels of train and valid.
-
-    """
-
-    use_valid: bool = MISSING
-
-
-@component("debug", "debug")
-@dataclass(kw_only=True)
-class Debug(Component):
-    """Help for finding errors.
-
-    Attributes:
-        trace: Whether an error is shown with a full traceback.
-
-    """
-
-    trace: bool = MISSING
-
-
-@dataclass(kw_only=True)
-class Paths:
-    """Directories.
-
-    Attributes:
-        outputs: Everything that is written.
-        data: Where datasets are that the package does not contain.
-
-    """
-
-    outputs: str = MISSING
-    data: str = MISSING
-
-    def __post_init__(self) -> None:
-        if not self.outputs.strip():
-            raise ConfigError("paths.outputs is empty; name a directory.")
-        try:
-            _ = self.root
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"paths.outputs is {self.outputs!r}, which cannot be a directory: {error}.") from error
-
-    @property
-    def root(self) -> Path:
-        """The absolute path of everything that is written."""
-        return Path(self.outputs).expanduser().resolve()
-
-    @property
-    def runs(self) -> Path:
-        """One directory per run key."""
-        return self.root / "runs"
-
-    @property
-    def cache(self) -> Path:
-        """LLM responses, votes and features."""
-        return self.root / "cache"
-
-
-class OnInterrupt(StrEnum):
-    """What Ctrl-C or SIGTERM of a sweep does with its jobs in the queue of Slurm.
-
-    Members are in lower case because OmegaConf converts a configuration value by the member's name.
-    """
-
-    cancel = "cancel"
-    leave = "leave"
-
-
-@dataclass(kw_only=True)
-class SweepSettings:
-    """How the jobs of a sweep are chosen and ended; no result depends on it, and no record has it.
-
-    Attributes:
-        file: A file with the overrides of one job per line.
-        skip: Combinations of overrides to leave out.
-        fail_fast: Whether no further job is started after a job has failed.
-        on_interrupt: What Ctrl-C or SIGTERM does with the jobs that the command has submitted to Slurm.
-
-    """
-
-    file: str | None = MISSING
-    skip: list[str] = MISSING
-    fail_fast: bool = MISSING
-    on_interrupt: OnInterrupt = MISSING
-
-
 @dataclass(kw_only=True)
 class Experiment:
-    """Everything that a run depends on: the component of each group, and a few values of its own.
+    """Everything that a run depends on: the component of each group, and a few values without a group.
 
     Attributes:
         budget: How much may be spent on LLMs.
@@ -250,58 +135,6 @@ class Experiment:
         """
         return group in self.used_groups
 
-    def check(self) -> None:
-        """Find, before any money is spent, what would stop the run later.
-
-        Raises:
-            AlchemistError: A component cannot work here, or two components contradict each other.
-
-        """
-        self._check_rows()
-        self.check_several_classes()
-        reviewed = getattr(self.dataset, "reviewed", None) is not None
-        for group, used in self.used_components():
-            # A label model that learns from gold labels refuses gold=none, but reviewed rows are enough for it.
-            if not (group == "label_model" and self.label_model.uses_gold and reviewed):
-                used.check()
-        self.logger.check()
-        if self.uses("supplement") and self.supplement.needs_gold and not self.gold.use_valid:
-            raise ConfigError(
-                "supplement.source is data, which shows labeled rows, and gold is none; use gold=valid, or "
-                "supplement.source=llm."
-            )
-        if isinstance(self.end_model, Mlp) and self.end_model.calibrate and not self.gold.use_valid:
-            raise ConfigError(
-                "end_model.calibrate=true fits a temperature on the gold labels of valid, and gold is none; use "
-                "gold=valid, or end_model.calibrate=false."
-            )
-        if isinstance(self.predict, CombinedPrediction):
-            self._check_prediction(self.predict)
-        if isinstance(self.method, ProgramMethod):
-            self._check_programs(self.method)
-        if isinstance(self.method, AlchemistMethod):
-            self._check_prompt(self.method)
-        paid = self.uses("llm") and not self.llm.replays
-        if paid and self.budget.usd is not None and self.llm.price is None:
-            raise ConfigError(
-                f"budget.usd is {self.budget.usd:g}, and the price of {self.llm.model} is not known; give it with "
-                "'llm.price={input_usd_per_million:1,output_usd_per_million:2,as_of:today}', or set budget.usd=null."
-            )
-
-    def check_several_classes(self) -> None:
-        """Raise ConfigError for what cannot label several classes per row, if the dataset has them."""
-        if self.dataset.is_multi_label:
-            check_multi_label(
-                dataset=self.dataset,
-                method=self.method,
-                supplement=self.supplement if self.uses("supplement") else None,
-                refine=self.refine,
-                selection=self.selection,
-                label_model=self.label_model,
-                end_model=self.end_model,
-                predict=self.predict,
-            )
-
     def missing_packages(self) -> list[str]:
         """Return a sentence for each component that needs a package of an extra that is not installed."""
         missing = []
@@ -315,129 +148,6 @@ class Experiment:
             except AlchemistError:
                 pass  # the run is refused with it
         return missing
-
-    def check_against(self, data: TextData) -> None:
-        """Find what would stop the run later and depends on the data.
-
-        Args:
-            data: The loaded dataset.
-
-        Raises:
-            ConfigError: The label model needs gold labels that the dataset does not have, or the prompt is for other
-                rows.
-
-        """
-        if (
-            isinstance(self.predict, CombinedPrediction)
-            and self.predict.weight is None
-            and data.gold(Split.VALID) is None
-        ):
-            raise ConfigError(
-                f"predict=combine chooses the weight on labels of valid and {self.dataset.name} has none; label a "
-                "valid split, or set predict.weight, for example predict.weight=0.5."
-            )
-        if (isinstance(self.method, AlchemistMethod) or self.uses("refine")) and not self.scores_concepts:
-            self.prompt.check_task(data.task)
-        if self.scores_concepts:
-            self.concepts.check_file(data.task)
-        needs_gold = self.label_model.uses_gold and not isinstance(self.label_model, Auto)
-        labeled = data.gold(Split.VALID) is not None or data.reviewed is not None
-        if self.uses("label_model") and needs_gold and not labeled:
-            raise ConfigError(
-                f"label_model={self.label_model.name} learns from labels of valid and {self.dataset.name} has none; "
-                "label a valid split, or use label_model=majority."
-            )
-
-    def _check_rows(self) -> None:
-        """Raise ConfigError when the dataset, the method and the feature extractor are for other rows."""
-        images, method = self.dataset.images, self.method
-        if images and not method.labels_images:
-            raise ConfigError(
-                f"method={method.name} sends texts to an LLM, and the rows of dataset={self.dataset.name} are images; "
-                "use method=alchemist, or method=clip_zero_shot."
-            )
-        if not images and not method.labels_texts:
-            raise ConfigError(
-                f"method={method.name} labels images, and the rows of dataset={self.dataset.name} are not images; use "
-                "method=alchemist."
-            )
-        if images and not self.scores_concepts and self.uses("supplement") and self.supplement.needs_gold:
-            raise ConfigError(
-                f"supplement={self.supplement.name} shows rows in the prompt, and an image cannot be shown there; use "
-                "supplement=none, or supplement.source=llm."
-            )
-        if images and self.uses("refine"):
-            raise ConfigError(
-                f"refine={self.refine.name} describes rows by their words, and the rows of dataset={self.dataset.name} "
-                "are images; use refine=none."
-            )
-        if images:
-            _ = self.image_encoder
-        elif self.feature_extractor.reads != "texts":
-            raise ConfigError(
-                f"feature_extractor={self.feature_extractor.name} reads {self.feature_extractor.reads}, and the rows "
-                f"of dataset={self.dataset.name} are not images; use feature_extractor=combined."
-            )
-
-    def _check_prediction(self, predict: CombinedPrediction) -> None:
-        """Raise ConfigError when there is nothing to mix, or no labels to choose the weight by."""
-        if not self.end_model.trains:
-            raise ConfigError(f"predict=combine needs a distilled model, and end_model={self.end_model.name} has none.")
-        if not self.uses("label_model"):
-            raise ConfigError(
-                f"predict=combine mixes a label model in, and method={self.method.name} has none; use "
-                "predict=distilled."
-            )
-        if predict.weight is None and not self.gold.use_valid:
-            raise ConfigError(
-                "predict=combine chooses the weight on labels of valid, and gold is none; use gold=valid, or set "
-                "predict.weight, for example predict.weight=0.5."
-            )
-
-    def _check_programs(self, method: ProgramMethod) -> None:
-        """Raise ConfigError for what would be found only after the programs were paid for."""
-        model, requested = self.label_model, method.n_requested(self.supplement)
-        n_voting = self.selection.max_selected(requested, method.n_strategies(self.supplement))
-        if n_voting < model.min_programs:
-            more = [method.advice_for_more_programs] * (requested < model.min_programs)
-            more += ["raise selection.n"] * (n_voting < min(requested, model.min_programs))
-            raise ConfigError(
-                f"label_model={model.name} needs {model.min_programs} programs and at most {n_voting} can vote; "
-                f"{' and '.join(more)}, or use label_model=majority."
-            )
-        if self.vetting.reject_nondeterministic and not self.sandbox.determinism_rows:
-            raise ConfigError(
-                "vetting.reject_nondeterministic is true and sandbox.determinism_rows is 0, so no program would be "
-                "tried; raise the latter, or use vetting=basic."
-            )
-        limit = self.repair.max_responses
-        if isinstance(method, AlchemistMethod) and limit is not None and limit < method.n_programs:
-            raise ConfigError(
-                f"repair.max_responses is {limit}, less than method.n_programs, {method.n_programs}; raise it, or ask "
-                "for fewer programs."
-            )
-
-    def _check_prompt(self, method: AlchemistMethod) -> None:
-        """Raise ConfigError for a prompt that drops what is configured, or asks for another function."""
-        template = " ".join(self.prompt.program)
-        for placeholder, wanted, choice in (
-            ("[supplement]", not isinstance(self.supplement, NoSupplement), f"supplement={self.supplement.name}"),
-            ("[performance_hint]", method.performance_hint, "method.performance_hint=true"),
-        ):
-            if wanted and placeholder not in template:
-                raise ConfigError(
-                    f"prompt={self.prompt.name} has no {placeholder} in prompt.program, so {choice} would have no "
-                    f"effect; add '{placeholder}' to the list, or leave out {choice}."
-                )
-        several = self.dataset.is_multi_label
-        key, signature = "signature", self.prompt.signature
-        if several:
-            key, signature = "multi_label.signature", self.prompt.multi_label["signature"]
-        if FUNCTION not in signature:
-            raise ConfigError(
-                f"prompt.{key} is {signature!r}; the function must be called {FUNCTION}, as in "
-                f"'def {FUNCTION}([subject]: str) -> {'list[int]' if several else 'int'}:'."
-            )
 
     def unused_overrides(self, overrides: Sequence[str]) -> list[str]:
         """Return a note for each override of a group that the method does not use.

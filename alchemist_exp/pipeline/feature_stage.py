@@ -71,12 +71,6 @@ def _key(extractor: FeatureExtractor, data: TextData, *, with_columns: bool) -> 
     return key
 
 
-def _fitted_columns(data: TextData) -> ColumnFeatures:
-    """Return the features of columns, learned from the rows of train that extractors are fitted on."""
-    train, sample = data.texts(Split.TRAIN), data.fit_sample
-    return ColumnFeatures.fit(data.kind.values(train if sample is None else [train[row] for row in sample]))
-
-
 def _extract(
     extractor: FeatureExtractor,
     data: TextData,
@@ -92,6 +86,7 @@ def _extract(
     with progress.stage("features", f"extracting features by {extractor.name}", n_rows) as advance:
 
         def make(directory: Path) -> None:
+            """Fit the extractor and write the features of every split."""
             train, kind, sample = data.texts(Split.TRAIN), data.kind, data.fit_sample
             fit_on = train if sample is None else [train[row] for row in sample]
             progress.note(f"learning from {len(fit_on):,} rows")
@@ -114,6 +109,7 @@ def _extract(
             columns.save(directory)
 
         entry = artifact_cache.get_or_create("features", key, make)
+        # Only now: a run that is killed before the entry is complete needs the chunks again.
         shutil.rmtree(chunks, ignore_errors=True)
         return _read(entry, data)
 
@@ -133,8 +129,17 @@ def _combine(
     }
 
     def make(directory: Path) -> None:
-        extractor.set_scales({name: _scale(part.by_split[Split.TRAIN], data) for name, part in parts.items()})
-        columns, kind = _fitted_columns(data), data.kind
+        """Scale the parts, and write them side by side for every split."""
+        train, kind, sample = data.texts(Split.TRAIN), data.kind, data.fit_sample
+        # Scales and columns are learned from the rows that the parts were fitted on.
+        of_train = {name: part.by_split[Split.TRAIN] for name, part in parts.items()}
+        extractor.set_scales(
+            {
+                name: root_mean_square(row_chunks(of_part) if sample is None else [take_rows(of_part, sample)])
+                for name, of_part in of_train.items()
+            }
+        )
+        columns = ColumnFeatures.fit(kind.values(train if sample is None else [train[row] for row in sample]))
         for split in data.splits:
             rows = data.texts(split)
             chunks = zip(*(row_chunks(part.by_split[split]) for part in parts.values()), strict=True)
@@ -156,12 +161,6 @@ def _combine(
 
     with progress.stage("features", f"combining features by {extractor.name}"):
         return _read(artifact_cache.get_or_create("features", key, make), data)
-
-
-def _scale(features: FloatArray, data: TextData) -> float:
-    """Return the root mean square of a part's features of the rows that it was fitted on."""
-    sample = data.fit_sample
-    return root_mean_square(row_chunks(features) if sample is None else [take_rows(features, sample)])
 
 
 def _read(entry: Path, data: TextData) -> ExtractedFeatures:

@@ -1,44 +1,25 @@
 """What an experiment on a dataset with several classes per row (dataset.multi_label=true) cannot use."""
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.data.base import Dataset
-from alchemist_exp.end_model.base import EndModel
 from alchemist_exp.end_model.mlp import Mlp
-from alchemist_exp.end_model.prediction import Prediction
-from alchemist_exp.label_models.base import LabelModel
-from alchemist_exp.methods.base import Method
-from alchemist_exp.programs.selection import Selection
-from alchemist_exp.refinement.settings import Refinement
-from alchemist_exp.supplements.base import Supplement
+from alchemist_exp.pipeline.experiment import Experiment
 
 
-def check_multi_label(
-    *,
-    dataset: Dataset,
-    method: Method,
-    supplement: Supplement | None,
-    refine: Refinement,
-    selection: Selection,
-    label_model: LabelModel,
-    end_model: EndModel,
-    predict: Prediction,
-) -> None:
+def check_multi_label(experiment: Experiment) -> None:
     """Refuse what cannot label several classes per row, before anything is spent.
 
     Args:
-        dataset: A dataset with multi_label=true.
-        method: The method of the experiment.
-        supplement: Its supplement; None if the method uses none.
-        refine: Its rounds of improvement.
-        selection: Its selection of programs.
-        label_model: Its label model.
-        end_model: Its end model.
-        predict: What it predicts.
+        experiment: The experiment; one whose dataset has a single class per row passes.
 
     Raises:
         ConfigError: A component or a value does not support it; the message names the alternative.
 
     """
+    dataset, method, end_model = experiment.dataset, experiment.method, experiment.end_model
+    if not dataset.is_multi_label:
+        return
+    label_model, selection, refine = experiment.label_model, experiment.selection, experiment.refine
+    predict, supplement = experiment.predict, experiment.supplement
     reviewed = getattr(dataset, "reviewed", None)
     human_votes = getattr(dataset, "human_votes_column", None)
     refused = (
@@ -67,7 +48,7 @@ def check_multi_label(
             "use selection=all, diverse or random",
         ),
         (
-            supplement is not None and supplement.needs_gold,
+            experiment.uses("supplement") and supplement.needs_gold,
             "supplement.source=data",
             "use supplement.source=llm",
         ),

@@ -12,10 +12,12 @@ from alchemist_exp.data.base import TextData
 from alchemist_exp.llm.cost import BreakEven
 from alchemist_exp.llm.providers.base import CacheMode
 from alchemist_exp.llm.types import Usage
+from alchemist_exp.pipeline.compatibility import check_experiment, check_with_data
 from alchemist_exp.pipeline.cost import compare_with_zero_shot
 from alchemist_exp.pipeline.data_section import missing_text_notes
 from alchemist_exp.pipeline.estimates import GuessedResponses, run_with_guesses
 from alchemist_exp.pipeline.experiment import Experiment
+from alchemist_exp.pipeline.multi_label_checks import check_multi_label
 from alchemist_exp.pipeline.stages import make_context
 
 REFUSAL = "the run would be refused: "
@@ -67,7 +69,7 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
         DataError: The column of the texts has nearly no texts, or other values than texts.
 
     """
-    experiment.check_several_classes()
+    check_multi_label(experiment)
     context, _ = make_context(experiment, data.rows_with_text, StageProgress(NoProgress()), plan=True)
     llm, client = experiment.llm, context.llm_client
     if getattr(llm, "cache", None) is CacheMode.refresh:
@@ -81,6 +83,7 @@ def plan(experiment: Experiment, data: TextData, asked_before: frozenset[str] = 
     run_with_guesses(experiment.method, experiment, context, most, accepting=not repairs, usable_concepts=False)
 
     def cost(guesses: GuessedResponses) -> float | None:
+        """Return the dollars of the guessed calls; None if the price is not known."""
         if llm.replays or not guesses.calls:
             return 0.0
         if llm.price is None:
@@ -108,8 +111,8 @@ def _warnings(
 ) -> tuple[str, ...]:
     warnings = [*data.notes, *missing_text_notes(data)]
     try:
-        experiment.check()
-        experiment.check_against(data)
+        check_experiment(experiment)
+        check_with_data(experiment, data)
     except AlchemistError as refusal:
         warnings.append(f"{REFUSAL}{refusal}")
     if expected.calls and getattr(experiment.llm, "cache", None) is CacheMode.only:

@@ -20,7 +20,7 @@ PURPOSE: Final = "mixing weight"
 """What the gold labels of valid are used for, as the record names it."""
 
 _LEAST: Final = 1e-9
-"""The probability whose logarithm stands for that of 0."""
+"""The least probability whose logarithm is taken; that of 0 is infinite."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,6 +82,7 @@ def combine_predictions(
         dataset = experiment.dataset
 
         def own_score(predicted: IntArray) -> float | None:
+            """Return the dataset's metric on valid; None if it is not defined."""
             found = score(gold, predicted, n_classes=context.n_classes, positive=dataset.positive)
             value: float | None = None if found is None else getattr(found, dataset.metric.value)
             return value

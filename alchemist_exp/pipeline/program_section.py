@@ -1,7 +1,7 @@
 """The record's section on programs: what became of each candidate, and what each program's votes look like."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.label_sets import SetMatrix
@@ -9,8 +9,6 @@ from alchemist_exp.core.types import IntArray, LabelMatrix, Split
 from alchemist_exp.data.base import TextData
 from alchemist_exp.evaluation.label_sets import score_set_programs
 from alchemist_exp.evaluation.program_scores import ProgramScores, program_scores
-from alchemist_exp.label_models.base import LabelModel
-from alchemist_exp.label_models.diagnostics import wrong_programs
 from alchemist_exp.label_models.influence import program_influence
 from alchemist_exp.label_models.per_class import PerClassModel
 from alchemist_exp.methods.types import LabelingResult
@@ -20,13 +18,14 @@ from alchemist_exp.results.record import Section
 from alchemist_exp.sandbox.base import ProgramRun
 
 
-def programs_section(result: LabelingResult, data: TextData, sandbox: str) -> Section:
+def programs_section(result: LabelingResult, data: TextData, sandbox: str, wrong: Mapping[int, str]) -> Section:
     """Return the record's section on programs, or on human-crafted labeling functions.
 
     Args:
         result: The soft labels, the votes they were made from, and the fate of all candidates.
         data: The dataset; its labels of train are used for each program's accuracy, those of valid if train has none.
         sandbox: The mode of the sandbox.
+        wrong: The reason by column of each program whose votes are wrong, see `wrong_programs`.
 
     Returns:
         Counts of requested, accepted, rejected and selected programs, and a list with what is known of each.
@@ -54,11 +53,11 @@ def programs_section(result: LabelingResult, data: TextData, sandbox: str) -> Se
         "supplements": [to_jsonable(supplement) for supplement in sources.supplements],
         "outcomes": dict(total),
         "row_outcomes": dict(sources.responses),
-        "list": _programs(result, data),
+        "list": _programs(result, data, wrong),
     }
 
 
-def _programs(result: LabelingResult, data: TextData) -> list[Section]:
+def _programs(result: LabelingResult, data: TextData, wrong: Mapping[int, str]) -> list[Section]:
     """What is known of each program whose votes were used."""
     sources, classes = result.sources, data.task.classes
     train = sources.matrices[Split.TRAIN]
@@ -67,8 +66,13 @@ def _programs(result: LabelingResult, data: TextData) -> list[Section]:
     if data.gold(Split.TRAIN) is None and Split.VALID in sources.matrices:
         on_valid = _scores(sources.matrices[Split.VALID], data.gold(Split.VALID))
         accuracies = [score.accuracy for score in on_valid]
-    influence = None if result.label_model is None else _influence(result.label_model, train)
-    wrong = {} if isinstance(train, SetMatrix) else wrong_programs(train, result.labeled_votes, classes)
+    influence, model = None, result.label_model
+    if model is not None:
+        if isinstance(model, PerClassModel) and isinstance(train, SetMatrix):
+            shares = model.influence(train)
+        else:
+            shares = program_influence(model, train)
+        influence = [float(share) for share in shares]
     programs = []
     for column, (id_, origin, score) in enumerate(zip(sources.ids, sources.origins, scores, strict=True)):
         program = sources.programs[column] if sources.programs else None
@@ -96,12 +100,6 @@ def _scores(matrix: LabelMatrix, gold: IntArray | None) -> tuple[ProgramScores, 
     if isinstance(matrix, SetMatrix):
         return score_set_programs(matrix.votes, gold, matrix.n_classes)
     return program_scores(matrix, gold)
-
-
-def _influence(model: LabelModel, train: LabelMatrix) -> list[float]:
-    if isinstance(model, PerClassModel) and isinstance(train, SetMatrix):
-        return [float(share) for share in model.influence(train)]
-    return [float(share) for share in program_influence(model, train)]
 
 
 def _provenance(program: Program | None) -> Section:

@@ -3,8 +3,6 @@
 A finished run is loaded from its record. A run that fails, is interrupted or killed leaves a record that says so.
 """
 
-import os
-import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from alchemist_exp.context import RunContext
-from alchemist_exp.core.atomic_io import explain_write_errors, write_bytes
 from alchemist_exp.core.errors import AlchemistError, StoreError, Terminated, TimeLimitReached
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.locks import locked
@@ -21,8 +18,9 @@ from alchemist_exp.core.progress import Progress, StageProgress
 from alchemist_exp.data.base import TextData
 from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
 from alchemist_exp.methods.types import LabelingResult
-from alchemist_exp.pipeline import artifacts, record_sections
+from alchemist_exp.pipeline import artifacts
 from alchemist_exp.pipeline.calibration_section import record_calibration
+from alchemist_exp.pipeline.compatibility import check_experiment, check_with_data
 from alchemist_exp.pipeline.concept_scores import name_and_score
 from alchemist_exp.pipeline.data_section import data_section, fit_notes, missing_text_notes, repeat_notes
 from alchemist_exp.pipeline.experiment import Experiment
@@ -30,7 +28,10 @@ from alchemist_exp.pipeline.feature_stage import no_features
 from alchemist_exp.pipeline.image_figure import save_image_figure
 from alchemist_exp.pipeline.image_sections import concept_section, group_section
 from alchemist_exp.pipeline.prediction_stage import combine_predictions
+from alchemist_exp.pipeline.record_sections import record_labels, record_predictions
 from alchemist_exp.pipeline.rounds import refine_programs
+from alchemist_exp.pipeline.run_directory import RESERVE, clear_directory, reserve_space
+from alchemist_exp.pipeline.run_notes import count_zero_features, feature_notes
 from alchemist_exp.pipeline.run_stage import remove_stage, write_stage
 from alchemist_exp.pipeline.saved_components import COMPONENTS, LABEL_MODEL, save_components, save_label_model
 from alchemist_exp.pipeline.stages import (
@@ -47,33 +48,22 @@ from alchemist_exp.programs.selection import select
 from alchemist_exp.programs.trials import RunTrials
 from alchemist_exp.programs.vetting import Vetter
 from alchemist_exp.results.provenance import git_state, package_versions
-from alchemist_exp.results.record import REPORT, STOPPED_BY_TIME_LIMIT, RunRecord, RunStatus, utc_now
+from alchemist_exp.results.record import STOPPED_BY_TIME_LIMIT, RunRecord, RunStatus, utc_now
 from alchemist_exp.results.record import RunResult as RunResult
 from alchemist_exp.tracking.base import RunInfo, Tracker
-
-CREATED = (
-    artifacts.PROGRAMS,
-    artifacts.MODEL,
-    artifacts.LABELS,
-    artifacts.IMAGES,
-    artifacts.CONCEPTS,
-    LABEL_MODEL,
-    COMPONENTS,
-    REPORT,
-    "csv",
-    "wandb",
-)
-"""What a run writes next to its record. Files of an earlier run are removed before the run begins again."""
-
-RESERVE, RESERVED_BYTES = ".reserve", 1 << 16
-"""A file that keeps disk space free, so that a run that fails on a full disk can still record its failure."""
 
 GOES_ON = "the same command goes on with the cached LLM responses, votes and features"
 """Advice after Ctrl-C. What a stage stores while it runs is used again; the stage that was stopped begins again."""
 
 
 def run(
-    experiment: Experiment, config: Mapping[str, Any], overrides: list[str], progress: Progress, *, sweep: str = ""
+    experiment: Experiment,
+    config: Mapping[str, Any],
+    overrides: list[str],
+    progress: Progress,
+    *,
+    sweep: str = "",
+    data: TextData | None = None,
 ) -> RunResult:
     """Run an experiment, or load the record of the same run when it has finished before.
 
@@ -83,6 +73,7 @@ def run(
         overrides: The Hydra overrides that it was composed with, for the record.
         progress: Shows the progress of the stages.
         sweep: The name of the sweep that the run belongs to, for the logger.
+        data: The experiment's dataset, if the caller has loaded it; None to load it here.
 
     Returns:
         The record of the run.
@@ -91,11 +82,11 @@ def run(
         AlchemistError: The experiment cannot run, or a stage failed. The record of a failed run has the reason.
 
     """
-    experiment.check()
+    check_experiment(experiment)
     stages = StageProgress(progress)
     with stages.stage("load", f"loading {experiment.dataset.name}"):
-        data = experiment.dataset.load()
-        experiment.check_against(data.rows_with_text)
+        data = experiment.dataset.load() if data is None else data
+        check_with_data(experiment, data.rows_with_text)
         key = experiment.run_key(data.fingerprint)
     directory = experiment.paths.runs / key
     if directory.is_symlink():
@@ -104,6 +95,7 @@ def run(
         )
     if finished := _finished(experiment, directory):
         return finished  # without the lock, which needs a file system that can be written
+    # Of two jobs with the same key, the second waits here and then finds the run finished.
     with locked(experiment.paths.runs / ".locks" / f"{key}.lock"):
         if finished := _finished(experiment, directory):
             return finished
@@ -155,7 +147,7 @@ def run_stages(
         result = label_rows(experiment, context)
         if (reviewed := context.gold.use_reviewed("labels of their rows")) is not None:
             result = result.replace_labels(reviewed.rows, reviewed.gold, 1.0)
-        record_sections.record_labels(record, experiment, data, context, result)
+        record_labels(record, experiment, data, context, result)
         with progress.stage("write", "writing programs"):
             artifacts.save_programs(directory / artifacts.PROGRAMS, result.sources)
             artifacts.save_concepts(directory / artifacts.CONCEPTS, result.concepts, data.task.classes)
@@ -164,13 +156,13 @@ def run_stages(
             record.notes += save_label_model(directory / LABEL_MODEL, result, data.task.classes, data.kind)
 
         features = extract_features() if experiment.end_model.trains else no_features(data)
-        record.data["zero_features"] = zeros = record_sections.count_zero_features(features.by_split)
-        record.notes += record_sections.feature_notes(experiment.feature_extractor, zeros, features.by_split)
+        record.data["zero_features"] = zeros = count_zero_features(features.by_split)
+        record.notes += feature_notes(experiment.feature_extractor, zeros, features.by_split)
         model = distil(experiment, context, result, features.by_split)
         probs = predict(model, features.by_split, progress)
         with progress.stage("evaluate", "scoring"):
             predictions = combine_predictions(experiment, context, result, probs)
-            record_sections.record_predictions(record, experiment, data, context, result, model, predictions)
+            record_predictions(record, experiment, data, context, result, model, predictions)
             record_calibration(record, data, result, experiment.end_model, model, predictions.final)
             record.groups = group_section(data, result, probs)
             record.concepts = concept_section(data, result)
@@ -237,7 +229,7 @@ def _run_recorded(
     experiment: Experiment, data: TextData, record: RunRecord, directory: Path, stages: StageProgress, sweep: str
 ) -> None:
     """Run the stages between a record `started` and one `finished` or `failed`."""
-    _clear(directory)
+    clear_directory(directory)
     record.write(directory)
     stages.on_stage = partial(write_stage, directory)
     groups = ("supplement", "label_model")
@@ -255,7 +247,7 @@ def _run_recorded(
     )
     first_error: BaseException | None = None
     try:
-        write_bytes(directory / RESERVE, os.urandom(RESERVED_BYTES))
+        reserve_space(directory)
         with ExitStack() as opened:
             with stages.stage("tracking", f"opening the logger {experiment.logger.name}"):
                 tracker = opened.enter_context(experiment.logger.open(info))
@@ -301,13 +293,3 @@ def _reason(error: BaseException) -> str:
             return "interrupted"
         case _:
             return f"{type(error).__name__}: {error}"
-
-
-def _clear(directory: Path) -> None:
-    """Remove what an earlier run wrote, and the drafts of a killed one."""
-    with explain_write_errors(directory):
-        for path in [*(directory / name for name in CREATED), *directory.glob(".*")]:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from alchemist_exp.concepts.scales import fit_scale
-from alchemist_exp.concepts.source import ScoredConcepts
 from alchemist_exp.core.atomic_io import write_directory, write_json
 from alchemist_exp.core.component import Component, naming_plugin, registered_as
 from alchemist_exp.core.hashing import key_of, to_jsonable
@@ -63,23 +62,20 @@ def describe_component(component: Component) -> dict[str, Any]:
 
     """
     registered = registered_as(type(component))
-    values = {
-        f.name: _describe(value)
-        for f in fields(component)
-        if (value := getattr(component, f.name)) != f.default or f.default is MISSING
-    }
+    values = {}
+    for f in fields(component):
+        value = getattr(component, f.name)
+        if f.default is not MISSING and value == f.default:
+            continue
+        if isinstance(value, Mapping) and any(isinstance(part, Component) for part in value.values()):
+            values[f.name] = {name: describe_component(part) for name, part in value.items()}
+        else:
+            values[f.name] = to_jsonable(value)
     return {
         "class": registered and registered[1],
         "source_fingerprint": source_fingerprint(type(component)),
         "values": values,
     }
-
-
-def _describe(value: Any) -> Any:
-    """Return a value of a component as JSON."""
-    if isinstance(value, Mapping) and any(isinstance(part, Component) for part in value.values()):
-        return {name: describe_component(part) for name, part in value.items()}
-    return to_jsonable(value)
 
 
 def save_label_model(directory: Path, result: LabelingResult, classes: Sequence[str], kind: RowKind) -> list[str]:
@@ -110,23 +106,20 @@ def save_label_model(directory: Path, result: LabelingResult, classes: Sequence[
     ]
 
     def fill(draft: Path) -> None:
+        """Write the model, the kind of the rows, the programs and the concepts into `draft`."""
         with naming_plugin(model, "save"):
             model.save(draft)
         save_kind(draft, kind)
         stored = {"classes": list(classes), "method": sources.method, "programs": programs, "version": VERSION}
         write_json(draft / PROGRAMS_FILE, stored | {"n_columns": len(sources.ids)})
-        if result.concepts is not None:
-            _save_scale(draft, result.concepts, len(classes))
+        if (concepts := result.concepts) is not None:
+            # All concepts were encoded together; the scale was fitted on those that were kept.
+            named = [
+                {"name": one.name, "descriptions": list(one.descriptions), "kept": one in concepts.kept.concepts}
+                for one in concepts.named.concepts.concepts
+            ]
+            write_json(draft / CONCEPTS_FILE, {"scale": concepts.scale.value, "concepts": named})
+            fit_scale(concepts.scale, concepts.scores[Split.TRAIN], len(classes)).save(draft / SCALE_FILE)
 
     write_directory(directory, fill)
     return []
-
-
-def _save_scale(directory: Path, concepts: ScoredConcepts, n_classes: int) -> None:
-    """Write all concepts that were encoded together, and the fitted scale of those that were kept."""
-    named = [
-        {"name": one.name, "descriptions": list(one.descriptions), "kept": one in concepts.kept.concepts}
-        for one in concepts.named.concepts.concepts
-    ]
-    write_json(directory / CONCEPTS_FILE, {"scale": concepts.scale.value, "concepts": named})
-    fit_scale(concepts.scale, concepts.scores[Split.TRAIN], n_classes).save(directory / SCALE_FILE)

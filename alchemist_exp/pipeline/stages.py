@@ -1,4 +1,4 @@
-"""The stages of a run that are not a component of their own: context, votes, soft labels, distillation."""
+"""The stages of a run that are not components: context, votes, soft labels, distillation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -50,6 +50,7 @@ def make_context(
 
     @cache
     def extracted() -> ExtractedFeatures:
+        """Extract the features at the first call; later calls return the same."""
         if plan:
             raise RuntimeError("a plan extracts no features")
         return extract_features(experiment.feature_extractor, data, artifact_cache, progress)
@@ -109,7 +110,7 @@ def distil(
         "end_model", f"training {len(seeds)} seed{'s' * (len(seeds) != 1)} of {end_model.name}"
     ) as advance:
         if (sample := context.data.fit_sample) is not None:
-            rows, labels = take_rows(rows, sample), labels.select(sample)
+            rows, labels = take_rows(rows, sample), labels.select(sample)  # the rows the extractor was fitted on
         fitted = end_model.fit(
             rows,
             labels,
@@ -277,6 +278,7 @@ def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, 
             labeled_by = f"{model.name}: {choice.chosen}"
         labels = {split: predict_labels(fitted, matrix) for split, matrix in sources.matrices.items()}
         if fitted.uses_gold and labeled_votes is not None:
+            # The model has seen these gold labels, so its own labels of valid would look better than they are.
             with naming_plugin(fitted, "fit"):
                 labels[Split.VALID] = out_of_fold_labels(fitted, fit_on, balance, labeled_votes)
     return LabelingResult(

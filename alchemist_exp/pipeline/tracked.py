@@ -1,6 +1,6 @@
 """Sends the figures of a run to the tracker."""
 
-from typing import Any, Final
+from typing import Final
 
 from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.methods.types import LabelSources
@@ -58,7 +58,9 @@ def track(tracker: Tracker, record: RunRecord, model: FittedEndModel, sources: L
     tracker.log_table("notes", ["note"], [[note] for note in notes])
     columns = ["id", "origin", *_PROGRAM_COLUMNS, "errors"]
     rows: list[list[Cell]] = [
-        [p["id"], p["origin"], *(_cell(p[name]) for name in _PROGRAM_COLUMNS), str(p["errors"])]
+        [p["id"], p["origin"]]
+        + [", ".join(value) if isinstance(value := p[name], list) else value for name in _PROGRAM_COLUMNS]
+        + [str(p["errors"])]
         for p in programs["list"]
     ]
     rejected = [[r["id"], r["origin"], *[None] * len(_PROGRAM_COLUMNS), r["reason"]] for r in programs["rejected"]]
@@ -76,7 +78,3 @@ def track(tracker: Tracker, record: RunRecord, model: FittedEndModel, sources: L
             for predicted, count in zip(classes, counts, strict=True)
         ]
         tracker.log_table("confusion_test", ["gold", "predicted", "rows"], cells)
-
-
-def _cell(value: Any) -> Cell:
-    return ", ".join(value) if isinstance(value, list) else value

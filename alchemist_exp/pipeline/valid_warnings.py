@@ -66,6 +66,7 @@ def check_on_valid(
     if losses := _losses_against_majority(on_valid, labeled):
         warnings.append(f"{labeled_by} has {losses[0]}; compare the classes with alchemist show -v.")
     confidence = float(on_valid.probs[decided].max(axis=1).mean())
+    # A gap that chance explains with this number of rows is no finding; the same holds for the shares below.
     deviation = np.sqrt(accuracy * (1 - accuracy) / rows)
     if abs(confidence - accuracy) > max(MAX_CONFIDENCE_GAP, MIN_SINGLE_DEVIATIONS * deviation):
         warnings.append(
@@ -106,8 +107,10 @@ def _losses_against_majority(on_valid: SoftLabels, labeled: LabeledVotes) -> lis
     decided, gold = on_valid.covered, labeled.gold
 
     def scores(classes: IntArray) -> tuple[float, float]:
-        macro_f1 = _macro_f1(gold, np.where(decided, classes, ABSTAIN), labeled.matrix.n_classes)
-        return macro_f1, float((classes[decided] == gold[decided]).mean())
+        """Return the macro F1 over the classes that occur, and the accuracy, of the decided rows."""
+        confusion = confusion_matrix(gold, np.where(decided, classes, ABSTAIN), labeled.matrix.n_classes)
+        f1s = [one.f1 for one in class_scores(confusion) if one.f1 is not None]
+        return float(np.mean(f1s)), float((classes[decided] == gold[decided]).mean())
 
     own, other = scores(on_valid.hard()), scores(largest_class(labeled.matrix.counts()))
     return [
@@ -115,9 +118,3 @@ def _losses_against_majority(on_valid: SoftLabels, labeled: LabeledVotes) -> lis
         for name, score, of_majority in zip(("macro F1", "accuracy"), own, other, strict=True)
         if score < of_majority - MAX_LOSS
     ]
-
-
-def _macro_f1(gold: IntArray, predicted: IntArray, n_classes: int) -> float:
-    """Return the mean F1 of the classes that occur, over the rows with a prediction; there must be one."""
-    scores = class_scores(confusion_matrix(gold, predicted, n_classes))
-    return float(np.mean([score.f1 for score in scores if score.f1 is not None]))

@@ -5,24 +5,22 @@ did not run to its end on every split is rejected whole, because a half-filled c
 without a single vote on train is rejected too: it would only count towards a label model's minimum.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from alchemist_exp.context import RunContext
-from alchemist_exp.core.artifact_cache import ArtifactCache, read_array
-from alchemist_exp.core.atomic_io import read_json
-from alchemist_exp.core.hashing import key_of, to_jsonable
+from alchemist_exp.core.artifact_cache import ArtifactCache
+from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.label_sets import SetMatrix
 from alchemist_exp.core.locks import locked
-from alchemist_exp.core.types import LabelMatrix, Split
+from alchemist_exp.core.types import ABSTAIN, LabelMatrix, Split
 from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.programs.cached_votes import read_run, write_run
 from alchemist_exp.programs.static_checks import CheckFailure
-from alchemist_exp.programs.types import Program, Rejected, RejectionStage, reject
+from alchemist_exp.programs.types import Program, Rejected, RejectionStage, Votes, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun, ProgramStatus, Sandbox
 from alchemist_exp.sandbox.clock import ProgramClock
 from alchemist_exp.sandbox.inputs import INPUTS, Inputs
@@ -84,15 +82,60 @@ def execute(context: RunContext, programs: Sequence[Program]) -> ExecutionResult
         reasons = (failure_of_run(run, split) for split, run in by_split.items())
         failures[source] = next(filter(None, reasons), None) or failure_of_votes(by_split[Split.TRAIN])
     finished = tuple(program for program in programs if failures[program.source] is None)
-    matrices = {}
-    for split in data.splits:
-        votes = np.empty((len(data.texts(split)), len(finished)), dtype=np.int64 if data.task.multi_label else np.int8)
-        for column, program in enumerate(finished):
-            votes[:, column] = runs[program.source][split].votes
-        matrix = SetMatrix if data.task.multi_label else LabelMatrix
-        matrices[split] = matrix(votes=votes, n_classes=context.n_classes)
+    matrices = {
+        split: vote_matrix(
+            [runs[program.source][split].votes for program in finished],
+            len(data.texts(split)),
+            context.n_classes,
+            multi_label=data.task.multi_label,
+        )
+        for split in data.splits
+    }
     rejected = tuple(reject(p, *failure) for p in programs if (failure := failures[p.source]))
     return ExecutionResult(programs=finished, rejected=rejected, matrices=matrices, runs=runs)
+
+
+def vote_matrix(columns: Sequence[Votes | None], n_rows: int, n_classes: int, *, multi_label: bool) -> LabelMatrix:
+    """Join the votes of programs.
+
+    Args:
+        columns: For each program, int8 array of shape (n_rows,), or int64 array of masks with `multi_label`; None for a
+            program that abstains on every row.
+        n_rows: The number of rows.
+        n_classes: The number of classes.
+        multi_label: Whether several classes may hold for a row.
+
+    Returns:
+        The votes, one column per program.
+
+    Example:
+        >>> first = np.array([1, 0], dtype=np.int8)
+        >>> vote_matrix([first, None], 2, 2, multi_label=False).votes.tolist()
+        [[1, -1], [0, -1]]
+        >>> type(vote_matrix([first], 2, 2, multi_label=True)).__name__
+        'SetMatrix'
+
+    """
+    votes = np.full((n_rows, len(columns)), ABSTAIN, dtype=np.int64 if multi_label else np.int8)
+    for column, of_program in enumerate(columns):
+        if of_program is not None:
+            votes[:, column] = of_program
+    return (SetMatrix if multi_label else LabelMatrix)(votes=votes, n_classes=n_classes)
+
+
+def sandbox_execute(sandbox: Sandbox, *, multi_label: bool) -> Callable[..., list[ProgramRun]]:
+    """Return the function of a sandbox that runs programs for one class, or several classes, per row.
+
+    Args:
+        sandbox: The sandbox.
+        multi_label: Whether a program returns a list of classes.
+
+    Returns:
+        `Sandbox.execute`, without its argument `multi_label`.
+
+    """
+    # The argument is passed only where it is needed: the sandbox of a plugin may not have it.
+    return partial(sandbox.execute, multi_label=True) if multi_label else sandbox.execute
 
 
 def run_on_split(
@@ -231,51 +274,19 @@ def cached_runs(
     keys = [common | {"program": program.source} for program in programs]
     # One job executes; another that wants the same votes waits and then finds them in the cache.
     with locked(cache.root / "locks" / f"executing-{key_of('executing', common)}.lock"):
-        runs = [_read(path) if (path := cache.get("votes", key)) else None for key in keys]
+        runs = [read_run(path) if (path := cache.get("votes", key)) else None for key in keys]
         on_progress(len(texts) * sum(run is not None for run in runs))
         missing = [i for i, run in enumerate(runs) if run is None]
         if missing:
             sources = [programs[i].source for i in missing]
             used_wall_s = [clock.used_s(source, besides=texts_key) for source in sources]
-            # The argument is passed only where it is needed: the sandbox of a plugin may not have it.
-            execute_all = partial(sandbox.execute, multi_label=True) if multi_label else sandbox.execute
+            execute_all = sandbox_execute(sandbox, multi_label=multi_label)
             executed = execute_all(sources, inputs, n_classes, used_wall_s=used_wall_s, on_progress=on_progress)
             for i, run in zip(missing, executed, strict=True):
                 runs[i] = run
                 # A stall or a crash may not happen on another machine, so its votes are not kept.
                 if run.repeatable:
-                    cache.get_or_create("votes", keys[i], partial(_write, run))
+                    cache.get_or_create("votes", keys[i], partial(write_run, run))
     finished = [run for run in runs if run is not None]
     clock.add([program.source for program in programs], texts_key, finished)
     return finished
-
-
-def _write(run: ProgramRun, directory: Path) -> None:
-    np.save(directory / "votes.npy", run.votes)
-    rest = {
-        "status": run.status,
-        "outcomes": to_jsonable(run.outcomes),
-        "messages": to_jsonable(run.messages),
-        "detail": run.detail,
-        "restarts": run.restarts,
-        "cpu_seconds": run.cpu_seconds,
-        "wall_seconds": run.wall_seconds,
-        "nondeterministic": run.nondeterministic,
-    } | ({"sets": True} if run.multi_label else {})
-    (directory / "run.json").write_text(json.dumps(rest, indent=2), encoding="utf-8")
-
-
-def _read(directory: Path) -> ProgramRun:
-    rest = read_json(directory / "run.json", what="the cached votes'")
-    return ProgramRun(
-        votes=read_array(directory / "votes.npy"),
-        status=ProgramStatus(rest["status"]),
-        outcomes={Outcome(k): v for k, v in rest["outcomes"].items()},
-        messages={Outcome(k): v for k, v in rest["messages"].items()},
-        detail=rest["detail"],
-        restarts=rest["restarts"],
-        cpu_seconds=rest["cpu_seconds"],
-        wall_seconds=rest.get("wall_seconds", rest["cpu_seconds"] or 0.0),  # version 0.1 kept the CPU time only
-        nondeterministic=rest["nondeterministic"],
-        multi_label=rest.get("sets", False),
-    )

@@ -120,17 +120,15 @@ def _with_helpers(program: str, others: list[str]) -> str:
     tree = _parse(program)
     if tree is None or not others:
         return program
-    helpers = {code: helper for code in others if (helper := _parse(code)) and _only_defines(helper)}
+    trees = {code: helper for code in others if (helper := _parse(code))}
+    helpers = {code: helper for code, helper in trees.items() if all(isinstance(n, _DEFINITIONS) for n in helper.body)}
     used: list[str] = []
     missing = _missing_names(tree)
+    # A helper may use names of another one, so the search goes on until no block defines a missing name.
     while found := [code for code, helper in helpers.items() if code not in used and _defined(helper) & missing]:
         used += found
         missing = set().union(*(_missing_names(helpers[code]) for code in found))
     return "\n".join([*(code for code in helpers if code in used), program])
-
-
-def _only_defines(tree: ast.Module) -> bool:
-    return all(isinstance(node, _DEFINITIONS) for node in tree.body)
 
 
 def _defined(tree: ast.Module) -> set[str]:

@@ -6,6 +6,7 @@ keeps the id of the program that it was made from.
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -50,19 +51,17 @@ def read_directory(directory: Path) -> list[Candidate]:
 
 
 def _read(file: Path) -> Candidate:
-    def unreadable(reason: str) -> Rejected:
-        return Rejected(origin=origin, stage=RejectionStage.UNREADABLE, reason=reason)
-
     origin = sanitize(file.name)
+    unreadable = partial(Rejected, origin=origin, stage=RejectionStage.UNREADABLE)
     try:
         raw = read_prefix(file, _MAX_FILE_BYTES + 1)
         if len(raw) > _MAX_FILE_BYTES:
-            return unreadable(f"has more than {_MAX_FILE_BYTES} bytes")
+            return unreadable(reason=f"has more than {_MAX_FILE_BYTES} bytes")
         source = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        return unreadable(f"not UTF-8 (byte {error.start})")
+        return unreadable(reason=f"not UTF-8 (byte {error.start})")
     except OSError as error:
-        return unreadable(f"cannot be read: {error.strerror}")
+        return unreadable(reason=f"cannot be read: {error.strerror}")
     header, source = split_header(source)
     return Program(source=source, origin=origin, header=header)
 

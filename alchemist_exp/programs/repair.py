@@ -28,6 +28,7 @@ class Repair(Component):
     max_responses: int | None = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse negative numbers of attempts and responses below 1."""
         if self.attempts < 0:
             raise ConfigError(f"repair.attempts is {self.attempts}; expected 0 or more.")
         if self.max_responses is not None and self.max_responses < 1:
@@ -43,6 +44,7 @@ class RowRedactor:
     """
 
     def __init__(self, data: TextData) -> None:
+        """Redact the rows of all splits of `data`."""
         self._data = data
 
     def redact(self, reason: str) -> str:
@@ -62,19 +64,16 @@ class RowRedactor:
         hidden = [False] * len(reason)
         for at in range(0, len(letters) - _QUOTED + 1, _STEP):
             if letters[at : at + _QUOTED] in self._rows:
-                first, last = self._longest_match(letters, at, at + _QUOTED)
+                # The longest stretch around these letters that occurs in a row; it grows to the left first.
+                first, last = at, at + _QUOTED
+                while first > 0 and letters[first - 1 : last] in self._rows:
+                    first -= 1
+                while last < len(letters) and letters[first : last + 1] in self._rows:
+                    last += 1
                 begin, end = positions[first][1], positions[last - 1][1] + 1
                 hidden[begin:end] = [True] * (end - begin)
         shown = "".join("\0" if h else character for h, character in zip(hidden, reason, strict=True))
         return re.sub("\0+", HIDDEN, shown)
-
-    def _longest_match(self, letters: str, first: int, last: int) -> tuple[int, int]:
-        """The longest stretch around letters[first:last] that occurs in a row; it grows to the left first."""
-        while first > 0 and letters[first - 1 : last] in self._rows:
-            first -= 1
-        while last < len(letters) and letters[first : last + 1] in self._rows:
-            last += 1
-        return first, last
 
     @cached_property
     def _rows(self) -> str:

@@ -130,6 +130,7 @@ class SelectSome(Selection):
         return min(self.n, n_programs)
 
     def __post_init__(self) -> None:
+        """Refuse an `n` below 1."""
         if self.n < 1:
             raise ConfigError(f"selection.n is {self.n}; expected 1 or more programs.")
 
@@ -146,6 +147,7 @@ class SelectRandom(SelectSome):
         return min(self.n * n_strategies, n_programs)
 
     def __post_init__(self) -> None:
+        """Refuse an `n` below 1 and a negative seed."""
         super().__post_init__()
         if self.seed < 0:
             raise ConfigError(f"selection.seed is {self.seed}; expected 0 or more.")
@@ -172,7 +174,7 @@ class SelectDiverse(SelectSome):
         chosen = [int((votes != ABSTAIN).sum(axis=0).argmax())]
         nearest = _agreements(votes, chosen[0])
         while len(chosen) < min(self.n, votes.shape[1]):
-            nearest[chosen] = np.inf
+            nearest[chosen] = np.inf  # the next choice is the least agreement, so these are not chosen again
             chosen.append(int(nearest.argmin()))
             nearest = np.maximum(nearest, _agreements(votes, chosen[-1]))
         return sorted(chosen)
@@ -206,6 +208,7 @@ class SelectMarginal(SelectSome):
         chosen: list[int] = []
         hits = total = np.zeros((len(target), 1), dtype=np.int64)
         while len(chosen) < min(self.n, matrix.votes.shape[1]):
+            # One more vote, in equal parts for all classes: a row without a right vote has no logarithm of 0.
             shares = (hits + right + 1 / matrix.n_classes) / (total + voted + 1)
             value = np.log(shares).mean(axis=0)
             value[chosen] = -np.inf

@@ -41,7 +41,14 @@ def check_source(source: str, *, max_source_bytes: int, importable: Sequence[str
             tree = ast.parse(source)
             if reason := _failure_of_function(_definition(tree)):
                 return CheckFailure(RejectionStage.SIGNATURE, reason)
-            if name := next((name for name in _needed_modules(tree) if not _fits(name, importable)), None):
+            # A package that has importable parts is allowed, too.
+            known = [f"{name}." for name in importable]
+            refused = (
+                name
+                for name in _needed_modules(tree)
+                if not any(f"{name}.".startswith(path) or path.startswith(f"{name}.") for path in known)
+            )
+            if (name := next(refused, None)) is not None:
                 return CheckFailure(RejectionStage.IMPORT, f"module {name!r} is not allowed in a labeling program")
     except SyntaxError as error:
         where = f" in line {error.lineno}" if error.lineno else ""
@@ -82,11 +89,6 @@ def _needed_modules(tree: ast.Module) -> Iterator[str]:
                 yield "." * level + (module or "")
             case node:
                 waiting += ast.iter_child_nodes(node)
-
-
-def _fits(name: str, importable: Sequence[str]) -> bool:
-    """Whether a module is importable, or belongs to a package that has importable parts."""
-    return any(f"{name}.".startswith(f"{known}.") or f"{known}.".startswith(f"{name}.") for known in importable)
 
 
 def _definition(tree: ast.Module) -> ast.stmt | None:
@@ -132,15 +134,12 @@ def _failure_of_function(definition: ast.stmt | None) -> str | None:
             | ast.Assign(value=ast.Lambda(args=arguments))
             | ast.AnnAssign(value=ast.Lambda(args=arguments))
         ):
-            return _failure_of_arguments(arguments)
+            pass
         case ast.Assign() | ast.AnnAssign():
             # The name of another function: only a call shows whether it can be called.
             return None
         case _:
             return f"{FUNCTION} is not a plain function"
-
-
-def _failure_of_arguments(arguments: ast.arguments) -> str | None:
     positional = len(arguments.posonlyargs) + len(arguments.args)
     required = positional - len(arguments.defaults)
     keyword_only = [

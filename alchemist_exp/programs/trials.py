@@ -140,6 +140,7 @@ class RunTrials:
             sample = context.data.fit_sample
             fitted, _, _ = fit_label_model(model, train if sample is None else train.select(sample), labeled, gold)
             labels = predict_labels(fitted, matrices[split])
+        # Uncovered rows are the least certain ones; clipping avoids the logarithm of 0.
         probs = np.where(labels.covered[:, np.newaxis], labels.probs, 1 / context.n_classes)
         entropy: FloatArray = -(probs * np.log(np.clip(probs, 1e-12, None))).sum(axis=1).astype(np.float32)
         return entropy

@@ -3,10 +3,16 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+import numpy.typing as npt
+
 from alchemist_exp.core.hashing import key_of
 
 FUNCTION = "label_function"
 """The name of the function that every program must define."""
+
+Votes = npt.NDArray[np.int8] | npt.NDArray[np.int64]
+"""A class per row; for several classes per row, masks."""
 
 
 @dataclass(frozen=True, kw_only=True)

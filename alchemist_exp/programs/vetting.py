@@ -25,7 +25,7 @@ from alchemist_exp.core.types import ABSTAIN, IntArray, Split
 from alchemist_exp.data.reviewed import ReviewedRows
 from alchemist_exp.programs.execution import failure_of_run, failure_of_votes, run_on_split, run_on_texts
 from alchemist_exp.programs.static_checks import CheckFailure, check_source, text_key
-from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, reject
+from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, Votes, reject
 from alchemist_exp.sandbox.base import Outcome, ProgramRun
 
 MIN_LABELED_VOTES: Final = 10
@@ -33,7 +33,6 @@ MIN_LABELED_VOTES: Final = 10
 
 _SAME_PROGRAM = "the same program as"
 _VALID_OUTCOMES: Final = (Outcome.VOTE, Outcome.ABSTAIN)
-Votes = npt.NDArray[np.int8] | npt.NDArray[np.int64]
 
 
 @component("vetting", "vetting")
@@ -52,6 +51,7 @@ class Vetting(Component):
     reject_below_chance: bool = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse a negative number of rows and shares outside 0 to 1."""
         if self.n_probe_rows < 0:
             raise ConfigError(f"vetting.n_probe_rows is {self.n_probe_rows}; expected 0 or more rows.")
         for key in ("max_failure_rate", "min_coverage", "max_agreement"):
@@ -68,6 +68,7 @@ class Vetter:
     """
 
     def __init__(self, vetting: Vetting, context: RunContext) -> None:
+        """Start without accepted programs; `vetting` has the thresholds."""
         self._vetting = vetting
         self.context = context
         self._decisions: dict[Candidate, Rejected | None] = {}
@@ -87,7 +88,25 @@ class Vetter:
             SandboxError: The sandbox cannot run programs on this machine.
 
         """
-        self._judge([candidate for candidate in candidates if candidate not in self._decisions])
+        undecided = [candidate for candidate in candidates if candidate not in self._decisions]
+        programs = [candidate for candidate in undecided if isinstance(candidate, Program)]
+        failures: dict[Program, CheckFailure] = {}
+        for check in (self._check_sources, self._check_probes, self._check_votes):
+            failures |= check(programs) if programs else {}
+            programs = [program for program in programs if program not in failures]
+        for candidate in undecided:
+            failure = failures.get(candidate) if isinstance(candidate, Program) else None
+            if isinstance(candidate, Rejected):
+                self._decisions[candidate] = candidate
+            elif failure is None:
+                self._decisions[candidate] = None
+            else:
+                reason = sanitize(failure.reason)
+                self._decisions[candidate] = reject(candidate, failure.stage, reason)
+                if failure.stage is not RejectionStage.DUPLICATE:
+                    # An LLM that sends the same program again is sent the reason of the first rejection.
+                    rejected_before = f"{_SAME_PROGRAM} {candidate.origin}, which was rejected: {reason}"
+                    self._first_by_text[text_key(candidate.source)] = rejected_before
         decisions = [(candidate, self._decisions[candidate]) for candidate in candidates]
         return VettingResult(
             accepted=tuple(c for c, rejected in decisions if rejected is None and isinstance(c, Program)),
@@ -120,26 +139,6 @@ class Vetter:
                 if failure := _failure_of_gold(train, valid, gold, reviewed, context.n_classes):
                     self._decisions[program] = reject(program, failure.stage, failure.reason)
         return self.vet(candidates)
-
-    def _judge(self, candidates: Sequence[Candidate]) -> None:
-        programs = [candidate for candidate in candidates if isinstance(candidate, Program)]
-        failures: dict[Program, CheckFailure] = {}
-        for check in (self._check_sources, self._check_probes, self._check_votes):
-            failures |= check(programs) if programs else {}
-            programs = [program for program in programs if program not in failures]
-        for candidate in candidates:
-            failure = failures.get(candidate) if isinstance(candidate, Program) else None
-            if isinstance(candidate, Rejected):
-                self._decisions[candidate] = candidate
-            elif failure is None:
-                self._decisions[candidate] = None
-            else:
-                reason = sanitize(failure.reason)
-                self._decisions[candidate] = reject(candidate, failure.stage, reason)
-                if failure.stage is not RejectionStage.DUPLICATE:
-                    # An LLM that sends the same program again is sent the reason of the first rejection.
-                    rejected_before = f"{_SAME_PROGRAM} {candidate.origin}, which was rejected: {reason}"
-                    self._first_by_text[text_key(candidate.source)] = rejected_before
 
     def _check_sources(self, programs: Sequence[Program]) -> dict[Program, CheckFailure]:
         sandbox, failures = self.context.sandbox, dict[Program, CheckFailure]()

@@ -1,8 +1,29 @@
-"""The check of a group of templates, such as `prompt.refine`."""
+"""Checks of templates: those of `prompt` itself, and of a group such as `prompt.refine`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from alchemist_exp.core.errors import ConfigError, unknown_name
+
+REQUIRED: Final = {
+    "class_instruction": ("class", "index"),
+    "variation": ("request", "programs"),
+    "repair": ("request", "program", "reason"),
+    "supplement": ("instruction",),
+    "summary": ("passages", "instruction"),
+    "exemplars": ("rows",),
+    "exemplar_row": ("text", "class"),
+    "passages": ("passages",),
+    "passage": ("text",),
+    "record_description": ("columns",),
+    "record_column": ("name", "type"),
+    "record_examples": ("values",),
+    "concepts": ("quoted_classes",),
+    "concepts_repair": ("request", "response", "reason"),
+    "spurious": ("quoted_classes",),
+    "score_task": ("descriptions",),
+}
+"""The placeholders without which a template would drop what it is for."""
 
 
 def check_templates(

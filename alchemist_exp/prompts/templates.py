@@ -4,7 +4,6 @@ The rendered texts are part of the key of each response, so a template that chan
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields
@@ -14,51 +13,19 @@ from omegaconf import MISSING
 
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.task import Column, Task
+from alchemist_exp.core.task import Task
+from alchemist_exp.prompts.filling import fill, share_text, shorten, task_words
+from alchemist_exp.prompts.images import IMAGE_TEMPLATES, SCORE_SCALES
 from alchemist_exp.prompts.multi_label import MULTI_LABEL_REQUIRED, MULTI_LABEL_TEMPLATES
 from alchemist_exp.prompts.refine import REFINE_REQUIRED, REFINE_TEMPLATES
-from alchemist_exp.prompts.template_checks import check_templates
-
-MAX_EXEMPLAR_CHARACTERS: Final = 400
-"""Characters of a row that an exemplar shows."""
-
-_PLACEHOLDER: Final = re.compile(r"\[([a-z_]+)\]")
-
-_REQUIRED: Final = {
-    "class_instruction": ("class", "index"),
-    "variation": ("request", "programs"),
-    "repair": ("request", "program", "reason"),
-    "supplement": ("instruction",),
-    "summary": ("passages", "instruction"),
-    "exemplars": ("rows",),
-    "exemplar_row": ("text", "class"),
-    "passages": ("passages",),
-    "passage": ("text",),
-    "record_description": ("columns",),
-    "record_column": ("name", "type"),
-    "record_examples": ("values",),
-    "concepts": ("quoted_classes",),
-    "concepts_repair": ("request", "response", "reason"),
-    "spurious": ("quoted_classes",),
-    "score_task": ("descriptions",),
-}
-"""The placeholders without which a template would drop what it is for."""
-
+from alchemist_exp.prompts.template_checks import REQUIRED, check_templates
 
 _ROW_DESCRIPTION: Final = "[row_description]"
 _IMAGE_DESCRIPTION: Final = "[image_description]"
 _LATER_TEMPLATES: Final = (
-    "record_description",
-    "record_column",
-    "record_examples",
-    "image_description",
-    "concepts",
-    "concepts_repair",
-    "spurious",
-    "score_task",
-    "score_scales",
-    "refine",
-    "multi_label",
+    *("record_description", "record_column", "record_examples"),
+    *IMAGE_TEMPLATES,
+    *("score_scales", "refine", "multi_label"),
 )
 """Templates that were added when prompts were recorded already; with their defaults they are not part of keys."""
 _PARAMETER, _TEXT_PARAMETER = "[parameter]: [annotation]", "[subject]: str"
@@ -90,36 +57,12 @@ class PromptTemplates(Component):
     )
     record_column: str = "- [name]: [type], [missing] missing[examples]"
     record_examples: str = ", for example [values]"
-    image_description: str = "The image is a numpy array of shape (height, width, 3), RGB, uint8."
-    concepts: str = (
-        "What are the visual primitive concepts to classify [quoted_classes]? Please organize the primitive concepts "
-        "by name and use comparisons for the classes. Parse the results into JSON format."
-    )
-    concepts_repair: str = (
-        "[request]\n\nThis answer cannot be used:\n\n[response]\n\n[reason]\n\nAnswer with one JSON object of the "
-        'form {"name of a concept": {"name of a class": "description"}}, a description for each of the classes '
-        "[quoted_classes], and nothing else."
-    )
-    spurious: str = (
-        "What are the biased or spurious differences between images of [quoted_classes], which often occur with a "
-        "class but do not define it? Please organize the differences by name and describe in a few words for each "
-        "class what its images show. Parse the results into JSON format."
-    )
-    score_task: str = (
-        "I have measured similarity scores for the following descriptions as float numbers. [scale] The descriptions "
-        "are: [descriptions]. Generate a labeling function with input scores to classify [plural_classes]. If it "
-        "cannot be determined, the function should return -1, but use this cautiously."
-    )
-    score_scales: dict[str, str] = field(
-        default_factory=lambda: {
-            "raw": "If a score is close to 1, it is highly related to the description. If a score is close to 0, it is "
-            "less related to the description.",
-            "softmax": "The scores of descriptions of the same concept sum to 1. If a score is close to 1, its "
-            "description fits the image better than the other descriptions of this concept.",
-            "rank": "Each score is the share of the images that fit the description less well: 0.5 is an average "
-            "image, close to 1 is highly related to the description, close to 0 is less related to it.",
-        }
-    )
+    image_description: str = IMAGE_TEMPLATES["image_description"]
+    concepts: str = IMAGE_TEMPLATES["concepts"]
+    concepts_repair: str = IMAGE_TEMPLATES["concepts_repair"]
+    spurious: str = IMAGE_TEMPLATES["spurious"]
+    score_task: str = IMAGE_TEMPLATES["score_task"]
+    score_scales: dict[str, str] = field(default_factory=lambda: dict(SCORE_SCALES))
     refine: dict[str, str] = field(default_factory=lambda: dict(REFINE_TEMPLATES))
     multi_label: dict[str, str] = field(default_factory=lambda: dict(MULTI_LABEL_TEMPLATES))
     performance_hint: str = MISSING
@@ -135,7 +78,8 @@ class PromptTemplates(Component):
     zero_shot_system: str = MISSING
 
     def __post_init__(self) -> None:
-        for key, names in _REQUIRED.items():
+        """Refuse templates without the placeholders that they are for."""
+        for key, names in REQUIRED.items():
             for name in names:
                 if f"[{name}]" not in getattr(self, key):
                     raise ConfigError(f"prompt.{key} has no [{name}]; write [{name}] where it belongs.")
@@ -240,25 +184,20 @@ class PromptTemplates(Component):
         return "\n\n".join(text for paragraph in self.program if (text := fill(paragraph, words)))
 
     def _row_description(self, task: Task) -> str:
-        if not task.columns:
-            return ""
-        lines = [
-            fill(
-                self.record_column,
-                {
-                    "name": json.dumps(column.name, ensure_ascii=False),
-                    "type": column.type,
-                    "missing": share_text(column.missing),
-                    "examples": self._examples(column),
-                },
-            )
-            for column in task.columns
-        ]
-        return fill(self.record_description, task_words(task) | {"columns": "\n".join(lines)})
-
-    def _examples(self, column: Column) -> str:
-        values = (json.dumps(text, ensure_ascii=False) if column.type == "str" else text for text in column.examples)
-        return fill(self.record_examples, {"values": " and ".join(values)}) if column.examples else ""
+        """Return what a record is, with a line for each column; "" for other rows."""
+        lines = []
+        for column in task.columns:
+            quoted = [
+                json.dumps(text, ensure_ascii=False) if column.type == "str" else text for text in column.examples
+            ]
+            values = {
+                "name": json.dumps(column.name, ensure_ascii=False),
+                "type": column.type,
+                "missing": share_text(column.missing),
+                "examples": fill(self.record_examples, {"values": " and ".join(quoted)}) if quoted else "",
+            }
+            lines.append(fill(self.record_column, values))
+        return fill(self.record_description, task_words(task) | {"columns": "\n".join(lines)}) if lines else ""
 
     def variation_request(self, request: str, sources: Sequence[str]) -> str:
         """Return `request`, which asks for another approach than the programs in `sources`.
@@ -403,50 +342,3 @@ class PromptTemplates(Component):
 
         """
         return fill(self.zero_shot_system, task_words(task))
-
-
-def fill(template: str, values: dict[str, str]) -> str:
-    """Replace the placeholders of a template in one pass.
-
-    Args:
-        template: A text with placeholders such as `[subject]`.
-        values: The text for each placeholder; a bracketed word that is not one of them stays as it is.
-
-    Returns:
-        The filled text.
-
-    """
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
-
-
-def task_words(task: Task) -> dict[str, str]:
-    """Return the placeholders that every template knows, with their texts."""
-    return {
-        "task": task.description,
-        "classes": ", ".join(task.classes),
-        "subject": task.subject,
-        "relation": task.relation,
-        "quoted_classes": listed([f'"{name}"' for name in task.classes]),
-        "plural_classes": listed([name if name.endswith("s") else f"{name}s" for name in task.classes]),
-    }
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return words as a list in a sentence: "a", "a and b", "a, b and c"."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-def share_text(share: float) -> str:
-    """Return a share in whole percent; neither none nor all by rounding only."""
-    percent = round(100 * share)
-    return (
-        "less than 1%" if share and not percent else "more than 99%" if share < 1 and percent == 100 else f"{percent}%"
-    )
-
-
-def shorten(text: str) -> str:
-    """Return a row on one line, at most `MAX_EXEMPLAR_CHARACTERS` characters of it."""
-    line = " ".join(text.split())
-    if len(line) <= MAX_EXEMPLAR_CHARACTERS:
-        return line
-    return f"{line[:MAX_EXEMPLAR_CHARACTERS].rstrip()}..."

@@ -130,7 +130,8 @@ def _json_answers(text: str) -> tuple[list[str], str]:
             break
         value, end = _object(body, at)
         first = first and end > at + 1  # else the object is broken, and may be cut off
-        found += [_spelled(answer) for key, answer in value.items() if _is_key(key)]
+        keys = [key for key in value if isinstance(key, str) and key.casefold().replace("_", " ") in _KEYS]
+        found += [_spelled(value[key]) for key in keys]
         at = body.find("{", end)
     if end == len(body):
         return found, ""
@@ -152,10 +153,6 @@ def _object(body: str, at: int) -> tuple[Mapping[object, object], int]:
         if isinstance(value, dict):
             return value, flat.end()
     return {}, at + 1
-
-
-def _is_key(key: object) -> bool:
-    return isinstance(key, str) and key.casefold().replace("_", " ") in _KEYS
 
 
 def _only_explains(rest: str, answers: Sequence[str], classes: Sequence[str]) -> bool:

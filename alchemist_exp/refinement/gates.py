@@ -134,6 +134,7 @@ def choose(
         else:
             waiting.append(column)
     value = votes.value(chosen)
+    # Greedy: the value of a program depends on those that are in the set, so all values are computed again each time.
     while waiting:
         values = {column: votes.value([*chosen, column]) for column in waiting}
         best = max(waiting, key=values.__getitem__)
@@ -144,6 +145,7 @@ def choose(
         chosen.append(best)
         waiting.remove(best)
         value = values[best]
+    # A program can become useless by those that joined after it; rows that it alone covers keep it.
     while len(chosen) > min_programs:
         values = {column: votes.value([c for c in chosen if c != column]) for column in chosen}
         worst = max(chosen, key=values.__getitem__)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alchemist_exp.core.task import Task
-from alchemist_exp.prompts.templates import PromptTemplates, fill, listed, share_text, shorten, task_words
+from alchemist_exp.prompts.filling import fill, listed, share_text, shorten, task_words
+from alchemist_exp.prompts.templates import PromptTemplates
 from alchemist_exp.refinement.weaknesses import BankState, ClassRecall, Weakness, WeaknessKind
 
 
@@ -56,6 +57,12 @@ def refine_request(
         ]
         balance = _balance(prompts, task, "balance", state.balance)
         scores = fill(templates["scores"], words | {"balance": balance, "class_scores": listed(f1s)})
+    lines = []
+    for row in shown_rows:
+        of_votes = fill(templates["votes"], words | {"votes": row.votes}) if row.votes else ""
+        of_known = fill(templates["known"], words | {"class": row.known}) if row.known else ""
+        lines.append(fill(templates["row"], words | {"text": shorten(row.text), "votes": of_votes, "known": of_known}))
+    rows = fill(templates["rows"], words | {"rows": "\n".join(lines)}) if lines else ""
     return fill(
         templates["request"],
         words
@@ -65,7 +72,7 @@ def refine_request(
             "n_rows": f"{state.n_rows:,}",
             "coverage": share_text(state.coverage),
             "scores": scores,
-            "weakness": _weakness(prompts, task, weakness) + _rows(prompts, task, shown_rows),
+            "weakness": _weakness(prompts, task, weakness) + rows,
         },
     )
 
@@ -73,7 +80,15 @@ def refine_request(
 def _weakness(prompts: PromptTemplates, task: Task, weakness: Weakness) -> str:
     """Return the paragraph about a weakness."""
     templates, words, classes = prompts.refine, task_words(task), task.classes
-    found = {"share": share_text(weakness.share), "words": _words(prompts, task, weakness)}
+    lines = []
+    if weakness.words:
+        lines.append(fill(templates["words"], words | {"words": ", ".join(weakness.words)}))
+    for label, of_class in weakness.class_words.items():
+        if of_class:
+            lines.append(
+                fill(templates["class_words"], words | {"class": classes[label], "words": ", ".join(of_class)})
+            )
+    found = {"share": share_text(weakness.share), "words": "".join(lines)}
     match weakness.kind:
         case WeaknessKind.UNCOVERED:
             found["open_balance"] = _balance(prompts, task, "open_balance", weakness.balance)
@@ -95,18 +110,6 @@ def _balance(prompts: PromptTemplates, task: Task, template: str, shares: Sequen
     return fill(prompts.refine[template], task_words(task) | {"shares": listed(parts)})
 
 
-def _words(prompts: PromptTemplates, task: Task, weakness: Weakness) -> str:
-    """Return the lines with words."""
-    lines = []
-    if weakness.words:
-        lines.append(fill(prompts.refine["words"], task_words(task) | {"words": ", ".join(weakness.words)}))
-    for label, of_class in weakness.class_words.items():
-        if of_class:
-            values = {"class": task.classes[label], "words": ", ".join(of_class)}
-            lines.append(fill(prompts.refine["class_words"], task_words(task) | values))
-    return "".join(lines)
-
-
 def _recall(prompts: PromptTemplates, task: Task, recall: ClassRecall) -> str:
     confused = ""
     if recall.other is not None:
@@ -122,15 +125,3 @@ def _recall(prompts: PromptTemplates, task: Task, recall: ClassRecall) -> str:
         "precision": precision,
     }
     return fill(prompts.refine["recall"], task_words(task) | values)
-
-
-def _rows(prompts: PromptTemplates, task: Task, shown: Sequence[ShownRow]) -> str:
-    """Return the lines with example rows; nothing without rows."""
-    if not shown:
-        return ""
-    templates, words, lines = prompts.refine, task_words(task), []
-    for row in shown:
-        of_votes = fill(templates["votes"], words | {"votes": row.votes}) if row.votes else ""
-        of_known = fill(templates["known"], words | {"class": row.known}) if row.known else ""
-        lines.append(fill(templates["row"], words | {"text": shorten(row.text), "votes": of_votes, "known": of_known}))
-    return fill(templates["rows"], words | {"rows": "\n".join(lines)})

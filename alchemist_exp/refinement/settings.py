@@ -47,6 +47,7 @@ class Rounds(Refinement):
         return True
 
     def __post_init__(self) -> None:
+        """Refuse numbers of rounds, programs and rows out of range."""
         for key, value, most in (
             ("rounds", self.rounds, _MAX_ROUNDS),
             ("n_programs", self.n_programs, _MAX_PROGRAMS),

@@ -8,7 +8,7 @@ import numpy as np
 
 from alchemist_exp.core.types import IntArray, LabelMatrix
 from alchemist_exp.data.row_kind import RowKind
-from alchemist_exp.prompts.templates import MAX_EXEMPLAR_CHARACTERS
+from alchemist_exp.prompts.filling import MAX_EXEMPLAR_CHARACTERS
 
 _REDACTED: Final = (
     (re.compile(r"\b(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)]", re.IGNORECASE), "[link]"),

@@ -15,7 +15,7 @@ from alchemist_exp.label_models.base import fit_label_model, predict_labels
 from alchemist_exp.programs.execution import ExecutionResult, execute
 from alchemist_exp.programs.trials import AssumedTrials, RunTrials
 from alchemist_exp.programs.types import Program
-from alchemist_exp.prompts.templates import MAX_EXEMPLAR_CHARACTERS
+from alchemist_exp.prompts.filling import MAX_EXEMPLAR_CHARACTERS
 from alchemist_exp.refinement.gates import MIN_COVERAGE_GAIN, BankVotes, choose
 from alchemist_exp.refinement.prompts import ShownRow, refine_request
 from alchemist_exp.refinement.settings import Rounds, Show
@@ -63,8 +63,16 @@ class RunRounds(RunTrials):
         gold = context.gold.use(Split.VALID, "scores by class shown to the LLM") if valid is not None else None
         with context.progress.stage("refine", "looking for weak labels"):
             state = bank_state(train, self._words, valid, gold)
+        task, kind, n_rows = context.data.task, context.data.kind, self.settings.n_rows
         for weakness in state.weaknesses:
-            yield weakness, self._prompt(state, weakness, train, valid, gold)
+            shown: list[ShownRow] = []
+            if self.settings.show is Show.rows:
+                shown = self._wrong_rows(weakness, valid, gold) if valid is not None and gold is not None else []
+                shown = shown or [
+                    ShownRow(text=shown_row(kind, self._rows[row]), votes=votes_text(train, row, task.classes))
+                    for row in spread(np.flatnonzero(weakness.rows), n_rows)
+                ]
+            yield weakness, refine_request(context.prompts, task, self.request, state, weakness, shown)
 
     def judge(self, before: Verdict | None, added: Sequence[Program]) -> Verdict:
         """Choose among the programs, fit the label model, and revert the round unless it is better."""
@@ -73,7 +81,10 @@ class RunRounds(RunTrials):
         # With vetting=off the LLM may send a program of the set again, which has a single column.
         added = [program for program in added if program.source not in sources]
         executed = execute(self.context, (*first, *added))
-        votes = self._bank_votes(executed)
+        votes = BankVotes(train=self._of_sample(executed.matrices[Split.TRAIN]))
+        if (gold := self.context.gold.use(Split.VALID, "rounds")) is not None:
+            rows = self._deciding_rows()
+            votes = replace(votes, valid=executed.matrices[Split.VALID].select(rows), gold=gold[rows])
         columns = {program.source: column for column, program in enumerate(executed.programs)}
         present = sorted({columns[program.source] for program in first if program.source in columns})
         if before is None:
@@ -119,21 +130,19 @@ class RunRounds(RunTrials):
         # A model that has learned from these labels cannot be judged by them; the value is out of fold.
         if gold is None or self.context.label_model.uses_gold or not (before.labels and after.labels):
             return ""
-        first, then = (
-            _label_score(verdict.labels[Split.VALID].select(rows), gold[rows]) for verdict in (before, after)
-        )
+        means = []
+        for verdict in (before, after):
+            labels = verdict.labels[Split.VALID].select(rows)
+            # A row without a label gets the most frequent class.
+            predicted = np.where(labels.covered, labels.hard(), np.bincount(gold[rows]).argmax())
+            found = score(gold[rows], predicted, n_classes=labels.probs.shape[1], positive=None)
+            means.append(0.0 if found is None else (found.accuracy + found.macro_f1) / 2)
+        first, then = means
         old, new = (float(verdict.labels[Split.TRAIN].covered.mean()) for verdict in (before, after))
         needed = first - _TOLERANCE if new >= old + MIN_COVERAGE_GAIN else first + _TOLERANCE
         if then >= needed:
             return ""
         return f"the label model is not better on valid (mean of accuracy and macro-F1 {then:.3f}, before {first:.3f})"
-
-    def _bank_votes(self, executed: ExecutionResult) -> BankVotes:
-        train, gold = self._of_sample(executed.matrices[Split.TRAIN]), self.context.gold.use(Split.VALID, "rounds")
-        if gold is None:
-            return BankVotes(train=train)
-        rows = self._deciding_rows()
-        return BankVotes(train=train, valid=executed.matrices[Split.VALID].select(rows), gold=gold[rows])
 
     def _deciding_rows(self) -> IntArray:
         """Return the rows of valid that no prompt has shown."""
@@ -153,29 +162,6 @@ class RunRounds(RunTrials):
     @cached_property
     def _words(self) -> WordCounts:
         return WordCounts.of([self.context.data.kind.content(row) for row in self._rows])
-
-    def _prompt(
-        self,
-        state: BankState,
-        weakness: Weakness,
-        train: LabelMatrix,
-        valid: LabelMatrix | None,
-        gold: IntArray | None,
-    ) -> str:
-        shown: list[ShownRow] = []
-        if self.settings.show is Show.rows:
-            shown = self._wrong_rows(weakness, valid, gold) if valid is not None and gold is not None else []
-            shown = shown or self._weak_rows(weakness, train)
-        context = self.context
-        return refine_request(context.prompts, context.data.task, self.request, state, weakness, shown)
-
-    def _weak_rows(self, weakness: Weakness, train: LabelMatrix) -> list[ShownRow]:
-        """Return rows of train that a weakness concerns, with their votes."""
-        kind, classes = self.context.data.kind, self.context.data.task.classes
-        return [
-            ShownRow(text=shown_row(kind, self._rows[row]), votes=votes_text(train, row, classes))
-            for row in spread(np.flatnonzero(weakness.rows), self.settings.n_rows)
-        ]
 
     def _wrong_rows(self, weakness: Weakness, valid: LabelMatrix, gold: IntArray) -> list[ShownRow]:
         """Return rows of valid that are of a weak class and labeled otherwise; from then on they decide nothing."""
@@ -242,7 +228,7 @@ class AssumedRounds(AssumedTrials):
             yield weakness, refine_request(self.context.prompts, task, self.request, state, weakness, shown)
 
     def judge(self, before: Verdict | None, added: Sequence[Program]) -> Verdict:
-        """Accept every round."""
+        """Accept every round and all of its programs."""
         return Verdict(programs=tuple(added), left_out={}, reverted="", value=0.0, labels={})
 
 
@@ -250,10 +236,3 @@ def _reverted(before: Verdict, added: Sequence[Program], left_out: dict[str, str
     """Return the outcome of the round before, as that of a round that is reverted for a reason."""
     left_out = {program.source: left_out.get(program.source, f"the round is reverted: {reason}") for program in added}
     return replace(before, left_out=left_out, reverted=reason)
-
-
-def _label_score(labels: SoftLabels, gold: IntArray) -> float:
-    """Return the mean of accuracy and macro-F1; a row without a label has the most frequent class."""
-    predicted = np.where(labels.covered, labels.hard(), np.bincount(gold).argmax())
-    scores = score(gold, predicted, n_classes=labels.probs.shape[1], positive=None)
-    return 0.0 if scores is None else (scores.accuracy + scores.macro_f1) / 2

@@ -128,6 +128,7 @@ def bank_state(
     majority = counts.argmax(axis=1)
     by_class = {}
     for c in range(train.n_classes):
+        # A word helps only if the rows whose labels may change have it, too.
         doubtful = ~clear | ((counts[:, c] > 0) & (majority != c))
         by_class[c] = words.typical(clear & (majority == c), clear & (majority != c), within=doubtful)
     predicted = scores = None
@@ -158,7 +159,8 @@ def bank_state(
             class_words={c: by_class[c]},
             recall=None if predicted is None or gold is None else _recall(gold, predicted, c),
         )
-        for c in _weakest_first(counts, clear, scores)[:-1]  # what the strongest class lacks, the others have too much
+        # Not the strongest class: rows that it is missing are labeled as the others.
+        for c in _weakest_first(counts, clear, scores)[:-1]
     ]
     pairs = [
         Weakness(

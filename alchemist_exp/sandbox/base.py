@@ -99,6 +99,7 @@ class ProgramRun:
     multi_label: bool = False
 
     def __post_init__(self) -> None:
+        """Check the shapes and make the votes read-only."""
         votes = read_only(self.votes, np.int64 if self.multi_label else np.int8)
         if votes.ndim != 1 or sum(self.outcomes.values()) != len(votes):
             raise ValueError(
@@ -159,6 +160,7 @@ class Sandbox(Component, ABC):
     extra_modules: list[str] = MISSING
 
     def __post_init__(self) -> None:
+        """Check every limit and module name."""
         # Below these values a limit would measure the clock's resolution or the interpreter's size, not the program.
         self._require_at_least("call_cpu_s", 0.05)
         self._require_at_least("init_cpu_s", 0.05)

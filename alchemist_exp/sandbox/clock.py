@@ -16,6 +16,7 @@ class ProgramClock:
     """
 
     def __init__(self) -> None:
+        """Start with no time for any program."""
         self._seconds: defaultdict[str, dict[str, float]] = defaultdict(dict)
 
     def used_s(self, source: str, *, besides: str) -> float:

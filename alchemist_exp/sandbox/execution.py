@@ -11,16 +11,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.core.label_sets import MAX_SET_CLASSES
 from alchemist_exp.core.types import MAX_CLASSES
-from alchemist_exp.sandbox.accounting import ChunkAccount, ProgramAccount, StopReason
+from alchemist_exp.sandbox.accounting import ProgramAccount
 from alchemist_exp.sandbox.base import ProgramRun, ProgressCallback, Sandbox
+from alchemist_exp.sandbox.chunk_account import ChunkAccount, StopReason
 from alchemist_exp.sandbox.inputs import Inputs
+from alchemist_exp.sandbox.open_chunk import OpenChunk, RowCounter, resource_error
 from alchemist_exp.sandbox.seccomp_filter import ARCHITECTURES, build_filter
 from alchemist_exp.sandbox.shared_memory import SharedRows, VotesArea
 from alchemist_exp.sandbox.worker import protocol
@@ -28,7 +29,6 @@ from alchemist_exp.sandbox.worker_process import WorkerProcess
 from alchemist_exp.sandbox.worker_report import parse_report
 from alchemist_exp.sandbox.zygote import POLL_INTERVAL_S, IsolationPolicy, Zygote
 
-_PROGRESS_INTERVAL_S = 0.2
 # The kernel ends a worker itself (RLIMIT_CPU) should the parent not do it. A worker cannot use more CPU time than wall
 # time, plus what the zygote had used at the fork.
 _EXTRA_CPU_S = 10
@@ -77,14 +77,15 @@ def run_programs(
     max_open = 1 + math.ceil(sandbox.n_workers / max(1, len(sources)))
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(sandbox.n_workers, thread_name_prefix="sandbox"))
-        opened: deque[_OpenChunk] = deque()
+        opened: deque[OpenChunk] = deque()
         try:
             offset = 0
             while accounts and offset < len(inputs):
                 if len(opened) >= max_open:
+                    # Removed only after `finish`: if that raises, the handler below closes the chunk.
                     opened[0].finish(execution.finished_rows, report_progress)
                     opened.popleft()
-                chunk = _OpenChunk(execution, offset)
+                chunk = execution.open_chunk(offset)
                 opened.append(chunk)
                 chunk.submit(pool, execution.run_chunk, accounts)
                 offset += chunk.rows.n_rows
@@ -93,7 +94,7 @@ def run_programs(
                 opened.popleft()
             if sandbox.determinism_rows and accounts and len(inputs):
                 # In a new zygote, so that addresses and time differ as well.
-                opened.append(_OpenChunk(execution, 0, max_rows=sandbox.determinism_rows))
+                opened.append(execution.open_chunk(0, sandbox.determinism_rows))
                 opened[0].submit(pool, execution.run_reversed, accounts)
                 opened[0].finish(execution.finished_rows, report_progress)
         except BaseException:
@@ -105,90 +106,6 @@ def run_programs(
                     chunk.close()
             raise
     return [account.result(len(inputs), n_classes, multi_label=multi_label) for account in accounts]
-
-
-class _RowCounter:
-    """Counts finished rows from many threads, for the one thread that reports them."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0
-
-    def add(self, rows: int) -> None:
-        """Add finished rows; a negative number takes back rows that were added too early.
-
-        Args:
-            rows: Number of rows.
-        """
-        with self._lock:
-            self._count += rows
-
-    def take(self) -> int:
-        """Return the rows since the last call. A program may have faked votes that were then taken back: at least 0."""
-        with self._lock:
-            count = max(self._count, 0)
-            self._count -= count
-        return count
-
-
-class _OpenChunk:
-    """Rows in shared memory, the zygote that has loaded them, and the tasks that use both."""
-
-    def __init__(self, execution: "_Execution", first: int, *, max_rows: int | None = None) -> None:
-        self.tasks: list[Future[None]] = []
-        self._stack = ExitStack()
-        try:
-            self.rows = self._stack.enter_context(execution.load_rows(first, max_rows))
-            # Started by the calling thread, which outlives it: a zygote ends with the thread that started it.
-            self.zygote = self._stack.enter_context(execution.zygote(self.rows)) if execution.sandbox.zygote else None
-        except BaseException:
-            self._stack.close()
-            raise
-
-    def submit(
-        self,
-        pool: ThreadPoolExecutor,
-        run: Callable[[ProgramAccount, "_OpenChunk"], None],
-        accounts: Sequence[ProgramAccount],
-    ) -> None:
-        """Start one task per program.
-
-        Args:
-            pool: Runs the tasks.
-            run: The task.
-            accounts: One account per program.
-
-        Raises:
-            SandboxError: No thread can be started.
-        """
-        try:
-            for account in accounts:
-                self.tasks.append(pool.submit(run, account, self))
-        except RuntimeError as error:
-            raise _resource_error(error) from error
-
-    def finish(self, finished_rows: _RowCounter, report_progress: ProgressCallback) -> None:
-        """Wait for the tasks, report their progress, and close.
-
-        Args:
-            finished_rows: What the tasks have finished.
-            report_progress: Called with the rows finished since its last call.
-
-        Raises:
-            SandboxError: A task has failed.
-        """
-        pending = set(self.tasks)
-        while pending:
-            done, pending = wait(pending, timeout=_PROGRESS_INTERVAL_S, return_when=FIRST_EXCEPTION)
-            for task in done:
-                task.result()
-            if (finished := finished_rows.take()) > 0:
-                report_progress(finished)
-        self.close()
-
-    def close(self) -> None:
-        """End the zygote and free the memory."""
-        self._stack.close()
 
 
 @dataclass
@@ -203,8 +120,22 @@ class _Execution:
     multi_label: bool = False
 
     def __post_init__(self) -> None:
+        """Add what the threads use to notify each other."""
         self.cancelled = threading.Event()
-        self.finished_rows = _RowCounter()
+        self.finished_rows = RowCounter()
+
+    def open_chunk(self, first: int, max_rows: int | None = None) -> OpenChunk:
+        """Load rows and start their zygote, if the sandbox uses one per chunk.
+
+        Args:
+            first: See `load_rows`.
+            max_rows: See `load_rows`.
+
+        Returns:
+            The chunk, which the caller must close.
+        """
+        rows = self.load_rows(first, max_rows)
+        return OpenChunk(rows, self.zygote(rows) if self.sandbox.zygote else None)
 
     def load_rows(self, first: int, max_rows: int | None = None) -> SharedRows:
         """Put the rows of a chunk into shared memory.
@@ -241,7 +172,7 @@ class _Execution:
         )
         return Zygote(setup, rows.fd, self.isolation.launcher, self.cancelled)
 
-    def run_chunk(self, account: ProgramAccount, chunk: _OpenChunk) -> None:
+    def run_chunk(self, account: ProgramAccount, chunk: OpenChunk) -> None:
         """Run one program on one chunk, in one worker plus one after each crash.
 
         Args:
@@ -259,7 +190,7 @@ class _Execution:
         self.finished_rows.add(chunk.rows.n_rows - done)
         account.add_chunk(chunk.rows.first, chunk_account)
 
-    def run_reversed(self, account: ProgramAccount, chunk: _OpenChunk) -> None:
+    def run_reversed(self, account: ProgramAccount, chunk: OpenChunk) -> None:
         """Run a program on the first rows again, in reverse order and in new workers, for the determinism check.
 
         Args:
@@ -274,17 +205,17 @@ class _Execution:
             self._run_workers(account.source_bytes, chunk_account, chunk)
             account.add_repetition(chunk_account)
 
-    def _run_workers(self, source: bytes, account: ChunkAccount, chunk: _OpenChunk) -> int:
+    def _run_workers(self, source: bytes, account: ChunkAccount, chunk: OpenChunk) -> int:
         """Return how many rows were done before all rows were done or a limit was reached."""
         done = 0
         try:
             while done < chunk.rows.n_rows and account.may_continue:
                 done += self._run_worker(source, account, chunk, done)
         except OSError as error:
-            raise _resource_error(error) from error
+            raise resource_error(error) from error
         return done
 
-    def _run_worker(self, source: bytes, account: ChunkAccount, chunk: _OpenChunk, first: int) -> int:
+    def _run_worker(self, source: bytes, account: ChunkAccount, chunk: OpenChunk, first: int) -> int:
         """Run one worker; return how many rows it has done, including the row at which it ended early.
 
         first: rows done before, counted in the order in which the program receives them.
@@ -357,10 +288,3 @@ class _Execution:
             trace=self.trace,
             multi_label=self.multi_label,
         )
-
-
-def _resource_error(error: Exception) -> SandboxError:
-    """Return the error for a machine that refuses what a worker needs, such as a thread or a descriptor."""
-    return SandboxError(
-        f"A sandbox worker cannot be run ({error}); reduce sandbox.workers, or raise the limits that ulimit shows."
-    )

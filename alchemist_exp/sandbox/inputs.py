@@ -100,6 +100,7 @@ class ScoreInputs(Inputs):
     rows: npt.NDArray[np.floating]
 
     def __post_init__(self) -> None:
+        """Check the type and the shape of the scores."""
         if self.rows.ndim != 2 or not np.issubdtype(self.rows.dtype, np.floating):
             raise ValueError(
                 f"scores are {self.rows.dtype} of shape {self.rows.shape}; expected float of shape (n_rows, n_scores)"

@@ -105,6 +105,7 @@ class SeccompSandbox(_WorkerSandbox):
     """Confines programs with a system call filter in the kernel; needs no root rights and no package."""
 
     def __post_init__(self) -> None:
+        """Check the limits and the name of the mode."""
         super().__post_init__()
         _require_name(self.name, "seccomp")
 
@@ -136,6 +137,7 @@ class BwrapSandbox(SeccompSandbox):
     """Confines programs with a system call filter, in namespaces that bubblewrap creates."""
 
     def __post_init__(self) -> None:
+        """Check the limits and the name of the mode."""
         Sandbox.__post_init__(self)
         _require_name(self.name, "bwrap")
 
@@ -153,6 +155,7 @@ class AutoSandbox(SeccompSandbox):
     """Uses bwrap if it works on this machine, else seccomp; chosen once and logged."""
 
     def __post_init__(self) -> None:
+        """Check the limits and the name of the mode."""
         Sandbox.__post_init__(self)
         _require_name(self.name, "auto")
         self._chosen = ""
@@ -191,6 +194,7 @@ class UnconfinedSandbox(_WorkerSandbox):
     i_accept_untrusted_code: bool = MISSING
 
     def __post_init__(self) -> None:
+        """Check the limits and the name of the mode."""
         super().__post_init__()
         _require_name(self.name, "none")
 

@@ -69,6 +69,7 @@ class SharedRows:
     """
 
     def __init__(self, inputs: Inputs, first: int, *, max_rows: int, max_bytes: int) -> None:
+        """Write the rows into new memory and seal it."""
         self.first = first
         end, offsets = 0, array.array("q", [0])
         self.fd = create_memory_file("rows")
@@ -91,11 +92,13 @@ class SharedRows:
         self.n_rows = len(offsets) - 1
 
     def __enter__(self) -> Self:
+        """Return the object, whose memory is allocated already."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close the descriptor; the memory is freed when the workers have closed theirs."""
         os.close(self.fd)
 
 
@@ -135,6 +138,7 @@ class VotesArea:
     """
 
     def __init__(self, n_rows: int, *, trace: bool = False, multi_label: bool = False) -> None:
+        """Allocate the memory, seal its size, and mark every row as without a code."""
         self.n_rows = n_rows
         self._masks_at = protocol.masks_at(n_rows, trace=trace)
         size = protocol.area_bytes(n_rows, trace=trace, multi_label=multi_label)
@@ -149,11 +153,13 @@ class VotesArea:
             raise
 
     def __enter__(self) -> Self:
+        """Return the object, whose memory is allocated already."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Unmap the memory and close the descriptor."""
         self._memory.close()
         os.close(self.fd)
 

@@ -15,7 +15,8 @@ from typing import Final, Self
 from alchemist_exp.core.errors import SandboxError
 from alchemist_exp.sandbox.verify_isolation import is_zombie, isolation_failure, mapped_bytes, pid_of_pidfd
 from alchemist_exp.sandbox.worker import protocol
-from alchemist_exp.sandbox.zygote import POLL_INTERVAL_S, START_TIMEOUT_S, RunCancelledError, WorkerExit, Zygote
+from alchemist_exp.sandbox.zygote import POLL_INTERVAL_S, START_TIMEOUT_S, RunCancelledError, Zygote
+from alchemist_exp.sandbox.zygote_responses import WorkerExit
 
 _END_TIMEOUT_S: Final = 30.0
 
@@ -29,6 +30,7 @@ class WorkerProcess:
     """
 
     def __init__(self, zygote: Zygote, cancelled: threading.Event) -> None:
+        """Create the object; `start` forks the process."""
         self._zygote = zygote
         self._cancelled = cancelled
         self._stack = ExitStack()
@@ -39,11 +41,13 @@ class WorkerProcess:
         self._confined = False
 
     def __enter__(self) -> Self:
+        """Return the object, still without a process."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """End the process and close all descriptors."""
         self._stack.close()
 
     def start(
@@ -73,6 +77,7 @@ class WorkerProcess:
         self._confined = confined
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with control:
+            # The worker has a copy of `theirs`. This one is closed, or `control` would not report the worker's end.
             with theirs:
                 self._fork(job, votes_fd, theirs.fileno(), namespaced=namespaced)
             try:

@@ -8,7 +8,6 @@ import json
 import marshal
 import os
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.sandbox import worker
 from alchemist_exp.sandbox.shared_memory import create_memory_file
 from alchemist_exp.sandbox.worker import protocol
+from alchemist_exp.sandbox.zygote_responses import WorkerExit, parse_fork_response, parse_wait_response
 
 START_TIMEOUT_S: Final = 120.0
 """Seconds of wall time that loading modules may take: generous, for the slow shared disk of a cluster."""
@@ -42,7 +42,16 @@ _ENVIRONMENT: Final = {
 }
 
 # In the order of their imports: each module finds those before it in `sys.modules`.
-_WORKER_MODULES: Final = ("protocol", "rows", "lock_down", "label_sets", "line_trace", "program", "main")
+_WORKER_MODULES: Final = (
+    "protocol",
+    "rows",
+    "lock_down",
+    "report_writer",
+    "label_sets",
+    "line_trace",
+    "program",
+    "main",
+)
 
 # The new interpreter receives compiled code on standard input, so it need not find, read or compile a file of this
 # package (bubblewrap does not show it the package at all).
@@ -98,19 +107,6 @@ class IsolationPolicy:
     launcher: Launcher | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkerExit:
-    """How a worker ended.
-
-    Attributes:
-        returncode: Exit status, or minus the number of the signal that ended it.
-        cpu_seconds: User and system time of the worker in seconds.
-    """
-
-    returncode: int
-    cpu_seconds: float
-
-
 class Zygote:
     """One zygote, from its start to its end, as a context manager. Its workers end with it at the latest.
 
@@ -127,6 +123,7 @@ class Zygote:
     def __init__(
         self, setup: protocol.ZygoteSetup, rows_fd: int, launcher: Launcher | None, cancelled: threading.Event
     ) -> None:
+        """Create the object; `__enter__` starts the process."""
         self._setup = setup
         self._rows_fd = rows_fd
         self._launcher = launcher
@@ -136,6 +133,7 @@ class Zygote:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        """Start the process, without waiting until its modules are loaded: the first request waits for that."""
         try:
             self._start()
         except OSError as error:
@@ -151,6 +149,7 @@ class Zygote:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """End the process and all its workers."""
         self._stack.close()
 
     @property
@@ -219,8 +218,10 @@ class Zygote:
         )
 
     def _request(self, request: bytes, fds: list[int]) -> tuple[bytes, list[int]]:
+        # The lock covers the response too: responses name no request, so another thread could take this one's.
         with self._lock:
             try:
+                # READY is awaited here, not in `__enter__`: meanwhile the caller prepares the next chunk.
                 if not self._ready:
                     response, _ = self._receive()
                     if response != protocol.READY:
@@ -294,49 +295,3 @@ class Zygote:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def parse_fork_response(response: bytes) -> int:
-    """Return the process ID of a new worker.
-
-    Args:
-        response: What the zygote has sent.
-
-    Returns:
-        The process ID, at least 1.
-
-    Raises:
-        ValueError: The worker was not forked, or the response is malformed; the message says which.
-    """
-    kind, number = _unpack(protocol.FORK_RESPONSE, response)
-    if kind == protocol.REFUSED:
-        raise ValueError(f"it could not be forked: {os.strerror(int(number))}")
-    if kind != protocol.FORK or number < 1:
-        raise ValueError("the response to a request for a worker is malformed")
-    return int(number)
-
-
-def parse_wait_response(response: bytes) -> WorkerExit | None:
-    """Return how a worker ended.
-
-    Args:
-        response: What the zygote has sent.
-
-    Returns:
-        Exit status and CPU seconds; None while the worker runs.
-
-    Raises:
-        ValueError: The response is malformed.
-    """
-    kind, status, cpu_seconds = _unpack(protocol.WAIT_RESPONSE, response)
-    if kind == protocol.RUNNING:
-        return None
-    if kind != protocol.WAIT or not 0 <= cpu_seconds < float("inf"):
-        raise ValueError("the response about the end of a worker is malformed")
-    return WorkerExit(returncode=os.waitstatus_to_exitcode(int(status)), cpu_seconds=float(cpu_seconds))
-
-
-def _unpack(form: struct.Struct, response: bytes) -> tuple[Any, ...]:
-    if len(response) != form.size:
-        raise ValueError("" if not response else f"a response has {len(response)} bytes, expected {form.size}")
-    return form.unpack(response)

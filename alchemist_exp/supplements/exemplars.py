@@ -17,7 +17,7 @@ from alchemist_exp.programs.extract import extract_source
 from alchemist_exp.programs.generation import RESPONSE_TOKENS
 from alchemist_exp.programs.trials import ProgramTrials
 from alchemist_exp.programs.types import Program
-from alchemist_exp.prompts.templates import MAX_EXEMPLAR_CHARACTERS
+from alchemist_exp.prompts.filling import MAX_EXEMPLAR_CHARACTERS
 from alchemist_exp.supplements.base import ResolvedSupplement, TextOrigin
 from alchemist_exp.supplements.written import WrittenSupplement
 
@@ -60,6 +60,7 @@ class ExemplarSupplement(WrittenSupplement):
     seed: int = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse test rows, numbers out of range, and values that exclude each other."""
         super().__post_init__()
         if self.split not in (Split.TRAIN, Split.VALID):
             raise ConfigError(
@@ -150,6 +151,7 @@ def sample_diverse(features: FloatArray, gold: IntArray, per_class: int, rng: np
     """
 
     def farthest_first(rows: IntArray) -> list[int]:
+        """Return up to `per_class` of `rows`, each time the one farthest from those chosen."""
         chosen = [int(rng.integers(len(rows)))]
         nearest = np.full(len(rows), np.inf)
         while len(chosen) < min(per_class, len(rows)):

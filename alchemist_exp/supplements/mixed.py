@@ -27,6 +27,7 @@ class MixedSupplement(Supplement):
     of: dict[str, Supplement] = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse no strategies, unknown ones, and two of the same name."""
         if not self.strategies or len(set(self.strategies)) < len(self.strategies):
             raise ConfigError(f"supplement.strategies is {self.strategies}; expected 1 or more different strategies.")
         for name in self.strategies:

@@ -43,6 +43,7 @@ class RetrievedSupplement(Supplement):
     instruction: str = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse empty documents and queries, and numbers that are too small."""
         if not self.documents.strip():
             raise ConfigError(
                 "supplement.documents is empty; name a file or a directory, as in supplement.documents=docs."

@@ -54,6 +54,7 @@ class WrittenSupplement(Supplement):
     file: str | None = MISSING
 
     def __post_init__(self) -> None:
+        """Refuse an empty instruction, and a text in addition to a file."""
         if not self.instruction.strip():
             raise ConfigError("supplement.instruction is empty; say what the LLM should write, or use supplement=none.")
         if self.text is not None and self.file is not None:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from alchemist_exp.core.atomic_io import explain_write_errors
 from alchemist_exp.core.errors import AlchemistError, StoreError, Terminated
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.pipeline.experiment import OnInterrupt
+from alchemist_exp.pipeline.settings import OnInterrupt
 from alchemist_exp.sweeps import slurm
 from alchemist_exp.sweeps.cluster_settings import LocalSettings, SlurmSettings, check_resources, require_submitit
 from alchemist_exp.sweeps.cluster_wait import WaitingJob, lost, n_jobs, result_of, say, wait_for

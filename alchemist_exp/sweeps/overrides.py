@@ -8,6 +8,7 @@ from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 
 from alchemist_exp import config
+from alchemist_exp.config_checks import refuse_secrets
 from alchemist_exp.config_errors import intended_value
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.overrides import typed
@@ -65,7 +66,7 @@ def checked_overrides(overrides: Sequence[str]) -> list[str]:
         raise ConfigError(f"{word!r} is not an override, which is key=value{advice}")
     config.refuse_no_members(overrides)
     # Hydra writes the overrides of a sweep to a file before a job checks its configuration.
-    config.refuse_secrets(dict(text.lstrip("+~").partition("=")[::2] for text in overrides))
+    refuse_secrets(dict(text.lstrip("+~").partition("=")[::2] for text in overrides))
     return list(map(_expand_glob, overrides))
 
 

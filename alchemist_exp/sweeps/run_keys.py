@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from omegaconf import DictConfig
 
 from alchemist_exp import config
+from alchemist_exp.config_checks import check_interpolated_overrides
 from alchemist_exp.core.errors import AlchemistError, ConfigError, MissingPackageError
 from alchemist_exp.core.hashing import canonical_json
 from alchemist_exp.pipeline.experiment import Experiment
@@ -31,7 +32,7 @@ class RunKeys:
             AlchemistError: The configuration is invalid, or the dataset cannot be loaded.
 
         """
-        config.check_interpolated_overrides(composed, overrides)
+        check_interpolated_overrides(composed, overrides)
         experiment = config.build(composed)
         dataset = canonical_json(experiment.dataset)
         if dataset not in self._fingerprints:

@@ -6,7 +6,7 @@ the same seed, so the same search proposes the same values, and finished trials 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -17,16 +17,12 @@ from alchemist_exp.config import build_component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset
-from alchemist_exp.pipeline.experiment import Gold
+from alchemist_exp.pipeline.settings import Gold
 from alchemist_exp.sweeps.job_list import CHOOSE_JOBS, SweepJob, compose_job
 from alchemist_exp.sweeps.overrides import key_of_override
 from alchemist_exp.sweeps.search_space import read_search_space
 from alchemist_exp.sweeps.study import new_study, search_result, tell
 from alchemist_exp.sweeps.sweep import begin_sweep, launch_jobs, recorded_outcomes
-
-if TYPE_CHECKING:
-    pass
-
 
 _MAX_REPEATED: Final = 200
 """Proposals without a new combination, one after the other, at which a search ends."""

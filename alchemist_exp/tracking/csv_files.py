@@ -15,6 +15,7 @@ from alchemist_exp.tracking.base import Cell, Logger, RunInfo, Tracker
 
 class _CsvTracker:
     def __init__(self, directory: Path) -> None:
+        """Write the files to `directory`, which need not exist."""
         self._directory = directory
         self._points: list[Mapping[str, float]] = []
 

@@ -55,6 +55,7 @@ class Mode(StrEnum):
 
 class _WandbTracker:
     def __init__(self, run: Any) -> None:
+        """Log to `run`, an open W&B run."""
         self._run = run
 
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -70,15 +71,6 @@ class _WandbTracker:
         import wandb
 
         self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
-
-
-def _run_id(run: RunInfo) -> str:
-    """Return the id of a W&B run: the same when a job begins again, as after a requeue by a cluster.
-
-    W&B then replaces what the earlier attempt has logged. The directory is a part of the id, so that two people with
-    one W&B project do not replace each other's runs. WANDB_RUN_ID is not used: all jobs of a sweep would share it.
-    """
-    return key_of("wandb_run", {"run": run.key, "directory": str(run.directory.resolve())})[:16]
 
 
 @component("logger", "wandb")
@@ -149,12 +141,16 @@ class WandbLogger(Logger):
         mode = self.effective_mode
         if mode == "online" and run.group:
             time.sleep(start_delay_s(run.key))
+        # The id is the same when a job begins again, as after a requeue by a cluster: W&B then replaces what the
+        # earlier attempt has logged. The directory is a part of it, so that two people with one W&B project do not
+        # replace each other's runs. WANDB_RUN_ID is not used: all jobs of a sweep would share it.
+        run_id = key_of("wandb_run", {"run": run.key, "directory": str(run.directory.resolve())})[:16]
         with _environment(run.directory / "wandb", keeps_ids=of_agent):
             try:
                 opened = wandb.init(
                     project=self.project,
                     entity=self.entity,
-                    id=os.environ["WANDB_RUN_ID"] if of_agent else _run_id(run),
+                    id=os.environ["WANDB_RUN_ID"] if of_agent else run_id,
                     name=run.name or run.key,
                     group=os.environ.get("WANDB_RUN_GROUP") or run.group or None,
                     job_type=run.job_type or None,

@@ -7,6 +7,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
+from alchemist_exp.label_models import diagnostics
 from alchemist_exp.label_models.base import LabeledVotes, class_balance_from_gold
 from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
 from alchemist_exp.pipeline.training_warnings import coverage_warnings, one_class_warnings
@@ -176,6 +177,14 @@ def test_two_good_programs_beside_a_wrong_one_are_no_duplicates() -> None:
     (warning,) = warnings_of(three, three.counts().argmax(axis=1))
     assert warning.startswith("Often wrong")
     assert "p2 (" in warning
+
+
+def test_wrong_programs_that_the_caller_knows_are_not_searched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnostics, "wrong_programs", None)
+    votes = np.tile([[0, 1, 0], [1, 1, 0]], (50, 1)).astype(np.int8)
+    matrix = LabelMatrix(votes=votes, n_classes=2)
+    labels = SoftLabels(probs=np.eye(2)[votes[:, 0]], covered=matrix.covered)
+    assert any("program 1 (why)" in warning for warning in diagnose(matrix, labels, wrong={1: "why"}))
 
 
 @pytest.mark.parametrize(

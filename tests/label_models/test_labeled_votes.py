@@ -8,6 +8,7 @@ from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.types import LabelMatrix
 from alchemist_exp.label_models.base import LabeledVotes
 from alchemist_exp.label_models.labeled_votes import N_FOLDS, out_of_fold_labels
+from alchemist_exp.pipeline.compatibility import check_experiment
 
 MODELS = ("accuracy_weighted", "stacked")
 EVEN = np.array([0.5, 0.5])
@@ -21,8 +22,8 @@ def labeled_votes(votes: np.ndarray, gold: np.ndarray) -> LabeledVotes:
 def test_without_gold_the_check_fails_before_anything_is_spent(composed, name: str) -> None:
     experiment = config.build(composed(f"label_model={name}", "gold=none"))
     with pytest.raises(ConfigError, match=rf"label_model={name} .* use gold=valid, or use a label model"):
-        experiment.check()
-    config.build(composed(f"label_model={name}")).check()
+        check_experiment(experiment)
+    check_experiment(config.build(composed(f"label_model={name}")))
     config.build(composed(f"label_model={name}", "gold=none", "method=zero_shot", "llm=openai"))
 
 

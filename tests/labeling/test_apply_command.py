@@ -17,9 +17,9 @@ from alchemist_exp.core.types import LabelMatrix, Split
 from alchemist_exp.data import part_writers, table_stream
 from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.label_models.majority import Majority
+from alchemist_exp.labeling.label_columns import output_names
 from alchemist_exp.labeling.model_labeler import ModelLabeler
 from alchemist_exp.labeling.program_labeler import ProgramLabeler
-from alchemist_exp.labeling.tables import output_names
 from alchemist_exp.methods.types import LabelingResult, LabelSources
 from alchemist_exp.pipeline.saved_components import save_components, save_label_model
 from tests.support.commands import apply_lines, run_command

@@ -29,6 +29,7 @@ from alchemist_exp.labeling import decoded_size
 from alchemist_exp.labeling.components import Consent
 from alchemist_exp.labeling.model_labeler import model_labeler
 from alchemist_exp.labeling.run_files import open_run
+from alchemist_exp.pipeline.compatibility import check_experiment
 from tests.support.commands import apply_lines, run_command
 
 # The handler of absl, which mlcroissant imports, closes its stream when Hydra configures logging in this process: it is
@@ -179,7 +180,7 @@ def test_calibration_is_in_the_record_and_in_the_model(finished: Path, composed)
             assert sum(one["rows"] for one in split["bins"]) == split["rows"]
     experiment = config.build(composed("dataset=youtube", "end_model.calibrate=true", "gold=none"))
     with pytest.raises(ConfigError, match=r"end_model\.calibrate=true .* gold is none; use gold=valid"):
-        experiment.check()
+        check_experiment(experiment)
 
 
 def test_a_run_without_an_end_model_knows_the_kind_of_its_rows(copied: Path, tmp_path: Path, capsys: Capture) -> None:

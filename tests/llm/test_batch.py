@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from alchemist_exp.core.errors import ConfigError, LLMError, StoreError
-from alchemist_exp.llm import batch
+from alchemist_exp.llm import batch, batch_size
 from alchemist_exp.llm.types import FinishReason, Response, Usage
 from tests.support.batch_job import Job, llm_of
 from tests.support.batch_server import BatchServer, Script, serving
@@ -101,10 +101,10 @@ def test_cached_responses_are_not_requested(job: Job, server: BatchServer) -> No
 
 
 def test_batches_stay_within_the_limits(job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "MAX_REQUESTS", 3)
+    monkeypatch.setattr(batch_size, "MAX_REQUESTS", 3)
     assert texts_of(job.run(TEXTS)) == ALL
     assert [len(b.rows) for b in server.batches] == [3, 3, 1]
-    monkeypatch.setattr(batch, "MAX_BYTES", 1000)
+    monkeypatch.setattr(batch_size, "MAX_BYTES", 1000)
     job.run([letter * 600 for letter in "ab"] + ["c", "d"])
     assert [len(b.rows) for b in server.batches[3:]] == [1, 1, 2]
 
@@ -241,7 +241,7 @@ def test_a_refused_batch_leaves_no_job_on_disk(job: Job, server: BatchServer) ->
 def test_a_second_batch_that_is_refused_leaves_the_first(
     job: Job, server: BatchServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "MAX_REQUESTS", 4)
+    monkeypatch.setattr(batch_size, "MAX_REQUESTS", 4)
     server.scripts = [Script()]
     accept = server.accept
 

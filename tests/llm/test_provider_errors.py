@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from alchemist_exp.core.errors import LLMError
-from alchemist_exp.llm.providers.errors import MAX_QUOTE_LENGTH, clean, retry_after_s
+from alchemist_exp.llm.providers.parsing import MAX_QUOTE_LENGTH, clean, retry_after_s
 from alchemist_exp.llm.types import TransientError
 
 MODELS = [

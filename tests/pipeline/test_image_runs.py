@@ -25,6 +25,7 @@ from alchemist_exp.llm.dialogue import run_dialogue
 from alchemist_exp.llm.types import FinishReason, Response
 from alchemist_exp.pipeline import image_figure
 from alchemist_exp.pipeline.artifacts import MODEL, load_extractor
+from alchemist_exp.pipeline.compatibility import check_experiment
 from alchemist_exp.pipeline.concept_scores import plan_concepts
 from alchemist_exp.pipeline.plan import plan
 from alchemist_exp.pipeline.run import RunResult, run
@@ -183,7 +184,7 @@ def test_the_distilled_model_labels_other_images(
     assert kind.is_empty(kind.parse("no.jpg"))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_concept_programs_ignore_the_background_that_a_background_program_follows(ran: Run, seed: int, own_programs):
     good = ran(f"dataset.seed={seed}").record.groups["label_model"]["test"]
     assert good["worst_accuracy"] >= 0.9
@@ -348,7 +349,7 @@ def test_dropped_concepts_are_in_the_record_and_not_in_the_prompt(
 )
 def test_what_does_not_fit_images_is_refused_first(composed, overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        config.build(composed(*overrides)).check()
+        check_experiment(config.build(composed(*overrides)))
 
 
 def test_a_file_of_concepts_for_other_classes_is_refused_before_a_call(ran: Run, tmp_path: Path) -> None:

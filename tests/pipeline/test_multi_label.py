@@ -14,6 +14,7 @@ from alchemist_exp.cli import explain, export, review, show, worth
 from alchemist_exp.cli.report import write_run_report
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.progress import NoProgress
+from alchemist_exp.pipeline.compatibility import check_experiment
 from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.results.comparison import compare_runs
 from alchemist_exp.results.runs import index_runs
@@ -225,7 +226,7 @@ def test_what_is_not_supported_is_refused_before_anything_is_spent(
     chosen = ("dataset=files", "dataset.prompt=x", f"dataset.path={data}", "dataset.classes=[a,b]")
     experiment = config.build(composed(*chosen, "dataset.multi_label=true", *override.split()))
     with pytest.raises(ConfigError) as raised:
-        experiment.check()
+        check_experiment(experiment)
     assert str(raised.value).startswith("dataset.multi_label=true does not work with ")
     assert named in str(raised.value)
 

@@ -15,6 +15,7 @@ from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.core.types import Split
 from alchemist_exp.pipeline import artifacts
+from alchemist_exp.pipeline.compatibility import check_with_data
 from alchemist_exp.pipeline.plan import plan
 from alchemist_exp.pipeline.run import RunResult, run
 from tests.support.commands import apply_lines
@@ -224,7 +225,7 @@ def test_the_prompt_describes_the_columns_and_shows_values_only_if_allowed(exper
 def test_a_prompt_for_texts_is_refused(experiment, override: str, message: str) -> None:
     one = experiment(override)
     with pytest.raises(ConfigError) as raised:
-        one.check_against(one.dataset.load())
+        check_with_data(one, one.dataset.load())
     assert message in str(raised.value)
 
 

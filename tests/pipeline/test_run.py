@@ -17,7 +17,8 @@ from alchemist_exp.core.progress import NoProgress, Progress
 from alchemist_exp.data.kinds import KIND_FILE
 from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.pipeline import artifacts
-from alchemist_exp.pipeline.run import RESERVE, RunResult, run
+from alchemist_exp.pipeline.run import RunResult, run
+from alchemist_exp.pipeline.run_directory import RESERVE
 from alchemist_exp.results.record import RunRecord, RunStatus
 
 # The check in new interpreters costs as much as all other runs of the programs together. The main job has it.

@@ -7,7 +7,8 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.prompts.templates import fill
+from alchemist_exp.pipeline.compatibility import check_experiment
+from alchemist_exp.prompts.filling import fill
 from tests.support.contexts import TASK
 
 
@@ -61,9 +62,9 @@ def test_methods_without_llm_do_not_depend_on_the_prompt(composed) -> None:
 )
 def test_a_prompt_that_drops_what_is_configured_is_refused(composed, overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        config.build(composed(*overrides)).check()
+        check_experiment(config.build(composed(*overrides)))
     other = [override for override in overrides if not override.startswith("method.")]
-    assert config.build(composed("method=human", *other)).check() is None
+    assert check_experiment(config.build(composed("method=human", *other))) is None
 
 
 def test_the_template_of_spurious_differences_alters_no_key_unless_it_is_changed(composed) -> None:
@@ -109,4 +110,4 @@ def test_an_unusable_template_for_several_classes_is_refused(
         "llm.recording=youtube",
     )
     with pytest.raises(ConfigError, match=message):
-        config.build(composed(*chosen, "dataset.multi_label=true", override)).check()
+        check_experiment(config.build(composed(*chosen, "dataset.multi_label=true", override)))

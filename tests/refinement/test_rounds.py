@@ -10,6 +10,7 @@ from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.types import Split
 from alchemist_exp.llm.budget import BudgetError
 from alchemist_exp.llm.types import LLM, FinishReason, LLMCall, Message, Request, Response, Role
+from alchemist_exp.pipeline.compatibility import check_experiment
 from alchemist_exp.pipeline.rounds import plan_rounds
 from alchemist_exp.pipeline.rounds_section import round_notes, rounds_section
 from alchemist_exp.pipeline.run import label_rows
@@ -169,7 +170,7 @@ def test_values_out_of_range_are_refused(composed, overrides, message):
 def test_images_are_refused_and_methods_without_programs_ignore_rounds(composed):
     images = config.build(composed("refine=rounds", "dataset=toy_birds", "feature_extractor=clip_toy"))
     with pytest.raises(ConfigError, match="refine=rounds describes rows by their words"):
-        images.check()
+        check_experiment(images)
     rows = config.build(composed("refine=rounds", "method=zero_shot"))
     assert rows.unused_overrides(["refine=rounds"]) == ["refine=rounds has no effect with method=zero_shot."]
     files = config.build(composed("refine=rounds", "method=program_files", "method.path=programs"))

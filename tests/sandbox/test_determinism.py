@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.sandbox.accounting import ChunkAccount, ProgramAccount, StopReason
+from alchemist_exp.sandbox.accounting import ProgramAccount
 from alchemist_exp.sandbox.base import ProgramStatus, Sandbox
+from alchemist_exp.sandbox.chunk_account import ChunkAccount, StopReason
 from alchemist_exp.sandbox.worker.protocol import UNSET
 from alchemist_exp.sandbox.worker_report import WorkerReport
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.sandbox.accounting import ChunkAccount, ProgramAccount, StopReason
+from alchemist_exp.sandbox.accounting import ProgramAccount
 from alchemist_exp.sandbox.base import ProgramRun, ProgramStatus, Sandbox
+from alchemist_exp.sandbox.chunk_account import ChunkAccount, StopReason
 from alchemist_exp.sandbox.worker import protocol
 from alchemist_exp.sandbox.worker_report import WorkerReport, is_well_formed, n_leading_codes, parse_report
-from alchemist_exp.sandbox.zygote import WorkerExit, parse_fork_response, parse_wait_response
+from alchemist_exp.sandbox.zygote_responses import WorkerExit, parse_fork_response, parse_wait_response
 
 # Random bytes all over the report, repeated: generating 8192 of them takes long.
 areas = st.binary(max_size=64).map(lambda start: start.ljust(protocol.REPORT_BYTES, b"\0")) | st.binary(

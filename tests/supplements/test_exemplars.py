@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.task import Task
+from alchemist_exp.pipeline.compatibility import check_experiment
 from alchemist_exp.supplements.exemplars import sample_diverse, sample_random, sample_uncertain
 
 GOLD = np.array([0, 1, 0, 1, 0, 0, 2])
@@ -81,11 +82,11 @@ def test_what_cannot_be_is_refused(composed, overrides: list[str], message: str)
 def test_labeled_rows_need_gold(composed) -> None:
     asked = ["supplement=exemplars", "supplement.source=data", "gold=none"]
     with pytest.raises(ConfigError, match="shows labeled rows, and gold is none; use gold=valid"):
-        config.build(composed(*asked)).check()
+        check_experiment(config.build(composed(*asked)))
     mixed = ["supplement=mixed", "supplement.of.exemplars.source=data", "gold=none"]
     with pytest.raises(ConfigError, match="shows labeled rows"):
-        config.build(composed(*mixed)).check()
-    config.build(composed(*mixed, "supplement.strategies=[general,rules]")).check()
+        check_experiment(config.build(composed(*mixed)))
+    check_experiment(config.build(composed(*mixed, "supplement.strategies=[general,rules]")))
 
 
 def test_a_users_file_counts_by_its_words(composed, tmp_path) -> None:
@@ -102,11 +103,11 @@ def test_a_users_file_counts_by_its_words(composed, tmp_path) -> None:
     assert changed.cache_key() != keys[0]
     other.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="cannot be read: it is not UTF-8"):
-        config.build(composed("supplement=rules", f"supplement.file={other}")).check()
+        check_experiment(config.build(composed("supplement=rules", f"supplement.file={other}")))
     with pytest.raises(ConfigError, match="which cannot be a path"):
-        config.build(composed("supplement=rules", "supplement.file='~nobody_of_that_name/x'")).check()
+        check_experiment(config.build(composed("supplement=rules", "supplement.file='~nobody_of_that_name/x'")))
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="cannot be read: not a file"):
-        config.build(composed("supplement=rules", f"supplement.file={tmp_path / 'pipe'}")).check()
+        check_experiment(config.build(composed("supplement=rules", f"supplement.file={tmp_path / 'pipe'}")))
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
-        config.build(composed("supplement=rules", "supplement.file=/nowhere.txt")).check()
+        check_experiment(config.build(composed("supplement=rules", "supplement.file=/nowhere.txt")))

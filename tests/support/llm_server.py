@@ -144,6 +144,8 @@ class _Http(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body are two packets; with Nagle's algorithm the second waits 40 ms for the delayed ACK of the first.
+    disable_nagle_algorithm = True
     server: _Http
 
     def log_message(self, format: str, *args: object) -> None:

@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal import config_loader_impl
+from hydra._internal import defaults_list as hydra_defaults
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides, create_defaults_list
 from hydra.core.config_store import ConfigStore
-from hydra.core.default_element import ResultDefault
+from hydra.core.default_element import InputDefault, ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -53,6 +54,7 @@ _members: dict[tuple[Any, ...], bytes] = {}
 
 _load = ConfigRepository.load_config
 _merge: Callable[..., DictConfig] = ConfigLoaderImpl._compose_config_from_defaults_list
+_map_interpolations = hydra_defaults._create_interpolation_map
 
 
 def remember_groups() -> None:
@@ -76,8 +78,16 @@ def remember_groups() -> None:
     config_loader_impl.create_defaults_list = partial(_list_once, directory)  # type: ignore[attr-defined]
     ConfigLoaderImpl._compose_config_from_defaults_list = merge_once  # type: ignore[method-assign]
     ConfigRepository.load_config = _load_once  # type: ignore[method-assign]
+    hydra_defaults._create_interpolation_map = _map_used_interpolations
     # Hydra copies its sources for each composition, and with them its store of schemas, which only hands out copies.
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+
+
+def _map_used_interpolations(overrides: Overrides, defaults_list: list[InputDefault], self_added: bool) -> DictConfig:
+    """Return the choices that interpolations of a file refer to; Hydra maps them for each file, and few have any."""
+    if any(default.is_interpolation() for default in defaults_list):
+        return _map_interpolations(overrides, defaults_list, self_added)
+    return OmegaConf.create()
 
 
 def _has_own_files_only(repo: Any) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from alchemist_exp.core.errors import Terminated
-from alchemist_exp.pipeline.experiment import OnInterrupt
+from alchemist_exp.pipeline.settings import OnInterrupt
 from alchemist_exp.sweeps import cluster_launcher, slurm
 from alchemist_exp.sweeps.cluster_settings import SlurmSettings
 from alchemist_exp.sweeps.outcome import JobEndedError

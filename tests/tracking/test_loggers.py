@@ -12,6 +12,7 @@ import wandb
 
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
+from alchemist_exp.pipeline.compatibility import check_experiment
 from alchemist_exp.tracking import wandb_run
 from alchemist_exp.tracking.base import Logger, RunInfo, Tracker
 from alchemist_exp.tracking.wandb_run import WandbLogger
@@ -102,7 +103,7 @@ def test_wandb_goes_online_only_with_a_key(composed, monkeypatch: pytest.MonkeyP
 
 def test_wandb_online_without_a_key_is_one_sentence(composed) -> None:
     with pytest.raises(ConfigError, match="needs the environment variable WANDB_API_KEY"):
-        config.build(composed("logger=wandb", "logger.mode=online")).check()
+        check_experiment(config.build(composed("logger=wandb", "logger.mode=online")))
 
 
 def test_wandb_writes_no_secret(wandb_logger: WandbLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +210,7 @@ def test_wrong_settings_of_wandb_are_one_sentence(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError) as caught:
-        config.build(composed("logger=wandb", *overrides)).check()
+        check_experiment(config.build(composed("logger=wandb", *overrides)))
     assert sentence in str(caught.value)
 
 

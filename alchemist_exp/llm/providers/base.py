@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, LLMError
 from alchemist_exp.core.secrets import MIN_LENGTH
+from alchemist_exp.llm.providers.base_url import check_base_url
 from alchemist_exp.llm.providers.batch_api import BatchAPI
 from alchemist_exp.llm.providers.errors import ErrorTranslator, ProviderFailure, describe_standard_error
 from alchemist_exp.llm.providers.model_spec import ModelSpec
@@ -143,15 +143,8 @@ class ProviderLLM(LLM):
                 "llm.api_key_env is not the name of an environment variable; export the key and give the variable's "
                 "name."
             )
-        if self.base_url is not None and set("@?#") & set(self.base_url):
-            raise ConfigError(
-                f"llm.base_url contains a password, a query or a fragment; remove it and put the key into "
-                f"{self.api_key_env}."
-            )
-        if self.base_url is not None and not _is_address(self.base_url):
-            raise ConfigError(
-                f"llm.base_url is {self.base_url!r}; expected an address like http://127.0.0.1:8000/v1 or https://..."
-            )
+        if self.base_url is not None:
+            check_base_url(self.base_url, self.api_key_env)
         if self.diversity is Diversity.sampling and not self.samples:
             raise ConfigError(
                 f"llm.diversity is sampling, but {self.model} is called without a temperature; use prompt or auto."
@@ -355,12 +348,3 @@ class ProviderLLM(LLM):
         if self.base_url is not None:
             parameters["base_url"] = self.base_url
         return parameters
-
-
-def _is_address(url: str) -> bool:
-    """Return whether a text is the address of a server, with a host and, if there is a port, a valid one."""
-    try:
-        parts = urlsplit(url)
-        return bool(re.match(r"https?://\S+$", url) and parts.hostname and parts.port != 0)
-    except ValueError:
-        return False

@@ -40,6 +40,7 @@ def client_options(api_key: str, *, foreign: bool) -> dict[str, Any]:
     """
 
     async def restrict(request: httpx2.Request) -> None:
+        """Remove all headers but the known ones and the API key."""
         for name, value in list(request.headers.items()):
             known = name in _SENT_HEADERS or name.startswith("x-stainless-")
             if not (known or (name in _KEY_HEADERS and api_key in value)):
@@ -66,11 +67,13 @@ class _BoundedStream(httpx2.AsyncByteStream):
     """The decompressed bytes of a response, up to a limit."""
 
     def __init__(self, stream: Any, max_bytes: int, *, compressed: bool) -> None:
+        """Wrap the stream of a response, without reading from it."""
         self._stream = stream
         self._max_bytes = max_bytes
         self._compressed = compressed
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the decompressed bytes; ResponseTooLargeError at the limit."""
         n_bytes, decompress = 0, _Decompressor() if self._compressed else lambda raw: iter((raw,))
         async for raw in self._stream:
             for piece in decompress(raw):
@@ -80,6 +83,7 @@ class _BoundedStream(httpx2.AsyncByteStream):
                 yield piece
 
     async def aclose(self) -> None:
+        """Close the stream of the response."""
         await self._stream.aclose()
 
 
@@ -87,9 +91,11 @@ class _Decompressor:
     """Decompresses gzip and zlib in pieces of bounded size."""
 
     def __init__(self) -> None:
+        """Accept gzip and zlib; the header of the data says which."""
         self._stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def __call__(self, raw: bytes) -> Iterator[bytes]:
+        """Yield pieces of at most `_PIECE_BYTES` from the next compressed bytes."""
         while raw:
             if self._stream.eof:  # gzip allows several streams, one after the other
                 self._stream = zlib.decompressobj(zlib.MAX_WBITS | 32)

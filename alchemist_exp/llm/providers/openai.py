@@ -195,15 +195,12 @@ def _read_choice(choice: Mapping[str, Any]) -> tuple[str, FinishReason]:
     """Read the text and the finish reason of chat completions."""
     message = as_mapping(choice.get("message"))
     refusal, reason = as_text(message.get("refusal")), choice.get("finish_reason")
-    text = _joined(message.get("content")) or refusal
+    content = message.get("content")
+    # Some servers send a list of parts; parts with reasoning are left out.
+    parts = [part for part in as_mappings(content) if part.get("type", "text") in ("text", "output_text")]
+    text = as_text(content) or "".join(as_text(part.get("text")) for part in parts) or refusal
     refused = bool(refusal) or reason == "content_filter"
     return text, finish_reason_of(text, truncated=reason == "length", refused=refused)
-
-
-def _joined(content: Any) -> str:
-    """Return the text of a message, which some servers send as a list of parts. Parts with reasoning are left out."""
-    parts = [part for part in as_mappings(content) if part.get("type", "text") in ("text", "output_text")]
-    return as_text(content) or "".join(as_text(part.get("text")) for part in parts)
 
 
 def _read_output(fields: Mapping[str, Any]) -> tuple[str, FinishReason]:

@@ -1,13 +1,29 @@
-"""Reads the JSON that providers send. It is untrusted: any field may be absent, null or of another type."""
+"""Reads what providers send: JSON, texts and headers. It is untrusted.
+
+Any field of the JSON may be absent, null or of another type.
+"""
 
 import json
+import math
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from alchemist_exp.llm.types import FinishReason, TransientError, Usage
 
 MAX_TOKEN_COUNT = 10**8
 """A larger token count of one response is treated as invalid."""
+
+MAX_RETRY_AFTER_S = 120.0
+"""A longer Retry-After of a server is shortened to this."""
+
+MASK = "[key]"
+"""What an API key is replaced by, in messages and responses."""
+
+MAX_QUOTE_LENGTH = 200
+"""Characters of a server's text that an error message quotes."""
 
 
 def parse_json(raw: bytes) -> Any:
@@ -118,3 +134,66 @@ def usage_of(
         cache_write_tokens=min(as_count(cache_write) or 0, n_input - n_cached),
         reasoning_tokens=min(as_count(reasoning) or 0, n_output),
     )
+
+
+def mask_key(text: str, api_key: str) -> str:
+    """Return a server's text without the API key, in upper or lower case.
+
+    Args:
+        text: The untrusted text.
+        api_key: The API key; may be empty.
+
+    Returns:
+        The text, with `MASK` for the key.
+
+    """
+    return re.sub(re.escape(api_key), MASK, text, flags=re.IGNORECASE) if api_key else text
+
+
+def clean(text: str, api_key: str) -> str:
+    """Return a server's text in a form that is safe on one line of an error message.
+
+    Args:
+        text: The untrusted text.
+        api_key: The API key, which is replaced before the text is shortened; may be empty.
+
+    Returns:
+        One line of at most `MAX_QUOTE_LENGTH` printable characters.
+
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = mask_key(line, api_key)
+    return line if len(line) <= MAX_QUOTE_LENGTH else f"{line[: MAX_QUOTE_LENGTH - 1]}…"
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return how long a server asks to wait.
+
+    Args:
+        headers: The headers of an error response.
+
+    Returns:
+        Seconds from 0 to `MAX_RETRY_AFTER_S`, or None without a valid Retry-After header.
+
+    """
+    values = {name.lower(): value for name, value in headers.items()}
+    for name, per_second in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        wait_s = _parse_wait(values.get(name, ""), per_second)
+        if wait_s is not None:
+            return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
+    return None
+
+
+def _parse_wait(text: str, per_second: float) -> float | None:
+    """Return the seconds that a header gives, as a number or as the date at which the wait ends."""
+    try:
+        wait_s = float(text) / per_second
+        return None if math.isnan(wait_s) else wait_s
+    except ValueError:
+        pass
+    try:
+        end = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    end = end if end.tzinfo else end.replace(tzinfo=UTC)
+    return (end - datetime.now(UTC)).total_seconds()

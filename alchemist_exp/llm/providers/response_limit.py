@@ -14,7 +14,7 @@ _DEFAULT_BYTES: Final = 8 << 20
 """Bytes of a response without generated text, for example the state of a batch."""
 
 LIMIT: ContextVar[int] = ContextVar("response_limit", default=_DEFAULT_BYTES)
-"""The most bytes of a response to the current task, after decompression."""
+"""The most bytes of a response to the current task, after decompression; concurrent tasks share one HTTP client."""
 
 
 def max_response_bytes(max_output_tokens: int, *, n_responses: int = 1) -> int:

@@ -21,10 +21,12 @@ def trace_lines(label: Callable[[Any], object], lines: memoryview, filename: str
     calls = iter(range(len(lines)))
 
     def traced(value: Any) -> object:
+        """Label one row, and store the line of this call."""
         call = next(calls)
         outermost: types.FrameType | None = None
 
         def enter(frame: types.FrameType, event: str, argument: Any) -> Any:
+            """Trace the outermost frame of the program, and no other."""
             nonlocal outermost
             if outermost is not None or frame.f_code.co_filename != filename:
                 return None
@@ -33,6 +35,7 @@ def trace_lines(label: Callable[[Any], object], lines: memoryview, filename: str
             return leave
 
         def leave(frame: types.FrameType, event: str, argument: Any) -> Any:
+            """Store the frame's line at its end; Python reports an end by an error as a return, too."""
             if event == "return":
                 lines[call] = frame.f_lineno
             return leave

@@ -8,10 +8,10 @@ import importlib
 import mmap
 import operator
 import signal
-import struct
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from alchemist_exp.sandbox.worker.label_sets import check_set
@@ -21,18 +21,15 @@ from alchemist_exp.sandbox.worker.protocol import (
     EXCEPTION,
     IMPORTED_BY_INTERPRETER,
     LOAD_MESSAGE,
-    LOADED,
-    MASK_BYTES,
-    MESSAGE_SLOTS,
     OUT_OF_RANGE,
     REPORT_BYTES,
-    SLOT_BYTES,
     TIMEOUT,
     UNSET,
     WorkerJob,
     ZygoteSetup,
     masks_at,
 )
+from alchemist_exp.sandbox.worker.report_writer import ReportWriter
 from alchemist_exp.sandbox.worker.rows import WorkerRows
 
 MODULE_NAME: Final = "label_program"
@@ -71,44 +68,6 @@ class SilentStream:
         raise OSError("there are no file descriptors in the sandbox")
 
 
-class ReportWriter:
-    """Writes the first message of each kind into the report area, where the parent reads it.
-
-    Args:
-        area: The REPORT_BYTES bytes after the votes.
-        row_offset: Added to a row's index to get the row number in a message.
-    """
-
-    def __init__(self, area: memoryview, row_offset: int) -> None:
-        self._area = area
-        self._row_offset = row_offset
-        self._written: set[str] = set()
-
-    def set_loaded(self) -> None:
-        """Set the flag that says the program has been loaded."""
-        self._area[0] = LOADED
-
-    def write(self, kind: str, row: int | None, explain: Callable[[], str]) -> None:
-        """Write a message unless one of its kind is written already.
-
-        Args:
-            kind: A key of MESSAGE_SLOTS.
-            row: Index of the row; None for a message about no row.
-            explain: Returns the text. It may run code of the program, which may raise or take long.
-        """
-        if kind in self._written:
-            return
-        self._written.add(kind)
-        try:
-            text = explain()
-            message = (text if row is None else f"row {row + self._row_offset}: {text}")[: SLOT_BYTES // 4]
-            data = message.encode("utf-8", "replace")[: SLOT_BYTES - 2]
-        except BaseException:  # noqa: BLE001
-            data = b"an error that cannot be described"
-        start = MESSAGE_SLOTS[kind] * SLOT_BYTES
-        self._area[start : start + 2 + len(data)] = struct.pack("<H", len(data)) + data
-
-
 class RowTimer:
     """Interrupts a row that uses up its CPU time.
 
@@ -122,6 +81,7 @@ class RowTimer:
     """
 
     def __init__(self, votes: mmap.mmap, rows: int) -> None:
+        """Create the timer without starting it."""
         self.paused = False
         self._votes = votes
         self._rows = rows
@@ -169,10 +129,10 @@ def run_program(setup: ZygoteSetup, job: WorkerJob, source: bytes, rows: WorkerR
         label = _load(source, (*setup.allowed_modules, *setup.extra_modules, *IMPORTED_BY_INTERPRETER))
     except RowTimeoutError as error:
         text = f"loading took more than {job.init_cpu_s:g} s of CPU time"
-        report.write(LOAD_MESSAGE, None, _explain(error, text))
+        report.write(LOAD_MESSAGE, None, partial(_describe, error, text))
         return
     except BaseException as error:  # noqa: BLE001
-        report.write(LOAD_MESSAGE, None, _explain(error))
+        report.write(LOAD_MESSAGE, None, partial(_describe, error))
         return
     if job.trace:
         lines = memoryview(votes)[job.rows + REPORT_BYTES : masks_at(job.rows, trace=True)].cast("i")
@@ -186,7 +146,7 @@ def _load(source: bytes, importable: Sequence[str]) -> Callable[[Any], object]:
     """Return the program's label_function. Refusing an import gives a clear message; it is no protection."""
     module = types.ModuleType(MODULE_NAME)
     sys.modules[MODULE_NAME] = module  # dataclasses and typing look up the module of a class here
-    builtins = {**vars(importlib.import_module("builtins")), "__import__": _make_import(importable)}
+    builtins = {**vars(importlib.import_module("builtins")), "__import__": partial(_import_allowed, importable)}
     module.__dict__["__builtins__"] = builtins
     exec(compile(source.decode(), f"<{MODULE_NAME}>", "exec", dont_inherit=True), module.__dict__)
     label = module.__dict__.get(FUNCTION_NAME)
@@ -195,17 +155,11 @@ def _load(source: bytes, importable: Sequence[str]) -> Callable[[Any], object]:
     return label  # type: ignore[no-any-return]
 
 
-def _make_import(importable: Sequence[str]) -> Callable[..., object]:
-    """Return an `__import__` for the modules in `importable`, their submodules and their parent packages."""
-
-    def import_allowed(name: str, *arguments: Any, **named: Any) -> object:
-        if not any(
-            f"{name}.".startswith(f"{allowed}.") or f"{allowed}.".startswith(f"{name}.") for allowed in importable
-        ):
-            raise ModuleNotFoundError(f"module {name!r} is not allowed in a labeling program", name=name)
-        return __import__(name, *arguments, **named)
-
-    return import_allowed
+def _import_allowed(importable: Sequence[str], name: str, *arguments: Any, **named: Any) -> object:
+    """Be `__import__` for the modules in `importable`, their submodules and their parent packages."""
+    if not any(f"{name}.".startswith(f"{allowed}.") or f"{allowed}.".startswith(f"{name}.") for allowed in importable):
+        raise ModuleNotFoundError(f"module {name!r} is not allowed in a labeling program", name=name)
+    return __import__(name, *arguments, **named)
 
 
 def _label_rows(
@@ -221,8 +175,9 @@ def _label_rows(
     highest = job.n_classes - 1
     check: Callable[[object, int, WorkerJob, ReportWriter], int] = _check_vote
     if job.multi_label:  # no vote is its own code
-        highest, check = -2, _set_check(memoryview(votes)[masks_at(job.rows, trace=job.trace) :])
-    timeouts_left = job.timeouts_left
+        masks = memoryview(votes)[masks_at(job.rows, trace=job.trace) :].cast("q")
+        highest, check = -2, partial(check_set, masks=masks)
+    timeouts_left, timeout_text = job.timeouts_left, f"more than {job.call_cpu_s:g} s of CPU time"
     row = first = 0
     for batch in _without_timer(rows.batches(job.first, job.first + job.rows, job.reverse), timer):
         numbered = enumerate(batch, first)
@@ -236,13 +191,13 @@ def _label_rows(
                     codes[row] = vote if type(vote) is int and -1 <= vote <= highest else check(vote, row, job, report)
                 finished = True
             except RowTimeoutError as error:
-                report.write("timeout", row, _explain(error, f"more than {job.call_cpu_s:g} s of CPU time"))
+                report.write("timeout", row, partial(_describe, error, timeout_text))
                 codes[row] = TIMEOUT
                 timeouts_left -= 1
                 if timeouts_left <= 0:
                     return
             except BaseException as error:  # noqa: BLE001
-                report.write("exception", row, _explain(error))
+                report.write("exception", row, partial(_describe, error))
                 codes[row] = EXCEPTION
 
 
@@ -271,29 +226,12 @@ def _check_vote(vote: object, row: int, job: WorkerJob, report: ReportWriter) ->
     return OUT_OF_RANGE
 
 
-def _set_check(area: memoryview) -> Callable[[object, int, WorkerJob, ReportWriter], int]:
-    """Return what takes the place of `_check_vote` for lists of classes; it stores the mask of each row in `area`."""
-    masks = area[: len(area) // MASK_BYTES * MASK_BYTES].cast("q")
-
-    def check(vote: object, row: int, job: WorkerJob, report: ReportWriter) -> int:
-        def store(mask: int) -> None:
-            masks[row] = mask
-
-        return check_set(vote, job.n_classes, store, lambda kind, explain: report.write(kind, row, explain))
-
-    return check
-
-
-def _explain(error: BaseException, text: str = "") -> Callable[[], str]:
-    """Return a function that describes an error and the innermost line of the program where it occurred."""
-
-    def explain() -> str:
-        line, traceback = None, error.__traceback__
-        while traceback is not None:
-            if traceback.tb_frame.f_code.co_filename == f"<{MODULE_NAME}>":
-                line = traceback.tb_lineno
-            traceback = traceback.tb_next
-        message = text or f"{type(error).__name__}: {error}"
-        return message if line is None else f"line {line}: {message}"
-
-    return explain
+def _describe(error: BaseException, text: str = "") -> str:
+    """Describe an error, and name the innermost line of the program where it occurred."""
+    line, traceback = None, error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == f"<{MODULE_NAME}>":
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    message = text or f"{type(error).__name__}: {error}"
+    return message if line is None else f"line {line}: {message}"

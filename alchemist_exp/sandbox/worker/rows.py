@@ -54,6 +54,7 @@ class EncodedRows(Generic[RowT]):
     """
 
     def __init__(self, fd: int, n_rows: int, offsets_at: int, decode: Decode[RowT]) -> None:
+        """Map the shared memory; the descriptor may be closed afterwards."""
         # Private: Linux before 6.7 counts each shared mapping as writable, and a sealed file refuses writable mappings.
         self._memory = mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
         self._offsets = memoryview(self._memory)[offsets_at : offsets_at + 8 * (n_rows + 1)].cast("q")
@@ -92,6 +93,7 @@ class DecodedTexts:
     """
 
     def __init__(self, encoded: EncodedRows[str], n_rows: int) -> None:
+        """Decode all texts, and note the memory pages that hold them."""
         self._texts = list(itertools.chain.from_iterable(encoded.batches(0, n_rows)))
         pages = sorted({address // mmap.PAGESIZE for address in map(id, self._texts)})
         self._page_ranges = list(_runs_of_adjacent(pages))
