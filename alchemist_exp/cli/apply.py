@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from alchemist_exp.cli.apply_lines import label_lines
 from alchemist_exp.cli.apply_table import SUFFIX, label_table, output_path
@@ -13,9 +12,6 @@ from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command, positive
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import single_line
-
-if TYPE_CHECKING:
-    pass
 
 DESCRIPTION = """\
 Label new rows with a finished run. Nothing is sent to an LLM, and nothing is fitted.
