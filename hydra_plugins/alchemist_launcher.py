@@ -17,6 +17,7 @@ class SlurmLauncher(Launcher):
     """Run the jobs of a sweep as job arrays of Slurm (conf/hydra/launcher/slurm.yaml)."""
 
     def __init__(self, **settings: Any) -> None:
+        """Keep the values of the launcher's YAML, which are checked when jobs are launched."""
         self.settings = settings
         self.run_keys: Mapping[tuple[str, ...], str] = {}
 
@@ -88,6 +89,7 @@ class RayLauncher(Launcher):
     """Run the jobs of a sweep in processes of Ray (conf/hydra/launcher/ray.yaml)."""
 
     def __init__(self, **settings: Any) -> None:
+        """Keep the values of the launcher's YAML, which are checked when jobs are launched."""
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

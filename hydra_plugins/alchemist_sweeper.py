@@ -15,6 +15,7 @@ class ResumeSweeper(BasicSweeper):
     def __init__(
         self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None, resume: bool = True
     ) -> None:
+        """Keep the values of the sweeper's YAML, which Hydra passes by name."""
         super().__init__(max_batch_size=max_batch_size, params=dict(params or {}))
         self.resume = resume
 
@@ -47,6 +48,7 @@ class OptunaSweeper(BasicSweeper):
     """Search for the values with the highest score on valid (conf/hydra/sweeper/optuna.yaml)."""
 
     def __init__(self, n_trials: int, batch_size: int, seed: int, params: Mapping[str, str] | None = None) -> None:
+        """Keep the values of the sweeper's YAML, which Hydra passes by name."""
         super().__init__(max_batch_size=None, params=dict(params or {}))
         self.settings = {"n_trials": n_trials, "batch_size": batch_size, "seed": seed}
 

@@ -38,4 +38,4 @@ for argument in "$@"; do
   esac
 done
 "$alchemist" compare "$outputs" --table "$name" "$@"
-"$alchemist" compare "$outputs" --table "$name" "$@" --out "$outputs/tables"
+"$alchemist" compare "$outputs" --table "$name" "$@" --out "$outputs/tables" --overwrite

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from alchemist_exp.cli.clean import Item, delete, main
+from alchemist_exp.cli.clean import main
+from alchemist_exp.cli.deletion import Item, delete
 from alchemist_exp.core.locks import locked
 from alchemist_exp.results.runs import RunState
 from tests.support.records import record, write

@@ -1,6 +1,7 @@
 """The commands `alchemist compare` and `alchemist status`."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.results.provenance import package_versions
 from alchemist_exp.results.record import RunRecord
 from alchemist_exp.results.render import FORMATS
-from alchemist_exp.results.runs import index_runs, members_of, run_name
+from alchemist_exp.results.run_names import run_name
+from alchemist_exp.results.runs import index_runs, members_of
 from tests.support.forking import run_alchemist
 from tests.support.paths import REPOSITORY
 from tests.support.records import record, scores, write
@@ -129,6 +131,18 @@ def test_a_line_of_several_runs_names_the_one_with_the_most_seeds(tmp_path: Path
         write(tmp_path, key, record(seeds=seeds, started_at=f"2026-11-2{number}T10:00:00+00:00"))
     assert main([str(tmp_path), "--format", "csv"]) == 0
     assert "five old one" in capsys.readouterr().out
+
+
+def test_an_edited_run_is_named_so(tmp_path: Path, capsys) -> None:
+    for name, source in (("parent", "old"), ("child", "new")):
+        made = record({"method": "program_files"})
+        made["components"]["method"]["sources"] = [source]
+        made["config"]["method"]["edited_from"] = "0a1b2c3d4e5f6071" if name == "child" else None
+        write(tmp_path, name, made)
+    assert main([str(tmp_path)]) == 0
+    lines = {line.split()[-1]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert "program_files, edited from 0a1b2c3d4e5f " in lines["child"]
+    assert "edited" not in lines["parent"]
 
 
 def test_runs_are_compared_on_unseen_rows(tmp_path: Path, swept: Callable[..., dict[str, Any]], capsys) -> None:
@@ -267,6 +281,21 @@ def test_many_records_of_an_older_schema_are_one_sentence(tmp_path: Path, capsys
     assert said.endswith("It is one of 3 such records.")
 
 
+@pytest.mark.parametrize(("out", "option"), [("table.csv", "-o FILE"), ("tables", "-o DIR")])
+def test_an_existing_file_is_replaced_only_on_demand(
+    outputs: Path, failing: Callable[..., str], out: str, option: str
+) -> None:
+    shutil.rmtree(outputs / "runs" / "broken")
+    file = outputs / out if option == "-o FILE" else outputs / out / "compare.md"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    refused = failing(str(outputs), "dataset=sms", "-o", str(outputs / out))
+    assert f"{str(file)!r} exists; name another one by {option}, or replace it by --overwrite." in refused
+    assert [path.name for path in file.parent.iterdir() if path.is_file()] == [file.name]
+    assert main([str(outputs), "dataset=sms", "-o", str(outputs / out), "--overwrite"]) == 0
+    assert "sms" in file.read_text()
+
+
 def test_a_figure_without_runs_cannot_be_drawn(outputs: Path, failing: Callable[..., str]) -> None:
     (outputs / "runs" / "broken" / "record.json").unlink()
     assert "there is no finished run to draw" in failing(
@@ -357,7 +386,7 @@ def test_the_outputs_directory_is_named_in_the_same_ways(outputs: Path, monkeypa
     monkeypatch.chdir(outputs.parent)
     (outputs.parent / "outputs").symlink_to(outputs)
     for arguments in ([], ["outputs"], ["--outputs", str(outputs)]):
-        assert main(["dataset=sms", *arguments, "-o", "table.csv"]) == 0
+        assert main(["dataset=sms", *arguments, "-o", "table.csv", "--overwrite"]) == 0
         assert clean.main([*arguments, "--dry-run"]) == 0
         listed = capsys.readouterr().out
         assert "runs, done" in listed

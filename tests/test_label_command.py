@@ -121,6 +121,9 @@ def test_it_says_what_is_in_the_file_and_what_to_do_next(capsys: pytest.CaptureF
     assert "wrote tickets_labels.csv: " in out
     assert "; 1 row without a label\nno program votes on 1 row, which the distilled model has labeled\n" in out
     assert "correct a program in progs and run the same command again" in out
+    assert re.search(
+        r"change a program, see the rows:  alchemist programs edit [0-9a-f]{12} --program NAME FILE\n", out
+    )
 
 
 @pytest.mark.parametrize("saved", [(), ("--save", "tickets", "--config-dir", "my own, conf")])

@@ -94,7 +94,7 @@ def test_reproduce_makes_a_table_of_its_own_runs(tmp_path: Path) -> None:
         f"status {tmp_path}/o -m +experiment=table8 {all_of_them}",
         f"run -m +experiment=table8 {all_of_them} paths.outputs={tmp_path}/o",
         f"compare {tmp_path}/o --table table8 {filters}",
-        f"compare {tmp_path}/o --table table8 {filters} --out {tmp_path}/o/tables",
+        f"compare {tmp_path}/o --table table8 {filters} --out {tmp_path}/o/tables --overwrite",
     ]
     # Without OUTPUTS the outputs are in the caller's directory.
     log.unlink()

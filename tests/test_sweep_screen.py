@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from alchemist_exp.cli import run
-from alchemist_exp.cli.sweep_screen import SweepScreen, duration
+from alchemist_exp.cli.sweep_report import duration
+from alchemist_exp.cli.sweep_screen import SweepScreen
 from alchemist_exp.pipeline import run as pipeline
 from tests.support.commands import run_command
 

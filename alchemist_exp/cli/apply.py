@@ -1,28 +1,17 @@
 """`alchemist apply RUN [FILE ...]`: labels new rows with a finished run, line by line, as a table or as many tables."""
 
 import argparse
-import io
 import re
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from alchemist_exp.cli.apply_warnings import note_reasons, warn_of, warn_of_programs
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive, run_command
+from alchemist_exp.cli.apply_lines import label_lines
+from alchemist_exp.cli.apply_table import SUFFIX, label_table, output_path
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command, positive
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.label_sets import SEPARATOR, classes_of
-from alchemist_exp.core.terminal import sanitize, single_line
-from alchemist_exp.core.types import ABSTAIN
-
-if TYPE_CHECKING:
-    from alchemist_exp.labeling.row_labeler import RowLabeler
-    from alchemist_exp.labeling.run_files import StoredRun
+from alchemist_exp.core.terminal import single_line
 
 DESCRIPTION = """\
 Label new rows with a finished run. Nothing is sent to an LLM, and nothing is fitted.
@@ -50,10 +39,8 @@ A run may be from another person: its files are data, its programs run in the sa
 without your consent by --weights, --allow-module or --config-dir.
 """
 
-SUFFIX = "_applied"
-"""Is added to the name of FILE, without -o."""
 
-
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist apply`.
 
@@ -111,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", metavar="N", type=positive, help="workers of Dask to start (default: 1)")
     parser.add_argument("--walltime", metavar="TIME", help="time limit of a Slurm job (default: 01:00:00)")
     parser.add_argument("--memory", metavar="SIZE", help="memory of a Slurm job (default: 4GB)")
-    return run_command(lambda: _apply(parser.parse_intermixed_args(arguments)))
+    return _apply(parser.parse_intermixed_args(arguments))
 
 
 def _apply(chosen: argparse.Namespace) -> int:
@@ -125,7 +112,7 @@ def _apply(chosen: argparse.Namespace) -> int:
     file = Path(chosen.files[0]) if chosen.files else None
     if file is not None and not file.is_file():
         raise ConfigError(f"{str(file)!r} is not a file; name the table whose rows are to be labeled.")
-    out = None if file is None else _output(chosen, file)
+    out = None if file is None else output_path(chosen, file)
     from alchemist_exp.labeling.components import Consent
     from alchemist_exp.labeling.labelers import make_labeler
     from alchemist_exp.labeling.run_files import open_run
@@ -136,8 +123,8 @@ def _apply(chosen: argparse.Namespace) -> int:
     for note in labeler.notes:
         print(f"note: {single_line(note)}", file=sys.stderr)
     if file is None or out is None:
-        return _label_lines(labeler)
-    return _label_file(run, labeler, chosen, file, out)
+        return label_lines(labeler)
+    return label_table(run, labeler, chosen, file, out)
 
 
 def _check_engine(chosen: argparse.Namespace) -> None:
@@ -173,86 +160,3 @@ def _has_tasks(chosen: argparse.Namespace) -> bool:
         return False
     is_directory = chosen.out is not None and (chosen.out.endswith("/") or Path(chosen.out).is_dir())
     return len(chosen.files) > 1 or is_pattern(chosen.files[0]) or is_hub(chosen.files[0]) or is_directory
-
-
-def _label_lines(labeler: "RowLabeler") -> int:
-    """Label the lines of standard input, part by part."""
-    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "surrogateescape")):
-        if isinstance(stream, io.TextIOWrapper):
-            # No translation: a lone carriage return is part of a text. Bytes that are not UTF-8 are printed unchanged.
-            stream.reconfigure(encoding="utf-8", errors=errors, newline="\n")
-    if sys.stdin.isatty():
-        print("reading one row per line; Ctrl-D ends the input", file=sys.stderr)
-    from alchemist_exp.labeling.label_columns import shown_label
-
-    classes = [single_line(name) for name in labeler.classes]
-    rng = np.random.default_rng(0)
-    failed: dict[str, str] = {}
-    reasons: Counter[str] = Counter()
-    lines = (line.removesuffix("\n").removesuffix("\r") for line in sys.stdin)
-    first = 1
-    while part := list(islice(lines, labeler.chunk_rows)):
-        rows = list(_parsed(labeler, part, first))
-        found = labeler.label(rows, rng)
-        failed = {**found.failures, **failed}
-        reasons.update(filter(None, map(labeler.kind.reason_without_content, rows)))
-        for line, label, probs in zip(part, found.classes.tolist(), found.probs.tolist(), strict=True):
-            # Of several classes, the probability of each one that holds.
-            shares = [probs[c] for c in classes_of(label)] if labeler.multi_label and label != ABSTAIN else [max(probs)]
-            shown = shown_label(label, labeler, classes), SEPARATOR.join(f"{share:.3f}" for share in shares)
-            print(*(("", "") if label == ABSTAIN else shown), line, sep="\t")
-        sys.stdout.flush()
-        first += len(part)
-    note_reasons(reasons)
-    warn_of_programs({name: f"it did not finish on some rows ({reason})" for name, reason in failed.items()})
-    return 0
-
-
-def _parsed(labeler: "RowLabeler", lines: Sequence[str], first: int) -> Iterator[str]:
-    for number, line in enumerate(lines, start=first):
-        try:
-            yield labeler.kind.parse(line)
-        except ValueError as error:
-            raise ConfigError(f"line {number}: {error}") from error
-
-
-def _output(chosen: argparse.Namespace, file: Path) -> Path:
-    """Return the table to write.
-
-    Raises:
-        ConfigError: The table cannot be written there, or exists.
-
-    """
-    from alchemist_exp.data.writers import WRITERS, check_output
-
-    stem, ending = Path(file.name.removesuffix(".gz")).stem, file.suffix.lower()
-    out = Path(chosen.out or f"{stem}{SUFFIX}{ending if ending in WRITERS else '.csv'}")
-    check_output(out, {})
-    if out.exists() and out.samefile(file):
-        raise ConfigError(f"{str(out)!r} is the file that is read; name another one by -o FILE.")
-    if out.exists() and not chosen.overwrite:
-        raise ConfigError(f"{str(out)!r} exists; name another file by -o FILE, or replace it by --overwrite.")
-    return out
-
-
-def _label_file(run: "StoredRun", labeler: "RowLabeler", chosen: argparse.Namespace, file: Path, out: Path) -> int:
-    """Label the rows of a table and write it."""
-    from alchemist_exp.data.table_stream import open_table
-    from alchemist_exp.labeling.tables import explain_encoding_errors, open_labeler, wanted_columns
-    from alchemist_exp.results.progress import RichProgress
-
-    progress = RichProgress()
-    with explain_encoding_errors():
-        opened = open_table(file, wanted=wanted_columns(run, labeler, chosen.text), encoding=chosen.encoding)
-        table = open_labeler(opened, run, labeler, chosen.text, chosen.keep)
-        progress.start(f"labeling {single_line(file.name)} with {chosen.using}", opened.n_rows)
-        try:
-            summary = table.write(out, table.table.parts(labeler.chunk_rows), progress.advance)
-        finally:
-            progress.stop()
-    counts = ", ".join(f"{count:,} {sanitize(name)}" for name, count in summary.labels.items()) or "no label"
-    n_without = summary.n_rows - sum(summary.labels.values())
-    without = f"; {n_without:,} row{'s' * (n_without != 1)} without a label" if n_without else ""
-    print(f"wrote {single_line(str(out))}: {summary.n_rows:,} rows: {counts}{without}")
-    warn_of(summary)
-    return 0

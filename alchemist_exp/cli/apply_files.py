@@ -112,6 +112,7 @@ class _ProgressLine:
     """
 
     def __init__(self, tasks: Sequence[LabelingTask]) -> None:
+        """Sum up the bytes of the inputs, and choose the terminal's line or printed lines."""
         self._n_tasks = len(tasks)
         self._bytes_left = sum(task.n_bytes for task in tasks)
         self._n_finished = 0
@@ -123,11 +124,13 @@ class _ProgressLine:
         self._status = console.status("labeling") if console.is_terminal else None
 
     def __enter__(self) -> "_ProgressLine":
+        """Show the line, if standard error is a terminal."""
         if self._status:
             self._status.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Remove the line; an error goes on."""
         if self._status:
             self._status.stop()
 
@@ -165,7 +168,9 @@ class _ProgressLine:
         line = f"{self._n_finished:,} of {self._n_tasks:,} tasks; {n_rows:,} rows, {n_rows / seconds:,.0f} rows/s"
         if n_bytes:
             left = max(self._bytes_left - self._task_bytes, 0) * seconds / n_bytes
-            line += f"; {_duration(left)} left"
+            minutes, rest = divmod(int(left), 60)
+            line += f"; {minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"; {minutes} min {rest} s"
+            line += " left"
         return line
 
     def _show(self) -> None:
@@ -174,12 +179,6 @@ class _ProgressLine:
         elif time.monotonic() - self._printed_at >= _LINE_EVERY_S:
             self._printed_at = time.monotonic()
             print(f"labeling: {self.text()}", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    """Return seconds as hours and minutes, or minutes and seconds."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
 def _print_summary(out: str, results: Sequence[TaskResult], seconds: float) -> None:

@@ -8,12 +8,16 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, Never
+from typing import Any, Final, Never, ParamSpec
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.exit_codes import clean_exit
+from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
+
+_Arguments = ParamSpec("_Arguments")
 
 OUTPUTS = Path("outputs")
 """The value of paths.outputs in conf/config.yaml."""
@@ -57,36 +61,54 @@ class Parser(argparse.ArgumentParser):
         unknown = [word for word in message.removeprefix("unrecognized arguments: ").split() if word.startswith("-")]
         if message.startswith("unrecognized arguments: ") and unknown:
             name = unknown[0].partition("=")[0]
-            if (new := RENAMED.get(name)) in self._options():
+            # argparse finds an unknown option of a subcommand in the command, so the options of both count.
+            subparsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+            parsers = [self, *(parser for action in subparsers for parser in action.choices.values())]
+            options = {option for parser in parsers for option in parser._option_string_actions}
+            if (new := RENAMED.get(name)) in options:
                 raise ConfigError(f"the option {name!r} is now called {new!r}.")
             close = get_close_matches(name, self._option_string_actions, n=1)
             message = f"the option {name!r} is unknown" + (f"; did you mean {close[0]!r}?" if close else "")
             raise ConfigError(f"{message} See {self.prog} --help." if close else f"{message}; see {self.prog} --help.")
         raise ConfigError(f"{message}; see {self.prog} --help.")
 
-    def _options(self) -> set[str]:
-        """Return the options of the command and of its subcommands: argparse finds an unknown one in the former."""
-        subparsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
-        parsers = [self, *(parser for action in subparsers for parser in action.choices.values())]
-        return {option for parser in parsers for option in parser._option_string_actions}
 
-
-def run_command(command: Callable[[], int]) -> int:
-    """Run a command that parses its arguments with a Parser.
+def as_command(main: Callable[_Arguments, int]) -> Callable[_Arguments, int]:
+    """Make a function a command: an error ends the process, after a message on standard error.
 
     Args:
-        command: Parses the arguments, runs the command and returns its exit code.
-
-    Returns:
-        The exit code. An error ends the process, after a message on standard error.
+        main: Parses the arguments with a Parser, does the work and returns the exit code.
 
     """
-    with clean_exit():
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # Texts of records and responses have characters that the terminal's encoding may not have.
-            sys.stdout.reconfigure(errors="backslashreplace")
-        return command()
-    raise AssertionError("clean_exit ends the process after an error")
+
+    @wraps(main)
+    def _command(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> int:
+        with clean_exit():
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                # Texts of records and responses have characters that the terminal's encoding may not have.
+                sys.stdout.reconfigure(errors="backslashreplace")
+            return main(*arguments, **named)
+        raise AssertionError("clean_exit ends the process after an error")
+
+    return _command
+
+
+def refuse_existing(path: Path, option: str, *, overwrite: bool) -> None:
+    """Refuse to replace a file without --overwrite.
+
+    Args:
+        path: The file or directory that a command is about to write.
+        option: The option that names it, as in "-o FILE".
+        overwrite: Whether the user has given --overwrite.
+
+    Raises:
+        ConfigError: It exists.
+
+    """
+    if path.exists() and not overwrite:
+        raise ConfigError(
+            f"{single_line(str(path))!r} exists; name another one by {option}, or replace it by --overwrite."
+        )
 
 
 def show_command(directory: Path) -> str:
@@ -117,6 +139,16 @@ def explain_command(directory: Path) -> str:
 
     """
     return f"alchemist explain {_run_arguments(directory)} --row N"
+
+
+def edit_command(directory: Path) -> str:
+    """Return the command that repeats a run with a changed program.
+
+    Args:
+        directory: The run's directory.
+
+    """
+    return f"alchemist programs edit {_run_arguments(directory)} --program NAME FILE"
 
 
 def apply_command(directory: Path) -> str:

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.filesize import decimal
 from rich.text import Text
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, age, date, positive, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, age, as_command, date, positive
 from alchemist_exp.cli.recording import write_recording
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.overrides import typed
@@ -26,6 +26,7 @@ from alchemist_exp.results.layout import new_console
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist cache`.
 
@@ -36,10 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. An error ends the process, after a message on standard error.
 
     """
-    return run_command(lambda: _run(_parser().parse_args(arguments)))
-
-
-def _run(chosen: argparse.Namespace) -> int:
+    chosen = _parser().parse_args(arguments)
     root = chosen.outputs / "cache" / "replies"
     if not root.is_dir():
         raise StoreError(

@@ -1,6 +1,5 @@
 """`alchemist cancel`: ends the submitted jobs of a sweep."""
 
-from alchemist_exp.cli.arguments import run_command
 from alchemist_exp.cli.wait import parse
 from alchemist_exp.sweeps import slurm
 from alchemist_exp.sweeps.submissions import active_states
@@ -23,10 +22,6 @@ def main() -> int:
         The exit code.
 
     """
-    return run_command(_cancel)
-
-
-def _cancel() -> int:
     outputs, submissions = parse("alchemist cancel", DESCRIPTION)
     names = {submission.name for submission in submissions}
     left = [state for state in active_states(outputs) if state.submission.name in names]

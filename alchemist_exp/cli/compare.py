@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command, refuse_existing
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.exit_codes import print_error
@@ -47,6 +47,7 @@ setting) are refused, with the filter that chooses. Missing results are listed w
 """
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist compare`.
 
@@ -73,23 +74,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "-o", "--out", type=Path, help="a file (its name ends in the format) or a directory (every format)"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of --out that exist")
     parser.add_argument(
         "--wandb", action="store_true", help="also log every row, and figure 5 as a picture, to a new W&B run"
     )
-    return run_command(lambda: _compare(_with_outputs(parser.parse_intermixed_args(arguments))))
-
-
-def _with_outputs(chosen: argparse.Namespace) -> argparse.Namespace:
-    """Find the outputs directory among the arguments: the first one that is no filter."""
+    chosen = parser.parse_intermixed_args(arguments)
+    # The directory is the first argument that is no filter.
     words = [word for word in (chosen.outputs, *chosen.filters) if word is not None]
     directory = next((word for word in words if "=" not in word), None)
     chosen.filters = [word for word in words if word is not directory or chosen.named]
     chosen.outputs = chosen.named or (OUTPUTS if directory is None else Path(directory))
-    return chosen
+    return _compare(chosen)
 
 
 def _compare(chosen: argparse.Namespace) -> int:
-    from alchemist_exp.results.runs import check_members, index_runs
+    from alchemist_exp.results.run_filters import check_members
+    from alchemist_exp.results.runs import index_runs
 
     kind = _format(chosen)
     for text in chosen.filters:
@@ -117,7 +117,7 @@ def _compare(chosen: argparse.Namespace) -> int:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else DEFAULT_WIDTH
         print(as_text(report, width) if kind == "text" else FORMATS[kind or ""][1](report), end="")
     else:
-        _write(chosen.out, kind, report, pictures)
+        _write(chosen, kind, report, pictures)
     if chosen.wandb:
         _log(chosen.outputs, report, pictures.get("png"))
     return 0
@@ -149,7 +149,8 @@ def _report(
     """
     from alchemist_exp.results.comparison import compare_runs, compare_table
     from alchemist_exp.results.filled_table import fill
-    from alchemist_exp.results.runs import RunState, narrow, with_unseen_scores
+    from alchemist_exp.results.run_filters import narrow, with_unseen_scores
+    from alchemist_exp.results.runs import RunState
 
     runs = narrow(runs, filters)
     if chosen.unseen:
@@ -161,7 +162,10 @@ def _report(
                 f"no run in {chosen.outputs} that passes the filters has finished; see alchemist status "
                 f"{chosen.outputs}."
             )
-        return compare_runs(runs, chosen.outputs, shown=None if chosen.all or not screen else _screen_rows()), {}
+        # What fits the screen, next to captions and notes.
+        height = shutil.get_terminal_size().lines if sys.stdout.isatty() else DEFAULT_HEIGHT
+        shown = None if chosen.all or not screen else max(10, height - 14)
+        return compare_runs(runs, chosen.outputs, shown=shown), {}
     from alchemist_exp.cli.table_runs import choose_runs, left_out_note
 
     runs, left_out = choose_runs(chosen.table, runs, filters)
@@ -176,12 +180,6 @@ def _report(
 
     drawn = figure5(filled)
     return replace(report, svg=drawn["svg"].decode("utf-8")), drawn
-
-
-def _screen_rows() -> int:
-    """Return how many rows of a table fit the screen, next to its captions and notes."""
-    height = shutil.get_terminal_size().lines if sys.stdout.isatty() else DEFAULT_HEIGHT
-    return max(10, height - 14)
 
 
 def _format(chosen: argparse.Namespace) -> str | None:
@@ -203,7 +201,8 @@ def _format(chosen: argparse.Namespace) -> str | None:
     return formats[suffix]
 
 
-def _write(out: Path, kind: str | None, report: Report, pictures: Mapping[str, bytes]) -> None:
+def _write(chosen: argparse.Namespace, kind: str | None, report: Report, pictures: Mapping[str, bytes]) -> None:
+    out = chosen.out
     if kind in PICTURES and not pictures:
         raise StoreError("there is no finished run to draw; the table (without --out) lists what is missing.")
     if kind is None:
@@ -211,6 +210,9 @@ def _write(out: Path, kind: str | None, report: Report, pictures: Mapping[str, b
         files |= {out / f"{report.name}.{name}": raw for name, raw in pictures.items()}
     else:
         files = {out: pictures[kind] if kind in PICTURES else FORMATS[kind][1](report).encode()}
+    # All of them first, so that no file is written if one of them is refused.
+    for path in files:
+        refuse_existing(path, "-o FILE" if kind else "-o DIR", overwrite=chosen.overwrite)
     for path, raw in files.items():
         write_bytes(path, raw)
         print(f"wrote {path}")

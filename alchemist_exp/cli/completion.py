@@ -4,12 +4,11 @@ The script calls `alchemist completion words LINE` at each Tab, so this module i
 of members are those of YAML files, keys are read from their lines.
 """
 
-import argparse
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command
 from alchemist_exp.core.config_dir import config_dir
 
 HYDRA_OPTIONS = ("--cfg", "--config-dir", "--help", "--multirun", "-m")
@@ -34,11 +33,11 @@ OPTIONS = {
         "--weights",
     ),
     "export": ("--config-dir", "--help", "--out", "--outputs", "--overwrite"),
-    "compare": ("--format", "--help", "--out", "--table"),
+    "compare": ("--format", "--help", "--out", "--overwrite", "--table"),
     "report": ("--help", "--out", "--outputs", "--overwrite"),
     "show": ("--help", "--outputs"),
     "review": ("--help", "--out", "--outputs", "--overwrite", "--rows", "--split"),
-    "worth": ("--config-dir", "--help", "--json", "--outputs", "--plot", "--rows", "--weights"),
+    "worth": ("--config-dir", "--help", "--json", "--outputs", "--overwrite", "--plot", "--rows", "--weights"),
 }
 """The options of each command that takes overrides, filters or a run."""
 
@@ -93,6 +92,7 @@ The one for bash also completes python -m alchemist_exp.run.
 """
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist completion`.
 
@@ -106,10 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="alchemist completion", description=DESCRIPTION)
     parser.add_argument("shell", choices=[*SCRIPTS, "words"], help="words: the completions of LINE, for these scripts")
     parser.add_argument("line", metavar="LINE", nargs="?", default="", help="a command line up to the cursor")
-    return run_command(lambda: _print(parser.parse_args(arguments)))
-
-
-def _print(chosen: argparse.Namespace) -> int:
+    chosen = parser.parse_args(arguments)
     text = "\n".join(complete(chosen.line)) if chosen.shell == "words" else SCRIPTS[chosen.shell].strip()
     if text:
         print(text)

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, natural, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command, natural
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import escape_controls, single_line
@@ -19,7 +19,6 @@ from alchemist_exp.results.layout import heading, new_console, new_table, number
 from alchemist_exp.results.report import UNKNOWN
 
 if TYPE_CHECKING:
-    from alchemist_exp.labeling.beliefs import Belief
     from alchemist_exp.labeling.explanation import Explainer, Explanation
     from alchemist_exp.labeling.stored_rows import StoredRow
 
@@ -45,6 +44,7 @@ SHOWN_LINE_CHARS: Final = 100
 """Characters of a line and of a condition that are shown on the terminal."""
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist explain`.
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--allow-module", metavar="NAME", action="append", default=[], help="programs may import this module"
     )
-    return run_command(lambda: _explain(parser.parse_args(arguments)))
+    return _explain(parser.parse_args(arguments))
 
 
 def _explain(chosen: argparse.Namespace) -> int:
@@ -161,22 +161,17 @@ def _screen(
         if belief is not None
     }
     yield heading("Labels")
-    yield _labels(explainer.classes, beliefs, stored)
+    table = new_table("", "label", *(f"p({single_line(name)})" for name in explainer.classes))
+    for name, belief in beliefs.items():
+        label = "none" if belief.label is None else single_line(belief.label) + " (a tie)" * belief.tied
+        table.add_row(name, label, *(number_text(belief.probs.get(one)) for one in explainer.classes))
+    if stored is not None and stored.gold is not None:
+        table.add_row("gold", single_line(stored.gold))
+    yield table
     if explanation.votes:
         voted = sum(vote.vote is not None for vote in explanation.votes)
         yield heading("Programs", f"{voted} of {len(explanation.votes)} vote")
         yield _votes(explanation)
-
-
-def _labels(classes: Sequence[str], beliefs: "Mapping[str, Belief]", stored: "StoredRow | None") -> Table:
-    """Return the table with the label and the probabilities by each model."""
-    table = new_table("", "label", *(f"p({single_line(name)})" for name in classes))
-    for name, belief in beliefs.items():
-        label = "none" if belief.label is None else single_line(belief.label) + " (a tie)" * belief.tied
-        table.add_row(name, label, *(number_text(belief.probs.get(one)) for one in classes))
-    if stored is not None and stored.gold is not None:
-        table.add_row("gold", single_line(stored.gold))
-    return table
 
 
 def _votes(explanation: "Explanation") -> Table:

@@ -1,11 +1,10 @@
 """`alchemist export RUN -o DIR`: writes the labels, programs and model of a finished run for use without Alchemist."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.terminal import single_line
@@ -26,6 +25,7 @@ configuration, with the paths of your files.
 """
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist export`.
 
@@ -44,10 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
     )
     parser.add_argument("--config-dir", metavar="DIR", type=Path, help="run the code of your own components in DIR")
-    return run_command(lambda: _export(parser.parse_args(arguments)))
-
-
-def _export(chosen: argparse.Namespace) -> int:
+    chosen = parser.parse_args(arguments)
     from alchemist_exp.export.bundle import check_target, export_run
     from alchemist_exp.labeling.components import Consent
     from alchemist_exp.labeling.run_files import open_run, refuse_multi_label

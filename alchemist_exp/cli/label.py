@@ -4,31 +4,26 @@ It makes the overrides of `alchemist run` from plain arguments, so both commands
 """
 
 import argparse
-import csv
 import os
-import re
-import shlex
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from alchemist_exp.cli.arguments import Parser, apply_command, report_command, run_command, show_command
+from alchemist_exp.cli.arguments import Parser, as_command
 from alchemist_exp.cli.confirm import may_send_calls
-from alchemist_exp.cli.labeled_table import LabeledTable, label_rows
+from alchemist_exp.cli.label_overrides import OPTIONS, listed_names, run_overrides, with_options
+from alchemist_exp.cli.label_screen import show_found, show_next
+from alchemist_exp.cli.labeled_table import label_rows
+from alchemist_exp.cli.saved_dataset import member_file, save_member
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.hashing import bytes_fingerprint
-from alchemist_exp.core.overrides import override
-from alchemist_exp.core.terminal import sanitize, single_line
-from alchemist_exp.data.class_names import count_labels, numbered
-from alchemist_exp.data.label_column import is_missing
+from alchemist_exp.core.terminal import single_line
+from alchemist_exp.data.class_names import numbered
 from alchemist_exp.data.readers import read_table, similar_column
 from alchemist_exp.data.table import Columns, Table
-from alchemist_exp.data.text_formats import DELIMITERS
-from alchemist_exp.data.texts import has_text
 from alchemist_exp.data.writers import WRITERS, check_output, write_table
 
 if TYPE_CHECKING:
@@ -50,34 +45,8 @@ as this command wrote it, it is replaced only after a question or with --overwri
 alchemist run, as in label_model=majority.
 """
 
-SAVED_TO = "my_conf"
-"""The directory of `--save` without --config-dir."""
-
 WRITTEN = "label_tables"
 """The directory in outputs with a file for each table that was written: the fingerprint of its content."""
-
-ARGUMENTS = {
-    "dataset": "FILE",
-    "dataset.path": "FILE",
-    "dataset.text_column": "--text",
-    "dataset.columns": "--text",
-}
-"""Keys that no override may change, because the table is made of what these arguments name."""
-
-OPTIONS = {
-    "dataset.text_column": "--text",
-    "dataset.columns": "--text",
-    "dataset.label_column": "--label",
-    "dataset.classes": "--classes",
-    "dataset.prompt": "--task",
-    "method.path": "--programs",
-    "llm.model": "--model",
-    "budget.usd": "--budget",
-}
-"""The keys of `alchemist run` that have an option of this command."""
-
-SHOWN_VALUES = 12
-"""Labels or columns that are named on the screen."""
 
 ONE_CLASS = (
     "alchemist label is for one class per row; with several use alchemist run with dataset.multi_label=true, whose "
@@ -85,6 +54,7 @@ ONE_CLASS = (
 )
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist label`.
 
@@ -121,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config-dir", metavar="DIR", help="your own members (default with --save: my_conf)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, whatever it is, without asking")
     parser.add_argument("--yes", action="store_true", help="do not ask before the LLM is paid")
-    return run_command(lambda: _label_by_options(parser.parse_intermixed_args(arguments)))
+    return _label_by_options(parser.parse_intermixed_args(arguments))
 
 
 def _label_by_options(chosen: argparse.Namespace) -> int:
@@ -132,27 +102,6 @@ def _label_by_options(chosen: argparse.Namespace) -> int:
         given = {text.lstrip("+").partition("=")[0] for text in chosen.overrides}
         text = with_options(str(error), {key: name for key, name in OPTIONS.items() if key not in given})
         raise type(error)(text) from error
-
-
-def with_options(text: str, options: Mapping[str, str]) -> str:
-    r"""Return a message with the options of this command instead of keys of `alchemist run`.
-
-    Args:
-        text: The message.
-        options: The option of each key.
-
-    Example:
-        >>> with_options("set 'dataset.classes=[ham,spam]'; dataset.label_column=null stays", OPTIONS)
-        "set '--classes ham,spam'; dataset.label_column=null stays"
-
-    """
-    keys = "|".join(map(re.escape, options))
-    if not keys:
-        return text
-    # An option takes a text: no brackets of a list, no quotes of the grammar, and no null.
-    text = re.sub(rf"\"?\b({keys})='([^']*)'\"?", lambda m: f"{options[m[1]]} {shlex.quote(m[2])}", text)
-    text = re.sub(rf"\b({keys})=\[([^\]]*)\]", lambda m: f"{options[m[1]]} {m[2].replace('...', 'A,B')}", text)
-    return re.sub(rf"\b({keys})\b(?!=null|\.)(=)?", lambda m: options[m[1]] + (" " if m[2] else ""), text)
 
 
 def _label(chosen: argparse.Namespace) -> int:
@@ -186,7 +135,7 @@ def _row_columns(asked: str | None, columns: Columns, file: Path) -> list[str]:
         )
     if asked in columns:
         return [asked]
-    parts = _names(asked)
+    parts = listed_names(asked)
     if absent := next((part for part in parts if part not in columns), None):
         raise ConfigError(f"{file} has no column {absent!r}{_guess(absent, columns)}; the columns are {names}.")
     return parts
@@ -199,13 +148,14 @@ def _guess(absent: str, columns: Columns) -> str:
 
 def _run(chosen: argparse.Namespace, table: Table, row_columns: list[str], out: Path) -> int:
     """Show what is there and what it costs, ask, run and write the table."""
+    from alchemist_exp.cli.program_edit import METHODS
     from alchemist_exp.library import compose_experiment
     from alchemist_exp.pipeline.run import run
     from alchemist_exp.results.console import show
     from alchemist_exp.results.progress import RichProgress
 
-    overrides = _overrides(chosen, row_columns)
-    saved = None if chosen.save is None else _member_file(chosen)
+    overrides = run_overrides(chosen, row_columns)
+    saved = None if chosen.save is None else member_file(chosen)
     config_dir = chosen.config_dir if saved is None or Path(chosen.config_dir or "").is_dir() else None
     experiment, container = compose_experiment(overrides, config_dir)
     if experiment.dataset.is_multi_label:
@@ -213,13 +163,13 @@ def _run(chosen: argparse.Namespace, table: Table, row_columns: list[str], out: 
     label_column = container["dataset"]["label_column"]
     if any(isinstance(label, list) for label in table.columns.get(label_column, ())):
         raise ConfigError(f"the column {label_column!r} has lists of classes. {ONE_CLASS}")
-    _show_found(chosen.file, table, row_columns, label_column)
+    show_found(chosen.file, table, row_columns, label_column)
     written = experiment.paths.root / WRITTEN / bytes_fingerprint(os.fsencode(out.resolve()))
     if not _may_replace(chosen, out, written) or not _agreed(chosen, experiment):
         print("nothing was sent and nothing was written")
         return 1
     if saved is not None:
-        _save_member(saved, chosen, overrides, config_dir)
+        save_member(saved, chosen, overrides, config_dir)
     result = run(experiment, container, overrides, RichProgress())
     show(result.record, str(result.directory), reused=result.reused)
     labels = label_rows(table.columns, result)
@@ -231,7 +181,7 @@ def _run(chosen: argparse.Namespace, table: Table, row_columns: list[str], out: 
         byte_order_mark=table.encoding == "utf-8-sig",
     )
     write_bytes(written, bytes_fingerprint(out.read_bytes()).encode())
-    _show_next(chosen, labels, row_columns, result.directory, overrides, out)
+    show_next(chosen, labels, row_columns, result.directory, overrides, out, editable=experiment.method.name in METHODS)
     return 0
 
 
@@ -251,92 +201,6 @@ def _may_replace(chosen: argparse.Namespace, out: Path, written: Path) -> bool:
         raise ConfigError(f"{found}; name another file by -o FILE, or add --overwrite to replace it.")
     print(f"{found}. Replace it? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _overrides(chosen: argparse.Namespace, row_columns: list[str]) -> list[str]:
-    """Return the overrides of `alchemist run` that the arguments stand for."""
-    for text in chosen.overrides:
-        if "=" not in text and not text.startswith("~"):
-            raise ConfigError(f"{text!r} is not KEY=VALUE; alchemist label reads one file, here {chosen.file!r}.")
-    own = [text.lstrip("+").partition("=")[0] for text in chosen.overrides]
-    if chosen.llm is None and chosen.programs is None and not {"llm", "method"} & {*own}:
-        raise ConfigError(
-            "nothing writes programs; choose an LLM, as in --llm openai, or name a directory of programs by --programs "
-            "DIR."
-        )
-    if chosen.llm is not None and chosen.programs is not None:
-        raise ConfigError("--llm and --programs exclude each other; programs from files need no LLM.")
-    for key, option in ARGUMENTS.items():
-        if key in own:
-            raise ConfigError(f"{key} is given by {option} of alchemist label; leave out the override.")
-    if chosen.programs is not None and "method" in own:
-        raise ConfigError("--programs stands for method=program_files; leave out --programs or the override of method.")
-    values: dict[str, object] = {
-        "dataset": "files",
-        "dataset.name": chosen.save,
-        "dataset.path": chosen.file,
-        "dataset.prompt": chosen.task,
-        "dataset.classes": None if chosen.classes is None else _names(chosen.classes),
-        "dataset.text_column": None if len(row_columns) > 1 or row_columns == ["text"] else row_columns[0],
-        "dataset.columns": row_columns if len(row_columns) > 1 else None,
-        "dataset.label_column": chosen.label,
-        "llm": chosen.llm,
-        "llm.model": chosen.model,
-        "method": None if chosen.programs is None else "program_files",
-        "method.path": chosen.programs,
-        "budget.usd": chosen.budget,
-    }
-    return [*(override(key, value) for key, value in values.items() if value is not None), *chosen.overrides]
-
-
-def _names(text: str) -> list[str]:
-    """Return the names in a list with commas or in brackets; double quotes are around a name with a comma."""
-    from alchemist_exp.config_errors import intended_value
-
-    if re.fullmatch(r"\[[^\[\]]*\]", text.strip()):
-        return list(map(str, intended_value("dataset.classes", text)))
-    (names,) = csv.reader([" ".join(text.splitlines())], skipinitialspace=True)
-    return [name.strip() for name in names]
-
-
-def _show_found(file: str, table: Table, row_columns: list[str], label_column: str | None) -> None:
-    """Print what is in the file: rows, columns, texts and labels."""
-    columns = table.columns
-    rows = list(
-        zip(
-            *([None if is_missing(v) or not has_text(str(v)) else str(v) for v in columns[n]] for n in row_columns),
-            strict=True,
-        )
-    )
-    without = (None,) * len(row_columns)
-    n_repeated = sum(count - 1 for row, count in Counter(rows).items() if row != without)
-    encoding = {None: [], "utf-8-sig": ["UTF-8 with a byte order mark"]}.get(
-        table.encoding, [str(table.encoding).upper()]
-    )
-    read_as = encoding + ([f"separated by {DELIMITERS[table.delimiter]}"] if table.delimiter else [])
-    how = f" ({', '.join(read_as)})" if read_as else ""
-    print(f"{single_line(file)}{how}: {_count(len(rows), 'row')}; columns: {_listed(columns)}")
-    empty, repeated = _count(rows.count(without), "row"), _count(n_repeated, "text")
-    names = ", ".join(repr(single_line(name)) for name in row_columns)
-    print(f"texts in {names}: {empty} without text, {repeated} repeated from an earlier row")
-    if label_column is not None and label_column in columns:
-        merged, n_spellings = count_labels(columns[label_column])
-        counts = _listed(f"{count:,} {name}" for name, count in merged.items())
-        n_labeled = f"{_count(sum(merged.values()), 'row')}: {counts}" if merged else "none, the column is empty"
-        together = " (spellings that differ only in case or blanks are counted together)"
-        print(f"labels in {single_line(label_column)!r}: {n_labeled}{together * (n_spellings > len(merged))}")
-    else:
-        print("no labels: no score can be computed (a column of gold labels: --label COLUMN)")
-
-
-def _listed(names: Iterable[str]) -> str:
-    shown = [sanitize(name) for name in names]
-    more = f" and {len(shown) - SHOWN_VALUES} more" if len(shown) > SHOWN_VALUES else ""
-    return ", ".join(shown[:SHOWN_VALUES]) + more
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
@@ -365,87 +229,3 @@ def _agreed(chosen: argparse.Namespace, experiment: "Experiment") -> bool:
     check_experiment(experiment)
     check_with_data(experiment, data)
     return may_send_calls([(experiment, planned)], yes=chosen.yes)
-
-
-def _show_next(
-    chosen: argparse.Namespace,
-    table: LabeledTable,
-    row_columns: list[str],
-    directory: Path,
-    overrides: Sequence[str],
-    out: Path,
-) -> None:
-    """Print where the table is, and what to do next."""
-    labels, labeled_by = table.columns["label"], list(table.columns["labeled_by"])
-    counts = Counter(label for label in labels if label is not None)
-    n_without = sum(label is None for label in labels)
-    without = f"; {_count(n_without, 'row')} without a label" if n_without else ""
-    by_model, given = labeled_by.count("model"), labeled_by.count("given")
-    print(f"wrote {single_line(str(out))}: {_listed(f'{n:,} {name}' for name, n in counts.most_common())}{without}")
-    if given:
-        print(
-            f"kept the label of the file in {_count(given, 'row')}; programs vote on {table.n_compared:,} of these "
-            f"and disagree on {table.n_differing:,}"
-        )
-    if by_model:
-        print(f"no program votes on {_count(by_model, 'row')}, which the distilled model has labeled")
-    print("\nNext")
-    if chosen.programs is None:
-        again = ["alchemist", "label", chosen.file, "--task", chosen.task, "--text", chosen.text or row_columns[0]]
-        again += ["--classes", chosen.classes] * (chosen.classes is not None)
-        again += ["--label", chosen.label] * (chosen.label is not None)
-        print(f"  copy the programs, correct one:  cp -r {shlex.quote(str(directory / 'programs'))} programs")
-        print(f"  label with the corrected ones:   {shlex.join(again)} --programs programs")
-    else:
-        print(f"  correct a program in {single_line(chosen.programs)} and run the same command again")
-    print(f"  the same run, with any setting:  {_run_command(chosen, overrides)}")
-    print(f"  this screen again:               {show_command(directory)}")
-    print(f"  a page with rows and programs:   {report_command(directory)}")
-    print(f"  label other rows:                {apply_command(directory)}")
-
-
-def _run_command(chosen: argparse.Namespace, overrides: Sequence[str]) -> str:
-    """Return the command of `alchemist run` that makes the same run."""
-    words = ["--config-dir", chosen.config_dir or SAVED_TO] if chosen.config_dir or chosen.save else []
-    if chosen.save:
-        rest = [text for text in overrides if not text.startswith(("dataset=", "dataset."))]
-        return shlex.join(["alchemist", "run", *words, f"dataset={chosen.save}", *rest])
-    return shlex.join(["alchemist", "run", *words, *overrides])
-
-
-def _member_file(chosen: argparse.Namespace) -> Path:
-    """Return the file of the member to save.
-
-    Raises:
-        ConfigError: The name cannot be that of a new member.
-
-    """
-    from alchemist_exp import config
-
-    if not re.fullmatch(r"[A-Za-z][\w-]*", chosen.save, re.ASCII):
-        raise ConfigError(f"--save {chosen.save!r} is not a name; use letters, digits, - and _.")
-    if chosen.save in {path.stem for path in Path(config.config_dir(), "dataset").glob("*.yaml")}:
-        raise ConfigError(f"--save {chosen.save} is the name of a dataset of the package; choose another one.")
-    return Path(chosen.config_dir or SAVED_TO, "dataset", f"{chosen.save}.yaml")
-
-
-def _save_member(path: Path, chosen: argparse.Namespace, overrides: Sequence[str], config_dir: str | None) -> None:
-    """Write the values of the dataset that differ from dataset=files to a member's file."""
-    import yaml
-    from omegaconf import OmegaConf
-
-    from alchemist_exp import config
-
-    def values_of(overrides: Sequence[str]) -> Any:
-        """Return the values of the dataset, references not resolved."""
-        return OmegaConf.to_container(config.compose(overrides, config_dir)["dataset"], enum_to_str=True)
-
-    usual, own = values_of(["dataset=files"]), values_of(overrides)
-    values = {key: value for key, value in own.items() if usual.get(key) != value}
-    values["path"] = str(Path(chosen.file).resolve())
-    text = f"# {single_line(chosen.task)}\ndefaults:\n  - files\n  - _self_\n\n"
-    text += yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=1000)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{path} exists with other values; choose another name for --save, or delete the file.")
-    write_bytes(path, text.encode("utf-8"))
-    print(f"wrote {path}")

@@ -138,6 +138,7 @@ def _write_programs(parent: Path, record: RunRecord, outputs: Path, program: str
     directory = outputs.resolve() / EDITED / f"{parent.name[:SHOWN_KEY_DIGITS]}_{what}_{key}"
 
     def fill(draft: Path) -> None:
+        """Write every program into the draft of the directory."""
         for each, text in texts.items():
             write_bytes(draft / each, text.encode("utf-8"))
 
@@ -153,7 +154,14 @@ def _given_programs(file: Path, program: str | None, names: Sequence[str]) -> di
     if not file.is_dir():
         if program is None:
             raise ConfigError("--program NAME is missing; it says which program FILE replaces.")
-        return {_named(program, names): _read(file)}
+        fitting = [name for name in names if program in (name, Path(name).stem)] or [n for n in names if program in n]
+        if len(fitting) != 1:
+            found = f"{len(fitting)} programs have" if fitting else "no program has"
+            raise ConfigError(
+                f"--program is {single_line(program)!r}, but {found} this in the name of the file; the files are "
+                f"{', '.join(map(single_line, names))}."
+            )
+        return {fitting[0]: _read(file)}
     if program is not None:
         raise ConfigError(f"--program is for one FILE, and {single_line(str(file))!r} is a directory; leave it out.")
     given = sorted(file.glob("*.py"))
@@ -191,18 +199,6 @@ def _unchanged_programs(parent: Path, record: RunRecord) -> dict[str, str]:
             )
         texts[name] = text
     return dict(sorted(texts.items()))
-
-
-def _named(program: str, names: Sequence[str]) -> str:
-    """Return the file of a program that the user names."""
-    fitting = [name for name in names if program in (name, Path(name).stem)] or [n for n in names if program in n]
-    if len(fitting) != 1:
-        found = f"{len(fitting)} programs have" if fitting else "no program has"
-        raise ConfigError(
-            f"--program is {single_line(program)!r}, but {found} this in the name of the file; the files are "
-            f"{', '.join(map(single_line, names))}."
-        )
-    return fitting[0]
 
 
 def _read(file: Path) -> str:

@@ -1,53 +1,15 @@
 """`alchemist programs diff A B` compares two runs by their records and files; `programs edit` changes a program."""
 
 import argparse
-import difflib
-import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, explain_command, run_command
-from alchemist_exp.cli.run_directory import find_run
-from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.label_sets import SEPARATOR
-from alchemist_exp.core.terminal import escape_controls, sanitize
-from alchemist_exp.core.types import Split
-from alchemist_exp.programs.files import file_names, split_header
-from alchemist_exp.programs.types import Program
-from alchemist_exp.results.layout import new_console, new_table, number_text
-from alchemist_exp.results.record import REPORT, RunRecord, Section, read_finished
-from alchemist_exp.results.report import UNKNOWN
-
-SHOWN_FLIPS = 6
-"""Kinds of changed labels that are named for a split."""
-
-SHOWN_ROWS = 20
-SHOWN_CHARS = 100
-"""Rows with another label that are shown, and the characters of each."""
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command, explain_command
+from alchemist_exp.cli.program_diff import DiffedRun, flipped_rows, read_labels, read_run, show_diff
+from alchemist_exp.results.record import REPORT
 
 
-@dataclass(frozen=True, kw_only=True)
-class DiffedRun:
-    """A finished run.
-
-    Attributes:
-        directory: Where it is.
-        record: Its record.
-        programs: The record's entries of the programs that voted.
-
-    """
-
-    directory: Path
-    record: RunRecord
-    programs: Sequence[Section]
-
-
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist programs`.
 
@@ -82,21 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     edit.add_argument("--config-dir", metavar="DIR", type=Path, help="your own members, as in the command of RUN")
     edit.set_defaults(do=_edit)
 
-    def do() -> int:
-        chosen = parser.parse_args(arguments)
-        return int(chosen.do(chosen))
-
-    return run_command(do)
+    chosen = parser.parse_args(arguments)
+    return int(chosen.do(chosen))
 
 
 def _edit(chosen: argparse.Namespace) -> int:
     from alchemist_exp.cli.program_edit import run_edited
     from alchemist_exp.cli.report import try_run_report
 
-    before = _find_run(chosen.outputs, chosen.run)
+    before = read_run(chosen.outputs, chosen.run)
     made = run_edited(before.directory, before.record, chosen.outputs, chosen.program, chosen.file, chosen.config_dir)
     after = DiffedRun(directory=made.directory, record=made.record, programs=made.record.programs["list"])
-    _show(before, after, source=True)
+    show_diff(before, after, source=True)
     print(f"the new run        {after.directory}")
     if made.record.config["report"] and try_run_report(after.directory):
         print(f"its report         {after.directory / REPORT}")
@@ -104,220 +63,13 @@ def _edit(chosen: argparse.Namespace) -> int:
     if (before.directory / REPORT).exists() and try_run_report(before.directory):
         print(f"report made again  {before.directory / REPORT}")
     # Both have the same data, because the new run has the overrides of the other one.
-    old, new = (_labels(run, ("weak_label",))["weak_label"] for run in (before, after))
-    if not made.record.multi_label and _flipped(old, new):
+    old, new = (read_labels(run, ("weak_label",))["weak_label"] for run in (before, after))
+    if not made.record.multi_label and flipped_rows(old, new):
         print(f"why a row changed  {explain_command(after.directory)}")
     return 0
 
 
 def _diff(chosen: argparse.Namespace) -> int:
-    before, after = (_find_run(chosen.outputs, name) for name in (chosen.a, chosen.b))
-    _show(before, after, source=chosen.source)
+    before, after = (read_run(chosen.outputs, name) for name in (chosen.a, chosen.b))
+    show_diff(before, after, source=chosen.source)
     return 0
-
-
-def _show(before: DiffedRun, after: DiffedRun, *, source: bool) -> None:
-    """Print the comparison of two runs."""
-    from alchemist_exp.results.runs import members_of, run_name
-
-    console = new_console()
-    for name, run in (("A", before), ("B", after)):
-        shown = sanitize(run_name(members_of(run.record)))
-        head = Text.assemble((f"{name}  ", "bold cyan"), (run.record.run_key[:12], "bold"), f"  {shown}")
-        console.print(head)
-    parts = (*_programs(before, after), *_flips(before, after), *_flipped_rows(before, after), *_scores(before, after))
-    for part in parts:
-        console.print(part)
-    if source:
-        console.print(Text(escape_controls("".join(_sources(before, after)))))
-
-
-def _find_run(outputs: Path, name: str) -> DiffedRun:
-    """Return the finished run with that key, first digits of a key, or directory."""
-    directory = find_run(outputs, name)
-    record = read_finished(directory, "compare finished runs")
-    return DiffedRun(directory=directory, record=record, programs=record.programs["list"])
-
-
-def _label(program: Section) -> str:
-    """Return strategy and sample, without the version; a file's name; a human-crafted function's number."""
-    provenance = program.get("provenance")
-    return f"{provenance['strategy']} {provenance['sample']}" if provenance else program["origin"]
-
-
-def _file(program: Section) -> str:
-    """Return the name by which a program is shown: that of its file, because an edited program has no other."""
-    return str(program.get("file") or file_names([_label(program)])[0])
-
-
-def _programs(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
-    table = new_table("", "A", "B", "coverage", "micro F1" if before.record.multi_label else "accuracy", "")
-    counts: Counter[str] = Counter()
-    for old, new in _pairs(before, after):
-        kind = "only in B" if old is None else "only in A" if new is None else "changed" * (old["id"] != new["id"])
-        counts[kind or "the same"] += 1
-        if kind:
-            there = next(program for program in (old, new) if program is not None)
-            ids = [sanitize(str(program["id"])) if program else UNKNOWN for program in (old, new)]
-            lost = _why_absent(there, after) if new is None else _why_absent(there, before) if old is None else ""
-            steps = (
-                " to ".join(number_text(program[key]) for program in (old, new) if program is not None)
-                for key in ("coverage", "accuracy")
-            )
-            table.add_row(sanitize(_file(there)), *ids, *steps, f"{kind}{lost}")
-    yield Text(f"\nPrograms  {', '.join(f'{count} {kind}' for kind, count in counts.items())}", style="bold cyan")
-    if table.row_count:
-        yield table
-
-
-def _why_absent(program: Section, other: DiffedRun) -> str:
-    """Return why a program does not vote in the other run, if that run's record says so."""
-    if program["id"] in [accepted["id"] for accepted in other.record.programs["not_selected"]]:
-        return ", not selected in the other"
-    for rejected in other.record.programs["rejected"]:
-        if program["id"] in (rejected["id"], rejected.get("parent_id")) or _label(rejected) == _label(program):
-            return f", rejected in the other: {sanitize(rejected['reason'])}"
-    return ""
-
-
-def _pairs(before: DiffedRun, after: DiffedRun) -> Iterator[tuple[Section | None, Section | None]]:
-    """Yield pairs of programs: equal ones first, then those edited from each other, then those of one name."""
-    old, new = list(before.programs), list(after.programs)
-    fits: tuple[Callable[[Section, Section], bool], ...] = (
-        lambda a, b: a["id"] == b["id"] and _label(a) == _label(b),
-        lambda a, b: bool(a["id"] == b["id"]),
-        lambda a, b: a["id"] == b.get("parent_id") or b["id"] == a.get("parent_id"),
-        lambda a, b: _label(a) == _label(b),
-    )
-    found: dict[int, Section] = {}
-    for fit in fits:
-        for program in old:
-            twin = next((b for b in new if fit(program, b)), None) if id(program) not in found else None
-            if twin is not None:
-                found[id(program)] = twin
-                new = [b for b in new if b is not twin]
-    yield from ((program, found.get(id(program))) for program in old)
-    yield from ((None, program) for program in new)
-
-
-def _flips(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
-    yield Text("\nRows with another label", style="bold cyan")
-    if before.record.data["fingerprint"] != after.record.data["fingerprint"]:
-        yield Text("the runs used different data, so rows cannot be compared", style="yellow")
-        return
-    old, new = (_labels(run, ("split", "weak_label", "predicted")) for run in (before, after))
-    table = new_table("", "weak label", "of rows", "", "distilled", "of rows", "")
-    for split in before.record.data["rows"]:
-        cells = []
-        for column in ("weak_label", "predicted"):
-            pairs = Counter(
-                (a, b) for s, a, b in zip(old["split"], old[column], new[column], strict=True) if s == split and a != b
-            )
-            share = sum(pairs.values()) / before.record.data["rows"][split]
-            kinds = ", ".join(
-                f"{n:,} {' to '.join('none' if name is None else sanitize(name) for name in pair)}"
-                for pair, n in pairs.most_common(SHOWN_FLIPS)
-            )
-            cells += [f"{sum(pairs.values()):,}", f"{share:.1%}", kinds]
-        table.add_row(split, *cells)
-    yield table
-
-
-def _flipped_rows(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
-    """Yield the first rows with another weak label; `alchemist explain` shows why."""
-    if before.record.data["fingerprint"] != after.record.data["fingerprint"]:
-        return
-    from alchemist_exp.data.kinds import load_kind
-    from alchemist_exp.labeling.review import stored_columns
-
-    # A run without an end model has no directory of a model.
-    places = (after.directory / "model", after.directory / "label_model")
-    names = stored_columns(load_kind(next(filter(Path.is_dir, places), places[0])))
-    columns = ("split", "row", "gold", "weak_label", *names.values())
-    old, new = _labels(before, ("weak_label",))["weak_label"], _labels(after, columns)
-    flipped = _flipped(old, new["weak_label"])
-    table = new_table("", "row", "A", "B", "gold")
-    table.add_column("text", overflow="fold")
-    for i in flipped[:SHOWN_ROWS]:
-        labels = (
-            UNKNOWN if name is None else sanitize(name) for name in (old[i], new["weak_label"][i], new["gold"][i])
-        )
-        text = "; ".join(str(new[name][i]) for name in names.values() if new[name][i] is not None)
-        table.add_row(new["split"][i], str(new["row"][i]), *labels, sanitize(text)[:SHOWN_CHARS])
-    if flipped:
-        shown = f"{len(flipped[:SHOWN_ROWS]):,} of {len(flipped):,} rows"
-        yield Text(f"\nRows with another weak label  {shown}", style="bold cyan")
-        yield table
-
-
-def _flipped(old: Sequence[Any], new: Sequence[Any]) -> list[int]:
-    """Return the positions of the rows with another label."""
-    return [i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
-
-
-def _labels(run: DiffedRun, names: Sequence[str]) -> dict[str, list[Any]]:
-    from pyarrow import ArrowException, parquet
-
-    path = run.directory / "labels.parquet"
-    try:
-        columns: dict[str, list[Any]] = parquet.read_table(path, columns=[*names]).to_pydict()
-    except (OSError, ArrowException) as error:
-        reason = re.sub(r"\s+", " ", str(error))[:200]
-        raise StoreError(f"the labels {path} cannot be read ({reason}); run it again with force=true.") from error
-    return {name: [_hashable(value) for value in values] for name, values in columns.items()}
-
-
-def _hashable(value: Any) -> Any:
-    """Return a label; a list of classes, as a run with dataset.multi_label=true has it, as one text."""
-    return (SEPARATOR.join(value) or SEPARATOR) if isinstance(value, list) else value
-
-
-def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
-    metric = "f1" if before.record.multi_label or before.record.data["metric"] == "f1" else "accuracy"
-    table = new_table("", "micro F1" if before.record.multi_label else metric, "", "macro F1", "")
-    for split in Split:
-        for what, section in (("label model", "label_model"), ("distilled", "end_model")):
-            cells: list[str] = []
-            for name in (metric, "macro_f1"):
-                old, new = (_score(getattr(run.record, section), split, name) for run in (before, after))
-                cells.append(f"{number_text(old)} to {number_text(new)}")
-                cells.append("" if old is None or new is None else f"{new - old:+.3f}")
-            if any(cell not in ("", f"{UNKNOWN} to {UNKNOWN}") for cell in cells):
-                table.add_row(f"{what}, {split}", *cells)
-    other = before.record.data["fingerprint"] != after.record.data["fingerprint"]
-    if table.row_count:
-        yield Text(f"\nScores  A to B{', on different data' if other else ''}", style="bold cyan")
-        yield table
-    else:
-        yield Text("\nno scores: the data has no gold labels", style="dim")
-
-
-def _score(section: Section, split: str, metric: str) -> float | None:
-    """Return a score of the label model, or the distilled model's mean over seeds."""
-    score = (section["metrics"].get(split) or {}).get(metric)
-    return score["mean"] if isinstance(score, Mapping) else score
-
-
-def _sources(before: DiffedRun, after: DiffedRun) -> Iterator[str]:
-    """Yield unified diffs of the programs that both runs have and that differ."""
-    changed = [(a, b) for a, b in _pairs(before, after) if a is not None and b is not None and a["id"] != b["id"]]
-    if not changed:
-        yield "\nno program has changed\n"
-    for old, new in changed:
-        yield "\n"
-        lines = _lines(before, old), _lines(after, new)
-        names = f"A: {_file(old)}", f"B: {_file(new)}"
-        if not all(lines):
-            changed_name = names[0 if not lines[0] else 1]
-            yield f"{changed_name}: its file was changed or removed after the run, so the lines are not known\n"
-            continue
-        yield from difflib.unified_diff(lines[0], lines[1], *names)
-
-
-def _lines(run: DiffedRun, program: Section) -> list[str]:
-    """Return the lines of the program's file without the header; none when the file was removed or changed."""
-    for file in sorted((run.directory / "programs").glob("*.py")):
-        _, source = split_header(file.read_text(encoding="utf-8", errors="replace"))
-        if Program(source=source, origin=file.name).id == program["id"]:
-            return [f"{line}\n" for line in source.split("\n")]
-    return []

@@ -1,11 +1,10 @@
 """`alchemist report`: writes the report of a run, or of all runs of an outputs directory, as one HTML file."""
 
-import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.atomic_io import read_prefix, write_bytes
 from alchemist_exp.core.errors import AlchemistError, ConfigError, StoreError
@@ -31,6 +30,7 @@ HEAD = re.compile(
 """The beginning of each report; see templates/page.html."""
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist report`.
 
@@ -48,10 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
     )
-    return run_command(lambda: _report(parser.parse_args(arguments)))
-
-
-def _report(chosen: argparse.Namespace) -> int:
+    chosen = parser.parse_args(arguments)
     if chosen.out is not None and chosen.out.suffix not in (".html", ".htm"):
         raise ConfigError(f"-o {chosen.out} has to end in .html; a report is an HTML file.")
     if chosen.out is not None and not chosen.overwrite and chosen.out.exists() and not is_report(chosen.out):

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import single_line
@@ -13,6 +13,7 @@ from alchemist_exp.core.types import Split
 _ROWS = 50
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist review`.
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
-    return run_command(lambda: _review(parser.parse_args(arguments)))
+    return _review(parser.parse_args(arguments))
 
 
 def _review(chosen: argparse.Namespace) -> int:

@@ -1,10 +1,9 @@
 """`alchemist show [KEY]`: prints the screen of a finished run again, from its record alone."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import single_line
@@ -13,6 +12,7 @@ from alchemist_exp.results.edits import edit_notes
 from alchemist_exp.results.record import read_finished
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist show`.
 
@@ -37,10 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="all programs, and the scores of each class")
-    return run_command(lambda: _show(parser.parse_args(arguments)))
-
-
-def _show(chosen: argparse.Namespace) -> int:
+    chosen = parser.parse_args(arguments)
     directory = find_run(chosen.outputs, chosen.run).resolve()
     record = read_finished(directory, "alchemist status lists the runs")
     try:

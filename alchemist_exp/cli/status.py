@@ -148,10 +148,11 @@ class _NoLive:
     """Stands for `Live` where there is no terminal."""
 
     def __enter__(self) -> "_NoLive":
+        """Return this object, since there is nothing to open."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Keep an error."""
+        """Do nothing, so that an error goes on."""
 
     def update(self, shown: Text, *, refresh: bool) -> None:
         """Show nothing, for a command without progress."""

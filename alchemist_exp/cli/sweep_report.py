@@ -1,5 +1,6 @@
-"""What is shown of the jobs of a sweep at its end: a table and the notes of the runs."""
+"""What is shown of the jobs of a sweep: names, a table, the notes of the runs, and the command that compares them."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.console import headline, not_logged
 from alchemist_exp.results.layout import new_table
+from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.record import INTERRUPTIONS
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from alchemist_exp.pipeline.run import RunResult
 
 SHOWN_NOTES: Final = 10
+
+_NO_FILTERS = ("hydra", "paths", "logger", "force", "report", "budget", "debug", "experiment")
+"""Overrides that no result depends on, or that `alchemist compare` does not know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +79,7 @@ def job_notes(jobs: Sequence[FinishedJob]) -> list[tuple[str, int]]:
         jobs: Jobs with a finished run.
 
     """
-    from alchemist_exp.results.runs import dataset_name
+    from alchemist_exp.results.run_names import dataset_name
 
     counts: Counter[tuple[str, str]] = Counter()
     datasets = set()
@@ -92,3 +97,53 @@ def job_notes(jobs: Sequence[FinishedJob]) -> list[tuple[str, int]]:
     notes = [(f"{dataset}: {text}" if len(datasets) > 1 and dataset else text, n) for (dataset, text), n in shown]
     more = len(counts) - SHOWN_NOTES
     return notes + ([(f"and {more} other notes, see the records", 1)] if more > 0 else [])
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people.
+
+    Args:
+        seconds: Seconds, more than 0.
+
+    Returns:
+        A text such as "40 s", "3 min" or "2.5 h".
+
+    """
+    if seconds < 100:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def job_name(values: Mapping[str, str]) -> str:
+    """Return the name of a job on the screen.
+
+    Args:
+        values: Its overrides by key, those that differ between the jobs.
+
+    """
+    return single_line(" ".join(f"{key}={value}" for key, value in values.items()))
+
+
+def compare_command(jobs: Sequence[Mapping[str, str]], outputs: str, experiment: str) -> str:
+    """Return the command that compares the runs of a sweep.
+
+    Args:
+        jobs: The overrides of each job by their keys.
+        outputs: The directory of outputs.
+        experiment: The member of the group `experiment`; "" without one.
+
+    """
+    values: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        for key, value in job.items():
+            values.setdefault(key, {})[value] = None
+    filters = [
+        f"{key}={','.join(of_key)}"
+        for key, of_key in values.items()
+        # A key that only some jobs set would leave out the others.
+        if all(key in job for job in jobs)
+        and key.partition(".")[0] not in _NO_FILTERS
+        and not any(set(value) & set("[]{}'\" ,") for value in of_key)
+    ]
+    table = [f"--table={experiment}"] if experiment in TABLES else []
+    return shlex.join(["alchemist", "compare", outputs, *table, *filters])

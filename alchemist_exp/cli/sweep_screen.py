@@ -20,12 +20,11 @@ from omegaconf import DictConfig
 from rich.text import Text
 
 from alchemist_exp import plugins
-from alchemist_exp.cli.sweep_report import FinishedJob, job_notes, job_table
+from alchemist_exp.cli.sweep_report import FinishedJob, compare_command, duration, job_name, job_notes, job_table
 from alchemist_exp.config_errors import sentence
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.console import headline
 from alchemist_exp.results.layout import heading, new_console
-from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.report import SHOWN_KEY_DIGITS
 from alchemist_exp.sweeps.fail_fast import NotStartedError, stopped
 from alchemist_exp.sweeps.outcome import JobOutcome, SearchResult
@@ -35,8 +34,6 @@ from alchemist_exp.tracking.wandb_run import OFFLINE_RUNS, offline_files
 SHOWN_JOBS = 40
 """Rows of the table; `alchemist compare` has the others."""
 
-_NO_FILTERS = ("hydra", "paths", "logger", "force", "report", "budget", "debug", "experiment")
-"""Overrides that no result depends on, or that `alchemist compare` does not know."""
 
 _LAUNCHER_LOG = logging.getLogger("hydra._internal.core_plugins.basic_launcher")
 """Names each job too; quiet while the screen does."""
@@ -55,6 +52,7 @@ class SweepScreen(Callback):
     current: ClassVar["SweepScreen | None"] = None
 
     def __init__(self) -> None:
+        """Begin without any job; Hydra makes one screen in each process."""
         self._finished: dict[int, FinishedJob] = {}
         self._jobs: list[dict[str, str]] = []
         self._outputs = ""
@@ -158,9 +156,14 @@ class SweepScreen(Callback):
 
         """
         self._began = time.monotonic()
-        if config.hydra.mode is not RunMode.MULTIRUN or _is_stopped(config):
+        if config.hydra.mode is not RunMode.MULTIRUN:
             return
-        left = self._seconds_left()
+        # A job after another one's failure is not started.
+        if config.sweep.fail_fast and stopped(Path(config.hydra.sweep.dir)):
+            return
+        # The jobs that have not begun and the one that begins; nothing is known before the first has run.
+        made = [job.seconds for job in self._finished.values() if job.result and not job.result.reused]
+        left = sum(made) / len(made) * (self._n_jobs - len(self._finished)) if made and self._jobs else 0.0
         title = self._title(self._number(config), self._values(config))
         _print(Text.assemble(*title, (f"  about {duration(left)} left" if left else "", "dim")))
 
@@ -187,7 +190,7 @@ class SweepScreen(Callback):
         )
         self._finished[job.number] = job
         # Lines of several processes alternate, so each one names its job.
-        before = "" if SweepScreen.current is self else f"{self._position(job.number)}  {_name(job.values)}: "
+        before = "" if SweepScreen.current is self else f"{self._position(job.number)}  {job_name(job.values)}: "
         if job.result is None:
             # On a terminal, the error is already there: it goes to standard error.
             if not sys.stdout.isatty():
@@ -220,7 +223,7 @@ class SweepScreen(Callback):
         for text, count in job_notes(done):
             _print(Text(f"! {text}" + (f" ({count} jobs)" if count > 1 else ""), style="yellow"))
         for error in dict.fromkeys(job.error for job in failed):
-            names = "; ".join(_name(job.values) for job in failed if job.error == error)
+            names = "; ".join(job_name(job.values) for job in failed if job.error == error)
             _print(Text(f"failed    {names}: {error}", style="red"))
         for line in self._search_lines():
             _print(Text(line))
@@ -228,7 +231,7 @@ class SweepScreen(Callback):
             what = f"{left} jobs are" if left > 1 else "one job is"
             _print(Text(f"continue  the same command again; {what} left, finished runs are loaded"))
         if done and not self._n_trials:  # a comparison would show scores on test
-            _print(Text(f"compare   {self._compare_command()}"))
+            _print(Text(f"compare   {compare_command(self._jobs, self._outputs, self._experiment)}"))
         made = [job.result for job in done if job.result and not job.result.reused]
         if any(offline_files(result.directory) for result in made):
             _print(Text(f"upload    wandb sync {shlex.quote(self._outputs)}/runs/*/{OFFLINE_RUNS}"))
@@ -269,7 +272,7 @@ class SweepScreen(Callback):
         options = [] if own is None else ["--config-dir", str(own)]
         how = headline(best.result.record, self._splits)["score"]
         return [
-            f"best      {_name(best.values)}: {how} {self._search.scores[best.number]:.3f}, the highest of "
+            f"best      {job_name(best.values)}: {how} {self._search.scores[best.number]:.3f}, the highest of "
             f"{len(self._search.scores)}; gold labels of valid were used for this choice",
             f"repeat    {shlex.join(['alchemist', 'run', *options, *self._search.overrides])}",
         ]
@@ -284,12 +287,7 @@ class SweepScreen(Callback):
 
     def _title(self, number: int, values: Mapping[str, str]) -> list[Any]:
         """Return the parts of the first line of a job."""
-        return [(self._position(number), "bold cyan"), "  ", (_name(values), "bold")]
-
-    def _seconds_left(self) -> float:
-        """Estimate the time of the jobs that have not begun and the one that begins; 0 where nothing is known."""
-        made = [job.seconds for job in self._finished.values() if job.result and not job.result.reused]
-        return sum(made) / len(made) * (self._n_jobs - len(self._finished)) if made and self._jobs else 0.0
+        return [(self._position(number), "bold cyan"), "  ", (job_name(values), "bold")]
 
     def _values(self, config: DictConfig) -> dict[str, str]:
         """Return the overrides of a job that differ between jobs, all of them where none does."""
@@ -300,23 +298,6 @@ class SweepScreen(Callback):
             return {key: values[key] for key in self._searched if key in values}
         differ = {key: value for key, value in values.items() if len({job.get(key) for job in self._jobs}) > 1}
         return differ or values
-
-    def _compare_command(self) -> str:
-        """Return the command that compares the runs of this sweep."""
-        values: dict[str, dict[str, None]] = {}
-        for job in self._jobs:
-            for key, value in job.items():
-                values.setdefault(key, {})[value] = None
-        filters = [
-            f"{key}={','.join(of_key)}"
-            for key, of_key in values.items()
-            # A key that only some jobs set would leave out the others.
-            if all(key in job for job in self._jobs)
-            and key.partition(".")[0] not in _NO_FILTERS
-            and not any(set(value) & set("[]{}'\" ,") for value in of_key)
-        ]
-        table = [f"--table={self._experiment}"] if self._experiment in TABLES else []
-        return shlex.join(["alchemist", "compare", self._outputs, *table, *filters])
 
 
 def sweep_name(hydra: HydraConf) -> str:
@@ -334,21 +315,6 @@ def sweep_name(hydra: HydraConf) -> str:
     return f"{hydra.runtime.choices.get('experiment', 'sweep')} {Path(hydra.sweep.dir).name}"
 
 
-def duration(seconds: float) -> str:
-    """Return a time for people.
-
-    Args:
-        seconds: Seconds, more than 0.
-
-    Returns:
-        A text such as "40 s", "3 min" or "2.5 h".
-
-    """
-    if seconds < 100:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
-
-
 def _split(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
     return key.lstrip("+~"), value
@@ -356,15 +322,6 @@ def _split(override: str) -> tuple[str, str]:
 
 def _without_sweep_keys(values: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in values.items() if not key.startswith(SECTION)}
-
-
-def _is_stopped(config: DictConfig) -> bool:
-    """Return whether a job will not be started, because another one has failed."""
-    return bool(config.sweep.fail_fast) and stopped(Path(config.hydra.sweep.dir))
-
-
-def _name(values: Mapping[str, str]) -> str:
-    return single_line(" ".join(f"{key}={value}" for key, value in values.items()))
 
 
 def _print(shown: Any) -> None:

@@ -17,7 +17,8 @@ from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.results.filled_table import places
 from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.provenance import package_versions
-from alchemist_exp.results.runs import REPLICATES, as_text, select, settings, settings_of
+from alchemist_exp.results.run_filters import as_text, select, settings, settings_of
+from alchemist_exp.results.runs import REPLICATES
 
 ALTERS_NOTHING = ("hydra", "paths", "logger", "force", "report", "budget", "debug", "experiment")
 """Overrides that alter no result, so that they choose no runs."""
@@ -99,7 +100,11 @@ def choose_runs(
         # The sweep calls no LLM for each row: such runs are made with any LLM.
         skipped = {"llm"} if zero_shot[run] else set()
         for group, alternatives in known.items():
-            own = {key: value for key, value in values.items() if key.startswith(f"{group}.") and not _is_nan(value)}
+            own = {
+                key: value
+                for key, value in values.items()
+                if key.startswith(f"{group}.") and not (isinstance(value, float) and math.isnan(value))
+            }
             if own and group not in skipped and (reason := _difference(group, own, alternatives)):
                 differ.setdefault(str(run), reason)
     chosen = fitting[~fitting.index.isin(differ)]
@@ -188,7 +193,3 @@ def _difference(group: str, own: Mapping[str, str], alternatives: Sequence[Mappi
     if f"{group}.name" in fewest:
         return f"{group}={own[f'{group}.name']}"
     return f"{fewest[0]}={own[fewest[0]][:40]}"
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)

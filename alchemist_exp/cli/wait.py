@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.sweeps.overrides import without_sweep_keys
@@ -33,7 +33,32 @@ def main() -> int:
         The exit code.
 
     """
-    return run_command(_wait)
+    outputs, submissions = parse("alchemist wait", DESCRIPTION)
+    names = {submission.name for submission in submissions}
+    shown = ""
+    while True:
+        try:
+            left = [state for state in active_states(outputs) if state.submission.name in names]
+        except SlurmError as error:
+            text = f"{error} Waiting goes on."
+        else:
+            if not left:
+                break
+            pending = sum(state.job is not None and state.job.state == "PENDING" for state in left)
+            text = f"{len(left) - pending:,} running, {pending:,} pending"
+        if text != shown:
+            print(text, file=sys.stderr, flush=True)
+            shown = text
+        time.sleep(_POLL_S)
+    jobs = []
+    for task in (task for submission in submissions for task in submission.tasks):
+        overrides = tuple(without_sweep_keys(task.overrides))
+        jobs.append(StatusLine(state=MISSING, key=task.run_key, name=" ".join(overrides), overrides=overrides))
+    found = status(outputs, jobs)
+    print("\n".join(status_rows(found, outputs)))
+    for sentence in found.errors:
+        print_error(sentence)
+    return 0 if found.complete else 1
 
 
 def parse(prog: str, description: str, arguments: Sequence[str] | None = None) -> tuple[Path, list[Submission]]:
@@ -65,32 +90,3 @@ def parse(prog: str, description: str, arguments: Sequence[str] | None = None) -
         known = ", ".join(dict.fromkeys(submission.sweep for submission in reversed(submissions)))
         raise ConfigError(f"{'no sweep is' if not names else 'several sweeps are'} named {wanted!r}; known: {known}.")
     return outputs, [submission for submission in submissions if submission.sweep in names]
-
-
-def _wait() -> int:
-    outputs, submissions = parse("alchemist wait", DESCRIPTION)
-    names = {submission.name for submission in submissions}
-    shown = ""
-    while True:
-        try:
-            left = [state for state in active_states(outputs) if state.submission.name in names]
-        except SlurmError as error:
-            text = f"{error} Waiting goes on."
-        else:
-            if not left:
-                break
-            pending = sum(state.job is not None and state.job.state == "PENDING" for state in left)
-            text = f"{len(left) - pending:,} running, {pending:,} pending"
-        if text != shown:
-            print(text, file=sys.stderr, flush=True)
-            shown = text
-        time.sleep(_POLL_S)
-    jobs = []
-    for task in (task for submission in submissions for task in submission.tasks):
-        overrides = tuple(without_sweep_keys(task.overrides))
-        jobs.append(StatusLine(state=MISSING, key=task.run_key, name=" ".join(overrides), overrides=overrides))
-    found = status(outputs, jobs)
-    print("\n".join(status_rows(found, outputs)))
-    for sentence in found.errors:
-        print_error(sentence)
-    return 0 if found.complete else 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser, positive, run_command
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command, positive, refuse_existing
 from alchemist_exp.cli.run_directory import find_run
 from alchemist_exp.core.errors import ConfigError, require_packages
 from alchemist_exp.core.terminal import sanitize, single_line
@@ -35,6 +35,7 @@ CURVE = 40
 PICTURES = (".png", ".svg")
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alchemist worth`.
 
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"the largest number of gold rows ({MOST_ROWS:,}); the others are 50, 100, 200, ...",
     )
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the curve into this file, .png or .svg")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
         "--outputs", metavar="DIR", type=Path, default=OUTPUTS, help="the directory that the run had as paths.outputs"
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--weights", metavar="PATH", type=Path, action="append", default=[], help="read these weights of an encoder"
     )
-    return run_command(lambda: _worth(parser.parse_args(arguments)))
+    return _worth(parser.parse_args(arguments))
 
 
 def _worth(chosen: argparse.Namespace) -> int:
@@ -88,6 +90,7 @@ def _worth(chosen: argparse.Namespace) -> int:
     if plot is not None:
         if plot.suffix not in PICTURES:
             raise ConfigError(f"--plot is {single_line(str(plot))!r}; expected a name that ends in .png or .svg.")
+        refuse_existing(plot, "--plot FILE", overwrite=chosen.overwrite)
         require_packages("--plot", "figures", "matplotlib")
     run = open_run(find_run(chosen.outputs, chosen.run).absolute())
     refuse_multi_label(run, "alchemist worth")
@@ -127,6 +130,7 @@ def render(run: "StoredRun", worth: "LabelWorth") -> list["RenderableType"]:
     from rich.text import Text
 
     from alchemist_exp.results.layout import heading, mean_text, new_table
+    from alchemist_exp.results.run_names import dataset_title
 
     splits, distilled = [*worth.distilled], worth.distilled[worth.split]
     n_draws, n_seeds = len(worth.crossings), len(distilled.per_seed)
@@ -134,6 +138,7 @@ def render(run: "StoredRun", worth: "LabelWorth") -> list["RenderableType"]:
     low, high = min(values), max(values)
 
     def place(value: float) -> int:
+        """Return the column of a score on the curve's axis, in characters from 0."""
         return round((CURVE - 1) * (value - low) / (high - low)) if high > low else 0
 
     axis = f"{low:.3f}".ljust(CURVE - 5) + f"{high:.3f}"
@@ -147,7 +152,8 @@ def render(run: "StoredRun", worth: "LabelWorth") -> list["RenderableType"]:
         table.add_row(f"{point.rows:,}", *scores, "".join(line))
     scores = [mean_text(vars(worth.distilled[split]), n_seeds) for split in splits]
     table.add_row("distilled", *scores, " " * place(distilled.mean) + "|", style="bold")
-    names = [sanitize(str(run.config(group).get("name", ""))) for group in ("dataset", "method", "end_model")]
+    members = (str(run.config(group).get("name", "")) for group in ("method", "end_model"))
+    names = [sanitize(name) for name in (dataset_title(run.config("dataset")), *members)]
     return [
         Text("\n" + "  ·  ".join(names) + f"  ·  {sanitize(run.record.run_key[:12])}", style="bold"),
         heading(

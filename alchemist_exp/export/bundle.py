@@ -72,23 +72,19 @@ def check_target(directory: Path, *, force: bool) -> None:
         raise ConfigError(
             f"{str(directory)!r} is not an export, so --overwrite does not replace it; name another one by -o DIR."
         )
-    if foreign := _foreign_files(directory):
-        shown = ", ".join(map(single_line, foreign[:_SHOWN_FILES])) + ", ..." * (len(foreign) > _SHOWN_FILES)
-        raise ConfigError(
-            f"{str(directory)!r} has files that an export does not write, which --overwrite would delete: {shown}; "
-            "move them away, or name another directory by -o DIR."
-        )
-
-
-def _foreign_files(directory: Path) -> list[str]:
-    """Return what is in the directory of an export but not written by one, as sorted paths inside it."""
+    # What is in the directory of an export and not written by one.
     written = {CARD, *FILES} | {f"{DATA}/{name}.parquet" for name in SPLIT_NAMES.values()}
     written |= {f"{JSONL}/{name}.jsonl" for name in SPLIT_NAMES.values()}
     written |= {str(path.relative_to(directory)) for path in run_files(directory / EXPORTED_RUN)}
     files = (path for path in directory.rglob("*") if path.is_symlink() or not path.is_dir())
     names = (str(path.relative_to(directory)) for path in files)
     # Python writes __pycache__ when labeler.py is imported.
-    return sorted(name for name in names if name not in written and not name.startswith("__pycache__/"))
+    if foreign := sorted(name for name in names if name not in written and not name.startswith("__pycache__/")):
+        shown = ", ".join(map(single_line, foreign[:_SHOWN_FILES])) + ", ..." * (len(foreign) > _SHOWN_FILES)
+        raise ConfigError(
+            f"{str(directory)!r} has files that an export does not write, which --overwrite would delete: {shown}; "
+            "move them away, or name another directory by -o DIR."
+        )
 
 
 def export_run(run: StoredRun, directory: Path, consent: Consent) -> ExportSummary:
@@ -161,7 +157,8 @@ def _fill(run: StoredRun, directory: Path, consent: Consent) -> ExportSummary:
     splits = write_tables(run, directory, weak_source(run))
     keys: dict[str, str] = {}
     notes: list[str] = []
-    if _has_programs(run):
+    fitted = run.label_model / PROGRAMS_FILE
+    if fitted.exists() and read_object(fitted).get("programs"):
         programs = read_programs(run)
         digests = [hashlib.sha256(program.source.encode("utf-8", "surrogatepass")).hexdigest() for program in programs]
         keys = dict(zip(file_names(program.origin for program in programs), digests, strict=True))
@@ -179,11 +176,6 @@ def _fill(run: StoredRun, directory: Path, consent: Consent) -> ExportSummary:
     write_bytes(directory / CARD, card(facts, files).encode("utf-8", "replace"))
     sources: Counter[str] = sum((split.sources for split in splits), Counter())
     return ExportSummary(n_rows=sum(split.rows for split in splits), sources=dict(sources), notes=notes)
-
-
-def _has_programs(run: StoredRun) -> bool:
-    path = run.label_model / PROGRAMS_FILE
-    return path.exists() and bool(read_object(path).get("programs"))
 
 
 def _write_labeler(run: StoredRun, path: Path, consent: Consent) -> list[str]:

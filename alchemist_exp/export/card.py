@@ -63,10 +63,14 @@ def _front_matter(facts: ExportFacts) -> str:
 
 
 def _sections(facts: ExportFacts, files: Sequence[str]) -> list[str]:
+    ours = {name: str(split) for split, name in SPLIT_NAMES.items()}
     by_source = ", ".join(f"{plain(name)} {count:,}" for name, count in facts.sources.items()) or "none"
     choices = [(group.replace("_", " "), name) for group, name in facts.choices.items()]
     provenance = [("run", facts.run_key), ("finished", facts.date), ("alchemist", facts.version), ("code", facts.code)]
     provenance += [("LLM", facts.llm), *choices]
+    if facts.parent:
+        count = f"{facts.n_edited} changed program{'s' * (facts.n_edited != 1)}"
+        provenance.append(("edited from", f"run {facts.parent}, with {count}"))
     sections = [
         f"# {plain(facts.name)}, labeled by {plain(facts.weak_source)}",
         "",
@@ -85,10 +89,7 @@ def _sections(facts: ExportFacts, files: Sequence[str]) -> list[str]:
         "",
         table(
             ["split", "rows", "coverage of weak labels", "labels"],
-            [
-                (one.name, one.rows, facts.coverage.get(_our_name(one.name)), _counts(one.labels))
-                for one in facts.splits
-            ],
+            [(one.name, one.rows, facts.coverage.get(ours[one.name]), _counts(one.labels)) for one in facts.splits],
         ),
         "## Files",
         "",
@@ -128,7 +129,3 @@ def _sections(facts: ExportFacts, files: Sequence[str]) -> list[str]:
 
 def _counts(labels: Mapping[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in labels.items())
-
-
-def _our_name(split: str) -> str:
-    return next(str(ours) for ours, name in SPLIT_NAMES.items() if name == split)

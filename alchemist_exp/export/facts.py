@@ -6,6 +6,8 @@ from typing import Any
 
 from alchemist_exp.export.tables import GOLD, MODEL, PROGRAMS, WrittenSplit
 from alchemist_exp.labeling.run_files import StoredRun
+from alchemist_exp.results.edits import parent_of
+from alchemist_exp.results.run_names import dataset_title
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class ExportFacts:
         temperature: The temperature of the distilled model; None if it is not calibrated.
         notes: The notes of the run.
         splits: The splits as they were written.
+        parent: The key of the run that this one was made of by `alchemist programs edit`; "" for other runs.
+        n_edited: How many programs that run does not have.
 
     """
 
@@ -70,6 +74,8 @@ class ExportFacts:
     temperature: float | None
     notes: Sequence[str]
     splits: Sequence[WrittenSplit]
+    parent: str
+    n_edited: int
 
     @property
     def n_rows(self) -> int:
@@ -116,7 +122,7 @@ def facts_of(run: StoredRun, splits: Sequence[WrittenSplit], keys: Mapping[str, 
     groups = ("method", "llm", "supplement", "selection", "label_model", "feature_extractor", "end_model", "gold")
     coverage = _of(record.label_model, "coverage")
     return ExportFacts(
-        name=_text(data.get("name")) or "dataset",
+        name=dataset_title({"name": _text(data.get("name")) or "dataset", "path": run.config("dataset").get("path")}),
         license=_text(data.get("license")),
         kind=_text(data.get("kind")),
         run_key=_text(record.run_key),
@@ -141,6 +147,9 @@ def facts_of(run: StoredRun, splits: Sequence[WrittenSplit], keys: Mapping[str, 
         temperature=_number(_of(record.end_model, "temperature")),
         notes=[_text(note) for note in record.notes] if isinstance(record.notes, list) else [],
         splits=splits,
+        parent=parent_of(record) or "",
+        # The header of an unchanged program names the program itself.
+        n_edited=sum(_text(one.get("parent_id")) not in ("", one.get("id")) for one in listed.values()),
     )
 
 

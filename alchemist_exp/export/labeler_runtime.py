@@ -203,17 +203,19 @@ class _RandomNumbers:
     """The numbers of numpy.random.default_rng(0).random(), by the generator PCG64 (O'Neill, 2014)."""
 
     def __init__(self) -> None:
+        """Begin with the state that numpy has for the seed 0."""
         self._state = 35399562948360463058890781895381311971
         self._increment = 87136372517582989555478159403783844777
 
     def draw(self, count: int) -> list[float]:
-        return [self._next() for _ in range(count)]
-
-    def _next(self) -> float:
-        self._state = (self._state * 47026247687942121848144207491837523525 + self._increment) % (1 << 128)
-        folded, rotation = (self._state >> 64) ^ (self._state % (1 << 64)), self._state >> 122
-        rotated = ((folded >> rotation) | (folded << (64 - rotation))) % (1 << 64)
-        return float(rotated >> 11) / (1 << 53)
+        """Return the next numbers, each from 0 to below 1."""
+        numbers = []
+        for _ in range(count):
+            self._state = (self._state * 47026247687942121848144207491837523525 + self._increment) % (1 << 128)
+            folded, rotation = (self._state >> 64) ^ (self._state % (1 << 64)), self._state >> 122
+            rotated = ((folded >> rotation) | (folded << (64 - rotation))) % (1 << 64)
+            numbers.append(float(rotated >> 11) / (1 << 53))
+        return numbers
 
 
 _ties = _RandomNumbers()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from alchemist_exp.core.types import BoolArray, Split
 from alchemist_exp.data.writers import jsonl_bytes
+from alchemist_exp.labeling.decoded_size import check_decoded_size
 from alchemist_exp.labeling.run_files import StoredRun, broken
 from alchemist_exp.pipeline.artifacts import INPUT_PREFIX, LABELS
 
@@ -86,6 +87,9 @@ def write_tables(run: StoredRun, directory: Path, weak_source: str) -> list[Writ
     try:
         with ExitStack() as opened, parquet.ParquetFile(path) as file:
             writers: dict[str, _SplitWriter] = {}
+            # Each group of rows apart: a large run is written in parts, and no part may take too much memory.
+            for group in range(file.num_row_groups):
+                check_decoded_size(path, [group])
             class_columns = [LABEL, "gold", "weak_label", "predicted", *_vote_columns(file.schema_arrow)]
             for batch in file.iter_batches(_BATCH_ROWS):
                 for split, table in _by_split(pa.Table.from_batches([batch])):
@@ -196,15 +200,16 @@ class _SplitWriter:
     def __init__(
         self, path: Path, lines: BinaryIO, written: WrittenSplit, classes: Sequence[str], class_columns: Sequence[str]
     ) -> None:
+        """Take the open file of lines; the Parquet file is opened with the first part."""
         self._path = path
         self._lines = lines
         self._written = written
-        self._classes = [_valid_utf8(name) for name in classes]
+        self._classes = [name.encode("utf-8", "replace").decode() for name in classes]
         self._class_columns = class_columns
         self._writer: parquet.ParquetWriter | None = None
 
     def write(self, table: "pa.Table") -> None:
-        """Write some rows."""
+        """Append rows to both files, and count their labels by class and by source."""
         import pyarrow as pa
         import pyarrow.compute as pc
         from pyarrow import parquet
@@ -231,7 +236,7 @@ class _SplitWriter:
         self._writer.write_table(table.cast(self._writer.schema))
 
     def close(self) -> None:
-        """Finish the Parquet file."""
+        """Finish the Parquet file, which cannot be read before."""
         if self._writer is not None:
             self._writer.close()
 
@@ -241,6 +246,7 @@ def _vote_columns(schema: "pa.Schema") -> list[str]:
     import pyarrow as pa
 
     def is_vote(one: "pa.Field") -> bool:
+        """Return whether a column has the votes of a program, by its name and type."""
         return bool(one.name.startswith("vote ") and pa.types.is_dictionary(one.type))
 
     after_gold = itertools.islice(schema, schema.get_field_index("gold"), None)
@@ -275,7 +281,3 @@ def _json_type(kind: "pa.DataType") -> str:
     if pa.types.is_integer(kind):
         return "integer"
     return "number" if pa.types.is_floating(kind) else "string"
-
-
-def _valid_utf8(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

@@ -57,7 +57,10 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = (_template(name) for name in ("style.css", "script.js"))
+    style, script = (
+        resources.files("alchemist_exp.report").joinpath("templates", name).read_text("utf-8")
+        for name in ("style.css", "script.js")
+    )
     return environment.get_template("page.html").render(
         page=page,
         style=Markup(style),
@@ -65,10 +68,6 @@ def render(page: Page) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         version=metadata.version("alchemist-exp"),
     )
-
-
-def _template(name: str) -> str:
-    return resources.files("alchemist_exp.report").joinpath("templates", name).read_text("utf-8")
 
 
 def _printable(value: Any) -> Any:

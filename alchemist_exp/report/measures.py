@@ -127,7 +127,11 @@ def _divisions(rows: LabeledRows, chosen: BoolArray) -> Iterator[tuple[str, list
         lengths = np.asarray(compute.utf8_length(column).fill_null(0).to_numpy(), dtype=np.int64)
         if name != "image" and chosen.any():
             bounds = np.unique(np.percentile(lengths[chosen], (0, 25, 50, 75, 100)).round().astype(np.int64))
-            yield "length in characters", _ranges(lengths, bounds)
+            parts = []  # the last range includes its upper bound
+            for number, (low, high) in enumerate(pairwise(bounds.tolist())):
+                last = number == len(bounds) - 2
+                parts.append((f"{low:,} to {high if last else high - 1:,}", (lengths >= low) & (lengths < high + last)))
+            yield "length in characters", parts
     columns = {**rows.content, **rows.others} if len(rows.content) > 1 else rows.others
     for name, column in columns.items():
         kind = column.type
@@ -145,17 +149,9 @@ def _is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind))
 
 
-def _ranges(lengths: IntArray, bounds: IntArray) -> list[tuple[str, BoolArray]]:
-    """Return the ranges between bounds; the last one includes its upper bound."""
-    parts = []
-    for number, (low, high) in enumerate(pairwise(bounds.tolist())):
-        last = number == len(bounds) - 2
-        parts.append((f"{low:,} to {high if last else high - 1:,}", (lengths >= low) & (lengths < high + last)))
-    return parts
-
-
 def _slice(rows: LabeledRows, part: BoolArray, name: str) -> Slice:
     def accuracy(labels: IntArray) -> float | None:
+        """Return the share of right labels in the part; None without rows that have both labels."""
         labeled = part & (labels != ABSTAIN) & (rows.gold != ABSTAIN)
         return float((labels == rows.gold)[labeled].mean()) if labeled.any() else None
 

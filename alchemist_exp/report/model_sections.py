@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from alchemist_exp.core.types import ABSTAIN
+from alchemist_exp.core.types import ABSTAIN, Split
 from alchemist_exp.labeling.run_files import StoredRun, read_object
 from alchemist_exp.report.blocks import (
     Block,
@@ -118,33 +118,28 @@ def calibration_section(record: RunRecord) -> PageSection:
         by_split = section.get("calibration") or {}
         split = next((split for split in SPLITS if by_split.get(split)), None)
         if split is not None:
-            figures.append(_reliability_chart(by_split[split], name, split))
+            found = by_split[split]
+            confidence, accuracy, n_rows = (
+                [one[key] for one in found["bins"]] for key in ("confidence", "accuracy", "rows")
+            )
+            text = f"{name}, {split}: expected calibration error {found['ece']:.3f} over {sum(n_rows):,} rows."
+            lines = [
+                PlotLine(xs=[0.0, 1.0], ys=[0.0, 1.0], style="plain", dash="4 4"),
+                PlotLine(xs=confidence, ys=accuracy, marks=range(len(n_rows))),
+            ]
+            x, y = (
+                Axis(name="mean probability", low=0.0, high=1.0),
+                Axis(name="share of right labels", low=0.0, high=1.02),
+            )
+            counts = ", ".join(f"{n:,}" for n in n_rows)
+            description = f"{text} Rows of each point from the left: {counts}."
+            figures.append(Figure(svg=plot(lines, x, y, description), caption=description))
     lead = (
         "On the diagonal, labels with a probability of 0.8 are right in 80 % of the rows. Below it, they are too sure."
     )
     return PageSection(
         id="calibration", title="Calibration", lead=lead, blocks=[Columns(blocks=figures)] if figures else []
     )
-
-
-def _scored_split(rows: LabeledRows) -> str:
-    """Return the first of test, valid and train that has gold labels; train if none has."""
-    labeled = {*rows.split[rows.gold != ABSTAIN].tolist()}
-    return next((split for split in SPLITS if split in labeled), "train")
-
-
-def _reliability_chart(found: Mapping[str, Any], name: str, split: str) -> Figure:
-    """Draw the calibration of a split in a record."""
-    confidence, accuracy, n_rows = ([one[key] for one in found["bins"]] for key in ("confidence", "accuracy", "rows"))
-    text = f"{name}, {split}: expected calibration error {found['ece']:.3f} over {sum(n_rows):,} rows."
-    lines = [
-        PlotLine(xs=[0.0, 1.0], ys=[0.0, 1.0], style="plain", dash="4 4"),
-        PlotLine(xs=confidence, ys=accuracy, marks=range(len(n_rows))),
-    ]
-    x, y = Axis(name="mean probability", low=0.0, high=1.0), Axis(name="share of right labels", low=0.0, high=1.02)
-    counts = ", ".join(f"{n:,}" for n in n_rows)
-    description = f"{text} Rows of each point from the left: {counts}."
-    return Figure(svg=plot(lines, x, y, description), caption=description)
 
 
 def slices_section(record: RunRecord, rows: LabeledRows | None) -> PageSection:
@@ -157,7 +152,8 @@ def slices_section(record: RunRecord, rows: LabeledRows | None) -> PageSection:
     """
     blocks: list[Block] = []
     if rows is not None and (rows.gold != ABSTAIN).any():
-        split = _scored_split(rows)
+        labeled = {*rows.split[rows.gold != ABSTAIN].tolist()}
+        split = next((split for split in SPLITS if split in labeled), "train")
         for title, parts in slices(rows, rows.of_split(split) & (rows.gold != ABSTAIN)).items():
             cells = [
                 [
@@ -231,7 +227,10 @@ def curves_section(run: StoredRun) -> PageSection:
     if not curves:
         return PageSection(id="training", title="Training", blocks=[])
     figures: list[Block] = []
-    for key, name in (("train_loss", "training loss (nats)"), ("valid_score", "score on valid")):
+    # Without usable gold labels of valid, early stopping watches rows of train that are held out.
+    watches_valid = any(use.startswith(f"{Split.VALID}: early stopping") for use in run.record.data["gold_used"])
+    score = "score on valid" if watches_valid else "score on held-out rows of train (weak labels)"
+    for key, name in (("train_loss", "training loss (nats)"), ("valid_score", score)):
         lines = [
             PlotLine(
                 xs=[*range(1, len(curve[key]) + 1)],

@@ -47,13 +47,9 @@ class Pictures:
 
         """
         if name not in self._made:
-            pixels = self._bird(name) if self._is_drawn else self._file(name)
+            pixels = self._file(name) if "path" in self._config else self._bird(name)
             self._made[name] = "" if pixels is None else _as_uri(pixels)
         return self._made[name]
-
-    @property
-    def _is_drawn(self) -> bool:
-        return "path" not in self._config
 
     @cached_property
     def _birds(self) -> Mapping[str, list[str]]:

@@ -116,6 +116,7 @@ def plot(
     width, height = size[0] - _LEFT - _RIGHT, size[1] - _TOP - _BOTTOM
 
     def at(x_value: float, y_value: float) -> tuple[float, float]:
+        """Return the place of a point in the view box, x and y."""
         return round(_LEFT + width * x.share(x_value), 1), round(_TOP + height * (1 - y.share(y_value)), 1)
 
     parts = []

@@ -4,6 +4,7 @@ from functools import partial
 
 from alchemist_exp.labeling.run_files import StoredRun, broken
 from alchemist_exp.report.blocks import Block, Page, PageSection, Paragraph, shorten
+from alchemist_exp.report.cost_section import cost_section
 from alchemist_exp.report.explanations import Explanations, explain_rows
 from alchemist_exp.report.html import render_within_limit
 from alchemist_exp.report.model_sections import (
@@ -12,13 +13,15 @@ from alchemist_exp.report.model_sections import (
     curves_section,
     slices_section,
 )
+from alchemist_exp.report.notes_section import notes_section
 from alchemist_exp.report.pictures import Pictures
 from alchemist_exp.report.program_sections import funnel_section, programs_section
 from alchemist_exp.report.rows import read_rows
 from alchemist_exp.report.samples import RowSampler
-from alchemist_exp.report.score_sections import cost_section, notes_section, repeat_section, scores_section
+from alchemist_exp.report.score_sections import repeat_section, scores_section
 from alchemist_exp.results.edits import edit_notes
 from alchemist_exp.results.record import RECORD
+from alchemist_exp.results.run_names import dataset_title
 
 
 def run_report(run: StoredRun) -> str:
@@ -68,7 +71,7 @@ def _page(run: StoredRun, explanations: Explanations | None, names: list[str], s
         _rows_section(sampler, explanations),
         notes_section(record),
     ]
-    parts = (record.config["dataset"]["name"], record.config["method"]["name"], record.label_model["name"])
+    parts = (dataset_title(record.config["dataset"]), record.config["method"]["name"], record.label_model["name"])
     trained = [record.end_model["name"]] * bool(record.end_model["seeds"])
     return Page(
         title=" · ".join(shorten(part) for part in dict.fromkeys((*parts, *trained))),

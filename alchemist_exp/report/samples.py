@@ -148,6 +148,7 @@ class RowSampler:
         """
         rows = self.rows
         text = rows.text(row)
+        n_votes = min(MAX_VOTES, len(self.programs)) if vote is None and rows.votes.size else 0
         labels: list[tuple[str, IntArray, FloatArray | None]] = [("gold", rows.gold, None)]
         if vote is None:
             labels += [("label model", rows.weak, rows.weak_share), ("distilled", rows.predicted, rows.confidence)]
@@ -168,13 +169,9 @@ class RowSampler:
             image="" if self.pictures is None else self.pictures.uri(text),
             facts=facts,
             wrong=wrong,
-            votes=[] if vote is not None else [self._vote(row, column) for column in range(self._n_votes)],
+            votes=[self._vote(row, column) for column in range(n_votes)],
             flags=[name for name, flag in self.flags.items() if flag[row]],
         )
-
-    @property
-    def _n_votes(self) -> int:
-        return min(MAX_VOTES, len(self.programs) if self.rows.votes.size else 0)
 
     def _vote(self, row: int, column: int) -> RowVote:
         vote, gold = int(self.rows.votes[row, column]), int(self.rows.gold[row])

@@ -1,17 +1,13 @@
-"""The sections of a run's page on how to repeat it, its scores, its cost, its data and its notes."""
+"""The sections of a run's page on how to repeat it and on its scores."""
 
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from alchemist_exp.report.blocks import (
     Block,
-    BulletList,
     Cell,
     Code,
-    Columns,
     FactList,
-    Figure,
     PageSection,
     PageTable,
     Paragraph,
@@ -20,17 +16,13 @@ from alchemist_exp.report.blocks import (
     Tiles,
     shorten,
 )
-from alchemist_exp.report.charts import Bar, bars
 from alchemist_exp.report.measures import score_interval
-from alchemist_exp.report.plots import Axis, PlotLine, plot
 from alchemist_exp.results.layout import mean_text, number_text
 from alchemist_exp.results.record import SCORES, RunRecord
 from alchemist_exp.results.report import UNKNOWN, usd_text
 
 SPLITS: Final = ("test", "valid", "train")
 """The splits, the one whose scores count most first."""
-
-_NOTE_CHARS: Final = 2_000
 
 
 def repeat_section(record: RunRecord) -> PageSection:
@@ -199,123 +191,3 @@ def _unseen_text(record: RunRecord, key: str, name: str) -> str:
         f"({repeats['unchanged']:,} of them without a change). The {name} on test is {with_all:.3f} with them and "
         f"{unseen[key]['mean']:.3f} without them."
     )
-
-
-def cost_section(record: RunRecord) -> PageSection:
-    """Return what programs and zero-shot labeling cost at the same price.
-
-    Args:
-        record: Its record.
-
-    """
-    cost, estimate = record.cost, record.cost["break_even"]
-    entries = [
-        (record.programs["source"], estimate["programs_calls"], estimate["programs_usd"]),
-        ("zero-shot labeling", estimate["zero_shot_calls"], estimate["zero_shot_usd"]),
-        ("zero-shot labeling, batch API", estimate["zero_shot_calls"], estimate["zero_shot_batch_usd"]),
-    ]
-    table = PageTable(
-        columns=[
-            TableColumn(name="labels by", numeric=False),
-            TableColumn(name="LLM calls"),
-            TableColumn(name="list price"),
-        ],
-        rows=[
-            [Cell(text=name), Cell(text=f"{calls:,}", sort=calls), Cell(text=usd_text(usd), sort=usd or 0.0)]
-            for name, calls, usd in entries
-            if calls is not None and usd is not None
-        ],
-    )
-    prices = (
-        f"Prices: {estimate['price_as_of']}." if estimate["price_as_of"] else "The price of the model is not known."
-    )
-    spent = f"This run has spent {usd_text(cost['spent_usd'])}"
-    spent += " (the responses are recorded)." if cost["replayed"] and cost["calls"] else "."
-    chart = _cost_chart(estimate)
-    return PageSection(
-        id="cost",
-        title="Cost",
-        lead=f"Estimated from {estimate['basis']}. {prices} {spent}",
-        blocks=[Columns(blocks=[table, *([chart] if chart else [])])],
-    )
-
-
-def _cost_chart(estimate: Mapping[str, Any]) -> Figure | None:
-    programs, zero_shot, n_rows = (estimate[key] for key in ("programs_usd", "zero_shot_usd", "zero_shot_calls"))
-    if not programs or not zero_shot or not n_rows:
-        return None
-    per_row = zero_shot / n_rows
-    crossing = programs / per_row
-    first, last = min(1.0, crossing / 10), max(10.0 * n_rows, 10.0 * crossing)
-    lines = [
-        PlotLine(
-            xs=[first, last],
-            ys=[per_row * first, per_row * last],
-            label="zero-shot labeling",
-            style="plain",
-            dash="5 4",
-        ),
-        PlotLine(xs=[first, last], ys=[programs, programs], label="programs"),
-        PlotLine(xs=[crossing], ys=[programs], style="ours", marks=[0]),
-    ]
-    x = Axis(name="rows", low=first, high=last, logarithmic=True)
-    y = Axis(name="US dollars", low=min(programs, per_row * first) / 2, high=per_row * last * 2, logarithmic=True)
-    text = f"Cost by number of rows. Both methods cost the same at about {crossing:,.0f} rows."
-    return Figure(svg=plot(lines, x, y, text, y_text=lambda usd: f"${usd:,.4g}"), caption=text)
-
-
-def notes_section(record: RunRecord) -> PageSection:
-    """Return the notes and warnings of a run, and the gold labels that it used.
-
-    Args:
-        record: Its record.
-
-    """
-    notes = [shorten(note, _NOTE_CHARS) for note in (*record.label_model["warnings"], *record.notes)]
-    ledger = []
-    for use in record.data["gold_used"]:
-        split, _, purpose = use.partition(": ")
-        ledger.append([Cell(text=shorten(split)), Cell(text=shorten(purpose, 200))])
-    seconds = [(name.replace("_", " "), value) for name, value in record.seconds.items() if name != "total"]
-    longest = max((value for _, value in seconds), default=0.0)
-    chart = [Bar(label=shorten(name, 24), value=value, text=f"{value:.1f} s") for name, value in seconds]
-    caption = f"Seconds of each stage; {record.seconds['total']:.1f} in total."
-    gold = [
-        TableColumn(name="split", numeric=False),
-        TableColumn(name="what its gold labels were used for", numeric=False),
-    ]
-    return PageSection(
-        id="notes",
-        title="Notes and gold labels",
-        blocks=[
-            BulletList(items=notes, title="Notes and warnings", warning=True)
-            if notes
-            else Paragraph(text="No warnings."),
-            Columns(
-                blocks=[
-                    PageTable(columns=gold, rows=ledger, caption="Gold ledger"),
-                    *(
-                        [Figure(svg=bars(chart, maximum=longest, description=caption), caption=caption)]
-                        if chart
-                        else []
-                    ),
-                ]
-            ),
-            *_repeats(record),
-        ],
-    )
-
-
-def _repeats(record: RunRecord) -> Sequence[PageTable]:
-    """Return the counts of rows that repeat a text, by split."""
-    found = record.data.get("repeats") or {}
-    rows = []
-    for split, within in (found.get("within") or {}).items():
-        across = found["across"].get(split, {})
-        earlier = ", ".join(f"{count:,} in {shorten(other)}" for other, count in across.items())
-        total = record.data["rows"][split]
-        cells = [split, f"{total:,}", f"{within:,}", earlier or UNKNOWN]
-        rows.append([Cell(text=cell) for cell in cells])
-    names = ("rows", "repeats in the split itself", "repeats of earlier splits")
-    columns = [TableColumn(name="split", numeric=False), *(TableColumn(name=name) for name in names)]
-    return [PageTable(columns=columns, rows=rows, caption="Repeated rows")] if rows else []

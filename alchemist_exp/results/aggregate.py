@@ -8,7 +8,8 @@ import pandas as pd
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.results.paper_tables import Quantity
 from alchemist_exp.results.record import SCORES
-from alchemist_exp.results.runs import GROUP_SCORES, REPLICATES, RunState, as_text, scope, settings
+from alchemist_exp.results.run_filters import as_text, scope, settings
+from alchemist_exp.results.runs import GROUP_SCORES, REPLICATES, RunState
 
 
 def measurements(runs: pd.DataFrame) -> pd.DataFrame:

@@ -60,6 +60,7 @@ class Canvas:
     """
 
     def __init__(self, width: int, height: int) -> None:
+        """Make an empty canvas; width and height are in pixels."""
         from PIL import Image, ImageDraw
 
         self.image = Image.new("RGB", (width, height), PAPER)
@@ -124,21 +125,21 @@ class Canvas:
     def right_mark(self, x: float, y: float) -> None:
         """Draw a check mark in a circle, its center at (x, y)."""
 
-        def draw(pen: "ImageDraw") -> None:
+        def _draw(pen: "ImageDraw") -> None:
             pen.ellipse([4, 4, 75, 75], outline=INK, width=6)
             pen.line([(22, 41), (35, 54), (58, 27)], fill=INK, width=8, joint="curve")
 
-        self._smooth(x, y, 18, draw)
+        self._smooth(x, y, 18, _draw)
 
     def wrong_mark(self, x: float, y: float) -> None:
         """Draw a white cross on a square that stands on its corner, its center at (x, y)."""
 
-        def draw(pen: "ImageDraw") -> None:
+        def _draw(pen: "ImageDraw") -> None:
             pen.polygon([(40, 0), (79, 40), (40, 79), (0, 40)], fill=WRONG)
             for start, end in (((28, 28), (52, 52)), ((28, 52), (52, 28))):
                 pen.line([start, end], fill=PAPER, width=9)
 
-        self._smooth(x, y, 20, draw)
+        self._smooth(x, y, 20, _draw)
 
     def _smooth(self, x: float, y: float, size: int, draw: "Callable[[ImageDraw], None]") -> None:
         from PIL import Image, ImageDraw

@@ -3,7 +3,7 @@
 from rich.console import RenderableType
 
 from alchemist_exp.results.layout import heading, new_table, number_text
-from alchemist_exp.results.record import RunRecord, Section
+from alchemist_exp.results.record import RunRecord
 
 
 def by_class_tables(record: RunRecord) -> list[RenderableType]:
@@ -21,17 +21,13 @@ def by_class_tables(record: RunRecord) -> list[RenderableType]:
         for split, of_split in section.get("by_class", {}).items():
             how = ", and how they were labeled" if of_split.get("confusion") else ""
             parts += [heading(f"Classes, {name} on {split}", f"rows by gold class{how}")]
-            parts.append(_table(of_split))
+            classes = of_split["classes"]
+            # Where several classes may hold for a row, there is no confusion matrix.
+            confusion = of_split.get("confusion") or [()] * len(classes)
+            as_classes = [f"as {one}" for one in classes if any(confusion)]
+            table = new_table("", "precision", "recall", "F1", "rows", *as_classes)
+            for (one, scores), counts in zip(classes.items(), confusion, strict=True):
+                shares = (number_text(scores[key]) for key in ("precision", "recall", "f1"))
+                table.add_row(one, *shares, f"{scores['rows']:,}", *(f"{count:,}" for count in counts))
+            parts.append(table)
     return parts
-
-
-def _table(of_split: Section) -> RenderableType:
-    classes = of_split["classes"]
-    # Where several classes may hold for a row, there is no confusion matrix.
-    confusion = of_split.get("confusion") or [()] * len(classes)
-    as_classes = [f"as {name}" for name in classes if any(confusion)]
-    table = new_table("", "precision", "recall", "F1", "rows", *as_classes)
-    for (name, scores), counts in zip(classes.items(), confusion, strict=True):
-        shares = (number_text(scores[key]) for key in ("precision", "recall", "f1"))
-        table.add_row(name, *shares, f"{scores['rows']:,}", *(f"{count:,}" for count in counts))
-    return table

@@ -26,7 +26,8 @@ from alchemist_exp.results.run_cells import (
     results_of,
     with_split_scores,
 )
-from alchemist_exp.results.runs import GROUP_SCORES, SYNTHETIC, RunState, dataset_label
+from alchemist_exp.results.run_names import SYNTHETIC, dataset_label
+from alchemist_exp.results.runs import GROUP_SCORES, RunState
 from alchemist_exp.results.table_grids import claims_grid, main_grids, score_grid
 
 _AVERAGED = {

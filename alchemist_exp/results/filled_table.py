@@ -16,7 +16,8 @@ from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.results import paper
 from alchemist_exp.results.aggregate import aggregate, refuse_mixed
 from alchemist_exp.results.paper_tables import TABLES, PaperTable, Quantity
-from alchemist_exp.results.runs import RunState, as_text, select
+from alchemist_exp.results.run_filters import as_text, select
+from alchemist_exp.results.runs import RunState
 
 
 class Place(NamedTuple):

@@ -140,7 +140,7 @@ def _auc_columns(concepts: Sequence[Section], spurious: str) -> dict[str, Callab
         if name in known:
             columns[f"AUC {sanitize(name)}"] = partial(_auc_of, name)
     if known - {"class"}:
-        columns["follows"] = _followed
+        columns["follows"] = lambda fidelity: sanitize(fidelity["follows"] or UNKNOWN)
     return columns
 
 
@@ -151,10 +151,6 @@ def _own_auc(fidelity: Section) -> str:
 
 def _auc_of(name: str, fidelity: Section) -> str:
     return number_text(fidelity["aucs"].get(name))
-
-
-def _followed(fidelity: Section) -> str:
-    return sanitize(fidelity["follows"] or UNKNOWN)
 
 
 def _spurious_note(fidelity: Mapping[str, Any] | None, spurious: str) -> str:

@@ -66,6 +66,19 @@ def number_text(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Return counts as one text.
+
+    Args:
+        counts: The count of each kind.
+
+    Returns:
+        A text such as "12 spam, 1,300 ham".
+
+    """
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items())
+
+
 def mean_text(summary: Mapping[str, Any] | None, n_seeds: int) -> str:
     """Return a score over seeds for people.
 

@@ -11,7 +11,8 @@ from alchemist_exp.core.overrides import override
 from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.paper_tables import TABLES
 from alchemist_exp.results.report import MissingResult
-from alchemist_exp.results.runs import REPLICATES, RunState, dataset_label
+from alchemist_exp.results.run_names import dataset_label
+from alchemist_exp.results.runs import REPLICATES, RunState
 
 _DEFAULTS = (("supplement", "none"), ("selection", "all"), ("label_model", "snorkel"))
 """Members that a command need not name."""

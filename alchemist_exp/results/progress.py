@@ -41,6 +41,7 @@ class RichProgress:
     """
 
     def __init__(self, *, bars: bool = True) -> None:
+        """Begin without a stage; the first call of `start` shows a bar or a line."""
         self._bars = bars
         self._bar: Progress | None = None
         self._printed_at = 0.0

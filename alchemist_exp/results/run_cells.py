@@ -9,8 +9,10 @@ import pandas as pd
 from alchemist_exp.results.aggregate import aggregate, differences, measurements
 from alchemist_exp.results.paper_tables import Quantity
 from alchemist_exp.results.record import SCORES
-from alchemist_exp.results.report import UNKNOWN
-from alchemist_exp.results.runs import AXES, GROUP_SCORES, dataset_label, settings
+from alchemist_exp.results.report import SHOWN_KEY_DIGITS, UNKNOWN
+from alchemist_exp.results.run_filters import settings
+from alchemist_exp.results.run_names import dataset_label
+from alchemist_exp.results.runs import AXES, GROUP_SCORES
 
 GROUPS = (
     "dataset", "method", "llm", "prompt", "supplement", "vetting", "repair", "refine", "selection", "label_model",
@@ -59,6 +61,7 @@ def with_split_scores(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     runs = runs.copy()
 
     def has_score(columns: Iterable[str]) -> pd.Series:
+        """Return whether each run has a value in one of the columns."""
         return runs.reindex(columns=columns).notna().any(axis=1)
 
     on_test = has_score(_FALLBACK)
@@ -127,6 +130,10 @@ def cells_of(runs: pd.DataFrame, names: pd.Series) -> tuple[pd.Series, pd.DataFr
     split = cells.isin(differing[differing].index.get_level_values("cell"))
     cells = cells.where(~split, pd.Series(range(len(runs)), index=runs.index) + len(runs))
     groups = {group: runs[group] for group in GROUPS if group in runs}
+    if "config.method.edited_from" in runs:  # else a run and its edit have equal names
+        groups["method"] = groups["method"] + runs["config.method.edited_from"].map(
+            lambda parent: f", edited from {parent[:SHOWN_KEY_DIGITS]}" if isinstance(parent, str) else ""
+        )
     columns = {group: of for group, of in groups.items() if group == "dataset" or of.dropna().nunique() > 1}
     columns["dataset"] = names
     if split.any():
@@ -174,6 +181,7 @@ def results_of(runs: pd.DataFrame, cells: pd.Series) -> pd.DataFrame:
     }
 
     def value(name: str, quantity: Quantity) -> pd.Series:
+        """Return a quantity of each cell; NaN where no run of the cell has it."""
         found: pd.Series = results.get((name, quantity), pd.Series(np.nan, index=results.index))
         return found
 

@@ -6,17 +6,15 @@ texts of a record are escaped when it is read, so that no control character reac
 
 import fcntl
 import logging
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from alchemist_exp.core.errors import ConfigError, StoreError, unknown_name
+from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import single_line
 from alchemist_exp.results.record import SCORES, SECTIONS, OutdatedRecordError, RunRecord, RunStatus
 
@@ -26,9 +24,6 @@ AXES = frozenset({"dataset", "method", "supplement", "selection", "selection.n",
 REPLICATES = frozenset({"seed", "selection.seed", "dataset.seed"})
 """The group and the values that a mean is over. A dataset that is drawn (toy_birds) has a seed."""
 
-SYNTHETIC = frozenset({"toy_birds"})
-"""Datasets that are drawn by a program; each heading says so."""
-
 GROUP_SCORES = {
     "average": "average",
     "adjusted_average": "adjusted average",
@@ -36,12 +31,6 @@ GROUP_SCORES = {
     "gap": "gap",
 }
 """The accuracies by group in a record, and their headings; only runs on data with a group attribute have them."""
-
-_SETTINGS = ("components.", "packages.", "code", "data.fingerprint")
-"""What can alter a result, as beginnings of a record's keys."""
-
-_USUAL = {"llm": "recorded", "supplement": "none", "feature_extractor": "combined", "gold": "valid"}
-"""Members that a run's name leaves out: those of the default configuration."""
 
 _NUMBER = int | float
 _MAX_NUMBER = 2.0**62
@@ -177,7 +166,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
     for name in ("components", "packages", "groups", *SECTIONS):
         if not isinstance(getattr(record, name), Mapping):
             raise TypeError(f"{name} is not a mapping")
-    row = dict(_flat(vars(record)))
+    row = dict(flatten(vars(record)))
     if record.multi_label:
         row["config.dataset.metric"] = record.metric  # the configuration has that of single classes
     members = {path.split(".")[1]: path for path in row if path.startswith("config.") and path.endswith(".name")}
@@ -232,12 +221,12 @@ def _defined(row: Mapping[str, Any], path: str, scores: Iterable[str]) -> list[s
     return [path for path in paths if not path.endswith((".f1", ".adjusted_average")) or row.get(path, 0) is not None]
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the values of nested mappings by their dotted paths, texts escaped."""
     for key, value in tree.items():
         path = prefix + single_line(str(key))
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}.")
+            yield from flatten(value, f"{path}.")
         else:
             yield path, _escaped(value)
 
@@ -248,53 +237,6 @@ def _escaped(value: Any) -> Any:
     return single_line(value) if isinstance(value, str) else value
 
 
-def run_name(members: Mapping[str, Any]) -> str:
-    """Return the name of a run in a list of runs: its members, without the usual ones and those it does not use.
-
-    Args:
-        members: A row of `RunIndex.runs`, or `members_of` a record.
-
-    Returns:
-        A text such as "youtube · alchemist · snorkel · seed s0".
-
-    """
-    used = {group: value for group, value in members.items() if isinstance(value, str)}
-    parts = [dataset_name(members)]
-    shown = ("method", "llm", "supplement", "label_model", "feature_extractor")
-    parts += [used[group] for group in shown if group in used and used[group] != _USUAL.get(group)]
-    parts += [f"{group} {used[group]}" for group in ("seed", "gold") if used.get(group) != _USUAL.get(group)]
-    if used.get("selection") == "random":
-        parts.append(f"n={members['config.selection.n']}, draw {members['config.selection.seed']}")
-    return " · ".join(parts)
-
-
-def dataset_name(members: Mapping[str, Any]) -> str:
-    """Return the name of a run's dataset in a list of runs.
-
-    Args:
-        members: As for `run_name`.
-
-    Returns:
-        The member; with the last part of the path for members that are of any data, as in "files tickets.csv".
-
-    """
-    dataset, path = str(members["dataset"]), members.get("config.dataset.path")
-    return f"{dataset} {Path(path).name}" if dataset in ("files", "hub") and isinstance(path, str) else dataset
-
-
-def dataset_label(dataset: str) -> str:
-    """Return the name of a dataset in a table of results.
-
-    Args:
-        dataset: A member of the group `dataset`.
-
-    Returns:
-        A text such as "sms"; "toy_birds (synthetic)" for data that are drawn.
-
-    """
-    return f"{dataset} (synthetic)" if dataset in SYNTHETIC else dataset
-
-
 def members_of(record: RunRecord) -> Mapping[str, Any]:
     """Return the members and values of one record, as a row of `RunIndex.runs` has them.
 
@@ -303,189 +245,3 @@ def members_of(record: RunRecord) -> Mapping[str, Any]:
 
     """
     return _row(record)
-
-
-def as_text(value: object) -> Any:
-    """Return a value as it is written in a filter or an override.
-
-    Args:
-        value: A value of a record.
-
-    Returns:
-        A text: true, null, 0.5. NaN is returned unchanged.
-
-    """
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return value if isinstance(value, float) and math.isnan(value) else str(value)
-
-
-def settings(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return what can alter the results of runs.
-
-    Args:
-        runs: Rows of `RunIndex.runs`.
-
-    Returns:
-        One row for each run and one column for each value, named as in a filter (`label_model.starts`, `code`), as
-        text. "null" where a run does not have a value that another run with the same member has; NaN where no run with
-        that member has it, or the run's method does not use the group.
-
-    """
-    found: dict[str, list[Any]] = {}
-    for path in [path for path in runs if path.startswith(_SETTINGS)]:
-        key = path.removeprefix("components.")
-        texts = [as_text(value) for value in runs[path]]
-        group = key.partition(".")[0]
-        members = list(runs[group]) if group in runs else [""] * len(texts)
-        # The member is NaN, and so not among them, where the method does not use the group.
-        known = {member for member, text in zip(members, texts, strict=True) if text == text and member == member}
-        found[key] = [
-            math.nan if member not in known else text if text == text else "null"
-            for member, text in zip(members, texts, strict=True)
-        ]
-    return pd.DataFrame(found, index=runs.index, dtype=object)
-
-
-def settings_of(components: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings of components as `settings` has them.
-
-    Args:
-        components: Keys of components by their groups, as in a record.
-
-    Returns:
-        The texts of their values by paths such as "label_model.starts".
-
-    """
-    return {path: as_text(value) for path, value in _flat(components)}
-
-
-def select(runs: pd.DataFrame, wanted: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return, for each place of a table, the runs that have its members and values.
-
-    Args:
-        runs: Rows of `RunIndex.runs`.
-        wanted: For each place, the wanted member of a group (`label_model`) or value of a key (`selection.n`). A group
-            that a run's method does not use is not compared.
-
-    Returns:
-        For each place the names of the runs, in their order.
-
-    """
-    # Each value is compared once, since a table has up to a hundred places, which share most of their values.
-    fitting = {}
-    for key, value in {item: None for members in wanted for item in members.items()}:
-        column = runs[key] if key in runs else runs.get(f"config.{key}")
-        if column is not None:
-            fitting[key, value] = {*runs.index[(column == value) | runs[key.partition(".")[0]].isna()]}
-    return [
-        [run for run in runs.index if all(run in fitting[item] for item in members.items() if item in fitting)]
-        for members in wanted
-    ]
-
-
-def scope(runs: pd.DataFrame, key: str, axes: Collection[str] = AXES) -> pd.Series:
-    """Return which runs each run has to agree with in the value of `key`.
-
-    Args:
-        runs: Rows of `RunIndex.runs`.
-        key: A column of `settings`.
-        axes: The groups that the comparison is over.
-
-    Returns:
-        For each run a text such as "dataset=sms", which is the same for the runs that have to agree; "" for all runs.
-        Drawn data have to agree with data of the same seed.
-
-    """
-    group = key.partition(".")[0]
-    if key in ("data.fingerprint", "llm.recording"):
-        group = "dataset"
-    elif group == "llm":  # Zero-shot labeling may use another model than programs do.
-        group = "method"
-    if group not in axes or key == "dataset.limit":
-        return pd.Series("", index=runs.index)
-    found = f"{group}=" + runs[group].astype(str)
-    if key == "data.fingerprint" and (seed := "config.dataset.seed") in runs:
-        found = found.where(runs[seed].isna(), found + ", dataset.seed=" + runs[seed].map(as_text).astype(str))
-    return found
-
-
-def with_unseen_scores(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return runs with the scores on rows whose text is in no earlier split in the place of those on all rows.
-
-    Args:
-        runs: Rows of `RunIndex.runs`.
-
-    Returns:
-        The same rows. The scores of a split without repeats, and those by group, stay.
-
-    """
-    runs = runs.copy()
-    for path in [path for path in runs if ".metrics_unseen." in path]:
-        usual = path.replace(".metrics_unseen.", ".metrics.", 1)
-        if usual in runs:
-            # NaN, unlike null, is what a record does not have.
-            missing = runs[path].map(lambda value: isinstance(value, float) and math.isnan(value))
-            runs[usual] = runs[usual].where(missing, runs[path])
-    return runs
-
-
-def check_members(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> None:
-    """Check that the member that a filter names is that of a run.
-
-    Args:
-        runs: Rows of `RunIndex.runs`.
-        filters: As for `narrow`.
-
-    Raises:
-        ConfigError: No run has the member.
-
-    """
-    for group in {key.removesuffix(".name") for key in runs.columns if key.endswith(".name")} & {
-        f"config.{key}" for key in filters
-    }:
-        key = group.removeprefix("config.")
-        known = {*runs[f"{group}.name"].dropna()}
-        for text in filters[key]:
-            if text not in known:
-                close = get_close_matches(text, known, n=1)
-                guess = f"; did you mean {close[0]!r}?" if close else "."
-                raise ConfigError(f"no run has {key}={text}{guess} The runs have: {', '.join(sorted(known))}.")
-
-
-def narrow(runs: pd.DataFrame, filters: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Return the runs that pass every filter.
-
-    Args:
-        runs: Rows of `RunIndex.runs`.
-        filters: For a group (its member is meant) or a key such as `label_model.starts`, the texts of which the value
-            has to be one; for `code` and `data.fingerprint`, first digits. A run whose method does not use a
-            group passes a filter on it, and a filter on a key leaves runs of another kind: label_model.starts=50 says
-            nothing about majority votes.
-
-    Returns:
-        The rows that pass, in their order.
-
-    Raises:
-        ConfigError: No run has a group or key of that name.
-
-    """
-    compared = settings(runs)
-    config = {path.removeprefix("config."): path for path in runs if path.startswith("config.")}
-    groups = {key.partition(".")[0] for key in config}
-    keys = groups | {*config} | {*compared}
-    for key, texts in filters.items():
-        if len(runs) and key not in keys:
-            same_group = {name for name in keys if "." in name and name.split(".")[0] == key.split(".")[0]}
-            raise ConfigError(unknown_name("the filter", key, same_group or {name for name in keys if "." not in name}))
-        named = [runs[path] for path in (key if key in groups else "", config.get(key, "")) if path in runs]
-        named += [compared.loc[runs.index, key]] if key in compared else []
-        fits = pd.concat([column.map(as_text).isin(texts) for column in named], axis=1).any(axis=1)
-        if key in ("code", "data.fingerprint"):
-            fits |= runs[key].str.startswith(tuple(texts))
-        group = key.partition(".")[0]
-        unaffected = runs[group].isna() if group in runs else pd.Series(False, index=runs.index)
-        if "." in key:
-            unaffected = (unaffected | ~scope(runs, key).isin(scope(runs, key)[fits])) & fits.any()
-        runs = runs[fits | unaffected]
-    return runs

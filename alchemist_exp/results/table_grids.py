@@ -11,7 +11,7 @@ from alchemist_exp.results.filled_table import FilledTable
 from alchemist_exp.results.paper_tables import Quantity
 from alchemist_exp.results.record import SCORES
 from alchemist_exp.results.report import UNKNOWN, Grid
-from alchemist_exp.results.runs import dataset_label
+from alchemist_exp.results.run_names import dataset_label
 
 _DECIMALS = {Quantity.PROGRAMS: (0, 0), Quantity.COVERAGE: (3, 2), Quantity.DOLLARS: (3, 3)}
 """Decimals of our results and of the paper's; our scores have three, and the paper's as many as it prints."""

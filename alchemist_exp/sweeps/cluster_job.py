@@ -28,6 +28,7 @@ class JobFunction(BaseSubmititLauncher):  # type: ignore[misc]  # it has no type
     """
 
     def __init__(self, *, time_min: int, requeues: int = 0) -> None:
+        """Remember the time limit, which decides when the job goes back into the queue."""
         super().__init__()
         self._time_min = time_min
         self._requeues = requeues

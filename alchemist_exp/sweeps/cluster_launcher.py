@@ -100,6 +100,7 @@ def launch_on_slurm(
     try:
         for start in range(0, len(new), size):
             positions = new[start : start + size]
+            # Recorded before sbatch is called: if this process is killed in between, the jobs are found by the name.
             submission = new_submission(
                 sweep.directory.name, [tasks[position] for position in positions], sweep.outputs
             )

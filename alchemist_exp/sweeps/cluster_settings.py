@@ -97,7 +97,8 @@ def check_resources(settings: SlurmSettings) -> None:
         )
     names = ("partition", "account", "qos", "cpus", "memory_gb", "time_min", "gpus")
     options = slurm.sbatch_options(**{name: getattr(settings, name) for name in names})
-    slurm.check([*options, *_extra_options(settings.options)])
+    extra = (settings.options or {}).items()
+    slurm.check([*options, *(f"--{name}" if value is True else f"--{name}={value}" for name, value in extra)])
 
 
 def require_submitit() -> None:
@@ -108,7 +109,3 @@ def require_submitit() -> None:
 
     """
     require_packages("this launcher", "slurm", "submitit", "hydra_plugins.hydra_submitit_launcher")
-
-
-def _extra_options(options: Mapping[str, Any] | None) -> list[str]:
-    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in (options or {}).items()]

@@ -71,12 +71,14 @@ def wait_for(jobs: Sequence[WaitingJob], time_min: int) -> list[JobReturn]:
         left = {position: job for position, job in enumerate(jobs) if position not in returned}
         now = time.monotonic()
         for position, job in left.items():
+            # The file of the result counts, whatever Slurm says of the job; to look for it needs no call of Slurm.
             if job.submitted is not None and job.submitted.paths.result_pickle.exists():
                 returned[position] = result_of(job.submitted, job.overrides)
             elif job.gone_at and (now - job.gone_at >= _grace_s(job) or (job.submitted is None and _finished(job))):
                 returned[position] = lost(job.overrides, _why(job, time_min))
         if len(returned) == len(jobs):
             return [returned[position] for position in range(len(jobs))]
+        # All users share the controller of Slurm, so a long wait asks it less often.
         if now - asked_at > min(_LAST_POLL_S, _FIRST_POLL_S + (now - began) / 20):
             try:
                 _ask([job for position, job in enumerate(jobs) if position not in returned])
@@ -109,6 +111,7 @@ def _finished(job: WaitingJob) -> bool:
 def _ask(jobs: Sequence[WaitingJob]) -> None:
     """Ask Slurm for the state of jobs; sacct only where squeue shows that one of them has ended."""
     names = {job.name: None for job in jobs}
+    # squeue forgets a job soon after its end; only sacct, which asks the database of Slurm, knows how it ended.
     for ended in (False, True):
         found = slurm.find_jobs(names, since="now-7days", ended=ended)
         for job in jobs:
@@ -117,6 +120,7 @@ def _ask(jobs: Sequence[WaitingJob]) -> None:
             break
     for job in jobs:
         active = job.queued is not None and job.queued.active
+        # The first time counts for the grace period; a job that is in the queue again has not ended.
         job.gone_at = 0.0 if active else job.gone_at or time.monotonic()
 
 

@@ -208,6 +208,7 @@ class _Skip:
     """
 
     def __init__(self, text: str, parser: OverridesParser) -> None:
+        """Parse a combination; a wrong one raises ConfigError, which names the text."""
         self.text, self.used = text, False
         try:
             words = checked_overrides(shlex.split(text))

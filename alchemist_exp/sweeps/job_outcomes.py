@@ -50,6 +50,7 @@ class SweepOutcomes:
     """
 
     def __init__(self, context: HydraContext) -> None:
+        """Find the listeners among the callbacks of Hydra."""
         self._jobs: list[SweepJob] = []
         self._keys = RunKeys()
         self._began = utc_now()
@@ -138,6 +139,7 @@ class SweepOutcomes:
             run = self._run_of(job)
             if run is None or not self._has_begun(_read(run.directory)):
                 continue
+            # A process holds the lock of its run until it has written the record; after that it is ours to complete.
             while (lock := try_open_locked(run.lock)) is None and time.monotonic() < deadline:
                 time.sleep(0.05)
             if lock is None:

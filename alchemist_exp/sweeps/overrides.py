@@ -51,15 +51,7 @@ def checked_overrides(overrides: Sequence[str]) -> list[str]:
         ConfigError: A word is not an override, or an override names several members of a group.
 
     """
-    _refuse_words(overrides)
-    config.refuse_no_members(overrides)
-    # Hydra writes the overrides of a sweep to a file before a job checks its configuration.
-    refuse_secrets(dict(text.lstrip("+~").partition("=")[::2] for text in overrides))
-    return list(map(_expand_glob, overrides))
-
-
-def _refuse_words(overrides: Sequence[str]) -> None:
-    """Refuse what is no override: mostly the words of a text that the shell has split."""
+    # What is no override is mostly one of the words of a text that the shell has split.
     for number, word in enumerate(overrides):
         if "=" in word or word.startswith("~"):
             continue
@@ -72,6 +64,10 @@ def _refuse_words(overrides: Sequence[str]) -> None:
             else "."
         )
         raise ConfigError(f"{word!r} is not an override, which is key=value{advice}")
+    config.refuse_no_members(overrides)
+    # Hydra writes the overrides of a sweep to a file before a job checks its configuration.
+    refuse_secrets(dict(text.lstrip("+~").partition("=")[::2] for text in overrides))
+    return list(map(_expand_glob, overrides))
 
 
 def _expand_glob(override: str) -> str:

@@ -37,8 +37,9 @@ def prepare_process(*, ends_with_parent: bool) -> None:
 
 def _end_with(parent: int) -> None:
     """End this process when its parent has ended."""
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # an orphan gets another parent
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGINT)  # the job records that it was interrupted
+    # The interruption reaches Python code only; a job that does not end in time must not outlive its launcher.
     time.sleep(_ENDING_S)
     os._exit(1)

@@ -36,6 +36,7 @@ class RaySettings:
     address: str | None = None
 
     def __post_init__(self) -> None:
+        """Check the settings; a wrong one raises ConfigError, which names the key."""
         for name in ("num_cpus", "cpus_per_job"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):

@@ -15,6 +15,7 @@ class RunKeys:
     """The run keys of the jobs of a sweep."""
 
     def __init__(self) -> None:
+        """Begin without data fingerprints; each dataset is read once for all jobs."""
         self._fingerprints: dict[str, str | AlchemistError] = {}
 
     def build(self, composed: DictConfig, overrides: Sequence[str]) -> tuple[Experiment, str]:

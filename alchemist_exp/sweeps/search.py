@@ -6,7 +6,7 @@ the same seed, so the same search proposes the same values, and finished trials 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -15,28 +15,17 @@ from omegaconf import DictConfig
 
 from alchemist_exp.config import build_component
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.core.locks import locked
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.base import Dataset
 from alchemist_exp.pipeline.settings import Gold
-from alchemist_exp.results.record import RunRecord, RunResult
 from alchemist_exp.sweeps.job_list import CHOOSE_JOBS, SweepJob, compose_job
-from alchemist_exp.sweeps.job_outcomes import SweepOutcomes
-from alchemist_exp.sweeps.outcome import SearchResult
-from alchemist_exp.sweeps.overrides import key_of_override, without_sweep_keys
-from alchemist_exp.sweeps.search_space import SearchSpace, read_search_space
+from alchemist_exp.sweeps.overrides import key_of_override
+from alchemist_exp.sweeps.search_space import read_search_space
+from alchemist_exp.sweeps.study import new_study, search_result, tell
 from alchemist_exp.sweeps.sweep import begin_sweep, launch_jobs, recorded_outcomes
-
-if TYPE_CHECKING:
-    from optuna import Study
-
-INSTALL: Final = "pip install -c constraints.txt -e '.[optuna]'"
 
 _MAX_REPEATED: Final = 200
 """Proposals without a new combination, one after the other, at which a search ends."""
-
-USE: Final = f"{Split.VALID}: search for values"
-"""The use of gold labels that the record of a trial names, with the number of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +37,7 @@ class SearchSettings:
     seed: int
 
     def __post_init__(self) -> None:
+        """Check the numbers; a wrong one raises ConfigError, which names the key."""
         for name, least in (("n_trials", 1), ("batch_size", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or not least <= value < 2**32:
@@ -79,7 +69,7 @@ def run_search(
         LauncherError: The launcher has failed.
 
     """
-    study = _new_study(settings.seed)
+    study = new_study(settings.seed)
     for key in ("file", "skip"):
         if config.sweep[key]:
             raise ConfigError(f"sweep.{key} chooses jobs, and so does hydra/sweeper=optuna; leave out one of them.")
@@ -96,7 +86,9 @@ def run_search(
         try:
             # Optuna may propose values again. They are not counted, and make no job.
             while len(jobs) < n_trials and n_repeated < _MAX_REPEATED:
-                if config.sweep.fail_fast and _has_failed(jobs, outcomes):
+                if config.sweep.fail_fast and any(
+                    (outcome := outcomes.outcome_of(job)) and outcome.result is None for job in jobs.values()
+                ):
                     break
                 n_asked = min(settings.batch_size, n_trials - len(jobs))
                 trials = [study.ask({**space.distributions}) for _ in range(n_asked)]
@@ -113,48 +105,13 @@ def run_search(
                     n_launched += len(waiting)
                 for trial, overrides in zip(trials, proposed, strict=True):
                     outcome = outcomes.outcome_of(jobs[overrides])
-                    _tell(study, trial.number, outcome.result if outcome else None)
+                    tell(study, trial.number, outcome.result if outcome else None)
                     n_told += 1
         finally:
-            result = _search_result(study, jobs, space, n_told)
+            result = search_result(study, jobs, space, n_told)
             for listener in outcomes.listeners:
                 listener.on_search_end(result)
     return returned
-
-
-def valid_score(record: RunRecord) -> float | None:
-    """Return the score that a search compares, the dataset's own metric on valid.
-
-    Args:
-        record: The record of a finished run.
-
-    Returns:
-        The mean over the seeds of the distilled model, or the label model's score with end_model=none; None where the
-        score is not defined, such as an F1 score without rows of the positive class.
-
-    """
-    metric = record.metric
-    if record.end_model["seeds"]:
-        summary = record.end_model["metrics"].get(Split.VALID.value) or {}
-        value = (summary.get(metric) or {}).get("mean")
-    else:
-        value = (record.label_model["metrics"].get(Split.VALID.value) or {}).get(metric)
-    return None if value is None else float(value)
-
-
-def _new_study(seed: int) -> "Study":
-    """Return a study of Optuna in memory: the records of the trials are what is stored.
-
-    Raises:
-        ConfigError: Optuna is not installed.
-
-    """
-    try:
-        import optuna
-    except ImportError as error:
-        raise ConfigError(f"hydra/sweeper=optuna needs the extra optuna: {INSTALL}") from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
 
 
 def _require_valid_labels(config: DictConfig) -> None:
@@ -177,43 +134,3 @@ def _require_valid_labels(config: DictConfig) -> None:
             f"hydra/sweeper=optuna chooses values by the labels of valid, and {dataset.name} has none; label a valid "
             "split, or give one value for each key."
         )
-
-
-def _has_failed(jobs: dict[tuple[str, ...], SweepJob], outcomes: SweepOutcomes) -> bool:
-    """Return whether a job has ended without a finished run."""
-    return any((outcome := outcomes.outcome_of(job)) and outcome.result is None for job in jobs.values())
-
-
-def _tell(study: "Study", number: int, result: RunResult | None) -> None:
-    """Give Optuna the score of a trial, and note in the run's record that the labels of valid were used for it."""
-    from optuna.trial import TrialState
-
-    score = None
-    if result is not None:
-        score = valid_score(result.record)
-        with locked(result.directory.parent / ".locks" / f"{result.directory.name}.lock"):
-            record = RunRecord.read_current(result.directory)
-            if record is not None and (use := _use(record)) not in record.data["gold_used"]:
-                record.data["gold_used"].append(use)
-                record.write(result.directory)
-    study.tell(number, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
-
-
-def _use(record: RunRecord) -> str:
-    """Return the use of the labels of valid as the record of a trial names it, with the number of rows."""
-    rows, without_text = (record.data[key].get(Split.VALID.value, 0) for key in ("rows", "rows_without_text"))
-    return f"{USE} ({rows - without_text:,} rows)"
-
-
-def _search_result(
-    study: "Study", jobs: dict[tuple[str, ...], SweepJob], space: SearchSpace, n_trials: int
-) -> SearchResult:
-    """Return the scores of the trials that have ended."""
-    scores = {
-        jobs[space.overrides(trial.params)].number: trial.value for trial in study.trials if trial.value is not None
-    }
-    if not scores:
-        return SearchResult(n_trials=n_trials, scores={}, best=None, overrides=())
-    best = max(scores, key=lambda number: scores[number])  # the first one of equal scores
-    (overrides,) = (job.overrides for job in jobs.values() if job.number == best)
-    return SearchResult(n_trials=n_trials, scores=scores, best=best, overrides=tuple(without_sweep_keys(overrides)))

@@ -80,15 +80,12 @@ def run(command: Sequence[str]) -> str:
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{command[0]} has not ended within {_TIMEOUT_S:.0f} s; is the Slurm controller up?") from None
     if done.returncode:
-        raise SlurmError(f"{command[0]}: {_reason(done.stderr)}.")
+        # The last messages say why; each has the name of the command as a prefix.
+        lines = [line for line in map(str.strip, done.stderr.splitlines()) if line]
+        texts = [re.sub(r"^\w+: (error: |fatal: )?", "", line) for line in lines]
+        reason = single_line("; ".join(dict.fromkeys(texts[-2:]))).rstrip(".") or "it has failed without a message"
+        raise SlurmError(f"{command[0]}: {reason}.")
     return done.stdout
-
-
-def _reason(stderr: str) -> str:
-    """Return the last message of a command of Slurm without its prefix."""
-    lines = [line for line in map(str.strip, stderr.splitlines()) if line]
-    texts = [re.sub(r"^\w+: (error: |fatal: )?", "", line) for line in lines]
-    return single_line("; ".join(dict.fromkeys(texts[-2:]))).rstrip(".") or "it has failed without a message"
 
 
 def check(sbatch_options: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """The state of runs and of the jobs of a sweep, as lines to print: reads records and tests locks, and runs nothing."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -93,7 +93,8 @@ def status(directory: Path, jobs: Sequence[StatusLine] | None = None) -> Status:
 
     """
     from alchemist_exp.pipeline.run_stage import read_stage
-    from alchemist_exp.results.runs import RunState, index_runs, run_name
+    from alchemist_exp.results.run_names import run_name
+    from alchemist_exp.results.runs import RunState, index_runs
 
     index = index_runs(directory)
     submitted, errors = _submission_times(directory)
@@ -112,7 +113,10 @@ def status(directory: Path, jobs: Sequence[StatusLine] | None = None) -> Status:
             submitted_at=submitted.get(str(key), ""),
             detail=detail,
         )
-    lines = [*runs.values()] if jobs is None else [_of_job(job, runs) for job in jobs]
+    lines = [*runs.values()]
+    if jobs is not None:
+        # The run of a job with the overrides of the job; the job itself where it has no run.
+        lines = [replace(runs[job.key], overrides=job.overrides) if job.key in runs else job for job in jobs]
     n_others = len(runs.keys() - {line.key for line in lines})
     errors = [*index.errors, *errors]
     if slurm.is_available() and (directory / submissions.DIRECTORY).is_dir():
@@ -159,12 +163,6 @@ def _queue_detail(state: TaskState) -> str:
     assert state.job is not None
     reason = state.job.reason if state.job.state == "PENDING" else f"{state.job.state.lower()}, the run begins"
     return f"Slurm job {state.job.job_id}" + (f": {reason}" if reason else "")
-
-
-def _of_job(job: StatusLine, runs: Mapping[str, StatusLine]) -> StatusLine:
-    """Return the line of a job's run with the overrides of the job; the line of the job itself where it has no run."""
-    run = runs.get(job.key)
-    return job if run is None else replace(run, overrides=job.overrides)
 
 
 def status_rows(found: Status, directory: Path, *, times: bool = True) -> list[str]:

@@ -190,6 +190,7 @@ def active_states(outputs: Path) -> list[TaskState]:
     active = [state for state in found if state.active]
     names = {state.submission.name for state in active}
     for submission in {state.submission.name: state.submission for state in found}.values():
+        # Without a job number, sbatch may be at work on it in another process, so it does not count as ended.
         if submission.name not in names and submission.job_id:
             with suppress(StoreError):
                 replace(submission, ended=True).write(outputs)

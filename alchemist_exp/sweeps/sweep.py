@@ -32,6 +32,7 @@ class _ComposedConfigs(ConfigLoaderImpl):
     """A loader that returns the configurations of listed jobs; to compose one takes about 0.25 s."""
 
     def __init__(self, loader: ConfigLoader, jobs: Sequence[SweepJob]) -> None:
+        """Index the jobs by the overrides that Hydra asks for."""
         super().__init__(loader.get_search_path())
         self._jobs = {job.overrides: job for job in jobs}
 

@@ -19,12 +19,13 @@ import yaml
 from safetensors.numpy import load_file
 
 from alchemist_exp import config
-from alchemist_exp.cli import apply, export
+from alchemist_exp.cli import apply, export, programs
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.export import bundle
 from alchemist_exp.export.bundle import check_target
 from alchemist_exp.export.networks import write_onnx, write_safetensors
+from alchemist_exp.labeling import decoded_size
 from alchemist_exp.labeling.components import Consent
 from alchemist_exp.labeling.model_labeler import model_labeler
 from alchemist_exp.labeling.run_files import open_run
@@ -100,6 +101,31 @@ def test_the_card_says_what_the_labels_are(exported: Path) -> None:
         "CC BY",
     ):
         assert part in text
+
+
+def test_the_card_of_an_edited_run_names_its_parent_and_its_file(copied: Path, tmp_path: Path) -> None:
+    record = read_json(copied / "record.json", what="the record")
+    record["config"]["method"] |= {"name": "program_files", "edited_from": "0a1b2c3d"}
+    record["config"]["dataset"] |= {"name": "files", "path": "mine/tickets.csv"}
+    record["data"]["name"] = "files"
+    for number, program in enumerate(record["programs"]["list"]):
+        program["parent_id"] = program["id"] if number else "f" * 24
+    write_json(copied / "record.json", record)
+    assert export.main([str(copied), "-o", str(tmp_path / "out")]) == 0
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "edited from | run 0a1b2c3d, with 1 changed program |" in card
+    assert "# tickets.csv, labeled by programs" in card
+
+
+def test_labels_that_take_too_much_memory_are_not_read(copied: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(decoded_size, "MAX_READ_BYTES", 1_000)
+    for command in (
+        lambda: export.main([str(copied), "-o", str(tmp_path / "out")]),
+        lambda: programs.main(["diff", str(copied), str(copied)]),
+    ):
+        with pytest.raises(SystemExit):
+            command()
+        assert "has rows that take more than 1,000 bytes in memory, so it is not read." in capsys.readouterr().err
 
 
 def test_the_labeler_has_the_labels_of_the_programs(exported: Path, monkeypatch: Patch, capsys: Capture) -> None:

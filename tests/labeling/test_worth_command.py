@@ -73,6 +73,8 @@ def test_what_cannot_be_compared_is_one_sentence(copied, capsys, tmp_path) -> No
     run = str(copied)
     assert "--rows is 10; expected 50 or more" in refused(capsys, run, "--rows", "10")
     assert "expected a name that ends in .png or .svg" in refused(capsys, run, "--plot", str(tmp_path / "w.pdf"))
+    (tmp_path / "w.png").write_bytes(b"mine")
+    assert "w.png' exists; name another one by --plot FILE" in refused(capsys, run, "--plot", str(tmp_path / "w.png"))
     remove_gold(copied, "train", keep=30)
     assert "has 30 rows with a gold label; expected 50 or more" in refused(capsys, run)
 

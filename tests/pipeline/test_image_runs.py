@@ -31,7 +31,7 @@ from alchemist_exp.pipeline.plan import plan
 from alchemist_exp.pipeline.run import RunResult, run
 from alchemist_exp.pipeline.stages import make_context
 from alchemist_exp.results.console import headline
-from alchemist_exp.results.image_grid import GridCell
+from alchemist_exp.results.image_cells import GridCell
 
 pytestmark = pytest.mark.usefixtures("shared_stages")
 

@@ -83,6 +83,7 @@ def test_a_report_has_all_sections_and_executes_no_text_of_the_run(
         "wrong 3 of 3",
         "uncovered 1 of 1",
         "conflicting 8 of 8",
+        "score on held-out rows of train (weak labels) by epoch",  # no gold labels of valid were used
     ):
         assert expected in text
 

@@ -2,6 +2,7 @@
 
 import copy
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,6 +99,13 @@ def test_scores_programs_costs_and_notes_are_printed() -> None:
         assert part in text
     assert "record, labels, programs, model  /folder" in text
     assert "loaded from the existing record" not in text
+
+
+@pytest.mark.parametrize(("name", "title"), [("files", "tickets.csv"), ("mine", "mine")])
+def test_the_title_has_the_name_of_the_file_where_none_was_set(name: str, title: str) -> None:
+    made = record()
+    config = {**made.config, "dataset": {**made.config["dataset"], "name": name, "path": "data/tickets.csv"}}
+    assert text_of(replace(made, config=config)).strip().startswith(f"{title}  ·  ")
 
 
 def test_the_choice_of_a_label_model_is_shown_with_its_scores() -> None:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from alchemist_exp.report.sweep_page import _cost_curve
+from alchemist_exp.report.sweep_sections import cost_curve_chart
 from alchemist_exp.results.cost_curve import cost_curves, cost_grids
 
 COLUMNS = ("dataset", "method", "method.n_rows", "label_model", "list price", "distilled", "asked rows")
@@ -36,7 +36,7 @@ def test_the_curve_begins_with_programs_and_ends_with_zero_shot() -> None:
 
 
 def test_the_plot_names_both_ends() -> None:
-    svg = str(_cost_curve(cost_curves(ALL)[0]).svg)
+    svg = str(cost_curve_chart(cost_curves(ALL)[0]).svg)
     assert "polyline" in svg
     assert ">0 rows<" in svg
     assert ">all rows<" in svg

@@ -9,10 +9,10 @@ pytest.importorskip("PIL")
 from PIL import Image
 
 from alchemist_exp.core.errors import ConfigError
-from alchemist_exp.results import image_grid as module
 from alchemist_exp.results.canvas import WRONG
 from alchemist_exp.results.fonts import drawable, shorten, text_width, wrap
-from alchemist_exp.results.image_grid import MAX_CELLS, GridCell, choose_cells, image_grid
+from alchemist_exp.results.image_cells import GridCell, class_marks
+from alchemist_exp.results.image_grid import MAX_CELLS, choose_cells, image_grid
 
 RNG = np.random.default_rng(0)
 DESCRIPTIONS = [f"A bird's trait {number} is long" for number in range(16)]
@@ -153,16 +153,16 @@ def test_more_than_twenty_programs_and_sixteen_descriptions_get_more_lines() -> 
 
 def test_many_classes_have_different_marks() -> None:
     cells = [cell(votes=tuple(f"class {i}" for i in range(100)))]
-    marks = module._class_marks(cells)
+    marks = class_marks(cells)
     assert len({mark.letter for mark in marks.values()}) == len(marks) == 101
     drawn(cells, programs=["p"] * 100)
 
 
 def test_classes_have_their_first_letters_where_those_differ() -> None:
-    letters = [mark.letter for mark in module._class_marks([cell()]).values()]
+    letters = [mark.letter for mark in class_marks([cell()]).values()]
     assert letters == ["L", "W"]
     similar = cell(gold="spam", predicted="sport", votes=(None,) * 20)
-    assert [mark.letter for mark in module._class_marks([similar]).values()] == ["A", "B"]
+    assert [mark.letter for mark in class_marks([similar]).values()] == ["A", "B"]
 
 
 @pytest.mark.parametrize("cells", [[], [cell()] * (MAX_CELLS + 1), [cell(scores=(0.1,))], [cell(votes=("a",))]])

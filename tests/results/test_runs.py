@@ -12,7 +12,8 @@ from alchemist_exp.core.errors import ConfigError, StoreError
 from alchemist_exp.core.locks import locked
 from alchemist_exp.results.aggregate import measurements
 from alchemist_exp.results.paper_tables import Quantity
-from alchemist_exp.results.runs import RunState, index_runs, load_runs, narrow
+from alchemist_exp.results.run_filters import narrow
+from alchemist_exp.results.runs import RunState, index_runs, load_runs
 from tests.support.records import UNUSED, record, write
 
 BROKEN = {

@@ -26,7 +26,8 @@ from alchemist_exp.results.filled_table import FilledTable, fill, places
 from alchemist_exp.results.paper_tables import TABLES, Quantity
 from alchemist_exp.results.render import FORMATS, as_text
 from alchemist_exp.results.report import Grid, Report
-from alchemist_exp.results.runs import RunState, index_runs, narrow
+from alchemist_exp.results.run_filters import narrow
+from alchemist_exp.results.runs import RunState, index_runs
 from tests.support.records import record, write
 
 HOSTILE = "\x1b[2J\x07<script>alert(1)</script> [bold]x[/bold] | `$_%&#{}~^\\\r\n=cmd() \u202eevil\ud800"

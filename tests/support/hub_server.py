@@ -106,6 +106,6 @@ def serve(repositories: Repositories) -> Iterator[str]:
     """
     handler = type("Hub", (FakeHub,), {"repositories": repositories})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

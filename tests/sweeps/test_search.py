@@ -19,8 +19,9 @@ from alchemist_exp.cli import plan, run
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.pipeline import run as pipeline
 from alchemist_exp.results.record import RunRecord, RunStatus
-from alchemist_exp.sweeps.search import SearchSettings, run_search, valid_score
+from alchemist_exp.sweeps.search import SearchSettings, run_search
 from alchemist_exp.sweeps.search_space import read_search_space
+from alchemist_exp.sweeps.study import valid_score
 from tests.support.commands import run_command
 
 pytestmark = pytest.mark.usefixtures("shared_stages")

@@ -1,0 +1,288 @@
+"""The comparison of two runs by their records and files: programs, labels of rows, and scores."""
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from alchemist_exp.cli.run_directory import find_run
+from alchemist_exp.core.errors import StoreError
+from alchemist_exp.core.label_sets import SEPARATOR
+from alchemist_exp.core.terminal import escape_controls, sanitize
+from alchemist_exp.core.types import Split
+from alchemist_exp.labeling.decoded_size import check_decoded_size
+from alchemist_exp.programs.files import file_names, split_header
+from alchemist_exp.programs.types import Program
+from alchemist_exp.results.layout import new_console, new_table, number_text
+from alchemist_exp.results.record import RunRecord, Section, read_finished
+from alchemist_exp.results.report import UNKNOWN
+
+SHOWN_FLIPS = 6
+"""Kinds of changed labels that are named for a split."""
+
+SHOWN_ROWS = 20
+
+SHOWN_CHARS = 100
+"""Rows with another label that are shown, and the characters of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffedRun:
+    """A finished run.
+
+    Attributes:
+        directory: Where it is.
+        record: Its record.
+        programs: The record's entries of the programs that voted.
+
+    """
+
+    directory: Path
+    record: RunRecord
+    programs: Sequence[Section]
+
+
+def read_run(outputs: Path, name: str) -> DiffedRun:
+    """Return the finished run with that key, first digits of a key, or directory.
+
+    Args:
+        outputs: The directory of outputs.
+        name: The key, its first digits, or a directory.
+
+    """
+    directory = find_run(outputs, name)
+    record = read_finished(directory, "compare finished runs")
+    return DiffedRun(directory=directory, record=record, programs=record.programs["list"])
+
+
+def show_diff(before: DiffedRun, after: DiffedRun, *, source: bool) -> None:
+    """Print the comparison of two runs.
+
+    Args:
+        before: The run A.
+        after: The run B.
+        source: Whether the lines that changed are shown too.
+
+    """
+    from alchemist_exp.results.run_names import run_name
+    from alchemist_exp.results.runs import members_of
+
+    console = new_console()
+    for name, run in (("A", before), ("B", after)):
+        shown = sanitize(run_name(members_of(run.record)))
+        head = Text.assemble((f"{name}  ", "bold cyan"), (run.record.run_key[:12], "bold"), f"  {shown}")
+        console.print(head)
+    parts = (*_programs(before, after), *_flips(before, after), *_flipped_rows(before, after), *_scores(before, after))
+    for part in parts:
+        console.print(part)
+    if source:
+        console.print(Text(escape_controls("".join(_sources(before, after)))))
+
+
+def _programs(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
+    table = new_table("", "A", "B", "coverage", "micro F1" if before.record.multi_label else "accuracy", "")
+    counts: Counter[str] = Counter()
+    for old, new in _pairs(before, after):
+        kind = "only in B" if old is None else "only in A" if new is None else "changed" * (old["id"] != new["id"])
+        counts[kind or "the same"] += 1
+        if kind:
+            there = next(program for program in (old, new) if program is not None)
+            ids = [sanitize(str(program["id"])) if program else UNKNOWN for program in (old, new)]
+            lost = _why_absent(there, after) if new is None else _why_absent(there, before) if old is None else ""
+            steps = (
+                " to ".join(number_text(program[key]) for program in (old, new) if program is not None)
+                for key in ("coverage", "accuracy")
+            )
+            table.add_row(sanitize(_file(there)), *ids, *steps, f"{kind}{lost}")
+    yield Text(f"\nPrograms  {', '.join(f'{count} {kind}' for kind, count in counts.items())}", style="bold cyan")
+    if table.row_count:
+        yield table
+
+
+def _why_absent(program: Section, other: DiffedRun) -> str:
+    """Return why a program does not vote in the other run, if that run's record says so."""
+    if program["id"] in [accepted["id"] for accepted in other.record.programs["not_selected"]]:
+        return ", not selected in the other"
+    for rejected in other.record.programs["rejected"]:
+        if program["id"] in (rejected["id"], rejected.get("parent_id")) or _label(rejected) == _label(program):
+            return f", rejected in the other: {sanitize(rejected['reason'])}"
+    return ""
+
+
+def _pairs(before: DiffedRun, after: DiffedRun) -> Iterator[tuple[Section | None, Section | None]]:
+    """Yield pairs of programs: equal ones first, then those edited from each other, then those of one name."""
+    old, new = list(before.programs), list(after.programs)
+    fits: tuple[Callable[[Section, Section], bool], ...] = (
+        lambda a, b: a["id"] == b["id"] and _label(a) == _label(b),
+        lambda a, b: bool(a["id"] == b["id"]),
+        lambda a, b: a["id"] == b.get("parent_id") or b["id"] == a.get("parent_id"),
+        lambda a, b: _label(a) == _label(b),
+    )
+    found: dict[int, Section] = {}
+    for fit in fits:
+        for program in old:
+            twin = next((b for b in new if fit(program, b)), None) if id(program) not in found else None
+            if twin is not None:
+                found[id(program)] = twin
+                new = [b for b in new if b is not twin]
+    yield from ((program, found.get(id(program))) for program in old)
+    yield from ((None, program) for program in new)
+
+
+def _flips(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
+    yield Text("\nRows with another label", style="bold cyan")
+    if before.record.data["fingerprint"] != after.record.data["fingerprint"]:
+        yield Text("the runs used different data, so rows cannot be compared", style="yellow")
+        return
+    old, new = (read_labels(run, ("split", "weak_label", "predicted")) for run in (before, after))
+    table = new_table("", "weak label", "of rows", "", "distilled", "of rows", "")
+    for split in before.record.data["rows"]:
+        cells = []
+        for column in ("weak_label", "predicted"):
+            pairs = Counter(
+                (a, b) for s, a, b in zip(old["split"], old[column], new[column], strict=True) if s == split and a != b
+            )
+            share = sum(pairs.values()) / before.record.data["rows"][split]
+            kinds = ", ".join(
+                f"{n:,} {' to '.join('none' if name is None else sanitize(name) for name in pair)}"
+                for pair, n in pairs.most_common(SHOWN_FLIPS)
+            )
+            cells += [f"{sum(pairs.values()):,}", f"{share:.1%}", kinds]
+        table.add_row(split, *cells)
+    yield table
+
+
+def _flipped_rows(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
+    """Yield the first rows with another weak label; `alchemist explain` shows why."""
+    if before.record.data["fingerprint"] != after.record.data["fingerprint"]:
+        return
+    from alchemist_exp.data.kinds import load_kind
+    from alchemist_exp.labeling.review import stored_columns
+
+    # A run without an end model has no directory of a model.
+    places = (after.directory / "model", after.directory / "label_model")
+    names = stored_columns(load_kind(next(filter(Path.is_dir, places), places[0])))
+    columns = ("split", "row", "gold", "weak_label", *names.values())
+    old, new = read_labels(before, ("weak_label",))["weak_label"], read_labels(after, columns)
+    flipped = flipped_rows(old, new["weak_label"])
+    table = new_table("", "row", "A", "B", "gold")
+    table.add_column("text", overflow="fold")
+    for i in flipped[:SHOWN_ROWS]:
+        labels = (
+            UNKNOWN if name is None else sanitize(name) for name in (old[i], new["weak_label"][i], new["gold"][i])
+        )
+        text = "; ".join(str(new[name][i]) for name in names.values() if new[name][i] is not None)
+        table.add_row(new["split"][i], str(new["row"][i]), *labels, sanitize(text)[:SHOWN_CHARS])
+    if flipped:
+        shown = f"{len(flipped[:SHOWN_ROWS]):,} of {len(flipped):,} rows"
+        yield Text(f"\nRows with another weak label  {shown}", style="bold cyan")
+        yield table
+
+
+def flipped_rows(old: Sequence[Any], new: Sequence[Any]) -> list[int]:
+    """Return the positions of the rows with another label.
+
+    Args:
+        old: The label of each row.
+        new: The other label of each row.
+
+    """
+    return [i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
+
+
+def read_labels(run: DiffedRun, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Return columns of a run's labels.parquet.
+
+    Args:
+        run: The run.
+        names: The columns.
+
+    Returns:
+        The values of each column, one per row. A list of classes, as a run with dataset.multi_label=true has it, is
+        one text.
+
+    Raises:
+        StoreError: The file is missing or broken.
+
+    """
+    from pyarrow import ArrowException, parquet
+
+    path = run.directory / "labels.parquet"
+    try:
+        check_decoded_size(path, columns=names)  # the run may be another person's
+        columns: dict[str, list[Any]] = parquet.read_table(path, columns=[*names]).to_pydict()
+    except (OSError, ArrowException, ValueError) as error:
+        reason = re.sub(r"\s+", " ", str(error))[:200]
+        raise StoreError(f"the labels {path} cannot be read ({reason}); run it again with force=true.") from error
+    return {
+        name: [(SEPARATOR.join(value) or SEPARATOR) if isinstance(value, list) else value for value in values]
+        for name, values in columns.items()
+    }
+
+
+def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
+    metric = "f1" if before.record.multi_label or before.record.data["metric"] == "f1" else "accuracy"
+    table = new_table("", "micro F1" if before.record.multi_label else metric, "", "macro F1", "")
+    for split in Split:
+        for what, section in (("label model", "label_model"), ("distilled", "end_model")):
+            cells: list[str] = []
+            for name in (metric, "macro_f1"):
+                old, new = (_score(getattr(run.record, section), split, name) for run in (before, after))
+                cells.append(f"{number_text(old)} to {number_text(new)}")
+                cells.append("" if old is None or new is None else f"{new - old:+.3f}")
+            if any(cell not in ("", f"{UNKNOWN} to {UNKNOWN}") for cell in cells):
+                table.add_row(f"{what}, {split}", *cells)
+    other = before.record.data["fingerprint"] != after.record.data["fingerprint"]
+    if table.row_count:
+        yield Text(f"\nScores  A to B{', on different data' if other else ''}", style="bold cyan")
+        yield table
+    else:
+        yield Text("\nno scores: the data has no gold labels", style="dim")
+
+
+def _score(section: Section, split: str, metric: str) -> float | None:
+    """Return a score of the label model, or the distilled model's mean over seeds."""
+    score = (section["metrics"].get(split) or {}).get(metric)
+    return score["mean"] if isinstance(score, Mapping) else score
+
+
+def _sources(before: DiffedRun, after: DiffedRun) -> Iterator[str]:
+    """Yield unified diffs of the programs that both runs have and that differ."""
+    changed = [(a, b) for a, b in _pairs(before, after) if a is not None and b is not None and a["id"] != b["id"]]
+    if not changed:
+        yield "\nno program has changed\n"
+    for old, new in changed:
+        yield "\n"
+        lines = _lines(before, old), _lines(after, new)
+        names = f"A: {_file(old)}", f"B: {_file(new)}"
+        if not all(lines):
+            changed_name = names[0 if not lines[0] else 1]
+            yield f"{changed_name}: its file was changed or removed after the run, so the lines are not known\n"
+            continue
+        yield from difflib.unified_diff(lines[0], lines[1], *names)
+
+
+def _lines(run: DiffedRun, program: Section) -> list[str]:
+    """Return the lines of the program's file without the header; none when the file was removed or changed."""
+    for file in sorted((run.directory / "programs").glob("*.py")):
+        _, source = split_header(file.read_text(encoding="utf-8", errors="replace"))
+        if Program(source=source, origin=file.name).id == program["id"]:
+            return [f"{line}\n" for line in source.split("\n")]
+    return []
+
+
+def _label(program: Section) -> str:
+    """Return strategy and sample, without the version; a file's name; a human-crafted function's number."""
+    provenance = program.get("provenance")
+    return f"{provenance['strategy']} {provenance['sample']}" if provenance else program["origin"]
+
+
+def _file(program: Section) -> str:
+    """Return the name by which a program is shown: that of its file, because an edited program has no other."""
+    return str(program.get("file") or file_names([_label(program)])[0])
