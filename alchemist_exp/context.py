@@ -12,8 +12,8 @@ import numpy as np
 from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import ABSTAIN, FloatArray, IntArray, LabelMatrix, Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.data.reviewed import ReviewedRows
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.llm.client import LLMClient

@@ -21,8 +21,9 @@ from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.hashing import bytes_fingerprint
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.data.labels import numbered
-from alchemist_exp.data.readers import Columns, Table, read_table, similar_column
+from alchemist_exp.data.class_names import numbered
+from alchemist_exp.data.readers import read_table, similar_column
+from alchemist_exp.data.table import Columns, Table
 from alchemist_exp.data.writers import WRITERS, check_output, write_table
 
 if TYPE_CHECKING:

@@ -10,8 +10,10 @@ from alchemist_exp.cli.arguments import apply_command, edit_command, report_comm
 from alchemist_exp.cli.labeled_table import LabeledTable
 from alchemist_exp.cli.saved_dataset import SAVED_TO
 from alchemist_exp.core.terminal import sanitize, single_line
-from alchemist_exp.data.labels import count_labels, is_missing
-from alchemist_exp.data.readers import DELIMITERS, Table
+from alchemist_exp.data.class_names import count_labels
+from alchemist_exp.data.label_column import is_missing
+from alchemist_exp.data.table import Table
+from alchemist_exp.data.text_formats import DELIMITERS
 from alchemist_exp.data.texts import has_text
 
 SHOWN_VALUES = 12

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.terminal import single_line
-from alchemist_exp.data.readers import Columns
+from alchemist_exp.data.table import Columns
 
 if TYPE_CHECKING:
     from alchemist_exp.pipeline.run import RunResult

@@ -22,7 +22,7 @@ from alchemist_exp.sweeps.overrides import key_of_override, without_sweep_keys
 
 if TYPE_CHECKING:
     from alchemist_exp.core.progress import Progress
-    from alchemist_exp.data.base import TextData
+    from alchemist_exp.data.text_data import TextData
     from alchemist_exp.pipeline.experiment import Experiment
     from alchemist_exp.results.record import RunResult
 

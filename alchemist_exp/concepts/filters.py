@@ -35,7 +35,7 @@ class ConceptFilters:
     min_activity: float
 
     def __post_init__(self) -> None:
-        """Check the thresholds."""
+        """Check that each threshold is in its range."""
         if self.max_characters < 1:
             raise ConfigError(f"concepts.max_characters={self.max_characters}; expected a whole number from 1.")
         for key in ("max_class_similarity", "max_concept_similarity"):

@@ -72,9 +72,17 @@ class FittedScale:
             case ScoreScale.raw:
                 return values
             case ScoreScale.softmax:
-                return _softmax(values, self.n_classes)
+                logits = LOGIT_SCALE * values.reshape(len(values), values.shape[1] // self.n_classes, self.n_classes)
+                powers = np.exp(logits - logits.max(axis=2, keepdims=True))
+                probs: npt.NDArray[np.float64] = powers / powers.sum(axis=2, keepdims=True)
+                return probs.reshape(values.shape)
             case ScoreScale.rank:
-                return _ranks(values, self.sorted_scores)
+                # The mean of the shares of training scores that are lower, and that are lower or equal.
+                ranks = np.empty_like(values)
+                for column, known in enumerate(self.sorted_scores.T):
+                    left, right = (np.searchsorted(known, values[:, column], side=side) for side in ("left", "right"))
+                    ranks[:, column] = (left + right) / (2 * len(known))
+                return ranks
 
     def save(self, path: Path) -> None:
         """Write the cosines of the training images, which only the scale rank needs.
@@ -145,19 +153,3 @@ def _checked(scores: FloatArray, n_classes: int) -> npt.NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise ValueError("a score is not finite")
     return values
-
-
-def _softmax(values: npt.NDArray[np.float64], n_classes: int) -> npt.NDArray[np.float64]:
-    logits = LOGIT_SCALE * values.reshape(len(values), values.shape[1] // n_classes, n_classes)
-    powers = np.exp(logits - logits.max(axis=2, keepdims=True))
-    probabilities: npt.NDArray[np.float64] = (powers / powers.sum(axis=2, keepdims=True)).reshape(values.shape)
-    return probabilities
-
-
-def _ranks(values: npt.NDArray[np.float64], sorted_scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the mean of the shares of training scores that are lower, and that are lower or equal."""
-    ranks = np.empty_like(values)
-    for column, known in enumerate(sorted_scores.T):
-        left, right = (np.searchsorted(known, values[:, column], side=side) for side in ("left", "right"))
-        ranks[:, column] = (left + right) / (2 * len(known))
-    return ranks

@@ -127,14 +127,11 @@ class Concepts(Component):
             The thresholds.
 
         """
-
-        def threshold(value: float | None) -> float:
-            return max_similarity if value is None else value
-
+        of_class, of_concept = self.max_class_similarity, self.max_concept_similarity
         return ConceptFilters(
             max_characters=self.max_characters,
-            max_class_similarity=threshold(self.max_class_similarity),
-            max_concept_similarity=threshold(self.max_concept_similarity),
+            max_class_similarity=max_similarity if of_class is None else of_class,
+            max_concept_similarity=max_similarity if of_concept is None else of_concept,
             min_activity=self.min_activity,
         )
 
@@ -296,6 +293,7 @@ def assuming_parser(*, accepting: bool) -> Parse:
     n_parsed = 0
 
     def parse(text: str, classes: Sequence[str]) -> ConceptSet:
+        """Parse the first response strictly, unless guesses are accepted, and each later one for a plan."""
         nonlocal n_parsed
         n_parsed += 1
         first = n_parsed == 1

@@ -12,7 +12,7 @@ MESSAGE_CHARS: Final = 300
 
 _ANSI_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 
-_UNUSABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNUSABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?|-")
@@ -84,8 +84,8 @@ def is_writable(text: str) -> bool:
         text: Any text.
 
     Returns:
-        Whether it has no control characters except newlines and tabs, and no lone surrogates, which UTF-8 cannot
-        encode.
+        Whether it has no control characters except newlines and tabs, none that change the direction of writing, and no
+        lone surrogates, which UTF-8 cannot encode.
 
     Example:
         >>> is_writable("spam"), is_writable("\x1b[2J"), is_writable("\ud800")

@@ -9,9 +9,11 @@ from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import HubFiles, TextData
+from alchemist_exp.data.base import HubFiles
 from alchemist_exp.data.split_files import read_splits, require_encoding, require_path
-from alchemist_exp.data.tables import SplitTables, TableDataset
+from alchemist_exp.data.split_tables import SplitTables
+from alchemist_exp.data.tables import TableDataset
+from alchemist_exp.data.text_data import TextData
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """Package data: one directory per embedded dataset."""

@@ -6,6 +6,12 @@ from collections.abc import Sequence
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.types import Split
+from alchemist_exp.data.label_column import is_missing
+from alchemist_exp.data.split_tables import SplitTable
+from alchemist_exp.data.texts import has_text
+
+MIN_TRAIN_ROWS = 10
+"""Of fewer unlabeled rows, a note says that they alone are train."""
 
 SEED = 0
 """Part of the hashes that choose rows; another seed would choose others."""
@@ -53,10 +59,83 @@ def hold_out(texts: Sequence[object], labels: Sequence[int | None], share: float
     return {split: rows for split, rows in splits.items() if rows}
 
 
+def divide_rows(
+    table: SplitTable,
+    contents: Sequence[object],
+    labels: Sequence[int | None],
+    strata: Sequence[int | None],
+    columns: Sequence[str],
+    content: str,
+    share: float,
+) -> tuple[dict[Split, list[int]], list[str]]:
+    """Divide the rows of a source without splits by `hold_out`; empty rows that alone have no label are left out.
+
+    Args:
+        table: The rows.
+        contents: What each row is read as.
+        labels: The class index or mask of each row; None where the label is missing.
+        strata: What shares are equal of in each split: the labels, or their frequent sets.
+        columns: The columns that rows are made of.
+        content: What a row has that is not empty, for messages.
+        share: The share of the labeled rows that becomes test (dataset.test_share).
+
+    Returns:
+        The rows of each split, and notes on them.
+
+    Raises:
+        DataError: The share leaves a split without rows, or there are no labels for it.
+
+    """
+    n_labeled = len(labels) - labels.count(None)
+    if not n_labeled:
+        if share:
+            raise DataError(f"dataset.test_share={share:g} needs labels, and {table.where} has none.")
+        return {Split.TRAIN: list(range(table.n_rows))}, []
+    notes: list[str] = []
+    unlabeled = [row for row, label in enumerate(labels) if label is None]
+    empty = set(unlabeled)
+    for name in columns:
+        values = table.columns[name]
+        empty = {r for r in empty if (not has_text(v) if isinstance(v := values[r], str) else is_missing(v))}
+    # An empty last line, as spreadsheets export it, must not be the only row of train.
+    left_out = empty if len(empty) == len(unlabeled) else set[int]()
+    kept = [row for row in range(table.n_rows) if row not in left_out]
+    divided = hold_out([contents[row] for row in kept], [strata[row] for row in kept], share, table.where)
+    rows = {split: [kept[i] for i in chosen] for split, chosen in divided.items()}
+    n_train = len(unlabeled) - len(empty)
+    if left_out:
+        notes.append(
+            f"Rows of {table.where} without {content} and without a label are left out: "
+            f"{len(left_out):,} (the first is row {min(left_out) + 1:,}); all others have a label."
+        )
+    elif 0 < n_train < min(MIN_TRAIN_ROWS, n_labeled):
+        notes.append(
+            f"Only {n_train:,} {'row' if n_train == 1 else 'rows'} of {table.where} with {content} "
+            f"{'has' if n_train == 1 else 'have'} no label, and the rows without a label are train "
+            f"({n_labeled:,} have one); if that is not meant, label or remove "
+            f"{'it' if n_train == 1 else 'them'}."
+        )
+    sizes = ", ".join(f"{len(chosen):,} {split}" for split, chosen in rows.items())
+    if len(rows) == 1:
+        notes.append(
+            f"Every row of {table.where} has a label and is in train, so no score is on unseen rows; "
+            "dataset.test_share=0.2 holds out valid and test."
+        )
+    elif share:
+        notes.append(f"The rows of {table.where} are divided by dataset.test_share={share:g}: {sizes}.")
+    else:
+        notes.append(
+            f"The rows of {table.where} that have a label ({n_labeled:,}) are valid, the others are train; "
+            "dataset.test_share=0.5 makes half of the labeled rows a test split."
+        )
+    return rows, notes
+
+
 def _draw(rows: Sequence[int], texts: Sequence[object], labels: Sequence[int | None], size: int) -> set[int]:
     """Return `size` rows with the class shares of `rows`."""
 
     def place(row: int) -> tuple[bytes, int]:
+        """Return the sort key of a row: a hash of its content, so that the draw is the same in each run."""
         content = f"{SEED}\n{labels[row]}\n{texts[row]}".encode("utf-8", "surrogatepass")
         return hashlib.sha256(content).digest(), row
 

@@ -16,11 +16,12 @@ from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import LABEL, TEXT
 from alchemist_exp.data.hub_errors import DATASET_KEYS, explain_hub_error
-from alchemist_exp.data.labels import is_missing
+from alchemist_exp.data.label_column import is_missing
 from alchemist_exp.data.split_files import SPLIT_FILE_NAMES
-from alchemist_exp.data.tables import SplitTable, SplitTables, TableDataset
+from alchemist_exp.data.split_tables import SplitTable, SplitTables
+from alchemist_exp.data.tables import TableDataset
+from alchemist_exp.data.text_data import LABEL, TEXT
 
 TEXT_NAMES = ("sentence", "content", "review", "comment", "tweet", "document", "body", "message", "utterance")
 """Where a dataset has several columns of strings and none is called text, the one with such a name has the texts."""
@@ -88,7 +89,8 @@ class HubDataset(TableDataset):
             commit = self.revision if offline else HfApi().dataset_info(self.repo, revision=self.revision or "main").sha
             streaming = self.limit is not None and not offline
             found = datasets.load_dataset(self.repo, self.config, revision=commit, streaming=streaming)
-            names = {split: _split_name(split, found) for split in Split}
+            present = set(map(str, found))
+            names = {split: next((n for n in SPLIT_FILE_NAMES[split] if n in present), None) for split in Split}
             rows = {split: _columns(found[name], self.limit) for split, name in names.items() if name is not None}
         except Exception as error:  # the libraries raise the errors of several HTTP clients and file formats
             raise DataError(explain_hub_error(error, self.repo, self.revision, self.config, DATASET_KEYS)) from error
@@ -132,7 +134,13 @@ class HubDataset(TableDataset):
     def _text_column(self, columns: Mapping[str, list[Any]]) -> str:
         if self.text_column in columns:
             return self.text_column
-        strings = [name for name, values in columns.items() if _are_strings(values) and name != self.label_column]
+        strings = [
+            name
+            for name, values in columns.items()
+            if name != self.label_column
+            and any(isinstance(value, str) for value in values)
+            and all(isinstance(value, str) or is_missing(value) for value in values)
+        ]
         found = strings if len(strings) == 1 else [name for name in TEXT_NAMES if name in strings]
         if self.text_column != TEXT or len(found) != 1:
             several = f"; for rows of several columns, set {typed('dataset.columns', strings)}"
@@ -183,11 +191,6 @@ class HubDataset(TableDataset):
         return tuple(notes)
 
 
-def _split_name(split: Split, found: Iterable[object]) -> str | None:
-    """Return what a dataset calls a split."""
-    return next((name for name in SPLIT_FILE_NAMES[split] if name in map(str, found)), None)
-
-
 def _columns(rows: Any, limit: int | None) -> dict[str, list[Any]]:
     """Return the columns of a split, of the first rows only if there is a limit."""
     if limit is not None:
@@ -199,9 +202,3 @@ def _columns(rows: Any, limit: int | None) -> dict[str, list[Any]]:
 def _class_names(features: Mapping[str, Any], name: str) -> Sequence[str] | None:
     """Return the class names of a column of class indices, None if it is of another type."""
     return getattr(features.get(name), "names", None)
-
-
-def _are_strings(values: Sequence[object]) -> bool:
-    return any(isinstance(value, str) for value in values) and all(
-        isinstance(value, str) or is_missing(value) for value in values
-    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.data.hub import REPOSITORY
 from alchemist_exp.data.hub_errors import HubKeys, explain_hub_error
-from alchemist_exp.data.readers import Columns
+from alchemist_exp.data.table import Columns
 from alchemist_exp.data.table_base import RowTable, TableStream
 
 if TYPE_CHECKING:

@@ -79,6 +79,7 @@ def _parquet_writer(
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
 
         def write(columns: Mapping[str, Sequence[Any]]) -> None:
+            """Write rows as one more row group of the file."""
             arrays = [_array_of(values, types[name]) for name, values in columns.items()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
@@ -103,6 +104,7 @@ def _excel_writer(file: BinaryIO, names: Sequence[str]) -> Iterator[WriteRows]:
     sheet, n_rows = ExcelSheet(names), 0
 
     def write(columns: Mapping[str, Sequence[Any]]) -> None:
+        """Append rows to the sheet, which stays in memory; more than Excel holds are refused."""
         nonlocal n_rows
         n_rows += len(next(iter(columns.values())))
         if n_rows > MAX_EXCEL_ROWS:

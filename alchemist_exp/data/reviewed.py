@@ -36,7 +36,7 @@ class ReviewedRows:
     gold: IntArray
 
     def __post_init__(self) -> None:
-        """Make the arrays read-only."""
+        """Make both arrays read-only, with type int64."""
         object.__setattr__(self, "rows", read_only(self.rows, np.int64))
         object.__setattr__(self, "gold", read_only(self.gold, np.int64))
 
@@ -86,7 +86,9 @@ def read_reviewed(path: Path, rows: Sequence[str], numbers: IntArray, kind: RowK
             continue
         where = f"{path}, line {line} after the header"
         place = places.get(_number(number), -1)
-        if place < 0 or not _is_text(str(text), kind.show(rows[place])):
+        # Spreadsheets may change blanks and quotes, so that only letters and digits are compared.
+        shown = letters_and_digits(shown_text(kind.show(rows[place]))) if place >= 0 else None
+        if letters_and_digits(str(text)) != shown:
             raise DataError(
                 f"{where}: row {sanitize(str(number))} with the text {sanitize(str(text))[:40]!r} is not a row of "
                 f"train of dataset={task.name}; use the file of a run on the same dataset, and change its column "
@@ -108,11 +110,6 @@ def _number(cell: Any) -> int:
     except (TypeError, ValueError):
         return -1
     return int(number) if number.is_integer() and 0 <= number < 2**53 else -1
-
-
-def _is_text(cell: str, shown: str) -> bool:
-    """Return whether a cell has the text of a row; spreadsheets may change blanks and quotes."""
-    return letters_and_digits(cell) == letters_and_digits(shown_text(shown))
 
 
 def _class_index(name: str, classes: Sequence[str], where: str) -> int:

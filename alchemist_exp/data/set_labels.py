@@ -11,7 +11,7 @@ from typing import Any
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.label_sets import SEPARATOR, mask_of
-from alchemist_exp.data.labels import LabelColumn, is_missing
+from alchemist_exp.data.label_column import LabelColumn, is_missing
 
 _RARE = -2  # no mask
 
@@ -92,7 +92,7 @@ def _labels_of(value: object, row: int, where: str) -> list[Any] | None:
                     '["a", "b"].'
                 )
             return None if any(is_missing(part) for part in value) else list(value)
-        case int() if not isinstance(value, bool):
+        case int() | float() if not isinstance(value, bool) and value % 1 == 0:  # pandas: 1.0 if a label is missing
             return [value]
         case _ if is_missing(value):
             return None

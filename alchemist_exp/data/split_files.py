@@ -5,8 +5,9 @@ from pathlib import Path
 
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.readers import EXTENSIONS, decode_text, extension, is_readable, read_table
-from alchemist_exp.data.tables import SplitTable, SplitTables
+from alchemist_exp.data.readers import EXTENSIONS, extension, is_readable, read_table
+from alchemist_exp.data.split_tables import SplitTable, SplitTables
+from alchemist_exp.data.text_formats import decode_text
 
 SPLIT_FILE_NAMES = {
     Split.TRAIN: ("train",),

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alchemist_exp.data.other_columns import as_array
-from alchemist_exp.data.readers import Columns, explain_read_errors
+from alchemist_exp.data.readers import explain_read_errors
+from alchemist_exp.data.table import Columns
 
 if TYPE_CHECKING:
     import pyarrow as pa

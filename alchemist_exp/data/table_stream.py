@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alchemist_exp.core.errors import DataError
-from alchemist_exp.data.readers import Columns, explain_read_errors, extension, read_table, stored_class_names
+from alchemist_exp.data.readers import explain_read_errors, extension, read_table, stored_class_names
+from alchemist_exp.data.table import Columns
 from alchemist_exp.data.table_base import MemoryTable, TableStream
 from alchemist_exp.data.text_tables import begins_with_list, encoding_of, open_csv, open_jsonl
 
@@ -44,6 +45,7 @@ def open_table(
             return open_csv(path, wanted, encoding_of(path, encoding), "\t" if name == ".tsv" else ",")
         if name in (".jsonl", ".ndjson") or (name == ".json" and not begins_with_list(path, encoding)):
             return open_jsonl(path, encoding_of(path, encoding))
+    # The other formats, Excel and a JSON list, are read as a whole.
     table = read_table(path, wanted=wanted, encoding=encoding)
     return MemoryTable(
         path=path,

@@ -2,8 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,74 +11,27 @@ from omegaconf import MISSING
 from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.label_sets import MAX_SET_CLASSES, SEPARATOR
-from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import MAX_CLASSES, Split
-from alchemist_exp.data.base import HUMAN_VOTES, LABEL, TEXT, Dataset, TextData
-from alchemist_exp.data.hold_out import hold_out
-from alchemist_exp.data.labels import (
-    LabelColumn,
-    LabelReading,
-    check_votes,
-    infer_classes,
-    is_missing,
-    numbered,
-    read_labels,
-    without_secret_labels,
-)
+from alchemist_exp.data.base import Dataset
+from alchemist_exp.data.class_names import infer_classes, numbered
+from alchemist_exp.data.hold_out import divide_rows
+from alchemist_exp.data.label_column import LabelColumn, LabelReading
+from alchemist_exp.data.labels import check_votes, read_labels, without_secret_labels
 from alchemist_exp.data.other_columns import other_columns, unify_types
-from alchemist_exp.data.readers import Columns, is_untyped, similar_column
-from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
+from alchemist_exp.data.readers import is_untyped
+from alchemist_exp.data.record_columns import RecordTable, describe_columns, read_records
+from alchemist_exp.data.records import RecordRows
 from alchemist_exp.data.reviewed import read_reviewed
 from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.data.set_labels import masks_by_split, split_labels, strata_of
+from alchemist_exp.data.split_tables import SplitTable, SplitTables, check_label_column, check_row_columns
+from alchemist_exp.data.text_data import HUMAN_VOTES, LABEL, TEXT, TextData
 from alchemist_exp.data.text_rows import TextRows
-from alchemist_exp.data.texts import as_text, has_text
+from alchemist_exp.data.texts import as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import DatasetDict
-
-MIN_TRAIN_ROWS = 10
-"""Of fewer unlabeled rows, a note says that they alone are train."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitTable:
-    """The rows of a split, as its file has them.
-
-    Attributes:
-        where: The file, for messages.
-        file: The file; None if the rows are not from a file.
-        columns: The columns by name, each with one value per row.
-        class_names: The class names that the file itself has; by column.
-
-    """
-
-    where: str
-    file: Path | None = None
-    columns: Columns
-    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def n_rows(self) -> int:
-        """The number of rows of the table."""
-        return max(map(len, self.columns.values()), default=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitTables:
-    """The splits of a dataset, as its files have them.
-
-    Attributes:
-        splits: The rows of each split.
-        notes: What the user should know, one sentence each.
-        origin: Repository and commit on the Hugging Face Hub; None for files.
-
-    """
-
-    splits: Mapping[Split, SplitTable]
-    notes: tuple[str, ...] = ()
-    origin: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -231,22 +183,33 @@ class TableDataset(Dataset, ABC):
 
         """
         source = self.read()
-        notes = [*source.notes, *self._check_columns(source)]
+        row_columns, are_records = self.row_columns, self.columns is not None
+        check_row_columns(source, row_columns, are_records=are_records)
+        votes = self.human_votes_column
+        notes = [
+            *source.notes,
+            *check_label_column(source, self.label_column, votes, row_columns, are_records=are_records),
+        ]
         labels = self._read_labels(source, notes)
         contents = self._read_rows(source, notes)
         whole = {split: [*range(table.n_rows)] for split, table in source.splits.items()}
         train = source.splits[Split.TRAIN]
         if [*whole] == [Split.TRAIN]:
             found = labels.get(Split.TRAIN, [None] * train.n_rows)
-            rows = self._divide(train, contents[Split.TRAIN], found, notes)
+            strata = strata_of(found, self.test_share) if self.multi_label else found
+            rows, said = divide_rows(
+                train, contents[Split.TRAIN], found, strata, row_columns, self.content, self.test_share
+            )
+            notes += said
         else:
             self._check_splits(source, labels)
             rows = whole
         rows = {split: self.take(chosen) for split, chosen in rows.items()}
+        # Row numbers of the input are stored only if they differ from those of the split.
         moved = any(chosen != [*range(len(chosen))] for chosen in rows.values())
         splits: dict[Split, dict[str, list[Any]]] = {}
         others: dict[Split, pa.Table] = {}
-        used = (*self.row_columns, self.label_column, self.human_votes_column)
+        used = (*row_columns, self.label_column, self.human_votes_column)
         for split, chosen in rows.items():
             of = split if split in source.splits else Split.TRAIN
             gold = labels.get(of)
@@ -254,7 +217,10 @@ class TableDataset(Dataset, ABC):
                 gold = None  # the rows of a divided source that have no label
             splits[split] = self._columns(source.splits[of], contents[of], chosen, gold)
             others[split] = other_columns(source.splits[of].columns, used, chosen, source.splits[of].file)
-        kind = self._row_kind({split: columns[TEXT] for split, columns in splits.items()})
+        kind: RowKind = TextRows()
+        if self.columns is not None:
+            read = {split: columns[TEXT] for split, columns in splits.items()}
+            kind = RecordRows(columns=describe_columns(self.columns, read, examples=self.show_examples))
         data = TextData(
             task=replace(
                 self.describe_task(), parameter=kind.parameter, annotation=kind.annotation, columns=kind.columns
@@ -310,19 +276,14 @@ class TableDataset(Dataset, ABC):
                 f"dataset.test_share={self.test_share:g} is for data without splits, and {self.name} has "
                 f"{', '.join(source.splits)}; leave it out."
             )
+        for_empty_sets = f" For a row of no class write {SEPARATOR} in a CSV file, and [] in the other formats."
         for split, found in labels.items():
             if 0 < (n_missing := found.count(None)) < len(found):
                 raise DataError(
                     f"{source.splits[Split(split)].where}: row {found.index(None) + 1} has no label, but other rows "
                     f"have one ({n_missing:,} of {len(found):,} have none); label every row, or move the labeled rows "
-                    f"to a valid or test split and remove the column here.{self._advice_for_empty_sets}"
+                    f"to a valid or test split and remove the column here.{for_empty_sets * self.multi_label}"
                 )
-
-    @property
-    def _advice_for_empty_sets(self) -> str:
-        if not self.multi_label:
-            return ""
-        return f" For a row of no class write {SEPARATOR} in a CSV file, and [] in the other formats."
 
     def _read_rows(self, source: SplitTables, notes: list[str]) -> dict[Split, Sequence[Any]]:
         """Return the rows of each split, and add notes on their columns."""
@@ -340,119 +301,6 @@ class TableDataset(Dataset, ABC):
         rows, found = read_records(self.columns, tables)
         notes += found
         return dict(rows)
-
-    def _row_kind(self, rows: Mapping[Split, Sequence[str]]) -> RowKind:
-        if self.columns is None:
-            return TextRows()
-        return RecordRows(columns=describe_columns(self.columns, rows, examples=self.show_examples))
-
-    def _check_columns(self, source: SplitTables) -> list[str]:
-        """Refuse tables without rows or text, and labels under another name; return notes on splits without labels."""
-        near: dict[str, str] = {}
-        columns = dict.fromkeys(name for table in source.splits.values() for name in table.columns)
-        unlabeled: list[str] = []
-        for split, table in source.splits.items():
-            if absent := next((name for name in self.row_columns if name not in table.columns), None):
-                similar = similar_column(absent, table.columns)
-                if self.columns is not None:
-                    advice = "Correct dataset.columns"
-                elif absent in columns:  # another split has it
-                    advice = f"Rename the column of the texts to {absent!r} in every file"
-                else:
-                    advice = "Set the column of the texts by " + (
-                        "dataset.text_column=NAME" if similar is None else typed("dataset.text_column", similar)
-                    )
-                raise DataError(
-                    f"{table.where} has no column {absent!r}"
-                    f"{'' if similar is None else f' (did you mean {similar!r}?)'}; it has "
-                    f"{', '.join(map(repr, table.columns)) or 'none'}. "
-                    f"{advice}."
-                )
-            if not table.n_rows:
-                raise DataError(f"{table.where} has no rows.")
-            if self.label_column is not None and self.label_column not in table.columns:
-                unlabeled.append(split.value)
-                # Columns of records count too: one of them with nearly this name is probably the labels.
-                texts = self.text_column if self.columns is None else None
-                others = [name for name in table.columns if name not in (texts, self.human_votes_column)]
-                if similar := similar_column(self.label_column, others):
-                    near[table.where] = similar
-        # Unlabeled data does not have the default column; a column that the user names must exist.
-        if self.label_column is not None and self.label_column not in (LABEL, *columns):
-            similar = similar_column(self.label_column, columns)
-            raise DataError(
-                f"dataset.label_column={self.label_column!r} is in no split"
-                f"{'' if similar is None else f' (did you mean {similar!r}?)'}; the columns are "
-                f"{', '.join(map(repr, sorted(columns)))}."
-            )
-        if near:
-            names = ", ".join(f"{where} has {name!r}" for where, name in near.items())
-            first, *others = dict.fromkeys(near.values())
-            if self.label_column in columns:  # another split has it, so another dataset.label_column does not help
-                fix = f"rename the column to {self.label_column!r} in every file, or to something else if it has no"
-                raise DataError(f"some splits have the column {self.label_column!r}, but {names}; {fix} labels.")
-            fix = "rename them" if others else f"set {typed('dataset.label_column', first)}"
-            raise DataError(
-                f"no column is called {self.label_column!r} where the labels are expected, but {names}; {fix}, or set "
-                "dataset.label_column=null if the rows are unlabeled."
-            )
-        others = [name for name in columns if name not in (*self.row_columns, self.human_votes_column)]
-        if self.label_column is None or not unlabeled or not others:
-            return []
-        if len(unlabeled) < len(source.splits):
-            return [
-                f"There are no labels on {' and '.join(unlabeled)}: no column is called {self.label_column!r} there."
-            ]
-        shown = ", ".join(map(repr, others))
-        return [
-            f"No row has a label: no column is called {self.label_column!r}. If one of {shown} has the labels, set "
-            "dataset.label_column."
-        ]
-
-    def _divide(
-        self, table: SplitTable, contents: Sequence[object], labels: list[int | None], notes: list[str]
-    ) -> dict[Split, list[int]]:
-        """Return the rows of each split of a source without splits, and add a note on them."""
-        n_labeled = len(labels) - labels.count(None)
-        if not n_labeled:
-            if self.test_share:
-                raise DataError(f"dataset.test_share={self.test_share:g} needs labels, and {table.where} has none.")
-            return {Split.TRAIN: list(range(table.n_rows))}
-        unlabeled = [row for row, label in enumerate(labels) if label is None]
-        empty = {row for row in unlabeled if not any(_has_value(table.columns[name][row]) for name in self.row_columns)}
-        # An empty last line, as spreadsheets export it, must not be the only row of train.
-        left_out = empty if len(empty) == len(unlabeled) else set[int]()
-        kept = [row for row in range(table.n_rows) if row not in left_out]
-        strata = strata_of(labels, self.test_share) if self.multi_label else labels
-        divided = hold_out([contents[row] for row in kept], [strata[row] for row in kept], self.test_share, table.where)
-        rows = {split: [kept[i] for i in chosen] for split, chosen in divided.items()}
-        n_train = len(unlabeled) - len(empty)
-        if left_out:
-            notes.append(
-                f"Rows of {table.where} without {self.content} and without a label are left out: "
-                f"{len(left_out):,} (the first is row {min(left_out) + 1:,}); all others have a label."
-            )
-        elif 0 < n_train < min(MIN_TRAIN_ROWS, n_labeled):
-            notes.append(
-                f"Only {n_train:,} {'row' if n_train == 1 else 'rows'} of {table.where} with {self.content} "
-                f"{'has' if n_train == 1 else 'have'} no label, and the rows without a label are train "
-                f"({n_labeled:,} have one); if that is not meant, label or remove "
-                f"{'it' if n_train == 1 else 'them'}."
-            )
-        sizes = ", ".join(f"{len(chosen):,} {split}" for split, chosen in rows.items())
-        if len(rows) == 1:
-            notes.append(
-                f"Every row of {table.where} has a label and is in train, so no score is on unseen rows; "
-                "dataset.test_share=0.2 holds out valid and test."
-            )
-        elif self.test_share:
-            notes.append(f"The rows of {table.where} are divided by dataset.test_share={self.test_share:g}: {sizes}.")
-        else:
-            notes.append(
-                f"The rows of {table.where} that have a label ({n_labeled:,}) are valid, the others are train; "
-                "dataset.test_share=0.5 makes half of the labeled rows a test split."
-            )
-        return rows
 
     def _columns(
         self, table: SplitTable, contents: Sequence[Any], rows: list[int], gold: list[int | None] | None
@@ -487,7 +335,3 @@ class TableDataset(Dataset, ABC):
             features = datasets.Features({name: types[name] for name in columns})
             table[str(split)] = datasets.Dataset.from_dict(columns, features=features)
         return table
-
-
-def _has_value(value: object) -> bool:
-    return has_text(value) if isinstance(value, str) else not is_missing(value)

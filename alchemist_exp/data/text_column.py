@@ -27,6 +27,7 @@ class TextColumn(Sequence[str]):
     """
 
     def __init__(self, column: "pa.ChunkedArray") -> None:
+        """Keep the column without a copy."""
         self._column = column
 
     def __len__(self) -> int:

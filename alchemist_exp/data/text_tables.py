@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from alchemist_exp.core.errors import DataError
-from alchemist_exp.data.readers import BYTE_ORDER_MARKS, DELIMITERS, Columns, parse_jsonl, sniff_delimiter
+from alchemist_exp.data.table import Columns
 from alchemist_exp.data.table_base import RowTable, TableStream
+from alchemist_exp.data.text_formats import BYTE_ORDER_MARKS, DELIMITERS, parse_jsonl, sniff_delimiter
 
 
 @dataclass(kw_only=True)

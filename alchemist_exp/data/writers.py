@@ -166,6 +166,7 @@ class ExcelSheet:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
+        """Start a workbook with one sheet, whose first row has the names."""
         from openpyxl import Workbook
 
         self._book = Workbook(write_only=True)

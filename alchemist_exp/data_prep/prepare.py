@@ -166,6 +166,7 @@ def replace_directory(target: Path, fill: Callable[[Path], None]) -> None:
     for leftover_of_a_killed_run in (new, old):
         shutil.rmtree(leftover_of_a_killed_run, ignore_errors=True)
     write_directory(new, fill)
+    # Two renames, so that a reader finds a complete directory except in the moment between them.
     target.rename(old)
     new.rename(target)
     shutil.rmtree(old)

@@ -161,20 +161,21 @@ def lines(labels: Labels, *, separator: str, label_first: bool, encoding: str) -
 
     """
 
-    def _row(line: str, where: str) -> RawRow:
-        before, between, after = line.partition(separator) if label_first else line.rpartition(separator)
-        if not between:
-            raise DataError(f"{where} has no {separator!r} between label and text; the file is broken or another one.")
-        label, text = (before, after) if label_first else (after, before)
-        return RawRow(text, _class_index(label, labels, where))
-
     def _read(files: Sequence[Path]) -> RowsBySplit:
         rows = []
         for file in files:
             # splitlines() would also split at the other line separators of Unicode, which texts contain.
             for number, line in enumerate(_read_text(file, encoding).split("\n"), start=1):
-                if line.strip():
-                    rows.append(_row(line.removesuffix("\r"), f"{file}: line {number}"))
+                if not line.strip():
+                    continue
+                line, where = line.removesuffix("\r"), f"{file}: line {number}"
+                before, between, after = line.partition(separator) if label_first else line.rpartition(separator)
+                if not between:
+                    raise DataError(
+                        f"{where} has no {separator!r} between label and text; the file is broken or another one."
+                    )
+                label, text = (before, after) if label_first else (after, before)
+                rows.append(RawRow(text, _class_index(label, labels, where)))
         return {None: rows}
 
     return _read

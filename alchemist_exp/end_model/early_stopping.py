@@ -21,6 +21,7 @@ class ValidationSet:
     """
 
     def __init__(self, rows: Tensor, gold: Tensor, positive: int | None, *, macro: bool = False) -> None:
+        """Keep the tensors, which must be on the device of the networks."""
         self._rows = rows
         self._gold = gold
         self._positive = positive
@@ -76,6 +77,7 @@ class BestWeights:
     """
 
     def __init__(self, networks: MLPEnsemble, patience: int) -> None:
+        """Copy the initial weights, which stay if no epoch has a finite score."""
         self._patience = patience
         self._weights = [[weight.detach().clone() for weight in network.parameters()] for network in networks]
         self._score = [-float("inf")] * len(networks)

@@ -18,6 +18,7 @@ def without_optional_packages() -> Iterator[None]:
     is_available = RequirementCache.__bool__
 
     def is_needed(requirement: RequirementCache) -> bool:
+        """Return whether a package is installed and also used here."""
         return not (requirement.requirement or "").startswith(_NOT_NEEDED) and is_available(requirement)
 
     RequirementCache.__bool__ = is_needed  # type: ignore[assignment, method-assign]

@@ -139,11 +139,14 @@ class Mlp(EndModel):
             )
         from alchemist_exp.end_model.training import train
 
+        n_rows, batch_size = len(rows), self.batch_size
+        if n_rows > _MANY_ROWS:  # larger batches, so that an epoch has at most _MAX_STEPS steps
+            batch_size = max(batch_size, math.ceil(n_rows / _MAX_STEPS))
         settings = TrainingSettings(
             hidden=tuple(self.hidden),
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            batch_size=self._rows_per_step(len(rows)),
+            batch_size=batch_size,
             max_epochs=self.max_epochs,
             patience=self.patience,
             device=self.device,
@@ -155,10 +158,6 @@ class Mlp(EndModel):
         if validation.macro:
             fitted.add_class_offsets(validation.features, validation.gold)
         return fitted
-
-    def _rows_per_step(self, n_rows: int) -> int:
-        """Return `batch_size`, or more with many rows, so that an epoch has at most `_MAX_STEPS` steps."""
-        return self.batch_size if n_rows <= _MANY_ROWS else max(self.batch_size, math.ceil(n_rows / _MAX_STEPS))
 
     def load(self, directory: Path) -> FittedEndModel:
         """Read what `FittedEndModel.save` wrote, onto this configuration's device.

@@ -46,6 +46,7 @@ class MLP(nn.Module):
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
+        """Create all weights as zeros; `initialize` draws them."""
         super().__init__()
         pairs = list(pairwise(sizes))
         self.weights = nn.ParameterList([torch.zeros(fan_in, out) for fan_in, out in pairs])
@@ -96,6 +97,7 @@ class MLPEnsemble(nn.ModuleList):
     """
 
     def __init__(self, sizes: Sequence[int], n_seeds: int, *, multi_label: bool = False) -> None:
+        """Create one network per seed, with all weights zero."""
         super().__init__(MLP(sizes) for _ in range(n_seeds))
         self.sizes = list(sizes)
         self.multi_label = multi_label
@@ -145,6 +147,7 @@ class FittedMLPEnsemble(FittedEndModel):
     """
 
     def __init__(self, networks: MLPEnsemble, curves: Sequence[TrainingCurve], device: torch.device) -> None:
+        """Move the networks to the device and freeze their weights."""
         self.curves = tuple(curves)
         self._networks = networks.to(device).requires_grad_(False)
         self._device = device

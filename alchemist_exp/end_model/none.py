@@ -19,6 +19,7 @@ class NoFittedModel(FittedEndModel):
     device = "cpu"
 
     def __init__(self, n_classes: int) -> None:
+        """Keep the number of classes, for the shape of the predictions."""
         self._n_classes = n_classes
 
     def predict_proba(self, features: FloatArray) -> FloatArray:

@@ -29,6 +29,7 @@ def fit_temperature(logits: npt.NDArray[np.floating], gold: IntArray) -> float:
     rows = np.arange(len(gold))
 
     def log_loss(log_temperature: float) -> float:
+        """Return the mean negative log probability of the gold labels, in nats."""
         probs = softmax(logits / np.exp(log_temperature), axis=2).mean(axis=0)[rows, gold]
         return -float(np.log(np.maximum(probs, np.finfo(np.float64).tiny)).mean())
 

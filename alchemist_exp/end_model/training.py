@@ -103,12 +103,14 @@ class SeededBatches:
     """
 
     def __init__(self, n_rows: int, batch_size: int, generators: list[torch.Generator], device: torch.device) -> None:
+        """Keep the generators, which each epoch advances."""
         self._n_rows = n_rows
         self._batch_size = batch_size
         self._generators = generators
         self._device = device
 
     def __len__(self) -> int:
+        """Return the number of batches of an epoch; the last one may be smaller."""
         return math.ceil(self._n_rows / self._batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -142,6 +144,7 @@ class Distillation(lightning.LightningModule):
         settings: TrainingSettings,
         on_epoch: Callable[[int], None] | None,
     ) -> None:
+        """Keep the data and the settings; Lightning manages the networks as a submodule."""
         super().__init__()
         self.networks = networks
         self.best = best

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from alchemist_exp.core.label_sets import classes_of, members
+from alchemist_exp.core.label_sets import members
 from alchemist_exp.core.types import ABSTAIN, IntArray
-from alchemist_exp.evaluation.metrics import ClassScores, Scores
-from alchemist_exp.evaluation.program_scores import ProgramScores
+from alchemist_exp.evaluation.metrics import ClassScores, Scores, scores_of_counts
 
 
 def score_sets(gold: IntArray, predicted: IntArray, *, n_classes: int) -> Scores | None:
@@ -60,53 +59,12 @@ def score_classes(gold: IntArray, predicted: IntArray, *, n_classes: int) -> tup
 
     """
     decided = predicted != ABSTAIN
-    counts = (count.tolist() for count in _counts(gold[decided], predicted[decided], n_classes))
-    return tuple(
-        ClassScores(
-            precision=hit / predicted_rows if predicted_rows else None,
-            recall=hit / gold_rows if gold_rows else None,
-            f1=2 * hit / (gold_rows + predicted_rows) if gold_rows + predicted_rows else None,
-            rows=gold_rows,
-        )
-        for hit, gold_rows, predicted_rows in zip(*counts, strict=True)
-    )
+    return scores_of_counts(*_counts(gold[decided], predicted[decided], n_classes))
 
 
 def most_frequent_share(gold: IntArray) -> float:
     """Return the share of rows that have the most frequent class or set: the accuracy of always predicting it."""
     return float(np.unique(gold, return_counts=True)[1].max() / len(gold))
-
-
-def score_set_programs(votes: IntArray, gold: IntArray | None, n_classes: int) -> tuple[ProgramScores, ...]:
-    """Score each program that votes for sets of classes.
-
-    Args:
-        votes: int64 array of shape (n_rows, n_programs), masks or -1 (`ABSTAIN`).
-        gold: int64 array of shape (n_rows,), masks; None when there are no gold labels.
-        n_classes: How many classes there are.
-
-    Returns:
-        One entry per program. `polarity` has the classes that it names, `conflict` counts rows on which another program
-        votes for another set, and `accuracy` is its micro-F1 over the rows on which it votes.
-
-    """
-    voted = votes != ABSTAIN
-    n_voting, n_rows = voted.sum(axis=1), max(len(votes), 1)
-    lowest = np.where(voted, votes, np.iinfo(np.int64).max).min(axis=1, initial=np.iinfo(np.int64).max)
-    differs = (lowest < votes.max(axis=1, initial=ABSTAIN)) & (n_voting > 1)
-    scores = []
-    for column, of_program in zip(votes.T, voted.T, strict=True):
-        found = None if gold is None else score_sets(gold, column, n_classes=n_classes)
-        scores.append(
-            ProgramScores(
-                coverage=int(of_program.sum()) / n_rows,
-                polarity=classes_of(int(np.bitwise_or.reduce(column[of_program], initial=0))),
-                overlap=int((of_program & (n_voting > 1)).sum()) / n_rows,
-                conflict=int((of_program & differs).sum()) / n_rows,
-                accuracy=None if found is None else found.f1,
-            )
-        )
-    return tuple(scores)
 
 
 def _counts(gold: IntArray, predicted: IntArray, n_classes: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -148,7 +148,22 @@ def class_scores(confusion: IntArray) -> tuple[ClassScores, ...]:
         ClassScores(precision=1.0, recall=0.75, f1=0.8571428571428571, rows=4)
 
     """
-    hits, gold_rows, predicted_rows = (x.tolist() for x in (np.diag(confusion), confusion.sum(1), confusion.sum(0)))
+    return scores_of_counts(np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
+
+
+def scores_of_counts(hits: IntArray, gold_rows: IntArray, predicted_rows: IntArray) -> tuple[ClassScores, ...]:
+    """Score each class from its numbers of rows.
+
+    Args:
+        hits: int64 array of shape (n_classes,): rows that have the class in gold and in the predictions.
+        gold_rows: int64 array of shape (n_classes,): rows that have it in gold.
+        predicted_rows: int64 array of shape (n_classes,): rows that have it in the predictions.
+
+    Returns:
+        One entry per class.
+
+    """
+    counts = (hits.tolist(), gold_rows.tolist(), predicted_rows.tolist())
     return tuple(
         ClassScores(
             precision=hit / predicted if predicted else None,
@@ -156,7 +171,7 @@ def class_scores(confusion: IntArray) -> tuple[ClassScores, ...]:
             f1=2 * hit / (gold + predicted) if gold + predicted else None,
             rows=gold,
         )
-        for hit, gold, predicted in zip(hits, gold_rows, predicted_rows, strict=True)
+        for hit, gold, predicted in zip(*counts, strict=True)
     )
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 from omegaconf import MISSING
@@ -180,7 +180,11 @@ class Combined(FeatureExtractor):
         """
         stored = read_json(directory / _STATE_FILE, what="the fitted feature extractor")
         scales = stored.get("scales") if isinstance(stored, dict) and stored.get("version") == self.VERSION else None
-        if not isinstance(scales, dict) or set(scales) != set(self.parts) or not all(map(_is_scale, scales.values())):
+        if (
+            not isinstance(scales, dict)
+            or set(scales) != set(self.parts)
+            or not all(type(scale) in (int, float) and 0 < scale < math.inf for scale in scales.values())
+        ):
             raise StoreError(
                 f"the fitted feature extractor in {directory} is broken or was saved with other parts than "
                 f"{', '.join(self.parts)}; run the experiment again."
@@ -213,7 +217,3 @@ def root_mean_square(chunks: Iterable[FloatArray]) -> float:
         total += float(np.einsum("nd,nd->n", chunk, chunk).sum(dtype=np.float64))
         n_values += chunk.size
     return math.sqrt(total / max(n_values, 1)) or 1.0
-
-
-def _is_scale(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf

@@ -154,6 +154,7 @@ class Tfidf(FeatureExtractor):
         rows = np.zeros((len(texts), self.n_components), np.float32)
 
         def fill(start: int) -> None:
+            """Write the features of one block; threads write to different rows, so no lock is needed."""
             block = slice(start, start + _BLOCK_ROWS)
             rows[block] = self._weigh(self._count(texts[block])) @ fitted.components
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 from omegaconf import MISSING
@@ -10,14 +10,14 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
-from alchemist_exp.label_models.labeled_votes import check_gold, require_labeled
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, labels_from_log_weights
+from alchemist_exp.label_models.labeled_votes import GoldLabelModel, require_labeled
 from alchemist_exp.label_models.posterior import AdditivePosterior, Link, one_hot
 
 
 @component("label_model", "accuracy_weighted")
 @dataclass(kw_only=True)
-class AccuracyWeighted(LabelModel):
+class AccuracyWeighted(GoldLabelModel):
     """Weights a vote of a program with accuracy p by log(p / (1 - p)) + log(n_classes - 1).
 
     These are the weights of the optimal weighted majority vote of independent programs (Nitzan and Paroush, 1982),
@@ -25,7 +25,6 @@ class AccuracyWeighted(LabelModel):
     class that it votes for. The class balance is not added to the scores: the accuracies already reflect it.
 
     Attributes:
-        use_valid: Whether the gold labels of valid may be used.
         smoothing: Pseudo-votes added to each program, at the mean accuracy of all programs.
 
     Example:
@@ -41,23 +40,12 @@ class AccuracyWeighted(LabelModel):
 
     """
 
-    uses_gold: ClassVar[bool] = True
-    use_valid: bool = MISSING
     smoothing: float = MISSING
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value out of range."""
         if not 0 < self.smoothing < np.inf:
             raise ConfigError(f"label_model.smoothing is {self.smoothing}; expected a number above 0, such as 1.")
-
-    def check(self) -> None:
-        """Check that the gold labels of valid may be used.
-
-        Raises:
-            ConfigError: They may not.
-
-        """
-        check_gold(self, self.use_valid)
 
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Learn the weights, of shape (n_programs,), from the votes on the validation split.

@@ -13,7 +13,8 @@ from alchemist_exp.core.component import component, naming_plugin
 from alchemist_exp.core.errors import ConfigError, ProgramsError, StoreError, unknown_name
 from alchemist_exp.core.f1 import f1_by_class
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, predict_labels
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel
+from alchemist_exp.label_models.fit import predict_labels
 from alchemist_exp.label_models.held_out_votes import held_out_vote_gain, most_left_out
 from alchemist_exp.label_models.labeled_votes import log_loss, out_of_fold_labels
 from alchemist_exp.label_models.posterior import AdditivePosterior
@@ -145,6 +146,7 @@ class Auto(LabelModel):
                 elif labeled is None:
                     scores[name] = held_out_vote_gain(model, matrix, class_balance)
                 else:
+                    # A model that learned from valid is scored on parts of valid that its fit has not seen.
                     on_valid = (
                         out_of_fold_labels(model, matrix, class_balance, labeled)
                         if model.uses_gold
@@ -157,6 +159,7 @@ class Auto(LabelModel):
             raise ProgramsError(
                 f"label_model={self.name} can choose none of label_model.candidates ({reasons}); add majority to them."
             )
+        # Few labeled rows give equal scores often; the log loss then decides, and after it the order of the candidates.
         best = max(scores, key=lambda name: (scores[name], -log_losses.get(name, 0.0)))
         self.models = models
         self.choice_ = np.array([self.candidates.index(best)], np.float64)
@@ -168,6 +171,7 @@ class Auto(LabelModel):
         if model.uses_gold and labeled is None:
             return "needs gold labels of valid"
         n_programs = matrix.votes.shape[1]
+        # Without gold labels, candidates are scored by fits that leave out some of the programs.
         needed = model.min_programs + (0 if labeled is not None else most_left_out(n_programs))
         if n_programs < needed and model.min_programs > 1:
             return f"needs {needed} programs"

@@ -6,7 +6,7 @@ Every model masks uncovered rows: a row without a vote gets no label, never the 
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alchemist_exp.core.atomic_io import write_bytes
-from alchemist_exp.core.component import Component, naming_plugin
+from alchemist_exp.core.component import Component
 from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.npy import read_npy
@@ -26,9 +26,6 @@ ClassBalance = npt.NDArray[np.float64]
 
 
 _CONVERGENCE = "convergence_"
-
-_CHUNK_ROWS = 65_536
-"""Rows that are predicted at once. Snorkel's model needs 0.5 KB per row for ten programs."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,6 +174,7 @@ class LabelModel(Component, ABC):
         for name in self.parameter_shapes(1, 2):
             if not hasattr(self, name):
                 raise RuntimeError("the label model has not been fitted; call fit() or load() first")
+            # Without pickle, so that to load a model of someone else cannot run code.
             raw = io.BytesIO()
             np.save(raw, np.ascontiguousarray(getattr(self, name), np.float64), allow_pickle=False)
             write_bytes(directory / f"{name}.npy", raw.getvalue())
@@ -237,73 +235,6 @@ class LabelModel(Component, ABC):
                 f"label_model={self.name} needs {self.min_programs} accepted programs, but there are {programs}; "
                 "generate more programs, or use label_model=majority."
             )
-
-
-def fit_label_model(
-    model: LabelModel, train: LabelMatrix, valid: LabelMatrix | None, gold: IntArray | None
-) -> tuple[LabelModel, ClassBalance, LabeledVotes | None]:
-    """Fit a label model on train, with the class balance from gold labels where there are any.
-
-    Args:
-        model: The unfitted label model.
-        train: The votes on train.
-        valid: The same programs' votes on valid; None when no program voted there.
-        gold: int64 array of shape (n_valid_rows,): the gold labels of valid; None when they may not be used. The class
-            balance is then estimated from the votes on train.
-
-    Returns:
-        The fitted model, the class balance, and the labeled votes on valid (None without votes or gold there). Only a
-        model that uses gold labels is given them.
-
-    Raises:
-        ProgramsError: There are fewer programs than the model needs.
-
-    """
-    labeled = None if valid is None or gold is None else LabeledVotes(matrix=valid, gold=gold)
-    balance = model.class_balance(train, gold)
-    with naming_plugin(model, "fit"):
-        fitted = model.fit(train, balance, labeled if model.uses_gold else None)
-        if not isinstance(fitted, LabelModel):
-            raise TypeError(f"expected a label model, not {type(fitted).__name__}")
-    return fitted, balance, labeled
-
-
-def predict_labels(model: LabelModel, matrix: LabelMatrix) -> SoftLabels:
-    """Return the soft labels of a fitted label model, checked against the votes.
-
-    The model predicts `_CHUNK_ROWS` rows at once, so that its memory does not grow with the number of rows.
-
-    Args:
-        model: The fitted label model.
-        matrix: The votes.
-
-    Returns:
-        The labels.
-
-    Raises:
-        ConfigError: The label model is a plugin and its labels do not fit the votes.
-
-    """
-    with naming_plugin(model, "predict_proba"):
-        parts = []
-        for start in range(0, max(len(matrix.votes), 1), _CHUNK_ROWS):
-            votes = matrix.votes[start : start + _CHUNK_ROWS]
-            parts.append(model.predict_proba(replace(matrix, votes=votes)))
-            if not isinstance(parts[-1], SoftLabels):
-                raise TypeError(f"expected SoftLabels, not {type(parts[-1]).__name__}")
-        labels = parts[0]
-        if len(parts) > 1:
-            labels = replace(
-                labels,
-                probs=np.concatenate([part.probs for part in parts]),
-                covered=np.concatenate([part.covered for part in parts]),
-            )
-        expected = (len(matrix.votes), matrix.n_classes)
-        if labels.probs.shape != expected:
-            raise ValueError(f"probs has shape {labels.probs.shape}; expected {expected}")
-        if n_rows := int((labels.covered & ~matrix.covered).sum()):
-            raise ValueError(f"{n_rows} rows without a vote are covered; such rows have no label")
-    return labels
 
 
 def class_balance_from_gold(gold: IntArray, n_classes: int) -> ClassBalance:

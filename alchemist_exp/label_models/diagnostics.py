@@ -8,15 +8,22 @@ random sets of programs. Where enough labeled rows show that labels are as good 
 it is no reason for a warning (`compare_with_majority`).
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from alchemist_exp.core.types import ABSTAIN, IntArray, LabelMatrix, SoftLabels
 from alchemist_exp.label_models.base import LabeledVotes
+from alchemist_exp.label_models.wrong_programs import (
+    MIN_ROWS,
+    MIN_SINGLE_DEVIATIONS,
+    accuracy_and_chance,
+    is_below_chance,
+    plurality,
+    without_votes,
+    wrong_programs,
+)
 
 MAX_CONTRADICTED: Final = 0.05
 """Largest share of unanimous rows with another label. Good fits reach .023, collapsed ones start at .13."""
@@ -35,24 +42,11 @@ often. Recorded programs reach .83."""
 MIN_FOLLOWED_ROWS: Final = 0.05
 """Share of all covered rows that these rows must be; on fewer, it matters little which program is followed."""
 
-MIN_DEVIATIONS: Final = 4.0
-"""How many standard deviations below chance a program must be; among dozens of programs, some have two or three."""
-
-MIN_ADVANTAGE: Final = 0.2
-"""The precision of a program's votes for a class, above chance, must be this share of the median of the others. Without
-gold labels chance counts as 0, because the others may be wrong; recorded programs then reach .24."""
-
 MAX_SIMILARITY: Final = 0.98
 """Share of contested rows on which two near-duplicates have the same outcome. Recorded programs reach .969."""
 
-MIN_ROWS: Final = 20
-"""A share of fewer rows than this is not evaluated."""
-
 MIN_ORDER_VOTES: Final = 5
 """Votes on labeled rows that each class needs before another order of the classes is suggested."""
-
-MIN_SINGLE_DEVIATIONS: Final = 3.0
-"""As MIN_DEVIATIONS, for the labels of one label model and for the votes for one class."""
 
 _MAX_LISTED = 3  # programs or pairs named in one warning
 
@@ -161,8 +155,8 @@ def check_class_order(
     cells = np.bincount(matrix.votes[voted] * np.int64(n_classes) + gold_of_votes, minlength=n_classes**2)
     by_vote = cells.reshape(n_classes, n_classes)  # rows by the class of the vote, columns by gold class
     totals, order = by_vote.sum(axis=1), by_vote.argmax(axis=1)
-    accuracy, chance, rows = _accuracy_and_chance(hard, gold, n_classes)
-    below = _is_below(accuracy, chance, rows, MIN_SINGLE_DEVIATIONS)
+    accuracy, chance, rows = accuracy_and_chance(hard, gold, n_classes)
+    below = is_below_chance(accuracy, chance, rows, MIN_SINGLE_DEVIATIONS)
     reordered = (
         (totals >= MIN_ORDER_VOTES).all()
         and (2 * by_vote.max(axis=1) > totals).all()
@@ -203,7 +197,7 @@ def _contradicted_votes(counts: IntArray, hard: IntArray, labeled_by: str) -> li
 
 def _far_from_majority(counts: IntArray, hard: IntArray, labeled_by: str, class_names: Sequence[str]) -> list[str]:
     """Warn of labels that differ from the majority vote on many rows, or on most rows of one class."""
-    majority = _plurality(counts)
+    majority = plurality(counts)
     decided = majority != ABSTAIN
     rows, different = int(decided.sum()), int(np.count_nonzero(hard[decided] != majority[decided]))
     advice = "compare with label_model=majority before you trust either"
@@ -231,7 +225,7 @@ def _followed_programs(
     followed_programs = []
     for program, name in enumerate(names):
         votes = matrix.votes[:, program]
-        others = _plurality(_without(counts, votes))
+        others = plurality(without_votes(counts, votes))
         alone = (votes != ABSTAIN) & (others != ABSTAIN) & (votes != others)
         rows, followed = int(alone.sum()), int(np.count_nonzero(hard[alone] == votes[alone]))
         if rows >= max(MIN_ROWS, MIN_FOLLOWED_ROWS * covered) and followed >= MAX_FOLLOWED * rows:
@@ -244,62 +238,6 @@ def _followed_programs(
     ]
 
 
-def wrong_programs(matrix: LabelMatrix, labeled: LabeledVotes | None, class_names: Sequence[str]) -> dict[int, str]:
-    """Find programs whose votes are wrong far more often than by chance, or for a class than those of the others.
-
-    Args:
-        matrix: Votes of shape (n_rows, n_programs).
-        labeled: Votes of the same programs on rows with gold labels. Without it, each program is compared with the
-            majority of the others.
-        class_names: A name per class.
-
-    Returns:
-        The reason by column, for example "accuracy 0.12, chance 0.50".
-
-    Example:
-        >>> import numpy as np
-        >>> votes = np.tile([[0, 0, 1], [1, 1, 0]], (20, 1)).astype(np.int8)
-        >>> wrong_programs(LabelMatrix(votes=votes, n_classes=2), None, ["ham", "spam"])
-        {2: 'accuracy 0.00, chance 0.50'}
-
-    """
-    n_programs, n_classes = matrix.votes.shape[1], matrix.n_classes
-    counts, found = matrix.counts(), {}
-    # By program and class: votes for the class on rows of known truth, and how many of them are right.
-    n_votes, n_right = np.zeros((2, n_programs, n_classes))
-    for program in range(n_programs):
-        if labeled is not None:
-            votes, truth = labeled.matrix.votes[:, program], labeled.gold
-        else:
-            votes = matrix.votes[:, program]
-            truth = _plurality(_without(counts, votes))
-        accuracy, chance, rows = _accuracy_and_chance(votes, truth, n_classes)
-        if _is_below(accuracy, chance, rows):
-            found[program] = f"accuracy {accuracy:.2f}, chance {chance:.2f}"
-        known = votes[(votes != ABSTAIN) & (truth != ABSTAIN)]
-        n_votes[program] = np.bincount(known, minlength=n_classes)
-        n_right[program] = np.bincount(votes[(votes != ABSTAIN) & (votes == truth)], minlength=n_classes)
-    enough = n_votes >= MIN_ROWS
-    precision = np.divide(n_right, n_votes, out=np.zeros_like(n_right), where=enough)
-    for program, c in np.argwhere(enough).tolist():
-        others = enough[:, c] & (np.arange(n_programs) != program)
-        if program in found or np.count_nonzero(others) < 2:
-            continue
-        right, median = precision[program, c], float(np.median(precision[others, c]))
-        share = 0.0 if labeled is None else float((labeled.gold == c).mean())
-        least = share + (median - share) * MIN_ADVANTAGE
-        if _is_below(right, least, int(n_votes[program, c]), MIN_SINGLE_DEVIATIONS):
-            found[program] = (
-                f"right on {right:.2f} of its votes for {class_names[c]}, median of the others {median:.2f}"
-            )
-    return found
-
-
-def _is_below(accuracy: float, expected: float, rows: int, deviations: float = MIN_DEVIATIONS) -> bool:
-    """Whether the number of correct votes, which is about binomial, is that many deviations below the expected one."""
-    return accuracy * rows < expected * rows - deviations * math.sqrt(expected * (1 - expected) * rows)
-
-
 def _wrong_program_warnings(wrong: Mapping[int, str], names: Sequence[str], labeled: LabeledVotes | None) -> list[str]:
     """Name the programs of `wrong_programs`."""
     if not wrong:
@@ -310,20 +248,6 @@ def _wrong_program_warnings(wrong: Mapping[int, str], names: Sequence[str], labe
         f"Often wrong, compared with {truth}: {listed}; fix or leave out these programs, for example with "
         "method=program_files."
     ]
-
-
-def _accuracy_and_chance(
-    votes: npt.NDArray[np.signedinteger[Any]], truth: IntArray, n_classes: int
-) -> tuple[float, float, int]:
-    """Return the share of correct votes, the share expected of the same votes on random rows, and the rows voted on."""
-    known = truth != ABSTAIN
-    voted = known & (votes != ABSTAIN)
-    rows = int(voted.sum())
-    if not rows:
-        return 0.0, 0.0, 0
-    class_shares = np.bincount(truth[known], minlength=n_classes) / known.sum()
-    vote_shares = np.bincount(votes[voted], minlength=n_classes) / rows
-    return float((votes[voted] == truth[voted]).mean()), float(class_shares @ vote_shares), rows
 
 
 def _near_duplicates(matrix: LabelMatrix, programs: Sequence[int], names: Sequence[str]) -> list[str]:
@@ -363,19 +287,6 @@ def _constant_votes(matrix: LabelMatrix, hard: IntArray, class_names: Sequence[s
     if (labeled == labeled[0]).all():
         warnings.append(f"Every label is {class_names[labeled[0]]}; check the labels before you train on them.")
     return warnings
-
-
-def _plurality(counts: IntArray) -> IntArray:
-    """Return the class with the most votes, int64 of shape (n_rows,); ABSTAIN without a vote or in a tie."""
-    most = counts.max(axis=1, keepdims=True)
-    plurality: IntArray = np.where((counts == most).sum(axis=1) == 1, counts.argmax(axis=1), ABSTAIN)
-    return plurality
-
-
-def _without(counts: IntArray, votes: npt.NDArray[np.int8]) -> IntArray:
-    """Return the counts, of shape (n_rows, n_classes), without one program's votes, of shape (n_rows,)."""
-    rest: IntArray = counts - (votes[:, np.newaxis] == np.arange(counts.shape[1]))
-    return rest
 
 
 def _listed(items: Sequence[str]) -> str:

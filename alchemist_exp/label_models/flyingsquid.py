@@ -125,6 +125,7 @@ class FlyingSquid(LabelModel):
         total = rows @ np.abs(signs)
         vote_share = np.divide(rows @ (signs > 0), total, out=np.full(len(total), 0.5), where=total > 0)
         agreement = (1 + correlations(signs, rows, self.margin)) / 2
+        # They agree where both hold or neither does: agreement = both + (1 - vote_share - share + both).
         both = (vote_share + share + agreement - 1) / 2
         in_class = np.clip(both / share, self.margin, 1 - self.margin)
         in_rest = np.clip((vote_share - both) / (1 - share), self.margin, 1 - self.margin)
@@ -151,6 +152,7 @@ def correlations(signs: _Floats, rows: _Floats, margin: float) -> _Floats:
     means = np.divide(
         signs.T @ (signs * rows[:, np.newaxis]), together, where=together > 0, out=np.full_like(together, np.nan)
     )
+    # A triplet has three different programs; NaN leaves out a program with itself, and pairs that never vote together.
     np.fill_diagonal(means, np.nan)
     estimates = np.array([_triplet_median(means, program) for program in range(len(means))])
     known = np.isfinite(estimates)

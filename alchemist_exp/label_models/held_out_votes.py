@@ -62,6 +62,7 @@ def most_left_out(n_programs: int) -> int:
 def _gain(labels: IntArray, votes: IntArray, n_classes: int) -> float:
     """Return the gain of log-likelihood, in nats, over the votes of one program; both arrays have shape (n_rows,)."""
     total = 0.0
+    # Even and odd rows in turn, so that no vote is in the table by which it is predicted.
     for half in (0, 1):
         fitted_on, scored_on = slice(half, None, 2), slice(1 - half, None, 2)
         shares = np.bincount(votes[fitted_on], minlength=n_classes) + 1.0

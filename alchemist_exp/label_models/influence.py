@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alchemist_exp.core.types import ABSTAIN, LabelMatrix
-from alchemist_exp.label_models.base import LabelModel, predict_labels
+from alchemist_exp.label_models.base import LabelModel
+from alchemist_exp.label_models.fit import predict_labels
 from alchemist_exp.label_models.vote_patterns import VotePatterns
 
 MAX_PATTERNS: Final = 20_000

@@ -1,9 +1,11 @@
 """What label models that learn from gold labels share: their checks, and labels of rows that the fit has not seen."""
 
 from copy import copy
-from typing import Final
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 import numpy as np
+from omegaconf import MISSING
 
 from alchemist_exp.core.errors import ConfigError, ProgramsError
 from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels
@@ -15,22 +17,30 @@ N_FOLDS: Final = 5
 _ALTERNATIVE: Final = "or use a label model that needs no gold labels, such as label_model=dawid_skene"
 
 
-def check_gold(model: LabelModel, use_valid: bool) -> None:
-    """Check that a label model that needs the gold labels of valid may use them.
+@dataclass(kw_only=True)
+class GoldLabelModel(LabelModel):
+    """A label model that learns from the gold labels of valid.
 
-    Args:
-        model: The label model.
-        use_valid: Whether the configuration allows it.
-
-    Raises:
-        ConfigError: It does not.
+    Attributes:
+        use_valid: Whether the gold labels of valid may be used.
 
     """
-    if not use_valid:
-        raise ConfigError(
-            f"label_model={model.name} learns from the validation labels, which gold=none excludes; use gold=valid, "
-            f"{_ALTERNATIVE}."
-        )
+
+    uses_gold: ClassVar[bool] = True
+    use_valid: bool = MISSING
+
+    def check(self) -> None:
+        """Check that the gold labels of valid may be used.
+
+        Raises:
+            ConfigError: They may not.
+
+        """
+        if not self.use_valid:
+            raise ConfigError(
+                f"label_model={self.name} learns from the validation labels, which gold=none excludes; use gold=valid, "
+                f"{_ALTERNATIVE}."
+            )
 
 
 def require_labeled(model: LabelModel, labeled: LabeledVotes | None) -> LabeledVotes:
@@ -84,7 +94,11 @@ def out_of_fold_labels(
     matrix, gold = labeled.matrix, labeled.gold
     probs = np.zeros((len(gold), matrix.n_classes), np.float32)
     covered = np.zeros(len(gold), np.bool_)
-    folds = _folds(gold)
+    # The rows of each class, in random order, are dealt out to the parts.
+    order = np.random.default_rng(0).permutation(len(gold))
+    order = order[np.argsort(gold[order], kind="stable")]
+    folds = np.empty(len(gold), np.int64)
+    folds[order] = np.arange(len(gold)) % N_FOLDS
     for fold in range(N_FOLDS):
         held_out, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         rest = LabeledVotes(matrix=matrix.select(others), gold=gold[others])
@@ -112,12 +126,3 @@ def log_loss(labels: SoftLabels, gold: IntArray) -> float:
     """
     of_gold = labels.probs[labels.covered, gold[labels.covered]]
     return float(-np.log(np.maximum(of_gold, 1e-6)).mean()) if len(of_gold) else 0.0
-
-
-def _folds(gold: IntArray) -> IntArray:
-    """Return the part of each row, int64 of shape (n_rows,): the rows of each class in random order are dealt out."""
-    order = np.random.default_rng(0).permutation(len(gold))
-    order = order[np.argsort(gold[order], kind="stable")]
-    folds = np.empty(len(gold), np.int64)
-    folds[order] = np.arange(len(gold)) % N_FOLDS
-    return folds

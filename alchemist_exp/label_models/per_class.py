@@ -16,7 +16,8 @@ from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.convergence import Convergence
 from alchemist_exp.core.label_sets import SetLabels, SetMatrix
 from alchemist_exp.core.types import IntArray, LabelMatrix
-from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, predict_labels
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel
+from alchemist_exp.label_models.fit import predict_labels
 from alchemist_exp.label_models.influence import program_influence
 
 
@@ -64,6 +65,7 @@ class PerClassModel(LabelModel):
         sets = _checked(matrix)
         for index, (model, share) in enumerate(zip(self.models, class_balance, strict=True)):
             with naming_plugin(model, "fit"):
+                # Each class is a binary task: class 0 is "does not hold", class 1 "holds".
                 self.models[index] = model.fit(sets.of_class(index), np.array([1 - share, share]))
         return self
 

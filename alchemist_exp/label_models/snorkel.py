@@ -236,6 +236,7 @@ class SnorkelLoss:
         distance = mu - self.prior
         pull = strength / self.n_votes * distance
         loss = (residuals**2).sum() + (shares**2).sum() + (pull * distance).sum()
+        # `joint @ mu.T` is symmetric and has mu on both sides, so its square has the factor 4.
         gradient = -4 * residuals @ joint + 2 * shares[:, np.newaxis] * self.class_balance + 2 * pull
         return float(loss), gradient.ravel()
 

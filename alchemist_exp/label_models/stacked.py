@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from omegaconf import MISSING
 
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import LabelMatrix, SoftLabels
-from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, LabelModel, labels_from_log_weights
-from alchemist_exp.label_models.labeled_votes import check_gold, log_loss, out_of_fold_labels, require_labeled
+from alchemist_exp.label_models.base import ClassBalance, LabeledVotes, labels_from_log_weights
+from alchemist_exp.label_models.labeled_votes import GoldLabelModel, log_loss, out_of_fold_labels, require_labeled
 from alchemist_exp.label_models.posterior import AdditivePosterior, Link, with_silent_abstain
 
 _MAX_ITERATIONS = 10_000
@@ -24,7 +23,7 @@ _TOLERANCE = 1e-7
 
 @component("label_model", "stacked")
 @dataclass(kw_only=True)
-class Stacked(LabelModel):
+class Stacked(GoldLabelModel):
     """Learns a weight for each program, vote and class by logistic regression (stacking; Wolpert, 1992).
 
     The features of a row are its votes, one-hot: n_programs * n_classes columns; to abstain is all zeros. In addition
@@ -33,7 +32,6 @@ class Stacked(LabelModel):
     out of fold, see `out_of_fold_labels`.
 
     Attributes:
-        use_valid: Whether the gold labels of valid may be used.
         l2: Strengths of the L2 penalty on the weights (1 / C of scikit-learn), in rows. The one whose out-of-fold
             labels have the smallest log loss is used.
 
@@ -50,23 +48,12 @@ class Stacked(LabelModel):
 
     """
 
-    uses_gold: ClassVar[bool] = True
-    use_valid: bool = MISSING
     l2: list[float] = MISSING
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value out of range."""
         if not self.l2 or not all(0 < strength < np.inf for strength in self.l2):
             raise ConfigError(f"label_model.l2 is {[*self.l2]}; expected a list of numbers above 0, such as [1].")
-
-    def check(self) -> None:
-        """Check that the gold labels of valid may be used.
-
-        Raises:
-            ConfigError: They may not.
-
-        """
-        check_gold(self, self.use_valid)
 
     def fit(self, matrix: LabelMatrix, class_balance: ClassBalance, labeled: LabeledVotes | None = None) -> Self:
         """Fit the weights on the validation rows with a vote.
@@ -101,7 +88,7 @@ class Stacked(LabelModel):
         votes = np.concatenate([labeled.matrix.votes[covered], one_row_per_class])
         gold = np.concatenate([labeled.gold[covered], classes])
         regression = LogisticRegression(C=1 / strength, tol=_TOLERANCE, max_iter=_MAX_ITERATIONS)
-        regression.fit(_one_hot(votes, n_classes), gold)
+        regression.fit((votes[:, :, np.newaxis] == classes).astype(np.float64).reshape(len(votes), -1), gold)
         weights, intercepts = regression.coef_, regression.intercept_
         if n_classes == 2:  # scikit-learn then has one row, the score of class 1
             weights, intercepts = np.pad(weights, ((1, 0), (0, 0))), np.pad(intercepts, (1, 0))
@@ -131,9 +118,3 @@ class Stacked(LabelModel):
     def posterior(self, n_programs: int, n_classes: int) -> AdditivePosterior:
         """Return the weights of the regression; see `LabelModel.posterior`."""
         return AdditivePosterior(bias=self.intercepts_, weights=with_silent_abstain(self.weights_), link=Link.EXP)
-
-
-def _one_hot(votes: npt.NDArray[np.int8], n_classes: int) -> npt.NDArray[np.float64]:
-    """Return the votes as columns of zeros and ones, of shape (n_rows, n_programs * n_classes)."""
-    columns: npt.NDArray[np.float64] = (votes[:, :, np.newaxis] == np.arange(n_classes)).astype(np.float64)
-    return columns.reshape(len(votes), -1)

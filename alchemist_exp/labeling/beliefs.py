@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alchemist_exp.core.types import ABSTAIN, FloatArray, LabelMatrix, SoftLabels, tied_rows
-from alchemist_exp.label_models.base import LabelModel, predict_labels
+from alchemist_exp.label_models.base import LabelModel
+from alchemist_exp.label_models.fit import predict_labels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from alchemist_exp.core.atomic_io import explain_write_errors, remove_partial_fi
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.hashing import key_of
 from alchemist_exp.core.locks import close_locked, open_locked, try_open_locked
-from alchemist_exp.data.readers import Columns
+from alchemist_exp.data.table import Columns
 from alchemist_exp.data.table_base import RowTable
 from alchemist_exp.labeling.job import LabelingJob, labeler_of
 from alchemist_exp.labeling.outputs import output_metadata, read_summary, source_of

@@ -17,7 +17,8 @@ from alchemist_exp.data.row_kind import RowKind
 from alchemist_exp.data.score_rows import ScoreRows, score_rows
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.images.base import ImageTextEncoder
-from alchemist_exp.label_models.base import LabelModel, predict_labels
+from alchemist_exp.label_models.base import LabelModel
+from alchemist_exp.label_models.fit import predict_labels
 from alchemist_exp.label_models.per_class import PerClassModel
 from alchemist_exp.labeling.components import Consent, make_component, make_sandbox
 from alchemist_exp.labeling.fitted_features import change_notes, load_features, load_row_kind

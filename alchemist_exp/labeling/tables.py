@@ -14,8 +14,9 @@ from alchemist_exp.core.errors import AlchemistError, ConfigError
 from alchemist_exp.core.terminal import sanitize
 from alchemist_exp.core.types import ABSTAIN
 from alchemist_exp.data.part_writers import write_parts
-from alchemist_exp.data.readers import Columns, extension, similar_column
+from alchemist_exp.data.readers import extension, similar_column
 from alchemist_exp.data.row_kind import TablePart
+from alchemist_exp.data.table import Columns
 from alchemist_exp.data.table_base import TableStream
 from alchemist_exp.labeling.label_columns import CONFIDENCE, label_columns, output_names, own_columns, shown_label
 from alchemist_exp.labeling.row_labeler import RowLabeler, RowLabels

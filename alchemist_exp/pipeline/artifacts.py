@@ -13,9 +13,9 @@ from alchemist_exp.core.artifact_cache import CHECKSUMS
 from alchemist_exp.core.atomic_io import write_bytes, write_directory, write_json
 from alchemist_exp.core.label_sets import SetLabels, SetMatrix, names_of, predicted_sets
 from alchemist_exp.core.types import ABSTAIN, FloatArray, IntArray, SoftLabels, Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.data.kinds import load_kind, save_kind
 from alchemist_exp.data.row_kind import RowKind
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.columns import ColumnFeatures

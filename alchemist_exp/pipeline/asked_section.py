@@ -4,7 +4,7 @@ import numpy as np
 
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import ABSTAIN, Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.llm.cost import cost_of
 from alchemist_exp.llm.types import LLM
 from alchemist_exp.methods.types import LabelingResult

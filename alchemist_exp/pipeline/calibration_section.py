@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import FloatArray, Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.end_model.base import EndModel, FittedEndModel
 from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.evaluation.calibration import calibration

@@ -2,7 +2,7 @@
 
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.end_model.mlp import Mlp
 from alchemist_exp.end_model.prediction import CombinedPrediction
 from alchemist_exp.label_models.auto import Auto

@@ -14,8 +14,8 @@ from alchemist_exp.context import RunContext
 from alchemist_exp.core.artifact_cache import read_array
 from alchemist_exp.core.atomic_io import read_json, write_json
 from alchemist_exp.core.types import FloatArray, Split
-from alchemist_exp.data.base import TEXT, TextData
 from alchemist_exp.data.score_rows import ScoreRows, score_rows
+from alchemist_exp.data.text_data import TEXT, TextData
 from alchemist_exp.features.images.base import ImageTextEncoder
 from alchemist_exp.llm.dialogue import Dialogue, run_dialogue
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import Dataset, TextData
+from alchemist_exp.data.base import Dataset
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.evaluation.label_sets import most_frequent_share
 from alchemist_exp.results.record import Section
 

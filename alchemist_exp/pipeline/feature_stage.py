@@ -13,7 +13,7 @@ from alchemist_exp.core.artifact_cache import CHUNK_ROWS, ArtifactCache, read_ar
 from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import FloatArray, Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.features.chunk_cache import transform_in_chunks, write_rows
 from alchemist_exp.features.columns import ColumnFeatures

@@ -7,8 +7,8 @@ import numpy as np
 
 from alchemist_exp.core.atomic_io import write_bytes
 from alchemist_exp.core.types import ABSTAIN, Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.data.images.rows import ImageRows, pixels_of
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.results.image_cells import GridCell
 from alchemist_exp.results.image_grid import MAX_CELLS, choose_cells, image_grid

@@ -8,7 +8,7 @@ import numpy as np
 from alchemist_exp.concepts.source import ScoredConcepts
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import FloatArray, IntArray, Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.evaluation.fidelity import CLASS, ConceptFidelity, concept_fidelity
 from alchemist_exp.evaluation.groups import score_groups, summarize_groups
 from alchemist_exp.methods.types import LabelingResult

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline.training_warnings import coverage_warnings

@@ -9,7 +9,7 @@ import numpy as np
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.label_sets import members, predicted_sets
 from alchemist_exp.core.types import ABSTAIN, BoolArray, FloatArray, IntArray, Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.evaluation.label_sets import score_classes, score_sets
 from alchemist_exp.evaluation.metrics import Scores, class_scores, confusion_matrix, score, summarize
 from alchemist_exp.methods.types import LabelingResult

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.progress import NoProgress, StageProgress
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.llm.cost import BreakEven
 from alchemist_exp.llm.providers.base import CacheMode
 from alchemist_exp.llm.types import Usage

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.label_sets import SetMatrix
-from alchemist_exp.core.types import IntArray, LabelMatrix, Split
-from alchemist_exp.data.base import TextData
-from alchemist_exp.evaluation.label_sets import score_set_programs
-from alchemist_exp.evaluation.program_scores import ProgramScores, program_scores
+from alchemist_exp.core.types import Split
+from alchemist_exp.data.text_data import TextData
+from alchemist_exp.evaluation.program_scores import program_scores
 from alchemist_exp.label_models.influence import program_influence
 from alchemist_exp.label_models.per_class import PerClassModel
 from alchemist_exp.methods.types import LabelingResult
@@ -61,10 +60,10 @@ def _programs(result: LabelingResult, data: TextData, wrong: Mapping[int, str]) 
     """What is known of each program whose votes were used."""
     sources, classes = result.sources, data.task.classes
     train = sources.matrices[Split.TRAIN]
-    scores = _scores(train, data.gold(Split.TRAIN))
+    scores = program_scores(train, data.gold(Split.TRAIN))
     accuracies = [score.accuracy for score in scores]
     if data.gold(Split.TRAIN) is None and Split.VALID in sources.matrices:
-        on_valid = _scores(sources.matrices[Split.VALID], data.gold(Split.VALID))
+        on_valid = program_scores(sources.matrices[Split.VALID], data.gold(Split.VALID))
         accuracies = [score.accuracy for score in on_valid]
     influence, model = None, result.label_model
     if model is not None:
@@ -93,13 +92,6 @@ def _programs(result: LabelingResult, data: TextData, wrong: Mapping[int, str]) 
             | _outcomes(sources.runs_of(column))
         )
     return programs
-
-
-def _scores(matrix: LabelMatrix, gold: IntArray | None) -> tuple[ProgramScores, ...]:
-    """Score programs; of programs that vote for several classes, the accuracy is the micro-F1."""
-    if isinstance(matrix, SetMatrix):
-        return score_set_programs(matrix.votes, gold, matrix.n_classes)
-    return program_scores(matrix, gold)
 
 
 def _provenance(program: Program | None) -> Section:

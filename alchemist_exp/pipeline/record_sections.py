@@ -2,10 +2,10 @@
 
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.end_model.base import FittedEndModel
 from alchemist_exp.evaluation.seed_variance import high_seed_variance
-from alchemist_exp.label_models.diagnostics import wrong_programs
+from alchemist_exp.label_models.wrong_programs import wrong_programs
 from alchemist_exp.methods.base import ProgramMethod
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline.asked_section import asked_section

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.hashing import to_jsonable
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.evaluation.metrics import score
 from alchemist_exp.methods.types import LabelSources
 from alchemist_exp.pipeline.cost import list_price

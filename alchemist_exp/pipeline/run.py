@@ -15,7 +15,7 @@ from alchemist_exp.core.errors import AlchemistError, StoreError, Terminated, Ti
 from alchemist_exp.core.hashing import code_fingerprint
 from alchemist_exp.core.locks import locked
 from alchemist_exp.core.progress import Progress, StageProgress
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.methods.base import ProgramMethod, SoftLabelMethod, VoteMethod
 from alchemist_exp.methods.types import LabelingResult
 from alchemist_exp.pipeline import artifacts

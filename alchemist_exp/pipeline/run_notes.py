@@ -9,8 +9,9 @@ import numpy as np
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.artifact_cache import row_chunks
 from alchemist_exp.core.types import FloatArray, Split, tied_rows
-from alchemist_exp.data.base import Metric, TextData
-from alchemist_exp.data.labels import numbered
+from alchemist_exp.data.base import Metric
+from alchemist_exp.data.class_names import numbered
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.features.base import FeatureExtractor
 from alchemist_exp.label_models.majority import WeightedMajority
 from alchemist_exp.methods.base import ProgramMethod

@@ -12,10 +12,12 @@ from alchemist_exp.core.component import naming_plugin
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.progress import StageProgress
 from alchemist_exp.core.types import FloatArray, Split
-from alchemist_exp.data.base import Dataset, Metric, TextData
+from alchemist_exp.data.base import Dataset, Metric
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.end_model.base import FittedEndModel, ValidationData
 from alchemist_exp.label_models.auto import Auto
-from alchemist_exp.label_models.base import LabeledVotes, fit_label_model, predict_labels
+from alchemist_exp.label_models.base import LabeledVotes
+from alchemist_exp.label_models.fit import fit_label_model, predict_labels
 from alchemist_exp.label_models.labeled_votes import out_of_fold_labels
 from alchemist_exp.label_models.per_class import PerClassModel
 from alchemist_exp.llm.types import LLMCall

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from alchemist_exp.core.types import ABSTAIN, FloatArray, SoftLabels
-from alchemist_exp.label_models.diagnostics import MIN_ROWS
+from alchemist_exp.label_models.wrong_programs import MIN_ROWS
 
 MIN_COVERAGE: Final = 0.70
 """Smallest share of labeled rows of train without a warning. At .62 (recorded programs of french) the distilled model

@@ -8,7 +8,7 @@ import numpy as np
 from alchemist_exp.core.types import ABSTAIN, IntArray, SoftLabels, largest_class
 from alchemist_exp.evaluation.metrics import class_scores, confusion_matrix
 from alchemist_exp.label_models.base import LabeledVotes
-from alchemist_exp.label_models.diagnostics import MIN_DEVIATIONS, MIN_ROWS, MIN_SINGLE_DEVIATIONS
+from alchemist_exp.label_models.wrong_programs import MIN_DEVIATIONS, MIN_ROWS, MIN_SINGLE_DEVIATIONS
 
 MAX_LOSS: Final = 0.02
 """Largest loss of macro F1 or accuracy on valid, compared with the majority vote."""

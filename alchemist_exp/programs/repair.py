@@ -10,7 +10,7 @@ from omegaconf import MISSING
 from alchemist_exp.core.component import Component, component
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.terminal import sanitize
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 
 HIDDEN: Final = "[text of a row]"
 _QUOTED, _STEP = 12, 6

@@ -9,8 +9,8 @@ import numpy as np
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.errors import ProgramsError
 from alchemist_exp.core.types import FloatArray, LabelMatrix, Split
-from alchemist_exp.data.base import TextData
-from alchemist_exp.label_models.base import fit_label_model, predict_labels
+from alchemist_exp.data.text_data import TextData
+from alchemist_exp.label_models.fit import fit_label_model, predict_labels
 from alchemist_exp.programs.execution import failure_of_run, run_on_split
 from alchemist_exp.programs.types import Candidate, Program, Rejected, RejectionStage, VettingResult, reject
 from alchemist_exp.programs.vetting import Vetter

@@ -11,7 +11,7 @@ import numpy as np
 from alchemist_exp.context import RunContext
 from alchemist_exp.core.types import IntArray, LabelMatrix, SoftLabels, Split
 from alchemist_exp.evaluation.metrics import score
-from alchemist_exp.label_models.base import fit_label_model, predict_labels
+from alchemist_exp.label_models.fit import fit_label_model, predict_labels
 from alchemist_exp.programs.execution import ExecutionResult, execute
 from alchemist_exp.programs.trials import AssumedTrials, RunTrials
 from alchemist_exp.programs.types import Program

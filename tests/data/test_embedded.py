@@ -5,7 +5,7 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 
 PUBLISHED = {
     "youtube": ({"train": 1586, "valid": 120, "test": 250}, [755, 831], 10, 0.877),

@@ -11,7 +11,7 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 
 BASE = ("dataset=files", "dataset.classes=[ham,spam]", "dataset.prompt=label")
 

@@ -10,7 +10,7 @@ from alchemist_exp.core.artifact_cache import read_array, row_chunks, take_rows
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.core.types import Split
-from alchemist_exp.data import base
+from alchemist_exp.data import text_data
 from alchemist_exp.data.text_column import TextColumn
 from alchemist_exp.features.chunk_cache import write_rows
 from alchemist_exp.pipeline.run import run
@@ -57,7 +57,7 @@ def test_a_run_is_fitted_on_the_sample_and_labels_all_rows(
         return run(config.build(cfg), config.to_container(cfg), [], NoProgress())
 
     whole = ran("list")
-    monkeypatch.setattr(base, "LAZY_ROWS", 100)
+    monkeypatch.setattr(text_data, "LAZY_ROWS", 100)
     assert isinstance(config.build(composed("dataset=youtube")).dataset.load().texts(Split.TRAIN), TextColumn)
     lazy, sampled = ran("lazy"), ran("sampled", "dataset.fit_rows=100")
     for one in (lazy, whole):

@@ -8,8 +8,10 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
-from alchemist_exp.data.labels import LabelColumn, LabelReading, infer_classes, read_labels, without_secret_labels
+from alchemist_exp.data.class_names import infer_classes
+from alchemist_exp.data.label_column import LabelColumn, LabelReading
+from alchemist_exp.data.labels import read_labels, without_secret_labels
+from alchemist_exp.data.text_data import TextData
 
 AUTO, NAMES, INDICES = LabelReading.auto, LabelReading.names, LabelReading.indices
 

@@ -9,8 +9,8 @@ import pytest
 
 from alchemist_exp import config
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.data.other_columns import other_columns, unify_types
+from alchemist_exp.data.text_data import TextData
 
 IDS = [2**60 + 1, 2, 3]
 TEXTS = ["one", "two", "three"]

@@ -11,11 +11,12 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, DataError, StoreError
 from alchemist_exp.core.task import Column
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.data.images.rows import ImageRows
 from alchemist_exp.data.kinds import KINDS, load_kind, save_kind
-from alchemist_exp.data.records import RecordRows, RecordTable, describe_columns, read_records
+from alchemist_exp.data.record_columns import RecordTable, describe_columns, read_records
+from alchemist_exp.data.records import RecordRows
 from alchemist_exp.data.score_rows import ScoreRows
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.data.text_rows import TextRows
 from alchemist_exp.programs.repair import RowRedactor
 from alchemist_exp.sandbox.inputs import INPUTS

@@ -11,9 +11,9 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError, DataError
 from alchemist_exp.core.label_sets import members
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.data.hold_out import hold_out
 from alchemist_exp.data.set_labels import strata_of
+from alchemist_exp.data.text_data import TextData
 
 LABELS = [["red"], ["red", "blue"], [], ["green"], ["blue"], ["blue", "green"]]
 MASKS = [1, 5, 0, 2, 4, 6]
@@ -38,6 +38,14 @@ def write_jsonl(path: Path, labels: list[object]) -> Path:
 def write_csv(path: Path, labels: list[str]) -> Path:
     path.write_text("text,label\n" + "".join(f"{t},{label}\n" for t, label in zip(TEXTS, labels, strict=False)))
     return path
+
+
+def test_whole_floats_are_indices(load, tmp_path: Path) -> None:
+    labels = [[0.0, 1.0], 2.0, [], None, 1.0]
+    data = load(write_jsonl(tmp_path / "train.jsonl", labels), "dataset.test_share=0")
+    assert [data.gold(split).tolist() for split in data.splits if data.gold(split) is not None] == [[3, 4, 0, 2]]
+    with pytest.raises(DataError, match=r"row 1 has the label 1\.5; .*expected a list"):
+        load(write_jsonl(tmp_path / "train.jsonl", [1.5, *labels]))
 
 
 def test_every_format_gives_the_same_masks(load, tmp_path: Path) -> None:
@@ -110,6 +118,8 @@ def test_lists_in_a_dataset_of_single_classes_name_the_key(load, tmp_path: Path)
         (",".join(f"c{i}" for i in range(63)), "63 names; expected 2 to 62"),
         ("a,'b|c'", r"'b\|c'.*another name"),
         ("a,'\x1b[2J'", r"'\\x1b\[2J' has a control character"),
+        ("a,'b\u202ec'", r"'b\\u202ec' has a control character"),
+        ("a,'b\u2069'", r"'b\\u2069' has a control character"),
     ],
 )
 def test_impossible_classes_are_refused(load, tmp_path: Path, classes: str, expected: str) -> None:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from alchemist_exp import config
 from alchemist_exp.core.errors import DataError, StoreError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.data.files import FilesDataset
 from alchemist_exp.data.split_files import PREPARED
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.data_prep.prepare import MANIFEST, Prepared, count_repeats, prepare
 from alchemist_exp.data_prep.raw import RawRow
 from alchemist_exp.data_prep.recipes import RECIPES

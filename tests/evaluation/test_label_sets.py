@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from alchemist_exp.core.label_sets import members
+from alchemist_exp.core.label_sets import SetMatrix, members
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.evaluation.label_sets import most_frequent_share, score_classes, score_set_programs, score_sets
+from alchemist_exp.evaluation.label_sets import most_frequent_share, score_classes, score_sets
+from alchemist_exp.evaluation.program_scores import program_scores
 
 PAIRS = st.lists(st.tuples(st.integers(0, 7), st.integers(ABSTAIN, 7)), min_size=1, max_size=12)
 
@@ -40,7 +41,7 @@ def test_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
 
 def test_programs_are_scored_on_the_rows_they_answer() -> None:
     votes = np.array([[3, 1], [0, ABSTAIN], [ABSTAIN, ABSTAIN], [1, 1]])
-    first, second = score_set_programs(votes, np.array([3, 0, 3, 2]), 2)
+    first, second = program_scores(SetMatrix(votes=votes, n_classes=2), np.array([3, 0, 3, 2]))
     assert (first.coverage, first.overlap, first.conflict, first.polarity) == (0.75, 0.5, 0.25, (0, 1))
     assert (first.accuracy, second.accuracy) == (pytest.approx(4 / 6), pytest.approx(2 / 5))
 

@@ -8,7 +8,7 @@ import pytest
 from alchemist_exp import load_component
 from alchemist_exp.core.label_sets import SetMatrix, members
 from alchemist_exp.core.types import ABSTAIN
-from alchemist_exp.label_models.base import fit_label_model, predict_labels
+from alchemist_exp.label_models.fit import fit_label_model, predict_labels
 from alchemist_exp.label_models.per_class import PerClassModel
 from tests.support.paths import REPOSITORY
 

@@ -11,7 +11,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.core.progress import NoProgress
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import LABEL, TextData
+from alchemist_exp.data.text_data import LABEL, TextData
 from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.pipeline.experiment import Experiment

@@ -10,7 +10,7 @@ from alchemist_exp import config
 from alchemist_exp.core.errors import StoreError
 from alchemist_exp.core.progress import NoProgress, Progress, StageProgress
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.programs.execution import ExecutionResult, execute
 from alchemist_exp.programs.types import Program
 from alchemist_exp.sandbox.base import Sandbox

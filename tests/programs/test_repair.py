@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alchemist_exp import config
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.task import Task
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.programs.repair import HIDDEN, RowRedactor
 
 TASK = Task(name="t", description="d", classes=("a", "b"), subject="text", relation="is", zero_shot_prompt="[text]")

@@ -10,7 +10,7 @@ from alchemist_exp.core.artifact_cache import ArtifactCache
 from alchemist_exp.core.progress import NoProgress, StageProgress
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.types import IntArray, Split
-from alchemist_exp.data.base import TextData
+from alchemist_exp.data.text_data import TextData
 from alchemist_exp.llm.client import LLMClient
 from alchemist_exp.llm.response_cache import ResponseCache
 from alchemist_exp.llm.types import LLM

@@ -9,8 +9,9 @@ import numpy as np
 
 from alchemist_exp.core.errors import DataError, require_packages
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import LABEL, TEXT, Attribute, Dataset, TextData
+from alchemist_exp.data.base import Dataset
 from alchemist_exp.data.images.rows import ImageRows, skipped_notes
+from alchemist_exp.data.text_data import LABEL, TEXT, Attribute, TextData
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

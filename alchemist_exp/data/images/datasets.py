@@ -11,7 +11,7 @@ from alchemist_exp.core.atomic_io import resolve_user_path
 from alchemist_exp.core.component import component
 from alchemist_exp.core.errors import ConfigError, DataError, require_packages
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import LABEL, Attribute, HubFiles, TextData
+from alchemist_exp.data.base import HubFiles
 from alchemist_exp.data.images import waterbirds
 from alchemist_exp.data.images.dataset import ImageDataset, ImageSplit, evenly_spaced, with_images
 from alchemist_exp.data.images.image_files import EXTENSIONS, SplitImages, find_images
@@ -20,7 +20,9 @@ from alchemist_exp.data.images.rows import bird_rows, file_rows, image_name
 from alchemist_exp.data.images.toy_birds import BACKGROUNDS, CLASSES, COLORS, TRAITS, toy_birds
 from alchemist_exp.data.readers import read_table
 from alchemist_exp.data.split_files import require_encoding, require_path
-from alchemist_exp.data.tables import SplitTable, SplitTables, TableDataset
+from alchemist_exp.data.split_tables import SplitTable, SplitTables
+from alchemist_exp.data.tables import TableDataset
+from alchemist_exp.data.text_data import LABEL, Attribute, TextData
 
 _NAMES: Final = "names of the images"
 """The column of the images in the tables of `ImageFilesDataset`; no column of a user is called so."""
@@ -281,10 +283,14 @@ class ImageFilesDataset(TableDataset):
                     )
             self._found, self._directory = find_images(root), root.absolute()
         else:
+            label_column = self.label_column
+            if label_column == LABEL:  # the default, which a table of unlabeled images does not have
+                columns = read_table(root, wanted=(self.path_column,), encoding=self.encoding).columns
+                label_column = LABEL if LABEL in columns else None
             self._found = read_image_table(
                 root,
                 path_column=self.path_column,
-                label_column=self._label_column_of(root),
+                label_column=label_column,
                 group_column=self.group_column,
                 split_column=self.split_column,
                 encoding=self.encoding,
@@ -296,13 +302,6 @@ class ImageFilesDataset(TableDataset):
             splits={split: self._table(split, images, has_labels) for split, images in found.items()},
             notes=self._found.notes,
         )
-
-    def _label_column_of(self, table: Path) -> str | None:
-        """Return the column of the labels; None where a table does not have the default one."""
-        if self.label_column == LABEL:
-            found = read_table(table, wanted=(self.path_column,), encoding=self.encoding).columns
-            return LABEL if LABEL in found else None
-        return self.label_column
 
     def _table(self, split: Split, images: SplitImages, has_labels: bool) -> SplitTable:
         columns: dict[str, list[Any]] = {name: list(values) for name, values in images.other_columns.items()}

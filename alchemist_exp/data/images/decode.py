@@ -126,9 +126,15 @@ def _pixels(raw: bytes) -> ImageArray:
     _prepare_pillow()
     try:
         with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
-            _check_size(*image.size)
+            # The header says the size, so that no memory is allocated for too many pixels.
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise _UndecodableError(f"it has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are read")
+            if not width * height:
+                raise _UndecodableError("it has no pixels")
             image.load()
-            return np.array(_turned(_in_rgb(image), _orientation(image)), dtype=np.uint8)
+            rgb, turn = _in_rgb(image), _TURNS.get(_orientation(image))
+            return np.array(rgb if turn is None else rgb.transpose(Image.Transpose[turn]), dtype=np.uint8)
     except UnidentifiedImageError:
         raise _UndecodableError(f"it is not an image of a known format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
@@ -153,25 +159,12 @@ def _prepare_pillow() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise _UndecodableError(f"it has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are read")
-    if not width * height:
-        raise _UndecodableError("it has no pixels")
-
-
 def _orientation(image: "PILImage") -> int:
     """Return the EXIF orientation of a loaded image; 1, as it is, if the EXIF data are broken."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - see _pixels; broken metadata do not make the pixels useless
         return 1
-
-
-def _turned(image: "PILImage", orientation: int) -> "PILImage":
-    from PIL import Image
-
-    return image.transpose(Image.Transpose[_TURNS[orientation]]) if orientation in _TURNS else image
 
 
 def _in_rgb(image: "PILImage") -> "PILImage":

@@ -9,7 +9,7 @@ from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.overrides import typed
 from alchemist_exp.core.types import Split
 from alchemist_exp.data.images.image_files import SPLIT_OF_NAME, FoundImages, SplitImages
-from alchemist_exp.data.labels import is_missing
+from alchemist_exp.data.label_column import is_missing
 from alchemist_exp.data.readers import read_table, similar_column
 
 

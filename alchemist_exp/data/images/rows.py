@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, overload
 
@@ -253,11 +253,7 @@ def file_rows(paths: Sequence[Path], root: Path) -> list[str]:
         One row per path, in their order.
 
     """
-    return map_in_threads(partial(_file_row, root=root), paths)
-
-
-def _file_row(path: Path, root: Path) -> str:
-    return file_row(image_name(path, root), path)
+    return map_in_threads(lambda path: file_row(image_name(path, root), path), paths)
 
 
 def image_name(path: Path, root: Path) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.types import IntArray, Split, read_only
-from alchemist_exp.data.readers import Columns, read_table, similar_column
+from alchemist_exp.data.readers import read_table, similar_column
+from alchemist_exp.data.table import Columns
 
 ARCHIVE: Final = "waterbird_complete95_forest2water2"
 """The directory in the archive that the repository group_DRO publishes."""

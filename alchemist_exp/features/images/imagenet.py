@@ -36,6 +36,7 @@ class ImageNetClassifier:
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
+        """Move the model to the first GPU, if there is one, and freeze its weights."""
         self._device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
         self._bfloat16 = self._device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         self._model = model.eval().requires_grad_(False).to(self._device)

@@ -54,6 +54,7 @@ class OpenClipModel:
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
+        """Move the model to the first GPU, if there is one, and freeze its weights."""
         self._device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
         self._bfloat16 = self._device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         self._model = model.eval().requires_grad_(False).to(self._device)

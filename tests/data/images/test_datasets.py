@@ -17,10 +17,10 @@ from PIL import Image
 from alchemist_exp import config
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.types import Split
-from alchemist_exp.data.base import TextData
 from alchemist_exp.data.images import rows as image_rows
 from alchemist_exp.data.images.decode import decode
 from alchemist_exp.data.images.rows import file_row
+from alchemist_exp.data.text_data import TextData
 from tests.support.waterbirds_directory import draw_directory
 
 N_ROWS = 400
