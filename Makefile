@@ -22,8 +22,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: install  ## run the main job: YouTube spam, ten recorded programs, five seeds (ARGS="dataset=sms" to change it)
 	$(BIN)/python -m alchemist_exp.run $(ARGS)
 
+# Three processes on two cores, because tests also wait: for Slurm, for servers, for processes that they kill.
 test: install  ## run the tests
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal $(ARGS)
 
 check: install  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from alchemist_exp.llm.batch import complete_in_batches
 from alchemist_exp.llm.providers.anthropic import AnthropicLLM
@@ -121,7 +122,10 @@ class Job:
     def keep(self, request: Request, response: Response) -> None:
         if response.finish_reason is FinishReason.COMPLETE:
             self.directory.mkdir(exist_ok=True)
-            (self.directory / request.key).write_text(response.text)
+            # By rename, because another run may read it at any time.
+            written = self.directory / f"{request.key}.{uuid4()}"
+            written.write_text(response.text)
+            written.rename(self.directory / request.key)
             self.kept += 1
             if self.kept == self.killed_after:
                 os.kill(os.getpid(), signal.SIGKILL)
