@@ -119,20 +119,15 @@ def _compare(chosen: argparse.Namespace) -> int:
     else:
         _write(chosen, kind, report, pictures)
     if chosen.wandb:
-        _log(chosen.outputs, report, pictures.get("png"))
+        from alchemist_exp import config
+        from alchemist_exp.tracking.wandb_run import WandbLogger, offline_files
+
+        logger = config.build_component(config.compose(["logger=wandb"]), "logger")
+        assert isinstance(logger, WandbLogger)
+        logger.log_comparison(chosen.outputs, report.name, report.flat, pictures.get("png"))
+        if logger.effective_mode == "offline":
+            print(f"upload    wandb sync {offline_files(chosen.outputs)}")
     return 0
-
-
-def _log(outputs: Path, report: Report, picture: bytes | None) -> None:
-    """Log the rows of the report to a W&B run, whose files are in the directory of outputs."""
-    from alchemist_exp import config
-    from alchemist_exp.tracking.wandb_run import WandbLogger, offline_files
-
-    logger = config.build_component(config.compose(["logger=wandb"]), "logger")
-    assert isinstance(logger, WandbLogger)
-    logger.log_comparison(outputs, report.name, report.flat, picture)
-    if logger.effective_mode == "offline":
-        print(f"upload    wandb sync {offline_files(outputs)}")
 
 
 def _report(

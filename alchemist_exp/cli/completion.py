@@ -164,8 +164,13 @@ def _overrides(before: Sequence[str], current: str) -> Iterator[str]:
             for path in (directory / group).glob("[!_]*.yaml"):
                 yield f"{key}={f'{chosen},' if chosen else ''}{path.stem}"
     elif not equals and group in groups and "." in key:
+        # The member that the words choose, or the default.
+        given = [word.partition("=")[2] for word in before if word.startswith(f"{group}=")]
+        defaults = Path(config_dir(), "config.yaml").read_text(encoding="utf-8")
+        default = re.search(rf'^  - {group}: "?(\w+)', defaults, re.MULTILINE)
+        member = given[-1] if given else default[1] if default else ""
         for directory in directories:
-            for name in _keys(directory / group, _member(group, before)):
+            for name in _keys(directory / group, member):
                 yield f"{group}.{name}="
     elif not equals:
         yield from (f"{'+' if group == 'experiment' else ''}{group}=" for group in groups)
@@ -180,16 +185,6 @@ def _overrides(before: Sequence[str], current: str) -> Iterator[str]:
             "sweep.on_interrupt=",
             "sweep.skip=",
         )
-
-
-def _member(group: str, before: Sequence[str]) -> str:
-    """Return the member that the words choose, or the default."""
-    for word in reversed(before):
-        if word.startswith(f"{group}="):
-            return word.partition("=")[2]
-    defaults = Path(config_dir(), "config.yaml").read_text(encoding="utf-8")
-    found = re.search(rf'^  - {group}: "?(\w+)', defaults, re.MULTILINE)
-    return found[1] if found else ""
 
 
 def _keys(directory: Path, member: str) -> Iterator[str]:

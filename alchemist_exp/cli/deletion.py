@@ -184,8 +184,12 @@ def delete(item: Item) -> bool:
     if item.lock is not None and lock is None:
         return False
     try:
-        if item.state is not None and _state(item.path) != item.state:
-            return False
+        if item.state is not None:
+            # This process holds the lock of the run, so a run that has not ended was killed.
+            record = RunRecord.read(item.path)
+            states = {RunStatus.STARTED: RunState.KILLED, RunStatus.FAILED: RunState.FAILED}
+            if record is None or (states.get(record.status, RunState.DONE), record.started_at) != item.state:
+                return False
         if not item.path.is_dir():
             return True  # deleted meanwhile
         # Under another name first: a process that is killed here leaves no part of a run or an entry.
@@ -203,12 +207,3 @@ def delete(item: Item) -> bool:
         if lock is not None:
             close_locked(lock)
     return True
-
-
-def _state(run: Path) -> tuple[RunState, str] | None:
-    """Return the state and the start of a run whose lock this process holds; None if it has no record."""
-    record = RunRecord.read(run)
-    if record is None:
-        return None
-    states = {RunStatus.STARTED: RunState.KILLED, RunStatus.FAILED: RunState.FAILED}
-    return states.get(record.status, RunState.DONE), record.started_at

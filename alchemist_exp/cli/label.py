@@ -91,14 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config-dir", metavar="DIR", help="your own members (default with --save: my_conf)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT, whatever it is, without asking")
     parser.add_argument("--yes", action="store_true", help="do not ask before the LLM is paid")
-    return _label_by_options(parser.parse_intermixed_args(arguments))
-
-
-def _label_by_options(chosen: argparse.Namespace) -> int:
-    """Label a file; errors name the options of this command where the user gave no override of the key."""
+    chosen = parser.parse_intermixed_args(arguments)
     try:
         return _label(chosen)
     except AlchemistError as error:
+        # An error names the option of this command, unless the user gave an override of the key.
         given = {text.lstrip("+").partition("=")[0] for text in chosen.overrides}
         text = with_options(str(error), {key: name for key, name in OPTIONS.items() if key not in given})
         raise type(error)(text) from error

@@ -233,7 +233,10 @@ def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
         for what, section in (("label model", "label_model"), ("distilled", "end_model")):
             cells: list[str] = []
             for name in (metric, "macro_f1"):
-                old, new = (_score(getattr(run.record, section), split, name) for run in (before, after))
+                sections = [getattr(run.record, section)["metrics"] for run in (before, after)]
+                scores = [(metrics.get(split) or {}).get(name) for metrics in sections]
+                # The distilled model has the mean over seeds.
+                old, new = (score["mean"] if isinstance(score, Mapping) else score for score in scores)
                 cells.append(f"{number_text(old)} to {number_text(new)}")
                 cells.append("" if old is None or new is None else f"{new - old:+.3f}")
             if any(cell not in ("", f"{UNKNOWN} to {UNKNOWN}") for cell in cells):
@@ -244,12 +247,6 @@ def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
         yield table
     else:
         yield Text("\nno scores: the data has no gold labels", style="dim")
-
-
-def _score(section: Section, split: str, metric: str) -> float | None:
-    """Return a score of the label model, or the distilled model's mean over seeds."""
-    score = (section["metrics"].get(split) or {}).get(metric)
-    return score["mean"] if isinstance(score, Mapping) else score
 
 
 def _sources(before: DiffedRun, after: DiffedRun) -> Iterator[str]:

@@ -64,7 +64,12 @@ def main() -> None:
     for sentence in found.errors:
         print_error(sentence)
     # One directory holds a run under one key for each version of the code; the overrides are run once.
-    lines = {line.overrides: line for line in map(_in_this_directory, found.lines) if line.to_retry}
+    lines = {}
+    for line in found.lines:
+        # The command below names the directory of outputs and chooses the jobs.
+        kept = [text for text in without_sweep_keys(line.overrides) if key_of_override(text) != "paths.outputs"]
+        if line.to_retry:
+            lines[tuple(kept)] = replace(line, overrides=tuple(kept))
     if not lines:
         print("no run has failed, was interrupted or killed: there is nothing to run again")
         return
@@ -82,12 +87,6 @@ def main() -> None:
         sys.exit(1)
     sys.argv[1:] = [*command, *of_hydra]
     run.main()
-
-
-def _in_this_directory(line: StatusLine) -> StatusLine:
-    """Return a line whose overrides name no directory of outputs and choose no jobs: the command names both."""
-    kept = [text for text in without_sweep_keys(line.overrides) if key_of_override(text) != "paths.outputs"]
-    return replace(line, overrides=tuple(kept))
 
 
 def _show(lines: Sequence[StatusLine]) -> None:

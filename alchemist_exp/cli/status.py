@@ -3,7 +3,6 @@
 It reads records and tests locks. A run's key depends on its data, so a sweep's datasets are loaded; nothing is run.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -53,7 +52,13 @@ def main() -> None:
     parser.add_argument("--outputs", type=Path)
     parser.add_argument("--watch", nargs="?", const=EVERY_S, default=None)
     chosen, overrides = parser.parse_known_args(sys.argv[1:])
-    every_s = _seconds(chosen, overrides)
+    every_s = chosen.watch
+    if isinstance(every_s, str):
+        if every_s.isdecimal():
+            every_s = positive(every_s)
+        else:  # the word after --watch is an override
+            overrides.insert(0, every_s)
+            every_s = EVERY_S
     directory = outputs_directory(chosen.outputs, overrides)
     found = status(directory)  # refuses a directory without runs before the sweep's datasets are loaded
     jobs = jobs_without_runs(overrides) if overrides else None
@@ -112,16 +117,6 @@ def jobs_without_runs(overrides: Sequence[str]) -> list[StatusLine]:
 
     visit_jobs(overrides, _visit, list_jobs=False)
     return jobs
-
-
-def _seconds(chosen: argparse.Namespace, overrides: list[str]) -> int | None:
-    """Return the time between two refreshes; None without --watch. A word after it that is no number is put back."""
-    if chosen.watch is None or isinstance(chosen.watch, int):
-        return chosen.watch
-    if chosen.watch.isdecimal():
-        return positive(chosen.watch)
-    overrides.insert(0, chosen.watch)
-    return EVERY_S
 
 
 def _watch(directory: Path, jobs: Sequence[StatusLine] | None, every_s: int) -> Status:

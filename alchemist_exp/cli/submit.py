@@ -105,9 +105,14 @@ def main() -> None:
     if not submitted:
         print("there is nothing to submit")
         return
-    if not chosen.yes and not _agreed(len(submitted)):
-        print(_FAILED)
-        sys.exit(1)
+    if not chosen.yes:
+        if not sys.stdin.isatty():
+            raise ConfigError(f"{_FAILED}: there is no terminal to ask at; add --yes.")
+        question = f"Submit {len(submitted):,} job{'s' * (len(submitted) != 1)}? [y/N] "
+        print(question, end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print(_FAILED)
+            sys.exit(1)
     outputs = jobs[0].experiment.paths.root
     if chosen.ask_here:
         _make_llm_calls(submitted)
@@ -201,14 +206,6 @@ def _show(jobs: Sequence[PlannedJob], submitted: Sequence[PlannedJob], settings:
         f"cluster    at most {hours:,.1f} core hours ({size})" + (f", {settings.gpus} GPUs each" * bool(settings.gpus))
     )
     print(f"outputs    {jobs[0].experiment.paths.root} (must be the same directory on the compute nodes)")
-
-
-def _agreed(number: int) -> bool:
-    """Ask whether the jobs may be submitted."""
-    if not sys.stdin.isatty():
-        raise ConfigError(f"{_FAILED}: there is no terminal to ask at; add --yes.")
-    print(f"Submit {number:,} job{'s' * (number != 1)}? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _calls_llm(job: PlannedJob) -> bool:

@@ -175,7 +175,9 @@ def _concept(name: str, value: Any, classes: Sequence[str], *, other_keys: bool)
     texts: dict[int, str] = {}
     others = []
     for key, description in value:
-        index = _class_index(key, classes)
+        # The class of the same name, or else the only one with a similar name.
+        similar = [index for index, known in enumerate(classes) if _simplified(known) == _simplified(key)]
+        index = classes.index(key) if key in classes else similar[0] if len(similar) == 1 else None
         if index is None:
             others.append(key)
         elif index in texts:
@@ -193,14 +195,6 @@ def _concept(name: str, value: Any, classes: Sequence[str], *, other_keys: bool)
     if len(classes) > 1 and len({*texts.values()}) == 1:
         raise ValueError(f"the concept {quoted} has the same description for all classes; describe how they differ")
     return Concept(name=_clean(name), descriptions=tuple(texts[index] for index in range(len(classes))))
-
-
-def _class_index(key: str, classes: Sequence[str]) -> int | None:
-    """Return the class that a key names: the same name, or else the only similar one."""
-    if key in classes:
-        return classes.index(key)
-    similar = [index for index, name in enumerate(classes) if _simplified(name) == _simplified(key)]
-    return similar[0] if len(similar) == 1 else None
 
 
 def _simplified(name: str) -> str:

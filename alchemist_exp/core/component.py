@@ -69,15 +69,13 @@ class Component:
                 f"{'it as a keyword argument' if len(keys) == 1 else 'them as keyword arguments'}"
                 f"{defaults if group else ''}."
             )
-        self._convert_enums(group or type(self).__name__)
-
-    def _convert_enums(self, prefix: str) -> None:
-        """Convert the name of an enum's member, as a caller may pass it, to the member, as YAML values are."""
+        # A caller may pass the name of an enum's member, as YAML files have it.
         for name, hint in get_type_hints(type(self)).items():
             value = getattr(self, name)
             if isinstance(hint, type) and issubclass(hint, Enum) and type(value) is str:
                 if value not in hint.__members__:
-                    raise ConfigError(unknown_name(f"{prefix}.{name}", value, hint.__members__))
+                    key = f"{group or type(self).__name__}.{name}"
+                    raise ConfigError(unknown_name(key, value, hint.__members__))
                 setattr(self, name, hint[value])
 
     def check(self) -> None:

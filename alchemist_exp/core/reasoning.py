@@ -42,7 +42,11 @@ def without_reasoning(text: str) -> str:
         'ham'
 
     """
-    text = _final_channel(text)
+    channels = list(_CHANNEL.finditer(text))
+    if final := [match for match in channels if match["name"] == "final"]:
+        text = _END_OF_MESSAGE.split(text[final[-1].end() :], maxsplit=1)[0]
+    else:
+        text = text[: channels[0].start()] if channels else _BARE_CHANNELS.sub("", text, count=1)
     if closed := list(_CLOSED.finditer(text)):
         # Chat templates may leave out the opening tag, and drafts may stand between two stretches of reasoning.
         after = text[closed[-1].end() :]
@@ -50,12 +54,3 @@ def without_reasoning(text: str) -> str:
         text = after if after.strip() or opened is None else text[: opened.start()]
     unclosed = _UNCLOSED.search(text)
     return text[: unclosed.start()] if unclosed else text
-
-
-def _final_channel(text: str) -> str:
-    """Return the last message in the channel final; the text itself if it has no channels."""
-    channels = list(_CHANNEL.finditer(text))
-    if not channels:
-        return _BARE_CHANNELS.sub("", text, count=1)
-    final = [match for match in channels if match["name"] == "final"]
-    return _END_OF_MESSAGE.split(text[final[-1].end() :], maxsplit=1)[0] if final else text[: channels[0].start()]

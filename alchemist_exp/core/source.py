@@ -16,7 +16,7 @@ PLUGINS = "alchemist_exp.plugins"
 """The package into which the modules of --config-dir are imported."""
 
 
-_fingerprints: dict[type, str | None] = {}
+_fingerprints: dict[type, str] = {}
 
 
 def source_fingerprint(cls: type) -> str | None:
@@ -36,12 +36,10 @@ def source_fingerprint(cls: type) -> str | None:
         ConfigError: The class is defined outside this package and has no source file, as in an interactive session.
 
     """
-    if cls not in _fingerprints:
-        _fingerprints[cls] = None if _is_ours(cls.__module__) else _fingerprint(cls)
-    return _fingerprints[cls]
-
-
-def _fingerprint(cls: type) -> str:
+    if _is_ours(cls.__module__):
+        return None
+    if cls in _fingerprints:
+        return _fingerprints[cls]
     files: dict[str, bytes] = {}
     for base in cls.__mro__:
         is_foreign_component = any(_is_ours(of.__module__) for of in base.__mro__) and not _is_ours(base.__module__)
@@ -55,7 +53,8 @@ def _fingerprint(cls: type) -> str:
         name_in_root = name.removeprefix(_root(name)) if name.startswith(f"{PLUGINS}.") else name
         digest.update(f"\n{name_in_root} {len(files[name])}\n".encode())
         digest.update(files[name])
-    return digest.hexdigest()[:KEY_LENGTH]
+    _fingerprints[cls] = digest.hexdigest()[:KEY_LENGTH]
+    return _fingerprints[cls]
 
 
 def _is_ours(module: str) -> bool:

@@ -80,23 +80,20 @@ def _parquet_writer(
 
         def write(columns: Mapping[str, Sequence[Any]]) -> None:
             """Write rows as one more row group of the file."""
-            arrays = [_array_of(values, types[name]) for name, values in columns.items()]
+            arrays = []
+            for name, values in columns.items():
+                try:
+                    array = pa.array(values, types[name])
+                except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+                    if types[name] != pa.string():
+                        raise
+                    array = pa.array(as_texts(values), types[name])
+                arrays.append(array)
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
         yield write
         if found := metadata():
             writer.add_key_value_metadata(found)
-
-
-def _array_of(values: Sequence[Any], kind: "pa.DataType") -> "pa.Array":
-    import pyarrow as pa
-
-    try:
-        return pa.array(values, kind)
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        if kind != pa.string():
-            raise
-        return pa.array(as_texts(values), kind)
 
 
 @contextmanager

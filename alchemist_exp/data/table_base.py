@@ -78,7 +78,11 @@ class TableStream(ABC):
         types: dict[str, pa.DataType] = dict.fromkeys(self.columns, pa.null())
         for part in self.parts(10_000):
             for name, values in part.items():
-                types[name] = _common_type(types[name], as_array(values).type)
+                schemas = [pa.schema([("", kind)]) for kind in (types[name], as_array(values).type)]
+                try:
+                    types[name] = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+                except pa.ArrowException:  # no type holds the values of both
+                    types[name] = pa.string()
         return types
 
 
@@ -137,14 +141,3 @@ class RowTable(TableStream):
     @abstractmethod
     def _as_columns(self, rows: Sequence[Any]) -> Columns:
         """Return rows as columns."""
-
-
-def _common_type(one: "pa.DataType", other: "pa.DataType") -> "pa.DataType":
-    """Return a type that holds the values of both; text if there is no other."""
-    import pyarrow as pa
-
-    try:
-        schemas = [pa.schema([("", kind)]) for kind in (one, other)]
-        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-    except pa.ArrowException:
-        return pa.string()

@@ -172,7 +172,12 @@ class Distillation(lightning.LightningModule):
         for seed, network in self._running():
             # Rows of one seed at a time: each tensor begins at an aligned address, which BLAS rounds by.
             rows = batch[seed]
-            loss = self._loss_of(network(self._rows[rows]), self._targets[rows])
+            logits, targets = network(self._rows[rows]), self._targets[rows]
+            if self._settings.multi_label:  # the losses of independent classes are added up
+                losses = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+                loss = losses.sum(dim=1).mean()
+            else:
+                loss = nn.functional.cross_entropy(logits, targets)
             # Weighted by rows, since the last batch may be smaller. It stays on the device: to read it, the CPU waits.
             self._loss[seed] += loss.detach() * len(rows)
             total = total + loss
@@ -192,13 +197,6 @@ class Distillation(lightning.LightningModule):
             self.trainer.should_stop = True
         if self._on_epoch is not None:
             self._on_epoch(self.current_epoch)
-
-    def _loss_of(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of rows; of independent classes the binary cross-entropies are added up."""
-        if not self._settings.multi_label:
-            return nn.functional.cross_entropy(logits, targets)
-        losses = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        return losses.sum(dim=1).mean()
 
     def _running(self) -> list[tuple[int, MLP]]:
         """Return place and network of each seed that has not stopped; the others are neither used nor changed."""

@@ -138,18 +138,14 @@ def _remove_drafts(directory: Path) -> None:
     pattern = re.compile(rf"\.{name}\.(?:new-)?(\d+){suffix}|\.\.{name}\.new-(\d+){suffix}\.\d+{suffix}")
     for path in directory.parent.glob(".*"):
         found = pattern.fullmatch(path.name)
-        if found and path.is_dir() and not path.is_symlink() and not _is_running(int(found[1] or found[2])):
+        if found is None or not path.is_dir() or path.is_symlink():
+            continue
+        try:
+            os.kill(int(found[1] or found[2]), 0)
+        except ProcessLookupError:  # the process that made the directory has ended
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # a process of another user
-        return True
-    return True
+        except (OSError, OverflowError):  # a process of another user
+            continue
 
 
 def _fill(run: StoredRun, directory: Path, consent: Consent) -> ExportSummary:
@@ -162,7 +158,16 @@ def _fill(run: StoredRun, directory: Path, consent: Consent) -> ExportSummary:
         programs = read_programs(run)
         digests = [hashlib.sha256(program.source.encode("utf-8", "surrogatepass")).hexdigest() for program in programs]
         keys = dict(zip(file_names(program.origin for program in programs), digests, strict=True))
-        notes += _write_labeler(run, directory / LABELER, consent)
+        if run.record.data.get("kind") == "images":  # before the encoder is loaded, which takes long
+            notes.append(f"{LABELER} is not written: programs of this run receive images or scores of concepts.")
+        else:
+            labeler = program_labeler(run, consent, None)
+            try:
+                source = labeler_source(labeler, str(run.record.label_model.get("name", "")), run.record.run_key)
+            except ConfigError as error:
+                notes.append(f"{LABELER} is not written: {error}")
+            else:
+                write_bytes(directory / LABELER, source.encode("utf-8"))
     else:
         notes.append(f"{LABELER} is not written: no program voted in this run.")
     notes += _write_networks(run, directory, consent)
@@ -176,19 +181,6 @@ def _fill(run: StoredRun, directory: Path, consent: Consent) -> ExportSummary:
     write_bytes(directory / CARD, card(facts, files).encode("utf-8", "replace"))
     sources: Counter[str] = sum((split.sources for split in splits), Counter())
     return ExportSummary(n_rows=sum(split.rows for split in splits), sources=dict(sources), notes=notes)
-
-
-def _write_labeler(run: StoredRun, path: Path, consent: Consent) -> list[str]:
-    """Write labeler.py; return why it cannot be written, if so."""
-    if run.record.data.get("kind") == "images":  # before the encoder is loaded, which takes long
-        return [f"{LABELER} is not written: programs of this run receive images or scores of concepts."]
-    labeler = program_labeler(run, consent, None)
-    try:
-        source = labeler_source(labeler, str(run.record.label_model.get("name", "")), run.record.run_key)
-    except ConfigError as error:
-        return [f"{LABELER} is not written: {error}"]
-    write_bytes(path, source.encode("utf-8"))
-    return []
 
 
 def _write_networks(run: StoredRun, directory: Path, consent: Consent) -> list[str]:

@@ -1,6 +1,6 @@
 """Writes README.md: the dataset card of the Hugging Face Hub, by which `load_dataset(DIR)` finds the splits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import yaml
 
@@ -36,14 +36,8 @@ def card(facts: ExportFacts, files: Sequence[str]) -> str:
         YAML and Markdown.
 
     """
-    return f"---\n{_front_matter(facts)}---\n\n" + "\n".join(_sections(facts, files))
-
-
-def _front_matter(facts: ExportFacts) -> str:
-    """Return the metadata of the Hugging Face Hub as YAML."""
-    name = sanitize(facts.name)
-    values = {
-        # "found" is the Hub's word for labels that came with the source.
+    metadata = {
+        # "found" is the word of the Hugging Face Hub for labels that came with the source.
         "annotations_creators": ["machine-generated"] + ["found"] * (GOLD in facts.sources),
         "configs": [
             {
@@ -53,13 +47,13 @@ def _front_matter(facts: ExportFacts) -> str:
         ],
         "license": "other" if facts.license else "unknown",
         **({"license_name": sanitize(facts.license)} if facts.license else {}),
-        "pretty_name": f"{name}, labeled by {facts.weak_source}",
+        "pretty_name": f"{sanitize(facts.name)}, labeled by {facts.weak_source}",
         "size_categories": [next((text for size, text in _SIZES.items() if facts.n_rows < size), "n>10M")],
         "tags": ["weak-supervision", "programmatic-labels", "alchemist"],
         **({"task_categories": ["text-classification"]} if facts.kind == "texts" else {}),
     }
-    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    return text
+    front_matter = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+    return f"---\n{front_matter}---\n\n" + "\n".join(_sections(facts, files))
 
 
 def _sections(facts: ExportFacts, files: Sequence[str]) -> list[str]:
@@ -71,6 +65,10 @@ def _sections(facts: ExportFacts, files: Sequence[str]) -> list[str]:
     if facts.parent:
         count = f"{facts.n_edited} changed program{'s' * (facts.n_edited != 1)}"
         provenance.append(("edited from", f"run {facts.parent}, with {count}"))
+    splits = []
+    for one in facts.splits:
+        labels = ", ".join(f"{name}: {count}" for name, count in one.labels.items())
+        splits.append((one.name, one.rows, facts.coverage.get(ours[one.name]), labels))
     sections = [
         f"# {plain(facts.name)}, labeled by {plain(facts.weak_source)}",
         "",
@@ -87,10 +85,7 @@ def _sections(facts: ExportFacts, files: Sequence[str]) -> list[str]:
         "`predicted` and `confidence` are the prediction of the run. A column `vote NAME` has the vote of a program. "
         "`row` is the number of the row in its source, from 0.",
         "",
-        table(
-            ["split", "rows", "coverage of weak labels", "labels"],
-            [(one.name, one.rows, facts.coverage.get(ours[one.name]), _counts(one.labels)) for one in facts.splits],
-        ),
+        table(["split", "rows", "coverage of weak labels", "labels"], splits),
         "## Files",
         "",
         table(["file", "content"], []) + "".join(f"| `{name}` | {FILES[name]} |\n" for name in files),
@@ -125,7 +120,3 @@ def _sections(facts: ExportFacts, files: Sequence[str]) -> list[str]:
     if facts.notes:
         sections += ["## Notes of the run", "", "".join(f"- {plain(note)}\n" for note in facts.notes)]
     return sections
-
-
-def _counts(labels: Mapping[str, int]) -> str:
-    return ", ".join(f"{name}: {count}" for name, count in labels.items())

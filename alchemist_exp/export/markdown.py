@@ -32,11 +32,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
     """
     lines = [header, ["---"] * len(header)]
-    lines += [[_cell(value) for value in row] for row in rows]
+    for row in rows:
+        numbers = [f"{value:.3f}" if isinstance(value, float) else value for value in row]
+        lines.append(["" if value is None else plain(value) for value in numbers])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if isinstance(value, float) else plain(value)

@@ -3,7 +3,7 @@
 import ast
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,24 +101,22 @@ def _as_tuples(value: Any) -> Any:
 
 def _package_of(source: str, importable: tuple[str, ...]) -> str | None:
     """Return a package outside of the standard library that a program can import in the sandbox; None without one."""
-    for module in _imported_modules(source):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(source)
+    modules: list[str] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                modules += [alias.name for alias in names]
+            case ast.ImportFrom(module=str() as module, level=0):
+                modules.append(module)
+    for module in modules:
         package = module.partition(".")[0]
         allowed = any(package == known.partition(".")[0] for known in importable)
         if allowed and package not in sys.stdlib_module_names:
             return package
     return None
-
-
-def _imported_modules(source: str) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = ast.parse(source)
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import(names=names):
-                yield from (alias.name for alias in names)
-            case ast.ImportFrom(module=str() as module, level=0):
-                yield module
 
 
 def _literal(source: str) -> str:

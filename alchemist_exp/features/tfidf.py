@@ -128,11 +128,16 @@ class Tfidf(FeatureExtractor):
             return self._set_state(_Fitted(terms=[], idf=np.zeros(0, np.float32), components=components))
         weights = TfidfTransformer(sublinear_tf=True)
         weighted = weights.fit_transform(vectorizer.fit_transform(texts))
+        rank = min(self.n_components, *weighted.shape)
+        singular_values, directions = right_singular_vectors(weighted, rank)
+        kept = singular_values > _SMALLEST_SHARE * singular_values[0]
+        components = np.zeros((weighted.shape[1], self.n_components), np.float32)  # zeros where there is no direction
+        components[:, :rank][:, kept] = directions[kept].T
         return self._set_state(
             _Fitted(
                 terms=vectorizer.get_feature_names_out().tolist(),
                 idf=weights.idf_.astype(np.float32),
-                components=self._components(weighted),
+                components=components,
             )
         )
 
@@ -216,15 +221,6 @@ class Tfidf(FeatureExtractor):
             dtype=np.float32,
             **learned,
         )
-
-    def _components(self, weights: Any) -> FloatArray:
-        """Return the main directions of `weights` (n_texts, n_terms) as (n_terms, n_components), padded with zeros."""
-        rank = min(self.n_components, *weights.shape)
-        singular_values, directions = right_singular_vectors(weights, rank)
-        kept = singular_values > _SMALLEST_SHARE * singular_values[0]
-        components = np.zeros((weights.shape[1], self.n_components), np.float32)
-        components[:, :rank][:, kept] = directions[kept].T
-        return components
 
     def _set_state(self, fitted: _Fitted) -> Self:
         """Make `fitted` the state, with a new vectorizer, so that a loaded extractor equals the saved one."""

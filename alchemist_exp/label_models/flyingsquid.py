@@ -154,19 +154,18 @@ def correlations(signs: _Floats, rows: _Floats, margin: float) -> _Floats:
     )
     # A triplet has three different programs; NaN leaves out a program with itself, and pairs that never vote together.
     np.fill_diagonal(means, np.nan)
-    estimates = np.array([_triplet_median(means, program) for program in range(len(means))])
+    estimates = np.full(len(means), np.nan)
+    j, k = np.triu_indices(len(means), 1)
+    for i in range(len(means)):
+        # The root of the median of |E[ij] E[ik] / E[jk]| over pairs j < k of other programs. A square is NaN where two
+        # of the three never vote together, or where i is itself j or k (the diagonal); it is infinite where j and k
+        # agree as often as they disagree.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            squares = np.abs(means[i, j] * means[i, k] / means[j, k])
+        squares = squares[np.isfinite(squares)]
+        if len(squares):
+            estimates[i] = np.sqrt(np.median(squares))
     known = np.isfinite(estimates)
     estimates[~known] = np.median(estimates[known]) if known.any() else 0.5
     clipped: _Floats = np.clip(estimates, margin, 1 - margin)
     return clipped
-
-
-def _triplet_median(means: _Floats, i: int) -> float:
-    """Return the root of the median of |E[ij] E[ik] / E[jk]| over pairs j < k of other programs; NaN without any."""
-    j, k = np.triu_indices(len(means), 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        squares = np.abs(means[i, j] * means[i, k] / means[j, k])
-    # NaN where two of the three never vote together, or where i is itself j or k (the diagonal); infinite where j and k
-    # agree as often as they disagree.
-    squares = squares[np.isfinite(squares)]
-    return float(np.sqrt(np.median(squares))) if len(squares) else np.nan

@@ -267,10 +267,14 @@ class SnorkelLoss:
         model._clamp_params()
         model._break_col_permutation_symmetry()
         vote_probs = model.mu.detach().cpu().numpy().astype(np.float64)
+        n_classes = len(self.class_balance)
+        joint = (vote_probs * self.class_balance).reshape(-1, n_classes, n_classes)  # P(vote, class) of each program
+        correct = np.trace(joint, axis1=1, axis2=2).sum()
+        by_chance = (joint.sum(axis=2) @ self.class_balance).sum()
         return _Fit(
             vote_probs=vote_probs,
             likelihood=self._likelihood(vote_probs),
-            better_than_chance=self._is_better_than_chance(vote_probs),
+            better_than_chance=bool(correct > by_chance),
             convergence=Convergence(iterations=found.nit, converged=bool(found.success)),
         )
 
@@ -284,10 +288,3 @@ class SnorkelLoss:
         votes, rows = self.patterns.votes, self.patterns.rows
         joint = np.log(self.class_balance) + sum(log_probs[i, votes[:, i] + 1] for i in range(votes.shape[1]))
         return float(rows @ np.logaddexp.reduce(joint, axis=1) / max(rows.sum(), 1))
-
-    def _is_better_than_chance(self, mu: _Floats) -> bool:
-        n_classes = len(self.class_balance)
-        of_votes = (mu * self.class_balance).reshape(-1, n_classes, n_classes)  # P(vote, class)
-        correct = np.trace(of_votes, axis1=1, axis2=2).sum()
-        by_chance = (of_votes.sum(axis=2) @ self.class_balance).sum()
-        return bool(correct > by_chance)

@@ -225,8 +225,14 @@ class _Writing:
                 self.n_labeled += summary.n_rows
             self.total += summary
             if _is_last(self.task, summary):
-                self._remove_parts_after(number)
-                return
+                break
+        if self.task.part_rows is None:
+            return
+        # Parts of an earlier state of the source, which had more rows.
+        for path in self.task.base.glob(f"{self.task.prefix}*.parquet"):
+            found = re.fullmatch(r"(\d{5,})\.parquet", path.name.removeprefix(self.task.prefix))
+            if found and int(found[1]) > number and source_of(path) == self.task.source.name:
+                path.unlink(missing_ok=True)
 
     def _rows_from(self, table: TableLabeler, number: int) -> Iterator[Columns]:
         chunk_rows = table.labeler.chunk_rows
@@ -263,16 +269,6 @@ class _Writing:
             skipped_rows=number * (task.part_rows or 0),
             metadata=metadata,
         )
-
-    def _remove_parts_after(self, number: int) -> None:
-        """Remove parts of an earlier state of the source, which had more rows."""
-        task = self.task
-        if task.part_rows is None:
-            return
-        for path in task.base.glob(f"{task.prefix}*.parquet"):
-            found = re.fullmatch(r"(\d{5,})\.parquet", path.name.removeprefix(task.prefix))
-            if found and int(found[1]) > number and source_of(path) == task.source.name:
-                path.unlink(missing_ok=True)
 
 
 def _take(parts: Iterator[Columns], n_rows: int) -> Iterator[Columns]:

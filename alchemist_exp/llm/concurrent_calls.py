@@ -182,7 +182,14 @@ class ConcurrentCalls:
 
     async def _complete(self, request: Request, space: ReservedFile) -> Response:
         """Make one attempt within the budget, settle its cost, and cache its response in the reserved space."""
-        reservation = await self._reserve(request)
+        reservation: Reservation | None = None
+        if self._llm.price is not None:
+            usd = max_cost(request, self._llm.price)
+            while (reservation := self._ledger.reserve(usd, self._cap_usd, request.key)) is None:
+                # Calls in flight hold the rest of the budget. They usually cost less than they reserve.
+                await asyncio.sleep(_BUDGET_POLL_S)
+                if self._failure is not None:
+                    raise self._failure
         began = time.monotonic()
         try:
             response = await self._client.complete(request)
@@ -230,18 +237,6 @@ class ConcurrentCalls:
             await asyncio.sleep(_BUDGET_POLL_S)
             if self._failure is not None:
                 raise self._failure
-
-    async def _reserve(self, request: Request) -> Reservation | None:
-        """Reserve the most that the request can cost; None if its price is unknown."""
-        if self._llm.price is None:
-            return None
-        usd = max_cost(request, self._llm.price)
-        while (reservation := self._ledger.reserve(usd, self._cap_usd, request.key)) is None:
-            # Calls in flight hold the rest of the budget. They usually cost less than they reserve.
-            await asyncio.sleep(_BUDGET_POLL_S)
-            if self._failure is not None:
-                raise self._failure
-        return reservation
 
     async def _back_off(self, attempt: int, error: TransientError) -> None:
         """Wait before the next attempt: exponentially longer, with jitter, and at least as the server demands."""

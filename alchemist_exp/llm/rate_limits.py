@@ -14,7 +14,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -199,8 +199,13 @@ class RateLimiter:
         path = self.directory / "state.json"
         file = open_locked(path)
         try:
-            now = self._clock()
-            state = _parse_state(os.pread(file, 4096, 0), now)
+            now, state = self._clock(), _State()
+            # A file that is empty, broken or from the future counts as a new state.
+            with suppress(ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+                stored = json.loads(os.pread(file, 4096, 0))
+                read = _State(**{name: float(value) for name, value in stored.items()})
+                finite = all(math.isfinite(value) for value in asdict(read).values())
+                state = read if finite and read.written <= now + _CLOCK_TOLERANCE_S else state
             before = asdict(state)
             yield state
             if asdict(state) != before:
@@ -211,13 +216,3 @@ class RateLimiter:
                     os.ftruncate(file, len(raw))
         finally:
             close_locked(file)
-
-
-def _parse_state(raw: bytes, now: float) -> _State:
-    """Return the state in `raw`, or a new one if that is empty, broken or from the future."""
-    try:
-        state = _State(**{name: float(value) for name, value in json.loads(raw).items()})
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-        return _State()
-    finite = all(math.isfinite(value) for value in asdict(state).values())
-    return state if finite and state.written <= now + _CLOCK_TOLERANCE_S else _State()

@@ -73,7 +73,16 @@ class HybridMethod(AlchemistMethod):
         """Ask for programs. A plan, which has no votes, then asks about as many rows as a run at most asks about."""
         generated = yield from super().dialogue(context, trials, supplement, repair)
         if isinstance(trials, AssumedTrials):
-            yield self._batch(self._assumed_requests(context))
+            texts = context.data.texts(Split.TRAIN)
+            distinct = sorted({context.data.kind.show(text): text for text in texts}.values(), key=tie_key)
+            requests = self._requests(context, distinct)
+            if self.n_rows is not None and self.n_rows < len(distinct):
+                # Those with a cached response first: a run with fewer rows asks about the first of the rows of a run
+                # with more, so what is cached is not paid again.
+                cached = [request for request in requests if context.llm_client.cached_response(request)]
+                keys = {request.key for request in cached}
+                requests = [*cached, *(request for request in requests if request.key not in keys)][: self.n_rows]
+            yield self._batch(requests)
         return generated
 
     def add_labels(self, context: RunContext, result: LabelingResult) -> LabelingResult:
@@ -151,17 +160,3 @@ class HybridMethod(AlchemistMethod):
         """Return the requests of zero-shot labeling, so that both methods share cached responses."""
         zero_shot = ZeroShotMethod(name="zero_shot", max_output_tokens=self.max_output_tokens)
         return zero_shot.requests(context, texts)
-
-    def _assumed_requests(self, context: RunContext) -> list[Request]:
-        """Return requests for a plan: as many as a run makes at most, those with a cached response first.
-
-        A run with fewer rows asks about the first of the rows of a run with more, so what is cached is not paid again.
-        """
-        texts = context.data.texts(Split.TRAIN)
-        distinct = sorted({context.data.kind.show(text): text for text in texts}.values(), key=tie_key)
-        if self.n_rows is None or self.n_rows >= len(distinct):
-            return self._requests(context, distinct)
-        requests = self._requests(context, distinct)
-        cached = [request for request in requests if context.llm_client.cached_response(request)][: self.n_rows]
-        keys = {request.key for request in cached}
-        return [*cached, *(request for request in requests if request.key not in keys)][: self.n_rows]

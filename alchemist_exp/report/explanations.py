@@ -16,7 +16,6 @@ import numpy as np
 from alchemist_exp.core.errors import AlchemistError
 from alchemist_exp.core.types import ABSTAIN, IntArray
 from alchemist_exp.data.row_kind import TablePart
-from alchemist_exp.label_models.base import LabelModel
 from alchemist_exp.labeling.beliefs import Belief, beliefs_of, effect_text, leave_one_out
 from alchemist_exp.labeling.components import Consent, default_limits, make_sandbox
 from alchemist_exp.labeling.explanation import enclosing_condition
@@ -95,24 +94,27 @@ class Explanations:
             notes.append("The votes do not explain the label of this row; an LLM or a person may have labeled it.")
         if (n_more := self.rows.votes.shape[1] - MAX_PROGRAMS) > 0:
             notes.append(f"The votes of {n_more:,} more programs are not listed.")
+        reasons = []
+        for column in voting:
+            line, source = self.lines.get((row, column), (0, ""))
+            influence = self.influences[column]
+            effect = "" if belief.label is None else effect_text(without[column], belief.label)
+            reasons.append(
+                RowReason(
+                    program=shorten(self.programs[column], 40),
+                    href=f"program-{column}",
+                    vote=shorten(self.classes[votes[column]], 40),
+                    wrong=int(self.rows.gold[row]) not in (ABSTAIN, int(votes[column])),
+                    influence="" if influence is None else f"{influence:.3f}",
+                    without=shorten(effect, 60),
+                    line=str(line or ""),
+                    source=source,
+                )
+            )
         return RowExplanation(
             posterior=[(shorten(name, 40), f"{share:.3f}") for name, share in probs],
-            reasons=[self._reason(row, column, int(votes[column]), belief, without[column]) for column in voting],
+            reasons=reasons,
             notes=notes,
-        )
-
-    def _reason(self, row: int, column: int, vote: int, belief: Belief, without: Belief) -> RowReason:
-        line, source = self.lines.get((row, column), (0, ""))
-        influence = self.influences[column]
-        return RowReason(
-            program=shorten(self.programs[column], 40),
-            href=f"program-{column}",
-            vote=shorten(self.classes[vote], 40),
-            wrong=int(self.rows.gold[row]) not in (ABSTAIN, vote),
-            influence="" if influence is None else f"{influence:.3f}",
-            without="" if belief.label is None else shorten(effect_text(without, belief.label), 60),
-            line=str(line or ""),
-            source=source,
         )
 
 
@@ -139,26 +141,20 @@ def explain_rows(run: StoredRun, rows: LabeledRows, names: Sequence[str], chosen
         if file_names(program.origin for program in programs) != [*names]:
             return replace(found, notes=["What each vote does is not shown: the record names other programs."])
         _, label_model = load_label_model(run, Consent(), len(programs))
+        votes = rows.votes[np.array(chosen)]
+        n_left_out = min(MAX_PROGRAMS, votes.shape[1])
         with naming_files(run.label_model):
-            beliefs = _beliefs(label_model, rows, chosen, run.classes)
+            beliefs = beliefs_of(leave_one_out(label_model, votes, len(run.classes), n_left_out), run.classes)
     except AlchemistError as error:
         return replace(found, notes=[f"What each vote does is not shown: {error}"])
-    found = replace(found, beliefs=beliefs)
+    size = 1 + n_left_out  # beliefs of a row: with all programs, then without each
+    of_rows = {row: beliefs[place * size : (place + 1) * size] for place, row in enumerate(chosen)}
+    found = replace(found, beliefs=of_rows)
     try:
         lines, notes = _lines(run, rows, programs, np.array(chosen))
     except AlchemistError as error:
         return replace(found, notes=[f"The lines that returned the votes are not shown: {error}"])
     return replace(found, lines=lines, notes=tuple(notes))
-
-
-def _beliefs(
-    label_model: LabelModel, rows: LabeledRows, chosen: Sequence[int], classes: Sequence[str]
-) -> Mapping[int, Sequence[Belief]]:
-    votes = rows.votes[np.array(chosen)]
-    n_left_out = min(MAX_PROGRAMS, votes.shape[1])
-    beliefs = beliefs_of(leave_one_out(label_model, votes, len(classes), n_left_out), classes)
-    size = 1 + n_left_out
-    return {row: beliefs[place * size : (place + 1) * size] for place, row in enumerate(chosen)}
 
 
 def _lines(

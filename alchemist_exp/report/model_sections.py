@@ -49,7 +49,11 @@ def classes_section(record: RunRecord, rows: LabeledRows | None) -> PageSection:
         split = next((split for split in SPLITS if split in by_class), None)
         if split is None:
             continue
-        covered = _class_coverage(rows, split, record.data["classes"]) if section is record.label_model else {}
+        covered: dict[str, float] = {}  # the share of rows of each class that the label model labels
+        if section is record.label_model and rows is not None:
+            of_split = rows.of_split(split)
+            parts = {name: of_split & (rows.gold == number) for number, name in enumerate(record.data["classes"])}
+            covered = {title: float((rows.weak[of] != ABSTAIN).mean()) for title, of in parts.items() if of.any()}
         found, caption = by_class[split], f"{name}, {split}"
         tables: list[Block] = [_class_table(found["classes"], covered, caption)]
         if "confusion" in found:
@@ -59,15 +63,6 @@ def classes_section(record: RunRecord, rows: LabeledRows | None) -> PageSection:
     if record.multi_label:
         lead = "Each class is scored as a task of its own, because several may hold for a row."
     return PageSection(id="classes", title="Classes", lead=lead, blocks=blocks)
-
-
-def _class_coverage(rows: LabeledRows | None, split: str, classes: Sequence[str]) -> Mapping[str, float]:
-    """Return the share of rows of each class that the label model labels."""
-    if rows is None:
-        return {}
-    of_split = rows.of_split(split)
-    parts = {name: of_split & (rows.gold == number) for number, name in enumerate(classes)}
-    return {name: float((rows.weak[part] != ABSTAIN).mean()) for name, part in parts.items() if part.any()}
 
 
 def _class_table(by_class: Mapping[str, Any], covered: Mapping[str, float], caption: str) -> PageTable:

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -47,7 +48,17 @@ class Pictures:
 
         """
         if name not in self._made:
-            pixels = self._file(name) if "path" in self._config else self._bird(name)
+            pixels = None
+            if "path" in self._config:
+                with suppress(OSError, RuntimeError, ValueError):  # a name that cannot be a path
+                    root = Path(str(self._config["path"])).expanduser().resolve()
+                    root = root if root.is_dir() else root.parent
+                    path = (root / name).resolve()
+                    pixels = decode(path).pixels if path.is_relative_to(root) and path.is_file() else None
+            else:
+                split, _, number = name.partition("/")
+                rows = self._birds.get(split, [])
+                pixels = pixels_of(rows[int(number)]) if number.isdecimal() and int(number) < len(rows) else None
             self._made[name] = "" if pixels is None else _as_uri(pixels)
         return self._made[name]
 
@@ -62,20 +73,6 @@ class Pictures:
             for split, n_rows in sizes.items()
             if isinstance(n_rows, int) and 2 <= n_rows <= MAX_BIRDS
         }
-
-    def _bird(self, name: str) -> ImageArray | None:
-        split, _, number = name.partition("/")
-        rows = self._birds.get(split, [])
-        return pixels_of(rows[int(number)]) if number.isdecimal() and int(number) < len(rows) else None
-
-    def _file(self, name: str) -> ImageArray | None:
-        try:
-            root = Path(str(self._config["path"])).expanduser().resolve()
-            root = root if root.is_dir() else root.parent
-            path = (root / name).resolve()
-            return decode(path).pixels if path.is_relative_to(root) and path.is_file() else None
-        except (OSError, RuntimeError, ValueError):  # a name that cannot be a path
-            return None
 
 
 def _as_uri(pixels: ImageArray) -> str:

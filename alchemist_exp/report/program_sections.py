@@ -119,11 +119,12 @@ def programs_section(record: RunRecord, directory: Path, sampler: RowSampler | N
             inner.append(BulletList(items=items, title="First error of each kind", warning=True))
         source = read_source(directory, program.get("file"))
         if source is not None:
-            left_out = len(source) > budget
-            budget -= 0 if left_out else len(source)
             label = f"programs/{program['file']}"
-            text = "The source is left out here to keep this page small." if left_out else ""
-            inner.append(Paragraph(text=f"{text} See {label}.") if left_out else _code(source, label))
+            if len(source) > budget:
+                inner.append(Paragraph(text=f"The source is left out here to keep this page small. See {label}."))
+            else:
+                budget -= len(source)
+                inner.append(Code(source=highlight(source), label=shorten(label)))
         if sampler and (wrong := sampler.wrong_rows(number)):
             inner.append(wrong)
         if inner:
@@ -149,10 +150,6 @@ def _id(number: int) -> str:
 
 def _name(program: Mapping[str, Any]) -> str:
     return shorten(program.get("file") or program["origin"])
-
-
-def _code(source: str, label: str) -> Code:
-    return Code(source=highlight(source), label=shorten(label))
 
 
 def _summary(program: Mapping[str, Any], of_votes: str) -> str:

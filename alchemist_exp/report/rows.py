@@ -101,6 +101,7 @@ def read_rows(directory: Path, classes: Sequence[str], programs: Sequence[str]) 
 
     """
     import pyarrow as pa
+    from pyarrow import parquet
 
     path = directory / LABELS
     try:
@@ -110,24 +111,17 @@ def read_rows(directory: Path, classes: Sequence[str], programs: Sequence[str]) 
     if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
         raise StoreError(f"{path} is not a regular file of at most {MAX_FILE_BYTES:,} bytes, so it is not read.")
     try:
-        table, n_total = _read(path)
+        with parquet.ParquetFile(path) as file:
+            n_groups, n_total = file.num_row_groups, file.metadata.num_rows
+            chosen = [*range(n_groups)]
+            if n_total > MAX_ROWS:  # evenly spaced groups of rows
+                n_read = max(1, n_groups * MAX_ROWS // n_total)
+                chosen = sorted({*np.linspace(0, n_groups - 1, n_read).round().astype(int).tolist()})
+            check_decoded_size(path, chosen)
+            table = file.read_row_groups(chosen, use_threads=False)
         return _rows(table, classes, programs, n_total)
     except (pa.ArrowException, ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
         raise broken(path, f"{type(error).__name__}: {error}") from error
-
-
-def _read(path: Path) -> tuple["pa.Table", int]:
-    """Return the table, or evenly spaced groups of rows of a large one, and the number of all its rows."""
-    from pyarrow import parquet
-
-    with parquet.ParquetFile(path) as file:
-        n_groups = file.num_row_groups
-        n_total, chosen = file.metadata.num_rows, [*range(n_groups)]
-        if n_total > MAX_ROWS:
-            n_read = max(1, n_groups * MAX_ROWS // n_total)
-            chosen = sorted({*np.linspace(0, n_groups - 1, n_read).round().astype(int).tolist()})
-        check_decoded_size(path, chosen)
-        return file.read_row_groups(chosen, use_threads=False), n_total
 
 
 def _rows(table: "pa.Table", classes: Sequence[str], programs: Sequence[str], n_total: int) -> LabeledRows:

@@ -163,20 +163,23 @@ class RowSampler:
         if vote is not None:
             facts.append(("vote", shorten(self.classes[vote], 40)))
             wrong.append("vote")
+        votes = []
+        for program, number in zip(self.programs, rows.votes[row, :n_votes].tolist(), strict=False):
+            abstains = number == ABSTAIN
+            votes.append(
+                RowVote(
+                    program=shorten(program, 40),
+                    number="" if abstains else str(number),
+                    name="abstains" if abstains else shorten(self.classes[number], 40),
+                    wrong=not abstains and int(rows.gold[row]) not in (ABSTAIN, number),
+                )
+            )
         return RowCard(
             place=f"{rows.split[row]} {int(rows.number[row]):,}",
             content=shorten(text, TEXT_CHARS),
             image="" if self.pictures is None else self.pictures.uri(text),
             facts=facts,
             wrong=wrong,
-            votes=[self._vote(row, column) for column in range(n_votes)],
+            votes=votes,
             flags=[name for name, flag in self.flags.items() if flag[row]],
         )
-
-    def _vote(self, row: int, column: int) -> RowVote:
-        vote, gold = int(self.rows.votes[row, column]), int(self.rows.gold[row])
-        program = shorten(self.programs[column], 40)
-        if vote == ABSTAIN:
-            return RowVote(program=program, number="", name="abstains", wrong=False)
-        name = shorten(self.classes[vote], 40)
-        return RowVote(program=program, number=str(vote), name=name, wrong=gold not in (ABSTAIN, vote))

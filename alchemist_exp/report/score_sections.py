@@ -70,11 +70,19 @@ def scores_section(record: RunRecord) -> PageSection:
     key, name, _ = own_score(record)
     table = _score_table(record)
     if not table.rows:
-        text = Paragraph(text="No scores: there are no gold labels.")
-        return PageSection(id="scores", title="Scores", blocks=[_tiles(record), text])
+        no_scores = Paragraph(text="No scores: there are no gold labels.")
+        return PageSection(id="scores", title="Scores", blocks=[_tiles(record), no_scores])
     blocks: list[Block] = [_tiles(record), table]
-    if unseen := _unseen_text(record, key, name):
-        blocks.append(Paragraph(text=unseen))
+    repeats = (record.data.get("repeats") or {}).get("in_earlier_split", {}).get("test")
+    unseen = (record.end_model.get("metrics_unseen") or {}).get("test")
+    if repeats and unseen:
+        with_all = record.end_model["metrics"]["test"][key]["mean"]
+        text = (
+            f"{repeats['rows']:,} of {record.data['rows']['test']:,} rows of test repeat a text of train or valid "
+            f"({repeats['unchanged']:,} of them without a change). The {name} on test is {with_all:.3f} with them and "
+            f"{unseen[key]['mean']:.3f} without them."
+        )
+        blocks.append(Paragraph(text=text))
     return PageSection(
         id="scores",
         title="Scores",
@@ -176,18 +184,4 @@ def _score_table(record: RunRecord) -> PageTable:
             TableColumn(name="coverage"),
         ],
         rows=rows,
-    )
-
-
-def _unseen_text(record: RunRecord, key: str, name: str) -> str:
-    """Return a sentence on the test score without rows that repeat a text of an earlier split; "" without such rows."""
-    repeats = (record.data.get("repeats") or {}).get("in_earlier_split", {}).get("test")
-    unseen = (record.end_model.get("metrics_unseen") or {}).get("test")
-    if not repeats or not unseen:
-        return ""
-    with_all = record.end_model["metrics"]["test"][key]["mean"]
-    return (
-        f"{repeats['rows']:,} of {record.data['rows']['test']:,} rows of test repeat a text of train or valid "
-        f"({repeats['unchanged']:,} of them without a change). The {name} on test is {with_all:.3f} with them and "
-        f"{unseen[key]['mean']:.3f} without them."
     )

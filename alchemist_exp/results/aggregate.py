@@ -29,7 +29,9 @@ def measurements(runs: pd.DataFrame) -> pd.DataFrame:
     read = [name for name in runs if not name.startswith(("components.", "packages."))]
     for name, run in runs.loc[runs["state"] == RunState.DONE, read].to_dict("index").items():
         usd = run[f"cost.break_even.{'zero_shot' if run['method'] == 'zero_shot' else 'programs'}_usd"]
-        drawn, draw = (_seed_text(run.get(f"config.{group}.seed")) for group in ("dataset", "selection"))
+        seeds = [run.get(f"config.{group}.seed") for group in ("dataset", "selection")]
+        # None or NaN where a run has no seed.
+        drawn, draw = ("" if seed is None or seed != seed else str(as_text(seed)) for seed in seeds)
         rows.append((name, Quantity.PROGRAMS, "", drawn, "", run["programs.selected"]))
         rows.append((name, Quantity.COVERAGE, "", drawn, "", run["label_model.coverage.train"]))
         rows.append((name, Quantity.DOLLARS, "", drawn, "", usd))
@@ -46,11 +48,6 @@ def measurements(runs: pd.DataFrame) -> pd.DataFrame:
         .dropna(subset="value")
         .astype({"value": float})
     )
-
-
-def _seed_text(seed: object) -> str:
-    """Return a seed as text; "" where a run has none."""
-    return "" if seed is None or seed != seed else str(as_text(seed))
 
 
 def aggregate(cells: pd.DataFrame, runs: pd.DataFrame, quantities: Collection[Quantity]) -> pd.DataFrame:

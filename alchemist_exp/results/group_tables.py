@@ -1,9 +1,9 @@
 """The tables on groups and on concepts of images, from the sections of a record."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -106,7 +106,16 @@ def concept_table(section: Section, *, spurious: str = "background") -> list[Ren
     """
     if not (concepts := section.get("list")):
         return []
-    columns = _auc_columns(concepts, spurious)
+    # The columns on fidelity by their headings: those of attributes that are known.
+    known = {name for entry in concepts if entry["fidelity"] for name in entry["fidelity"]["aucs"]}
+    columns: dict[str, Callable[[Section], str]] = {}
+    if known - {"class"}:
+        columns["AUC own"] = _own_auc
+    for name in ("class", spurious):
+        if name in known:
+            columns[f"AUC {sanitize(name)}"] = partial(_auc_of, name)
+    if known - {"class"}:
+        columns["follows"] = lambda fidelity: sanitize(fidelity["follows"] or UNKNOWN)
     table = new_table("concept", "description", *columns)
     table.columns[1].justify = "left"
     notes, above = [], None
@@ -118,8 +127,11 @@ def concept_table(section: Section, *, spurious: str = "background") -> list[Ren
         above = name
         if not entry["kept"]:
             notes.append(f"left out {name}: {description}: {sanitize(entry['reason'])}")
-        if note := _spurious_note(entry["fidelity"], spurious):
-            notes.append(f"! {description}: {note}")
+        if fidelity is not None:
+            own, of_spurious = (fidelity["aucs"].get(of) for of in (fidelity["own"], spurious))
+            if own is not None and of_spurious is not None and of_spurious > own:
+                follows = f"its score follows the {sanitize(spurious)} more than its own attribute"
+                notes.append(f"! {description}: {follows}, {sanitize(fidelity['own'])}")
     detail = f"source: {sanitize(section['source'])}; scale of the scores: {sanitize(section['scale'])}"
     return [heading("Concepts", detail), table, *(Text(note, style="yellow") for note in notes)]
 
@@ -130,20 +142,6 @@ def _shown(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
-def _auc_columns(concepts: Sequence[Section], spurious: str) -> dict[str, Callable[[Section], str]]:
-    """Return the columns on fidelity by their headings: those of attributes that are known."""
-    known = {name for entry in concepts if entry["fidelity"] for name in entry["fidelity"]["aucs"]}
-    columns: dict[str, Callable[[Section], str]] = {}
-    if known - {"class"}:
-        columns["AUC own"] = _own_auc
-    for name in ("class", spurious):
-        if name in known:
-            columns[f"AUC {sanitize(name)}"] = partial(_auc_of, name)
-    if known - {"class"}:
-        columns["follows"] = lambda fidelity: sanitize(fidelity["follows"] or UNKNOWN)
-    return columns
-
-
 def _own_auc(fidelity: Section) -> str:
     own = fidelity["own"]
     return UNKNOWN if own is None else f"{sanitize(own)} {number_text(fidelity['aucs'].get(own))}"
@@ -151,13 +149,3 @@ def _own_auc(fidelity: Section) -> str:
 
 def _auc_of(name: str, fidelity: Section) -> str:
     return number_text(fidelity["aucs"].get(name))
-
-
-def _spurious_note(fidelity: Mapping[str, Any] | None, spurious: str) -> str:
-    """Return a note if a score separates the spurious attribute better than its own attribute; else an empty text."""
-    if fidelity is None:
-        return ""
-    own, of_spurious = (fidelity["aucs"].get(name) for name in (fidelity["own"], spurious))
-    if own is None or of_spurious is None or of_spurious <= own:
-        return ""
-    return f"its score follows the {sanitize(spurious)} more than its own attribute, {sanitize(fidelity['own'])}"

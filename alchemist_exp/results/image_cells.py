@@ -145,22 +145,19 @@ class CellLayout:
         canvas.paste_image(cell.image, (_PADDING, y, _INNER, _IMAGE))
         y += _IMAGE + GAP
         for what, of, missing in (("gold", cell.gold, "none"), ("predicted", cell.predicted, "no prediction")):
-            self._draw_class(canvas, y + CLASS_LINE // 2, what, of, missing)
+            middle, x = y + CLASS_LINE // 2, _PADDING + 74
+            canvas.write(_PADDING, middle, what, color=GRAY)
+            if of is None:
+                canvas.write(x, middle, missing)
+            else:
+                canvas.class_mark(x + MARK_SIZE / 2, middle, self.marks[of])
+                canvas.write(x + 22, middle, shorten(self.marks[of].name, TEXT, _INNER - 96), bold=True)
             y += CLASS_LINE
         if self.labels:
             y = self._draw_bars(canvas, y, cell.scores)
         if self.n_programs:
             self._draw_votes(canvas, y, cell.votes)
         return canvas
-
-    def _draw_class(self, canvas: Canvas, y: int, what: str, name: str | None, missing: str) -> None:
-        canvas.write(_PADDING, y, what, color=GRAY)
-        x = _PADDING + 74
-        if name is None:
-            canvas.write(x, y, missing)
-            return
-        canvas.class_mark(x + MARK_SIZE / 2, y, self.marks[name])
-        canvas.write(x + 22, y, shorten(self.marks[name].name, TEXT, _INNER - 96), bold=True)
 
     def _draw_bars(self, canvas: Canvas, y: int, scores: Sequence[float]) -> int:
         """Draw a line per description: its text, its bar on a track, and the number. Return where they end."""

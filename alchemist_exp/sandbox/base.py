@@ -179,7 +179,19 @@ class Sandbox(Component, ABC):
             raise ConfigError(f"sandbox.zygote is {self.zygote!r}; expected true or false.")
         if self.workers is not None:
             self._require_at_least("workers", 1)
-        self._require_modules()
+        for key in ("allowed_modules", "extra_modules"):
+            names = getattr(self, key)
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ConfigError(f"sandbox.{key} is {names!r}; expected a list of module names.")
+            for name in names:
+                if not all(part.isidentifier() for part in name.split(".")):
+                    raise ConfigError(f"sandbox.{key} contains {name!r}; expected a module name such as 're'.")
+        for name in self.allowed_modules:
+            if name.split(".")[0] not in sys.stdlib_module_names:
+                raise ConfigError(
+                    f"sandbox.allowed_modules contains {name!r}, which is not in the standard library; "
+                    "if you trust that package, move it to sandbox.extra_modules."
+                )
 
     @abstractmethod
     def check(self) -> None:
@@ -243,6 +255,12 @@ class Sandbox(Component, ABC):
         Returns:
             Values by name.
         """
+        packages: dict[str, str | None] = {}
+        for name in sorted({*self.extra_modules, *inputs.modules}):
+            try:
+                packages[name] = metadata.version(name.split(".")[0])
+            except metadata.PackageNotFoundError:  # the standard library, or a single file
+                packages[name] = None
         return {
             "version": VERSION,
             "mode": self.effective_mode,
@@ -259,7 +277,7 @@ class Sandbox(Component, ABC):
             "chunk_mb": self.chunk_mb,
             "determinism_rows": self.determinism_rows,
             "allowed_modules": sorted(self.allowed_modules),
-            "extra_modules": {name: _package_version(name) for name in sorted({*self.extra_modules, *inputs.modules})},
+            "extra_modules": packages,
         }
 
     @property
@@ -283,21 +301,6 @@ class Sandbox(Component, ABC):
             lowest = f"{minimum:g} ({reason})" if reason else f"{minimum:g}"
             raise ConfigError(f"sandbox.{key} is {value!r}; expected a number from {lowest} to {_MAX_LIMIT:g}.")
 
-    def _require_modules(self) -> None:
-        for key in ("allowed_modules", "extra_modules"):
-            names = getattr(self, key)
-            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ConfigError(f"sandbox.{key} is {names!r}; expected a list of module names.")
-            for name in names:
-                if not all(part.isidentifier() for part in name.split(".")):
-                    raise ConfigError(f"sandbox.{key} contains {name!r}; expected a module name such as 're'.")
-        for name in self.allowed_modules:
-            if name.split(".")[0] not in sys.stdlib_module_names:
-                raise ConfigError(
-                    f"sandbox.allowed_modules contains {name!r}, which is not in the standard library; "
-                    "if you trust that package, move it to sandbox.extra_modules."
-                )
-
 
 def source_lines(source: str) -> list[str]:
     r"""Return the lines of a program, numbered as Python does, which does not end lines at other separators.
@@ -313,11 +316,3 @@ def source_lines(source: str) -> list[str]:
         ['a = 1', 'b = 2', '']
     """
     return source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-
-
-def _package_version(module: str) -> str | None:
-    """Return the version of a module's package; None if it has none (standard library, single file)."""
-    try:
-        return metadata.version(module.split(".")[0])
-    except metadata.PackageNotFoundError:
-        return None

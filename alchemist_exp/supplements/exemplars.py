@@ -90,7 +90,16 @@ class ExemplarSupplement(WrittenSupplement):
             raise ConfigError(f"supplement.source is data, and {split} has no labels; use supplement.source=llm.")
         gold = context.gold.labels[split]
         if self.sampling is ExemplarSampling.uncertain:
-            programs = yield from self._first_programs(context)
+            llm, prompt = context.llm, context.prompts.program_request(context.data.task)
+            n_programs = self.first_programs
+            requests = [llm.request(context.prompts.program_system, prompt, sample=n) for n in range(n_programs)]
+            calls = yield RequestBatch(
+                description="asking for first programs", requests=requests, response_tokens=RESPONSE_TOKENS
+            )
+            responses = [call.response for call in calls if call.response.finish_reason is FinishReason.COMPLETE]
+            # Different programs, not vetted.
+            sources = dict.fromkeys(source for one in responses if (source := extract_source(one.text)))
+            programs = [Program(source=source, origin=f"first {n}") for n, source in enumerate(sources)]
             rows = sample_uncertain(trials.uncertainty(programs, split), gold, self.per_class)
         elif self.sampling is ExemplarSampling.diverse:
             rows = sample_diverse(trials.features(split), gold, self.per_class, rng)
@@ -108,17 +117,6 @@ class ExemplarSupplement(WrittenSupplement):
             sources=tuple(f"{split}, row {numbers[row]}" for row in rows),
             gold_used=(f"{split}: {purpose}",),
         )
-
-    def _first_programs(self, context: RunContext) -> Dialogue[list[Program]]:
-        """The different programs of the general prompt, not vetted."""
-        llm, prompt = context.llm, context.prompts.program_request(context.data.task)
-        requests = [llm.request(context.prompts.program_system, prompt, sample=n) for n in range(self.first_programs)]
-        calls = yield RequestBatch(
-            description="asking for first programs", requests=requests, response_tokens=RESPONSE_TOKENS
-        )
-        texts = [call.response.text for call in calls if call.response.finish_reason is FinishReason.COMPLETE]
-        sources = dict.fromkeys(source for text in texts if (source := extract_source(text)))
-        return [Program(source=source, origin=f"first {n}") for n, source in enumerate(sources)]
 
 
 def sample_random(gold: IntArray, per_class: int, rng: np.random.Generator) -> list[int]:

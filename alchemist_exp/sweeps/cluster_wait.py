@@ -71,10 +71,13 @@ def wait_for(jobs: Sequence[WaitingJob], time_min: int) -> list[JobReturn]:
         left = {position: job for position, job in enumerate(jobs) if position not in returned}
         now = time.monotonic()
         for position, job in left.items():
+            # How long a result is waited for after the end of a job; one that Slurm has ended has none.
+            has_ended = job.queued is not None and job.queued.state in ("COMPLETED", "FAILED")
+            grace_s = _UNKNOWN_S if job.queued is None else _GRACE_S if has_ended else 0.0
             # The file of the result counts, whatever Slurm says of the job; to look for it needs no call of Slurm.
             if job.submitted is not None and job.submitted.paths.result_pickle.exists():
                 returned[position] = result_of(job.submitted, job.overrides)
-            elif job.gone_at and (now - job.gone_at >= _grace_s(job) or (job.submitted is None and _finished(job))):
+            elif job.gone_at and (now - job.gone_at >= grace_s or (job.submitted is None and _finished(job))):
                 returned[position] = lost(job.overrides, _why(job, time_min))
         if len(returned) == len(jobs):
             return [returned[position] for position in range(len(jobs))]
@@ -90,13 +93,6 @@ def wait_for(jobs: Sequence[WaitingJob], time_min: int) -> list[JobReturn]:
             asked_at = time.monotonic()
             shown = _say_counts(jobs, returned, shown)
         time.sleep(0.5)
-
-
-def _grace_s(job: WaitingJob) -> float:
-    """Return how long a result is waited for after the end of a job; one that Slurm has ended has none."""
-    if job.queued is None:
-        return _UNKNOWN_S
-    return _GRACE_S if job.queued.state in ("COMPLETED", "FAILED") else 0.0
 
 
 def _finished(job: WaitingJob) -> bool:

@@ -1,8 +1,9 @@
 """Lists the jobs of a sweep: combinations of values, or the lines of a file, without those that are left out."""
 
 import copy
+import itertools
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -175,7 +176,10 @@ def read_jobs(path: Path) -> list[Line]:
     for number, line in enumerate(text.splitlines(), start=1):
         where = f"{single_line(str(path))}, line {number}"
         try:
-            words = list(_words(line))
+            lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
+            lexer.whitespace_split, lexer.commenters = True, ""
+            # A comment begins with a word that begins with "#"; what follows is not parsed.
+            words = list(itertools.takewhile(lambda word: not word.startswith("#"), lexer))
             if words:
                 lines.append(Line(where=where, overrides=tuple(checked_overrides(words))))
         except ValueError as error:
@@ -186,16 +190,6 @@ def read_jobs(path: Path) -> list[Line]:
             if key_of_override(word).startswith(("sweep.", "hydra.", "hydra/")):
                 raise ConfigError(f"{where}: {key_of_override(word)} is for the whole sweep; give it to the command.")
     return lines
-
-
-def _words(line: str) -> Iterator[str]:
-    """Yield the words of a line up to a comment, which begins with a word that begins with "#"."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
-    lexer.whitespace_split, lexer.commenters = True, ""
-    for word in lexer:
-        if word.startswith("#"):
-            return
-        yield word
 
 
 class _Skip:
@@ -212,7 +206,11 @@ class _Skip:
         self.text, self.used = text, False
         try:
             words = checked_overrides(shlex.split(text))
-            self._wanted = [(override.key_or_group, _values(override)) for override in parser.parse_overrides(words)]
+            self._wanted = []
+            for override in parser.parse_overrides(words):
+                swept = override.sweep_iterator() if override.is_sweep_override() else None
+                values = [override.value()] if swept is None else [Override._convert_value(value) for value in swept]
+                self._wanted.append((override.key_or_group, values))
         except ValueError as error:
             raise ConfigError(f"sweep.skip: {text!r}: {str(error).lower()}; close the quotation mark.") from error
         except Exception as error:
@@ -230,10 +228,3 @@ class _Skip:
                 return False
         self.used = True
         return True
-
-
-def _values(override: Override) -> list[Any]:
-    """Return the values that an override names: one, or those of a sweep."""
-    if not override.is_sweep_override():
-        return [override.value()]
-    return [Override._convert_value(value) for value in override.sweep_iterator()]

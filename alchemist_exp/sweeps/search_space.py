@@ -61,16 +61,16 @@ class SearchSpace:
             params: The chosen value of each key.
 
         """
-        return (*self.fixed, *(f"{key}={self._text(key, params[key])}" for key in self.distributions))
-
-    def _text(self, key: str, value: object) -> str:
         from optuna.distributions import FloatDistribution
 
-        of_key = self.distributions[key]
-        if not isinstance(of_key, FloatDistribution):
-            return str(value)
-        rounded = float(f"{value:.{_DIGITS}g}")
-        return repr(min(max(rounded, of_key.low), of_key.high))
+        chosen = []
+        for key, of_key in self.distributions.items():
+            text = str(params[key])
+            if isinstance(of_key, FloatDistribution):
+                rounded = float(f"{params[key]:.{_DIGITS}g}")
+                text = repr(min(max(rounded, of_key.low), of_key.high))
+            chosen.append(f"{key}={text}")
+        return (*self.fixed, *chosen)
 
 
 def read_search_space(arguments: Sequence[str]) -> SearchSpace:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -165,17 +165,14 @@ def _add(found: Mapping[str, dict[int, QueuedJob]], output: str) -> None:
             continue  # a step
         text = reason[0] if reason and reason[0] != "None" else ""
         number, index, rest = parsed.groups()
-        for one in _indices(rest) if rest else [index]:
+        indices = [index]
+        if rest:  # ranges such as "0-2,5", by which sacct shows tasks of an array that have not begun
+            ranges = [part.partition("-") for part in rest.split(",")]
+            indices = [str(i) for first, _, last in ranges for i in range(int(first), int(last or first) + 1)]
+        for one in indices:
             # The state may be "CANCELLED by 1000".
             job = QueuedJob(job_id=number if one is None else f"{number}_{one}", state=state.split()[0], reason=text)
             found[name][job.index] = job
-
-
-def _indices(ranges: str) -> Iterator[str]:
-    """Yield the indices in ranges such as "0-2,5", by which sacct shows tasks of an array that have not begun."""
-    for part in ranges.split(","):
-        first, _, last = part.partition("-")
-        yield from map(str, range(int(first), int(last or first) + 1))
 
 
 def cancel(job_ids: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """The state of runs and of the jobs of a sweep, as lines to print: reads records and tests locks, and runs nothing."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -184,11 +184,15 @@ def status_rows(found: Status, directory: Path, *, times: bool = True) -> list[s
     rows = []
     for line in found.lines:
         elapsed = f"for {_duration(line.started_at, utc_now())}" if line.state == RunState.RUNNING and times else ""
+        waited, ran = "", ""  # of a job of Slurm
+        if line.submitted_at and line.started_at >= line.submitted_at:
+            waited = f"queued {_duration(line.submitted_at, line.started_at)}"
+            ran = f"ran {_duration(line.started_at, line.finished_at)}" if line.finished_at else ""
         cells = (
             f"{line.state:<{max(9, state_width)}}{line.key[:SHOWN_KEY_DIGITS]:<14}",
             f"{line.name:<{width}}",
             f"{line.started_at[:19].replace('T', ' '):<19}",
-            ", ".join(filter(None, [elapsed, *_times_of_job(line), line.detail])),
+            ", ".join(filter(None, [elapsed, waited, ran, line.detail])),
         )
         rows.append("  ".join(map(single_line, cells)).rstrip())
     states = (*RunState, PENDING, MISSING)
@@ -198,14 +202,6 @@ def status_rows(found: Status, directory: Path, *, times: bool = True) -> list[s
         where = single_line(str(directory))
         rows.append(f"{number} in {where}, with other settings, data or another version of the program")
     return rows
-
-
-def _times_of_job(line: StatusLine) -> Iterator[str]:
-    """Yield how long a job of Slurm waited before its run began, and how long the run took."""
-    if line.submitted_at and line.started_at >= line.submitted_at:
-        yield f"queued {_duration(line.submitted_at, line.started_at)}"
-        if line.finished_at:
-            yield f"ran {_duration(line.started_at, line.finished_at)}"
 
 
 def _duration(start: str, end: str) -> str:

@@ -6,7 +6,7 @@ the beginning, so that a submission whose process was killed in between is found
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -160,16 +160,16 @@ def states(submissions: Sequence[Submission]) -> list[TaskState]:
     # The clock of Slurm's machine may differ.
     since = (first - timedelta(hours=1)).astimezone().replace(tzinfo=None).isoformat(timespec="seconds")
     jobs = slurm.find_jobs([submission.name for submission in submissions], since=since)
-    return [state for submission in submissions for state in _of(submission, jobs[submission.name])]
-
-
-def _of(submission: Submission, jobs: Sequence[QueuedJob]) -> Iterator[TaskState]:
-    """Yield the state of each task; complete the job number of a submission that was found by its name."""
-    by_index: Mapping[int, QueuedJob] = {job.index: job for job in jobs}
-    if jobs and not submission.job_id:
-        submission = replace(submission, job_id=jobs[0].job_id.partition("_")[0])
-    for index in range(len(submission.tasks)):
-        yield TaskState(submission=submission, index=index, job=by_index.get(index))
+    found = []
+    for submission in submissions:
+        of_submission = jobs[submission.name]
+        by_index: Mapping[int, QueuedJob] = {job.index: job for job in of_submission}
+        complete = submission
+        if of_submission and not submission.job_id:  # it was found by its name
+            complete = replace(submission, job_id=of_submission[0].job_id.partition("_")[0])
+        indices = range(len(submission.tasks))
+        found += [TaskState(submission=complete, index=index, job=by_index.get(index)) for index in indices]
+    return found
 
 
 def active_states(outputs: Path) -> list[TaskState]:

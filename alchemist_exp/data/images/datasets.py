@@ -86,26 +86,26 @@ class ToyBirdsDataset(ImageDataset):
         """
         self.check()
         sizes = {Split.TRAIN: self.n_train, Split.VALID: self.n_valid, Split.TEST: self.n_test}
+        splits = {}
+        for split, n_rows in sizes.items():
+            birds = toy_birds(split, n_rows, seed=self.seed)
+            rows, chosen = bird_rows(birds), evenly_spaced(n_rows, self.limit)
+            splits[split] = ImageSplit(
+                rows=[rows[row] for row in chosen],
+                labels=birds.labels[chosen].tolist(),
+                attributes={
+                    name: [values.index(getattr(birds.birds[row], name)) for row in chosen]
+                    for name, values in _BIRD_ATTRIBUTES.items()
+                },
+                input_rows=chosen,
+            )
         return self.to_data(
-            {split: self._draw(split, n) for split, n in sizes.items()},
+            splits,
             attributes=_BIRD_ATTRIBUTES,
             group_attribute="background",
             notes=[
                 "The images are drawn (synthetic): these scores show that the code works, and nothing about photos."
             ],
-        )
-
-    def _draw(self, split: Split, n_rows: int) -> ImageSplit:
-        birds = toy_birds(split, n_rows, seed=self.seed)
-        rows, chosen = bird_rows(birds), evenly_spaced(n_rows, self.limit)
-        return ImageSplit(
-            rows=[rows[row] for row in chosen],
-            labels=birds.labels[chosen].tolist(),
-            attributes={
-                name: [values.index(getattr(birds.birds[row], name)) for row in chosen]
-                for name, values in _BIRD_ATTRIBUTES.items()
-            },
-            input_rows=chosen,
         )
 
 

@@ -87,7 +87,15 @@ def find_images(path: Path) -> FoundImages:
             f"files, with one of the extensions {', '.join(sorted(EXTENSIONS))}."
         )
     splits = {split: images for split, images in found.items() if images.paths}
-    return FoundImages(splits=splits, notes=(*search.notes(), *_class_notes(splits)))
+    classes = {split: {label for label in each.labels if label is not None} for split, each in splits.items()}
+    whole = set().union(*classes.values())
+    notes = [
+        f"{split} has no images of {_first(sorted(map(repr, whole - of_split)))}, which other splits have; check the "
+        "names of the directories if that is not meant."
+        for split, of_split in classes.items()
+        if of_split and of_split < whole
+    ]
+    return FoundImages(splits=splits, notes=(*search.notes(), *notes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +136,11 @@ class _Search:
         directories: list[Path] = []
         images: list[Path] = []
         for entry in entries:
-            path, is_directory = directory / entry.name, _is_directory(entry)
+            path = directory / entry.name
+            try:
+                is_directory = entry.is_dir()
+            except OSError:  # a link to itself
+                is_directory = False
             if entry.name.startswith(".") or not (is_directory or path.suffix.lower() in EXTENSIONS):
                 self.left_out.append(self._shown(path) + ("/" if is_directory else ""))
             else:
@@ -238,24 +250,5 @@ class _Search:
         return notes
 
 
-def _is_directory(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
 def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
-
-
-def _class_notes(splits: Mapping[Split, SplitImages]) -> list[str]:
-    """Return a note for each split with labels that has no image of a class of another split."""
-    classes = {split: {label for label in each.labels if label is not None} for split, each in splits.items()}
-    whole = set().union(*classes.values())
-    return [
-        f"{split} has no images of {_first(sorted(map(repr, whole - found)))}, which other splits have; check the "
-        "names of the directories if that is not meant."
-        for split, found in classes.items()
-        if found and found < whole
-    ]

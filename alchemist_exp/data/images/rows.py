@@ -300,12 +300,10 @@ def skipped_notes(rows: Mapping[Split, Sequence[str]]) -> list[str]:
     if not names:
         return []
     shown = sorted(names.items(), key=lambda item: -len(item[1]))[:_SHOWN_REASONS]
-    listed = [f"{reason} ({_count_and_names(files)})" for reason, files in shown]
+    listed = []
+    for reason, files in shown:
+        n_files = "" if len(files) <= _SHOWN_NAMES else f"{len(files):,}: "
+        listed.append(f"{reason} ({n_files}{', '.join(files[:_SHOWN_NAMES])}{', ...' * bool(n_files)})")
     more = f"; and {len(names) - _SHOWN_REASONS} other reasons" if len(names) > _SHOWN_REASONS else ""
     total = sum(map(len, names.values()))
     return [f"Files that are not usable images ({total:,}): {'; '.join(listed)}{more}."]
-
-
-def _count_and_names(names: Sequence[str]) -> str:
-    first = ", ".join(names[:_SHOWN_NAMES])
-    return first if len(names) <= _SHOWN_NAMES else f"{len(names):,}: {first}, ..."

@@ -142,7 +142,21 @@ class Clip(ImageTextEncoder):
 
     def _weights_file(self) -> Path:
         """Return the weights file, after its download if necessary and a comparison with the expected sha256."""
-        weights = self._available_file() or _download(self.published[self.weights].repository)
+        weights = self._available_file()
+        if weights is None:
+            import httpx2  # the HTTP client of huggingface_hub
+            from huggingface_hub import hf_hub_download
+
+            repository = self.published[self.weights].repository
+            _log.warning("downloading the weights %s from the Hugging Face Hub", repository)
+            try:
+                weights = Path(hf_hub_download(repository, _WEIGHTS_FILE))
+            except (OSError, httpx2.HTTPError) as error:
+                reason = sanitize(str(error).strip().partition("\n")[0])
+                raise ConfigError(
+                    f"the weights {repository} could not be downloaded from the Hugging Face Hub ({reason}); check the "
+                    f"network, or {_ADVICE}."
+                ) from error
         if self.sha256 not in (None, found := file_sha256(weights)):
             raise ConfigError(
                 f"{weights} has the sha256 {found}, but {self.name} expects sha256={self.sha256}; use the file "
@@ -153,7 +167,16 @@ class Clip(ImageTextEncoder):
     def _available_file(self) -> Path | None:
         """Return the weights file if it is on this machine; None if it can be downloaded."""
         if self.weights in self.published:
-            return _cached_file(self.published[self.weights].repository)
+            from huggingface_hub import is_offline_mode, try_to_load_from_cache
+
+            repository = self.published[self.weights].repository
+            cached = try_to_load_from_cache(repository, _WEIGHTS_FILE)
+            if not isinstance(cached, str) and is_offline_mode():
+                raise ConfigError(
+                    f"the weights {repository} are not in the local cache and HF_HUB_OFFLINE is set; run once without "
+                    f"HF_HUB_OFFLINE, or {_ADVICE}."
+                )
+            return Path(cached) if isinstance(cached, str) else None
         path = Path(self.weights.removeprefix(LOCAL_DIRECTORY)).expanduser().absolute()
         if self.weights.startswith(LOCAL_DIRECTORY):
             found = sorted(path.glob("*.safetensors"))
@@ -214,33 +237,3 @@ class ClipToy(Clip):
 
 
 _ADVICE = "set weights=local-dir:DIR to a directory with open_clip_config.json and a .safetensors file"
-
-
-def _cached_file(repository: str) -> Path | None:
-    """Return the weights file of a repository in the local cache; None if it is not there and can be downloaded."""
-    from huggingface_hub import is_offline_mode, try_to_load_from_cache
-
-    cached = try_to_load_from_cache(repository, _WEIGHTS_FILE)
-    if isinstance(cached, str):
-        return Path(cached)
-    if is_offline_mode():
-        raise ConfigError(
-            f"the weights {repository} are not in the local cache and HF_HUB_OFFLINE is set; run once without "
-            f"HF_HUB_OFFLINE, or {_ADVICE}."
-        )
-    return None
-
-
-def _download(repository: str) -> Path:
-    import httpx2  # the HTTP client of huggingface_hub
-    from huggingface_hub import hf_hub_download
-
-    _log.warning("downloading the weights %s from the Hugging Face Hub", repository)
-    try:
-        return Path(hf_hub_download(repository, _WEIGHTS_FILE))
-    except (OSError, httpx2.HTTPError) as error:
-        reason = sanitize(str(error).strip().partition("\n")[0])
-        raise ConfigError(
-            f"the weights {repository} could not be downloaded from the Hugging Face Hub ({reason}); check the "
-            f"network, or {_ADVICE}."
-        ) from error
