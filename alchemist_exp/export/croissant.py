@@ -99,6 +99,7 @@ def _responsible_ai(facts: ExportFacts) -> dict[str, Any]:
         f"{one.what} on {one.split}: accuracy {one.accuracy:.3f}" for one in facts.scores if one.accuracy is not None
     )
     sources = ", ".join(f"{name}: {count}" for name, count in facts.sources.items())
+    author = "LLM that wrote them" if facts.llm else "person who wrote them"
     made: dict[str, str | list[str]] = {
         "rai:dataCollection": f"The rows are those of the dataset {facts.name}; this export adds labels.",
         "rai:dataAnnotationProtocol": (
@@ -111,7 +112,7 @@ def _responsible_ai(facts: ExportFacts) -> dict[str, Any]:
         "rai:annotationsPerItem": str(max(len(facts.programs), 1)),
         "rai:machineAnnotationTools": [f"{file} ({key})" for file, key, *_ in facts.programs] or [method],
         "rai:dataLimitations": "Labels that are made by a machine have errors; their errors are not independent.",
-        "rai:dataBiases": "Programs have the biases of the LLM that wrote them, and of the words that they look for.",
+        "rai:dataBiases": f"Programs have the biases of the {author}, and of the words that they look for.",
         "rai:dataUseCases": "Training and evaluating models for the same task, with the errors of the labels in mind.",
     }
     return {key: sanitize(value) if isinstance(value, str) else [*map(sanitize, value)] for key, value in made.items()}

@@ -41,7 +41,7 @@ class ExportFacts:
         code: The key of its source code.
         date: When the run finished.
         choices: The member of each group, such as method and label_model.
-        llm: The name of the LLM.
+        llm: The name of the LLM that was asked; "" if no response was used, as with programs of the user.
         weak_source: What gave the weak labels, as `label_source` names it.
         classes: The class names.
         coverage: The share of rows with a weak label, by split.
@@ -121,6 +121,9 @@ def facts_of(run: StoredRun, splits: Sequence[WrittenSplit], keys: Mapping[str, 
     listed = {_text(one.get("file")): one for one in _list(record.programs, "list") if isinstance(one, dict)}
     groups = ("method", "llm", "supplement", "selection", "label_model", "feature_extractor", "end_model", "gold")
     coverage = _of(record.label_model, "coverage")
+    # A run that asks no LLM has the default member in its configuration nevertheless.
+    asked_llm = any(_number(_of(record.cost, name)) for name in ("calls", "cached_calls"))
+    unused = () if asked_llm else ("llm", "supplement")
     return ExportFacts(
         name=dataset_title({"name": _text(data.get("name")) or "dataset", "path": run.config("dataset").get("path")}),
         license=_text(data.get("license")),
@@ -129,8 +132,10 @@ def facts_of(run: StoredRun, splits: Sequence[WrittenSplit], keys: Mapping[str, 
         version=_text(record.packages.get("alchemist-exp") if isinstance(record.packages, dict) else None),
         code=_text(record.code),
         date=_text(record.finished_at),
-        choices={group: name for group in groups if (name := _text(run.config(group).get("name")))},
-        llm=_text(run.config("llm").get("model")),
+        choices={
+            group: name for group in groups if group not in unused and (name := _text(run.config(group).get("name")))
+        },
+        llm=_text(run.config("llm").get("model")) if asked_llm else "",
         weak_source=weak_source(run),
         classes=run.classes,
         coverage={

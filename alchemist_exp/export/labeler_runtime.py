@@ -86,6 +86,9 @@ def votes(row: Any) -> dict[str, str | None]:
 
 def main() -> int:
     """Print label TAB probability for each line of standard input: a text, or a JSON object if rows are records."""
+    if len(sys.argv) > 1:
+        print("usage: python labeler.py < FILE, which prints label TAB probability for each line", file=sys.stderr)
+        return 2
     output = sys.stdout
     for stream in (sys.stdin, output):
         # As `alchemist apply`: a line ends at a newline character only.

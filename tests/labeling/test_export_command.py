@@ -117,6 +117,18 @@ def test_the_card_of_an_edited_run_names_its_parent_and_its_file(copied: Path, t
     assert "# tickets.csv, labeled by programs" in card
 
 
+def test_a_run_that_asked_no_llm_names_none(copied: Path, tmp_path: Path) -> None:
+    record = read_json(copied / "record.json", what="the record")
+    assert record["cost"]["calls"] > 0
+    record["cost"] |= {"calls": 0, "cached_calls": 0}
+    write_json(copied / "record.json", record)
+    assert export.main([str(copied), "-o", str(tmp_path / "out")]) == 0
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "| LLM | none |" in card
+    assert "claude" not in card
+    assert ", LLM none)" in (tmp_path / "out" / "croissant.json").read_text(encoding="utf-8")
+
+
 def test_labels_that_take_too_much_memory_are_not_read(copied: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(decoded_size, "MAX_READ_BYTES", 1_000)
     for command in (
@@ -138,6 +150,9 @@ def test_the_labeler_has_the_labels_of_the_programs(exported: Path, monkeypatch:
     found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, encoding="utf-8")
     assert [line.split("\t") for line in found.stdout.splitlines()] == expected
     assert found.stderr == ""
+    refused = subprocess.run([*command, "rows.csv"], input=lines, capture_output=True, text=True, encoding="utf-8")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("usage: python labeler.py < FILE")
 
 
 def test_an_export_labels_rows_as_its_run(exported: Path, finished: Path, tmp_path: Path, monkeypatch: Patch) -> None:
