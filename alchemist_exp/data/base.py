@@ -16,7 +16,7 @@ from alchemist_exp.core.label_sets import MAX_SET_CLASSES, SEPARATOR
 from alchemist_exp.core.task import Task
 from alchemist_exp.core.terminal import is_writable
 from alchemist_exp.core.types import MAX_CLASSES
-from alchemist_exp.data.text_data import TextData
+from alchemist_exp.data.text_data import TextData  # datasets of plugins may import it from here
 
 
 class Metric(StrEnum):

@@ -135,7 +135,12 @@ class _Execution:
             The chunk, which the caller must close.
         """
         rows = self.load_rows(first, max_rows)
-        return OpenChunk(rows, self.zygote(rows) if self.sandbox.zygote else None)
+        try:
+            zygote = self.zygote(rows) if self.sandbox.zygote else None
+        except BaseException:  # no chunk has taken over the rows, whose memory would stay
+            rows.__exit__(None, None, None)
+            raise
+        return OpenChunk(rows, zygote)
 
     def load_rows(self, first: int, max_rows: int | None = None) -> SharedRows:
         """Put the rows of a chunk into shared memory.

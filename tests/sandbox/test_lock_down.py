@@ -118,6 +118,15 @@ def test_a_zygote_or_worker_that_lies_never_gets_the_program(
     assert b"label_function" not in (received.read_bytes() if received.exists() else b"")
 
 
+def test_a_zygote_that_cannot_be_prepared_leaves_no_descriptor(make_sandbox: MakeSandbox, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise FileNotFoundError("the working directory was deleted")
+
+    monkeypatch.setattr("alchemist_exp.sandbox.execution.Zygote", fail)
+    with pytest.raises(FileNotFoundError, match="was deleted"):
+        make_sandbox("seccomp").execute([HONEST], ["a"], 2)
+
+
 def test_an_interpreter_that_does_not_start(make_sandbox: MakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/does/not/exist")
     with pytest.raises(SandboxError, match="cannot be started"):
