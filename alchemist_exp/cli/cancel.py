@@ -1,5 +1,6 @@
 """`alchemist cancel`: ends the submitted jobs of a sweep."""
 
+from alchemist_exp.cli.arguments import as_command
 from alchemist_exp.cli.wait import parse
 from alchemist_exp.sweeps import slurm
 from alchemist_exp.sweeps.submissions import active_states
@@ -15,6 +16,7 @@ Finished runs are kept. The same alchemist submit submits the other jobs again.
 """
 
 
+@as_command
 def main() -> int:
     """Run `alchemist cancel` with the arguments in sys.argv.
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from alchemist_exp.cli.arguments import OUTPUTS, Parser
+from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command
 from alchemist_exp.core.errors import ConfigError
 from alchemist_exp.core.exit_codes import print_error
 from alchemist_exp.sweeps.overrides import without_sweep_keys
@@ -26,6 +26,7 @@ The exit code is 0 when all runs are done, else 1. Ctrl-C ends the waiting; the 
 _POLL_S = 5
 
 
+@as_command
 def main() -> int:
     """Run `alchemist wait` with the arguments in sys.argv.
 

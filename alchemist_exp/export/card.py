@@ -61,7 +61,7 @@ def _sections(facts: ExportFacts, files: Sequence[str]) -> list[str]:
     by_source = ", ".join(f"{plain(name)} {count:,}" for name, count in facts.sources.items()) or "none"
     choices = [(group.replace("_", " "), name) for group, name in facts.choices.items()]
     provenance = [("run", facts.run_key), ("finished", facts.date), ("alchemist", facts.version), ("code", facts.code)]
-    provenance += [("LLM", facts.llm or "none"), *choices]
+    provenance += [("LLM", facts.asked_llm), *choices]
     if facts.parent:
         count = f"{facts.n_edited} changed program{'s' * (facts.n_edited != 1)}"
         provenance.append(("edited from", f"run {facts.parent}, with {count}"))

@@ -99,11 +99,11 @@ def _responsible_ai(facts: ExportFacts) -> dict[str, Any]:
         f"{one.what} on {one.split}: accuracy {one.accuracy:.3f}" for one in facts.scores if one.accuracy is not None
     )
     sources = ", ".join(f"{name}: {count}" for name, count in facts.sources.items())
-    author = "LLM that wrote them" if facts.llm else "person who wrote them"
+    author = "LLM that wrote them" if facts.llm else "people and LLMs that wrote them"
     made: dict[str, str | list[str]] = {
         "rai:dataCollection": f"The rows are those of the dataset {facts.name}; this export adds labels.",
         "rai:dataAnnotationProtocol": (
-            f"{len(facts.programs)} programs vote on each row (method {method}, LLM {facts.llm or 'none'}); the label "
+            f"{len(facts.programs)} programs vote on each row (method {method}, LLM {facts.asked_llm}); the label "
             f"model {label_model} combines the votes; a distilled model labels the other rows. Rows by label_source: "
             f"{sources or 'none'}."
         ),

@@ -78,6 +78,11 @@ class ExportFacts:
     n_edited: int
 
     @property
+    def asked_llm(self) -> str:
+        """The LLM that was asked, or where its programs come from; "none" if there was none."""
+        return self.llm or (f"none in this run, see run {self.parent}" if self.parent else "none")
+
+    @property
     def n_rows(self) -> int:
         """The number of rows of all splits."""
         return sum(split.rows for split in self.splits)

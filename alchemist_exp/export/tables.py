@@ -87,9 +87,8 @@ def write_tables(run: StoredRun, directory: Path, weak_source: str) -> list[Writ
     try:
         with ExitStack() as opened, parquet.ParquetFile(path) as file:
             writers: dict[str, _SplitWriter] = {}
-            # Each group of rows apart: a large run is written in parts, and no part may take too much memory.
-            for group in range(file.num_row_groups):
-                check_decoded_size(path, [group])
+            # A large run is written in parts, and no part may take too much memory.
+            check_decoded_size(path, one_by_one=True)
             class_columns = [LABEL, "gold", "weak_label", "predicted", *_vote_columns(file.schema_arrow)]
             for batch in file.iter_batches(_BATCH_ROWS):
                 for split, table in _by_split(pa.Table.from_batches([batch])):

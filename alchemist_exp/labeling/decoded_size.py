@@ -20,7 +20,11 @@ _BATCH_ROWS: Final = 1024
 
 
 def check_decoded_size(
-    path: "Path", row_groups: Sequence[int] | None = None, columns: Sequence[str] | None = None
+    path: "Path",
+    row_groups: Sequence[int] | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    one_by_one: bool = False,
 ) -> None:
     """Check the size of rows of a Parquet file before they are read.
 
@@ -28,6 +32,7 @@ def check_decoded_size(
         path: The file.
         row_groups: The row groups that will be read; None for all.
         columns: The columns that will be read; None for all.
+        one_by_one: Whether the caller reads one row group after the other; each alone must then be small enough.
 
     Raises:
         StoreError: The rows take more than `MAX_READ_BYTES` bytes in memory.
@@ -48,17 +53,20 @@ def check_decoded_size(
             for i, leaf in enumerate(leaves)
             if columns is None or any(f"{leaf}.".startswith(f"{c}.") for c in columns)
         ]
-        chunks = [file.metadata.row_group(group).column(i) for group in groups for i in read]
-        if sum(chunk.total_uncompressed_size for chunk in chunks) > MAX_READ_BYTES:
-            raise too_large
+        parts = [[group] for group in groups] if one_by_one else [groups]
+        for part in parts:
+            chunks = (file.metadata.row_group(group).column(i) for group in part for i in read)
+            if sum(chunk.total_uncompressed_size for chunk in chunks) > MAX_READ_BYTES:
+                raise too_large
         texts = [leaves[i] for i in read if file.schema.column(i).physical_type == "BYTE_ARRAY"]
-    n_bytes = 0
     # A column of texts stays encoded here, so that its size is known before it is decoded.
     with parquet.ParquetFile(path, read_dictionary=texts) as file:
-        for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
-            n_bytes += sum(map(_decoded_bytes, batch.columns))
-            if n_bytes > MAX_READ_BYTES:
-                raise too_large
+        for part in parts:
+            n_bytes = 0
+            for batch in file.iter_batches(_BATCH_ROWS, row_groups=part, columns=columns, use_threads=False):
+                n_bytes += sum(map(_decoded_bytes, batch.columns))
+                if n_bytes > MAX_READ_BYTES:
+                    raise too_large
 
 
 def _decoded_bytes(array: Any) -> int:

@@ -34,7 +34,7 @@ def places(table: PaperTable, filters: Mapping[str, Sequence[str]]) -> list[Plac
 
     Args:
         table: The table.
-        filters: As in `runs.narrow`; {} leaves all.
+        filters: As in `run_filters.narrow`; {} leaves all.
 
     Returns:
         The places, by item, dataset and measure.
