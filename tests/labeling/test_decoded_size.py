@@ -44,3 +44,15 @@ def test_a_type_that_no_run_writes_is_refused(tmp_path: Path, kind: pa.DataType)
     with pytest.raises(ValueError, match="a column has the type"):
         check_decoded_size(path)
     check_decoded_size(path, columns=["row"])
+
+
+def test_row_groups_that_are_read_one_by_one_are_bounded_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "labels.parquet"
+    parquet.write_table(pa.table({"text": [TEXT] * 30}), path, row_group_size=10)
+    monkeypatch.setattr(decoded_size, "MAX_READ_BYTES", 15 * len(TEXT))
+    check_decoded_size(path, one_by_one=True)
+    with pytest.raises(StoreError, match="more than 150,000 bytes"):
+        check_decoded_size(path)
+    monkeypatch.setattr(decoded_size, "MAX_READ_BYTES", 5 * len(TEXT))
+    with pytest.raises(StoreError, match="more than 50,000 bytes"):
+        check_decoded_size(path, one_by_one=True)
