@@ -1,6 +1,7 @@
 """The command `alchemist programs diff`, on runs of a recording."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -246,3 +247,26 @@ def test_an_edited_program_is_a_new_run_with_its_parent(
         with pytest.raises(SystemExit):
             main(["edit", *wrong])
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda labels: labels.iloc[:-1], "have different rows, though both runs have the same data"),
+        (lambda labels: labels.assign(weak_label=5), "5 is not a class name"),
+        (lambda labels: labels.assign(weak_label=[["spam", None]] * len(labels)), "is not a class name"),
+        (lambda labels: labels.assign(predicted=[{"a": "b"}] * len(labels)), "is not a class name"),
+        (lambda labels: labels.drop(columns="gold"), "it has no column gold"),
+    ],
+)
+def test_labels_of_a_stranger_end_in_one_sentence(outputs: Path, tmp_path: Path, capsys, damage, message: str) -> None:
+    copy = Path(shutil.copytree((outputs / "after").resolve(), tmp_path / "copy"))
+    damage(pandas.read_parquet(copy / "labels.parquet")).to_parquet(copy / "labels.parquet", index=False)
+    assert message in said(capsys, str(outputs / "before"), str(copy), code=1)
+
+
+def test_labels_that_are_no_file_are_not_read(outputs: Path, tmp_path: Path, capsys) -> None:
+    copy = Path(shutil.copytree((outputs / "after").resolve(), tmp_path / "copy"))
+    (copy / "labels.parquet").unlink()
+    os.mkfifo(copy / "labels.parquet")
+    assert "it is not a regular file" in said(capsys, str(outputs / "before"), str(copy), code=1)

@@ -1,27 +1,26 @@
 """The comparison of two runs by their records and files: programs, labels of rows, and scores."""
 
 import difflib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from alchemist_exp.cli.run_directory import find_run
-from alchemist_exp.core.errors import StoreError
-from alchemist_exp.core.label_sets import SEPARATOR
 from alchemist_exp.core.terminal import escape_controls, sanitize
 from alchemist_exp.core.types import Split
-from alchemist_exp.labeling.decoded_size import check_decoded_size
 from alchemist_exp.programs.files import file_names, split_header
 from alchemist_exp.programs.types import Program
 from alchemist_exp.results.layout import new_console, new_table, number_text
 from alchemist_exp.results.record import RunRecord, Section, read_finished
 from alchemist_exp.results.report import UNKNOWN
+
+if TYPE_CHECKING:
+    from alchemist_exp.cli.diffed_labels import DiffedLabels
 
 SHOWN_FLIPS = 6
 """Kinds of changed labels that are named for a split."""
@@ -61,7 +60,7 @@ def read_run(outputs: Path, name: str) -> DiffedRun:
     return DiffedRun(directory=directory, record=record, programs=record.programs["list"])
 
 
-def show_diff(before: DiffedRun, after: DiffedRun, *, source: bool) -> None:
+def show_diff(before: DiffedRun, after: DiffedRun, *, source: bool) -> bool:
     """Print the comparison of two runs.
 
     Args:
@@ -69,7 +68,14 @@ def show_diff(before: DiffedRun, after: DiffedRun, *, source: bool) -> None:
         after: The run B.
         source: Whether the lines that changed are shown too.
 
+    Returns:
+        Whether a row has another weak label; False for runs on different data, whose rows cannot be compared.
+
+    Raises:
+        StoreError: Labels cannot be read.
+
     """
+    from alchemist_exp.cli.diffed_labels import read_diffed_labels
     from alchemist_exp.results.run_names import run_name
     from alchemist_exp.results.runs import members_of
 
@@ -78,11 +84,18 @@ def show_diff(before: DiffedRun, after: DiffedRun, *, source: bool) -> None:
         shown = sanitize(run_name(members_of(run.record)))
         head = Text.assemble((f"{name}  ", "bold cyan"), (run.record.run_key[:12], "bold"), f"  {shown}")
         console.print(head)
-    parts = (*_programs(before, after), *_flips(before, after), *_flipped_rows(before, after), *_scores(before, after))
-    for part in parts:
+    same_data = before.record.data["fingerprint"] == after.record.data["fingerprint"]
+    labels = read_diffed_labels(before.directory, after.directory) if same_data else None
+    parts = [*_programs(before, after), Text("\nRows with another label", style="bold cyan")]
+    if labels is None:
+        parts.append(Text("the runs used different data, so rows cannot be compared", style="yellow"))
+    else:
+        parts += [_flips(before, labels), *_flipped_rows(after, labels)]
+    for part in (*parts, *_scores(before, after)):
         console.print(part)
     if source:
         console.print(Text(escape_controls("".join(_sources(before, after)))))
+    return labels is not None and bool(labels.flipped)
 
 
 def _programs(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
@@ -135,19 +148,14 @@ def _pairs(before: DiffedRun, after: DiffedRun) -> Iterator[tuple[Section | None
     yield from ((None, program) for program in new)
 
 
-def _flips(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
-    yield Text("\nRows with another label", style="bold cyan")
-    if before.record.data["fingerprint"] != after.record.data["fingerprint"]:
-        yield Text("the runs used different data, so rows cannot be compared", style="yellow")
-        return
-    old, new = (read_labels(run, ("split", "weak_label", "predicted")) for run in (before, after))
+def _flips(before: DiffedRun, labels: "DiffedLabels") -> Table:
+    """Return the changed labels of each split, with the most frequent kinds of change."""
     table = new_table("", "weak label", "of rows", "", "distilled", "of rows", "")
     for split in before.record.data["rows"]:
         cells = []
         for column in ("weak_label", "predicted"):
-            pairs = Counter(
-                (a, b) for s, a, b in zip(old["split"], old[column], new[column], strict=True) if s == split and a != b
-            )
+            changes = zip(labels.before["split"], labels.before[column], labels.after[column], strict=True)
+            pairs = Counter((a, b) for s, a, b in changes if s == split and a != b)
             share = sum(pairs.values()) / before.record.data["rows"][split]
             kinds = ", ".join(
                 f"{n:,} {' to '.join('none' if name is None else sanitize(name) for name in pair)}"
@@ -155,75 +163,33 @@ def _flips(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
             )
             cells += [f"{sum(pairs.values()):,}", f"{share:.1%}", kinds]
         table.add_row(split, *cells)
-    yield table
+    return table
 
 
-def _flipped_rows(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:
+def _flipped_rows(after: DiffedRun, labels: "DiffedLabels") -> Iterator[Text | Table]:
     """Yield the first rows with another weak label; `alchemist explain` shows why."""
-    if before.record.data["fingerprint"] != after.record.data["fingerprint"]:
+    if not (flipped := labels.flipped):
         return
+    from alchemist_exp.cli.diffed_labels import read_content
     from alchemist_exp.data.kinds import load_kind
     from alchemist_exp.labeling.review import stored_columns
 
     # A run without an end model has no directory of a model.
     places = (after.directory / "model", after.directory / "label_model")
     names = stored_columns(load_kind(next(filter(Path.is_dir, places), places[0])))
-    columns = ("split", "row", "gold", "weak_label", *names.values())
-    old, new = read_labels(before, ("weak_label",))["weak_label"], read_labels(after, columns)
-    flipped = flipped_rows(old, new["weak_label"])
     table = new_table("", "row", "A", "B", "gold")
     table.add_column("text", overflow="fold")
-    for i in flipped[:SHOWN_ROWS]:
-        labels = (
-            UNKNOWN if name is None else sanitize(name) for name in (old[i], new["weak_label"][i], new["gold"][i])
+    shown = flipped[:SHOWN_ROWS]
+    new = labels.after
+    for i, content in zip(shown, read_content(after.directory, [*names.values()], shown), strict=True):
+        cells = (
+            UNKNOWN if name is None else sanitize(name)
+            for name in (labels.before["weak_label"][i], new["weak_label"][i], new["gold"][i])
         )
-        text = "; ".join(str(new[name][i]) for name in names.values() if new[name][i] is not None)
-        table.add_row(new["split"][i], str(new["row"][i]), *labels, sanitize(text)[:SHOWN_CHARS])
-    if flipped:
-        shown = f"{len(flipped[:SHOWN_ROWS]):,} of {len(flipped):,} rows"
-        yield Text(f"\nRows with another weak label  {shown}", style="bold cyan")
-        yield table
-
-
-def flipped_rows(old: Sequence[Any], new: Sequence[Any]) -> list[int]:
-    """Return the positions of the rows with another label.
-
-    Args:
-        old: The label of each row.
-        new: The other label of each row.
-
-    """
-    return [i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
-
-
-def read_labels(run: DiffedRun, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Return columns of a run's labels.parquet.
-
-    Args:
-        run: The run.
-        names: The columns.
-
-    Returns:
-        The values of each column, one per row. A list of classes, as a run with dataset.multi_label=true has it, is
-        one text.
-
-    Raises:
-        StoreError: The file is missing or broken.
-
-    """
-    from pyarrow import ArrowException, parquet
-
-    path = run.directory / "labels.parquet"
-    try:
-        check_decoded_size(path, columns=names)  # the run may be another person's
-        columns: dict[str, list[Any]] = parquet.read_table(path, columns=[*names]).to_pydict()
-    except (OSError, ArrowException, ValueError) as error:
-        reason = re.sub(r"\s+", " ", str(error))[:200]
-        raise StoreError(f"the labels {path} cannot be read ({reason}); run it again with force=true.") from error
-    return {
-        name: [(SEPARATOR.join(value) or SEPARATOR) if isinstance(value, list) else value for value in values]
-        for name, values in columns.items()
-    }
+        text = "; ".join(str(value) for value in content.values() if value is not None)
+        table.add_row(sanitize(str(new["split"][i])), str(new["row"][i]), *cells, sanitize(text)[:SHOWN_CHARS])
+    yield Text(f"\nRows with another weak label  {len(shown):,} of {len(flipped):,} rows", style="bold cyan")
+    yield table
 
 
 def _scores(before: DiffedRun, after: DiffedRun) -> Iterator[Text | Table]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alchemist_exp.cli.arguments import OUTPUTS, Parser, as_command, explain_command
-from alchemist_exp.cli.program_diff import DiffedRun, flipped_rows, read_labels, read_run, show_diff
+from alchemist_exp.cli.program_diff import DiffedRun, read_run, show_diff
 from alchemist_exp.results.record import REPORT
 
 
@@ -55,16 +55,16 @@ def _edit(chosen: argparse.Namespace) -> int:
     before = read_run(chosen.outputs, chosen.run)
     made = run_edited(before.directory, before.record, chosen.outputs, chosen.program, chosen.file, chosen.config_dir)
     after = DiffedRun(directory=made.directory, record=made.record, programs=made.record.programs["list"])
-    show_diff(before, after, source=True)
-    print(f"the new run        {after.directory}")
+    try:
+        changed = show_diff(before, after, source=True)
+    finally:  # also if the other run has labels that cannot be read
+        print(f"the new run        {after.directory}")
     if made.record.config["report"] and try_run_report(after.directory):
         print(f"its report         {after.directory / REPORT}")
     # Made again, because it now says which run outdates it.
     if (before.directory / REPORT).exists() and try_run_report(before.directory):
         print(f"report made again  {before.directory / REPORT}")
-    # Both have the same data, because the new run has the overrides of the other one.
-    old, new = (read_labels(run, ("weak_label",))["weak_label"] for run in (before, after))
-    if not made.record.multi_label and flipped_rows(old, new):
+    if not made.record.multi_label and changed:
         print(f"why a row changed  {explain_command(after.directory)}")
     return 0
 
