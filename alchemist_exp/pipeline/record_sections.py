@@ -17,7 +17,7 @@ from alchemist_exp.pipeline.prediction_stage import Predictions
 from alchemist_exp.pipeline.program_section import programs_section
 from alchemist_exp.pipeline.rounds_section import rounds_section
 from alchemist_exp.pipeline.run_notes import convergence_notes, program_notes, tie_notes, validation_notes
-from alchemist_exp.pipeline.training_warnings import one_class_warnings
+from alchemist_exp.pipeline.training_warnings import disagreement_warnings, one_class_warnings
 from alchemist_exp.results.provenance import host
 from alchemist_exp.results.record import RunRecord
 
@@ -102,10 +102,8 @@ def record_predictions(
     if data.task.multi_label:
         record.notes += high_seed_variance(record.end_model["metrics"], "macro_f1")
         return
-    record.notes += one_class_warnings(
-        result.labels[Split.TRAIN],
-        predictions.by_seed[Split.TRAIN],
-        end_model=experiment.end_model.name,
-        class_names=data.task.classes,
-    )
+    labels, probs, name = result.labels[Split.TRAIN], predictions.by_seed[Split.TRAIN], experiment.end_model.name
+    one_class = one_class_warnings(labels, probs, end_model=name, class_names=data.task.classes)
+    has_programs = isinstance(experiment.method, ProgramMethod)
+    record.notes += one_class or disagreement_warnings(labels, probs, end_model=name, has_programs=has_programs)
     record.notes += high_seed_variance(record.end_model["metrics"], experiment.dataset.metric.value)

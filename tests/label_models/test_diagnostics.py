@@ -10,7 +10,7 @@ from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
 from alchemist_exp.label_models import diagnostics
 from alchemist_exp.label_models.base import LabeledVotes, class_balance_from_gold
 from alchemist_exp.label_models.diagnostics import check_class_order, diagnose
-from alchemist_exp.pipeline.training_warnings import coverage_warnings, one_class_warnings
+from alchemist_exp.pipeline.training_warnings import coverage_warnings, disagreement_warnings, one_class_warnings
 from alchemist_exp.pipeline.valid_warnings import MIN_DECISIVE_ROWS, check_on_valid, shows_no_loss
 from tests.support.crowd import crowd, labeled
 
@@ -331,3 +331,14 @@ def test_labels_below_chance_without_a_fitting_order_are_named() -> None:
     (warning,) = check_class_order(matrix, hard, gold, labeled_by="m", split="train", class_names=["a", "b", "c"])
     assert warning.startswith("the accuracy of m on train is 0.00, worse than chance (0.33): are the class indices")
     assert warning.endswith("0 = a, 1 = b, 2 = c?")
+
+
+@pytest.mark.parametrize(("n_other", "says"), [(9, False), (10, True)])
+def test_a_distilled_model_that_has_not_learned_its_labels(n_other: int, says: bool) -> None:
+    rows = np.arange(60)
+    labels = SoftLabels(probs=np.eye(2)[rows % 2], covered=rows < 40)
+    probs = np.eye(2)[np.where(rows < n_other, 1 - rows % 2, rows % 2)][np.newaxis]
+    probs[:, 40:] = probs[:, 40:, ::-1]  # rows without a label do not count
+    found = disagreement_warnings(labels, probs, end_model="mlp", has_programs=False)
+    assert [f"on {n_other} of 40 labeled rows of train (25%)" in text for text in found] == [True] * says
+    assert disagreement_warnings(labels, probs[:0], end_model="none", has_programs=True) == []
