@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from alchemist_exp import config
 from alchemist_exp.cli import run
 from alchemist_exp.cli.hydra_command import hydra_arguments
+from alchemist_exp.cli.main import COMMANDS
 from alchemist_exp.core.atomic_io import read_json
 from tests.support.commands import run_command
 from tests.support.forking import ForkedProcess, run_alchemist
@@ -291,3 +293,10 @@ def test_the_console_script_runs_the_same_app(tmp_path: Path) -> None:
     alchemist = partial(run_alchemist, cwd=tmp_path)
     assert "== Groups and their members" in alchemist("run", "--help").stdout
     assert "dataset 'yotube' is unknown" in alchemist("run", "dataset=yotube").stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_ends_cleanly(command: str) -> None:
+    """`as_command` and `exits_cleanly` turn errors into sentences, and print what the terminal's encoding has not."""
+    main = import_module(f"alchemist_exp.cli.{command}").main
+    assert main.__wrapped__.__module__ == main.__module__
