@@ -7,7 +7,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from alchemist_exp.config_keys import explain_outdated_key
-from alchemist_exp.core.config_dir import config_dir as config_dir
 from alchemist_exp.core.errors import ConfigError, unknown_name
 from alchemist_exp.core.secrets import find_secret, secret_variables
 

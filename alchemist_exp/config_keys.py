@@ -4,7 +4,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
 from alchemist_exp.core.component import REGISTRY
-from alchemist_exp.core.config_dir import config_dir as config_dir
 from alchemist_exp.llm.budget import Budget
 from alchemist_exp.llm.types import Price
 from alchemist_exp.pipeline.experiment import Experiment

@@ -1,4 +1,4 @@
-"""The F1 of each class, for stages that choose by it."""
+"""The F1 of each class, by which label models and class offsets are chosen."""
 
 from typing import Any
 

@@ -134,7 +134,7 @@ def close_locked(descriptor: int) -> None:
 def _flock(path: Path, flags: int, operation: int) -> int:
     with explain_write_errors(path):
         try:
-            # Without a check of the directory, which is there but for the first call.
+            # The directory exists except at the first call, so it is not checked.
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o666)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -84,8 +84,8 @@ def is_writable(text: str) -> bool:
         text: Any text.
 
     Returns:
-        Whether it has no control characters except newlines and tabs, none that change the direction of writing, and no
-        lone surrogates, which UTF-8 cannot encode.
+        Whether it has no control characters except newlines and tabs, no embeddings, overrides or isolates of the
+        direction of writing, and no lone surrogates, which UTF-8 cannot encode.
 
     Example:
         >>> is_writable("spam"), is_writable("\x1b[2J"), is_writable("\ud800")

@@ -64,8 +64,8 @@ def check_with_data(experiment: Experiment, data: TextData) -> None:
         data: The loaded dataset.
 
     Raises:
-        ConfigError: The label model needs gold labels that the dataset does not have, or the prompt is for other
-            rows.
+        ConfigError: The label model or the weight of predict=combine needs gold labels that the dataset does not have,
+            the prompt is for other rows, or the file of concepts is not usable.
 
     """
     if (

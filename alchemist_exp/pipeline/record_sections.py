@@ -102,7 +102,7 @@ def record_predictions(
     if data.task.multi_label:
         record.notes += high_seed_variance(record.end_model["metrics"], "macro_f1")
         return
-    labels, probs, name = result.labels[Split.TRAIN], predictions.by_seed[Split.TRAIN], experiment.end_model.name
+    labels, probs, name = result.train_labels, predictions.by_seed[Split.TRAIN], experiment.end_model.name
     one_class = one_class_warnings(labels, probs, end_model=name, class_names=data.task.classes)
     has_programs = isinstance(experiment.method, ProgramMethod)
     record.notes += one_class or disagreement_warnings(labels, probs, end_model=name, has_programs=has_programs)

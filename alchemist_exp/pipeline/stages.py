@@ -241,7 +241,8 @@ def require_programs(
 def aggregate(context: RunContext, sources: LabelSources, calls: tuple[LLMCall, ...] = ()) -> LabelingResult:
     """Combine votes into soft labels: the label model is fitted on train and applied to every split (Section 3.2).
 
-    Of a large train it is fitted on `TextData.fit_sample`.
+    Of a large train it is fitted on `TextData.fit_sample`. With several classes per row one label model is fitted for
+    each class, and the result has no labeled votes.
 
     The class balance is taken from the gold labels of valid where they may be used, else estimated from the votes. The
     labels of valid by a model that is fitted on its gold labels are made out of fold.

@@ -159,7 +159,7 @@ def bank_state(
             class_words={c: by_class[c]},
             recall=None if predicted is None or gold is None else _recall(gold, predicted, c),
         )
-        # Not the strongest class: rows that it is missing are labeled as the others.
+        # The strongest class is left out: its missing rows are labeled as the other classes.
         for c in _weakest_first(counts, clear, scores)[:-1]
     ]
     pairs = [

@@ -134,13 +134,11 @@ class _Execution:
         Returns:
             The chunk, which the caller must close.
         """
-        rows = self.load_rows(first, max_rows)
-        try:
-            zygote = self.zygote(rows) if self.sandbox.zygote else None
-        except BaseException:  # no chunk has taken over the rows, whose memory would stay
-            rows.__exit__(None, None, None)
-            raise
-        return OpenChunk(rows, zygote)
+        with ExitStack() as stack:
+            rows = stack.enter_context(self.load_rows(first, max_rows))
+            # Started by the calling thread, which outlives it: a zygote ends with the thread that started it.
+            zygote = stack.enter_context(self.zygote(rows)) if self.sandbox.zygote else None
+            return OpenChunk(rows, zygote, stack.pop_all())
 
     def load_rows(self, first: int, max_rows: int | None = None) -> SharedRows:
         """Put the rows of a chunk into shared memory.

@@ -44,21 +44,22 @@ class OpenChunk:
     """Rows in shared memory, the zygote that has loaded them, and the tasks that use both.
 
     Args:
-        rows: The rows, which `close` frees.
-        zygote: A zygote that is not started yet; None if each worker has its own.
+        rows: The rows.
+        zygote: Their zygote, which was started; None if each worker has its own.
+        stack: Ends the zygote and frees the rows, at `close`.
     """
 
-    def __init__(self, rows: SharedRows, zygote: Zygote | None) -> None:
-        """Start the zygote. Call it in the thread that outlives it: a zygote ends with the thread that started it."""
+    def __init__(self, rows: SharedRows, zygote: Zygote | None, stack: ExitStack) -> None:
+        """Take over rows and zygote.
+
+        Args:
+            rows: See the class.
+            zygote: See the class.
+            stack: See the class.
+        """
         self.tasks: list[Future[None]] = []
-        self._stack = ExitStack()
-        self.rows, self.zygote = self._stack.enter_context(rows), zygote
-        try:
-            if zygote is not None:
-                self._stack.enter_context(zygote)
-        except BaseException:
-            self._stack.close()
-            raise
+        self.rows, self.zygote = rows, zygote
+        self._stack = stack
 
     def submit(
         self,

@@ -12,9 +12,10 @@ from alchemist_exp import config
 from alchemist_exp.cli.review import main
 from alchemist_exp.core.errors import DataError
 from alchemist_exp.core.progress import NoProgress
-from alchemist_exp.core.types import LabelMatrix, Split
+from alchemist_exp.core.types import LabelMatrix, SoftLabels, Split
 from alchemist_exp.data.reviewed import read_reviewed, shown_text
 from alchemist_exp.labeling.review import choose_rows
+from alchemist_exp.pipeline import record_sections
 from alchemist_exp.pipeline.run import run
 from tests.labeling.conftest import TINY
 
@@ -42,7 +43,7 @@ def fill(file: Path, rows: list[dict[str, str]]) -> Path:
     return file
 
 
-def test_filled_rows_are_gold_labels_with_gold_none(finished, composed, data, tmp_path, capsys) -> None:
+def test_filled_rows_are_gold_labels_with_gold_none(finished, composed, data, tmp_path, capsys, monkeypatch) -> None:
     file = tmp_path / "review.csv"
     rows = written(finished, file, 12)
     said = capsys.readouterr().out
@@ -72,7 +73,12 @@ def test_filled_rows_are_gold_labels_with_gold_none(finished, composed, data, tm
     composition = composed(*chosen, f"paths.outputs={finished.parents[1]}")
     experiment = config.build(composition)
     assert experiment.dataset.cache_key() == config.build(composed(*TINY)).dataset.cache_key()
+    # The warnings compare the distilled model with the labels that it was trained on, which have those of the person.
+    trained: list[SoftLabels] = []
+    monkeypatch.setattr(record_sections, "one_class_warnings", lambda labels, *_, **__: trained.append(labels) or [])
     record = run(experiment, config.to_container(composition), chosen, NoProgress()).record
+    reviewed = [int(row["row"]) for row in rows[:10]]
+    assert trained[0].hard()[reviewed].tolist() == gold[reviewed].tolist()
     used = [use for use in record.data["gold_used"] if "scoring" not in use]
     for purpose in ("vetting", "class balance", "label model", "labels of their rows"):
         assert any(use.startswith(f"reviewed: {purpose}") for use in used), purpose

@@ -36,7 +36,8 @@ DIFFERS = {
     "first row": "seen = []\ndef label_function(text):\n    seen.append(1)\n    return int(len(seen) == 1)\n",
     "clock": "import datetime\ndef label_function(text):\n    return datetime.datetime.now().microsecond % 3\n",
     "urandom": SYS + "os = sys.modules['os']\ndef label_function(text):\n    return os.urandom(1)[0] % 3\n",
-    "address": "S = hash(object()) >> 8\ndef label_function(text):\n    return (S + len(text)) % 97\n",
+    # Each row has another part of the address, because one part alone is the same in every 97th interpreter.
+    "address": "S = hash(object()) >> 8\ndef label_function(text):\n    return S // 97 ** (int(text[5:]) % 4) % 97\n",
     "times out once": (
         "n = 0\ndef label_function(text):\n    global n\n    n += 1\n    while n == 5:\n        pass\n    return 1\n"
     ),

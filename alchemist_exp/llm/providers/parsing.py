@@ -1,4 +1,4 @@
-"""Reads what providers send: JSON, texts and headers. It is untrusted.
+"""Reads what providers send: JSON, texts and headers. All of it is untrusted.
 
 Any field of the JSON may be absent, null or of another type.
 """

@@ -156,7 +156,7 @@ def _load(source: bytes, importable: Sequence[str]) -> Callable[[Any], object]:
 
 
 def _import_allowed(importable: Sequence[str], name: str, *arguments: Any, **named: Any) -> object:
-    """Be `__import__` for the modules in `importable`, their submodules and their parent packages."""
+    """Import in place of `__import__`: the modules in `importable`, their submodules and parent packages only."""
     if not any(f"{name}.".startswith(f"{allowed}.") or f"{allowed}.".startswith(f"{name}.") for allowed in importable):
         raise ModuleNotFoundError(f"module {name!r} is not allowed in a labeling program", name=name)
     return __import__(name, *arguments, **named)
